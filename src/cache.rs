@@ -1,0 +1,135 @@
+//! Where cached files live, and how one is put there: written beside its final name, then renamed.
+//!
+//! Layout below the cache directory; every file is named by the digest or version of its content:
+//!
+//! ```text
+//! wheels/SHA256[0..2]/SHA256/NAME.whl    wheels as downloaded or built
+//! fingerprints/…                         chroot fingerprints by wheel digest
+//! uv/VERSION/uv                          the fetched uv
+//! runtime/…                              the pex wheel that .bootstrap comes from
+//! environments/…                         managed Python environments
+//! ```
+
+use crate::env_vars;
+use crate::error::{Explain, Fault};
+use crate::host::Host;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The cache directory of this user.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// The cache cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {action} `{path}`")]
+pub struct CacheError {
+    /// What was being done: `create`, `write`, `rename`.
+    pub action: &'static str,
+    /// To which file.
+    pub path: PathBuf,
+    /// Why it failed.
+    #[source]
+    pub source: io::Error,
+}
+
+impl Explain for CacheError {
+    fn fault(&self) -> Fault {
+        Fault::Tool
+    }
+    fn hint(&self) -> Option<String> {
+        Some(format!("set {} to a directory that can be written and has room", env_vars::PEXPRESS_CACHE_DIR))
+    }
+}
+
+impl Cache {
+    /// The cache that the environment names; nothing is created yet.
+    pub fn new(host: &Host) -> Cache {
+        let root = host
+            .path_var(env_vars::PEXPRESS_CACHE_DIR)
+            .map(|dir| host.absolute(&dir))
+            .or_else(|| {
+                host.path_var(env_vars::XDG_CACHE_HOME)
+                    .filter(|dir| dir.is_absolute())
+                    .map(|dir| dir.join("pexpress"))
+            })
+            .or_else(|| host.path_var(env_vars::HOME).map(|home| home.join(".cache/pexpress")))
+            .unwrap_or_else(|| std::env::temp_dir().join("pexpress-cache"));
+        Cache { root }
+    }
+
+    /// The cache directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A directory below the cache, created if missing.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn dir(&self, relative: impl AsRef<Path>) -> Result<PathBuf, CacheError> {
+        let path = self.root.join(relative);
+        std::fs::create_dir_all(&path).map_err(|source| CacheError {
+            action: "create",
+            path: path.clone(),
+            source,
+        })?;
+        Ok(path)
+    }
+
+    /// Where a wheel with this SHA-256 (lower-case hex) and file name is or will be kept.
+    pub fn wheel_path(&self, sha256: &str, file_name: &str) -> PathBuf {
+        self.root.join("wheels").join(&sha256[..2.min(sha256.len())]).join(sha256).join(file_name)
+    }
+}
+
+/// Write a file so that its final name only ever shows the whole of it.
+///
+/// `write` fills a temporary file beside `path`, which is then renamed. On any failure the temporary file is removed.
+///
+/// # Errors
+/// Those of the file system, and `write`'s own.
+pub fn write_atomically<E: From<CacheError>>(
+    path: &Path,
+    write: impl FnOnce(&mut std::fs::File) -> Result<(), E>,
+) -> Result<(), E> {
+    let fail = |action| move |source| CacheError { action, path: path.to_path_buf(), source };
+    let parent = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(fail("create"))?;
+    let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(parent).map_err(fail("write"))?;
+    write(file.as_file_mut())?;
+    set_default_mode(file.as_file()).map_err(fail("write"))?;
+    file.persist(path).map_err(|error| fail("rename")(error.error))?;
+    Ok(())
+}
+
+/// Temporary files are private (0600); a finished file is for all who may read the directory.
+#[cfg(unix)]
+fn set_default_mode(file: &std::fs::File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = file.metadata()?.permissions().mode() & 0o7777;
+    file.set_permissions(std::fs::Permissions::from_mode(mode | 0o644))
+}
+
+#[cfg(not(unix))]
+fn set_default_mode(_: &std::fs::File) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_neither_file_nor_temporary() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub/x.bin");
+        let failed = write_atomically(&path, |_| {
+            Err(CacheError { action: "write", path: "x".into(), source: io::Error::other("full") })
+        });
+        assert!(failed.is_err());
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+}

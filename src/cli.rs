@@ -1,0 +1,275 @@
+//! clap's types: argv in, [`Invocation`] out. `-m MODULE ARGS` is split off before clap sees it.
+
+use crate::target::{Platform, PythonVersion};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// One run of the program, as the command line asks for it.
+#[derive(Debug)]
+pub struct Invocation {
+    /// Flags that every command takes.
+    pub global: Global,
+    /// What to do.
+    pub command: Command,
+}
+
+/// Build the two PEX files of each Dagster+ Serverless code location, natively and fast.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pexpress",
+    version,
+    max_term_width = 110,
+    propagate_version = true,
+    infer_subcommands = false,
+    after_help = "Also: `pexpress -m MODULE ARGS…` runs a Python module (`dagster`, `dagster_cloud_cli.entrypoint`) in a managed environment; the predecessor's `-m builder.deploy|source|deps|selftest` are the commands above."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Global {
+    /// What goes to stdout: lines for people, or one JSON document.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+    /// Say every decision on stderr.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing on stderr but warnings and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Colours on stderr.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// What goes to stdout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build both PEX files of every code location of a `dagster_cloud.yaml`, or of a dg project or workspace.
+    Deploy(DeployArgs),
+    /// Build the source PEX of one project directory.
+    Source(ProjectArgs),
+    /// Build the deps PEX of one project directory.
+    Deps(ProjectArgs),
+    /// Check a `dagster_cloud.yaml` (or dg project) and print its code locations, defaults merged in.
+    Check(CheckArgs),
+    /// Load the code locations of built PEX files as the Dagster+ agent does, and print what they define.
+    Verify(VerifyArgs),
+    /// Show what a build would use (uv, Pythons, cache, certificates, proxy, index) and whether it can work.
+    Selftest,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// `-m MODULE ARGS`: run a Python module in a managed environment.
+    #[command(skip)]
+    Module(ModuleArgs),
+}
+
+/// What shapes a build; the same for `deploy`, `source` and `deps`.
+#[derive(Debug, Clone, Args)]
+pub struct BuildArgs {
+    /// Python of the code location: 3.8 to 3.14. Default: 3.11.
+    #[arg(long, value_name = "X.Y")]
+    pub python_version: Option<PythonVersion>,
+    /// Platform of the code location, such as `manylinux_2_28_x86_64`. Default: what Dagster+ runs for that Python.
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<Platform>,
+    /// Collect and resolve; build nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Fail unless a lock file (uv.lock, pylock.toml, poetry.lock) decides the versions and is up to date.
+    #[arg(long, overrides_with = "no_locked")]
+    pub locked: bool,
+    /// Leave lock files aside.
+    #[arg(long, overrides_with = "locked")]
+    pub no_locked: bool,
+    /// Take this optional-dependencies group of the project too (repeatable).
+    #[arg(long = "extra", value_name = "NAME")]
+    pub extras: Vec<String>,
+    /// Take all optional-dependencies groups of the project.
+    #[arg(long)]
+    pub all_extras: bool,
+    /// Take this dependency group (PEP 735) of the project too (repeatable).
+    #[arg(long = "group", value_name = "NAME")]
+    pub groups: Vec<String>,
+}
+
+/// Arguments of `deploy`.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace.
+    #[arg(value_name = "DAGSTER_CLOUD_YAML")]
+    pub file: PathBuf,
+    /// Directory for the PEX files; made if missing.
+    #[arg(value_name = "OUT_DIR")]
+    pub out_dir: PathBuf,
+    /// Only this code location (repeatable).
+    #[arg(long = "location", value_name = "NAME")]
+    pub locations: Vec<String>,
+    /// Load each code location from its PEX files before finishing.
+    #[arg(long)]
+    pub verify: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub build: BuildArgs,
+}
+
+/// Arguments of `source` and `deps`.
+#[derive(Debug, Args)]
+pub struct ProjectArgs {
+    /// The project: a directory with setup.py, requirements.txt or pyproject.toml.
+    pub project_dir: PathBuf,
+    /// Directory for the PEX file; made if missing. Not needed with --dry-run.
+    #[arg(required_unless_present = "dry_run")]
+    pub out_dir: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub build: BuildArgs,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace.
+    #[arg(value_name = "DAGSTER_CLOUD_YAML", default_value = ".")]
+    pub file: PathBuf,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Directory that `pexpress deploy` wrote.
+    pub out_dir: PathBuf,
+    /// Only this code location (repeatable).
+    #[arg(long = "location", value_name = "NAME")]
+    pub locations: Vec<String>,
+}
+
+/// `-m MODULE ARGS`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleArgs {
+    /// Dotted name of the module.
+    pub module: String,
+    /// Its arguments, passed through as they are.
+    pub args: Vec<OsString>,
+}
+
+/// The modules of the predecessor that are commands here.
+const PREDECESSOR_PREFIX: &str = "builder.";
+const PREDECESSOR_COMMANDS: [&str; 4] = ["deploy", "source", "deps", "selftest"];
+
+/// Read a command line.
+///
+/// # Errors
+/// clap's answer: a usage error, or the text of `--help` and `--version`.
+pub fn parse(argv: &[OsString]) -> Result<Invocation, clap::Error> {
+    let (program, rest) =
+        argv.split_first().map_or((OsString::from("pexpress"), [].as_slice()), |(p, r)| (p.clone(), r));
+    if rest.first().is_some_and(|first| first == "-m") {
+        let Some(module) = rest.get(1) else {
+            return Err(clap::Error::raw(
+                clap::error::ErrorKind::MissingRequiredArgument,
+                "-m needs the name of a module\n",
+            ));
+        };
+        let module = module.to_string_lossy().into_owned();
+        let args = rest.get(2..).unwrap_or_default().to_vec();
+        let command =
+            module.strip_prefix(PREDECESSOR_PREFIX).filter(|name| PREDECESSOR_COMMANDS.contains(name));
+        return match command {
+            Some(name) => parse_commands([program, OsString::from(name)].into_iter().chain(args)),
+            None => Ok(Invocation {
+                global: Global::default(),
+                command: Command::Module(ModuleArgs { module, args }),
+            }),
+        };
+    }
+    parse_commands([program].into_iter().chain(rest.iter().cloned()))
+}
+
+fn parse_commands(argv: impl Iterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+    let cli = Cli::try_parse_from(argv)?;
+    Ok(Invocation { global: cli.global, command: cli.command })
+}
+
+/// clap's description of the command line, for completions and generated reference.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Invocation {
+        parse(&words.iter().map(OsString::from).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn the_description_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn predecessor_modules_are_commands() {
+        let run = parsed(&[
+            "builder.pex",
+            "-m",
+            "builder.deploy",
+            "dagster_cloud.yaml",
+            "out",
+            "--python-version=3.10",
+        ]);
+        let Command::Deploy(args) = run.command else { panic!("not deploy: {run:?}") };
+        assert_eq!(args.build.python_version, Some("3.10".parse().unwrap()));
+    }
+
+    #[test]
+    fn other_modules_pass_their_arguments_through() {
+        let run = parsed(&["pexpress", "-m", "dagster", "--version", "--format", "x"]);
+        let Command::Module(args) = run.command else { panic!("not a module: {run:?}") };
+        assert_eq!(
+            args,
+            ModuleArgs {
+                module: "dagster".into(),
+                args: vec!["--version".into(), "--format".into(), "x".into()]
+            }
+        );
+    }
+
+    #[test]
+    fn out_dir_may_be_missing_only_in_a_dry_run() {
+        assert!(parse(&["pexpress".into(), "deps".into(), "p".into()]).is_err());
+        assert!(matches!(parsed(&["pexpress", "deps", "p", "--dry-run"]).command, Command::Deps(_)));
+    }
+}

@@ -1,0 +1,55 @@
+//! One file a command; each calls the stages in order and decides nothing.
+
+use crate::cache::CacheError;
+use crate::cli::{Command, Invocation};
+use crate::error::{Explain, Fault, Place};
+use crate::host::Host;
+use crate::render::Exit;
+
+/// Anything that can end a run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Cache(#[from] CacheError),
+    /// stdout is closed or full.
+    #[error("could not write to standard output")]
+    Stdout(#[source] std::io::Error),
+}
+
+impl Error {
+    fn inner(&self) -> Option<&dyn Explain> {
+        match self {
+            Error::Cache(error) => Some(error),
+            Error::Stdout(_) => None,
+        }
+    }
+}
+
+impl Explain for Error {
+    fn fault(&self) -> Fault {
+        self.inner().map_or(Fault::Tool, Explain::fault)
+    }
+    fn hint(&self) -> Option<String> {
+        self.inner().and_then(Explain::hint)
+    }
+    fn place(&self) -> Option<Place> {
+        self.inner().and_then(Explain::place)
+    }
+}
+
+/// Run one invocation.
+///
+/// # Errors
+/// Whatever its stages raise.
+pub fn run(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
+    match invocation.command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut crate::cli::command(), "pexpress", &mut script);
+            host.data(&String::from_utf8_lossy(&script)).map_err(Error::Stdout)?;
+            Ok(Exit(0))
+        }
+        _ => Ok(Exit(0)),
+    }
+}

@@ -1,0 +1,246 @@
+//! The only door to ambient state: environment, working directory, output streams, clock.
+//!
+//! `main` makes one from the process; tests make one from nothing ([`Host::for_test`]), so no test sets a process
+//! variable and all can run at once. Lines for people go to stderr through [`Host::note`] and its sisters, data goes
+//! to stdout through [`Host::data`].
+
+use crate::cli::{Color, Global};
+use crate::env_vars;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+/// Time, as far as this program asks for it. Tests pass one that only records.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> SystemTime;
+    /// Wait.
+    fn sleep(&self, time: Duration);
+}
+
+/// The real clock.
+#[derive(Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
+
+type Stream = Arc<Mutex<Box<dyn Write + Send>>>;
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors and warnings only.
+    Quiet,
+    /// What a person wants to see.
+    Normal,
+    /// Every decision too.
+    Verbose,
+}
+
+/// Environment, working directory, streams and clock of this run. Cheap to clone.
+#[derive(Clone)]
+pub struct Host {
+    env: Arc<BTreeMap<OsString, OsString>>,
+    cwd: PathBuf,
+    stdout: Stream,
+    stderr: Stream,
+    stderr_is_terminal: bool,
+    verbosity: Verbosity,
+    color: bool,
+    /// The clock of this run.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Host {
+    /// The host of this process.
+    pub fn from_process() -> Host {
+        let env: BTreeMap<_, _> = std::env::vars_os().collect();
+        let terminal = std::io::stderr().is_terminal();
+        Host {
+            cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            stdout: Arc::new(Mutex::new(Box::new(std::io::stdout()))),
+            stderr: Arc::new(Mutex::new(Box::new(std::io::stderr()))),
+            stderr_is_terminal: terminal,
+            verbosity: Verbosity::Normal,
+            color: terminal,
+            clock: Arc::new(SystemClock),
+            env: Arc::new(env),
+        }
+        .configured(&Global::default())
+    }
+
+    /// A host with just these variables, in this directory, that writes to `stdout` and `stderr`.
+    pub fn for_test(
+        env: BTreeMap<OsString, OsString>,
+        cwd: &Path,
+        stdout: Box<dyn Write + Send>,
+        stderr: Box<dyn Write + Send>,
+        clock: Arc<dyn Clock>,
+    ) -> Host {
+        Host {
+            env: Arc::new(env),
+            cwd: cwd.to_path_buf(),
+            stdout: Arc::new(Mutex::new(stdout)),
+            stderr: Arc::new(Mutex::new(stderr)),
+            stderr_is_terminal: false,
+            verbosity: Verbosity::Normal,
+            color: false,
+            clock,
+        }
+    }
+
+    /// The same host, heeding the flags that every command takes.
+    pub fn configured(mut self, global: &Global) -> Host {
+        self.verbosity = if global.quiet {
+            Verbosity::Quiet
+        } else if global.verbose > 0 || self.var(env_vars::RUNNER_DEBUG) == Some("1") {
+            Verbosity::Verbose
+        } else {
+            Verbosity::Normal
+        };
+        self.color = match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto if self.var(env_vars::NO_COLOR).is_some() => false,
+            Color::Auto => {
+                self.stderr_is_terminal || self.var(env_vars::FORCE_COLOR).is_some_and(|value| value != "0")
+            }
+        };
+        self
+    }
+
+    /// The value of a variable; unset, blank and non-UTF-8 are `None`.
+    pub fn var(&self, name: &str) -> Option<&str> {
+        let value = self.env.get(OsStr::new(name))?.to_str()?;
+        (!value.trim().is_empty()).then_some(value)
+    }
+
+    /// The value of a variable that is a path; unset and empty are `None`.
+    pub fn path_var(&self, name: &str) -> Option<PathBuf> {
+        let value = self.env.get(OsStr::new(name))?;
+        (!value.is_empty()).then(|| PathBuf::from(value))
+    }
+
+    /// All variables, for a child process, less the secrets that no child needs ([`env_vars::SECRETS`]).
+    pub fn child_env(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
+        self.env
+            .iter()
+            .filter(|(name, _)| !env_vars::SECRETS.iter().any(|secret| name.as_os_str() == *secret))
+    }
+
+    /// All variables, secrets included: only for a child that stands in for the user's own shell (`-m MODULE`).
+    pub fn full_env(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
+        self.env.iter()
+    }
+
+    /// The working directory.
+    pub fn cwd(&self) -> &Path {
+        &self.cwd
+    }
+
+    /// `path` made absolute against the working directory, with `.` and `..` resolved in the text alone.
+    pub fn absolute(&self, path: &Path) -> PathBuf {
+        lexically_normal(&self.cwd.join(path))
+    }
+
+    /// Whether this runs under GitHub Actions.
+    pub fn on_runner(&self) -> bool {
+        self.var(env_vars::GITHUB_ACTIONS) == Some("true")
+    }
+
+    /// Whether stderr is a terminal that may show a moving progress display.
+    pub fn interactive(&self) -> bool {
+        self.stderr_is_terminal && self.verbosity == Verbosity::Normal && self.var(env_vars::CI).is_none()
+    }
+
+    /// Whether to colour what goes to stderr.
+    pub fn color(&self) -> bool {
+        self.color
+    }
+
+    /// How much is said.
+    pub fn verbosity(&self) -> Verbosity {
+        self.verbosity
+    }
+
+    /// Tell people of progress, unless `--quiet`.
+    pub fn note(&self, text: impl AsRef<str>) {
+        if self.verbosity >= Verbosity::Normal {
+            self.say(text.as_ref());
+        }
+    }
+
+    /// Tell of a decision, with `--verbose` only.
+    pub fn detail(&self, text: impl AsRef<str>) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.say(text.as_ref());
+        }
+    }
+
+    /// Write a line to stderr whatever the verbosity. For `render` and the methods above.
+    pub fn say(&self, text: &str) {
+        let line = format!("{}\n", text.trim_end_matches('\n'));
+        let mut stream = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // A reader that closed stderr is no reason to fail a build.
+        let _ = stream.write_all(line.as_bytes()).and_then(|()| stream.flush());
+    }
+
+    /// Write a document to stdout.
+    ///
+    /// # Errors
+    /// When stdout cannot be written, for example because the reader closed it.
+    pub fn data(&self, text: &str) -> std::io::Result<()> {
+        let mut stream = self.stdout.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        stream.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            stream.write_all(b"\n")?;
+        }
+        stream.flush()
+    }
+}
+
+/// Resolve `.` and `..` in the text of `path`, without asking the file system.
+pub fn lexically_normal(path: &Path) -> PathBuf {
+    use std::path::Component;
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                if !matches!(normal.components().next_back(), Some(Component::Normal(_))) {
+                    if !normal.has_root() {
+                        normal.push("..");
+                    }
+                } else {
+                    normal.pop();
+                }
+            }
+            other => normal.push(other),
+        }
+    }
+    if normal.as_os_str().is_empty() { PathBuf::from(".") } else { normal }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lexically_normal_resolves_dots_in_the_text() {
+        for (given, want) in
+            [("/a/./b/../c", "/a/c"), ("a/..", "."), ("../x", "../x"), ("/..", "/"), ("a/../../b", "../b")]
+        {
+            assert_eq!(lexically_normal(Path::new(given)), Path::new(want), "{given}");
+        }
+    }
+}

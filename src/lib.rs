@@ -1,0 +1,31 @@
+//! pexpress builds the two PEX files of a Dagster+ Serverless code location and deploys them.
+//!
+//! Data goes one way; each arrow is a type that the next stage takes and nothing hands back:
+//!
+//! ```text
+//! argv ─► Invocation ─► Project ─► Requirements ─► Resolution ─► Built
+//! strings   typed       locations   what each       exact wheels   PEX files
+//!                       and data    asks for        and sdists     with names
+//! ```
+//!
+//! Imports point down this list: commands, stages, speakers, ground floor.
+
+// commands
+pub mod cli;
+pub mod commands;
+pub mod render;
+// stages
+pub mod build;
+pub mod project;
+pub mod resolve;
+// speakers
+pub mod tools;
+// ground floor
+pub mod cache;
+pub mod env_vars;
+pub mod error;
+pub mod host;
+pub mod net;
+pub mod pex;
+pub mod target;
+pub mod wheel;

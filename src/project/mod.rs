@@ -1,0 +1,194 @@
+//! What the user has: code locations, and for each the requirements and local packages it is made of.
+//!
+//! This stage reads the user's files and runs what only Python can tell (`setup.py`, build backends); it resolves
+//! nothing and asks no index.
+
+use crate::error::Place;
+use crate::target::Target;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// The code locations of a `dagster_cloud.yaml`, or of a dg project or workspace.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// The file that says so: `dagster_cloud.yaml`, `dg.toml` or `pyproject.toml`. Absolute.
+    pub file: PathBuf,
+    /// Directory of that file. Absolute.
+    pub root: PathBuf,
+    /// In the order of the file; never empty, names unique.
+    pub locations: Vec<Location>,
+    /// What the user should know though nothing is wrong enough to stop.
+    pub warnings: Vec<Warning>,
+}
+
+/// One code location.
+#[derive(Debug, Clone)]
+pub struct Location {
+    /// `location_name`.
+    pub name: String,
+    /// The build directory. Absolute; exists.
+    pub directory: PathBuf,
+    /// The location document with `defaults` merged in, `build` still there.
+    pub document: serde_json::Map<String, serde_json::Value>,
+    /// Where the location begins in the file.
+    pub place: Place,
+}
+
+/// Something the user should know, though nothing is wrong enough to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// One or two sentences.
+    pub message: String,
+    /// Where it is, if in a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// What to collect, from the command line.
+#[derive(Debug, Clone)]
+pub struct CollectOptions {
+    /// Target Python and platform.
+    pub target: Target,
+    /// Whether lock files decide.
+    pub lock_use: LockUse,
+    /// Optional-dependencies groups asked for by name, of the project in the build directory.
+    pub extras: Vec<String>,
+    /// All optional-dependencies groups asked for.
+    pub all_extras: bool,
+    /// PEP 735 dependency groups asked for.
+    pub groups: Vec<String>,
+}
+
+/// Whether lock files decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockUse {
+    /// Where there is one.
+    Automatic,
+    /// There has to be one, up to date.
+    Required,
+    /// Never.
+    Ignored,
+}
+
+/// All that one build directory, and its local packages in turn, ask for.
+#[derive(Debug, Clone, Default)]
+pub struct Requirements {
+    /// Third-party requirements, one PEP 508 line each (`name[extra]>=1 ; marker`, `name @ url`), sorted, unique.
+    /// Never a local directory, never an option, no `--hash`. With a lock these are its exact pins.
+    pub lines: Vec<String>,
+    /// Directories that are built into the source PEX: those named by the requirements and, first, the build directory
+    /// itself.
+    pub local_packages: Vec<LocalPackage>,
+    /// Wheels and sdists named by path; they go into the deps PEX. Absolute paths.
+    pub local_distributions: Vec<PathBuf>,
+    /// `sha256:HEX` digests that the user listed for a requirement, by normalised name.
+    pub hashes: std::collections::BTreeMap<String, Vec<String>>,
+    /// How to resolve: constraints, overrides, indexes.
+    pub settings: ResolveSettings,
+    /// The lock file that decided the versions, if one did.
+    pub lock: Option<Lock>,
+    /// What the user should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// How the user wants requirements resolved; everything that is not a requirement itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ResolveSettings {
+    /// PEP 508 lines that only limit versions (`-c` files, `tool.uv.constraint-dependencies`).
+    pub constraints: Vec<String>,
+    /// PEP 508 lines that replace what packages ask for (`tool.uv.override-dependencies`).
+    pub overrides: Vec<String>,
+    /// PEP 508 lines that only limit what builds of sdists use (`tool.uv.build-constraint-dependencies`).
+    pub build_constraints: Vec<String>,
+    /// Names never to install (`tool.uv.exclude-dependencies`).
+    pub excludes: Vec<String>,
+    /// `--index-url`, or the `[[tool.uv.index]]` with `default = true`. May hold credentials.
+    pub default_index: Option<String>,
+    /// `--extra-index-url` and the other `[[tool.uv.index]]`, in order of priority. May hold credentials.
+    pub indexes: Vec<Index>,
+    /// Normalised package name → name of the index it must come from (`tool.uv.sources`, Poetry `source`).
+    pub index_pins: std::collections::BTreeMap<String, String>,
+    /// `--find-links`: URLs, or absolute paths.
+    pub find_links: Vec<String>,
+    /// `--no-index`.
+    pub no_index: bool,
+    /// `--no-binary` values: names or `:all:`.
+    pub no_binary: Vec<String>,
+    /// `--only-binary` values: names or `:all:`.
+    pub only_binary: Vec<String>,
+    /// `--pre` (`allow`) or `tool.uv.prerelease`.
+    pub prerelease: Option<String>,
+    /// `tool.uv.exclude-newer`.
+    pub exclude_newer: Option<String>,
+    /// `tool.uv.index-strategy`.
+    pub index_strategy: Option<String>,
+    /// `tool.uv.resolution`.
+    pub resolution: Option<String>,
+    /// Any further keys of `[tool.uv]` that bear on resolving or building, passed on to uv as they are.
+    pub uv: toml::Table,
+}
+
+/// One named or unnamed package index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Index {
+    /// Its name, for [`ResolveSettings::index_pins`] and `UV_INDEX_NAME_USERNAME`.
+    pub name: Option<String>,
+    /// Its URL. May hold credentials.
+    pub url: String,
+    /// Used only for packages pinned to it.
+    pub explicit: bool,
+}
+
+/// A directory of the user's that is built into the source PEX.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalPackage {
+    /// Absolute path; exists.
+    pub directory: PathBuf,
+    /// Name of the distribution, normalised, where known.
+    pub name: Option<String>,
+    /// How its importable packages are made.
+    pub build: PackageBuild,
+}
+
+/// How the importable packages of a local directory are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PackageBuild {
+    /// Nothing to build: only the working directory is shipped (requirements.txt alone, `package = false`, …).
+    None,
+    /// `setup.py`, run by the target Python in its own directory.
+    SetupPy {
+        /// `build-system.requires`, if there is a pyproject.toml that says so.
+        build_requires: Vec<String>,
+    },
+    /// A PEP 517 build backend.
+    Backend {
+        /// `build-system.build-backend`, or setuptools' default.
+        backend: String,
+    },
+}
+
+/// A lock file that decides versions.
+#[derive(Debug, Clone)]
+pub struct Lock {
+    /// Absolute path.
+    pub file: PathBuf,
+    /// What it says.
+    pub content: LockContent,
+}
+
+/// What a lock file says, as far as it replaces resolving.
+#[derive(Debug, Clone)]
+pub enum LockContent {
+    /// A `pylock.toml` document (PEP 751): the lock itself, or `uv export --format pylock.toml` of a uv.lock. Local
+    /// directories may still be in it; the resolver leaves them out. `complete` is false when there are further
+    /// lines in [`Requirements::lines`] that it does not cover.
+    Pylock {
+        /// TOML text.
+        text: String,
+        /// Whether it covers every line.
+        complete: bool,
+    },
+    /// Exact versions, as constraints in [`ResolveSettings::constraints`]; digests in [`Requirements::hashes`]
+    /// (poetry.lock has no URLs).
+    Constraints,
+}

@@ -1,0 +1,72 @@
+//! The one place an error becomes text.
+
+use crate::commands::Error;
+use crate::error::{Explain, Fault};
+use crate::host::Host;
+
+/// An exit code of this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit(pub u8);
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        std::process::ExitCode::from(exit.0)
+    }
+}
+
+/// Print an error with its causes and its hint, and give the exit code that belongs to it.
+pub fn failure(host: &Host, error: &Error) -> Exit {
+    host.say(&error_text(error, host.color()));
+    Exit(error.fault().exit_code())
+}
+
+/// `error: …`, its causes, its place and its hint, a line each.
+pub fn error_text(error: &(impl Explain + ?Sized), color: bool) -> String {
+    let paint = |code: &str, text: &str| {
+        if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
+    };
+    let mut text = format!("{} {error}", paint("1;31", "error:"));
+    if let Some(place) = error.place() {
+        text += &format!("\n  {} {place}", paint("2", "at:"));
+    }
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text += &format!("\n  {} {}", paint("2", "caused by:"), next.to_string().replace('\n', "\n    "));
+        cause = next.source();
+    }
+    if error.fault() == Fault::Bug {
+        text += "\nThis is a bug in pexpress; please report it with the command you ran.";
+    }
+    if let Some(hint) = error.hint() {
+        text += &format!("\n{} {hint}", paint("1;36", "hint:"));
+    }
+    text
+}
+
+/// Print what clap answered: help and version on stdout, a usage error on stderr.
+pub fn clap_answer(host: &Host, answer: &clap::Error) -> std::process::ExitCode {
+    let text = answer.render();
+    let text = if host.color() { text.ansi().to_string() } else { text.to_string() };
+    if answer.use_stderr() {
+        host.say(&text);
+    } else if host.data(&text).is_err() {
+        return std::process::ExitCode::FAILURE;
+    }
+    std::process::ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::CacheError;
+
+    #[test]
+    fn the_chain_of_causes_is_printed_once_each() {
+        let error =
+            CacheError { action: "create", path: "/c".into(), source: std::io::Error::other("disk full") };
+        assert_eq!(
+            error_text(&error, false),
+            "error: could not create `/c`\n  caused by: disk full\nhint: set PEXPRESS_CACHE_DIR to a directory that can be written and has room"
+        );
+    }
+}

@@ -1,0 +1,202 @@
+//! What Dagster+ Serverless runs: Python versions and the platform of each.
+//!
+//! Source of versions and glibc numbers: the table of complete platforms that dagster-cloud-cli 1.13.27 sends to its
+//! resolver (3.9 to 3.14); 3.8 is not in it any more and follows 3.9.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A CPython 3 minor version that Dagster+ Serverless has run: 3.8 to 3.14.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PythonVersion {
+    minor: u8,
+}
+
+impl PythonVersion {
+    /// What Dagster+ uses when nothing else is asked for.
+    pub const DEFAULT: PythonVersion = PythonVersion { minor: 11 };
+    /// Lowest and highest minor version.
+    pub const MINORS: std::ops::RangeInclusive<u8> = 8..=14;
+
+    /// The `Y` of `3.Y`.
+    pub fn minor(self) -> u8 {
+        self.minor
+    }
+
+    /// The full version that the Serverless image has, for environment markers.
+    pub fn full(self) -> &'static str {
+        match self.minor {
+            8 => "3.8.20",
+            9 => "3.9.21",
+            10 => "3.10.16",
+            11 => "3.11.11",
+            12 => "3.12.9",
+            13 => "3.13.9",
+            _ => "3.14.2",
+        }
+    }
+
+    /// The platform of the Serverless image for this version.
+    pub fn serverless_platform(self) -> Platform {
+        Platform { glibc_minor: if self.minor >= 13 { 41 } else { 36 }, arch: Arch::X86_64 }
+    }
+}
+
+impl fmt::Display for PythonVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "3.{}", self.minor)
+    }
+}
+
+impl FromStr for PythonVersion {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let minor = text.trim().strip_prefix("3.").and_then(|rest| rest.parse::<u8>().ok());
+        match minor {
+            Some(minor) if Self::MINORS.contains(&minor) => Ok(PythonVersion { minor }),
+            _ => Err(format!(
+                "Python versions are 3.{} to 3.{}, written like `3.11`",
+                Self::MINORS.start(),
+                Self::MINORS.end()
+            )),
+        }
+    }
+}
+
+impl serde::Serialize for PythonVersion {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A processor architecture of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Arch {
+    /// Intel and AMD, 64 bits; the one that Dagster+ Serverless runs.
+    X86_64,
+    /// ARM, 64 bits.
+    Aarch64,
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Arch::X86_64 => "x86_64",
+            Arch::Aarch64 => "aarch64",
+        })
+    }
+}
+
+/// A glibc Linux platform: `manylinux_2_MINOR_ARCH`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Platform {
+    /// The `Y` of glibc `2.Y`.
+    pub glibc_minor: u8,
+    /// Processor architecture.
+    pub arch: Arch,
+}
+
+impl Platform {
+    /// The newest glibc 2 minor that `uv --python-platform` knows (uv 0.13).
+    const UV_NEWEST_GLIBC_MINOR: u8 = 40;
+    /// The glibc 2 minors that `uv --python-platform` knows below its unbroken range, which starts at 31.
+    const UV_OLD_GLIBC_MINORS: [u8; 2] = [17, 28];
+
+    /// The nearest platform, not newer than this one, that `uv --python-platform` takes.
+    pub fn uv_name(self) -> String {
+        let minor = match self.glibc_minor {
+            minor if minor >= 31 => minor.min(Self::UV_NEWEST_GLIBC_MINOR),
+            minor => Self::UV_OLD_GLIBC_MINORS.into_iter().rev().find(|known| *known <= minor).unwrap_or(17),
+        };
+        format!("{}-manylinux_2_{minor}", self.arch)
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "manylinux_2_{}_{}", self.glibc_minor, self.arch)
+    }
+}
+
+impl FromStr for Platform {
+    type Err = String;
+    /// Takes `manylinux_2_28_x86_64`, `manylinux2014_x86_64`, uv's `x86_64-manylinux_2_28`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = || {
+            format!(
+                "platforms are written like `manylinux_2_28_x86_64` or `manylinux2014_aarch64`, not `{text}`"
+            )
+        };
+        let (system, arch) = ["x86_64", "aarch64"]
+            .iter()
+            .find_map(|arch| {
+                let rest = text.strip_suffix(arch).and_then(|rest| rest.strip_suffix('_'));
+                let rest = rest.or_else(|| text.strip_prefix(arch).and_then(|rest| rest.strip_prefix('-')));
+                rest.map(|rest| (rest, *arch))
+            })
+            .ok_or_else(refuse)?;
+        let arch = if arch == "x86_64" { Arch::X86_64 } else { Arch::Aarch64 };
+        let glibc_minor = match system {
+            "manylinux1" => 5,
+            "manylinux2010" => 12,
+            "manylinux2014" => 17,
+            _ => {
+                system.strip_prefix("manylinux_2_").and_then(|minor| minor.parse().ok()).ok_or_else(refuse)?
+            }
+        };
+        if glibc_minor < 17 {
+            return Err(format!("`{text}` is older than manylinux2014, the oldest that uv resolves for"));
+        }
+        Ok(Platform { glibc_minor, arch })
+    }
+}
+
+impl serde::Serialize for Platform {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The Python and platform that a PEX is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// CPython version.
+    pub python: PythonVersion,
+    /// glibc platform.
+    pub platform: Platform,
+}
+
+impl Target {
+    /// What Dagster+ Serverless runs for this Python version.
+    pub fn serverless(python: PythonVersion) -> Target {
+        Target { python, platform: python.serverless_platform() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_versions_outside_serverless_are_refused() {
+        for text in ["3.7", "3.15", "2.7", "3", "3.11.4", ""] {
+            assert!(text.parse::<PythonVersion>().is_err(), "{text}");
+        }
+        assert_eq!("3.9".parse::<PythonVersion>().unwrap().to_string(), "3.9");
+    }
+
+    #[test]
+    fn platforms_parse_in_each_spelling() {
+        for (text, want, uv) in [
+            ("manylinux_2_36_x86_64", "manylinux_2_36_x86_64", "x86_64-manylinux_2_36"),
+            ("x86_64-manylinux_2_41", "manylinux_2_41_x86_64", "x86_64-manylinux_2_40"),
+            ("manylinux2014_aarch64", "manylinux_2_17_aarch64", "aarch64-manylinux_2_17"),
+            ("manylinux_2_30_x86_64", "manylinux_2_30_x86_64", "x86_64-manylinux_2_28"),
+        ] {
+            let platform: Platform = text.parse().unwrap();
+            assert_eq!((platform.to_string().as_str(), platform.uv_name().as_str()), (want, uv));
+        }
+        assert!("win_amd64".parse::<Platform>().is_err());
+        assert!("manylinux1_x86_64".parse::<Platform>().is_err());
+    }
+}
