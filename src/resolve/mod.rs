@@ -27,7 +27,14 @@ pub enum Artifact {
     /// A wheel at a URL or path.
     Wheel(Download),
     /// A source archive at a URL or path; built by uv with the target Python.
-    Sdist(Download),
+    Sdist {
+        /// The archive.
+        #[serde(flatten)]
+        download: Download,
+        /// Directory of the package in it, if not the top.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        subdirectory: Option<String>,
+    },
     /// A commit of a Git repository, built likewise.
     Git {
         /// Repository URL.
@@ -35,6 +42,7 @@ pub enum Artifact {
         /// Full commit id.
         commit: String,
         /// Directory in it, if not the top.
+        #[serde(skip_serializing_if = "Option::is_none")]
         subdirectory: Option<String>,
     },
 }
