@@ -16,6 +16,7 @@ pub mod commands;
 pub mod render;
 // stages
 pub mod build;
+pub mod plan;
 pub mod project;
 pub mod resolve;
 // speakers

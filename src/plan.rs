@@ -1,0 +1,170 @@
+//! What to build for which code location: (project, requirements) → [`Plan`]. Pure, and printable as JSON.
+//!
+//! Code locations of one build directory share a source PEX, and those that ask for the same requirements share a deps
+//! PEX, so cost grows with what differs and not with the number of code locations.
+
+use crate::project::{LocalPackage, Location, Requirements};
+use crate::target::Target;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Everything to build, each thing once.
+#[derive(Debug)]
+pub struct Plan {
+    /// Target Python and platform of all of it.
+    pub target: Target,
+    /// One source PEX each.
+    pub sources: Vec<SourceJob>,
+    /// One deps PEX each.
+    pub deps: Vec<DepsJob>,
+    /// The code locations, in the order of the project file.
+    pub locations: Vec<PlannedLocation>,
+}
+
+/// One source PEX to build.
+#[derive(Debug)]
+pub struct SourceJob {
+    /// The build directory, shipped as the working directory.
+    pub directory: PathBuf,
+    /// Its own package first, if it has one, then the local packages that it needs.
+    pub local_packages: Vec<LocalPackage>,
+}
+
+/// One deps PEX to build.
+#[derive(Debug)]
+pub struct DepsJob {
+    /// What goes in.
+    pub requirements: Arc<Requirements>,
+    /// Names the requirement set ([`requirements_hash`]).
+    pub requirements_hash: String,
+    /// A build directory that asks for it, for messages.
+    pub directory: PathBuf,
+}
+
+/// A code location and the files that it is made of.
+#[derive(Debug)]
+pub struct PlannedLocation {
+    /// The code location.
+    pub location: Location,
+    /// Index into [`Plan::sources`].
+    pub source: usize,
+    /// Index into [`Plan::deps`].
+    pub deps: usize,
+}
+
+impl Plan {
+    /// Decide what to build for these code locations, whose requirements are given by build directory.
+    ///
+    /// # Panics
+    /// When `requirements` lacks the build directory of a location; the caller collects for each.
+    pub fn decide(
+        target: Target,
+        locations: Vec<Location>,
+        requirements: &BTreeMap<PathBuf, Arc<Requirements>>,
+    ) -> Plan {
+        let mut plan = Plan { target, sources: Vec::new(), deps: Vec::new(), locations: Vec::new() };
+        for location in locations {
+            let asked = &requirements[&location.directory];
+            let source = plan.source_job(&location.directory, asked);
+            let deps = plan.deps_job(&location.directory, asked);
+            plan.locations.push(PlannedLocation { location, source, deps });
+        }
+        plan
+    }
+
+    fn source_job(&mut self, directory: &PathBuf, requirements: &Requirements) -> usize {
+        position_or_push(&mut self.sources, |job| &job.directory == directory, || SourceJob {
+            directory: directory.clone(),
+            local_packages: requirements.local_packages.clone(),
+        })
+    }
+
+    fn deps_job(&mut self, directory: &PathBuf, requirements: &Arc<Requirements>) -> usize {
+        let hash = requirements_hash(requirements, self.target);
+        position_or_push(&mut self.deps, |job| job.requirements_hash == hash, || DepsJob {
+            requirements: Arc::clone(requirements),
+            requirements_hash: hash.clone(),
+            directory: directory.clone(),
+        })
+    }
+}
+
+fn position_or_push<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> usize {
+    list.iter().position(is_it).unwrap_or_else(|| {
+        list.push(make());
+        list.len() - 1
+    })
+}
+
+/// What bears on which files a requirement set resolves to; hashed as JSON.
+#[derive(Serialize)]
+struct Asked<'a> {
+    format: &'static str,
+    target: String,
+    lines: &'a [String],
+    distributions: &'a [PathBuf],
+    hashes: &'a BTreeMap<String, Vec<String>>,
+    settings: &'a crate::project::ResolveSettings,
+}
+
+/// Name of a requirement set: lower-case hex SHA-256 of its lines, its settings and the target.
+///
+/// Two sets of the same hash resolve alike at the same moment. With a lock file the lines are exact pins, and so the
+/// hash is exact too; without one an index may answer differently tomorrow.
+pub fn requirements_hash(requirements: &Requirements, target: Target) -> String {
+    let asked = Asked {
+        format: "pexpress requirements 1",
+        target: format!("{} {}", target.python, target.platform),
+        lines: &requirements.lines,
+        distributions: &requirements.local_distributions,
+        hashes: &requirements.hashes,
+        settings: &requirements.settings,
+    };
+    // Strings, lists and maps with string keys always have a JSON form.
+    let text = serde_json::to_string(&asked).unwrap_or_default();
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Place;
+
+    fn location(name: &str, directory: &str) -> Location {
+        let place = Place { file: "dagster_cloud.yaml".into(), line: None, column: None };
+        Location { name: name.into(), directory: directory.into(), document: serde_json::Map::new(), place }
+    }
+
+    fn asking(lines: &[&str]) -> Arc<Requirements> {
+        Arc::new(Requirements { lines: lines.iter().map(ToString::to_string).collect(), ..Requirements::default() })
+    }
+
+    #[test]
+    fn equal_directories_share_a_source_and_equal_requirements_a_deps_pex() {
+        let requirements = BTreeMap::from([
+            (PathBuf::from("/a"), asking(&["dagster"])),
+            (PathBuf::from("/b"), asking(&["dagster"])),
+            (PathBuf::from("/c"), asking(&["dagster", "six"])),
+        ]);
+        let locations = vec![location("1", "/a"), location("2", "/a"), location("3", "/b"), location("4", "/c")];
+        let plan = Plan::decide(Target::serverless("3.11".parse().unwrap()), locations, &requirements);
+        let chosen: Vec<_> = plan.locations.iter().map(|planned| (planned.source, planned.deps)).collect();
+        assert_eq!(chosen, [(0, 0), (0, 0), (1, 0), (2, 1)]);
+        assert_eq!((plan.sources.len(), plan.deps.len()), (3, 2));
+    }
+
+    #[test]
+    fn the_hash_follows_lines_settings_and_target() {
+        let target = Target::serverless("3.11".parse().unwrap());
+        let plain = requirements_hash(&asking(&["six"]), target);
+        assert_eq!(plain, requirements_hash(&asking(&["six"]), target));
+        assert_ne!(plain, requirements_hash(&asking(&["six>1"]), target));
+        assert_ne!(plain, requirements_hash(&asking(&["six"]), Target::serverless("3.12".parse().unwrap())));
+        let mut limited = Requirements { lines: vec!["six".into()], ..Requirements::default() };
+        limited.settings.constraints.push("six<2".into());
+        assert_ne!(plain, requirements_hash(&limited, target));
+    }
+}
