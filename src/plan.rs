@@ -76,19 +76,27 @@ impl Plan {
     }
 
     fn source_job(&mut self, directory: &PathBuf, requirements: &Requirements) -> usize {
-        position_or_push(&mut self.sources, |job| &job.directory == directory, || SourceJob {
-            directory: directory.clone(),
-            local_packages: requirements.local_packages.clone(),
-        })
+        position_or_push(
+            &mut self.sources,
+            |job| &job.directory == directory,
+            || SourceJob {
+                directory: directory.clone(),
+                local_packages: requirements.local_packages.clone(),
+            },
+        )
     }
 
     fn deps_job(&mut self, directory: &PathBuf, requirements: &Arc<Requirements>) -> usize {
         let hash = requirements_hash(requirements, self.target);
-        position_or_push(&mut self.deps, |job| job.requirements_hash == hash, || DepsJob {
-            requirements: Arc::clone(requirements),
-            requirements_hash: hash.clone(),
-            directory: directory.clone(),
-        })
+        position_or_push(
+            &mut self.deps,
+            |job| job.requirements_hash == hash,
+            || DepsJob {
+                requirements: Arc::clone(requirements),
+                requirements_hash: hash.clone(),
+                directory: directory.clone(),
+            },
+        )
     }
 }
 
@@ -139,7 +147,10 @@ mod tests {
     }
 
     fn asking(lines: &[&str]) -> Arc<Requirements> {
-        Arc::new(Requirements { lines: lines.iter().map(ToString::to_string).collect(), ..Requirements::default() })
+        Arc::new(Requirements {
+            lines: lines.iter().map(ToString::to_string).collect(),
+            ..Requirements::default()
+        })
     }
 
     #[test]
@@ -149,7 +160,8 @@ mod tests {
             (PathBuf::from("/b"), asking(&["dagster"])),
             (PathBuf::from("/c"), asking(&["dagster", "six"])),
         ]);
-        let locations = vec![location("1", "/a"), location("2", "/a"), location("3", "/b"), location("4", "/c")];
+        let locations =
+            vec![location("1", "/a"), location("2", "/a"), location("3", "/b"), location("4", "/c")];
         let plan = Plan::decide(Target::serverless("3.11".parse().unwrap()), locations, &requirements);
         let chosen: Vec<_> = plan.locations.iter().map(|planned| (planned.source, planned.deps)).collect();
         assert_eq!(chosen, [(0, 0), (0, 0), (1, 0), (2, 1)]);

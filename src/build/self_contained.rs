@@ -29,7 +29,8 @@ const PLAIN_BACKENDS: [&str; 6] = [
 const CODE_FILES: [&str; 3] = ["setup.py", "hatch_build.py", "build.py"];
 
 /// Words in a pyproject.toml that mean that something beyond the package's files is looked at, or its code run.
-const OUTWARD_WORDS: [&str; 7] = ["hooks", "scm", "vcs", "\"../", "'../", "backend-path", "[tool.poetry.build"];
+const OUTWARD_WORDS: [&str; 7] =
+    ["hooks", "scm", "vcs", "\"../", "'../", "backend-path", "[tool.poetry.build"];
 
 /// The digest that a kept wheel of this package is named by; `None` when its build is not known to be self-contained.
 ///

@@ -80,8 +80,14 @@ pub enum TreeError {
 /// When a directory cannot be read or `.pexignore` has a bad pattern. Dangling links, link loops, special files and
 /// names that are not UTF-8 are warnings.
 pub fn list(directory: &Path, outputs: &[PathBuf]) -> Result<Tree, TreeError> {
-    let root = directory.canonicalize().map_err(|source| TreeError::Read { path: directory.to_path_buf(), source })?;
-    let outputs = outputs.iter().filter_map(|output| output.canonicalize().ok()).filter(|output| *output != root).collect();
+    let root = directory
+        .canonicalize()
+        .map_err(|source| TreeError::Read { path: directory.to_path_buf(), source })?;
+    let outputs = outputs
+        .iter()
+        .filter_map(|output| output.canonicalize().ok())
+        .filter(|output| *output != root)
+        .collect();
     let patterns = patterns(directory)?;
     let mut walk = Walk { root: root.clone(), outputs, patterns, tree: Tree::default() };
     walk.directory(directory, "", &mut vec![root])?;
@@ -108,9 +114,15 @@ struct Walk {
 
 impl Walk {
     /// `above` holds the real paths of the directories that lead here, to find link loops.
-    fn directory(&mut self, directory: &Path, prefix: &str, above: &mut Vec<PathBuf>) -> Result<(), TreeError> {
+    fn directory(
+        &mut self,
+        directory: &Path,
+        prefix: &str,
+        above: &mut Vec<PathBuf>,
+    ) -> Result<(), TreeError> {
         let failed = |source| TreeError::Read { path: directory.to_path_buf(), source };
-        let mut entries = fs::read_dir(directory).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let mut entries =
+            fs::read_dir(directory).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let Some(name) = entry.file_name().to_str().map(str::to_string) else {
@@ -153,8 +165,14 @@ impl Walk {
         }
     }
 
-    fn subdirectory(&mut self, path: &Path, relative: String, above: &mut Vec<PathBuf>) -> Result<(), TreeError> {
-        let real = path.canonicalize().map_err(|source| TreeError::Read { path: path.to_path_buf(), source })?;
+    fn subdirectory(
+        &mut self,
+        path: &Path,
+        relative: String,
+        above: &mut Vec<PathBuf>,
+    ) -> Result<(), TreeError> {
+        let real =
+            path.canonicalize().map_err(|source| TreeError::Read { path: path.to_path_buf(), source })?;
         if above.contains(&real) {
             self.warn(format!("`{relative}` is a link back to a directory above it and is left out"));
             return Ok(());
@@ -166,7 +184,8 @@ impl Walk {
     }
 
     fn file(&mut self, path: &Path, name: &str, relative: String) -> Result<(), TreeError> {
-        let metadata = fs::metadata(path).map_err(|source| TreeError::Read { path: path.to_path_buf(), source })?;
+        let metadata =
+            fs::metadata(path).map_err(|source| TreeError::Read { path: path.to_path_buf(), source })?;
         if looks_secret(name) {
             self.warn(format!("`{relative}` looks like it holds secrets and is shipped; name it in {PEXIGNORE} to leave it out"));
         }
@@ -183,7 +202,9 @@ impl Walk {
         };
         let outside = path.canonicalize().is_ok_and(|target| !target.starts_with(&self.root));
         if outside {
-            self.warn(format!("`{relative}` is a link to something outside the project; its content is shipped"));
+            self.warn(format!(
+                "`{relative}` is a link to something outside the project; its content is shipped"
+            ));
         }
         Some(metadata.file_type())
     }
@@ -197,7 +218,8 @@ impl Walk {
             || IGNORED_NAMES.contains(&name)
             || (!is_dir && is_bytecode(name))
             || (is_dir && path.join(ENVIRONMENT_MARKER).is_file())
-            || (!self.outputs.is_empty() && path.canonicalize().is_ok_and(|real| self.outputs.contains(&real)))
+            || (!self.outputs.is_empty()
+                && path.canonicalize().is_ok_and(|real| self.outputs.contains(&real)))
     }
 
     fn warn(&mut self, message: String) {
@@ -207,16 +229,26 @@ impl Walk {
 
 /// `.pyc`, `.pyo`, and the `.pyc.NUMBER` that an interrupted compilation leaves.
 pub fn is_bytecode(name: &str) -> bool {
-    let numbered = || name.rsplit_once('.').filter(|(stem, number)| stem.ends_with(".pyc") && number.bytes().all(|byte| byte.is_ascii_digit()));
+    let numbered = || {
+        name.rsplit_once('.').filter(|(stem, number)| {
+            stem.ends_with(".pyc") && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
     name.ends_with(".pyc") || name.ends_with(".pyo") || numbered().is_some()
 }
 
 /// Names that usually hold credentials: `.env` files (not their templates), private keys.
 fn looks_secret(name: &str) -> bool {
     const TEMPLATES: [&str; 4] = ["example", "sample", "template", "dist"];
-    let environment = name == ".env" || name.strip_prefix(".env.").is_some_and(|rest| !TEMPLATES.contains(&rest));
+    let environment =
+        name == ".env" || name.strip_prefix(".env.").is_some_and(|rest| !TEMPLATES.contains(&rest));
     let key = name.starts_with("id_") && ["id_rsa", "id_dsa", "id_ecdsa", "id_ed25519"].contains(&name);
-    environment || key || name.ends_with(".pem") || name.ends_with(".p12") || name.ends_with(".pfx") || name == ".netrc"
+    environment
+        || key
+        || name.ends_with(".pem")
+        || name.ends_with(".p12")
+        || name.ends_with(".pfx")
+        || name == ".netrc"
 }
 
 #[cfg(unix)]
@@ -261,8 +293,21 @@ mod tests {
     #[test]
     fn caches_environments_bytecode_and_outputs_are_left_out() {
         let fixture = Fixture::new(&[
-            "a.py", ".git/config", "b/__pycache__/a.pyc", "b/c.pyc", "b/c.pyc.123", "b/c.pyo", ".venv/x", "env/pyvenv.cfg",
-            "env/lib/x.py", "node_modules/x.js", ".idea/x", "out/deps-1.pex", ".dagster/x", "target/manifest.json", "b/.cache/x",
+            "a.py",
+            ".git/config",
+            "b/__pycache__/a.pyc",
+            "b/c.pyc",
+            "b/c.pyc.123",
+            "b/c.pyo",
+            ".venv/x",
+            "env/pyvenv.cfg",
+            "env/lib/x.py",
+            "node_modules/x.js",
+            ".idea/x",
+            "out/deps-1.pex",
+            ".dagster/x",
+            "target/manifest.json",
+            "b/.cache/x",
         ]);
         fixture.write(".gitignore", "target");
         assert_eq!(fixture.names(), [".dagster/x", ".gitignore", "a.py", "target/manifest.json"]);
@@ -289,7 +334,13 @@ mod tests {
         symlink("self", fixture.path("self")).unwrap();
         assert_eq!(fixture.names(), ["a.py", "dir-link/x.py", "dir/x.py", "file-link", "outside-link"]);
         let warnings = fixture.tree().warnings.join("\n");
-        for part in ["`outside-link` is a link to something outside", "`dangling` is a link that leads nowhere", "`dir/loop` is a link back", "`dir-link/loop` is a link back", "`self` is a link that leads nowhere"] {
+        for part in [
+            "`outside-link` is a link to something outside",
+            "`dangling` is a link that leads nowhere",
+            "`dir/loop` is a link back",
+            "`dir-link/loop` is a link back",
+            "`self` is a link that leads nowhere",
+        ] {
             assert!(warnings.contains(part), "{part} in {warnings}");
         }
     }
@@ -310,7 +361,10 @@ mod tests {
         fs::set_permissions(fixture.path("run.sh"), fs::Permissions::from_mode(0o744)).unwrap();
         let tree = fixture.tree();
         assert!(tree.files["run.sh"].executable && !tree.files["é .py"].executable);
-        assert_eq!(tree.warnings, ["`.env` looks like it holds secrets and is shipped; name it in .pexignore to leave it out"]);
+        assert_eq!(
+            tree.warnings,
+            ["`.env` looks like it holds secrets and is shipped; name it in .pexignore to leave it out"]
+        );
     }
 
     #[test]

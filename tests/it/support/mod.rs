@@ -1,0 +1,113 @@
+//! What the tests stand on: the program in a clean environment, sample projects, and tools from PyPI.
+
+pub mod environments;
+pub mod pex_file;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The top of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The sample project that the README builds.
+pub fn quickstart() -> PathBuf {
+    repository().join("examples/quickstart")
+}
+
+/// A directory below `target/` that outlives the run: caches and environments of the tests.
+pub fn kept_dir(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    dir
+}
+
+/// The program, with the environment of the test run less what would steer it (`PEXPRESS_*`, `DAGSTER_*`, `GITHUB_*`,
+/// …), a cache of the test suite's own and the test suite's uv.
+pub fn pexpress() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pexpress"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let steers =
+            ["PEXPRESS_", "DAGSTER_", "GITHUB_", "CI", "RUNNER_", "NO_COLOR", "FORCE_COLOR", "VIRTUAL_ENV"];
+        if steers.iter().any(|prefix| text.starts_with(prefix)) {
+            command.env_remove(&name);
+        }
+    }
+    command.env("PEXPRESS_CACHE_DIR", kept_dir("cache"));
+    command
+}
+
+/// Like [`pexpress`], with the uv that the tests use themselves, so that none is fetched.
+pub fn pexpress_with_uv() -> Command {
+    let mut command = pexpress();
+    command.env("PEXPRESS_UV", environments::uv());
+    command
+}
+
+/// Run `command`; its output if it succeeded, else a panic with all it said.
+pub fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    output
+}
+
+/// Source and deps PEX of one project for one Python.
+#[derive(Debug, Clone)]
+pub struct BuiltPair {
+    /// Directory with both files.
+    pub dir: PathBuf,
+    /// `source-HASH.pex`.
+    pub source: PathBuf,
+    /// `deps-HASH.pex`.
+    pub deps: PathBuf,
+}
+
+impl BuiltPair {
+    /// The pair that lies in `dir`: exactly one of each kind.
+    pub fn in_dir(dir: &Path) -> BuiltPair {
+        let only = |prefix: &str| {
+            let found = files_named(dir, prefix);
+            assert_eq!(found.len(), 1, "one {prefix}*.pex wanted in {}: {found:?}", dir.display());
+            found[0].clone()
+        };
+        BuiltPair { dir: dir.to_path_buf(), source: only("source-"), deps: only("deps-") }
+    }
+
+    /// `files=NAME:NAME`, as a location document names them. Source: the `pex_tag` of dagster-cloud-cli.
+    pub fn tag(&self) -> String {
+        let name = |path: &Path| {
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        format!("files={}:{}", name(&self.deps), name(&self.source))
+    }
+}
+
+/// Build `project` for Python `python` into `dir`, with the two commands that build one PEX each.
+pub fn build_pair(project: &Path, python: &str, dir: &Path) -> BuiltPair {
+    for command in ["source", "deps"] {
+        run(pexpress_with_uv().arg(command).arg(project).arg(dir).args(["--python-version", python]));
+    }
+    BuiltPair::in_dir(dir)
+}
+
+/// The `*.pex` files in `dir` whose names start with `prefix`, sorted.
+pub fn files_named(dir: &Path, prefix: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    let mut found: Vec<_> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(prefix) && name.ends_with(".pex")
+        })
+        .collect();
+    found.sort();
+    found
+}
