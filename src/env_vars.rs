@@ -29,3 +29,56 @@ pub const SECRETS: &[&str] = &[
     "ACTIONS_RUNTIME_TOKEN",
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 ];
+
+/// Certificate authorities to trust beside the system's: a PEM file. Source: OpenSSL.
+pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+/// The same as directories of PEM files, separated as in `PATH`. Source: OpenSSL.
+pub const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
+/// A PEM file of certificate authorities. Source: pip.
+pub const PIP_CERT: &str = "PIP_CERT";
+/// A PEM file, or directory, of certificate authorities. Source: Python's requests.
+pub const REQUESTS_CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
+/// A PEM file of certificate authorities. Source: curl, requests.
+pub const CURL_CA_BUNDLE: &str = "CURL_CA_BUNDLE";
+/// Hosts whose certificates are not checked, and that may be sent credentials unencrypted. Source: uv.
+pub const UV_INSECURE_HOST: &str = "UV_INSECURE_HOST";
+/// The same. Source: pip.
+pub const PIP_TRUSTED_HOST: &str = "PIP_TRUSTED_HOST";
+/// Proxy for https URLs. Source of the proxy variables: curl.
+pub const HTTPS_PROXY: &str = "HTTPS_PROXY";
+/// Its lower-case spelling, which comes first.
+pub const HTTPS_PROXY_LOWER: &str = "https_proxy";
+/// Proxy for http URLs.
+pub const HTTP_PROXY: &str = "HTTP_PROXY";
+/// Its lower-case spelling.
+pub const HTTP_PROXY_LOWER: &str = "http_proxy";
+/// Proxy where there is none for the scheme.
+pub const ALL_PROXY: &str = "ALL_PROXY";
+/// Its lower-case spelling.
+pub const ALL_PROXY_LOWER: &str = "all_proxy";
+/// Hosts, `host:port`, addresses and networks to reach directly, separated by commas.
+pub const NO_PROXY: &str = "NO_PROXY";
+/// Its lower-case spelling.
+pub const NO_PROXY_LOWER: &str = "no_proxy";
+/// The netrc file, instead of `~/.netrc`.
+pub const NETRC: &str = "NETRC";
+/// Package indexes, `URL` or `NAME=URL`, separated by spaces. Source of uv's variables: uv, "Environment variables".
+pub const UV_INDEX: &str = "UV_INDEX";
+/// Start of `UV_INDEX_NAME_USERNAME` and `UV_INDEX_NAME_PASSWORD`.
+pub const UV_INDEX_PREFIX: &str = "UV_INDEX_";
+/// The default package index.
+pub const UV_DEFAULT_INDEX: &str = "UV_DEFAULT_INDEX";
+/// The default package index, in an older spelling.
+pub const UV_INDEX_URL: &str = "UV_INDEX_URL";
+/// Further package indexes, in an older spelling.
+pub const UV_EXTRA_INDEX_URL: &str = "UV_EXTRA_INDEX_URL";
+/// Pages and directories with distributions.
+pub const UV_FIND_LINKS: &str = "UV_FIND_LINKS";
+/// How many downloads run at once.
+pub const UV_CONCURRENT_DOWNLOADS: &str = "UV_CONCURRENT_DOWNLOADS";
+/// The default package index. Source of pip's variables: pip, "Configuration".
+pub const PIP_INDEX_URL: &str = "PIP_INDEX_URL";
+/// Further package indexes.
+pub const PIP_EXTRA_INDEX_URL: &str = "PIP_EXTRA_INDEX_URL";
+/// Pages and directories with distributions.
+pub const PIP_FIND_LINKS: &str = "PIP_FIND_LINKS";

@@ -1,1 +1,261 @@
-//! To be filled.
+//! HTTP as this program speaks it: one [`Agent`] (certificates, proxies, time-outs), retries, credentials, downloads.
+//!
+//! Nothing here knows what is fetched or sent, or which failures are worth another try: that, each operation states
+//! beside its URL.
+
+pub mod agent;
+pub mod credentials;
+pub mod netrc;
+pub mod progress;
+pub mod proxy;
+pub mod redact;
+pub mod retry;
+pub mod trust;
+
+pub use agent::{Agent, Request, Response};
+pub use credentials::{Credentials, IndexUrl};
+pub use progress::{Activity, Progress, Silent};
+pub use redact::{SafeUrl, Secret};
+
+use crate::env_vars;
+use crate::error::{Explain, Fault};
+use std::io;
+use std::time::Duration;
+
+/// A request that did not come to an answer, or whose answer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection, or one that was cut before an answer began.
+    #[error("could not reach {url}{}", proxy.as_ref().map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default())]
+    Unreachable {
+        /// What was asked for.
+        url: SafeUrl,
+        /// The proxy used.
+        proxy: Option<SafeUrl>,
+        /// Why it failed.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    /// Connected, and then silence.
+    #[error("{url} did not answer within {} s", waited.as_secs())]
+    TimedOut {
+        /// What was asked for.
+        url: SafeUrl,
+        /// For how long nothing came.
+        waited: Duration,
+    },
+    /// The answer began and was cut short, or came to a halt.
+    #[error("the answer of {url} broke off")]
+    Interrupted {
+        /// What was asked for.
+        url: SafeUrl,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// An answer with a status that the caller has no use for.
+    #[error("{url} answered {status}{}", reason(*status))]
+    Status {
+        /// What was asked for.
+        url: SafeUrl,
+        /// HTTP status.
+        status: u16,
+        /// The pause that the server asks for.
+        retry_after: Option<Duration>,
+    },
+    /// A redirect that is not followed.
+    #[error("{url} redirects to `{location}`: {problem}")]
+    Redirect {
+        /// What was asked for.
+        url: SafeUrl,
+        /// Where it points.
+        location: SafeUrl,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// The answer is longer than it may be.
+    #[error("the answer of {url} is longer than the {limit} bytes expected")]
+    TooLong {
+        /// What was asked for.
+        url: SafeUrl,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// Credentials would go over the network unencrypted.
+    #[error("refused to send credentials to {url} without encryption")]
+    Unencrypted {
+        /// What was asked for.
+        url: SafeUrl,
+    },
+    /// A proxy variable that cannot be read.
+    #[error("`{variable}` is not the URL of a proxy: `{value}`")]
+    BadProxy {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: SafeUrl,
+        /// Why it failed.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+}
+
+/// Whether a failure may pass by itself, and what a retry needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transience {
+    /// It will fail again.
+    Lasting,
+    /// The server has not begun to answer: any request may be repeated, as dagster-cloud-cli does it.
+    Unanswered,
+    /// The server may have acted: only an idempotent request may be repeated.
+    Ambiguous,
+    /// The server answered with a status; the caller knows which ones pass.
+    Status(u16),
+}
+
+impl Error {
+    /// Whether it may pass by itself.
+    pub fn transience(&self) -> Transience {
+        match self {
+            Error::Unreachable { source, .. } if is_tls_failure(source) => Transience::Lasting,
+            Error::Unreachable { .. } => Transience::Unanswered,
+            Error::TimedOut { .. } | Error::Interrupted { .. } => Transience::Ambiguous,
+            Error::Status { status, .. } => Transience::Status(*status),
+            Error::Redirect { .. }
+            | Error::TooLong { .. }
+            | Error::Unencrypted { .. }
+            | Error::BadProxy { .. } => Transience::Lasting,
+        }
+    }
+
+    /// The pause that the server asks for.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Error::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// Whether the two sides did not agree on TLS. rustls' own errors arrive wrapped in `InvalidData`.
+fn is_tls_failure(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
+        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
+        _ => false,
+    }
+}
+
+/// ` Not Found` for 404; nothing for a status without a standard reason.
+fn reason(status: u16) -> String {
+    ureq::http::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .map(|reason| format!(" {reason}"))
+        .unwrap_or_default()
+}
+
+impl Explain for Error {
+    fn fault(&self) -> Fault {
+        match self {
+            Error::Unencrypted { .. } | Error::BadProxy { .. } => Fault::Usage,
+            _ => Fault::Remote,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Error::Unreachable { source, .. } if is_tls_failure(source) => Some(format!(
+                "if a company proxy or a private server uses its own certificate authority, set {} to its PEM file",
+                env_vars::SSL_CERT_FILE
+            )),
+            Error::Unreachable { proxy: Some(_), .. } => Some(format!(
+                "check the proxy variables; {} lists hosts to reach directly",
+                env_vars::NO_PROXY
+            )),
+            Error::Unreachable { .. } => Some(format!(
+                "check the network; if this machine needs a proxy, set {}",
+                env_vars::HTTPS_PROXY
+            )),
+            Error::Status { status: 401 | 403, .. } => Some(format!(
+                "check the credentials: in the index URL, in UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD, or in the file {} names",
+                env_vars::NETRC
+            )),
+            Error::Status { status: 407, .. } => {
+                Some(format!("put the proxy's user name and password into {}", env_vars::HTTPS_PROXY))
+            }
+            Error::Unencrypted { .. } => Some(format!(
+                "use https, or list the host in {} if its network is trusted",
+                env_vars::UV_INSECURE_HOST
+            )),
+            Error::BadProxy { .. } => Some("write it like `http://proxy.example:8080`".into()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::host::{Clock, Host};
+    use std::path::Path;
+    use std::sync::{Arc, Mutex};
+    use std::time::SystemTime;
+
+    /// A clock that records pauses and does not wait.
+    #[derive(Default)]
+    pub struct RecordingClock(Mutex<Vec<Duration>>);
+
+    impl RecordingClock {
+        pub fn slept(&self) -> Vec<Duration> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    impl Clock for RecordingClock {
+        fn now(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+        fn sleep(&self, time: Duration) {
+            self.0.lock().unwrap().push(time);
+        }
+    }
+
+    /// A host in `dir` with just these variables.
+    pub fn host(dir: &Path, env: &[(&str, &str)]) -> Host {
+        host_with_clock(dir, env, Arc::new(RecordingClock::default()))
+    }
+
+    pub fn host_with_clock(dir: &Path, env: &[(&str, &str)], clock: Arc<dyn Clock>) -> Host {
+        let env = env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Host::for_test(env, dir, Box::new(io::sink()), Box::new(io::sink()), clock)
+    }
+
+    #[test]
+    fn what_may_pass_by_itself_depends_on_how_far_the_answer_came() {
+        let url = || SafeUrl::parse("https://index.example/x");
+        let unreachable = |source| Error::Unreachable { url: url(), proxy: None, source: Box::new(source) };
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let certificate = io::Error::from(io::ErrorKind::InvalidData);
+        for (error, want) in [
+            (unreachable(ureq::Error::Io(refused)), Transience::Unanswered),
+            (unreachable(ureq::Error::HostNotFound), Transience::Unanswered),
+            (unreachable(ureq::Error::Io(certificate)), Transience::Lasting),
+            (Error::TimedOut { url: url(), waited: Duration::from_secs(60) }, Transience::Ambiguous),
+            (Error::Status { url: url(), status: 503, retry_after: None }, Transience::Status(503)),
+            (Error::Unencrypted { url: url() }, Transience::Lasting),
+        ] {
+            assert_eq!(error.transience(), want, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_named() {
+        let error = Error::Status {
+            url: SafeUrl::parse("https://i.example/x?sig=1"),
+            status: 404,
+            retry_after: None,
+        };
+        assert_eq!(error.to_string(), "https://i.example/x?*** answered 404 Not Found");
+    }
+}

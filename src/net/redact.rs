@@ -1,0 +1,113 @@
+//! Values that must not be read over a shoulder: a [`Secret`], and a URL shown without its secrets ([`SafeUrl`]).
+
+use std::fmt;
+use url::Url;
+
+const HIDDEN: &str = "***";
+
+/// A token, password or header value that carries one. `Debug` and `Display` show `***`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keep `value` out of sight.
+    pub fn new(value: impl Into<String>) -> Secret {
+        Secret(value.into())
+    }
+
+    /// The value itself: for the request it belongs to, never for a message.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+/// A URL fit to be shown: user information and query become `***`, the fragment is left out.
+///
+/// The query is hidden as a whole, since a presigned URL is a credential and its parameters differ by storage.
+/// It only keeps what it shows, so nothing can be revealed from it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SafeUrl(String);
+
+impl SafeUrl {
+    /// What of `text` may be shown; a text that is no URL is shown up to its first `?`, less what precedes an `@`.
+    pub fn parse(text: &str) -> SafeUrl {
+        // `user:password@proxy` parses as a URL of the scheme `user`.
+        if let Some(url) = Url::parse(text).ok().filter(|url| !url.cannot_be_a_base()) {
+            return SafeUrl::from(&url);
+        }
+        let shown = text.split(['?', '#']).next().unwrap_or_default();
+        SafeUrl(match shown.rsplit_once('@') {
+            Some((_, rest)) => format!("{HIDDEN}@{rest}"),
+            None => shown.to_string(),
+        })
+    }
+}
+
+impl From<&Url> for SafeUrl {
+    fn from(url: &Url) -> SafeUrl {
+        let mut shown = url.clone();
+        shown.set_fragment(None);
+        if shown.query().is_some() {
+            shown.set_query(Some(HIDDEN));
+        }
+        if !shown.username().is_empty() || shown.password().is_some() {
+            // Both can fail only for URLs that cannot have user information, and those have none.
+            let _ = shown.set_password(None);
+            let _ = shown.set_username(HIDDEN);
+        }
+        SafeUrl(shown.into())
+    }
+}
+
+impl fmt::Debug for SafeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for SafeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_safe_url_shows_neither_user_information_nor_query() {
+        for (given, want) in [
+            ("https://index.example/simple/", "https://index.example/simple/"),
+            ("https://user:pa%20ss@index.example:8443/x", "https://***@index.example:8443/x"),
+            ("https://token@index.example/x#sha256=ab", "https://***@index.example/x"),
+            ("https://:pass@index.example/x", "https://***@index.example/x"),
+            ("https://bucket.example/o?X-Amz-Signature=abc&y=1", "https://bucket.example/o?***"),
+            ("file:///srv/a.whl", "file:///srv/a.whl"),
+            ("user:pass@proxy:8080", "***@proxy:8080"),
+            ("not a url?token=1", "not a url"),
+        ] {
+            let safe = SafeUrl::parse(given);
+            assert_eq!((safe.to_string().as_str(), format!("{safe:?}").as_str()), (want, want), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
+        assert_eq!(secret.reveal(), "hunter2");
+    }
+}

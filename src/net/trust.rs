@@ -1,0 +1,160 @@
+//! Which certificate authorities are trusted: the system's, those the environment names, or else the bundled ones.
+//!
+//! Variables *add* to the system's authorities rather than replace them: a company's own authority is what people
+//! name there, and public hosts have to work beside it. The bundled ones (Mozilla's) are used only where nothing else
+//! is found, as in a container image with nothing but the binary.
+
+use crate::env_vars;
+use crate::host::Host;
+use rustls_native_certs::{CertificateResult, load_certs_from_paths};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use ureq::tls::{Certificate, RootCerts};
+
+/// Variables that name a PEM file, or a directory of PEM files. Sources: OpenSSL (`SSL_CERT_FILE`), pip (`PIP_CERT`),
+/// requests (`REQUESTS_CA_BUNDLE`), curl (`CURL_CA_BUNDLE`).
+const FILE_VARIABLES: [&str; 4] =
+    [env_vars::SSL_CERT_FILE, env_vars::PIP_CERT, env_vars::REQUESTS_CA_BUNDLE, env_vars::CURL_CA_BUNDLE];
+
+/// Where Unix systems keep their bundle of authorities; the first that exists is the system's.
+#[cfg(all(unix, not(target_os = "macos")))]
+const SYSTEM_BUNDLES: [&str; 7] = [
+    "/etc/ssl/certs/ca-certificates.crt", // Debian, Ubuntu, Alpine, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",   // Fedora, RHEL
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // RHEL without compatibility links
+    "/etc/ssl/ca-bundle.pem",             // openSUSE
+    "/var/lib/ca-certificates/ca-bundle.pem", // openSUSE
+    "/etc/ssl/certs/ca-bundle.crt",       // NixOS
+    "/etc/ssl/cert.pem",                  // Alpine, BSD
+];
+
+/// The certificate authorities of this run.
+#[derive(Clone)]
+pub struct Trust {
+    roots: RootCerts,
+    sources: Vec<Source>,
+    /// What the environment names and could not be read, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Where some of them come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Source {
+    name: String,
+    certificates: usize,
+}
+
+impl Trust {
+    /// Read the certificates. Takes some milliseconds, so only when a TLS connection is to be made.
+    pub fn load(host: &Host) -> Trust {
+        let mut found = Found::default();
+        let (name, system) = system_certificates();
+        found.take(name, system);
+        for variable in FILE_VARIABLES {
+            if let Some(path) = host.path_var(variable) {
+                found.take_named(variable, &host.absolute(&path));
+            }
+        }
+        if let Some(directories) = host.path_var(env_vars::SSL_CERT_DIR) {
+            for directory in std::env::split_paths(&directories).filter(|path| !path.as_os_str().is_empty()) {
+                found.take_named(env_vars::SSL_CERT_DIR, &host.absolute(&directory));
+            }
+        }
+        found.into_trust()
+    }
+
+    /// The roots, for ureq.
+    pub(super) fn roots(&self) -> RootCerts {
+        self.roots.clone()
+    }
+}
+
+/// `142 certificates of /etc/ssl/certs/ca-certificates.crt, 1 of SSL_CERT_FILE (…)`.
+impl fmt::Display for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, source) in self.sources.iter().enumerate() {
+            match position {
+                0 => write!(f, "{} certificates of {}", source.certificates, source.name)?,
+                _ => write!(f, ", {} of {}", source.certificates, source.name)?,
+            }
+        }
+        if self.sources.is_empty() { f.write_str("the bundled certificates") } else { Ok(()) }
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    certificates: Vec<Certificate<'static>>,
+    sources: Vec<Source>,
+    warnings: Vec<String>,
+}
+
+impl Found {
+    fn take_named(&mut self, variable: &str, path: &Path) {
+        let loaded = if path.is_dir() {
+            load_certs_from_paths(None, Some(path))
+        } else {
+            load_certs_from_paths(Some(path), None)
+        };
+        if loaded.certs.is_empty() {
+            let reason = loaded.errors.first().map_or("it holds no certificate".into(), ToString::to_string);
+            self.warnings
+                .push(format!("{variable} names `{}`, which is left aside: {reason}", path.display()));
+        }
+        self.take(format!("{variable} ({})", path.display()), loaded);
+    }
+
+    /// A bundle that is unreadable in part still counts with the rest.
+    fn take(&mut self, name: String, loaded: CertificateResult) {
+        if loaded.certs.is_empty() {
+            return;
+        }
+        self.sources.push(Source { name, certificates: loaded.certs.len() });
+        self.certificates.extend(loaded.certs.iter().map(|der| Certificate::from_der(der).to_owned()));
+    }
+
+    fn into_trust(self) -> Trust {
+        let roots = if self.certificates.is_empty() {
+            RootCerts::WebPki
+        } else {
+            RootCerts::Specific(std::sync::Arc::new(self.certificates))
+        };
+        Trust { roots, sources: self.sources, warnings: self.warnings }
+    }
+}
+
+#[cfg(all(unix, not(target_os = "macos")))]
+fn system_certificates() -> (String, CertificateResult) {
+    let bundle = SYSTEM_BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file());
+    let name = bundle.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    (name, load_certs_from_paths(bundle.as_deref(), None))
+}
+
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+fn system_certificates() -> (String, CertificateResult) {
+    ("the system's store".into(), rustls_native_certs::load_native_certs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tests::host;
+
+    #[test]
+    fn a_named_file_that_cannot_be_read_is_a_warning_that_names_the_variable() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("empty.pem"), "nothing here\n").unwrap();
+        let trust =
+            Trust::load(&host(dir.path(), &[("SSL_CERT_FILE", "missing.pem"), ("PIP_CERT", "empty.pem")]));
+        assert_eq!(trust.warnings.len(), 2, "{:?}", trust.warnings);
+        assert!(trust.warnings[0].starts_with("SSL_CERT_FILE names `"), "{:?}", trust.warnings);
+        assert!(trust.warnings[1].ends_with("it holds no certificate"), "{:?}", trust.warnings);
+    }
+
+    #[test]
+    fn without_any_certificate_the_bundled_ones_are_trusted() {
+        let trust = Found::default().into_trust();
+        assert!(matches!(trust.roots(), RootCerts::WebPki));
+        assert_eq!(trust.to_string(), "the bundled certificates");
+    }
+}
