@@ -3,6 +3,7 @@
 //! Source of versions and glibc numbers: the table of complete platforms that dagster-cloud-cli 1.13.27 sends to its
 //! resolver (3.9 to 3.14); 3.8 is not in it any more and follows 3.9.
 
+use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
 use std::fmt;
 use std::str::FromStr;
 
@@ -171,6 +172,30 @@ impl Target {
     pub fn serverless(python: PythonVersion) -> Target {
         Target { python, platform: python.serverless_platform() }
     }
+
+    /// What environment markers see on this target.
+    ///
+    /// The release and version of the kernel are not known and empty, as for a resolver that is given a complete
+    /// platform without them. Source of the values: the `marker_environment` that dagster-cloud-cli 1.13.27 sends to
+    /// its resolver.
+    pub fn marker_environment(&self) -> MarkerEnvironment {
+        let machine = self.platform.arch.to_string();
+        let version = self.python.to_string();
+        let builder = MarkerEnvironmentBuilder {
+            implementation_name: "cpython",
+            implementation_version: self.python.full(),
+            os_name: "posix",
+            platform_machine: &machine,
+            platform_python_implementation: "CPython",
+            platform_release: "",
+            platform_system: "Linux",
+            platform_version: "",
+            python_full_version: self.python.full(),
+            python_version: &version,
+            sys_platform: "linux",
+        };
+        MarkerEnvironment::try_from(builder).expect("the versions in this file are well-formed")
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +208,32 @@ mod tests {
             assert!(text.parse::<PythonVersion>().is_err(), "{text}");
         }
         assert_eq!("3.9".parse::<PythonVersion>().unwrap().to_string(), "3.9");
+    }
+
+    #[test]
+    fn markers_see_the_target_and_not_this_machine() {
+        let target =
+            Target { python: "3.10".parse().unwrap(), platform: "manylinux_2_28_aarch64".parse().unwrap() };
+        let environment = target.marker_environment();
+        for (marker, want) in [
+            ("python_version == '3.10' and python_full_version == '3.10.16'", true),
+            ("implementation_version >= '3.10.16' and implementation_name == 'cpython'", true),
+            ("platform_machine == 'aarch64' and sys_platform == 'linux' and os_name == 'posix'", true),
+            ("platform_system == 'Windows' or platform_python_implementation == 'PyPy'", false),
+            ("python_version < '3.10'", false),
+        ] {
+            let marker: pep508_rs::MarkerTree = marker.parse().unwrap();
+            assert_eq!(marker.evaluate(&environment, &[]), want, "{marker:?}");
+        }
+    }
+
+    #[test]
+    fn every_python_version_has_a_marker_environment() {
+        for minor in PythonVersion::MINORS {
+            let python = PythonVersion { minor };
+            let environment = Target::serverless(python).marker_environment();
+            assert_eq!(environment.python_full_version().to_string(), python.full());
+        }
     }
 
     #[test]
