@@ -1,1 +1,21 @@
-//! To be filled.
+//! Wheels: names, tags, metadata and the zip archive itself. Bytes in, values out.
+//!
+//! Nothing here knows what a PEX or Dagster+ is. Every byte of a wheel is foreign: names that would leave the target
+//! directory, links, encrypted or overlapping members and the like are refused with the wheel and the member named.
+//! Specification: "Binary distribution format" (PyPA), and APPNOTE.TXT 6.3 for the archive.
+
+pub mod archive;
+pub mod entry_points;
+mod error;
+pub mod filename;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod metadata;
+pub mod tags;
+
+pub use archive::{Archive, Member, RawData, Reader};
+pub use entry_points::EntryPoint;
+pub use error::WheelError;
+pub use filename::WheelName;
+pub use metadata::Metadata;
+pub use tags::{Preference, Tags};

@@ -1,0 +1,160 @@
+//! METADATA and WHEEL, the two header files of a dist-info directory.
+
+use super::WheelError;
+use super::filename::normalized_name;
+use pep440_rs::{Version, VersionSpecifiers};
+use pep508_rs::{Requirement, VerbatimUrl};
+use std::str::FromStr;
+
+/// What METADATA says, as far as it matters for putting distributions together.
+///
+/// Source: "Core metadata specifications" (PyPA).
+#[derive(Debug, Clone)]
+pub struct Metadata {
+    /// `Name`, as it is spelled.
+    pub name: String,
+    /// `Version`.
+    pub version: Version,
+    /// `Requires-Dist`, in order.
+    pub requires_dist: Vec<Requirement<VerbatimUrl>>,
+    /// `Requires-Python`.
+    pub requires_python: Option<VersionSpecifiers>,
+    /// `Provides-Extra`, in order.
+    pub provides_extra: Vec<String>,
+}
+
+impl Metadata {
+    /// Read the headers of a METADATA file of `wheel` (a name for messages).
+    ///
+    /// # Errors
+    /// When name or version are missing or malformed, or a `Requires-Dist` or `Requires-Python` does not parse.
+    pub fn parse(wheel: &str, bytes: &[u8]) -> Result<Metadata, WheelError> {
+        let headers = Headers::parse(bytes);
+        let missing = |name: &str| WheelError::metadata(wheel, format!("METADATA has no `{name}`"));
+        let version = headers.first("Version").ok_or_else(|| missing("Version"))?;
+        let version = Version::from_str(version)
+            .map_err(|error| WheelError::metadata(wheel, format!("`Version: {version}`: {error}")))?;
+        let requires_python = match headers.first("Requires-Python").filter(|text| !text.is_empty()) {
+            Some(text) => Some(VersionSpecifiers::from_str(text).map_err(|error| {
+                let error = error.to_string();
+                let first = error.lines().next().unwrap_or_default();
+                WheelError::metadata(wheel, format!("`Requires-Python: {text}`: {first}"))
+            })?),
+            None => None,
+        };
+        let requires_dist = headers
+            .all("Requires-Dist")
+            .map(|line| {
+                Requirement::from_str(line).map_err(|source| WheelError::RequiresDist {
+                    wheel: wheel.to_string(),
+                    line: line.to_string(),
+                    source: Box::new(source),
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Metadata {
+            name: headers.first("Name").ok_or_else(|| missing("Name"))?.to_string(),
+            version,
+            requires_dist,
+            requires_python,
+            provides_extra: headers.all("Provides-Extra").map(str::to_string).collect(),
+        })
+    }
+
+    /// [`Metadata::name`] in its normal form.
+    pub fn normalized_name(&self) -> String {
+        normalized_name(&self.name)
+    }
+}
+
+/// Headers of an e-mail-like file; names without regard to case.
+///
+/// Source: RFC 822, read as Python's `email` does: the first line that is neither a header nor the continuation of
+/// one ends them.
+#[derive(Debug, Default)]
+pub struct Headers(Vec<(String, String)>);
+
+impl Headers {
+    /// Read the headers at the beginning of `bytes`.
+    pub fn parse(bytes: &[u8]) -> Headers {
+        let mut headers: Vec<(String, String)> = Vec::new();
+        for line in bytes.split(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(line);
+            let line = line.trim_end_matches('\r');
+            if let (true, Some((_, value))) = (line.starts_with([' ', '\t']), headers.last_mut()) {
+                value.push('\n');
+                value.push_str(line.trim());
+                continue;
+            }
+            match line.split_once(':') {
+                Some((name, value))
+                    if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()) =>
+                {
+                    headers.push((name.to_string(), value.trim().to_string()));
+                }
+                _ => break,
+            }
+        }
+        Headers(headers)
+    }
+
+    /// The first header of this name.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// Every header of this name, in order.
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_end_at_the_first_line_that_is_none() {
+        for (text, want) in [
+            ("A: 1\n\nA: 2\n", vec!["1"]),
+            ("A: 1\r\nb: x\r\n  y: z\r\na: 2\r\n\r\nbody", vec!["1", "2"]),
+            ("A: 1\nThis is text: with a colon\nA: 2\n", vec!["1"]),
+            ("A:1\nB: one\n        two\n\tA: 3\nA: \n", vec!["1", ""]),
+        ] {
+            let headers = Headers::parse(text.as_bytes());
+            assert_eq!(headers.all("a").collect::<Vec<_>>(), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_read() {
+        let text = "Metadata-Version: 2.1\nName: All.Data\nVersion: 1.0RC1\nRequires-Python: >=3.8, !=3.9.*\n\
+                    Provides-Extra: x\nRequires-Dist: a>=1; extra == 'x'\nRequires-Dist: b[c] (<2)\n\
+                    Requires-Dist: d @ https://host/d-1.0-py3-none-any.whl\n\nRequires-Dist: text\n";
+        let metadata = Metadata::parse("w", text.as_bytes()).unwrap();
+        assert_eq!(metadata.name, "All.Data");
+        assert_eq!(metadata.normalized_name(), "all-data");
+        assert_eq!(metadata.version.to_string(), "1.0rc1");
+        assert_eq!(metadata.provides_extra, ["x"]);
+        assert!(metadata.requires_python.unwrap().contains(&"3.11.4".parse().unwrap()));
+        let names: Vec<String> = metadata.requires_dist.iter().map(|dist| dist.name.to_string()).collect();
+        assert_eq!(names, ["a", "b", "d"]);
+    }
+
+    #[test]
+    fn malformed_metadata_is_refused_with_the_line() {
+        for (text, reason) in [
+            ("Version: 1\n", "no `Name`"),
+            ("Name: a\n", "no `Version`"),
+            ("Name: a\nVersion: one\n", "`Version: one`"),
+            ("Name: a\nVersion: 1\nRequires-Python: 3\n", "`Requires-Python: 3`"),
+            ("Name: a\nVersion: 1\nRequires-Dist: b >>1\n", "`Requires-Dist: b >>1`"),
+        ] {
+            let message = Metadata::parse("w.whl", text.as_bytes()).unwrap_err().to_string();
+            assert!(message.contains(reason) && message.contains("w.whl"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Which wheels a target can use, and which of them it should.
+
+use super::WheelName;
+use crate::target::{Arch, Platform, Target};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+/// The tags that a target accepts, best first.
+///
+/// Source: "Platform compatibility tags" (PyPA); for x86-64 the lists are those that dagster-cloud-cli 1.13.27 sends
+/// to its resolver as `compatible_tags`.
+#[derive(Debug, Clone)]
+pub struct Tags {
+    ordered: Vec<String>,
+    rank: HashMap<String, usize>,
+}
+
+/// How much a target wants a wheel; the greatest is the best of several.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Preference {
+    rank: Reverse<usize>,
+    build: Option<(u64, String)>,
+}
+
+impl Tags {
+    /// The tags of a target.
+    pub fn of(target: &Target) -> Tags {
+        let ordered = compatible_tags(target);
+        let rank = ordered.iter().enumerate().map(|(rank, tag)| (tag.clone(), rank)).collect();
+        Tags { ordered, rank }
+    }
+
+    /// `cp311-cp311-manylinux_2_36_x86_64` and so on, best first.
+    pub fn ordered(&self) -> &[String] {
+        &self.ordered
+    }
+
+    /// Place in the order of the best tag of a wheel, from 0; `None` if the target cannot use it.
+    pub fn rank(&self, wheel: &WheelName) -> Option<usize> {
+        wheel
+            .tags()
+            .filter_map(|(python, abi, platform)| self.rank.get(&format!("{python}-{abi}-{platform}")))
+            .min()
+            .copied()
+    }
+
+    /// What orders the usable wheels of one release: best tag, then highest build tag.
+    pub fn preference(&self, wheel: &WheelName) -> Option<Preference> {
+        let rank = Reverse(self.rank(wheel)?);
+        Some(Preference { rank, build: wheel.build().map(|(number, rest)| (number, rest.to_string())) })
+    }
+}
+
+fn compatible_tags(target: &Target) -> Vec<String> {
+    let platforms = platforms(target.platform);
+    let minor = target.python.minor();
+    let interpreter = format!("cp3{minor}");
+    let generic: Vec<String> = [format!("py3{minor}"), "py3".to_string()]
+        .into_iter()
+        .chain((0..minor).rev().map(|older| format!("py3{older}")))
+        .collect();
+    let mut tags = Vec::new();
+    let mut on_each_platform = |python: &str, abi: &str| {
+        tags.extend(platforms.iter().map(|platform| format!("{python}-{abi}-{platform}")));
+    };
+    for abi in [interpreter.as_str(), "abi3", "none"] {
+        on_each_platform(&interpreter, abi);
+    }
+    for older in (2..minor).rev() {
+        on_each_platform(&format!("cp3{older}"), "abi3");
+    }
+    for python in &generic {
+        on_each_platform(python, "none");
+    }
+    tags.push(format!("{interpreter}-none-any"));
+    tags.extend(generic.iter().map(|python| format!("{python}-none-any")));
+    tags
+}
+
+/// The platform tags of a glibc platform, newest first, with the names from before PEP 600 beside their equals.
+fn platforms(platform: Platform) -> Vec<String> {
+    let arch = platform.arch;
+    // glibc 2.5 is the oldest of x86-64; ARM has no policy below 2.17.
+    let oldest = match arch {
+        Arch::X86_64 => 5,
+        Arch::Aarch64 => 17,
+    };
+    let mut names = Vec::new();
+    for minor in (oldest..=platform.glibc_minor).rev() {
+        names.push(format!("manylinux_2_{minor}_{arch}"));
+        let legacy = match minor {
+            17 => Some("manylinux2014"),
+            12 => Some("manylinux2010"),
+            5 => Some("manylinux1"),
+            _ => None,
+        };
+        names.extend(legacy.map(|legacy| format!("{legacy}_{arch}")));
+    }
+    names.push(format!("linux_{arch}"));
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(python: &str) -> Tags {
+        Tags::of(&Target::serverless(python.parse().unwrap()))
+    }
+
+    #[test]
+    fn serverless_targets_have_as_many_tags_as_dagster_cloud_lists() {
+        for (python, count) in
+            [("3.9", 768), ("3.10", 841), ("3.11", 914), ("3.12", 987), ("3.13", 1205), ("3.14", 1288)]
+        {
+            assert_eq!(tags(python).ordered().len(), count, "{python}");
+        }
+    }
+
+    #[test]
+    fn tags_are_distinct_and_in_order() {
+        let tags = tags("3.11");
+        assert_eq!(tags.rank.len(), tags.ordered.len());
+        let wanted = [
+            "cp311-cp311-manylinux_2_36_x86_64",
+            "cp311-cp311-manylinux_2_17_x86_64",
+            "cp311-cp311-manylinux2014_x86_64",
+            "cp311-cp311-manylinux1_x86_64",
+            "cp311-cp311-linux_x86_64",
+            "cp311-abi3-manylinux_2_36_x86_64",
+            "cp311-none-linux_x86_64",
+            "cp310-abi3-manylinux_2_36_x86_64",
+            "cp32-abi3-linux_x86_64",
+            "py311-none-manylinux_2_36_x86_64",
+            "py3-none-linux_x86_64",
+            "py310-none-linux_x86_64",
+            "py30-none-linux_x86_64",
+            "cp311-none-any",
+            "py311-none-any",
+            "py3-none-any",
+            "py30-none-any",
+        ];
+        let places: Vec<usize> = wanted.iter().map(|tag| tags.rank[*tag]).collect();
+        assert!(places.is_sorted(), "{places:?}");
+        assert_eq!((places[0], *places.last().unwrap()), (0, tags.ordered.len() - 1));
+    }
+
+    #[test]
+    fn arm_starts_at_manylinux2014() {
+        let target =
+            Target { python: "3.12".parse().unwrap(), platform: "manylinux_2_28_aarch64".parse().unwrap() };
+        let tags = Tags::of(&target);
+        assert_eq!(tags.ordered()[0], "cp312-cp312-manylinux_2_28_aarch64");
+        assert!(tags.rank.contains_key("cp312-cp312-manylinux2014_aarch64"));
+        assert!(!tags.ordered().iter().any(|tag| tag.contains("x86_64") || tag.contains("2_16")));
+    }
+
+    #[test]
+    fn the_best_wheel_has_the_best_tag_then_the_highest_build() {
+        let tags = tags("3.11");
+        let wheels = [
+            "a-1-py3-none-any.whl",
+            "a-1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+            "a-1-cp311-cp311-manylinux_2_40_x86_64.whl",
+            "a-1-10-cp311-cp311-manylinux_2_28_x86_64.whl",
+            "a-1-9-cp311-cp311-manylinux_2_28_x86_64.whl",
+            "a-1-cp310-abi3-manylinux_2_36_x86_64.whl",
+            "a-1-cp312-cp312-linux_x86_64.whl",
+            "a-1-cp311-cp311-win_amd64.whl",
+            "a-1-cp311-cp311-musllinux_1_2_x86_64.whl",
+        ]
+        .map(|name| name.parse::<WheelName>().unwrap());
+        let best = wheels
+            .iter()
+            .filter_map(|wheel| Some((tags.preference(wheel)?, wheel)))
+            .max_by_key(|(p, _)| p.clone());
+        assert_eq!(best.unwrap().1.to_string(), "a-1-10-cp311-cp311-manylinux_2_28_x86_64.whl");
+        let unusable = wheels.iter().filter(|wheel| tags.rank(wheel).is_none()).count();
+        assert_eq!(unusable, 4);
+    }
+}
