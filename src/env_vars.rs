@@ -82,3 +82,21 @@ pub const PIP_INDEX_URL: &str = "PIP_INDEX_URL";
 pub const PIP_EXTRA_INDEX_URL: &str = "PIP_EXTRA_INDEX_URL";
 /// Pages and directories with distributions.
 pub const PIP_FIND_LINKS: &str = "PIP_FIND_LINKS";
+/// pip's configuration file. Source: pip's user guide, "Configuration".
+pub const PIP_CONFIG_FILE: &str = "PIP_CONFIG_FILE";
+/// Base of system-wide configuration. Source: XDG Base Directory specification.
+pub const XDG_CONFIG_DIRS: &str = "XDG_CONFIG_DIRS";
+/// Base of user configuration. Source: XDG Base Directory specification.
+pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+/// The active virtual environment. Source: Python's `venv`.
+pub const VIRTUAL_ENV: &str = "VIRTUAL_ENV";
+/// pyenv's directory. Default: `~/.pyenv`.
+pub const PYENV_ROOT: &str = "PYENV_ROOT";
+/// Tools that a GitHub runner comes with. Source: GitHub's manual, "Variables reference".
+pub const RUNNER_TOOL_CACHE: &str = "RUNNER_TOOL_CACHE";
+/// The same under its older name, which hosted images also set.
+pub const AGENT_TOOLSDIRECTORY: &str = "AGENT_TOOLSDIRECTORY";
+/// Where uv keeps the Pythons that it manages. Source: uv, "Environment variables".
+pub const UV_PYTHON_INSTALL_DIR: &str = "UV_PYTHON_INSTALL_DIR";
+/// Base of user data. Source: XDG Base Directory specification.
+pub const XDG_DATA_HOME: &str = "XDG_DATA_HOME";

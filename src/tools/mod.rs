@@ -1,1 +1,194 @@
-//! To be filled.
+//! The programs that this one runs: uv, Pythons. Each is found, or fetched and verified, at first use.
+//!
+//! This room speaks to child processes and to nothing else; what is asked of them is for the stages to say.
+
+pub mod pip_config;
+pub mod process;
+pub mod python;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod uv;
+pub mod uv_compile;
+mod uv_find;
+pub mod uv_pins;
+pub mod uv_project;
+
+pub use pip_config::PipConfig;
+pub use process::{Output, Process, ProcessError};
+pub use python::{Python, PythonSource};
+pub use uv::{Uv, UvError, UvVersion};
+pub use uv_compile::{CompileRequest, IndexSettings, NamedIndex};
+pub use uv_project::{BuildRequest, ExportRequest};
+
+use crate::cache::{Cache, CacheError};
+use crate::env_vars;
+use crate::error::{Explain, Fault};
+use crate::host::Host;
+use crate::target::PythonVersion;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// uv, Pythons and what else is run. Cheap to make; threads share one by reference.
+pub struct Tools {
+    host: Host,
+    cache: Cache,
+    uv: OnceLock<Uv>,
+    finding_uv: Mutex<()>,
+    pythons: Mutex<BTreeMap<PythonVersion, PathBuf>>,
+}
+
+/// A tool cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // of fields whose names say it
+pub enum Error {
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error(transparent)]
+    Uv(#[from] UvError),
+    /// The uv that the user names does not run.
+    #[error("`{program}`, which {} names, is no uv", env_vars::PEXPRESS_UV)]
+    NamedUv {
+        program: PathBuf,
+        #[source]
+        source: ProcessError,
+    },
+    /// The uv that the user names is too old.
+    #[error(
+        "`{program}`, which {} names, is uv {version}; {} or newer is needed",
+        env_vars::PEXPRESS_UV,
+        uv_pins::MINIMUM
+    )]
+    OldUv { program: PathBuf, version: UvVersion },
+    /// There is neither a uv nor a pip that could fetch one.
+    #[error("found no uv {} or newer, and no Python with pip to fetch one", uv_pins::MINIMUM)]
+    NoUv,
+    /// pip could not fetch uv.
+    #[error("could not fetch uv {version} with pip")]
+    Fetch {
+        version: UvVersion,
+        #[source]
+        source: ProcessError,
+    },
+    /// There is no uv to be fetched for this kind of machine.
+    #[error(
+        "found no uv {} or newer, and none is pinned for {} on {}",
+        uv_pins::MINIMUM,
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )]
+    NoPin,
+    /// What was fetched is not what was pinned.
+    #[error("`{file}` has SHA-256 {got} instead of {want}; it was not used")]
+    Checksum { file: String, want: &'static str, got: String },
+    /// A pin contradicts itself.
+    #[error("the executable in the pinned uv wheel differs from its own pin")]
+    PinBroken,
+    /// There is no such Python, and none could be installed.
+    #[error("found no Python {version} on PATH, among pyenv's, the runner's or uv's")]
+    NoPython {
+        version: PythonVersion,
+        #[source]
+        source: UvError,
+    },
+}
+
+impl Explain for Error {
+    fn fault(&self) -> Fault {
+        match self {
+            Error::Cache(error) => error.fault(),
+            Error::Process(error) => error.fault(),
+            Error::Uv(error) => error.fault(),
+            Error::Fetch { .. } => Fault::Remote,
+            Error::PinBroken => Fault::Bug,
+            _ => Fault::Tool,
+        }
+    }
+    fn hint(&self) -> Option<String> {
+        match self {
+            Error::Cache(error) => error.hint(),
+            Error::Process(error) => error.hint(),
+            Error::Uv(error) => error.hint(),
+            Error::NamedUv { .. } | Error::OldUv { .. } => {
+                Some(format!("name another one, or unset {} to let one be fetched", env_vars::PEXPRESS_UV))
+            }
+            Error::NoUv | Error::NoPin => {
+                Some(format!("install uv, or name one with {}", env_vars::PEXPRESS_UV))
+            }
+            Error::Fetch { .. } => Some(format!(
+                "pip's own settings (index, proxy, certificates) decide where it looks; or install uv, or name one with {}",
+                env_vars::PEXPRESS_UV
+            )),
+            Error::Checksum { .. } => Some(format!(
+                "the index or something on the way to it gave another file; name a uv that you trust with {}",
+                env_vars::PEXPRESS_UV
+            )),
+            Error::NoPython { version, .. } => Some(format!(
+                "install Python {version} (on a runner: actions/setup-python) or let uv do so; or choose another with --python-version"
+            )),
+            Error::PinBroken => None,
+        }
+    }
+}
+
+impl Tools {
+    /// Nothing is looked for yet.
+    pub fn new(host: &Host) -> Tools {
+        Tools {
+            cache: Cache::new(host),
+            host: host.clone(),
+            uv: OnceLock::new(),
+            finding_uv: Mutex::new(()),
+            pythons: Mutex::default(),
+        }
+    }
+
+    /// The cache directory.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// The host that the tools run on.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// uv, found or fetched at first use.
+    ///
+    /// # Errors
+    /// When there is none and none can be fetched, or the one named by the user will not do.
+    pub fn uv(&self) -> Result<&Uv, Error> {
+        let _one_at_a_time = self.finding_uv.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(uv) = self.uv.get() {
+            return Ok(uv);
+        }
+        let uv = uv_find::find(&self.host, &self.cache)?;
+        self.host.detail(format!("uv {} at `{}`", uv.version(), uv.program().display()));
+        Ok(self.uv.get_or_init(|| uv))
+    }
+
+    /// An interpreter of this version, found on this machine or installed by uv.
+    ///
+    /// # Errors
+    /// When there is none and uv cannot install one.
+    pub fn python(&self, version: PythonVersion) -> Result<PathBuf, Error> {
+        let mut pythons = self.pythons.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = pythons.get(&version) {
+            return Ok(known.clone());
+        }
+        let executable = match python::find(&self.host, version) {
+            Some(python) => python.executable,
+            None => self.uv()?.find_python(version).map_err(|source| Error::NoPython { version, source })?,
+        };
+        self.host.detail(format!("Python {version} at `{}`", executable.display()));
+        pythons.insert(version, executable.clone());
+        Ok(executable)
+    }
+
+    /// Every Python of a version that Dagster+ has run.
+    pub fn pythons(&self) -> Vec<Python> {
+        python::list(&self.host)
+    }
+}

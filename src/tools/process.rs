@@ -1,0 +1,433 @@
+//! Run a child process to its end: output captured without deadlock, failures told with the child's last words.
+//!
+//! What a child prints is foreign text. On a GitHub runner a line of it that begins with `::` would be obeyed as a
+//! workflow command, so it passes [`neutral`] before it is shown or kept in an error. Source: "Workflow commands for
+//! GitHub Actions" (GitHub's manual); the runner trims leading white space first and knows the older `##[…]` too.
+
+use crate::error::{Explain, Fault};
+use crate::host::{Host, Verbosity};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How much of a child's stderr is kept: its end, in bytes.
+const STDERR_KEPT_BYTES: usize = 256 * 1024;
+/// How much a child may write to stdout, in bytes; more is an error, since the rest of it would be missing.
+const STDOUT_LIMIT_BYTES: usize = 256 * 1024 * 1024;
+/// How long to wait for the pipes to close once the child has ended: a daemon it left behind may hold them for ever.
+const PIPE_GRACE: Duration = Duration::from_secs(1);
+
+/// A child process to be run: stdin empty, environment that of [`Host::child_env`] unless changed.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    command: Command,
+}
+
+/// A child process that ended.
+#[derive(Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All it wrote to stdout.
+    pub stdout: Vec<u8>,
+    /// The end of what it wrote to stderr, made safe to print ([`neutral`]).
+    pub stderr: String,
+    name: String,
+}
+
+/// A child process did not do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// There is no such program, or it may not be run.
+    #[error("could not start `{program}`")]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It ended, but not well. The cause is the end of its stderr.
+    #[error("`{name}` {}", describe(.status))]
+    Failed {
+        /// Program and subcommand.
+        name: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of its stderr; `None` if it said nothing.
+        #[source]
+        stderr: Option<Said>,
+    },
+    /// Its output could not be read, or its end not be awaited.
+    #[error("could not read what `{name}` writes")]
+    Read {
+        /// Program and subcommand.
+        name: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What it wrote to stdout is not what was asked for.
+    #[error("`{name}` gave an unusable answer: {reason}")]
+    Answer {
+        /// Program and subcommand.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// What a child said on stderr: foreign text, safe to print.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Said(pub String);
+
+impl Explain for ProcessError {
+    fn fault(&self) -> Fault {
+        Fault::Tool
+    }
+}
+
+impl Process {
+    /// `program`, looked up on `PATH` if it is a bare name. Error messages call it by its file name.
+    pub fn new(host: &Host, program: impl AsRef<OsStr>) -> Process {
+        let program = program.as_ref();
+        let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned();
+        let mut command = Command::new(program);
+        command.env_clear().envs(host.child_env()).current_dir(host.cwd()).stdin(Stdio::null());
+        Process { name, command }
+    }
+
+    /// Words of a subcommand: arguments that error messages show too.
+    pub fn subcommand(mut self, words: &[&str]) -> Process {
+        for word in words {
+            self.name = format!("{} {word}", self.name);
+            self.command.arg(word);
+        }
+        self
+    }
+
+    /// One argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Process {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Some arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Process {
+        self.command.args(args);
+        self
+    }
+
+    /// Set a variable.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Process {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Set some variables.
+    pub fn envs(mut self, vars: impl IntoIterator<Item = (OsString, OsString)>) -> Process {
+        self.command.envs(vars);
+        self
+    }
+
+    /// Unset a variable.
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Process {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Run in this directory.
+    pub fn cwd(mut self, dir: &Path) -> Process {
+        self.command.current_dir(dir);
+        self
+    }
+
+    /// Run to the end; with `--verbose` its stderr is shown as it comes.
+    ///
+    /// # Errors
+    /// When it cannot be started or its output not be read. How it ended is for the caller to judge.
+    pub fn output(mut self, host: &Host) -> Result<Output, ProcessError> {
+        let mut child =
+            self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|source| {
+                ProcessError::Start { program: PathBuf::from(self.command.get_program()), source }
+            })?;
+        let fail = |source| ProcessError::Read { name: self.name.clone(), source };
+        let missing = || io::Error::other("no pipe");
+        let stdout = collect(child.stdout.take().ok_or_else(missing).map_err(fail)?, Keep::All, None);
+        let show = (host.verbosity() == Verbosity::Verbose).then(|| (host.clone(), self.name.clone()));
+        let stderr = collect(child.stderr.take().ok_or_else(missing).map_err(fail)?, Keep::End, show);
+        let status = child.wait().map_err(fail)?;
+        Ok(Output {
+            status,
+            stdout: stdout.finish().map_err(fail)?,
+            stderr: neutral(String::from_utf8_lossy(&stderr.finish().map_err(fail)?).trim_end()),
+            name: self.name,
+        })
+    }
+
+    /// Run to the end, and well.
+    ///
+    /// # Errors
+    /// As [`Process::output`], and when the child fails.
+    pub fn run(self, host: &Host) -> Result<Output, ProcessError> {
+        let output = self.output(host)?;
+        if output.status.success() { Ok(output) } else { Err(output.into_error()) }
+    }
+}
+
+impl Output {
+    /// The error that says that this child failed.
+    pub fn into_error(self) -> ProcessError {
+        let stderr = (!self.stderr.is_empty()).then_some(Said(self.stderr));
+        ProcessError::Failed { name: self.name, status: self.status, stderr }
+    }
+
+    /// stdout as text.
+    ///
+    /// # Errors
+    /// When it is not UTF-8.
+    pub fn text(self) -> Result<String, ProcessError> {
+        String::from_utf8(self.stdout).map_err(|_| ProcessError::Answer {
+            name: self.name,
+            reason: "its standard output is not UTF-8".into(),
+        })
+    }
+
+    /// The error that says that stdout is not what was asked for.
+    pub fn unusable(&self, reason: impl Into<String>) -> ProcessError {
+        ProcessError::Answer { name: self.name.clone(), reason: reason.into() }
+    }
+}
+
+/// `exited with status 2`, `was ended by signal 15`.
+fn describe(status: &ExitStatus) -> String {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(status) {
+        return format!("was ended by signal {signal}");
+    }
+    match status.code() {
+        Some(code) => format!("exited with status {code}"),
+        None => "ended without a status".into(),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Keep {
+    All,
+    End,
+}
+
+/// A pipe being read by a thread of its own.
+struct Collector {
+    kept: Arc<Mutex<Vec<u8>>>,
+    done: Receiver<io::Result<()>>,
+}
+
+impl Collector {
+    /// What was read once the pipe is closed, or after [`PIPE_GRACE`].
+    fn finish(self) -> io::Result<Vec<u8>> {
+        if let Ok(result) = self.done.recv_timeout(PIPE_GRACE) {
+            result?;
+        }
+        Ok(std::mem::take(&mut *lock(&self.kept)))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Read `pipe` in a thread; show its lines as they come if asked to.
+fn collect(mut pipe: impl Read + Send + 'static, keep: Keep, show: Option<(Host, String)>) -> Collector {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let (sender, done) = channel();
+    let sink = Arc::clone(&kept);
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut line = Vec::new();
+        let result = loop {
+            match pipe.read(&mut buffer) {
+                Ok(0) => break Ok(()),
+                Ok(count) => {
+                    let bytes = &buffer[..count];
+                    if let Some((host, name)) = &show {
+                        show_lines(host, name, &mut line, bytes);
+                    }
+                    if let Err(error) = keep_bytes(&mut lock(&sink), keep, bytes) {
+                        break Err(error);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        if let Some((host, name)) = &show {
+            show_lines(host, name, &mut line, b"\n");
+        }
+        // The other side gave up waiting only after the grace; then nobody asks any more.
+        let _ = sender.send(result);
+    });
+    Collector { kept, done }
+}
+
+fn keep_bytes(kept: &mut Vec<u8>, keep: Keep, bytes: &[u8]) -> io::Result<()> {
+    kept.extend_from_slice(bytes);
+    match keep {
+        Keep::All if kept.len() > STDOUT_LIMIT_BYTES => {
+            Err(io::Error::other(format!("more than {STDOUT_LIMIT_BYTES} bytes")))
+        }
+        Keep::End if kept.len() > 2 * STDERR_KEPT_BYTES => {
+            kept.drain(..kept.len() - STDERR_KEPT_BYTES);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn show_lines(host: &Host, name: &str, line: &mut Vec<u8>, bytes: &[u8]) {
+    for byte in bytes {
+        if matches!(byte, b'\n' | b'\r') {
+            if !line.is_empty() {
+                host.detail(format!("  {name}: {}", neutral(&String::from_utf8_lossy(line))));
+            }
+            line.clear();
+        } else if line.len() < STDERR_KEPT_BYTES {
+            line.push(*byte);
+        }
+    }
+}
+
+/// Foreign text made safe to print: no control sequences, no workflow commands, no passwords in URLs.
+pub fn neutral(text: &str) -> String {
+    let plain = without_control(text);
+    let lines = plain.lines().map(|line| {
+        let line = masked(&line.replace("##[", "## ["));
+        if line.trim_start().starts_with("::") { format!("| {line}") } else { line }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Drop terminal control sequences and control characters but tab and line ends; a carriage return ends a line.
+fn without_control(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(char) = rest.next() {
+        match char {
+            '\u{1b}' if rest.peek() == Some(&'[') => {
+                rest.next();
+                while rest.next().is_some_and(|next| !('@'..='~').contains(&next)) {}
+            }
+            '\r' if rest.peek() == Some(&'\n') => {}
+            '\r' | '\n' => plain.push('\n'),
+            '\t' => plain.push('\t'),
+            char if char.is_control() => {}
+            char => plain.push(char),
+        }
+    }
+    plain
+}
+
+/// `https://user:password@host` as `https://***@host`.
+fn masked(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(start) = rest.find("://").map(|at| at + 3) {
+        let end = rest[start..].find(|c: char| c.is_whitespace() || "/'\"`<>)".contains(c));
+        let authority = &rest[start..end.map_or(rest.len(), |end| start + end)];
+        shown += &rest[..start];
+        shown += &match authority.rfind('@') {
+            Some(at) => format!("***{}", &authority[at..]),
+            None => authority.to_string(),
+        };
+        rest = &rest[start + authority.len()..];
+    }
+    shown + rest
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::tools::testing::host;
+
+    fn shell(script: &str) -> Result<Output, ProcessError> {
+        let (host, _, _) = host(&[("PATH", "/usr/bin:/bin")]);
+        Process::new(&host, "sh").args(["-c", script]).run(&host)
+    }
+
+    #[test]
+    fn large_output_on_both_streams_does_not_deadlock() {
+        let script =
+            "i=0; while [ $i -lt 300 ]; do printf '%1024s' x; printf '%1024s' y >&2; i=$((i+1)); done";
+        let output = shell(script).unwrap();
+        assert_eq!(output.stdout.len(), 300 * 1024);
+        assert_eq!(output.stderr.len(), 300 * 1024);
+    }
+
+    #[test]
+    fn a_failure_tells_status_and_last_words() {
+        let error = shell("echo out; echo 'went wrong' >&2; exit 7").unwrap_err();
+        assert_eq!(error.to_string(), "`sh` exited with status 7");
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "went wrong");
+        let error = shell("kill -15 $$").unwrap_err();
+        assert_eq!(error.to_string(), "`sh` was ended by signal 15");
+        assert!(std::error::Error::source(&error).is_none());
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let (host, _, _) = host(&[]);
+        let error = Process::new(&host, "/nowhere/uv").run(&host).unwrap_err();
+        assert_eq!(error.to_string(), "could not start `/nowhere/uv`");
+    }
+
+    #[test]
+    fn a_daemon_left_behind_does_not_hold_us() {
+        let output = shell("sleep 30 & echo $!").unwrap();
+        let pid = String::from_utf8(output.stdout).unwrap();
+        let alive = shell(&format!("kill {pid}"));
+        assert!(alive.is_ok(), "we waited for the daemon");
+    }
+
+    #[test]
+    fn secrets_are_not_handed_to_children() {
+        let (host, _, _) = host(&[("PATH", "/usr/bin:/bin"), ("DAGSTER_CLOUD_API_TOKEN", "t"), ("A", "b")]);
+        let output =
+            Process::new(&host, "sh").args(["-c", "echo $A$DAGSTER_CLOUD_API_TOKEN"]).run(&host).unwrap();
+        assert_eq!(output.stdout, b"b\n");
+    }
+
+    #[test]
+    fn verbose_shows_lines_as_prefixed_text() {
+        let (host, _, stderr) = host(&[("PATH", "/usr/bin:/bin"), ("RUNNER_DEBUG", "1")]);
+        let host = host.configured(&crate::cli::Global::default());
+        Process::new(&host, "sh").args(["-c", "printf '::error::x\\nlast' >&2"]).run(&host).unwrap();
+        assert_eq!(stderr.text(), "  sh: | ::error::x\n  sh: last\n");
+    }
+
+    #[test]
+    fn foreign_text_is_neutral() {
+        for (given, want) in [
+            ("plain\ttext", "plain\ttext"),
+            ("::error file=x::boo", "| ::error file=x::boo"),
+            ("  ::set-output name=a::b", "|   ::set-output name=a::b"),
+            ("a\r::warning::b", "a\n| ::warning::b"),
+            ("x ##[error]y", "x ## [error]y"),
+            ("\u{1b}[31mred\u{1b}[0m \u{7}bell", "red bell"),
+            ("\u{1b}[2K::error::hidden", "| ::error::hidden"),
+            (
+                "see https://me:pw@host/simple and git+ssh://git@h/x",
+                "see https://***@host/simple and git+ssh://***@h/x",
+            ),
+            ("https://a@b/@scope", "https://***@b/@scope"),
+            ("a b::c", "a b::c"),
+        ] {
+            assert_eq!(neutral(given), want);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The Pythons on this machine.
+//!
+//! Looked for on `PATH`, among pyenv's versions, in the tool cache of a GitHub or Azure runner, and among those that uv
+//! manages. Each is asked what it is: a name says little, and pyenv's shims may lead nowhere.
+
+use super::process::Process;
+use super::uv_find::which;
+use crate::env_vars;
+use crate::host::Host;
+use crate::target::PythonVersion;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A CPython 3 interpreter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Python {
+    /// The interpreter itself: not a shim, and not that of a virtual environment but the one below it.
+    pub executable: PathBuf,
+    /// Major, minor, patch.
+    pub version: (u8, u8, u8),
+    /// Where it was found.
+    pub source: PythonSource,
+}
+
+/// Where a Python was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PythonSource {
+    /// On `PATH`.
+    Path,
+    /// Among pyenv's versions.
+    Pyenv,
+    /// In the runner's tool cache.
+    ToolCache,
+    /// Managed by uv.
+    Uv,
+}
+
+impl fmt::Display for PythonSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PythonSource::Path => "PATH",
+            PythonSource::Pyenv => "pyenv",
+            PythonSource::ToolCache => "tool cache",
+            PythonSource::Uv => "uv",
+        })
+    }
+}
+
+impl Python {
+    /// Whether it is of this minor version.
+    pub fn is(&self, version: PythonVersion) -> bool {
+        self.version.0 == 3 && self.version.1 == version.minor()
+    }
+}
+
+/// The first Python of this version, in the order of [`PythonSource`].
+pub(super) fn find(host: &Host, version: PythonVersion) -> Option<Python> {
+    let names = [format!("python{version}"), "python3".into(), "python".into()];
+    let candidates = names.iter().flat_map(|name| which(host, name)).map(|path| (PythonSource::Path, path));
+    let installed = installed(host).into_iter().filter(|(_, path)| may_be(path, version));
+    candidates
+        .chain(installed)
+        .find_map(|(source, path)| probe(host, source, &path).filter(|found| found.is(version)))
+}
+
+/// Every Python of a version that Dagster+ has run, each once, in the order of [`PythonSource`].
+pub fn list(host: &Host) -> Vec<Python> {
+    let minors = PythonVersion::MINORS.rev().map(|minor| format!("python3.{minor}"));
+    let names = ["python3".to_string(), "python".into()].into_iter().chain(minors);
+    let on_path = names.flat_map(|name| which(host, &name)).map(|path| (PythonSource::Path, path));
+    let mut pythons: Vec<Python> = Vec::new();
+    for (source, path) in on_path.chain(installed(host)) {
+        let Some(python) = probe(host, source, &path) else { continue };
+        let serves = python.version.0 == 3 && PythonVersion::MINORS.contains(&python.version.1);
+        if serves && !pythons.iter().any(|known| known.executable == python.executable) {
+            pythons.push(python);
+        }
+    }
+    pythons
+}
+
+/// Interpreters in the directories where each kind of installation has one directory a version.
+fn installed(host: &Host) -> Vec<(PythonSource, PathBuf)> {
+    let home = |below: &str| host.path_var(env_vars::HOME).map(|home| home.join(below));
+    let pyenv =
+        host.path_var(env_vars::PYENV_ROOT).or_else(|| home(".pyenv")).map(|root| root.join("versions"));
+    let tool_cache = host
+        .path_var(env_vars::RUNNER_TOOL_CACHE)
+        .or_else(|| host.path_var(env_vars::AGENT_TOOLSDIRECTORY))
+        .map(|root| root.join("Python"));
+    let managed = host
+        .path_var(env_vars::UV_PYTHON_INSTALL_DIR)
+        .or_else(|| host.path_var(env_vars::XDG_DATA_HOME).map(|data| data.join("uv/python")))
+        .or_else(|| home(".local/share/uv/python"));
+    let mut found = Vec::new();
+    let places = [
+        (PythonSource::Pyenv, pyenv, "bin/python3"),
+        (PythonSource::ToolCache, tool_cache.clone(), "x64/bin/python3"),
+        (PythonSource::ToolCache, tool_cache, "arm64/bin/python3"),
+        (PythonSource::Uv, managed, "bin/python3"),
+    ];
+    for (source, root, below) in places {
+        let mut versions: Vec<PathBuf> = root
+            .and_then(|root| std::fs::read_dir(root).ok())
+            .map(|entries| entries.filter_map(Result::ok).map(|entry| entry.path()).collect())
+            .unwrap_or_default();
+        versions.sort();
+        found.extend(
+            versions.into_iter().rev().map(|dir| (source, dir.join(below))).filter(|(_, path)| path.exists()),
+        );
+    }
+    found
+}
+
+/// Whether the name of the version's directory (`3.11.7`, `cpython-3.11.7-linux-x86_64-gnu`) allows for it; spares
+/// asking interpreters that are plainly others.
+fn may_be(path: &Path, version: PythonVersion) -> bool {
+    let wanted = version.to_string();
+    path.iter().any(|part| {
+        let part = part.to_string_lossy();
+        let name = part.strip_prefix("cpython-").unwrap_or(&part);
+        name.strip_prefix(wanted.as_str()).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+    })
+}
+
+/// Four lines: implementation, version, ABI flags, the interpreter below any virtual environment.
+const QUESTION: &str = "import sys
+print(sys.implementation.name)
+print('%d.%d.%d' % sys.version_info[:3])
+print(sys.abiflags or '-')
+print(getattr(sys, '_base_executable', None) or sys.executable)";
+
+/// Ask the interpreter at `path` what it is. `None` if it does not answer, is no CPython, or has no GIL (its wheels
+/// are others).
+fn probe(host: &Host, source: PythonSource, path: &Path) -> Option<Python> {
+    let output = Process::new(host, path).args(["-I", "-c", QUESTION]).run(host);
+    let text = output.and_then(|output| output.text()).map_err(|error| {
+        host.detail(format!("`{}` is not used: {error}", path.display()));
+    });
+    parse_answer(&text.ok()?, source)
+}
+
+fn parse_answer(text: &str, source: PythonSource) -> Option<Python> {
+    let mut lines = text.lines();
+    let (implementation, version, flags) = (lines.next()?, lines.next()?, lines.next()?);
+    let executable = PathBuf::from(lines.next()?);
+    if implementation != "cpython" || flags.contains('t') || !executable.is_absolute() {
+        return None;
+    }
+    let mut numbers = version.split('.').map(|number| number.parse().ok());
+    let version = (numbers.next()??, numbers.next()??, numbers.next()??);
+    Some(Python { executable, version, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_usual_cpython_is_taken() {
+        for (answer, want) in [
+            ("cpython\n3.11.7\n-\n/p/bin/python3.11\n", Some((3, 11, 7))),
+            ("cpython\n3.13.1\nt\n/p/bin/python3.13t\n", None),
+            ("pypy\n3.10.1\n-\n/p/bin/pypy\n", None),
+            ("cpython\n3.11\n-\n/p\n", None),
+            ("cpython\n3.11.7\n-\n\n", None),
+            ("", None),
+        ] {
+            let found = parse_answer(answer, PythonSource::Path).map(|python| python.version);
+            assert_eq!(found, want, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn directory_names_tell_which_versions_may_be_there() {
+        let version: PythonVersion = "3.11".parse().unwrap();
+        for (path, want) in [
+            ("/h/.pyenv/versions/3.11.7/bin/python3", true),
+            ("/h/.pyenv/versions/3.12.1/bin/python3", false),
+            ("/d/uv/python/cpython-3.11.9-linux-x86_64-gnu/bin/python3", true),
+            ("/d/uv/python/cpython-3.110.9-linux/bin/python3", false),
+            ("/t/Python/3.11.9/x64/bin/python3", true),
+        ] {
+            assert_eq!(may_be(Path::new(path), version), want, "{path}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Typed calls of `uv`; no other file knows how its command line is spelled.
+//!
+//! The user's own settings for uv hold: `UV_*` variables are passed on (paths in them made absolute, since uv runs in
+//! other directories), and so are `uv.toml` files of user and system. What the user has set for pip alone is passed on
+//! as well ([`PipConfig`]). uv trusts the system's certificates unless the user decided otherwise.
+
+use super::pip_config::PipConfig;
+use super::process::{Output, Process, ProcessError};
+use crate::error::{Explain, Fault};
+use crate::host::Host;
+use crate::target::PythonVersion;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The executable, known to be new enough.
+#[derive(Clone)]
+pub struct Uv {
+    program: PathBuf,
+    version: UvVersion,
+    host: Host,
+    pip: PipConfig,
+}
+
+/// A release of uv: `0.13.9`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UvVersion(pub u32, pub u32, pub u32);
+
+/// uv did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum UvError {
+    /// An index, a file server or a Git host refused or did not answer. The cause is uv's own text.
+    #[error("could not {task}: the package index or another server refused or did not answer")]
+    Remote {
+        /// What was asked: `resolve the requirements`.
+        task: String,
+        #[source]
+        #[allow(missing_docs)]
+        source: ProcessError,
+    },
+    /// What was asked cannot be done with these requirements or this project. The cause is uv's own text.
+    #[error("could not {task}")]
+    Project {
+        /// What was asked.
+        task: String,
+        #[source]
+        #[allow(missing_docs)]
+        source: ProcessError,
+    },
+    /// uv itself did not run, or not as it should.
+    #[error("could not {task}")]
+    Tool {
+        /// What was asked.
+        task: String,
+        #[source]
+        #[allow(missing_docs)]
+        source: ProcessError,
+    },
+    /// A file for uv could not be written, or one of its files not be moved.
+    #[error("could not {action} `{path}` for uv")]
+    File {
+        /// `write`, `create`, `rename`.
+        action: &'static str,
+        /// Which.
+        path: PathBuf,
+        #[source]
+        #[allow(missing_docs)]
+        source: std::io::Error,
+    },
+    /// A call succeeded without leaving the file that it is for.
+    #[error("uv built no wheel from `{of}`")]
+    NoWheel {
+        /// Source directory or archive.
+        of: PathBuf,
+    },
+}
+
+impl Explain for UvError {
+    fn fault(&self) -> Fault {
+        match self {
+            UvError::Remote { .. } => Fault::Remote,
+            UvError::Project { .. } | UvError::NoWheel { .. } => Fault::Project,
+            UvError::Tool { .. } | UvError::File { .. } => Fault::Tool,
+        }
+    }
+    fn hint(&self) -> Option<String> {
+        match self {
+            UvError::Remote { .. } => Some(
+                "`pexpress selftest` shows the index, proxy and certificates in use; a private index is named by UV_DEFAULT_INDEX or PIP_INDEX_URL".into(),
+            ),
+            UvError::Tool { .. } => Some("`pexpress selftest` shows which uv is used".into()),
+            _ => None,
+        }
+    }
+}
+
+/// Words of uv 0.13 and 0.9 that tell of a server that refused or did not answer; in each case seen, uv was run
+/// against such a server. A `404` is not among them: there the requirement names what does not exist.
+const REMOTE_WORDS: [&str; 9] = [
+    "error sending request",            // no connection, no TLS, no name
+    "HTTP status server error",         // 5xx
+    "429 Too Many Requests",            // also after retries
+    "401 Unauthorized",                 // a hint below "No solution found"
+    "403 Forbidden",                    // likewise
+    "network was disabled",             // UV_OFFLINE, below "No solution found"
+    "network connectivity is disabled", // UV_OFFLINE, a file not cached
+    "unable to access",                 // Git, no answer
+    "operation timed out",              // a stalled download
+];
+
+impl UvError {
+    /// Judge a failed call by uv's own words ([`REMOTE_WORDS`]); a uv that crashed or did not start is a tool's fault.
+    pub(super) fn judge(task: impl Into<String>, source: ProcessError) -> UvError {
+        let task = task.into();
+        let ProcessError::Failed { status, stderr, .. } = &source else {
+            return UvError::Tool { task, source };
+        };
+        let text = stderr.as_ref().map_or("", |said| said.0.as_str());
+        let text_lower = text.to_lowercase();
+        if REMOTE_WORDS.iter().any(|words| text_lower.contains(&words.to_lowercase())) {
+            UvError::Remote { task, source }
+        } else if status.code().is_none() || text_lower.contains("error: unexpected argument") {
+            UvError::Tool { task, source }
+        } else {
+            UvError::Project { task, source }
+        }
+    }
+}
+
+/// Whose settings a call of uv heeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heed {
+    /// The user's, all of them.
+    User,
+    /// Only those that say where packages come from, since what is resolved or installed is our own affair.
+    IndexOnly,
+}
+
+/// Variables that shape a resolution; the user means the project by them and not our own tools.
+const RESOLUTION_VARS: [&str; 17] = [
+    "UV_CONSTRAINT",
+    "UV_OVERRIDE",
+    "UV_EXCLUDE",
+    "UV_BUILD_CONSTRAINT",
+    "UV_EXCLUDE_NEWER",
+    "UV_RESOLUTION",
+    "UV_PRERELEASE",
+    "UV_FORK_STRATEGY",
+    "UV_REQUIRE_HASHES",
+    "UV_NO_BINARY",
+    "UV_NO_BINARY_PACKAGE",
+    "UV_NO_BUILD",
+    "UV_NO_BUILD_PACKAGE",
+    "UV_NO_BUILD_ISOLATION",
+    "UV_TORCH_BACKEND",
+    "UV_LOCKED",
+    "UV_FROZEN",
+];
+
+/// Variables that hold one path, or several with white space between.
+const PATH_VARS: [&str; 9] = [
+    "UV_CONSTRAINT",
+    "UV_OVERRIDE",
+    "UV_EXCLUDE",
+    "UV_BUILD_CONSTRAINT",
+    "UV_CONFIG_FILE",
+    "UV_CACHE_DIR",
+    "UV_PYTHON_INSTALL_DIR",
+    "UV_CREDENTIALS_DIR",
+    "SSL_CERT_FILE",
+];
+
+/// Variables that would send uv to another directory than the one it is run for.
+const DIRECTORY_VARS: [&str; 4] = ["UV_WORKING_DIR", "UV_WORKING_DIRECTORY", "UV_PROJECT", "UV_ENV_FILE"];
+
+impl Uv {
+    /// The uv at `program`, asked for its version.
+    ///
+    /// # Errors
+    /// When it does not run or says no version.
+    pub fn at(program: PathBuf, host: &Host) -> Result<Uv, ProcessError> {
+        let output = Process::new(host, &program).subcommand(&["--version"]).run(host)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = UvVersion::parse(&text)
+            .ok_or_else(|| output.unusable(format!("`{}` is no version of uv", text.trim())))?;
+        Ok(Uv { program, version, host: host.clone(), pip: PipConfig::read(host) })
+    }
+
+    /// Where it is.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Its release.
+    pub fn version(&self) -> UvVersion {
+        self.version
+    }
+
+    /// What the user has set for pip.
+    pub fn pip_config(&self) -> &PipConfig {
+        &self.pip
+    }
+
+    /// A call of `uv WORDS…` to be completed, for calls that this file has no function for.
+    pub fn process(&self, words: &[&str]) -> Process {
+        self.process_heeding(words, Heed::User)
+    }
+
+    pub(super) fn process_heeding(&self, words: &[&str], heed: Heed) -> Process {
+        let mut process = Process::new(&self.host, &self.program).subcommand(words).envs(self.env());
+        for name in DIRECTORY_VARS {
+            process = process.env_remove(name);
+        }
+        if heed == Heed::IndexOnly {
+            for name in RESOLUTION_VARS {
+                process = process.env_remove(name);
+            }
+        }
+        process.args(["--no-progress", "--color", "never"])
+    }
+
+    /// Run `process` and judge how it went.
+    pub(super) fn run(&self, task: impl Into<String>, process: Process) -> Result<Output, UvError> {
+        process.run(&self.host).map_err(|error| UvError::judge(task, error))
+    }
+
+    /// stdout of `process` as text.
+    pub(super) fn text(&self, task: &str, process: Process) -> Result<String, UvError> {
+        self.run(task, process)?.text().map_err(|source| UvError::Tool { task: task.into(), source })
+    }
+
+    pub(super) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// What is set for every call, beyond the variables of this process.
+    ///
+    /// Old and new name of "trust the system's certificates" are both set: releases before 0.11 know only the first.
+    fn env(&self) -> Vec<(OsString, OsString)> {
+        let mut env: Vec<(OsString, OsString)> = vec![("UV_NO_WRAP".into(), "1".into())];
+        if ["UV_SYSTEM_CERTS", "UV_NATIVE_TLS"].iter().all(|name| self.host.var(name).is_none()) {
+            env.push(("UV_NATIVE_TLS".into(), "true".into()));
+            env.push(("UV_SYSTEM_CERTS".into(), "true".into()));
+        }
+        let pip = self.pip.uv_env(&self.host).into_iter();
+        env.extend(pip.map(|(name, value)| (name.into(), value.into())));
+        for name in PATH_VARS {
+            let Some(value) = self.host.var(name) else { continue };
+            let paths = value.split_whitespace().map(|path| self.host.absolute(Path::new(path)));
+            let joined = paths.map(|path| path.into_os_string()).collect::<Vec<_>>().join(" ".as_ref());
+            env.push((name.into(), joined));
+        }
+        env
+    }
+
+    /// The interpreter that uv finds for `python` on this machine: on `PATH`, or managed by uv itself. If there is
+    /// none, uv installs one, unless the user forbids that (`UV_PYTHON_DOWNLOADS`).
+    ///
+    /// # Errors
+    /// When there is none and none can be installed.
+    pub fn find_python(&self, python: PythonVersion) -> Result<PathBuf, UvError> {
+        let version = python.to_string();
+        let find =
+            || self.process(&["python", "find"]).args(["--no-project", "--system", "--no-config", &version]);
+        let found = find().output(&self.host).map_err(|error| UvError::judge("look for Pythons", error))?;
+        let text = if found.status.success() {
+            String::from_utf8_lossy(&found.stdout).into_owned()
+        } else {
+            let task = format!("find or install Python {version}");
+            self.host.note(format!("installing Python {version} with uv"));
+            self.run(&task, self.process(&["python", "install"]).args(["--no-bin", &version]))?;
+            self.text(&task, find())?
+        };
+        Ok(PathBuf::from(text.trim()))
+    }
+}
+
+impl fmt::Debug for Uv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Uv({} at {})", self.version, self.program.display())
+    }
+}
+
+impl UvVersion {
+    /// From what `uv --version` prints: `uv 0.13.9 (x86_64-unknown-linux-gnu)`.
+    fn parse(text: &str) -> Option<UvVersion> {
+        let mut numbers = text.strip_prefix("uv ")?.split_whitespace().next()?.splitn(3, '.');
+        let major = numbers.next()?.parse().ok()?;
+        let minor = numbers.next()?.parse().ok()?;
+        let patch = numbers.next()?;
+        let digits = patch.find(|c: char| !c.is_ascii_digit()).unwrap_or(patch.len());
+        Some(UvVersion(major, minor, patch[..digits].parse().ok()?))
+    }
+}
+
+impl fmt::Display for UvVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}

@@ -1,0 +1,264 @@
+//! `uv pip compile`: requirement lines and settings → a `pylock.toml` document.
+//!
+//! Everything goes to uv as one synthesised `pyproject.toml` in a directory of its own: its `[tool.uv]` table takes
+//! every setting there is, indexes pinned to packages included, which no flag can say. Being the root of its own (empty)
+//! workspace it is no member of any around it. A variable of the user's still wins over it, as over any project.
+//! Source: uv 0.13, "Settings" and "Configuration files".
+
+use super::process::Process;
+use super::uv::{Uv, UvError};
+use crate::target::Target;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use toml::{Table, Value};
+
+/// Where packages come from.
+#[derive(Debug, Clone, Default)]
+pub struct IndexSettings {
+    /// The index asked last; `None` is uv's own default. May hold credentials.
+    pub default_index: Option<String>,
+    /// Further indexes, in order of priority.
+    pub indexes: Vec<NamedIndex>,
+    /// `--find-links`: URLs or absolute paths.
+    pub find_links: Vec<String>,
+    /// Ask no index.
+    pub no_index: bool,
+    /// `first-index`, `unsafe-first-match`, `unsafe-best-match`.
+    pub index_strategy: Option<String>,
+}
+
+/// One package index.
+#[derive(Debug, Clone)]
+pub struct NamedIndex {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Its URL. May hold credentials.
+    pub url: String,
+    /// Used only for packages pinned to it.
+    pub explicit: bool,
+}
+
+/// What to resolve, and how.
+#[derive(Debug, Clone)]
+pub struct CompileRequest {
+    /// PEP 508 lines. One that names no package (a bare URL) is handed to uv as it is.
+    pub requirements: Vec<String>,
+    /// For which Python and platform.
+    pub target: Target,
+    /// Interpreter to run builds with, where metadata needs one; `None` lets uv look for one.
+    pub python: Option<PathBuf>,
+    /// PEP 508 lines that only limit versions.
+    pub constraints: Vec<String>,
+    /// PEP 508 lines that replace what packages ask for.
+    pub overrides: Vec<String>,
+    /// PEP 508 lines that only limit what builds use.
+    pub build_constraints: Vec<String>,
+    /// Names never to take.
+    pub excludes: Vec<String>,
+    /// Where packages come from.
+    pub index: IndexSettings,
+    /// Package name → name of the index it must come from.
+    pub index_pins: BTreeMap<String, String>,
+    /// Names, or `:all:`, never to take as wheels.
+    pub no_binary: Vec<String>,
+    /// Names, or `:all:`, never to build.
+    pub only_binary: Vec<String>,
+    /// `allow`, `disallow`, `if-necessary`, `explicit`.
+    pub prerelease: Option<String>,
+    /// Date or time-stamp, as uv takes it.
+    pub exclude_newer: Option<String>,
+    /// `highest`, `lowest`, `lowest-direct`.
+    pub resolution: Option<String>,
+    /// Further keys of `[tool.uv]`. The fields above win over keys of the same meaning.
+    pub uv: Table,
+}
+
+impl CompileRequest {
+    /// Lines and a target; nothing else set.
+    pub fn new(requirements: Vec<String>, target: Target) -> CompileRequest {
+        CompileRequest {
+            requirements,
+            target,
+            python: None,
+            constraints: Vec::new(),
+            overrides: Vec::new(),
+            build_constraints: Vec::new(),
+            excludes: Vec::new(),
+            index: IndexSettings::default(),
+            index_pins: BTreeMap::new(),
+            no_binary: Vec::new(),
+            only_binary: Vec::new(),
+            prerelease: None,
+            exclude_newer: None,
+            resolution: None,
+            uv: Table::new(),
+        }
+    }
+
+    /// The synthesised `pyproject.toml`, and the lines that it cannot hold.
+    fn synthesise(&self) -> (Table, Vec<&str>) {
+        let (named, unnamed): (Vec<_>, Vec<_>) =
+            self.requirements.iter().map(String::as_str).partition(|line| is_named(line));
+        let mut project = Table::new();
+        project.insert("name".into(), PROJECT_NAME.into());
+        project.insert("version".into(), "0".into());
+        project.insert("requires-python".into(), format!(">={}", self.target.python).into());
+        project.insert("dependencies".into(), array(named));
+        let mut tool = Table::new();
+        tool.insert("uv".into(), Value::Table(self.uv_table()));
+        let mut document = Table::new();
+        document.insert("project".into(), Value::Table(project));
+        document.insert("tool".into(), Value::Table(tool));
+        (document, unnamed)
+    }
+
+    fn uv_table(&self) -> Table {
+        let mut table = self.uv.clone();
+        for key in ["workspace", "package", "sources", "managed", "default-groups", "dependency-groups"] {
+            table.remove(key);
+        }
+        table.insert("workspace".into(), Value::Table(Table::new()));
+        let mut list = |key: &str, values: &[String]| {
+            if !values.is_empty() {
+                table.insert(key.into(), array(values.iter().map(String::as_str)));
+            }
+        };
+        list("constraint-dependencies", &self.constraints);
+        list("override-dependencies", &self.overrides);
+        list("build-constraint-dependencies", &self.build_constraints);
+        list("exclude-dependencies", &self.excludes);
+        list("find-links", &self.index.find_links);
+        let text = [
+            ("index-strategy", &self.index.index_strategy),
+            ("prerelease", &self.prerelease),
+            ("exclude-newer", &self.exclude_newer),
+            ("resolution", &self.resolution),
+        ];
+        for (key, value) in text {
+            if let Some(value) = value {
+                table.insert(key.into(), value.as_str().into());
+            }
+        }
+        if self.index.no_index {
+            table.insert("no-index".into(), true.into());
+        }
+        let indexes = self.index.tables();
+        if !indexes.is_empty() {
+            table.insert("index".into(), Value::Array(indexes));
+        }
+        if !self.index_pins.is_empty() {
+            let pins = self.index_pins.iter().map(|(package, index)| {
+                let source = Table::from_iter([("index".to_string(), Value::from(index.as_str()))]);
+                (package.clone(), Value::Table(source))
+            });
+            table.insert("sources".into(), Value::Table(pins.collect()));
+        }
+        table
+    }
+}
+
+/// Name of the synthesised project; no requirement of anyone's.
+const PROJECT_NAME: &str = "pexpress-requirements";
+
+impl IndexSettings {
+    /// As `[[tool.uv.index]]` tables.
+    fn tables(&self) -> Vec<Value> {
+        let further = self.indexes.iter().map(|index| {
+            let mut table = Table::new();
+            table.extend(index.name.iter().map(|name| ("name".to_string(), Value::from(name.as_str()))));
+            table.insert("url".into(), index.url.as_str().into());
+            if index.explicit {
+                table.insert("explicit".into(), true.into());
+            }
+            Value::Table(table)
+        });
+        let default = self.default_index.iter().map(|url| {
+            let pairs =
+                [("url".to_string(), Value::from(url.as_str())), ("default".to_string(), Value::from(true))];
+            Value::Table(Table::from_iter(pairs))
+        });
+        further.chain(default).collect()
+    }
+
+    /// As flags, for calls that read no synthesised project.
+    pub(super) fn add_flags(&self, mut process: Process) -> Process {
+        for index in self.indexes.iter().filter(|index| !index.explicit) {
+            let value = match &index.name {
+                Some(name) => format!("{name}={}", index.url),
+                None => index.url.clone(),
+            };
+            process = process.args(["--index", &value]);
+        }
+        let named = [("--default-index", &self.default_index), ("--index-strategy", &self.index_strategy)];
+        for (flag, value) in named {
+            process = process.args(value.iter().flat_map(|value| [flag, value.as_str()]));
+        }
+        for link in &self.find_links {
+            process = process.args(["--find-links", link]);
+        }
+        if self.no_index { process.arg("--no-index") } else { process }
+    }
+}
+
+impl Uv {
+    /// Resolve: the text of a `pylock.toml` (PEP 751) for the one target, markers evaluated.
+    ///
+    /// # Errors
+    /// [`UvError::Project`] when no set of versions satisfies the request, [`UvError::Remote`] when an index does not
+    /// answer; in both the cause is uv's whole text.
+    pub fn compile(&self, request: &CompileRequest) -> Result<String, UvError> {
+        let (document, unnamed) = request.synthesise();
+        let dir = tempfile::tempdir().map_err(|source| UvError::File {
+            action: "create",
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        let mut inputs = vec!["pyproject.toml"];
+        write(&dir.path().join("pyproject.toml"), &document.to_string())?;
+        if !unnamed.is_empty() {
+            inputs.push("requirements.in");
+            write(&dir.path().join("requirements.in"), &(unnamed.join("\n") + "\n"))?;
+        }
+        let mut process = self
+            .process(&["pip", "compile"])
+            .args(inputs)
+            .args(["--format", "pylock.toml", "--no-header"])
+            .args(["--python-version", request.target.python.full()])
+            .args(["--python-platform", &request.target.platform.uv_name()])
+            .cwd(dir.path());
+        if let Some(python) = &request.python {
+            process = process.arg("--python").arg(python);
+        }
+        for (flag, names) in [("--no-binary", &request.no_binary), ("--only-binary", &request.only_binary)] {
+            process = process.args(names.iter().flat_map(|name| [flag, name.as_str()]));
+        }
+        if request.index.default_index.is_some() && self.pip_config().index_url.is_some() {
+            // A project's own index wins over pip's variable, as with pip. What uv's own variable says still stands.
+            process = self.without_pip_index(process);
+        }
+        if self.pip_config().no_index {
+            process = process.arg("--no-index");
+        }
+        self.text("resolve the requirements", process)
+    }
+
+    fn without_pip_index(&self, process: Process) -> Process {
+        match self.host().var("UV_DEFAULT_INDEX") {
+            Some(_) => process,
+            None => process.env_remove("UV_DEFAULT_INDEX"),
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), UvError> {
+    std::fs::write(path, text).map_err(|source| UvError::File { action: "write", path: path.into(), source })
+}
+
+fn is_named(line: &str) -> bool {
+    pep508_rs::Requirement::<pep508_rs::VerbatimUrl>::from_str(line).is_ok()
+}
+
+fn array<'a>(values: impl IntoIterator<Item = &'a str>) -> Value {
+    Value::Array(values.into_iter().map(Value::from).collect())
+}

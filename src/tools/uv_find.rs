@@ -1,0 +1,206 @@
+//! Find a uv, or fetch the pinned one.
+//!
+//! In this order: the one that `PEXPRESS_UV` names; one on `PATH`, if new enough; the one in the cache; the pinned
+//! release, fetched as a wheel by a `pip` at hand, since pip knows the user's index, proxy, certificates and
+//! credentials. No index address is written here.
+
+use super::Error;
+use super::process::{Process, ProcessError, neutral};
+use super::uv::Uv;
+use super::uv_pins::{self, Pin};
+use crate::cache::{Cache, CacheError, write_atomically};
+use crate::env_vars;
+use crate::host::Host;
+use sha2::{Digest, Sha256};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Find a uv, or fetch one.
+pub(super) fn find(host: &Host, cache: &Cache) -> Result<Uv, Error> {
+    if let Some(program) = host.path_var(env_vars::PEXPRESS_UV) {
+        return named(host.absolute(&program), host);
+    }
+    if let Some(uv) = on_path(host) {
+        return Ok(uv);
+    }
+    let pin = uv_pins::here().ok_or(Error::NoPin)?;
+    let path = cache.root().join("uv").join(uv_pins::VERSION.to_string()).join("uv");
+    match intact(&path, pin) {
+        Ok(true) => {}
+        Ok(false) => {
+            host.note(format!("`{}` is damaged; fetching it anew", path.display()));
+            fetch(host, cache, pin, &path)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fetch(host, cache, pin, &path)?,
+        Err(source) => return Err(CacheError { action: "read", path, source }.into()),
+    }
+    Uv::at(path, host).map_err(Error::from)
+}
+
+/// The uv that the user named: a problem with it is an error and no reason to take another.
+fn named(program: PathBuf, host: &Host) -> Result<Uv, Error> {
+    let uv = Uv::at(program.clone(), host).map_err(|source| Error::NamedUv { program, source })?;
+    if uv.version() < uv_pins::MINIMUM {
+        return Err(Error::OldUv { program: uv.program().into(), version: uv.version() });
+    }
+    Ok(uv)
+}
+
+fn on_path(host: &Host) -> Option<Uv> {
+    which(host, "uv").find_map(|program| match Uv::at(program.clone(), host) {
+        Ok(uv) if uv.version() >= uv_pins::MINIMUM => Some(uv),
+        Ok(uv) => {
+            let (version, minimum) = (uv.version(), uv_pins::MINIMUM);
+            host.detail(format!("uv {version} at `{}` is older than {minimum}: not used", program.display()));
+            None
+        }
+        Err(error) => {
+            host.detail(format!("`{}` is not used: {error}", program.display()));
+            None
+        }
+    })
+}
+
+/// Every executable file of this name on `PATH`, in its order.
+pub(super) fn which(host: &Host, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
+    let path = host.path_var(env_vars::PATH).unwrap_or_default();
+    let dirs: Vec<PathBuf> = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
+    let name = name.to_string();
+    dirs.into_iter().map(move |dir| dir.join(&name)).filter(|path| is_executable(path))
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(path: &Path) -> bool {
+    path.is_file()
+}
+
+/// Whether the cached executable is what was put there. The wheel's SHA-256 was checked when it was fetched; a CRC-32
+/// finds what a disk or an interrupted copy does to it since.
+fn intact(path: &Path, pin: &Pin) -> io::Result<bool> {
+    let mut file = std::fs::File::open(path)?;
+    if file.metadata()?.len() != pin.uv_size_bytes {
+        return Ok(false);
+    }
+    let mut crc = flate2::Crc::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(crc.sum() == pin.uv_crc32),
+            count => crc.update(&buffer[..count]),
+        }
+    }
+}
+
+/// Fetch the pinned wheel with the first pip that can, verify it, and put its executable at `path`.
+fn fetch(host: &Host, cache: &Cache, pin: &Pin, path: &Path) -> Result<(), Error> {
+    host.note(format!("fetching uv {} with pip", uv_pins::VERSION));
+    let parent = cache.dir("uv")?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".partial-")
+        .tempdir_in(&parent)
+        .map_err(|source| CacheError { action: "create", path: parent.clone(), source })?;
+    let wheel = download(host, pin, temporary.path())?;
+    let fail = |source| CacheError { action: "read", path: wheel.clone(), source };
+    let bytes = std::fs::read(&wheel).map_err(fail)?;
+    let got = hex(&Sha256::digest(&bytes));
+    if got != pin.wheel_sha256 {
+        return Err(Error::Checksum { file: file_name(&wheel), want: pin.wheel_sha256, got });
+    }
+    let program = executable(&bytes).map_err(fail)?;
+    write_atomically(path, |file| {
+        let fail = |source| CacheError { action: "write", path: path.into(), source };
+        file.write_all(&program).map_err(fail)?;
+        make_executable(file).map_err(fail)
+    })?;
+    match intact(path, pin) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::PinBroken),
+        Err(source) => Err(CacheError { action: "read", path: path.into(), source }.into()),
+    }
+}
+
+#[cfg(unix)]
+fn make_executable(file: &std::fs::File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn make_executable(_: &std::fs::File) -> io::Result<()> {
+    Ok(())
+}
+
+/// The member `uv-VERSION.data/scripts/uv` of a wheel.
+fn executable(wheel: &[u8]) -> io::Result<Vec<u8>> {
+    let mut archive = zip::ZipArchive::new(io::Cursor::new(wheel)).map_err(io::Error::other)?;
+    let name = format!("uv-{}.data/scripts/uv", uv_pins::VERSION);
+    let mut member = archive.by_name(&name).map_err(io::Error::other)?;
+    let mut bytes = Vec::new();
+    member.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Let one pip after the other try to fetch the wheel into `dir`.
+///
+/// A Python without pip is passed over; what the last real pip said is the error.
+fn download(host: &Host, pin: &Pin, dir: &Path) -> Result<PathBuf, Error> {
+    let mut last: Option<ProcessError> = None;
+    for process in pips(host) {
+        let process = process
+            .args(["download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"])
+            .args(["--only-binary", ":all:", "--platform", pin.platform_tag, "--dest"])
+            .arg(dir)
+            .arg(format!("uv=={}", uv_pins::VERSION))
+            .env("PIP_REQUIRE_VIRTUALENV", "0");
+        match process.run(host) {
+            Ok(_) => {
+                if let Some(wheel) = wheel_in(dir) {
+                    return Ok(wheel);
+                }
+            }
+            Err(error) if has_no_pip(&error) => host.detail(neutral(&error.to_string())),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or(Error::NoUv, |source| Error::Fetch { version: uv_pins::VERSION, source }))
+}
+
+/// Every way to call a pip: as a module of each Python on `PATH`, then by its own name.
+fn pips(host: &Host) -> impl Iterator<Item = Process> {
+    let pythons = ["python3", "python"].into_iter().flat_map(|name| which(host, name));
+    let modules = pythons.map(|python| Process::new(host, python).subcommand(&["-m", "pip"]));
+    let programs = ["pip3", "pip"].into_iter().flat_map(|name| which(host, name));
+    modules.chain(programs.map(|program| Process::new(host, program)))
+}
+
+/// Python says `No module named pip` when it has none; a program that does not start is no pip either.
+fn has_no_pip(error: &ProcessError) -> bool {
+    match error {
+        ProcessError::Failed { stderr, .. } => stderr
+            .as_ref()
+            .is_some_and(|said| said.0.contains("No module named") || said.0.contains("command not found")),
+        _ => true,
+    }
+}
+
+fn wheel_in(dir: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(dir).ok()?;
+    entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|e| e == "whl"))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

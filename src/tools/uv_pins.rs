@@ -1,0 +1,74 @@
+//! The release of uv that is fetched when there is none, and what its files must be.
+//!
+//! Digests: taken from the wheels on the package index on 2026-11-23, each fetched with pip by its platform tag. On
+//! Linux the musl wheels serve every system, glibc or not: their uv is linked statically, and resolves as fast.
+
+use super::uv::UvVersion;
+
+/// The release fetched.
+pub const VERSION: UvVersion = UvVersion(0, 13, 9);
+
+/// The oldest release that a uv on `PATH` may have.
+///
+/// `pip compile` and `export` know `--format pylock.toml` since 0.7.0 (tried: 0.6.14 refuses it, 0.7.0 writes it), but
+/// `exclude-dependencies` is heeded only by releases that have `pip compile --excludes` (tried: 0.9.5 has it not, 0.9.8
+/// has); an older one would ignore the key and resolve something else than the user wrote.
+pub const MINIMUM: UvVersion = UvVersion(0, 9, 8);
+
+/// What is fetched for one platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin {
+    /// Operating system, as Rust names it.
+    pub os: &'static str,
+    /// Processor architecture, as Rust names it.
+    pub arch: &'static str,
+    /// Platform tag to ask pip for.
+    pub platform_tag: &'static str,
+    /// SHA-256 of the wheel, lower-case hex.
+    pub wheel_sha256: &'static str,
+    /// CRC-32 of the executable in it: cheap enough (a few milliseconds) to be checked on each use.
+    pub uv_crc32: u32,
+    /// Size of the executable.
+    pub uv_size_bytes: u64,
+}
+
+/// Every platform that a uv can be fetched for.
+pub const PINS: [Pin; 4] = [
+    Pin {
+        os: "linux",
+        arch: "x86_64",
+        platform_tag: "musllinux_1_1_x86_64",
+        wheel_sha256: "2c45530751517d6c3bbc69a19473f6effe47cce047bede01ffd8af7ea7b36b25",
+        uv_crc32: 0x05d9_38db,
+        uv_size_bytes: 44_198_984,
+    },
+    Pin {
+        os: "linux",
+        arch: "aarch64",
+        platform_tag: "musllinux_1_1_aarch64",
+        wheel_sha256: "5435c5ce14a56431208ca0996416d310f1598e8c2c8ba707688985a16bb82dbe",
+        uv_crc32: 0xbb84_0a6b,
+        uv_size_bytes: 35_584_104,
+    },
+    Pin {
+        os: "macos",
+        arch: "x86_64",
+        platform_tag: "macosx_11_0_x86_64",
+        wheel_sha256: "c16ed11e013557536b3e60065f1b912f6407bd6518e041b961e23ef9e6b4fbf5",
+        uv_crc32: 0x12b4_b0d5,
+        uv_size_bytes: 38_942_464,
+    },
+    Pin {
+        os: "macos",
+        arch: "aarch64",
+        platform_tag: "macosx_11_0_arm64",
+        wheel_sha256: "66c512266d633bef48384a1f53003f41f2a8e7b36fe6e7fbfd3e0fd52d96fa63",
+        uv_crc32: 0x20ec_368f,
+        uv_size_bytes: 28_309_040,
+    },
+];
+
+/// The pin for the machine that this runs on.
+pub fn here() -> Option<&'static Pin> {
+    PINS.iter().find(|pin| pin.os == std::env::consts::OS && pin.arch == std::env::consts::ARCH)
+}
