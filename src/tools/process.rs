@@ -9,7 +9,7 @@ use crate::host::{Host, Verbosity};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -153,10 +153,11 @@ impl Process {
     /// # Errors
     /// When it cannot be started or its output not be read. How it ended is for the caller to judge.
     pub fn output(mut self, host: &Host) -> Result<Output, ProcessError> {
-        let mut child =
-            self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|source| {
-                ProcessError::Start { program: PathBuf::from(self.command.get_program()), source }
-            })?;
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn(&mut self.command).map_err(|source| ProcessError::Start {
+            program: PathBuf::from(self.command.get_program()),
+            source,
+        })?;
         let fail = |source| ProcessError::Read { name: self.name.clone(), source };
         let missing = || io::Error::other("no pipe");
         let stdout = collect(child.stdout.take().ok_or_else(missing).map_err(fail)?, Keep::All, None);
@@ -214,6 +215,21 @@ fn describe(status: &ExitStatus) -> String {
     match status.code() {
         Some(code) => format!("exited with status {code}"),
         None => "ended without a status".into(),
+    }
+}
+
+/// Start a child. A program that was written a moment ago may still be open for writing in another child, between that
+/// one's fork and exec; that passes at once.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    let mut tries = 0;
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < 20 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
     }
 }
 

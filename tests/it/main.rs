@@ -8,3 +8,4 @@
 mod agent;
 mod pex_tools;
 mod support;
+mod tools;

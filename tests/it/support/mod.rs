@@ -1,6 +1,8 @@
 //! What the tests stand on: the program in a clean environment, sample projects, and tools from PyPI.
 
 pub mod environments;
+pub mod fake_uv;
+pub mod hosts;
 pub mod pex_file;
 
 use std::path::{Path, PathBuf};
@@ -110,4 +112,11 @@ pub fn files_named(dir: &Path, prefix: &str) -> Vec<PathBuf> {
         .collect();
     found.sort();
     found
+}
+
+/// Write a script that can be run.
+pub fn write_executable(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
