@@ -2,10 +2,11 @@
 //!
 //! Tests that need a package index or minutes are `#[ignore]`d with the reason; `scripts/test` runs them too.
 
-// A test ends with a panic; `unwrap` is denied elsewhere.
-#![allow(clippy::unwrap_used, missing_docs)]
+// A test ends with a panic and may say what it left out; both are denied elsewhere.
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod agent;
 mod pex_tools;
+mod side_by_side;
 mod support;
 mod tools;

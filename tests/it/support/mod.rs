@@ -61,6 +61,23 @@ pub fn run(command: &mut Command) -> Output {
     output
 }
 
+/// The JSON document that a command printed on stdout.
+pub fn json(output: &Output) -> serde_json::Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("not one JSON document ({error}): {text}"))
+}
+
+/// A temporary directory with these files: path below it, and content.
+pub fn project_tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    dir
+}
+
 /// Source and deps PEX of one project for one Python.
 #[derive(Debug, Clone)]
 pub struct BuiltPair {

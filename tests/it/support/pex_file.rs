@@ -32,3 +32,11 @@ pub fn members(path: &Path) -> BTreeMap<String, Member> {
     }
     members
 }
+
+/// PEX-INFO of a PEX.
+pub fn info(path: &Path) -> serde_json::Value {
+    let members = members(path);
+    let text =
+        &members.get("PEX-INFO").unwrap_or_else(|| panic!("{} has no PEX-INFO", path.display())).content;
+    serde_json::from_slice(text).unwrap()
+}
