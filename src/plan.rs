@@ -8,7 +8,7 @@ use crate::target::Target;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Everything to build, each thing once.
@@ -86,7 +86,7 @@ impl Plan {
         )
     }
 
-    fn deps_job(&mut self, directory: &PathBuf, requirements: &Arc<Requirements>) -> usize {
+    fn deps_job(&mut self, directory: &Path, requirements: &Arc<Requirements>) -> usize {
         let hash = requirements_hash(requirements, self.target);
         position_or_push(
             &mut self.deps,
@@ -94,7 +94,7 @@ impl Plan {
             || DepsJob {
                 requirements: Arc::clone(requirements),
                 requirements_hash: hash.clone(),
-                directory: directory.clone(),
+                directory: directory.to_path_buf(),
             },
         )
     }
