@@ -15,6 +15,7 @@ use crate::error::{Explain, Fault};
 use crate::host::Host;
 use std::io;
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
 /// The cache directory of this user.
 #[derive(Debug, Clone)]
@@ -95,11 +96,28 @@ pub fn write_atomically<E: From<CacheError>>(
     path: &Path,
     write: impl FnOnce(&mut std::fs::File) -> Result<(), E>,
 ) -> Result<(), E> {
-    let fail = |action| move |source| CacheError { action, path: path.to_path_buf(), source };
-    let parent = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).map_err(fail("create"))?;
-    let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(parent).map_err(fail("write"))?;
+    let mut file = temporary_in(path.parent().unwrap_or(Path::new(".")))?;
     write(file.as_file_mut())?;
+    Ok(persist(file, path)?)
+}
+
+/// A temporary file in `dir`, which is created if missing. It vanishes when dropped.
+///
+/// # Errors
+/// Those of the file system.
+pub fn temporary_in(dir: &Path) -> Result<NamedTempFile, CacheError> {
+    let fail = |action| move |source| CacheError { action, path: dir.to_path_buf(), source };
+    std::fs::create_dir_all(dir).map_err(fail("create"))?;
+    tempfile::Builder::new().prefix(".partial-").tempfile_in(dir).map_err(fail("write to"))
+}
+
+/// Give a finished temporary file its final name, on the same file system. Replaces a file of that name.
+///
+/// # Errors
+/// Those of the file system.
+pub fn persist(file: NamedTempFile, path: &Path) -> Result<(), CacheError> {
+    let fail = |action| move |source| CacheError { action, path: path.to_path_buf(), source };
+    std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(fail("create"))?;
     set_default_mode(file.as_file()).map_err(fail("write"))?;
     file.persist(path).map_err(|error| fail("rename")(error.error))?;
     Ok(())

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod credentials;
+pub mod download;
 pub mod netrc;
 pub mod progress;
 pub mod proxy;
@@ -14,6 +15,7 @@ pub mod trust;
 
 pub use agent::{Agent, Request, Response};
 pub use credentials::{Credentials, IndexUrl};
+pub use download::{DownloadError, Downloader};
 pub use progress::{Activity, Progress, Silent};
 pub use redact::{SafeUrl, Secret};
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod agent;
+mod http;
 mod pex_tools;
 mod side_by_side;
 mod support;

@@ -4,6 +4,8 @@ pub mod environments;
 pub mod fake_uv;
 pub mod hosts;
 pub mod pex_file;
+pub mod recording_clock;
+pub mod scripted_server;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

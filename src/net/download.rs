@@ -1,0 +1,403 @@
+//! Files from URLs into the content-addressed cache.
+//!
+//! A download goes to a temporary file in the cache, is hashed while it streams, compared, and only then renamed.
+//!
+//! A file that is already there is hashed again before each use, once a run. SHA-256 with the processor's own
+//! instructions does 1.6 GB/s a core (measured on a 2-core x86-64 runner), 45 ms for the 70 MB of a typical deps PEX
+//! and hidden behind other work; in return a bit that flipped on disk, or a cache restored from a broken archive, is
+//! found here and not on the Dagster+ agent. A stamp of size and time would find neither.
+
+use super::redact::SafeUrl;
+use super::retry::{self, Again, Backoff, Failed};
+use super::{Activity, Agent, Credentials, Error, Progress, Request, Transience};
+use crate::cache::{self, Cache, CacheError};
+use crate::error::{Explain, Fault};
+use crate::host::Host;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use tempfile::NamedTempFile;
+use ureq::http::header::AUTHORIZATION;
+use url::Url;
+
+const BUFFER_BYTES: usize = 128 * 1024;
+/// Statuses that may pass by themselves; a GET may always be repeated.
+const PASSING: [u16; 6] = [408, 429, 500, 502, 503, 504];
+
+/// A file to have in the cache.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Its name in the cache, and for people.
+    pub file_name: &'a str,
+    /// `https:`, `http:` or `file:` URL.
+    pub url: &'a str,
+    /// Lower-case hex SHA-256, where known.
+    pub sha256: Option<&'a str>,
+    /// Size, where known: nothing longer is taken.
+    pub size_bytes: Option<u64>,
+}
+
+/// A file in the cache whose digest was checked in this run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Lower-case hex SHA-256.
+    pub sha256: String,
+    /// Whether it was there before.
+    pub was_cached: bool,
+}
+
+/// Fetches files into the cache. Threads may share it; two that want the same file wait for one download.
+pub struct Downloader {
+    agent: Agent,
+    host: Host,
+    cache: Cache,
+    backoff: Backoff,
+    /// By path in the cache: whether the file there was checked in this run. Held while it is fetched.
+    checked: Mutex<HashMap<PathBuf, Arc<Mutex<bool>>>>,
+}
+
+/// A file could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadError {
+    /// The server's fault, or the network's.
+    #[error("could not download `{file_name}`{}", if *attempts > 1 { format!(" after {attempts} attempts") } else { String::new() })]
+    Net {
+        /// The file.
+        file_name: String,
+        /// Tries, the first included.
+        attempts: u32,
+        /// Why it failed.
+        #[source]
+        source: Error,
+    },
+    /// What came is not what the index or the lock file promised.
+    #[error("`{file_name}` from {url} has the SHA-256 {got} and should have {want}")]
+    Digest {
+        /// The file.
+        file_name: String,
+        /// Where from.
+        url: SafeUrl,
+        /// Expected digest.
+        want: String,
+        /// Actual digest.
+        got: String,
+    },
+    /// A local file cannot be read.
+    #[error("could not read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// Not a URL, or of a scheme that cannot be downloaded.
+    #[error("`{file_name}` has no URL that can be downloaded: `{url}`")]
+    Url {
+        /// The file.
+        file_name: String,
+        /// The URL, or what stands there instead.
+        url: SafeUrl,
+    },
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Cache(#[from] CacheError),
+}
+
+impl Explain for DownloadError {
+    fn fault(&self) -> Fault {
+        match self {
+            DownloadError::Net { source, .. } => source.fault(),
+            DownloadError::Digest { .. } => Fault::Remote,
+            DownloadError::Read { .. } | DownloadError::Url { .. } => Fault::Project,
+            DownloadError::Cache(error) => error.fault(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            DownloadError::Net { source, .. } => source.hint(),
+            DownloadError::Digest { .. } => Some(
+                "the file changed since it was locked or listed: lock again, or look into who changed it"
+                    .into(),
+            ),
+            DownloadError::Read { .. } => Some("check the path in the requirement that names it".into()),
+            DownloadError::Url { .. } => Some("URLs are written like `https://…` or `file:///…`".into()),
+            DownloadError::Cache(error) => error.hint(),
+        }
+    }
+}
+
+impl Downloader {
+    /// A downloader into the cache that `host` names.
+    pub fn new(host: &Host, agent: &Agent) -> Downloader {
+        Downloader {
+            agent: agent.clone(),
+            host: host.clone(),
+            cache: Cache::new(host),
+            backoff: Backoff::DOWNLOAD,
+            checked: Mutex::default(),
+        }
+    }
+
+    /// The same with other pauses between tries.
+    pub fn with_backoff(mut self, backoff: Backoff) -> Downloader {
+        self.backoff = backoff;
+        self
+    }
+
+    /// The cache that files go to.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Have a file in the cache, with the digest it should have.
+    ///
+    /// # Errors
+    /// When it cannot be had, or is another than promised; nothing is left in the cache then.
+    pub fn get(
+        &self,
+        wanted: &Wanted<'_>,
+        credentials: &Credentials,
+        progress: &dyn Progress,
+    ) -> Result<Stored, DownloadError> {
+        let sha256 = wanted.sha256.map(str::to_ascii_lowercase);
+        let Some(sha256) = sha256 else { return self.fetch(wanted, credentials, progress) };
+        let wanted = Wanted { sha256: Some(&sha256), ..*wanted };
+        let path = self.cache.wheel_path(&sha256, wanted.file_name);
+        let entry = self.entry(&path);
+        let mut checked = entry.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if *checked || self.has(&path, &sha256)? {
+            *checked = true;
+            return Ok(Stored { path, sha256, was_cached: true });
+        }
+        let stored = self.fetch(&wanted, credentials, progress)?;
+        *checked = true;
+        Ok(stored)
+    }
+
+    fn entry(&self, path: &Path) -> Arc<Mutex<bool>> {
+        let mut checked = self.checked.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        Arc::clone(checked.entry(path.to_path_buf()).or_default())
+    }
+
+    /// Whether the cache has a file at `path` with this digest. One with another digest is removed.
+    fn has(&self, path: &Path, sha256: &str) -> Result<bool, DownloadError> {
+        match sha256_of_file(path) {
+            Ok(found) if found == sha256 => Ok(true),
+            Ok(_) => {
+                self.host.say(&format!("warning: `{}` was damaged and is fetched again", path.display()));
+                remove(path)?;
+                Ok(false)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(DownloadError::Read { path: path.to_path_buf(), source }),
+        }
+    }
+
+    fn fetch(
+        &self,
+        wanted: &Wanted<'_>,
+        credentials: &Credentials,
+        progress: &dyn Progress,
+    ) -> Result<Stored, DownloadError> {
+        let refuse = || DownloadError::Url {
+            file_name: wanted.file_name.to_string(),
+            url: SafeUrl::parse(wanted.url),
+        };
+        let url = Url::parse(wanted.url).map_err(|_| refuse())?;
+        let fetched = match url.scheme() {
+            "file" => self.copy(&url.to_file_path().map_err(|()| refuse())?, wanted, progress),
+            "http" | "https" => self.download(&url, wanted, credentials, progress),
+            _ => Err(refuse()),
+        };
+        progress.finish(wanted.file_name);
+        let (file, sha256) = fetched?;
+        self.keep(file, wanted, sha256)
+    }
+
+    /// Compare and rename.
+    fn keep(&self, file: NamedTempFile, wanted: &Wanted<'_>, got: String) -> Result<Stored, DownloadError> {
+        if let Some(want) = wanted.sha256.filter(|want| *want != got) {
+            return Err(DownloadError::Digest {
+                file_name: wanted.file_name.to_string(),
+                url: SafeUrl::parse(wanted.url),
+                want: want.to_string(),
+                got,
+            });
+        }
+        let path = self.cache.wheel_path(&got, wanted.file_name);
+        cache::persist(file, &path)?;
+        Ok(Stored { path, sha256: got, was_cached: false })
+    }
+
+    fn copy(
+        &self,
+        path: &Path,
+        wanted: &Wanted<'_>,
+        progress: &dyn Progress,
+    ) -> Result<(NamedTempFile, String), DownloadError> {
+        let read_failure = |source| DownloadError::Read { path: path.to_path_buf(), source };
+        let mut source = File::open(path).map_err(read_failure)?;
+        progress.start(Activity::Download, wanted.file_name, source.metadata().ok().map(|data| data.len()));
+        let mut target = self.temporary()?;
+        let sha256 =
+            pump(&mut source, target.as_file_mut(), |bytes| progress.advance(wanted.file_name, bytes))
+                .map_err(|failure| match failure {
+                    Pump::Read(source) => read_failure(source),
+                    Pump::Write(source) => write_failure(target.path(), source).into(),
+                })?;
+        Ok((target, sha256))
+    }
+
+    fn download(
+        &self,
+        url: &Url,
+        wanted: &Wanted<'_>,
+        credentials: &Credentials,
+        progress: &dyn Progress,
+    ) -> Result<(NamedTempFile, String), DownloadError> {
+        retry::run(&self.backoff, &*self.host.clock, |_| {
+            self.try_download(url, wanted, credentials, progress).map_err(again)
+        })
+        .map_err(|Failed { attempts, error }| match error {
+            TryFailure::Net(source) => {
+                DownloadError::Net { file_name: wanted.file_name.to_string(), attempts, source }
+            }
+            TryFailure::Cache(error) => DownloadError::Cache(error),
+        })
+    }
+
+    fn try_download(
+        &self,
+        url: &Url,
+        wanted: &Wanted<'_>,
+        credentials: &Credentials,
+        progress: &dyn Progress,
+    ) -> Result<(NamedTempFile, String), TryFailure> {
+        let mut request = Request::get(url);
+        if let Some(login) = credentials.for_url(url) {
+            request = request.secret_header(AUTHORIZATION.as_str(), login.header());
+        }
+        let response = self.agent.send(request)?;
+        if response.status != 200 {
+            return Err(response.status_error(self.host.clock.now()).into());
+        }
+        progress.start(Activity::Download, wanted.file_name, wanted.size_bytes.or(response.content_length()));
+        let mut target = self.temporary()?;
+        let broken = response.failure();
+        let limit = wanted.size_bytes.unwrap_or(u64::MAX);
+        let mut body = response.into_reader().take(limit.saturating_add(1));
+        let mut length = 0;
+        let sha256 = pump(&mut body, target.as_file_mut(), |bytes| {
+            length += bytes;
+            progress.advance(wanted.file_name, bytes);
+        })
+        .map_err(|failure| match failure {
+            Pump::Read(source) => TryFailure::Net(broken(source)),
+            Pump::Write(source) => write_failure(target.path(), source).into(),
+        })?;
+        if length > limit {
+            return Err(Error::TooLong { url: SafeUrl::from(url), limit }.into());
+        }
+        Ok((target, sha256))
+    }
+
+    /// A temporary file on the file system of the cached files. It vanishes when dropped.
+    fn temporary(&self) -> Result<NamedTempFile, CacheError> {
+        cache::temporary_in(&self.cache.dir("wheels")?)
+    }
+}
+
+/// Why one try failed.
+#[derive(Debug)]
+enum TryFailure {
+    Net(Error),
+    Cache(CacheError),
+}
+
+impl From<Error> for TryFailure {
+    fn from(error: Error) -> Self {
+        TryFailure::Net(error)
+    }
+}
+
+impl From<CacheError> for TryFailure {
+    fn from(error: CacheError) -> Self {
+        TryFailure::Cache(error)
+    }
+}
+
+/// Downloads are idempotent, so all that may pass is tried again.
+fn again(failure: TryFailure) -> Again<TryFailure> {
+    let TryFailure::Net(error) = failure else { return Again::No(failure) };
+    let may_pass = match error.transience() {
+        Transience::Lasting => false,
+        Transience::Unanswered | Transience::Ambiguous => true,
+        Transience::Status(status) => PASSING.contains(&status),
+    };
+    let retry_after = error.retry_after();
+    let error = TryFailure::Net(error);
+    if may_pass { Again::After { error, retry_after } } else { Again::No(error) }
+}
+
+fn remove(path: &Path) -> Result<(), CacheError> {
+    std::fs::remove_file(path).map_err(|source| CacheError {
+        action: "remove",
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn write_failure(path: &Path, source: io::Error) -> CacheError {
+    CacheError { action: "write", path: path.to_path_buf(), source }
+}
+
+/// Which side of a copy failed.
+enum Pump {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+/// Copy all of `source` to `target`; the SHA-256 of it, lower-case hex. `moved` hears of each part's length.
+fn pump(source: &mut impl Read, target: &mut impl Write, mut moved: impl FnMut(u64)) -> Result<String, Pump> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut hasher = Sha256::new();
+    loop {
+        let length = match source.read(&mut buffer) {
+            Ok(0) => return Ok(hex(&hasher.finalize())),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Pump::Read(error)),
+        };
+        let part = &buffer[..length];
+        hasher.update(part);
+        target.write_all(part).map_err(Pump::Write)?;
+        moved(length as u64);
+    }
+}
+
+/// The SHA-256 of a file, lower-case hex.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_of_file(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    pump(&mut file, &mut io::sink(), |_| ()).map_err(|failure| match failure {
+        Pump::Read(error) | Pump::Write(error) => error,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
