@@ -30,3 +30,4 @@ pub mod net;
 pub mod pex;
 pub mod target;
 pub mod wheel;
+pub mod yaml;
