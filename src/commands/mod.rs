@@ -1,5 +1,7 @@
 //! One file a command; each calls the stages in order and decides nothing.
 
+pub mod check;
+
 use crate::cache::CacheError;
 use crate::cli::{Command, Invocation};
 use crate::error::{Explain, Fault, Place};
@@ -50,6 +52,7 @@ pub fn run(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
             host.data(&String::from_utf8_lossy(&script)).map_err(Error::Stdout)?;
             Ok(Exit(0))
         }
+        Command::Check(args) => check::run(&args, invocation.global.format, host),
         _ => Ok(Exit(0)),
     }
 }

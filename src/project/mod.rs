@@ -3,6 +3,16 @@
 //! This stage reads the user's files and runs what only Python can tell (`setup.py`, build backends); it resolves
 //! nothing and asks no index.
 
+pub mod build_directory;
+mod defaults;
+mod dg;
+mod error;
+mod reading;
+mod workspace;
+
+pub use error::{ProjectError, ProjectErrors};
+pub use reading::Reading;
+
 use crate::error::Place;
 use crate::target::Target;
 use serde::Serialize;
