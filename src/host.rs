@@ -6,6 +6,7 @@
 
 use crate::cli::{Color, Global};
 use crate::env_vars;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
@@ -57,6 +58,7 @@ pub struct Host {
     stderr_is_terminal: bool,
     verbosity: Verbosity,
     color: bool,
+    bars: MultiProgress,
     /// The clock of this run.
     pub clock: Arc<dyn Clock>,
 }
@@ -73,6 +75,7 @@ impl Host {
             stderr_is_terminal: terminal,
             verbosity: Verbosity::Normal,
             color: terminal,
+            bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
             clock: Arc::new(SystemClock),
             env: Arc::new(env),
         }
@@ -95,6 +98,7 @@ impl Host {
             stderr_is_terminal: false,
             verbosity: Verbosity::Normal,
             color: false,
+            bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
             clock,
         }
     }
@@ -116,6 +120,9 @@ impl Host {
                 self.stderr_is_terminal || self.var(env_vars::FORCE_COLOR).is_some_and(|value| value != "0")
             }
         };
+        let target =
+            if self.interactive() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        self.bars.set_draw_target(target);
         self
     }
 
@@ -163,6 +170,11 @@ impl Host {
         self.stderr_is_terminal && self.verbosity == Verbosity::Normal && self.var(env_vars::CI).is_none()
     }
 
+    /// Progress bars on stderr, hidden unless [`Host::interactive`]; lines of this host are written above them.
+    pub fn bars(&self) -> &MultiProgress {
+        &self.bars
+    }
+
     /// Whether to colour what goes to stderr.
     pub fn color(&self) -> bool {
         self.color
@@ -187,12 +199,18 @@ impl Host {
         }
     }
 
+    /// Tell of something that is probably not as the user wants it, also with `--quiet`.
+    pub fn warn(&self, text: impl AsRef<str>) {
+        let label = if self.color { "\u{1b}[1;33mwarning:\u{1b}[0m" } else { "warning:" };
+        self.say(&format!("{label} {}", text.as_ref()));
+    }
+
     /// Write a line to stderr whatever the verbosity. For `render` and the methods above.
     pub fn say(&self, text: &str) {
         let line = format!("{}\n", text.trim_end_matches('\n'));
         let mut stream = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // A reader that closed stderr is no reason to fail a build.
-        let _ = stream.write_all(line.as_bytes()).and_then(|()| stream.flush());
+        let _ = self.bars.suspend(|| stream.write_all(line.as_bytes()).and_then(|()| stream.flush()));
     }
 
     /// Write a document to stdout.

@@ -13,7 +13,9 @@
 // commands
 pub mod cli;
 pub mod commands;
+pub mod display;
 pub mod render;
+
 // stages
 pub mod build;
 pub mod plan;

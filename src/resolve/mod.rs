@@ -1,6 +1,24 @@
 //! Requirements → the exact wheels and source distributions, by uv's resolver or by a lock file.
 
+mod error;
+mod markers;
+mod pylock;
+mod select;
+
+pub use error::ResolveError;
+
+use crate::project::{LockContent, Requirements, ResolveSettings};
+use crate::target::Target;
+use crate::tools::Tools;
+use crate::tools::uv_compile::{CompileRequest, IndexSettings, NamedIndex};
+use pylock::Pylock;
+use select::Choice;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// What a Dagster+ code location cannot do without: the server of the code location, and what the agent talks to.
+const NEEDED: [&str; 2] = ["dagster", "dagster-cloud"];
 
 /// The exact distributions that a deps PEX is made of.
 #[derive(Debug, Clone, Serialize)]
@@ -58,4 +76,152 @@ pub struct Download {
     pub sha256: Option<String>,
     /// Size, if the index says.
     pub size_bytes: Option<u64>,
+}
+
+/// Find the exact files for a requirement set: from its lock file if that covers it, else from uv.
+///
+/// # Errors
+/// When no set of versions satisfies the requirements, or none of the files of a package can be used on the target.
+pub fn run(requirements: &Requirements, target: Target, tools: &Tools) -> Result<Resolution, ResolveError> {
+    let (text, file) = match &requirements.lock {
+        Some(lock) if let LockContent::Pylock { text, complete: true } = &lock.content => {
+            (text.clone(), lock.file.clone())
+        }
+        _ => (tools.uv()?.compile(&request(requirements, target))?, PathBuf::from("/uv/pylock.toml")),
+    };
+    let choice = Choice {
+        target,
+        lock: &file,
+        no_binary: &requirements.settings.no_binary,
+        only_binary: &requirements.settings.only_binary,
+        hashes: &requirements.hashes,
+    };
+    choice.all(&Pylock::parse(&text, &file)?)
+}
+
+/// The requirement set in the words of uv's caller.
+fn request(requirements: &Requirements, target: Target) -> CompileRequest {
+    let settings: ResolveSettings = requirements.settings.clone();
+    let local = requirements.local_distributions.iter().map(|path| path.to_string_lossy().into_owned());
+    let indexes = settings.indexes.into_iter();
+    CompileRequest {
+        requirements: requirements.lines.iter().cloned().chain(local).collect(),
+        target,
+        python: None,
+        constraints: settings.constraints,
+        overrides: settings.overrides,
+        build_constraints: settings.build_constraints,
+        excludes: settings.excludes,
+        index: IndexSettings {
+            default_index: settings.default_index,
+            indexes: indexes
+                .map(|index| NamedIndex { name: index.name, url: index.url, explicit: index.explicit })
+                .collect(),
+            find_links: settings.find_links,
+            no_index: settings.no_index,
+            index_strategy: settings.index_strategy,
+        },
+        index_pins: settings.index_pins,
+        no_binary: settings.no_binary,
+        only_binary: settings.only_binary,
+        prerelease: settings.prerelease,
+        exclude_newer: settings.exclude_newer,
+        resolution: settings.resolution,
+        uv: settings.uv,
+    }
+}
+
+impl Resolution {
+    /// Check that dagster and dagster-cloud are in it.
+    ///
+    /// # Errors
+    /// When one is missing; the message names the file of `directory` to add it to.
+    pub fn check_dagster(&self, directory: &Path) -> Result<(), ResolveError> {
+        let has = |name: &str| self.distributions.iter().any(|distribution| distribution.name == name);
+        let missing: Vec<_> = NEEDED.into_iter().filter(|name| !has(name)).map(String::from).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let candidates = ["pyproject.toml", "setup.py", "requirements.txt"].map(|name| directory.join(name));
+        let file = candidates
+            .into_iter()
+            .find(|file| file.is_file())
+            .unwrap_or_else(|| directory.join("requirements.txt"));
+        Err(ResolveError::MissingDagster { missing, directory: directory.to_path_buf(), file })
+    }
+
+    /// Version of a distribution in it, by normalised name.
+    pub fn version_of(&self, name: &str) -> Option<&str> {
+        self.distributions.iter().find(|distribution| distribution.name == name)?.version.as_deref()
+    }
+
+    /// Names this exact set of files for this target: lower-case hex SHA-256 of the digests of all of them.
+    ///
+    /// Equal for equal content whatever the index or the mirror; what is built from source counts by its source.
+    pub fn digest(&self, target: Target) -> String {
+        let mut digest = Sha256::new();
+        digest.update(format!("pexpress resolution 1\n{} {}\n", target.python, target.platform));
+        for Distribution { name, version, artifact } in &self.distributions {
+            let content = match artifact {
+                Artifact::Wheel(download) => format!("wheel {}", content_of(download)),
+                Artifact::Sdist { download, subdirectory } => {
+                    format!("sdist {} {subdirectory:?}", content_of(download))
+                }
+                Artifact::Git { url, commit, subdirectory } => format!("git {url} {commit} {subdirectory:?}"),
+            };
+            digest.update(format!("{name} {} {content}\n", version.as_deref().unwrap_or_default()));
+        }
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn content_of(download: &Download) -> String {
+    download
+        .sha256
+        .as_ref()
+        .map_or_else(|| format!("at {}", download.url), |digest| format!("sha256 {digest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolution(names: &[&str]) -> Resolution {
+        let wheel = |name: &&str| Distribution {
+            name: name.to_string(),
+            version: Some("1".into()),
+            artifact: Artifact::Wheel(Download {
+                file_name: format!("{name}-1-py3-none-any.whl"),
+                url: format!("https://e.example/{name}"),
+                sha256: Some("00".into()),
+                size_bytes: None,
+            }),
+        };
+        Resolution { distributions: names.iter().map(wheel).collect() }
+    }
+
+    #[test]
+    fn missing_dagster_names_the_file_to_edit() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("setup.py"), "").unwrap();
+        let error = resolution(&["dagster"]).check_dagster(dir.path()).unwrap_err();
+        assert!(error.to_string().starts_with("dagster-cloud is not among the requirements of"), "{error}");
+        assert!(crate::error::Explain::hint(&error).unwrap().contains("setup.py"));
+        assert!(resolution(&["dagster", "dagster-cloud"]).check_dagster(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn the_digest_follows_content_and_target_not_the_address() {
+        let target = Target::serverless("3.11".parse().unwrap());
+        let plain = resolution(&["a"]);
+        let mut mirrored = resolution(&["a"]);
+        let mut changed = resolution(&["a"]);
+        let Artifact::Wheel(download) = &mut mirrored.distributions[0].artifact else { panic!() };
+        download.url = "https://mirror.example/a".into();
+        let Artifact::Wheel(download) = &mut changed.distributions[0].artifact else { panic!() };
+        download.sha256 = Some("01".into());
+        assert_eq!(plain.digest(target), mirrored.digest(target));
+        assert_ne!(plain.digest(target), changed.digest(target));
+        assert_ne!(plain.digest(target), plain.digest(Target::serverless("3.12".parse().unwrap())));
+    }
 }

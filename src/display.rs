@@ -1,0 +1,97 @@
+//! The moving picture on a terminal: one bar a transfer, one spinner a phase. Elsewhere nothing moves and the same
+//! facts come as lines.
+
+use crate::host::Host;
+use crate::net::{Activity, Progress};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+const TRANSFER: &str = "  {msg:40!} {bar:24.cyan/dim} {bytes:>10}/{total_bytes:10}";
+const SPINNER: &str = "  {spinner:.cyan} {msg}";
+
+/// Shows transfers and phases of one run.
+pub struct Display {
+    bars: MultiProgress,
+    transfers: Mutex<HashMap<String, ProgressBar>>,
+}
+
+impl Display {
+    /// A display on the terminal of `host`; one that shows nothing if stderr is no terminal.
+    pub fn new(host: &Host) -> Display {
+        Display { bars: host.bars().clone(), transfers: Mutex::default() }
+    }
+
+    /// Show that `what` goes on, until the returned phase is dropped.
+    pub fn phase(&self, what: impl Into<String>) -> Phase {
+        let bar =
+            self.bars.add(ProgressBar::new_spinner().with_style(style(SPINNER)).with_message(what.into()));
+        if !bar.is_hidden() {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        Phase(bar)
+    }
+}
+
+/// A phase that is shown while it lives.
+pub struct Phase(ProgressBar);
+
+impl Drop for Phase {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// indicatif's template errors can only come from the constants above, which a test reads.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+impl Progress for Display {
+    fn start(&self, activity: Activity, name: &str, size_bytes: Option<u64>) {
+        let bar = match size_bytes {
+            Some(size) => ProgressBar::new(size).with_style(style(TRANSFER)).with_message(name.to_string()),
+            None => ProgressBar::new_spinner()
+                .with_style(style(SPINNER))
+                .with_message(format!("{} {name}", verb(activity))),
+        };
+        let bar = self.bars.add(bar);
+        let mut transfers = self.transfers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = transfers.insert(name.to_string(), bar) {
+            before.finish_and_clear();
+        }
+    }
+
+    fn advance(&self, name: &str, bytes: u64) {
+        if let Some(bar) = self.transfers.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            bar.inc(bytes);
+        }
+    }
+
+    fn finish(&self, name: &str) {
+        if let Some(bar) = self.transfers.lock().unwrap_or_else(PoisonError::into_inner).remove(name) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn verb(activity: Activity) -> &'static str {
+    match activity {
+        Activity::Download => "Downloading",
+        Activity::Build => "Building",
+        Activity::Upload => "Uploading",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_valid() {
+        for template in [TRANSFER, SPINNER] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What can go wrong between requirements and exact files.
+
+use crate::error::{Explain, Fault, Place};
+use crate::target::{PythonVersion, Target};
+use crate::tools::{self, UvError};
+use std::path::PathBuf;
+
+/// No exact set of files.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the messages say what the fields are
+pub enum ResolveError {
+    #[error(transparent)]
+    Tools(#[from] tools::Error),
+    #[error(transparent)]
+    Uv(#[from] UvError),
+    #[error("could not read `{file}` as a pylock file")]
+    Pylock {
+        file: PathBuf,
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    #[error("`{file}` has lock-version `{version}`; pexpress reads version 1")]
+    PylockVersion { file: PathBuf, version: String },
+    #[error("`{file}`: the marker of `{name}` cannot be read: `{marker}`: {reason}")]
+    Marker { file: PathBuf, name: String, marker: String, reason: String },
+    #[error("`{file}` has two entries for `{name}` that both apply to the target")]
+    Twice { file: PathBuf, name: String },
+    #[error("`{what}` requires Python {requires}, and the target is Python {python}")]
+    RequiresPython { what: String, requires: String, python: PythonVersion },
+    #[error("no file of `{name}` {version} can be used for Python {} on {}; there is: {}", target.python, target.platform, list(offered))]
+    NoFile { name: String, version: String, target: Target, offered: Vec<String>, hashes_listed: bool },
+    #[error("`{name}` comes from a `{kind}` repository; only git is supported")]
+    Vcs { name: String, kind: String },
+    #[error("{} {} not among the requirements of `{directory}`", missing.join(" and "), if missing.len() == 1 { "is" } else { "are" })]
+    MissingDagster { missing: Vec<String>, directory: PathBuf, file: PathBuf },
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_string() } else { names.join(", ") }
+}
+
+impl Explain for ResolveError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Tools(error) => error.fault(),
+            Self::Uv(error) => error.fault(),
+            _ => Fault::Project,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Tools(error) => return error.hint(),
+            Self::Uv(error) => return error.hint(),
+            Self::Pylock { .. } | Self::PylockVersion { .. } | Self::Marker { .. } | Self::Twice { .. } => {
+                "make the lock file anew with the tool that wrote it, or pass --no-locked".to_string()
+            }
+            Self::RequiresPython { .. } => "choose another --python-version, or relax requires-python".to_string(),
+            Self::NoFile { hashes_listed: true, .. } => {
+                "the hashes listed for it match none of these files; list the hash of one that fits".to_string()
+            }
+            Self::NoFile { .. } => {
+                "choose a version with a wheel for the target or with a source distribution, or another --python-version"
+                    .to_string()
+            }
+            Self::Vcs { .. } => "use a git repository, or publish a wheel".to_string(),
+            Self::MissingDagster { missing, file, .. } => format!(
+                "add {} to {}; a Dagster+ code location needs dagster and dagster-cloud",
+                missing.join(" and "),
+                file.display()
+            ),
+        })
+    }
+
+    fn place(&self) -> Option<Place> {
+        match self {
+            Self::MissingDagster { file, .. } => Some(Place { file: file.clone(), line: None, column: None }),
+            _ => None,
+        }
+    }
+}

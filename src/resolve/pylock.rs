@@ -1,0 +1,178 @@
+//! Reading `pylock.toml` documents: uv's answers, exports of `uv.lock`, and lock files of the user's own.
+//!
+//! Source: PEP 751 and its living text, the PyPA specification "pylock.toml". Only what choosing files needs is read;
+//! unknown keys are tolerated, an unknown major version is not.
+
+use super::{Download, ResolveError};
+use crate::host::lexically_normal;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A lock, as far as we read it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Pylock {
+    lock_version: String,
+    /// Python versions that the lock is for.
+    pub requires_python: Option<String>,
+    /// Packages; several of one name stand for different environments.
+    #[serde(default)]
+    pub packages: Vec<Package>,
+}
+
+/// One package of a lock.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Package {
+    /// Normalised name.
+    pub name: String,
+    /// Version; absent for sources that have none until they are built.
+    pub version: Option<String>,
+    /// Environments that it is for.
+    pub marker: Option<String>,
+    /// Python versions that it is for.
+    pub requires_python: Option<String>,
+    /// A commit of a repository.
+    pub vcs: Option<Vcs>,
+    /// A local directory; only that it is one matters here.
+    pub directory: Option<toml::Value>,
+    /// A file that the user named by URL or path.
+    pub archive: Option<File>,
+    /// The source distribution on an index.
+    pub sdist: Option<File>,
+    /// The wheels on an index.
+    #[serde(default)]
+    pub wheels: Vec<File>,
+}
+
+/// A commit of a repository.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Vcs {
+    /// `git`, `hg` …
+    pub r#type: String,
+    /// Repository address.
+    pub url: Option<String>,
+    /// Repository in a local directory.
+    pub path: Option<String>,
+    /// Full commit id.
+    pub commit_id: String,
+    /// Directory of the package in it.
+    pub subdirectory: Option<String>,
+}
+
+/// A wheel or source archive.
+#[derive(Debug, Deserialize)]
+pub struct File {
+    /// File name, when it is not the last part of the address.
+    pub name: Option<String>,
+    /// Address.
+    pub url: Option<String>,
+    /// Path relative to the lock file.
+    pub path: Option<String>,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// Lower-case algorithm name → hex digest.
+    #[serde(default)]
+    pub hashes: BTreeMap<String, String>,
+    /// Directory of the package in a source archive.
+    pub subdirectory: Option<String>,
+}
+
+impl Pylock {
+    /// Read a document; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// When it is not TOML of this shape, or of a lock version other than 1.
+    pub fn parse(text: &str, origin: &Path) -> Result<Pylock, ResolveError> {
+        let lock: Pylock = toml::from_str(text).map_err(|source| ResolveError::Pylock {
+            file: origin.to_path_buf(),
+            source: Box::new(source),
+        })?;
+        let major = lock.lock_version.split('.').next().unwrap_or_default();
+        if major != "1" {
+            return Err(ResolveError::PylockVersion {
+                file: origin.to_path_buf(),
+                version: lock.lock_version,
+            });
+        }
+        Ok(lock)
+    }
+}
+
+impl File {
+    /// What to fetch, with paths resolved against `base` (the directory of the lock).
+    ///
+    /// `None` when neither a name nor an address is given.
+    pub fn download(&self, base: &Path) -> Option<Download> {
+        let url = match (&self.url, &self.path) {
+            (Some(url), _) => url.clone(),
+            (None, Some(path)) => file_url(&lexically_normal(&base.join(path))),
+            (None, None) => return None,
+        };
+        let file_name = self.name.clone().or_else(|| file_name_of(&url))?;
+        let sha256 = self.hashes.get("sha256").map(|digest| digest.to_ascii_lowercase());
+        Some(Download { file_name, url, sha256, size_bytes: self.size })
+    }
+}
+
+/// A `file:` URL for an absolute path.
+fn file_url(path: &Path) -> String {
+    url::Url::from_file_path(path).map_or_else(|()| path.to_string_lossy().into_owned(), String::from)
+}
+
+/// The decoded last path segment of a URL.
+fn file_name_of(address: &str) -> Option<String> {
+    let url = url::Url::parse(address).ok()?;
+    let segment = url.path_segments()?.next_back()?;
+    let name = percent_encoding::percent_decode_str(segment).decode_utf8().ok()?.into_owned();
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_come_from_name_then_address() {
+        let file = |name: Option<&str>, url: &str| File {
+            name: name.map(String::from),
+            url: Some(url.into()),
+            path: None,
+            size: None,
+            hashes: BTreeMap::new(),
+            subdirectory: None,
+        };
+        for (name, url, want) in [
+            (
+                None,
+                "https://e.example/a/b%2B1-1.0-py3-none-any.whl#sha256=0",
+                Some("b+1-1.0-py3-none-any.whl"),
+            ),
+            (Some("n.whl"), "https://e.example/x", Some("n.whl")),
+            (None, "https://e.example/", None),
+        ] {
+            let got = file(name, url).download(Path::new("/p")).map(|download| download.file_name);
+            assert_eq!(got.as_deref(), want, "{url}");
+        }
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_lock() {
+        let text = "lock-version = '1.0'\n[[packages]]\nname = 'a'\narchive = { path = '../w/a b.whl', hashes = { sha256 = 'AB' } }";
+        let lock = Pylock::parse(text, Path::new("/p/pylock.toml")).unwrap();
+        let download = lock.packages[0].archive.as_ref().unwrap().download(Path::new("/p/q")).unwrap();
+        assert_eq!(
+            (download.url.as_str(), download.file_name.as_str()),
+            ("file:///p/w/a%20b.whl", "a b.whl")
+        );
+        assert_eq!(download.sha256.as_deref(), Some("ab"));
+    }
+
+    #[test]
+    fn another_major_version_is_refused() {
+        let error = Pylock::parse("lock-version = '2.0'", Path::new("pylock.toml")).unwrap_err();
+        assert!(error.to_string().contains("`2.0`"), "{error}");
+    }
+}
