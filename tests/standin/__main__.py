@@ -1,0 +1,90 @@
+"""A strict loopback Dagster+ for tests.
+
+    python tests/standin CONFIG.json
+
+prints one JSON line with the addresses, then serves until its standard input closes. Needs graphql-core.
+See README.md beside this file for the configuration and the control endpoints.
+"""
+
+import json
+import pathlib
+import sys
+import threading
+
+import graphql
+
+from faults import Faults
+from http_edge import GraphQLHandler, Server, StoreHandler
+from journal import Journal
+from object_store import ObjectStore
+from service import Service
+
+
+class World:
+    """Everything that requests share."""
+
+    def __init__(self, config):
+        self.config = config
+        schema = (pathlib.Path(__file__).parent / "schema.graphql").read_text(encoding="utf-8")
+        self.schema = graphql.build_schema(schema)
+        self.journal = Journal()
+        self.faults = Faults(config.get("faults", []))
+        self.store = ObjectStore(config.get("url_seconds", 3600))
+        self.store_server = Server(StoreHandler, self)
+        self.api_server = Server(GraphQLHandler, self)
+        self.service = Service(config, self.store, self.store_server.url, self.journal.violation)
+
+    def state(self):
+        return {
+            "objects": {name: len(data) for name, data in self.store.objects.items()},
+            "texts": {name: data.decode("utf-8", "replace") for name, data in self.store.objects.items()
+                      if name.endswith(".txt")},
+            "deployments": {
+                d.name: {"kind": d.kind, "branch": d.branch, "status": d.status,
+                         "locations": {x.name: x.document for x in d.locations.values()}}
+                for d in self.service.deployments.values()
+            },
+        }
+
+    def control(self, what, value):
+        """Change the world between two runs of a client."""
+        if what == "faults":
+            self.faults.replace(value)
+        elif what == "config":
+            self.config.update(value)
+            self.store.url_seconds = self.config.get("url_seconds", 3600)
+            self.service.agent_polls = 0
+        elif what == "journal":
+            self.journal.clear()
+        elif what == "delete-object":
+            self.store.objects.pop(value, None)
+        elif what == "put-object":
+            self.store.objects[value["name"]] = value["text"].encode()
+        else:
+            raise ValueError(what)
+
+    def check_cache_entry(self, name, body):
+        """A deps cache entry is exactly two keys and names a stored deps PEX."""
+        if not name.startswith("requirements-"):
+            return
+        try:
+            entry = json.loads(body)
+        except ValueError:
+            return self.journal.violation("cache entry is not JSON", object=name)
+        if list(entry) != ["deps_pex_name", "dagster_version"] or json.dumps(entry).encode() != body:
+            self.journal.violation("cache entry is spelt differently", object=name, text=body.decode())
+        if entry.get("deps_pex_name") not in self.store.objects:
+            self.journal.violation("cache entry names a missing object", object=name)
+
+
+def main():
+    config = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")) if len(sys.argv) > 1 else {}
+    config.setdefault("token", "user:token-for-tests")
+    world = World(config)
+    for server in (world.api_server, world.store_server):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(json.dumps({"url": world.api_server.url, "store_url": world.store_server.url}), flush=True)
+    sys.stdin.read()
+
+
+main()

@@ -1,0 +1,54 @@
+"""The fault script: what goes wrong, at which call, and how.
+
+A rule is a JSON object:
+
+    {"operation": "deployLocations",   a root field, or "PUT" / "GET" for the object store, or "*"
+     "object": "deps-",                only calls whose object or file names contain this (optional)
+     "call": 1,                        the first matching call that fails, from 1 (default 1)
+     "times": 1,                       how many calls in a row fail (default 1; 0 = all from `call` on)
+     "apply": false,                   whether the call takes effect although its reply is lost (default false)
+     ACTION}
+
+and ACTION is one of
+
+    "status": 503, "headers": {..}, "body": "text"     that HTTP reply (body optional)
+    "reset": true                                      connection reset before any reply
+    "reset_upload_after": 1000                         so many bytes of the body are read, then a reset
+    "truncate": true                                   half of the true reply, then the connection closes
+    "reset_mid_body": true                             likewise, with a reset
+    "html": true                                       200 with a web page
+    "delay_seconds": 2.0                               the true reply, late
+    "maintenance": {"message": .., "timeout": .., "retry_interval": ..}
+    "errors": [..]                                     200 with GraphQL errors
+    "data": {..}                                       200 with this as data
+"""
+
+import threading
+
+
+class Faults:
+    def __init__(self, rules):
+        self._lock = threading.Lock()
+        self.replace(rules)
+
+    def replace(self, rules):
+        with self._lock:
+            self._rules = [dict(rule) for rule in rules]
+            self._seen = [0] * len(self._rules)
+
+    def next(self, operation, names=()):
+        """The rule that this call falls under, or None. Every matching rule counts the call."""
+        chosen = None
+        with self._lock:
+            for index, rule in enumerate(self._rules):
+                if rule["operation"] not in ("*", operation):
+                    continue
+                if "object" in rule and not any(rule["object"] in name for name in names):
+                    continue
+                self._seen[index] += 1
+                first = rule.get("call", 1)
+                times = rule.get("times", 1)
+                last = float("inf") if times == 0 else first + times - 1
+                if chosen is None and first <= self._seen[index] <= last:
+                    chosen = rule
+        return chosen

@@ -1,0 +1,257 @@
+"""HTTP in front of the service and the object store: headers, envelope, faults, journal."""
+
+import json
+import re
+import socket
+import struct
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import graphql
+
+from object_store import ObjectStore, Refused
+from service import Root
+
+PAGE = "<!DOCTYPE html><html><body>Please sign in</body></html>"
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, handler, world):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.world = world
+
+    def handle_error(self, request, client_address):
+        pass  # resets are part of the script
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def log_message(self, *args):
+        pass
+
+    def setup(self):
+        super().setup()
+        self.world.journal.opened()
+
+    def finish(self):
+        try:
+            super().finish()
+        finally:
+            self.world.journal.closed()
+
+    @property
+    def world(self):
+        return self.server.world
+
+    def reply(self, status, body, content_type="application/json", headers=None, sent=None):
+        """Answer; `sent` cuts the body short although the length promises all of it."""
+        data = body if isinstance(body, bytes) else body.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(data if sent is None else data[:sent])
+        self.wfile.flush()
+
+    def reset(self):
+        """Close with a TCP reset."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def play(self, fault, entry, true_reply):
+        """Act out a fault. `true_reply()` gives (status, body, content type) and has the call's effect."""
+        if fault.get("delay_seconds"):
+            time.sleep(fault["delay_seconds"])
+            status, body, kind = true_reply()
+            entry["status"] = status
+            return self.reply(status, body, kind)
+        cut = fault.get("truncate") or fault.get("reset_mid_body")
+        if fault.get("apply") or cut:
+            status, body, kind = true_reply()
+        entry["fault"] = {k: v for k, v in fault.items() if k not in ("operation", "call", "times")}
+        if fault.get("reset"):
+            return self.reset()
+        if cut:
+            self.reply(status, body, kind, sent=len(body) // 2)
+            self.close_connection = True
+            return self.reset() if fault.get("reset_mid_body") else None
+        if fault.get("html"):
+            return self.reply(fault.get("status", 200), PAGE, "text/html")
+        for key in ("maintenance", "errors", "data"):
+            if key in fault:
+                return self.reply(fault.get("status", 200), json.dumps({key: fault[key]}), headers=fault.get("headers"))
+        return self.reply(fault["status"], fault.get("body", ""), "text/plain", fault.get("headers"))
+
+
+class GraphQLHandler(Handler):
+    """The organization's GraphQL endpoint, and the control endpoints of the stand-in (`/-/…`)."""
+
+    def do_GET(self):
+        if self.path == "/-/journal":
+            return self.reply(200, json.dumps(self.world.journal.as_json()))
+        if self.path == "/-/state":
+            return self.reply(200, json.dumps(self.world.state()))
+        return self.reply(404, PAGE, "text/html")
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path.startswith("/-/"):
+            self.world.control(self.path[3:], json.loads(body or b"null"))
+            return self.reply(200, "{}")
+        time.sleep(self.world.config.get("latency_seconds", 0))
+        entry = self.world.journal.request(
+            server="graphql", method="POST", path=self.path,
+            headers={k: v for k, v in self.headers.items() if k.lower() != "dagster-cloud-api-token"})
+        status, answer, call = self.prepare(body, entry)
+        fault = self.world.faults.next(entry.get("field", ""), (entry.get("variables") or {}).get("filenames", []))
+        if fault:
+            return self.play(fault, entry, lambda: self.finish_call(status, answer, call, entry))
+        return self.reply(*self.finish_call(status, answer, call, entry))
+
+    def prepare(self, body, entry):
+        """(status, answer, call): a refusal with its answer, or a call that is still to be made."""
+        if not re.fullmatch(r"(/[^/]+)?/graphql", self.path):
+            return 404, PAGE, None
+        name = unquote(self.path[1:-len("/graphql")].strip("/"))
+        service = self.world.service
+        deployment = service.deployments.get(name) if name else service.default_deployment()
+        entry["deployment"] = name or None
+        if self.headers.get("Dagster-Cloud-Api-Token") != self.world.config["token"]:
+            return 401, json.dumps({"message": "Unauthorized"}), None
+        problems = self.header_problems(name)
+        try:
+            payload = json.loads(body)
+            entry.update(query=payload.get("query"), variables=payload.get("variables"))
+            document = graphql.parse(payload["query"])
+        except (ValueError, KeyError, TypeError, AttributeError, graphql.GraphQLError) as error:
+            return 400, json.dumps({"errors": [{"message": str(error)}]}), None
+        operation = document.definitions[0]
+        entry["operation"] = operation.name.value if operation.name else None
+        entry["fields"] = [field.name.value for field in operation.selection_set.selections]
+        entry["field"] = entry["fields"][0]
+        problems += [error.message for error in graphql.validate(self.world.schema, document)]
+        if set(payload) != {"query", "variables"} or not isinstance(payload["variables"], dict):
+            problems.append("the envelope is exactly `query` and `variables`")
+        else:
+            declared = {v.variable.name.value for v in operation.variable_definitions or ()}
+            problems += [f"variable `{v}` is not declared" for v in payload["variables"] if v not in declared]
+        if problems:
+            for problem in problems:
+                self.world.journal.violation(problem, operation=entry["operation"])
+            return 400, json.dumps({"errors": [{"message": p} for p in problems]}), None
+        if deployment is None:
+            return 404, PAGE, None
+        return 200, None, (document, payload["variables"], deployment)
+
+    def header_problems(self, name):
+        problems = []
+        for header, pattern in [("Dagster-Cloud-Scope", "deployment"), ("Dagster-Cloud-Version", r"\d+\.\d+\S*"),
+                                ("Python-Version", r"\d+\.\d+\S*"), ("Content-Type", "application/json")]:
+            if not re.fullmatch(pattern, self.headers.get(header, "")):
+                problems.append(f"header {header} is missing or wrong: {self.headers.get(header)!r}")
+        held = self.headers.get("Dagster-Cloud-Deployment")
+        if held and name and held != name:
+            problems.append(f"header Dagster-Cloud-Deployment {held!r} is not that of the URL, {name!r}")
+        return problems
+
+    def finish_call(self, status, answer, call, entry):
+        if call is None:
+            entry["status"] = status
+            return status, answer, "text/html" if answer == PAGE else "application/json"
+        document, variables, deployment = call
+        result = graphql.execute_sync(self.world.schema, document, Root(self.world.service, deployment),
+                                      variable_values=variables)
+        answer = {"data": result.data}
+        if result.errors:
+            answer["errors"] = [{"message": error.message} for error in result.errors]
+            for error in result.errors:
+                self.world.journal.violation(error.message, operation=entry["operation"])
+        entry["status"] = 200
+        return 200, json.dumps(answer), "application/json"
+
+
+class StoreHandler(Handler):
+    """The object store, on a port of its own so that a credential sent here is seen."""
+
+    def do_PUT(self):
+        self.serve("PUT")
+
+    def do_GET(self):
+        self.serve("GET")
+
+    def do_HEAD(self):
+        self.serve("HEAD")
+
+    def serve(self, method):
+        url = urlsplit(self.path)
+        name = unquote(url.path.removeprefix("/pex/"))
+        entry = self.world.journal.request(server="store", method=method, object=name, headers=dict(self.headers))
+        time.sleep(self.world.config.get("latency_seconds", 0))
+        fault = self.world.faults.next(method, (name,))
+        if fault and "reset_upload_after" in fault:
+            entry["fault"] = {"reset_upload_after": fault["reset_upload_after"]}
+            self.rfile.read(fault["reset_upload_after"])
+            return self.reset()
+        body = self.read_body() if method == "PUT" else None
+
+        def true_reply():
+            status, answer, kind, _ = self.answer(method, name, url, body, entry)
+            return status, answer, kind
+
+        if fault:
+            return self.play(fault, entry, true_reply)
+        status, answer, kind, headers = self.answer(method, name, url, body, entry)
+        return self.reply(status, answer, kind, headers)
+
+    def read_body(self):
+        length = self.headers.get("Content-Length") or ""
+        data = self.rfile.read(int(length)) if length.isdigit() else b""
+        return data if len(data) == int(length or -1) else None
+
+    def answer(self, method, name, url, body, entry):
+        store = self.world.store
+        try:
+            ObjectStore.check_headers(self.headers, method)
+            signature = parse_qs(url.query).get("X-Signature", [""])[0]
+            grant = store.authorize(name, method, signature)
+            if method == "PUT":
+                if body is None:
+                    raise Refused(400, "IncompleteBody")
+                store.put(name, body, grant)
+                self.world.check_cache_entry(name, body)
+                entry.update(status=200, size=len(body))
+                return 200, b"", "application/xml", None
+            data = store.get(name)
+        except Refused as refused:
+            entry.update(status=refused.status, refused=refused.code)
+            if refused.status not in (403, 404):
+                self.world.journal.violation(refused.code, object=name)
+            text = f"<?xml version='1.0'?><Error><Code>{refused.code}</Code></Error>"
+            return refused.status, text.encode(), "application/xml", None
+        return self.ranged(data, entry)
+
+    def ranged(self, data, entry):
+        """The object, or the one range asked for (`bytes=a-b`, `bytes=-n`)."""
+        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if not wanted or wanted.groups() == ("", ""):
+            entry.update(status=200, size=len(data))
+            return 200, data, "binary/octet-stream", {"Accept-Ranges": "bytes"}
+        first, last = wanted.groups()
+        start = int(first) if first else max(0, len(data) - int(last))
+        stop = min(len(data), int(last) + 1) if first and last else len(data)
+        entry.update(status=206, size=stop - start)
+        return 206, data[start:stop], "binary/octet-stream", {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}

@@ -1,0 +1,303 @@
+"""Dagster+ as far as a deploy client sees it: deployments, code locations that load, the registry.
+
+Methods named like a root field of schema.graphql resolve that field (graphql-core's default resolver calls them).
+"""
+
+import hashlib
+import itertools
+import json
+import threading
+
+LOCATION_KEYS = {
+    "location_name", "code_source", "working_directory", "executable_path", "attribute", "image", "agent_queue",
+    "container_context", "git", "pex_metadata", "pex_bundle", "defs_state_info",
+}
+CODE_SOURCES = {"package_name", "module_name", "python_file", "autoload_defs_module_name"}
+
+
+def union(type_name, **fields):
+    return {"__typename": type_name, **fields}
+
+
+def python_error(message, stack=(), chain=()):
+    links = [{"isExplicitLink": link.get("explicit", True), "error": python_error(link["message"], link.get("stack", ()))}
+             for link in chain]
+    return union("PythonError", message=message, className="DagsterUserCodeLoadError", stack=list(stack),
+                 cause=None, errorChain=links)
+
+
+class Location:
+    """One code location of one deployment, and how it loads."""
+
+    def __init__(self, document):
+        self.name = document["location_name"]
+        self.served = None  # what the workspace shows: (document, stamp, version, outcome), None before a first load
+        self.update(document, 0.0, "0", {})
+
+    def update(self, document, stamp, version, plan):
+        self.document, self.stamp, self.version = document, stamp, version
+        self.plan = plan
+        self.stale_polls = plan.get("stale_polls", 0) if self.served else 0
+        self.loading_polls = plan.get("loading_polls", 1)
+        self.done = False
+
+    def poll(self, agent_running, missing):
+        """One look at the workspace: time passes only with an agent running."""
+        if self.done:
+            return
+        if self.stale_polls > 0:
+            self.stale_polls -= 1
+        elif agent_running and self.loading_polls > 0 and not self.plan.get("never"):
+            self.loading_polls -= 1
+        elif agent_running and not self.plan.get("never"):
+            self.done = True
+            error = self.plan.get("error")
+            if missing:
+                error = {"message": f"PEX files not found in the registry: {', '.join(missing)}"}
+            self.served = (self.document, self.stamp, self.version, error)
+
+    def entry(self):
+        """The WorkspaceLocationEntry that is shown now."""
+        stale = not self.done and self.served and (self.stale_polls > 0 or self.plan.get("never_flips"))
+        if self.done or stale:
+            document, stamp, version, error = self.served
+            value = python_error(**error) if error else union("RepositoryLocation", id=self.name, name=self.name)
+            status = "LOADED"
+        else:
+            document, stamp, version, value, status = self.document, self.stamp, self.version, None, "LOADING"
+        git = document.get("git") or {}
+        metadata = {**{f"code_source.{k}": v for k, v in document["code_source"].items()}, **git}
+        return {
+            "__typename": "WorkspaceLocationEntry", "id": self.name, "name": self.name, "loadStatus": status,
+            "locationOrLoadError": value, "updatedTimestamp": stamp, "versionKey": version,
+            "displayMetadata": [{"key": k, "value": str(v)} for k, v in metadata.items() if v is not None],
+        }
+
+
+class Deployment:
+    def __init__(self, number, name, kind, agent_type="SERVERLESS"):
+        self.number, self.name, self.kind, self.agent_type = number, name, kind, agent_type
+        self.locations = {}
+        self.branch = None
+        self.status = None
+
+    def graphql(self):
+        return union("DagsterCloudDeployment", agentType=self.agent_type, deploymentId=self.number,
+                     deploymentName=self.name, deploymentType=self.kind)
+
+
+class Service:
+    """State of one organization."""
+
+    def __init__(self, config, store, store_url, violation):
+        self.config, self.store, self.store_url, self.violation = config, store, store_url, violation
+        self.lock = threading.RLock()
+        self.numbers = itertools.count(1)
+        self.stamps = itertools.count(1_700_000_000)
+        self.agent_polls = 0
+        self.deployments = {}
+        for item in config.get("deployments", [{"name": "prod"}]):
+            deployment = Deployment(next(self.numbers), item["name"], item.get("kind", "PRODUCTION"),
+                                    item.get("agent_type", "SERVERLESS"))
+            self.deployments[deployment.name] = deployment
+            for document in item.get("locations", []):
+                location = Location(document)
+                location.loading_polls = 0
+                location.poll(True, [])
+                deployment.locations[location.name] = location
+
+    def default_deployment(self):
+        return next(iter(self.deployments.values()))
+
+    def agent_running(self):
+        agents = self.config.get("agents", {})
+        return not agents.get("absent") and self.agent_polls >= agents.get("appears_after_polls", 0)
+
+    def denied(self, deployment):
+        return deployment.name in self.config.get("unauthorized_deployments", [])
+
+
+class Root:
+    """Resolvers for one request, at one deployment."""
+
+    def __init__(self, service, deployment):
+        self._service, self._deployment = service, deployment
+
+    # -- registry
+
+    def generateServerlessPexUrl(self, info, filenames, method):
+        return [{"url": self._service.store_url + self._service.store.presign(name, method)} for name in filenames]
+
+    def serverless(self, info):
+        config = self._service.config.get("serverless", {})
+        return {"awsRegion": "us-west-2", "awsAuthToken": "QVdTOnBhc3N3b3Jk", "registryAllowCustomBase": False,
+                "registryIsHarbor": config.get("is_harbor", False),
+                "registryUrl": config.get("registry_url", "registry.example.test/acme")}
+
+    # -- deployments
+
+    def currentDeployment(self, info):
+        return self._deployment.graphql()
+
+    def fullDeployments(self, info):
+        return [d.graphql() for d in self._service.deployments.values() if d.kind != "BRANCH"]
+
+    def deploymentByName(self, info, name):
+        found = self._service.deployments.get(name)
+        return found.graphql() if found else union("DeploymentNotFoundError", message=f"no deployment {name}")
+
+    def getBranchDeploymentName(self, info, repoName, branchName):
+        return branch_deployment_name(repoName, branchName)
+
+    def createOrUpdateBranchDeployment(self, info, branchData, commit, baseDeploymentName=None,
+                                       snapshotBaseCondition=None):
+        service = self._service
+        if baseDeploymentName is not None and baseDeploymentName not in service.deployments:
+            return python_error(f"deployment {baseDeploymentName} does not exist")
+        name = branch_deployment_name(branchData["repoName"], branchData["branchName"])
+        with service.lock:
+            found = service.deployments.get(name)
+            if found is None:
+                found = service.deployments[name] = Deployment(next(service.numbers), name, "BRANCH")
+            found.branch = {"branchData": branchData, "commit": commit, "baseDeploymentName": baseDeploymentName}
+            found.status = branchData.get("pullRequestStatus")
+        return found.graphql()
+
+    def deleteDeployment(self, info, deploymentId):
+        for name, deployment in list(self._service.deployments.items()):
+            if deployment.number == deploymentId:
+                del self._service.deployments[name]
+                return deployment.graphql()
+        return python_error(f"no deployment {deploymentId}")
+
+    # -- code locations
+
+    def addOrUpdateLocationFromDocument(self, info, document):
+        if self._service.denied(self._deployment):
+            return union("UnauthorizedError", message="the token may not change this deployment")
+        errors = document_errors(document)
+        if errors:
+            return union("InvalidLocationError", errors=errors)
+        return self._update(document)
+
+    def deployLocations(self, info, document):
+        return self._deploy(document, "DeployLocationsSuccess", remove_others=False)
+
+    def reconcileLocationsFromDocument(self, info, document):
+        return self._deploy(document, "ReconcileLocationsSuccess", remove_others=True)
+
+    def deleteLocation(self, info, locationName):
+        if self._deployment.locations.pop(locationName, None) is None:
+            return python_error(f"no code location {locationName}")
+        return union("DeleteLocationSuccess", locationName=locationName)
+
+    def _deploy(self, document, success, remove_others):
+        if self._service.denied(self._deployment):
+            return union("UnauthorizedError", message="the token may not change this deployment")
+        if not isinstance(document, dict) or set(document) != {"locations"}:
+            return union("InvalidLocationError", errors=["the document needs exactly the key `locations`"])
+        errors = [error for one in document["locations"] for error in document_errors(one)]
+        if errors:
+            return union("InvalidLocationError", errors=errors)
+        updated = [self._update(one) for one in document["locations"]]
+        if remove_others:
+            names = {one["location_name"] for one in document["locations"]}
+            for name in set(self._deployment.locations) - names:
+                del self._deployment.locations[name]
+        return union(success, locations=updated)
+
+    def _update(self, document):
+        service, name = self._service, document["location_name"]
+        missing = missing_objects(document, service.store)
+        if missing:
+            service.violation("update refers to missing objects", location=name, missing=missing)
+        if document.get("image") and (document.get("pex_metadata") or {}).get("python_version"):
+            service.violation("image and python_version together", location=name)
+        with service.lock:
+            location = self._deployment.locations.get(name)
+            if location is None:
+                location = self._deployment.locations[name] = Location(document)
+            plans = service.config.get("load", {})
+            plan = plans.get(name, plans.get("*", {}))
+            same = location.document == document and location.done
+            if same and plan.get("unchanged_keeps_stamp"):
+                return entry_of(location)
+            stamp = float(next(service.stamps))
+            location.update(document, stamp, hashlib.sha1(f"{name}{stamp}".encode()).hexdigest(), plan)
+        return entry_of(location)
+
+    def workspaceOrError(self, info):
+        service = self._service
+        with service.lock:
+            for location in self._deployment.locations.values():
+                location.poll(service.agent_running(), missing_objects(location.document, service.store))
+            return union("Workspace", locationEntries=[x.entry() for x in self._deployment.locations.values()])
+
+    def workspace(self, info):
+        return {"workspaceEntries": [entry_of(x) for x in self._deployment.locations.values()]}
+
+    def locationsAsDocument(self, info):
+        return union("LocationsAsDocument",
+                     document={"locations": [x.document for x in self._deployment.locations.values()]})
+
+    # -- the rest
+
+    def agents(self, info):
+        service = self._service
+        with service.lock:
+            running = service.agent_running()
+            service.agent_polls += 1
+        if service.config.get("agents", {}).get("absent") == "none listed":
+            return []
+        return [{"id": "agent-1", "status": "RUNNING" if running else "NOT_RUNNING", "errors": []}]
+
+    def organizationSettings(self, info):
+        return {"settings": {}}
+
+    def markCliEvent(self, info, **event):
+        return "ok"
+
+
+def entry_of(location):
+    document = location.document
+    metadata = {
+        "__class__": "CodeDeploymentMetadata",
+        **{key: document.get(key) for key in ("image", "working_directory", "executable_path", "attribute")},
+        **{key: document["code_source"].get(key) for key in sorted(CODE_SOURCES)},
+        "git_metadata": {"__class__": "GitMetadata", **document["git"]} if document.get("git") else None,
+        "pex_metadata": {"__class__": "PexMetadata", **document["pex_metadata"]}
+        if document.get("pex_metadata") else None,
+        "container_context": document.get("container_context") or {},
+    }
+    return union("WorkspaceEntry", locationName=location.name, serializedDeploymentMetadata=json.dumps(metadata))
+
+
+def branch_deployment_name(repo_name, branch_name):
+    return hashlib.sha1(f"{repo_name}\0{branch_name}".encode()).hexdigest()
+
+
+def missing_objects(document, store):
+    tag = (document.get("pex_metadata") or {}).get("pex_tag", "")
+    names = tag.removeprefix("files=").split(":") if tag else []
+    return [name for name in names if name not in store.objects]
+
+
+def document_errors(document):
+    """What the server would not take, one line each."""
+    if not isinstance(document, dict):
+        return ["a location document is a mapping"]
+    errors = [f"unknown key `{key}`" for key in document if key not in LOCATION_KEYS]
+    name = document.get("location_name")
+    if not isinstance(name, str) or not name:
+        errors.append("`location_name` is missing")
+    source = document.get("code_source")
+    if not isinstance(source, dict) or len([k for k, v in source.items() if v]) != 1 or set(source) - CODE_SOURCES:
+        errors.append(f"`code_source` of {name} needs exactly one of {', '.join(sorted(CODE_SOURCES))}")
+    for key, value in document.items():
+        if value is None:
+            errors.append(f"`{key}` of {name} is null")
+    pex = document.get("pex_metadata")
+    if pex is not None and not (isinstance(pex, dict) and str(pex.get("pex_tag", "")).startswith("files=")
+                                and set(pex) <= {"pex_tag", "python_version"}):
+        errors.append(f"`pex_metadata` of {name} is malformed")
+    return errors
