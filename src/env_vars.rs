@@ -100,3 +100,46 @@ pub const AGENT_TOOLSDIRECTORY: &str = "AGENT_TOOLSDIRECTORY";
 pub const UV_PYTHON_INSTALL_DIR: &str = "UV_PYTHON_INSTALL_DIR";
 /// Base of user data. Source: XDG Base Directory specification.
 pub const XDG_DATA_HOME: &str = "XDG_DATA_HOME";
+
+/// Address of the organization, or of one of its deployments. Source of Dagster+'s variables: dagster-cloud-cli.
+pub const DAGSTER_CLOUD_URL: &str = "DAGSTER_CLOUD_URL";
+/// Name of the organization, the first part of its host name.
+pub const DAGSTER_CLOUD_ORGANIZATION: &str = "DAGSTER_CLOUD_ORGANIZATION";
+/// Name of the deployment.
+pub const DAGSTER_CLOUD_DEPLOYMENT: &str = "DAGSTER_CLOUD_DEPLOYMENT";
+/// User or agent token.
+pub const DAGSTER_CLOUD_API_TOKEN: &str = "DAGSTER_CLOUD_API_TOKEN";
+/// Part of the host name between organization and domain, such as `eu`.
+pub const DAGSTER_CLOUD_ENV: &str = "DAGSTER_CLOUD_ENV";
+/// Seconds to wait for code locations to load.
+pub const DAGSTER_CLOUD_LOCATION_LOAD_TIMEOUT: &str = "DAGSTER_CLOUD_LOCATION_LOAD_TIMEOUT";
+/// Seconds to wait for a running agent.
+pub const DAGSTER_CLOUD_AGENT_HEARTBEAT_TIMEOUT: &str = "DAGSTER_CLOUD_AGENT_HEARTBEAT_TIMEOUT";
+/// Any value: PEX files although the organization's registry says that they cannot run.
+pub const DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT: &str = "DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT";
+/// Image to run PEX files on.
+pub const SERVERLESS_BASE_IMAGE: &str = "SERVERLESS_BASE_IMAGE";
+/// Tag of the image, in the organization's registry, to run PEX files on.
+pub const SERVERLESS_BASE_IMAGE_TAG: &str = "SERVERLESS_BASE_IMAGE_TAG";
+/// Name of the event that started the run. Source of GitHub's variables: "Variables reference" of GitHub Actions.
+pub const GITHUB_EVENT_NAME: &str = "GITHUB_EVENT_NAME";
+/// File with the event payload.
+pub const GITHUB_EVENT_PATH: &str = "GITHUB_EVENT_PATH";
+/// Commit of the run; in a pull request the merge of it, which nobody recognises.
+pub const GITHUB_SHA: &str = "GITHUB_SHA";
+/// Git reference of the run.
+pub const GITHUB_REF: &str = "GITHUB_REF";
+/// `owner/name`.
+pub const GITHUB_REPOSITORY: &str = "GITHUB_REPOSITORY";
+/// Address of the web pages.
+pub const GITHUB_SERVER_URL: &str = "GITHUB_SERVER_URL";
+/// Address of the REST API.
+pub const GITHUB_API_URL: &str = "GITHUB_API_URL";
+/// Token for that API.
+pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+/// Counts the runs of a workflow, from 1.
+pub const GITHUB_RUN_NUMBER: &str = "GITHUB_RUN_NUMBER";
+/// Set in merge request pipelines. Source: GitLab, "Predefined CI/CD variables".
+pub const CI_MERGE_REQUEST_IID: &str = "CI_MERGE_REQUEST_IID";
+/// Set to `true` by GitLab.
+pub const GITLAB_CI: &str = "GITLAB_CI";

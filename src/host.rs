@@ -165,6 +165,14 @@ impl Host {
         self.var(env_vars::GITHUB_ACTIONS) == Some("true")
     }
 
+    /// Whether this runs under a CI system, where nobody answers a question.
+    pub fn in_ci(&self) -> bool {
+        self.on_runner()
+            || [env_vars::CI, env_vars::GITLAB_CI]
+                .iter()
+                .any(|name| self.var(name).is_some_and(|value| value != "false" && value != "0"))
+    }
+
     /// Whether stderr is a terminal that may show a moving progress display.
     pub fn interactive(&self) -> bool {
         self.stderr_is_terminal && self.verbosity == Verbosity::Normal && self.var(env_vars::CI).is_none()

@@ -18,10 +18,12 @@ pub mod render;
 
 // stages
 pub mod build;
+pub mod context;
 pub mod plan;
 pub mod project;
 pub mod resolve;
 // speakers
+pub mod dagster;
 pub mod tools;
 // ground floor
 pub mod cache;

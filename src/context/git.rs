@@ -1,0 +1,197 @@
+//! What the work tree knows: branch, remote, and the metadata of a commit. Every question may stay unanswered: no git,
+//! no repository, or (after a shallow checkout) no such commit.
+
+use crate::host::Host;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A directory to ask git about.
+#[derive(Debug, Clone)]
+pub struct WorkTree {
+    directory: PathBuf,
+    env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+}
+
+/// Metadata of one commit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commit {
+    /// Full hash.
+    pub hash: String,
+    /// Committer date, seconds since the epoch.
+    pub timestamp: f64,
+    /// First line of the message.
+    pub subject: String,
+    /// Author's name.
+    pub author_name: String,
+    /// Author's address.
+    pub author_email: String,
+}
+
+/// Where a repository is hosted, from its remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// Host name.
+    pub host: String,
+    /// The last two parts of the path.
+    pub owner: String,
+    /// The last part of the path, without `.git`.
+    pub name: String,
+}
+
+impl Remote {
+    /// `owner/name`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.owner, self.name)
+    }
+
+    /// `https://HOST/OWNER/NAME`, for hosts whose name tells that they speak GitHub's URLs.
+    pub fn web_url(&self) -> Option<String> {
+        self.host.contains("github").then(|| format!("https://{}/{}/{}", self.host, self.owner, self.name))
+    }
+
+    /// Read `https://h/o/n.git`, `ssh://git@h:22/o/n` or `git@h:o/n.git`.
+    pub fn parse(url: &str) -> Option<Remote> {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+        let (host, path) = match (rest.find('/'), rest.find(':')) {
+            (slash, Some(colon)) if slash.is_none_or(|slash| colon < slash) => {
+                let (host, path) = (&rest[..colon], &rest[colon + 1..]);
+                // `host:22/owner/name` has a port, `host:owner/name` does not.
+                match path.split_once('/') {
+                    Some((port, path)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (host, path),
+                    _ => (host, path),
+                }
+            }
+            (Some(slash), _) => (&rest[..slash], &rest[slash + 1..]),
+            (None, _) => return None,
+        };
+        let mut parts = path.trim_matches('/').rsplit('/').filter(|part| !part.is_empty());
+        let name = parts.next()?;
+        let name = name.strip_suffix(".git").unwrap_or(name).to_string();
+        let owner = parts.next()?.to_string();
+        (!host.is_empty() && !name.is_empty()).then(|| Remote { host: host.to_string(), owner, name })
+    }
+}
+
+impl WorkTree {
+    /// The work tree that `directory` lies in, if it lies in one.
+    pub fn at(directory: &Path, host: &Host) -> WorkTree {
+        WorkTree {
+            directory: directory.to_path_buf(),
+            env: host.child_env().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        }
+    }
+
+    /// The branch that is checked out; `None` when the head is detached or there is no repository.
+    pub fn branch(&self) -> Option<String> {
+        self.git(&["symbolic-ref", "--quiet", "--short", "HEAD"])
+    }
+
+    /// Whether there is a repository at all.
+    pub fn exists(&self) -> bool {
+        self.git(&["rev-parse", "--git-dir"]).is_some()
+    }
+
+    /// The remote `origin`.
+    pub fn origin(&self) -> Option<Remote> {
+        Remote::parse(&self.git(&["remote", "get-url", "origin"])?)
+    }
+
+    /// The branch that `origin` shows first.
+    pub fn default_branch(&self) -> Option<String> {
+        let name = self.git(&["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"])?;
+        Some(name.strip_prefix("origin/").unwrap_or(&name).to_string())
+    }
+
+    /// Top directory of the work tree.
+    pub fn top(&self) -> Option<PathBuf> {
+        self.git(&["rev-parse", "--show-toplevel"]).map(PathBuf::from)
+    }
+
+    /// Metadata of a commit (a hash, or `HEAD`); `None` when this clone does not have it.
+    pub fn commit(&self, revision: &str) -> Option<Commit> {
+        let format = "--format=%H%x00%ct%x00%s%x00%an%x00%ae";
+        let text = self.git(&["log", "-1", "--no-show-signature", "--no-color", format, revision, "--"])?;
+        let mut fields = text.split('\0');
+        Some(Commit {
+            hash: fields.next()?.to_string(),
+            timestamp: fields.next()?.parse().ok()?,
+            subject: fields.next()?.to_string(),
+            author_name: fields.next()?.to_string(),
+            author_email: fields.next()?.to_string(),
+        })
+    }
+
+    /// Run git and take its first line of output, if it worked. In a container the checkout often belongs to another
+    /// user, hence `safe.directory`; all questions here only read.
+    fn git(&self, args: &[&str]) -> Option<String> {
+        let output = Command::new("git")
+            .args(["-c", "safe.directory=*"])
+            .args(args)
+            .current_dir(&self.directory)
+            .env_clear()
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).trim_end_matches(['\n', '\r']).to_string();
+        (output.status.success() && !text.is_empty()).then_some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::host;
+
+    #[test]
+    fn remotes_parse_in_each_spelling() {
+        for (url, want) in [
+            ("https://github.com/acme/proj.git", Some(("github.com", "acme/proj"))),
+            ("https://user:pass@github.com/acme/proj", Some(("github.com", "acme/proj"))),
+            ("git@github.com:acme/proj.git", Some(("github.com", "acme/proj"))),
+            ("ssh://git@git.example:2222/group/acme/proj.git", Some(("git.example", "acme/proj"))),
+            ("git.example:acme/proj/", Some(("git.example", "acme/proj"))),
+            ("proj", None),
+            ("", None),
+        ] {
+            let remote = Remote::parse(url);
+            let got = remote.as_ref().map(|remote| (remote.host.as_str(), remote.full_name()));
+            assert_eq!(got, want.map(|(host, name)| (host, name.to_string())), "{url}");
+        }
+    }
+
+    #[test]
+    fn commit_metadata_is_of_the_commit_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let tree = WorkTree::at(dir.path(), &host(&[("PATH", &path), ("HOME", "/nonexistent")]));
+        assert!(!tree.exists() && tree.commit("HEAD").is_none() && tree.branch().is_none());
+        let git = |args: &[&str]| {
+            let status = Command::new("git")
+                .args(["-c", "user.name=Ann Émile", "-c", "user.email=ann@example.test"])
+                .args(args)
+                .current_dir(dir.path())
+                .env("GIT_COMMITTER_DATE", "1700000000 +0000")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+            assert!(status.unwrap().success(), "{args:?}");
+        };
+        git(&["init", "-q", "-b", "feature/x"]);
+        git(&["commit", "-q", "--allow-empty", "-m", "First line\n\nbody"]);
+        git(&["remote", "add", "origin", "git@github.com:acme/proj.git"]);
+        let first = tree.commit("HEAD").unwrap();
+        git(&["commit", "-q", "--allow-empty", "-m", "Second"]);
+        assert_eq!(tree.branch().as_deref(), Some("feature/x"));
+        assert_eq!(tree.origin().unwrap().full_name(), "acme/proj");
+        let again = tree.commit(&first.hash).unwrap();
+        assert_eq!(
+            (again.subject.as_str(), again.author_name.as_str(), again.timestamp),
+            ("First line", "Ann Émile", 1_700_000_000.0)
+        );
+        assert_eq!(tree.commit(&"0".repeat(40)), None);
+    }
+}

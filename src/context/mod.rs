@@ -1,0 +1,126 @@
+//! Facts at hand before anything is asked of a network: where Dagster+ is, who we are there, what made this run happen,
+//! and what the work tree knows.
+
+pub mod event;
+pub mod git;
+pub mod inputs;
+
+use crate::cli::DagsterArgs;
+use crate::env_vars;
+use crate::error::{Explain, Fault};
+use crate::host::Host;
+use crate::net::redact::Secret;
+use event::Trigger;
+use inputs::{Endpoint, WaitLimits};
+use std::path::{Path, PathBuf};
+
+/// Facts at hand.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Where Dagster+ is.
+    pub endpoint: Endpoint,
+    /// Who we are there.
+    pub token: Secret,
+    /// What made this run happen.
+    pub trigger: Trigger,
+    /// The work tree that the project lies in.
+    pub work_tree: git::WorkTree,
+    /// How long to wait after an update.
+    pub limits: WaitLimits,
+}
+
+impl Context {
+    /// Read the facts; `directory` is where the project lies.
+    ///
+    /// # Errors
+    /// A setting that is missing or malformed, or an event that cannot be understood.
+    pub fn read(args: &DagsterArgs, directory: &Path, host: &Host) -> Result<Context, ContextError> {
+        Ok(Context {
+            endpoint: Endpoint::read(args, host)?,
+            token: inputs::token(args, host)?,
+            trigger: event::read(host)?,
+            work_tree: git::WorkTree::at(directory, host),
+            limits: inputs::wait_limits(args, host)?,
+        })
+    }
+}
+
+/// A fact is missing or cannot be understood.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ContextError {
+    #[error("no address of Dagster+: neither DAGSTER_CLOUD_URL nor DAGSTER_CLOUD_ORGANIZATION is set")]
+    NoUrl,
+    #[error("{setting} is not the address of a Dagster+ organization or deployment: {why}")]
+    BadUrl { setting: String, why: String },
+    #[error("{setting} names no deployment: `{name}`")]
+    BadDeployment { setting: String, name: String },
+    #[error("no token for Dagster+: DAGSTER_CLOUD_API_TOKEN is not set or empty")]
+    NoToken,
+    #[error("could not read the token from `{path}`")]
+    TokenFile {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(
+        "DAGSTER_CLOUD_API_TOKEN has characters that no token has (spaces, line breaks or non-ASCII ones)"
+    )]
+    BadToken,
+    #[error("{setting} is not a whole number of seconds: `{value}`")]
+    BadSeconds { setting: &'static str, value: String },
+    #[error("the event that started this run (`{event}`) cannot be read: {what}")]
+    EventUnreadable {
+        event: String,
+        what: String,
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    #[error("a run started by `{event}` does not say which code may be deployed where")]
+    EventNotDeployable { event: String },
+}
+
+impl Explain for ContextError {
+    fn fault(&self) -> Fault {
+        Fault::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            ContextError::NoUrl => format!(
+                "set {} to https://ORGANIZATION.dagster.cloud, or pass --organization",
+                env_vars::DAGSTER_CLOUD_URL
+            ),
+            ContextError::BadUrl { .. } => {
+                "it looks like https://ORGANIZATION.dagster.cloud or https://ORGANIZATION.dagster.cloud/DEPLOYMENT".into()
+            }
+            ContextError::BadDeployment { .. } => "deployments are named in the switcher of the web page".into(),
+            ContextError::NoToken => "create a user or agent token in the organization settings of Dagster+ and pass it in that variable; in CI, check that the secret exists and that this run may read it (runs of forks and of Dependabot may not)".into(),
+            ContextError::TokenFile { .. } | ContextError::BadToken | ContextError::BadSeconds { .. } => return None,
+            ContextError::EventUnreadable { .. } => {
+                "nothing was deployed, since a pull request must not reach a full deployment; name the target with --code-location-details deployment=NAME,commit_hash=HASH".into()
+            }
+            ContextError::EventNotDeployable { .. } => {
+                "use `pull_request`, `push` or `workflow_dispatch`, or name the target with --code-location-details deployment=NAME,commit_hash=HASH".into()
+            }
+        };
+        Some(text)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// A host with just these variables.
+    pub(crate) fn host(env: &[(&str, &str)]) -> Host {
+        Host::for_test(
+            env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            Path::new("/"),
+            Box::new(std::io::sink()),
+            Box::new(std::io::sink()),
+            Arc::new(crate::host::SystemClock),
+        )
+    }
+}

@@ -1,0 +1,174 @@
+//! Objects of the PEX registry, to and from the object store behind presigned URLs.
+//!
+//! The store gets no token and no `Content-Type`: either would break the signature or leak a credential.
+//! Source: what dagster-cloud-cli 1.13.27 sends; which statuses it repeats an upload on.
+
+use super::client::{Client, again};
+use super::error::DagsterError;
+use super::operations::{Method, PresignedUrl};
+use crate::net::retry::{self, Again, Backoff};
+use crate::net::{self, Request, Response};
+use std::fs::File;
+use std::path::Path;
+
+/// Statuses that pass by themselves. An upload may be repeated: it overwrites.
+const PASSING: [u16; 6] = [409, 429, 500, 502, 503, 504];
+/// Times that a new URL is asked for when one is refused: it may have expired, or been used by a try whose answer was
+/// lost.
+const FRESH_URLS: u32 = 2;
+/// So much of an object's end is read to see that it is a whole ZIP archive.
+const TAIL_BYTES: u64 = 1024;
+/// Signature of a ZIP archive's end record. Source: PKWARE APPNOTE, 4.3.16.
+const ZIP_END: &[u8] = b"PK\x05\x06";
+const STORE: &str = "the object store";
+
+/// What the registry holds under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// Nothing, or nothing that can be read.
+    Absent,
+    /// Something that does not end as a PEX file ends: cut short, or something else.
+    Broken,
+    /// A whole archive of this size, where the store says it.
+    Whole {
+        /// Bytes.
+        size_bytes: Option<u64>,
+    },
+}
+
+/// Bytes to upload; each try reads them from the start.
+#[derive(Debug, Clone, Copy)]
+pub enum Content<'a> {
+    /// A file, streamed.
+    File(&'a Path),
+    /// A short text.
+    Text(&'a str),
+}
+
+impl Client {
+    /// Write an object, through `url` and, should that be refused, through a fresh one. Gives the size in bytes.
+    ///
+    /// # Errors
+    /// When the store refuses, or is not reached within the retries.
+    pub fn upload(&self, name: &str, content: Content<'_>, url: PresignedUrl) -> Result<u64, DagsterError> {
+        let mut url = url;
+        let mut fresh = 0;
+        loop {
+            let put = retry::run(&Backoff::UPLOAD, self.host().clock.as_ref(), |number| {
+                self.put(name, content, &url, number)
+            });
+            match put.map_err(|failed| failed.error) {
+                Err(DagsterError::Status { status: 403, .. }) if fresh < FRESH_URLS => {
+                    fresh += 1;
+                    self.host().detail(format!("the upload URL of {name} was refused; asking for another"));
+                    url = self.presigned_url(name, Method::Put)?;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn put(
+        &self,
+        name: &str,
+        content: Content<'_>,
+        url: &PresignedUrl,
+        number: u32,
+    ) -> Result<u64, Again<DagsterError>> {
+        let doing = || format!("upload `{name}`");
+        let sent = match content {
+            Content::File(path) => {
+                let unreadable =
+                    |source| Again::No(DagsterError::ReadFile { path: path.to_path_buf(), source });
+                let mut file = File::open(path).map_err(unreadable)?;
+                let size_bytes = file.metadata().map_err(unreadable)?.len();
+                self.agent()
+                    .send(Request::put(&url.0, &mut file, size_bytes))
+                    .map(|answer| (answer, size_bytes))
+            }
+            Content::Text(text) => {
+                let size_bytes = text.len() as u64;
+                self.agent()
+                    .send(Request::put(&url.0, &mut text.as_bytes(), size_bytes))
+                    .map(|answer| (answer, size_bytes))
+            }
+        };
+        let (response, size_bytes) = sent.map_err(|error| again(&doing(), number, error))?;
+        if (200..300).contains(&response.status) {
+            return Ok(size_bytes);
+        }
+        Err(self.refusal(doing(), &response, number))
+    }
+
+    /// A short text object; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the store answers otherwise, or is not reached within the retries.
+    pub fn download_text(&self, name: &str, url: &PresignedUrl) -> Result<Option<String>, DagsterError> {
+        let got = retry::run(&Backoff::API, self.host().clock.as_ref(), |number| {
+            let doing = format!("read `{name}`");
+            let lost = |error| again(&doing, number, error);
+            let response = self.agent().send(Request::get(&url.0)).map_err(lost)?;
+            match response.status {
+                404 => Ok(None),
+                200 => response.into_bytes(64 << 10).map(Some).map_err(lost),
+                _ => Err(self.refusal(doing, &response, number)),
+            }
+        });
+        let bytes = got.map_err(|failed| failed.error)?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Whether a PEX file is stored, and to its end. Only the end is read; the presigned URL does not allow `HEAD`.
+    ///
+    /// # Errors
+    /// When the store is not reached within the retries. A refusal (403, which some stores answer for what is missing)
+    /// means that it is absent.
+    pub fn stored(&self, name: &str, url: &PresignedUrl) -> Result<Stored, DagsterError> {
+        let got = retry::run(&Backoff::API, self.host().clock.as_ref(), |number| {
+            let doing = format!("look for `{name}`");
+            let lost = |error| again(&doing, number, error);
+            let range = format!("bytes=-{TAIL_BYTES}");
+            let response = self.agent().send(Request::get(&url.0).header("Range", &range)).map_err(lost)?;
+            match response.status {
+                206 => read_tail(response).map_err(lost),
+                // The store knows no ranges; its whole answer is not worth reading.
+                200 => Ok(Stored::Whole { size_bytes: response.content_length() }),
+                403 | 404 => Ok(Stored::Absent),
+                416 => Ok(Stored::Broken),
+                _ => Err(self.refusal(doing, &response, number)),
+            }
+        });
+        got.map_err(|failed| failed.error)
+    }
+
+    /// One presigned URL.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn presigned_url(&self, name: &str, method: Method) -> Result<PresignedUrl, DagsterError> {
+        let urls = self.presigned_urls(&[name], method)?;
+        urls.into_iter().next().ok_or_else(|| DagsterError::Unexpected {
+            doing: format!("reach `{name}`"),
+            what: "its URL".into(),
+        })
+    }
+
+    fn refusal(&self, doing: String, response: &Response, attempts: u32) -> Again<DagsterError> {
+        let retry_after = response.retry_after(self.host().clock.now());
+        let status = response.status;
+        let error = DagsterError::Status { doing, whom: STORE, status, attempts, body: String::new() };
+        if PASSING.contains(&status) { Again::After { error, retry_after } } else { Again::No(error) }
+    }
+}
+
+/// What the end of an object tells. `Content-Range: bytes A-B/SIZE` has the size of the whole. Source: RFC 9110, 14.4.
+fn read_tail(response: Response) -> Result<Stored, net::Error> {
+    let size_bytes = response
+        .header("Content-Range")
+        .and_then(|range| range.rsplit_once('/'))
+        .and_then(|(_, size)| size.trim().parse().ok());
+    let tail = response.into_bytes(TAIL_BYTES)?;
+    let whole = tail.windows(ZIP_END.len()).any(|window| window == ZIP_END);
+    Ok(if whole { Stored::Whole { size_bytes } } else { Stored::Broken })
+}

@@ -1,0 +1,259 @@
+//! The envelope: one GraphQL document and its variables out, `data` in; headers, retries, maintenance windows.
+//!
+//! Source: what dagster-cloud-cli 1.13.27 sends and how it treats answers, with two differences. An answer with a
+//! passing status is tried again even when its body has `errors`, and no `Retry-After` outlives the retry it was for.
+
+use super::error::DagsterError;
+use crate::host::Host;
+use crate::net::retry::{self, Again, Backoff};
+use crate::net::{self, Agent, Request, Secret, Transience};
+use crate::target::PythonVersion;
+use serde_json::{Map, Value, json};
+use std::time::{Duration, SystemTime};
+use url::Url;
+
+/// The version of Dagster+'s API that is spoken here: that of the dagster-cloud-cli it was read from.
+const API_VERSION: &str = "1.13.27";
+/// Statuses that pass by themselves, for queries and mutations alike.
+const PASSING: [u16; 5] = [409, 429, 502, 503, 504];
+/// No answer of the API comes near this; a page of something else might.
+const LONGEST_ANSWER_BYTES: u64 = 64 << 20;
+const MAINTENANCE_PAUSE: Duration = Duration::from_secs(30);
+const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(57_600);
+
+/// One GraphQL document, and what an error says was being done with it.
+///
+/// All of them are repeated after an answer that was lost: each query, and each mutation here sets a value, so that
+/// doing it twice leaves what doing it once leaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// `could not …`: a verb and its object.
+    pub doing: &'static str,
+    /// The document.
+    pub query: &'static str,
+    /// The one root field.
+    pub field: &'static str,
+}
+
+/// A connection to one organization, at its default deployment or at a named one. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    agent: Agent,
+    host: Host,
+    organization_url: String,
+    deployment: Option<String>,
+    token: Secret,
+    python: PythonVersion,
+    backoff: Backoff,
+}
+
+/// What one try brought.
+enum Reply {
+    Data(Value),
+    Maintenance { message: String, timeout: Duration, pause: Duration },
+}
+
+impl Client {
+    /// A client for the organization at `organization_url`, with this token. `python` is the code location's.
+    pub fn new(
+        host: &Host,
+        agent: &Agent,
+        organization_url: &str,
+        token: Secret,
+        python: PythonVersion,
+    ) -> Client {
+        Client {
+            agent: agent.clone(),
+            host: host.clone(),
+            organization_url: organization_url.trim_end_matches('/').to_string(),
+            deployment: None,
+            token,
+            python,
+            backoff: Backoff::API,
+        }
+    }
+
+    /// The same client, at a deployment.
+    pub fn at(&self, deployment: &str) -> Client {
+        Client { deployment: Some(deployment.to_string()), ..self.clone() }
+    }
+
+    /// The deployment that this client is at.
+    pub fn deployment(&self) -> Option<&str> {
+        self.deployment.as_deref()
+    }
+
+    /// The host it runs on.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The HTTP agent, for the object store.
+    pub(super) fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// The web page with the code locations of the deployment.
+    pub fn locations_page(&self) -> String {
+        format!("{}/locations", self.url())
+    }
+
+    /// The URL of the organization, or of the deployment in it.
+    fn url(&self) -> String {
+        match &self.deployment {
+            Some(name) => format!("{}/{name}", self.organization_url),
+            None => self.organization_url.clone(),
+        }
+    }
+
+    /// Call an operation and take the value of its root field; null is an error.
+    ///
+    /// # Errors
+    /// When no answer of the API came within the retries, or it holds errors.
+    pub fn call(&self, operation: Operation, variables: Value) -> Result<Value, DagsterError> {
+        let mut data = self.data(operation, &variables)?;
+        match data.get_mut(operation.field).map(Value::take) {
+            Some(value) if !value.is_null() => Ok(value),
+            _ => Err(DagsterError::Unexpected {
+                doing: operation.doing.into(),
+                what: format!("`{}`", operation.field),
+            }),
+        }
+    }
+
+    fn data(&self, operation: Operation, variables: &Value) -> Result<Value, DagsterError> {
+        let body = json!({"query": operation.query, "variables": variables}).to_string();
+        let url = format!("{}/graphql", self.url());
+        let parsed = Url::parse(&url).map_err(|error| DagsterError::Unexpected {
+            doing: operation.doing.into(),
+            what: error.to_string(),
+        })?;
+        let began = self.host.clock.now();
+        loop {
+            let reply = retry::run(&self.backoff, self.host.clock.as_ref(), |number| {
+                self.attempt(operation, &parsed, body.as_bytes(), number)
+            });
+            match reply.map_err(|failed| failed.error)? {
+                Reply::Data(data) => return Ok(data),
+                Reply::Maintenance { message, timeout, pause } => {
+                    let waited = elapsed(began, self.host.clock.now());
+                    if waited + pause > timeout {
+                        return Err(DagsterError::Maintenance {
+                            doing: operation.doing.into(),
+                            waited_seconds: waited.as_secs(),
+                            message,
+                        });
+                    }
+                    self.host.note(format!(
+                        "Dagster+ is under maintenance, trying again in {} s: {message}",
+                        pause.as_secs()
+                    ));
+                    self.host.clock.sleep(pause);
+                }
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        operation: Operation,
+        url: &Url,
+        body: &[u8],
+        number: u32,
+    ) -> Result<Reply, Again<DagsterError>> {
+        let mut request = Request::post(url, body)
+            .header("Content-Type", "application/json")
+            .header("Accept", "application/json")
+            .header("Dagster-Cloud-Scope", "deployment")
+            .header("Dagster-Cloud-Version", API_VERSION)
+            .header("Python-Version", &format!("{}.0", self.python))
+            .secret_header("Dagster-Cloud-Api-Token", self.token.clone());
+        if let Some(name) = &self.deployment {
+            request = request.header("Dagster-Cloud-Deployment", name);
+        }
+        let network = |source: net::Error| again(operation.doing, number, source);
+        let response = self.agent.send(request).map_err(network)?;
+        let status = response.status;
+        let retry_after = response.retry_after(self.host.clock.now());
+        let passing = PASSING.contains(&status);
+        let failure = |body: &[u8]| DagsterError::Status {
+            doing: operation.doing.into(),
+            whom: "Dagster+",
+            status,
+            attempts: number,
+            body: excerpt(body),
+        };
+        let bytes = match response.into_bytes(LONGEST_ANSWER_BYTES) {
+            Ok(bytes) => bytes,
+            Err(_) if passing => return Err(Again::After { error: failure(b""), retry_after }),
+            Err(error) => return Err(network(error)),
+        };
+        let answer: Option<Map<String, Value>> = serde_json::from_slice(&bytes).ok();
+        let answer = answer.unwrap_or_default();
+        if let Some(reply) = maintenance(&answer) {
+            return Ok(reply);
+        }
+        let data = answer.get("data").filter(|data| data.is_object());
+        let errors = error_messages(&answer);
+        if passing && (data.is_none() || !errors.is_empty()) {
+            return Err(Again::After { error: failure(&bytes), retry_after });
+        }
+        let doing = operation.doing.to_string();
+        Err(Again::No(match (data, status) {
+            (_, 401 | 403) => DagsterError::Unauthorized { doing, status },
+            _ if !errors.is_empty() => DagsterError::GraphQl { doing, messages: errors },
+            (Some(data), _) => return Ok(Reply::Data(data.clone())),
+            (None, 404) => DagsterError::NotFound { doing, url: self.url() },
+            (None, 200..=399) => DagsterError::NotTheApi { doing, url: self.url(), excerpt: excerpt(&bytes) },
+            (None, _) => failure(&bytes),
+        }))
+    }
+}
+
+/// A network failure, and whether it is worth another try. Every operation here may be repeated, see [`Operation`].
+pub(super) fn again(doing: &str, attempts: u32, source: net::Error) -> Again<DagsterError> {
+    let lasting = source.transience() == Transience::Lasting;
+    let error = DagsterError::Network { doing: doing.to_string(), attempts, source };
+    if lasting { Again::No(error) } else { Again::After { error, retry_after: None } }
+}
+
+/// `{"maintenance": {"message", "timeout", "retry_interval"}}`, in seconds; 0 or nothing means the default.
+fn maintenance(answer: &Map<String, Value>) -> Option<Reply> {
+    let window = answer.get("maintenance")?.as_object()?;
+    let seconds = |key: &str, default: Duration| {
+        let given =
+            window.get(key).and_then(Value::as_f64).filter(|seconds| seconds.is_finite() && *seconds > 0.0);
+        given.map_or(default, |seconds| Duration::from_secs_f64(seconds.min(1e6)))
+    };
+    Some(Reply::Maintenance {
+        message: window.get("message").and_then(Value::as_str).unwrap_or_default().to_string(),
+        timeout: seconds("timeout", MAINTENANCE_TIMEOUT),
+        pause: seconds("retry_interval", MAINTENANCE_PAUSE),
+    })
+}
+
+fn error_messages(answer: &Map<String, Value>) -> Vec<String> {
+    match answer.get("errors") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(errors)) => errors
+            .iter()
+            .map(|error| match error.get("message").and_then(Value::as_str) {
+                Some(message) => message.to_string(),
+                None => error.to_string(),
+            })
+            .collect(),
+        Some(other) => vec![other.to_string()],
+    }
+}
+
+fn elapsed(from: SystemTime, to: SystemTime) -> Duration {
+    to.duration_since(from).unwrap_or_default()
+}
+
+/// The beginning of a body, on one line.
+fn excerpt(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(400)]);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = line.chars().take(120).collect();
+    if short.is_empty() { short } else { format!("`{short}`") }
+}

@@ -1,0 +1,423 @@
+//! A function for each GraphQL document in `queries/`: typed arguments in, a typed answer out.
+//!
+//! Unions are read by `__typename`, and every member that is not the one hoped for is a failure.
+//! Source: dagster-cloud-cli 1.13.27 for fields, arguments and union members; the open-source dagster-graphql schema,
+//! which Dagster+ extends, for `updatedTimestamp` and `versionKey`.
+
+use super::client::{Client, Operation};
+use super::error::DagsterError;
+use crate::net::SafeUrl;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fmt;
+use url::Url;
+
+macro_rules! operation {
+    ($doing:literal, $field:literal, $file:literal) => {
+        Operation {
+            doing: $doing,
+            field: $field,
+            query: include_str!(concat!("queries/", $file, ".graphql")),
+        }
+    };
+}
+
+const SERVERLESS: Operation = operation!("ask for the registry", "serverless", "serverless");
+const AGENTS: Operation = operation!("ask for the agents", "agents", "agents");
+const WORKSPACE: Operation = operation!("ask for the code locations", "workspaceOrError", "workspace");
+const WORKSPACE_WITHOUT_STAMPS: Operation =
+    operation!("ask for the code locations", "workspaceOrError", "workspace_without_stamps");
+const WORKSPACE_ENTRIES: Operation =
+    operation!("ask for the deployed metadata", "workspace", "workspace_entries");
+const DEPLOYMENT: Operation = operation!("ask for the deployment", "currentDeployment", "deployment");
+const UPLOAD_URLS: Operation =
+    operation!("ask for upload URLs", "generateServerlessPexUrl", "pex_upload_urls");
+const DOWNLOAD_URLS: Operation =
+    operation!("ask for download URLs", "generateServerlessPexUrl", "pex_download_urls");
+const ADD_OR_UPDATE_LOCATION: Operation =
+    operation!("update the code location", "addOrUpdateLocationFromDocument", "add_or_update_location");
+const DEPLOY_LOCATIONS: Operation =
+    operation!("update the code locations", "deployLocations", "deploy_locations");
+const BRANCH_DEPLOYMENT: Operation = operation!(
+    "create or update the branch deployment",
+    "createOrUpdateBranchDeployment",
+    "branch_deployment"
+);
+const BRANCH_DEPLOYMENT_NAME: Operation =
+    operation!("ask for the branch deployment's name", "getBranchDeploymentName", "branch_deployment_name");
+
+/// What the organization's registry is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Registry {
+    /// Serverless on Kubernetes, where PEX files cannot run.
+    pub is_harbor: bool,
+    /// Where images are, without a tag.
+    pub url: Option<String>,
+}
+
+/// One agent of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentState {
+    /// `status`; `RUNNING` is the only one that counts.
+    pub status: String,
+    /// What it reports.
+    pub errors: Vec<String>,
+}
+
+impl AgentState {
+    /// Whether it works.
+    pub fn is_running(&self) -> bool {
+        self.status == "RUNNING"
+    }
+}
+
+/// A Python exception that user code raised on the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PythonFailure {
+    /// Type and message.
+    pub message: String,
+    /// Traceback, line by line.
+    pub stack: Vec<String>,
+    /// What it was raised from, innermost last.
+    pub chain: Vec<ChainLink>,
+}
+
+/// An exception behind another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChainLink {
+    /// Whether it was named with `raise … from`.
+    pub explicit: bool,
+    /// Type and message.
+    pub message: String,
+    /// Traceback, line by line.
+    pub stack: Vec<String>,
+}
+
+/// Tells one load of a code location from another.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LoadStamp {
+    /// `updatedTimestamp`, seconds since the epoch.
+    pub updated_seconds: f64,
+    /// `versionKey`.
+    pub version: String,
+}
+
+/// One code location as the workspace shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocationState {
+    /// `location_name`.
+    pub name: String,
+    /// Loaded, one way or the other; else still loading.
+    pub loaded: bool,
+    /// Why it could not be loaded.
+    pub failure: Option<PythonFailure>,
+    /// Which load this is; `None` from a server that does not say.
+    pub stamp: Option<LoadStamp>,
+}
+
+/// What a presigned URL allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// To read an object.
+    Get,
+    /// To write one.
+    Put,
+}
+
+/// A URL that allows one thing with one object, for a time; whoever has it may. Shown without its query.
+#[derive(Clone)]
+pub struct PresignedUrl(pub(super) Url);
+
+impl fmt::Debug for PresignedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SafeUrl::from(&self.0).fmt(f)
+    }
+}
+
+/// What is known of the branch behind a branch deployment. Source of names: `CreateOrUpdateBranchDeploymentInput`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BranchData {
+    /// `owner/name`.
+    pub repo_name: String,
+    /// The branch.
+    pub branch_name: String,
+    /// Its page.
+    pub branch_url: Option<String>,
+    /// The pull request's page.
+    pub pull_request_url: Option<String>,
+    /// `OPEN`, `CLOSED` or `MERGED`.
+    pub pull_request_status: Option<PullRequestStatus>,
+    /// A string there.
+    pub pull_request_number: Option<String>,
+}
+
+/// State of a pull request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs)]
+pub enum PullRequestStatus {
+    Open,
+    Closed,
+    Merged,
+}
+
+/// The commit that a branch deployment shows. Source of names: `DeploymentCommitInput`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct CommitData {
+    pub commit_hash: String,
+    /// Seconds since the epoch.
+    pub timestamp: f64,
+    pub commit_message: Option<String>,
+    pub commit_url: Option<String>,
+    pub author_name: Option<String>,
+    pub author_email: Option<String>,
+    pub author_avatar_url: Option<String>,
+}
+
+/// The deployment that a client is at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentInfo {
+    /// Its name.
+    pub name: String,
+    /// `SERVERLESS` or `HYBRID`.
+    pub agent_type: Option<String>,
+}
+
+impl Client {
+    /// What the registry is.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn registry(&self) -> Result<Registry, DagsterError> {
+        let answer = self.call(SERVERLESS, json!({}))?;
+        Ok(Registry {
+            is_harbor: answer["registryIsHarbor"] == Value::Bool(true),
+            url: answer["registryUrl"].as_str().filter(|url| !url.is_empty()).map(String::from),
+        })
+    }
+
+    /// The deployment that this client is at.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn deployment_info(&self) -> Result<DeploymentInfo, DagsterError> {
+        let answer = self.call(DEPLOYMENT, json!({}))?;
+        Ok(DeploymentInfo {
+            name: text(&answer, "deploymentName").ok_or_else(|| lacks(DEPLOYMENT, "deploymentName"))?,
+            agent_type: text(&answer, "agentType"),
+        })
+    }
+
+    /// The agents that serve the deployment.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn agents(&self) -> Result<Vec<AgentState>, DagsterError> {
+        let answer = self.call(AGENTS, json!({}))?;
+        let agents = answer.as_array().ok_or_else(|| lacks(AGENTS, "a list"))?;
+        let errors = |agent: &Value| {
+            let errors = agent["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+            errors.iter().filter_map(|error| text(&error["error"], "message")).collect()
+        };
+        Ok(agents
+            .iter()
+            .map(|agent| AgentState {
+                status: text(agent, "status").unwrap_or_default(),
+                errors: errors(agent),
+            })
+            .collect())
+    }
+
+    /// The code locations of the deployment.
+    ///
+    /// A server whose schema has no load stamps is asked again without them.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn workspace(&self) -> Result<Vec<LocationState>, DagsterError> {
+        let answer = match self.call(WORKSPACE, json!({})) {
+            Err(error) if error.is_graphql() => {
+                self.host().detail(format!("{error}; asking without load stamps"));
+                self.call(WORKSPACE_WITHOUT_STAMPS, json!({}))
+            }
+            answer => answer,
+        }?;
+        let answer = member(WORKSPACE, answer, "Workspace")?;
+        let entries =
+            answer["locationEntries"].as_array().ok_or_else(|| lacks(WORKSPACE, "locationEntries"))?;
+        entries.iter().map(location_state).collect()
+    }
+
+    /// The metadata that each code location was last updated to, as the server keeps it.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn workspace_entries(&self) -> Result<BTreeMap<String, String>, DagsterError> {
+        let answer = self.call(WORKSPACE_ENTRIES, json!({}))?;
+        let entries = answer["workspaceEntries"]
+            .as_array()
+            .ok_or_else(|| lacks(WORKSPACE_ENTRIES, "workspaceEntries"))?;
+        Ok(entries
+            .iter()
+            .filter_map(|entry| {
+                Some((text(entry, "locationName")?, text(entry, "serializedDeploymentMetadata")?))
+            })
+            .collect())
+    }
+
+    /// A presigned URL for each object, in their order.
+    ///
+    /// # Errors
+    /// Those of the call, and fewer URLs than objects.
+    pub fn presigned_urls(&self, names: &[&str], method: Method) -> Result<Vec<PresignedUrl>, DagsterError> {
+        let operation = if method == Method::Put { UPLOAD_URLS } else { DOWNLOAD_URLS };
+        let answer = self.call(operation, json!({"filenames": names}))?;
+        let urls: Vec<_> = answer
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|item| Url::parse(item["url"].as_str()?).ok().map(PresignedUrl))
+            .collect();
+        if urls.len() != names.len() {
+            return Err(lacks(operation, &format!("URLs: {} for {} files", urls.len(), names.len())));
+        }
+        Ok(urls)
+    }
+
+    /// Add or change one code location; the others stay as they are.
+    ///
+    /// # Errors
+    /// Those of the call, and the server's refusal.
+    pub fn update_location(&self, document: &Map<String, Value>) -> Result<(), DagsterError> {
+        let answer = self.call(ADD_OR_UPDATE_LOCATION, json!({"document": document}))?;
+        member(ADD_OR_UPDATE_LOCATION, answer, "WorkspaceEntry").map(drop)
+    }
+
+    /// Add or change several code locations at once, all or none; the others stay as they are.
+    ///
+    /// # Errors
+    /// Those of the call, and the server's refusal.
+    pub fn update_locations(&self, documents: &[&Map<String, Value>]) -> Result<(), DagsterError> {
+        let answer = self.call(DEPLOY_LOCATIONS, json!({"document": {"locations": documents}}))?;
+        member(DEPLOY_LOCATIONS, answer, "DeployLocationsSuccess").map(drop)
+    }
+
+    /// Create or change a branch deployment; gives its name.
+    ///
+    /// # Errors
+    /// Those of the call, and the server's refusal.
+    pub fn put_branch_deployment(
+        &self,
+        branch: &BranchData,
+        commit: &CommitData,
+        base: Option<&str>,
+        snapshot: Option<&str>,
+    ) -> Result<String, DagsterError> {
+        let variables = json!({
+            "branchData": branch, "commit": commit, "baseDeploymentName": base, "snapshotBaseCondition": snapshot,
+        });
+        let answer =
+            member(BRANCH_DEPLOYMENT, self.call(BRANCH_DEPLOYMENT, variables)?, "DagsterCloudDeployment")?;
+        text(&answer, "deploymentName").ok_or_else(|| lacks(BRANCH_DEPLOYMENT, "deploymentName"))
+    }
+
+    /// The name that the branch deployment of a branch has or would have; creates nothing.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn branch_deployment_name(&self, repository: &str, branch: &str) -> Result<String, DagsterError> {
+        let answer =
+            self.call(BRANCH_DEPLOYMENT_NAME, json!({"repoName": repository, "branchName": branch}))?;
+        answer.as_str().map(String::from).ok_or_else(|| lacks(BRANCH_DEPLOYMENT_NAME, "a name"))
+    }
+}
+
+fn location_state(entry: &Value) -> Result<LocationState, DagsterError> {
+    let name = text(entry, "name").ok_or_else(|| lacks(WORKSPACE, "the name of a code location"))?;
+    let value = &entry["locationOrLoadError"];
+    let loaded = entry["loadStatus"] == "LOADED";
+    let failure = match value["__typename"].as_str() {
+        Some("RepositoryLocation") => None,
+        None if !loaded => None,
+        _ => Some(python_failure(value)),
+    };
+    let stamp = entry["updatedTimestamp"].as_f64().map(|updated_seconds| LoadStamp {
+        updated_seconds,
+        version: text(entry, "versionKey").unwrap_or_default(),
+    });
+    Ok(LocationState { name, loaded, failure, stamp })
+}
+
+fn python_failure(error: &Value) -> PythonFailure {
+    let message = |error: &Value| {
+        text(error, "message")
+            .map_or_else(|| format!("unknown failure: {error}"), |text| text.trim_end().to_string())
+    };
+    let stack = |error: &Value| {
+        let lines = error["stack"].as_array().map(Vec::as_slice).unwrap_or_default();
+        lines.iter().filter_map(Value::as_str).map(String::from).collect()
+    };
+    let links = error["errorChain"].as_array().map(Vec::as_slice).unwrap_or_default();
+    PythonFailure {
+        message: message(error),
+        stack: stack(error),
+        chain: links
+            .iter()
+            .map(|link| ChainLink {
+                explicit: link["isExplicitLink"] == Value::Bool(true),
+                message: message(&link["error"]),
+                stack: stack(&link["error"]),
+            })
+            .collect(),
+    }
+}
+
+impl fmt::Display for PythonFailure {
+    /// As Python prints it: message, traceback, and for each link of the chain how it came about.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stack = |f: &mut fmt::Formatter<'_>, stack: &[String]| {
+            stack.iter().try_for_each(|line| write!(f, "\n{}", line.trim_end_matches('\n')))
+        };
+        write!(f, "{}", self.message)?;
+        stack(f, &self.stack)?;
+        for link in &self.chain {
+            let how = match link.explicit {
+                true => "The above exception was caused by the following exception:",
+                false => "The above exception occurred during handling of the following exception:",
+            };
+            write!(f, "\n\n{how}\n{}", link.message)?;
+            stack(f, &link.stack)?;
+        }
+        Ok(())
+    }
+}
+
+/// The value, if it is the hoped-for member of its union; else what the server said.
+fn member(operation: Operation, answer: Value, hoped_for: &str) -> Result<Value, DagsterError> {
+    let type_name = answer["__typename"].as_str().unwrap_or_default();
+    if type_name == hoped_for {
+        return Ok(answer);
+    }
+    let listed = answer["errors"].as_array().map(|errors| {
+        let lines = errors.iter().map(|error| error.as_str().map_or_else(|| error.to_string(), String::from));
+        lines.collect::<Vec<_>>().join("; ")
+    });
+    Err(DagsterError::Refused {
+        doing: operation.doing.into(),
+        type_name: if type_name.is_empty() { "unknown answer".into() } else { type_name.into() },
+        message: listed.or_else(|| text(&answer, "message")).unwrap_or_else(|| "no reason given".into()),
+    })
+}
+
+fn lacks(operation: Operation, what: &str) -> DagsterError {
+    DagsterError::Unexpected { doing: operation.doing.into(), what: what.into() }
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    value[key].as_str().map(String::from)
+}
