@@ -7,6 +7,7 @@
 
 mod agent;
 mod http;
+mod interruptions;
 mod pex_tools;
 mod side_by_side;
 mod support;
