@@ -72,7 +72,7 @@ fn a_download_ends_in_the_cache_and_is_not_repeated() {
     let digest = sha256(BODY.as_bytes());
     let stored = fixture.get(&server.url("/a.whl"), Some(&digest), Some(BODY.len() as u64)).unwrap();
     assert_eq!(std::fs::read_to_string(&stored.path).unwrap(), BODY);
-    assert_eq!(fixture.cached(), [stored.path.clone()]);
+    assert_eq!(fixture.cached(), std::slice::from_ref(&stored.path));
     assert!(!stored.was_cached);
     let again = fixture.get(&server.url("/a.whl"), Some(&digest.to_uppercase()), None).unwrap();
     assert_eq!((again.path, again.was_cached, server.requests().len()), (stored.path, true, 1));
