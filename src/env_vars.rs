@@ -4,6 +4,8 @@
 pub const PEXPRESS_UV: &str = "PEXPRESS_UV";
 /// Directory for everything cached (wheels, uv, environments). Default: `XDG_CACHE_HOME/pexpress`, `~/.cache/pexpress`.
 pub const PEXPRESS_CACHE_DIR: &str = "PEXPRESS_CACHE_DIR";
+/// Release of dagster and its command-line programs that `-m MODULE` runs. Default: the one this program was made with.
+pub const PEXPRESS_DAGSTER_VERSION: &str = "PEXPRESS_DAGSTER_VERSION";
 /// Set to `true` by GitHub's runner.
 pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 /// Set to `true` by most CI systems.

@@ -1,12 +1,15 @@
 //! One file a command; each calls the stages in order and decides nothing.
 
 pub mod check;
+pub mod python;
 
 use crate::cache::CacheError;
 use crate::cli::{Command, Invocation};
 use crate::error::{Explain, Fault, Place};
 use crate::host::Host;
 use crate::render::Exit;
+use crate::tools::{self, Tools};
+use std::path::PathBuf;
 
 /// Anything that can end a run.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +17,18 @@ pub enum Error {
     #[error(transparent)]
     #[allow(missing_docs)]
     Cache(#[from] CacheError),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Tools(#[from] tools::Error),
+    /// The Python of a managed environment does not start.
+    #[error("could not start `{python}`")]
+    Module {
+        /// The interpreter.
+        python: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// stdout is closed or full.
     #[error("could not write to standard output")]
     Stdout(#[source] std::io::Error),
@@ -23,7 +38,8 @@ impl Error {
     fn inner(&self) -> Option<&dyn Explain> {
         match self {
             Error::Cache(error) => Some(error),
-            Error::Stdout(_) => None,
+            Error::Tools(error) => Some(error),
+            Error::Stdout(_) | Error::Module { .. } => None,
         }
     }
 }
@@ -53,6 +69,7 @@ pub fn run(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
             Ok(Exit(0))
         }
         Command::Check(args) => check::run(&args, invocation.global.format, host),
+        Command::Module(args) => python::run(&args, &Tools::new(host), host),
         _ => Ok(Exit(0)),
     }
 }

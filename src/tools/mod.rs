@@ -2,6 +2,7 @@
 //!
 //! This room speaks to child processes and to nothing else; what is asked of them is for the stages to say.
 
+pub mod environment;
 pub mod pip_config;
 pub mod process;
 pub mod python;
@@ -13,6 +14,7 @@ mod uv_find;
 pub mod uv_pins;
 pub mod uv_project;
 
+pub use environment::EnvironmentRequest;
 pub use pip_config::PipConfig;
 pub use process::{Output, Process, ProcessError};
 pub use python::{Python, PythonSource};
@@ -86,6 +88,13 @@ pub enum Error {
     /// A pin contradicts itself.
     #[error("the executable in the pinned uv wheel differs from its own pin")]
     PinBroken,
+    /// An environment of ours could not be made.
+    #[error("could not make the environment `{name}`")]
+    Environment {
+        name: String,
+        #[source]
+        source: UvError,
+    },
     /// There is no such Python, and none could be installed.
     #[error("found no Python {version} on PATH, among pyenv's, the runner's or uv's")]
     NoPython {
@@ -101,6 +110,7 @@ impl Explain for Error {
             Error::Cache(error) => error.fault(),
             Error::Process(error) => error.fault(),
             Error::Uv(error) => error.fault(),
+            Error::Environment { source, .. } => environment::fault(source),
             Error::Fetch { .. } => Fault::Remote,
             Error::PinBroken => Fault::Bug,
             _ => Fault::Tool,
@@ -128,6 +138,7 @@ impl Explain for Error {
             Error::NoPython { version, .. } => Some(format!(
                 "install Python {version} (on a runner: actions/setup-python) or let uv do so; or choose another with --python-version"
             )),
+            Error::Environment { source, .. } => source.hint(),
             Error::PinBroken => None,
         }
     }

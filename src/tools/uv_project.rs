@@ -141,6 +141,10 @@ impl Uv {
     pub fn pip_install(&self, python: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<(), UvError> {
         let mut process =
             self.process_heeding(&["pip", "install"], Heed::IndexOnly).arg("--python").arg(python);
+        // Not where the user is: that project's settings are not meant for this environment.
+        if let Some(environment) = python.parent().and_then(Path::parent) {
+            process = process.cwd(environment);
+        }
         if self.pip_config().no_index {
             process = process.arg("--no-index");
         }

@@ -8,7 +8,9 @@
 mod agent;
 mod http;
 mod interruptions;
+mod module;
 mod pex_tools;
 mod side_by_side;
 mod support;
 mod tools;
+mod uv_find;

@@ -1,0 +1,185 @@
+//! Managed Python environments: made once below the cache, used by every later run.
+//!
+//! One is built beside its final place and renamed when it is whole, so a run that is killed leaves none that is half
+//! done, and of two runs that build the same one at once the second to finish takes what the first made. That works
+//! since uv makes it relocatable and we only ever start `bin/python`, whose packages are found relative to itself.
+
+use super::python::{self, Python};
+use super::uv_find::hex;
+use super::{Error, Tools, UvError};
+use crate::cache::CacheError;
+use crate::env_vars;
+use crate::target::PythonVersion;
+use sha2::{Digest, Sha256};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The release of dagster, dagster-cloud and dagster-cloud-cli that `-m MODULE` runs, unless
+/// [`env_vars::PEXPRESS_DAGSTER_VERSION`] says otherwise. The three are released together under one number.
+pub const DAGSTER_VERSION: &str = "1.13.27";
+
+/// Which Pythons to build `-m MODULE`'s environment with, best first: the middle ones serve the most releases.
+const MINORS: [&str; 5] = ["3.11", "3.12", "3.10", "3.13", "3.14"];
+
+/// An unfinished environment of a run that was killed is removed when it is this old.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Packages of an environment, under a name for people.
+#[derive(Debug, Clone)]
+pub struct EnvironmentRequest {
+    /// Start of the directory's name.
+    pub name: String,
+    /// PEP 508 lines, all pinned: the environment is kept for as long as they are the same.
+    pub requirements: Vec<String>,
+}
+
+impl EnvironmentRequest {
+    fn directory_name(&self, python: Option<PythonVersion>) -> String {
+        let mut hash = Sha256::new();
+        for line in &self.requirements {
+            hash.update(line.as_bytes());
+            hash.update(b"\n");
+        }
+        let python = python.map(|version| format!("-py{version}")).unwrap_or_default();
+        format!("{}{python}-{}", self.name, &hex(&hash.finalize())[..12])
+    }
+}
+
+impl Tools {
+    /// The interpreter of the environment with dagster's command-line programs; made at first use.
+    ///
+    /// # Errors
+    /// When there is no Python, or the packages cannot be had.
+    pub fn dagster_environment(&self) -> Result<PathBuf, Error> {
+        let version = self.host().var(env_vars::PEXPRESS_DAGSTER_VERSION).unwrap_or(DAGSTER_VERSION).trim();
+        let requirements = ["dagster", "dagster-cloud", "dagster-cloud-cli"];
+        let request = EnvironmentRequest {
+            name: format!("dagster-{version}"),
+            requirements: requirements.map(|name| format!("{name}=={version}")).to_vec(),
+        };
+        self.environment(&request, None)
+    }
+
+    /// The interpreter of an environment with these packages; made at first use.
+    ///
+    /// With `python` it is of that version; without, of whichever suitable one is at hand when it is made.
+    ///
+    /// # Errors
+    /// When there is no such Python, or the packages cannot be had.
+    pub fn environment(
+        &self,
+        request: &EnvironmentRequest,
+        python: Option<PythonVersion>,
+    ) -> Result<PathBuf, Error> {
+        let parent = self.cache().dir("environments")?;
+        let directory = parent.join(request.directory_name(python));
+        let interpreter = directory.join("bin/python");
+        if interpreter.exists() {
+            return Ok(interpreter);
+        }
+        self.host().note(format!("making the environment `{}` (once)", request.name));
+        remove_abandoned(&parent, self.host().clock.now());
+        let executable = match python {
+            Some(version) => self.python(version)?,
+            None => self.any_python()?,
+        };
+        self.build_environment(request, &executable, &parent, &directory)?;
+        Ok(interpreter)
+    }
+
+    fn build_environment(
+        &self,
+        request: &EnvironmentRequest,
+        python: &Path,
+        parent: &Path,
+        directory: &Path,
+    ) -> Result<(), Error> {
+        let fail = |action| {
+            let path = directory.to_path_buf();
+            move |source| CacheError { action, path, source }
+        };
+        let temporary =
+            tempfile::Builder::new().prefix(PARTIAL).tempdir_in(parent).map_err(fail("create"))?;
+        let built = temporary.path().join("environment");
+        let uv = self.uv()?;
+        uv.venv(&built, python)
+            .and_then(|()| uv.pip_install(&built.join("bin/python"), &request.requirements))
+            .map_err(|source| Error::Environment { name: request.name.clone(), source })?;
+        if directory.symlink_metadata().is_ok() && !directory.join("bin/python").exists() {
+            // Its Python is gone from this machine.
+            std::fs::rename(directory, temporary.path().join("old")).map_err(fail("replace"))?;
+        }
+        match std::fs::rename(&built, directory) {
+            Err(_) if directory.join("bin/python").exists() => Ok(()), // another run was faster
+            result => Ok(result.map_err(fail("rename"))?),
+        }
+    }
+
+    /// A Python for `-m MODULE`: the first at hand, or one that uv installs. Symbolic links are followed, so that the
+    /// environment does not break when `python3` becomes another version.
+    fn any_python(&self) -> Result<PathBuf, Error> {
+        let versions = MINORS.iter().filter_map(|minor| minor.parse().ok());
+        let found: Option<Python> =
+            versions.into_iter().find_map(|version| python::find(self.host(), version));
+        match found {
+            Some(python) => Ok(python.executable.canonicalize().unwrap_or(python.executable)),
+            None => self.python(PythonVersion::DEFAULT),
+        }
+    }
+}
+
+const PARTIAL: &str = ".partial-";
+
+/// Remove what runs that were killed left behind. Best effort: what cannot be removed does no harm.
+fn remove_abandoned(parent: &Path, now: std::time::SystemTime) {
+    let abandoned = |entry: &std::fs::DirEntry| -> io::Result<bool> {
+        let age = now.duration_since(entry.metadata()?.modified()?).unwrap_or_default();
+        Ok(entry.file_name().to_string_lossy().starts_with(PARTIAL) && age > ABANDONED_AFTER)
+    };
+    let entries = std::fs::read_dir(parent).into_iter().flatten().filter_map(Result::ok);
+    for entry in entries.filter(|entry| abandoned(entry).unwrap_or(false)) {
+        let _ = std::fs::remove_dir_all(entry.path());
+    }
+}
+
+/// Making an environment of ours failed: the packages are not the user's, so what uv calls their fault is not.
+pub(super) fn fault(source: &UvError) -> crate::error::Fault {
+    match source {
+        UvError::Remote { .. } => crate::error::Fault::Remote,
+        _ => crate::error::Fault::Tool,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn the_directory_follows_the_requirements_and_the_python() {
+        let of = |lines: &[&str], python: Option<&str>| {
+            let requirements = lines.iter().map(|line| (*line).to_string()).collect();
+            let request = EnvironmentRequest { name: "x".into(), requirements };
+            request.directory_name(python.map(|version| version.parse().unwrap()))
+        };
+        assert_eq!(of(&["a==1"], None), of(&["a==1"], None));
+        assert_ne!(of(&["a==1"], None), of(&["a==2"], None));
+        assert_ne!(of(&["a==1", "b==1"], None), of(&["a==1b==1"], None));
+        assert!(of(&["a==1"], Some("3.12")).starts_with("x-py3.12-"));
+    }
+
+    #[test]
+    fn only_what_is_abandoned_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".partial-a/environment", "dagster-1/bin"] {
+            std::fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        let now = SystemTime::now();
+        remove_abandoned(dir.path(), now);
+        assert!(dir.path().join(".partial-a").exists());
+        remove_abandoned(dir.path(), now + ABANDONED_AFTER + Duration::from_secs(60));
+        assert!(!dir.path().join(".partial-a").exists());
+        assert!(dir.path().join("dagster-1/bin").exists());
+    }
+}
