@@ -4,6 +4,8 @@
 //!
 //! ```text
 //! wheels/SHA256[0..2]/SHA256/NAME.whl    wheels as downloaded or built
+//! built/KEY.json                         which wheel was built from a source distribution or commit
+//! building/…                             scratch space of such builds
 //! fingerprints/…                         chroot fingerprints by wheel digest
 //! uv/VERSION/uv                          the fetched uv
 //! runtime/…                              the pex wheel that .bootstrap comes from

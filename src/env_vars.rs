@@ -145,3 +145,7 @@ pub const GITHUB_RUN_NUMBER: &str = "GITHUB_RUN_NUMBER";
 pub const CI_MERGE_REQUEST_IID: &str = "CI_MERGE_REQUEST_IID";
 /// Set to `true` by GitLab.
 pub const GITLAB_CI: &str = "GITLAB_CI";
+/// How many builds of source distributions run at once. Source: uv.
+pub const UV_CONCURRENT_BUILDS: &str = "UV_CONCURRENT_BUILDS";
+/// A token for GitHub, read by its command line program and credential helper.
+pub const GH_TOKEN: &str = "GH_TOKEN";

@@ -126,6 +126,13 @@ impl Host {
         self
     }
 
+    /// The same host with these variables set too.
+    pub fn with_vars(&self, vars: impl IntoIterator<Item = (OsString, OsString)>) -> Host {
+        let mut env = (*self.env).clone();
+        env.extend(vars);
+        Host { env: Arc::new(env), ..self.clone() }
+    }
+
     /// The value of a variable; unset, blank and non-UTF-8 are `None`.
     pub fn var(&self, name: &str) -> Option<&str> {
         let value = self.env.get(OsStr::new(name))?.to_str()?;

@@ -181,6 +181,18 @@ impl Downloader {
         Ok(stored)
     }
 
+    /// The file of this name and digest, if the cache has it, whole.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read or, being damaged, not removed.
+    pub fn find(&self, file_name: &str, sha256: &str) -> Result<Option<Stored>, DownloadError> {
+        let path = self.cache.wheel_path(sha256, file_name);
+        let entry = self.entry(&path);
+        let mut checked = entry.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *checked = *checked || self.has(&path, sha256)?;
+        Ok(checked.then(|| Stored { path, sha256: sha256.to_string(), was_cached: true }))
+    }
+
     fn entry(&self, path: &Path) -> Arc<Mutex<bool>> {
         let mut checked = self.checked.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         Arc::clone(checked.entry(path.to_path_buf()).or_default())

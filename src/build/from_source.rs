@@ -1,0 +1,284 @@
+//! Source distributions and Git commits → wheels, built by uv with the target Python and kept in the cache.
+//!
+//! A built wheel is found again by what went into it: the archive's SHA-256 or the commit, the Python version, the
+//! kind of this machine and the settings of the build. `built/KEY.json` in the cache names the wheel, which lies with
+//! the downloaded ones.
+//!
+//! A wheel with compiled parts gets the tag `linux_ARCH` here, which says nothing of the glibc it needs; it is taken
+//! for the target when the processor and the Python fit.
+
+use super::fetch::{FetchError, FetchedWheel, Job, check_identity, lock};
+use super::git_source;
+use crate::cache::{CacheError, write_atomically};
+use crate::net::download::{Stored, Wanted};
+use crate::net::{Activity, Credentials, SafeUrl, Silent};
+use crate::project::ResolveSettings;
+use crate::resolve::{Distribution, Download};
+use crate::target::PythonVersion;
+use crate::tools::{BuildRequest, IndexSettings, NamedIndex, Process, Tools};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use url::Url;
+
+/// Unpacks the archive `argv[1]` into the directory `argv[2]`, refusing members that lead out of it where this Python
+/// knows how to.
+const UNPACK: &str = "\
+import shutil, sys, tarfile
+options = {'filter': 'data'} if hasattr(tarfile, 'data_filter') and not sys.argv[1].endswith('.zip') else {}
+shutil.unpack_archive(sys.argv[1], sys.argv[2], **options)
+";
+
+/// Builds wheels; threads may share it, and two that want the same one wait for one build.
+pub(super) struct SourceBuilder<'a> {
+    tools: &'a Tools,
+    /// By key of the built wheel; held while it is built.
+    building: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+}
+
+/// What the cache remembers of a build.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    file_name: String,
+    sha256: String,
+}
+
+/// What a wheel is to be built from.
+struct Source<'s> {
+    distribution: &'s Distribution,
+    /// Names it in messages: file name or repository.
+    archive: &'s str,
+    /// Names its content: digest or commit.
+    content: String,
+    subdirectory: Option<&'s str>,
+}
+
+impl<'a> SourceBuilder<'a> {
+    pub(super) fn new(tools: &'a Tools) -> SourceBuilder<'a> {
+        SourceBuilder { tools, building: Mutex::default() }
+    }
+
+    /// The wheel of a source archive.
+    pub(super) fn sdist(
+        &self,
+        job: &Job<'_>,
+        distribution: &Distribution,
+        download: &Download,
+        subdirectory: Option<&str>,
+    ) -> Result<FetchedWheel, FetchError> {
+        // The digest of the archive finds a built wheel without the archive itself.
+        let known = download.sha256.as_deref().map(|digest| format!("sdist {}", digest.to_ascii_lowercase()));
+        let source = |content| Source { distribution, archive: &download.file_name, content, subdirectory };
+        if let Some(known) = known {
+            let source = source(known);
+            return self.built(job, &source, |scratch| {
+                let archive = job.download(download)?;
+                self.tree_of_archive(job.target.python, &archive.path, &source, scratch)
+            });
+        }
+        let archive = job.download(download)?;
+        let source = source(format!("sdist {}", archive.sha256));
+        self.built(job, &source, |scratch| {
+            self.tree_of_archive(job.target.python, &archive.path, &source, scratch)
+        })
+    }
+
+    /// The wheel of a Git commit.
+    pub(super) fn git(
+        &self,
+        job: &Job<'_>,
+        distribution: &Distribution,
+        url: &str,
+        commit: &str,
+        subdirectory: Option<&str>,
+    ) -> Result<FetchedWheel, FetchError> {
+        let source = Source { distribution, archive: url, content: format!("git {commit}"), subdirectory };
+        self.built(job, &source, |scratch| {
+            let tree = scratch.join("tree");
+            git_source::check_out(self.tools.host(), url, commit, &tree).map_err(|error| {
+                FetchError::Git { name: distribution.name.clone(), source: Box::new(error) }
+            })?;
+            source.directory(&tree)
+        })
+    }
+
+    /// The wheel of `source` from the cache, or built from the tree or archive that `prepare` gives.
+    fn built(
+        &self,
+        job: &Job<'_>,
+        source: &Source<'_>,
+        prepare: impl FnOnce(&Path) -> Result<PathBuf, FetchError>,
+    ) -> Result<FetchedWheel, FetchError> {
+        let key = key(source, job);
+        let alone = Arc::clone(lock(&self.building).entry(key.clone()).or_default());
+        let _alone = lock(&alone);
+        let record_path = self.tools.cache().root().join("built").join(format!("{key}.json"));
+        if let Some((record, stored)) = self.remembered(job, &record_path)? {
+            return job.wheel(stored, &record.file_name, Some(source.archive));
+        }
+        job.progress.start(Activity::Build, &source.distribution.name, None);
+        let built = self.build(job, source, prepare);
+        job.progress.finish(&source.distribution.name);
+        let (file_name, stored) = built?;
+        let wheel = job.wheel(stored, &file_name, Some(source.archive))?;
+        remember(&record_path, &Record { file_name, sha256: wheel.sha256.clone() })?;
+        Ok(wheel)
+    }
+
+    /// What an earlier run built, if the wheel is still there and whole.
+    fn remembered(&self, job: &Job<'_>, record: &Path) -> Result<Option<(Record, Stored)>, FetchError> {
+        let text = std::fs::read(record).unwrap_or_default();
+        let Ok(record) = serde_json::from_slice::<Record>(&text) else { return Ok(None) };
+        let stored = job.downloader().find(&record.file_name, &record.sha256)?;
+        Ok(stored.map(|stored| (record, stored)))
+    }
+
+    fn build(
+        &self,
+        job: &Job<'_>,
+        source: &Source<'_>,
+        prepare: impl FnOnce(&Path) -> Result<PathBuf, FetchError>,
+    ) -> Result<(String, Stored), FetchError> {
+        let parent = self.tools.cache().dir("building")?;
+        let scratch = tempfile::tempdir_in(&parent)
+            .map_err(|error| FetchError::Temporary { path: parent.clone(), source: error })?;
+        let tree = prepare(scratch.path())?;
+        let python = self.tools.python(job.target.python)?;
+        let request = BuildRequest {
+            source: &tree,
+            out_dir: &scratch.path().join("wheel"),
+            python: &python,
+            config_settings: &config_settings(job.settings),
+            build_constraints: &job.settings.build_constraints,
+            index: &index_settings(job.settings),
+        };
+        let wheel = self.tools.uv()?.build_wheel(&request).map_err(|error| FetchError::Build {
+            name: source.distribution.name.clone(),
+            archive: shown(source.archive),
+            source: Box::new(error),
+        })?;
+        let file_name = wheel.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        check_identity(source.distribution, &file_name, source.archive)?;
+        self.tools.host().detail(format!("built `{file_name}` from `{}`", shown(source.archive)));
+        Ok((file_name.clone(), keep(job, &wheel, &file_name)?))
+    }
+
+    /// The archive itself, which uv unpacks; or, for a package in a directory of it, that directory unpacked.
+    fn tree_of_archive(
+        &self,
+        python: PythonVersion,
+        archive: &Path,
+        source: &Source<'_>,
+        scratch: &Path,
+    ) -> Result<PathBuf, FetchError> {
+        if source.subdirectory.is_none() {
+            return Ok(archive.to_path_buf());
+        }
+        let tree = scratch.join("tree");
+        let host = self.tools.host();
+        Process::new(host, self.tools.python(python)?)
+            .args(["-I", "-c", UNPACK])
+            .arg(archive)
+            .arg(&tree)
+            .run(host)
+            .map_err(|error| FetchError::Unpack {
+                archive: shown(source.archive),
+                source: Box::new(error),
+            })?;
+        source.directory(&only_directory(&tree).unwrap_or(tree))
+    }
+}
+
+impl Source<'_> {
+    /// The directory of the package in an unpacked tree.
+    fn directory(&self, tree: &Path) -> Result<PathBuf, FetchError> {
+        let Some(subdirectory) = self.subdirectory else { return Ok(tree.to_path_buf()) };
+        let missing = || FetchError::Subdirectory {
+            name: self.distribution.name.clone(),
+            archive: shown(self.archive),
+            subdirectory: subdirectory.to_string(),
+        };
+        let top = tree.canonicalize().map_err(|_| missing())?;
+        let inside = top.join(subdirectory).canonicalize().map_err(|_| missing())?;
+        if inside.is_dir() && inside.starts_with(&top) { Ok(inside) } else { Err(missing()) }
+    }
+}
+
+/// A file name, or a repository's URL without its secrets.
+pub(super) fn shown(archive: &str) -> String {
+    if archive.contains("://") { SafeUrl::parse(archive).to_string() } else { archive.to_string() }
+}
+
+/// The one entry of a directory, if it is a directory: what source archives have at their top.
+fn only_directory(tree: &Path) -> Option<PathBuf> {
+    let mut entries = std::fs::read_dir(tree).ok()?.flatten();
+    let only = entries.next()?.path();
+    (entries.next().is_none() && only.is_dir()).then_some(only)
+}
+
+/// Names the wheel that would be built.
+fn key(source: &Source<'_>, job: &Job<'_>) -> String {
+    let machine = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    let mut text = format!("pexpress build 1\n{}\n{}\n{machine}\n", source.content, job.target.python);
+    for part in [
+        source.subdirectory.map(String::from).into_iter().collect::<Vec<_>>(),
+        job.settings.build_constraints.clone(),
+        config_settings(job.settings),
+    ] {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{part:?}");
+    }
+    Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// Put a built wheel with the downloaded ones.
+fn keep(job: &Job<'_>, wheel: &Path, file_name: &str) -> Result<Stored, FetchError> {
+    let url = Url::from_file_path(wheel).map(String::from).unwrap_or_default();
+    let wanted = Wanted { file_name, url: &url, sha256: None, size_bytes: None };
+    Ok(job.downloader().get(&wanted, &Credentials::default(), &Silent)?)
+}
+
+fn remember(path: &Path, record: &Record) -> Result<(), FetchError> {
+    let fail = |source| CacheError { action: "write", path: path.to_path_buf(), source };
+    let text = serde_json::to_vec(record).map_err(|error| fail(error.into()))?;
+    Ok(write_atomically(path, |file| file.write_all(&text).map_err(fail))?)
+}
+
+/// `tool.uv.config-settings` as `KEY=VALUE`; a list gives its key several times.
+fn config_settings(settings: &ResolveSettings) -> Vec<String> {
+    let table = settings.uv.get("config-settings").and_then(toml::Value::as_table);
+    let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+    table
+        .into_iter()
+        .flatten()
+        .flat_map(|(key, value)| match value {
+            toml::Value::Array(values) => {
+                values.iter().map(|value| format!("{key}={}", text(value))).collect()
+            }
+            value => vec![format!("{key}={}", text(value))],
+        })
+        .collect()
+}
+
+/// Where build requirements come from: the same indexes as everything else.
+fn index_settings(settings: &ResolveSettings) -> IndexSettings {
+    let named = |index: &crate::project::Index| NamedIndex {
+        name: index.name.clone(),
+        url: index.url.clone(),
+        explicit: index.explicit,
+    };
+    IndexSettings {
+        default_index: settings.default_index.clone(),
+        indexes: settings.indexes.iter().map(named).collect(),
+        find_links: settings.find_links.clone(),
+        no_index: settings.no_index,
+        index_strategy: settings.index_strategy.clone(),
+    }
+}
