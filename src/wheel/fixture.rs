@@ -92,3 +92,17 @@ pub(crate) fn write_zip(dir: &Path, file_name: &str, members: &[TestMember]) -> 
     std::fs::write(&path, zip_bytes(members)).unwrap();
     path
 }
+
+/// The dist-info files that every wheel has, with these further METADATA lines.
+pub(crate) fn dist_info(stem: &str, name: &str, version: &str, headers: &str) -> Vec<TestMember> {
+    let metadata =
+        format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{headers}\nText: not a header\n");
+    vec![
+        file(&format!("{stem}.dist-info/METADATA"), &metadata),
+        file(
+            &format!("{stem}.dist-info/WHEEL"),
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        ),
+        file(&format!("{stem}.dist-info/RECORD"), "x,,\n"),
+    ]
+}

@@ -1,0 +1,119 @@
+//! The deps PEX: third-party distributions, no code of the user's.
+
+use super::layout::FileContent;
+use super::runtime::Runtime;
+use super::writer::{Entry, Payload, Written, write_pex};
+use super::{Chroot, Gap, PexError, PexInfo, completeness, hash, info};
+use crate::target::Target;
+use crate::wheel::Tags;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::{Seek, Write};
+
+/// Directory of the chroots in a PEX.
+const DEPS_DIR: &str = ".deps";
+
+/// What to do about dependencies that are not satisfied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completeness {
+    /// Refuse: the agent would too.
+    Required,
+    /// Tell the agent to overlook them: the user replaced or excluded dependencies on purpose.
+    Lenient,
+}
+
+/// A deps PEX that can be written.
+#[derive(Debug)]
+pub struct DepsPex<'a> {
+    chroots: Vec<&'a Chroot>,
+    target: Target,
+    gaps: Vec<Gap>,
+    info: PexInfo,
+}
+
+impl<'a> DepsPex<'a> {
+    /// Decide everything about the file. Fingerprints that are not known yet are computed, one after the other; to have
+    /// them computed side by side, call [`Chroot::fingerprint`] from several threads before.
+    ///
+    /// # Errors
+    /// When a wheel is damaged, is not for the target, is there in two versions, or lacks a dependency (unless
+    /// [`Completeness::Lenient`]).
+    pub fn plan(
+        chroots: impl IntoIterator<Item = &'a Chroot>,
+        target: &Target,
+        completeness: Completeness,
+    ) -> Result<DepsPex<'a>, PexError> {
+        let mut chroots: Vec<&Chroot> = chroots.into_iter().collect();
+        chroots.sort_by(|a, b| a.file_name().cmp(b.file_name()));
+        check_each(&chroots, target)?;
+        let gaps = completeness::gaps(&chroots, target);
+        if !gaps.is_empty() && completeness == Completeness::Required {
+            return Err(PexError::Incomplete { gaps });
+        }
+        let fingerprint =
+            |chroot: &&Chroot| Ok((chroot.file_name().to_string(), chroot.fingerprint()?.to_string()));
+        let parts = info::Parts {
+            code_hash: hash::TreeHash::<sha1::Sha1>::of_names(std::iter::empty()).finish(),
+            distributions: chroots.iter().map(fingerprint).collect::<Result<_, PexError>>()?,
+            requirements: chroots.iter().map(|chroot| completeness::pin(chroot)).collect(),
+            ignore_errors: !gaps.is_empty(),
+        };
+        Ok(DepsPex { chroots, target: *target, gaps, info: PexInfo::new(parts, target) })
+    }
+
+    /// `deps-HASH.pex`.
+    pub fn file_name(&self) -> String {
+        format!("deps-{}.pex", self.info.pex_hash())
+    }
+
+    /// PEX-INFO.
+    pub fn info(&self) -> &PexInfo {
+        &self.info
+    }
+
+    /// What is not satisfied; empty unless planned with [`Completeness::Lenient`].
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
+    /// Write the file. `out` must be at its beginning; it is buffered here.
+    ///
+    /// # Errors
+    /// When a wheel cannot be read or `out` not be written; what was written is then useless.
+    pub fn write(&self, out: &mut (impl Write + Seek), runtime: &Runtime) -> Result<Written, PexError> {
+        let layouts =
+            self.chroots.iter().map(|chroot| chroot.layout_text()).collect::<Result<Vec<_>, PexError>>()?;
+        let entries = || {
+            self.chroots.iter().zip(&layouts).flat_map(|(chroot, layout)| {
+                chroot.files().iter().map(move |file| Entry {
+                    path: Cow::Owned(format!("{DEPS_DIR}/{}/{}", chroot.file_name(), file.path)),
+                    executable: file.executable,
+                    payload: match &file.content {
+                        FileContent::Member(data) => Payload::Member { wheel: chroot.path(), data },
+                        FileContent::Text(text) => Payload::Bytes(Cow::Borrowed(text)),
+                        FileContent::Layout => Payload::Bytes(Cow::Borrowed(layout.as_bytes())),
+                    },
+                })
+            })
+        };
+        write_pex(out, runtime, &self.target, &self.info, entries)
+    }
+}
+
+fn check_each(chroots: &[&Chroot], target: &Target) -> Result<(), PexError> {
+    let tags = Tags::of(target);
+    let mut by_name: BTreeMap<String, &Chroot> = BTreeMap::new();
+    for chroot in chroots {
+        let wheel = || chroot.file_name().to_string();
+        if tags.rank(chroot.wheel_name()).is_none() {
+            return Err(PexError::OtherPlatform { wheel: wheel(), target: *target });
+        }
+        if let Some(first) = by_name.insert(chroot.wheel_name().name(), chroot) {
+            return Err(PexError::SameDistribution { first: first.file_name().to_string(), second: wheel() });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+//! How a wheel lies in a PEX: the directory `.deps/WHEEL_FILE_NAME/`, installed but for the machine's own paths.
+//!
+//! Source: chroots that pex 2.59.5 makes (layout A of our format notes); with pex's script text for stubs, fingerprints
+//! equal its own.
+
+use super::hash::TreeHash;
+use super::{PexError, is_bytecode, python_json};
+use crate::wheel::filename::normalized_name;
+use crate::wheel::metadata::Headers;
+use crate::wheel::{Archive, EntryPoint, Member, Metadata, RawData, Reader, WheelError, WheelName};
+use serde_json::json;
+use sha2::Sha256;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// Directory of scripts, headers and data in a chroot; agents move its content to the root of the environment.
+const STASH_DIR: &str = ".prefix";
+/// The member by which agents recognise the layout.
+const LAYOUT_FILE: &str = ".layout.json";
+const INSTALLER: &[u8] = b"pex\n";
+/// Larger METADATA, WHEEL and entry_points.txt are refused.
+const TEXT_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A wheel as a directory of a PEX. Only its central directory and a few small members are read to make one.
+#[derive(Debug)]
+pub struct Chroot {
+    file_name: String,
+    wheel_name: WheelName,
+    metadata: Metadata,
+    dist_info: String,
+    root_is_purelib: bool,
+    path: PathBuf,
+    files: Vec<ChrootFile>,
+    fingerprint: OnceLock<String>,
+}
+
+/// One file in a chroot.
+#[derive(Debug)]
+pub(super) struct ChrootFile {
+    /// Path in the chroot.
+    pub(super) path: String,
+    /// Mode 0755 or 0644.
+    pub(super) executable: bool,
+    /// Where its content is.
+    pub(super) content: FileContent,
+}
+
+/// Content of a file in a chroot.
+#[derive(Debug)]
+pub(super) enum FileContent {
+    /// A member of the wheel.
+    Member(RawData),
+    /// Made here.
+    Text(Box<[u8]>),
+    /// [`Chroot::layout_text`].
+    Layout,
+}
+
+impl Chroot {
+    /// Lay out the wheel at `wheel_path`, whose name is `file_name` wherever it is kept; `stubs` writes its scripts
+    /// ([`super::script_stub`]).
+    ///
+    /// # Errors
+    /// When the wheel cannot be read, must not be unpacked, or its metadata do not fit its name.
+    pub fn open(
+        wheel_path: &Path,
+        file_name: &str,
+        stubs: &dyn Fn(&EntryPoint) -> String,
+    ) -> Result<Chroot, PexError> {
+        let wheel_name: WheelName = file_name.parse()?;
+        let archive = Archive::open(wheel_path)?;
+        let dist_info = dist_info_dir(file_name, &wheel_name, &archive)?;
+        let mut texts =
+            Texts { wheel: file_name, dist_info: &dist_info, reader: archive.reader()?, archive: &archive };
+        let metadata = Metadata::parse(file_name, &texts.required("METADATA")?)?;
+        check_identity(file_name, &wheel_name, &metadata)?;
+        let root_is_purelib = is_purelib(file_name, &texts.required("WHEEL")?)?;
+        let entry_points = texts.optional("entry_points.txt")?.unwrap_or_default();
+        let scripts = EntryPoint::scripts(file_name, &String::from_utf8_lossy(&entry_points))?;
+        let (path, members) = archive.into_parts();
+        let mut layout =
+            Layout { wheel: file_name, dist_info: &dist_info, name: &metadata.name, files: BTreeMap::new() };
+        for member in members {
+            layout.member(member)?;
+        }
+        for script in &scripts {
+            layout.text(format!("{STASH_DIR}/bin/{}", script.name), true, stubs(script).into_bytes());
+        }
+        layout.text(format!("{dist_info}/INSTALLER"), false, INSTALLER.to_vec());
+        let files = layout.finish()?;
+        Ok(Chroot {
+            file_name: file_name.to_string(),
+            wheel_name,
+            metadata,
+            dist_info,
+            root_is_purelib,
+            path,
+            files,
+            fingerprint: OnceLock::new(),
+        })
+    }
+
+    /// File name of the wheel, which is also the name of the directory.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// The file name, taken apart.
+    pub fn wheel_name(&self) -> &WheelName {
+        &self.wheel_name
+    }
+
+    /// METADATA: name, version, dependencies.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// SHA-256 (lower-case hex) of all names and contents. Computed once, which reads the whole wheel; any thread may.
+    ///
+    /// # Errors
+    /// When the wheel cannot be read or a member is damaged.
+    pub fn fingerprint(&self) -> Result<&str, PexError> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(known);
+        }
+        let computed = self.compute_fingerprint()?;
+        Ok(self.fingerprint.get_or_init(|| computed))
+    }
+
+    /// The same chroot with a fingerprint that was computed before: for the same content of the wheel, the same stubs
+    /// and the same [`super::FORMAT_REVISION`].
+    pub fn with_fingerprint(self, fingerprint: String) -> Chroot {
+        Chroot { fingerprint: OnceLock::from(fingerprint), ..self }
+    }
+
+    /// The wheel.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All files, sorted by path.
+    pub(super) fn files(&self) -> &[ChrootFile] {
+        &self.files
+    }
+
+    /// Content of [`LAYOUT_FILE`].
+    ///
+    /// # Errors
+    /// As for [`Chroot::fingerprint`].
+    pub(super) fn layout_text(&self) -> Result<String, PexError> {
+        Ok(python_json::to_string(&json!({
+            "fingerprint": self.fingerprint()?,
+            "record_relpath": format!("{}/RECORD", self.dist_info),
+            "root_is_purelib": self.root_is_purelib,
+            "stash_dir": STASH_DIR,
+        })))
+    }
+
+    fn compute_fingerprint(&self) -> Result<String, PexError> {
+        let hashed = || self.files.iter().filter(|file| !matches!(file.content, FileContent::Layout));
+        let mut hash = TreeHash::<Sha256>::of_names(hashed().map(|file| file.path.as_str()));
+        let mut reader = Reader::open(&self.path)?;
+        for file in hashed() {
+            match &file.content {
+                FileContent::Member(data) => reader.content::<PexError>(&file.path, data, |piece| {
+                    hash.content(piece);
+                    Ok(())
+                })?,
+                FileContent::Text(text) => hash.content(text),
+                FileContent::Layout => {}
+            }
+        }
+        Ok(hash.finish())
+    }
+}
+
+/// The top-level dist-info directory that belongs to the file name, however both are spelled.
+fn dist_info_dir(file_name: &str, wheel_name: &WheelName, archive: &Archive) -> Result<String, WheelError> {
+    let mut found: Vec<&str> = archive
+        .members()
+        .iter()
+        .filter_map(|member| member.name.split_once('/').map(|(top, _)| top))
+        .filter(|top| {
+            let project = top.strip_suffix(".dist-info").and_then(|stem| stem.rsplit_once('-'));
+            project.is_some_and(|(name, _)| normalized_name(name) == wheel_name.name())
+        })
+        .collect();
+    found.dedup();
+    match found[..] {
+        [one] => Ok(one.to_string()),
+        [] => Err(WheelError::metadata(file_name, "it has no dist-info directory of its own name")),
+        _ => Err(WheelError::metadata(
+            file_name,
+            format!("it has several dist-info directories: {}", found.join(", ")),
+        )),
+    }
+}
+
+fn check_identity(file_name: &str, wheel_name: &WheelName, metadata: &Metadata) -> Result<(), WheelError> {
+    if metadata.normalized_name() != wheel_name.name() || metadata.version != *wheel_name.version() {
+        let reason = format!("METADATA is that of `{}` {}", metadata.name, metadata.version);
+        return Err(WheelError::metadata(file_name, reason));
+    }
+    Ok(())
+}
+
+/// Read WHEEL: whether the root of the archive goes to purelib.
+fn is_purelib(file_name: &str, bytes: &[u8]) -> Result<bool, WheelError> {
+    let headers = Headers::parse(bytes);
+    let version = headers.first("Wheel-Version").unwrap_or("1.0");
+    if version.split('.').next() != Some("1") {
+        return Err(WheelError::metadata(file_name, format!("it is of the unknown wheel format {version}")));
+    }
+    Ok(headers.first("Root-Is-Purelib") == Some("true"))
+}
+
+/// Reads the small files of the dist-info directory.
+struct Texts<'a> {
+    wheel: &'a str,
+    dist_info: &'a str,
+    archive: &'a Archive,
+    reader: Reader,
+}
+
+impl Texts<'_> {
+    fn optional(&mut self, name: &str) -> Result<Option<Vec<u8>>, WheelError> {
+        let path = format!("{}/{name}", self.dist_info);
+        let Some(member) = self.archive.get(&path) else { return Ok(None) };
+        self.reader.read(&path, &member.data, TEXT_LIMIT_BYTES).map(Some)
+    }
+
+    fn required(&mut self, name: &str) -> Result<Vec<u8>, WheelError> {
+        let missing = || WheelError::metadata(self.wheel, format!("`{}/{name}` is missing", self.dist_info));
+        let missing = missing();
+        self.optional(name)?.ok_or(missing)
+    }
+}
+
+/// The files of a chroot while they are gathered.
+struct Layout<'a> {
+    wheel: &'a str,
+    dist_info: &'a str,
+    name: &'a str,
+    files: BTreeMap<String, (bool, FileContent)>,
+}
+
+impl Layout<'_> {
+    fn member(&mut self, member: Member) -> Result<(), WheelError> {
+        let Member { name, executable, data } = member;
+        let Some((path, script)) = self.place(&name)? else { return Ok(()) };
+        let file = (executable || script, FileContent::Member(data));
+        match self.files.insert(path, file) {
+            Some((_, FileContent::Member(other)))
+                if (other.crc32, other.size_bytes) != (data.crc32, data.size_bytes) =>
+            {
+                Err(WheelError::member(
+                    self.wheel,
+                    &name,
+                    "is installed over another member with other content",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where a member goes, and whether it becomes executable there; `None` for what is left out.
+    fn place(&self, name: &str) -> Result<Option<(String, bool)>, WheelError> {
+        if is_bytecode(name) || name.strip_prefix(self.dist_info) == Some("/RECORD") {
+            return Ok(None);
+        }
+        let stem = self.dist_info.trim_end_matches(".dist-info");
+        let Some(data) = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix(".data/")) else {
+            return Ok(Some((name.to_string(), false)));
+        };
+        let path = match data.split_once('/') {
+            Some(("purelib" | "platlib", rest)) => rest.to_string(),
+            Some(("scripts", rest)) => format!("{STASH_DIR}/bin/{rest}"),
+            Some(("headers", rest)) => {
+                format!("{STASH_DIR}/include/site/pythonX.Y/{}/{rest}", self.name)
+            }
+            Some(("data", rest)) => format!("{STASH_DIR}/{rest}"),
+            _ => {
+                let reason = "is in no known category of the .data directory";
+                return Err(WheelError::member(self.wheel, name, reason));
+            }
+        };
+        Ok(Some((path, data.starts_with("scripts/"))))
+    }
+
+    /// Add a file of ours; it replaces one of the wheel.
+    fn text(&mut self, path: String, executable: bool, text: Vec<u8>) {
+        self.files.insert(path, (executable, FileContent::Text(text.into())));
+    }
+
+    fn finish(mut self) -> Result<Vec<ChrootFile>, WheelError> {
+        if self.files.insert(LAYOUT_FILE.to_string(), (false, FileContent::Layout)).is_some() {
+            return Err(WheelError::member(
+                self.wheel,
+                LAYOUT_FILE,
+                "has a name that the PEX format reserves",
+            ));
+        }
+        let clash = self.files.keys().find(|path| {
+            let inside = format!("{path}/");
+            self.files.range(inside.clone()..).next().is_some_and(|(next, _)| next.starts_with(&inside))
+        });
+        if let Some(path) = clash {
+            return Err(WheelError::member(self.wheel, path, "is installed as a file and as a directory"));
+        }
+        let file = |(path, (executable, content))| ChrootFile { path, executable, content };
+        Ok(self.files.into_iter().map(file).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,297 @@
+//! A PEX to the byte: shebang line, zip members in order, central directory.
+//!
+//! Everything that could differ between two runs is fixed: order, time stamps, modes, versions. ZIP64 records appear
+//! only where nothing else fits, since Python before 3.13 does not start a file that needs them. Source: APPNOTE.TXT
+//! 6.3; modes and time stamps as pex 2.59.5 writes them.
+
+use super::runtime::{BOOTSTRAP_DIR, Runtime, shebang};
+use super::{PexError, PexInfo};
+use crate::target::Target;
+use crate::wheel::archive::Method;
+use crate::wheel::{RawData, Reader};
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+
+mod output;
+mod zip_records;
+
+use output::Output;
+use zip_records::{Record, end_records};
+
+/// Read from a file at once, and the room for what it is compressed to.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// More entries than a plain end record can count.
+const ZIP64_ENTRIES: u64 = 0xffff;
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Size of the file.
+    pub size_bytes: u64,
+    /// Entries in the archive, directories included.
+    pub entries: u64,
+    /// Whether it needs ZIP64 records; then the agent reads it, but Python before 3.13 cannot run it directly.
+    pub zip64: bool,
+}
+
+/// A member to write.
+pub(super) struct Entry<'a> {
+    /// Path in the PEX.
+    pub(super) path: Cow<'a, str>,
+    /// Mode 0755 or 0644.
+    pub(super) executable: bool,
+    /// Its content.
+    pub(super) payload: Payload<'a>,
+}
+
+/// Content of a member to write.
+pub(super) enum Payload<'a> {
+    /// Copied from a wheel as it is compressed there.
+    Member {
+        /// The wheel.
+        wheel: &'a Path,
+        /// The member.
+        data: &'a RawData,
+    },
+    /// Compressed from memory.
+    Bytes(Cow<'a, [u8]>),
+    /// Compressed from a file, which must still be what it was when it was planned.
+    File {
+        /// The file.
+        path: &'a Path,
+        /// Planned size.
+        size_bytes: u64,
+        /// Planned CRC-32.
+        crc32: u32,
+    },
+}
+
+/// Write a PEX: `entries` (sorted by path, the same each time it is called) and what every PEX has.
+pub(super) fn write_pex<'a, I: Iterator<Item = Entry<'a>>>(
+    out: &mut (impl Write + Seek),
+    runtime: &'a Runtime,
+    target: &Target,
+    info: &PexInfo,
+    entries: impl Fn() -> I,
+) -> Result<Written, PexError> {
+    let all = || merged(own_entries(runtime, target, info), entries());
+    let (files, directories) = count(all());
+    let mut zip = ZipWriter::new(out, &shebang(target.python))?;
+    // Directory entries are welcome and not needed; without them a large PEX may still do without ZIP64.
+    zip.with_directories = files >= ZIP64_ENTRIES || files + directories < ZIP64_ENTRIES;
+    for entry in all() {
+        zip.entry(&entry)?;
+    }
+    zip.finish()
+}
+
+/// The members that every PEX has, sorted by path.
+fn own_entries<'a>(runtime: &'a Runtime, target: &Target, info: &PexInfo) -> Vec<Entry<'a>> {
+    let bootstrap = runtime.files().iter().map(|file| Entry {
+        path: Cow::Owned(format!("{BOOTSTRAP_DIR}/{}", file.path)),
+        executable: false,
+        payload: match &file.member {
+            Some(member) => Payload::Member { wheel: runtime.path(), data: &member.data },
+            None => Payload::Bytes(Cow::Borrowed(&[])),
+        },
+    });
+    let text = |path: &'static str, executable, text: String| Entry {
+        path: Cow::Borrowed(path),
+        executable,
+        payload: Payload::Bytes(Cow::Owned(text.into_bytes())),
+    };
+    let (main, package) =
+        (runtime.main_text(target.python, info.pex_hash()), runtime.package_text(info.pex_hash()));
+    bootstrap
+        .chain([
+            text("PEX-INFO", false, info.text()),
+            text("__main__.py", true, main),
+            text("__pex__/__init__.py", false, package),
+        ])
+        .collect()
+}
+
+/// Two sorted sequences as one.
+fn merged<'a>(
+    own: Vec<Entry<'a>>,
+    others: impl Iterator<Item = Entry<'a>>,
+) -> impl Iterator<Item = Entry<'a>> {
+    let (mut own, mut others) = (own.into_iter().peekable(), others.peekable());
+    std::iter::from_fn(move || match (own.peek(), others.peek()) {
+        (Some(a), Some(b)) if a.path <= b.path => own.next(),
+        (Some(_), None) => own.next(),
+        _ => others.next(),
+    })
+}
+
+/// How many files and directories there are.
+fn count<'a>(entries: impl Iterator<Item = Entry<'a>>) -> (u64, u64) {
+    let (mut files, mut directories, mut previous) = (0, 0, String::new());
+    for entry in entries {
+        files += 1;
+        directories += new_directories(&previous, &entry.path).count() as u64;
+        previous.clear();
+        previous.push_str(&entry.path);
+    }
+    (files, directories)
+}
+
+/// The directories above `path` (ending in `/`) that are not above `previous`, the path before it in sorted order.
+fn new_directories<'a>(previous: &'a str, path: &'a str) -> impl Iterator<Item = &'a str> {
+    path.match_indices('/')
+        .map(|(at, _)| &path[..=at])
+        .filter(move |directory| !previous.starts_with(directory))
+}
+
+struct ZipWriter<'w, W> {
+    out: Output<'w, W>,
+    with_directories: bool,
+    previous: String,
+    directory: Vec<u8>,
+    entries: u64,
+    reader: Option<Reader>,
+    compress: Compress,
+    buffers: (Box<[u8]>, Box<[u8]>),
+}
+
+impl<'w, W: Write + Seek> ZipWriter<'w, W> {
+    fn new(out: &'w mut W, first_line: &str) -> Result<Self, PexError> {
+        let buffer = || vec![0; BUFFER_BYTES].into_boxed_slice();
+        let mut zip = ZipWriter {
+            out: Output::new(out),
+            with_directories: true,
+            previous: String::new(),
+            directory: Vec::new(),
+            entries: 0,
+            reader: None,
+            compress: Compress::new(Compression::default(), false),
+            buffers: (buffer(), buffer()),
+        };
+        zip.out.write(first_line.as_bytes()).map_err(PexError::Write)?;
+        Ok(zip)
+    }
+
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<(), PexError> {
+        if *entry.path <= *self.previous {
+            return Err(PexError::Order { path: entry.path.to_string() });
+        }
+        if self.with_directories {
+            let previous = std::mem::take(&mut self.previous);
+            for directory in new_directories(&previous, &entry.path) {
+                let record = Record::new(directory, true, Method::Stored, self.out.position());
+                self.out.write(&record.local()).map_err(PexError::Write)?;
+                self.list(&record);
+            }
+            self.previous = previous;
+        }
+        self.previous.clear();
+        self.previous.push_str(&entry.path);
+        match &entry.payload {
+            Payload::Member { wheel, data } => self.copy(entry, wheel, data),
+            Payload::Bytes(bytes) => {
+                self.deflate(entry, bytes.len() as u64, &**bytes, Path::new("")).map(|_| ())
+            }
+            Payload::File { path, size_bytes, crc32 } => {
+                let read_error = |source| PexError::Read { path: path.to_path_buf(), source };
+                let file = File::open(path).map_err(read_error)?;
+                // One byte more than planned is enough to see that the file grew.
+                let written =
+                    self.deflate(entry, *size_bytes, file.take(size_bytes.saturating_add(1)), path)?;
+                let unchanged = written == (*size_bytes, *crc32);
+                if unchanged { Ok(()) } else { Err(PexError::Changed { path: path.to_path_buf() }) }
+            }
+        }
+    }
+
+    fn copy(&mut self, entry: &Entry<'_>, wheel: &Path, data: &RawData) -> Result<(), PexError> {
+        let mut record = Record::new(&entry.path, entry.executable, data.method, self.out.position());
+        record.set_content(data.crc32, data.compressed_bytes, data.size_bytes);
+        self.out.write(&record.local()).map_err(PexError::Write)?;
+        let mut reader = match self.reader.take() {
+            Some(reader) if reader.reads(wheel) => reader,
+            _ => Reader::open(wheel)?,
+        };
+        reader.raw(&entry.path, data, |piece| self.out.write(piece).map_err(PexError::Write))?;
+        self.reader = Some(reader);
+        self.list(&record);
+        Ok(())
+    }
+
+    /// Compress what `content` gives, about `expected_bytes`; size and CRC-32 of what it gave.
+    fn deflate(
+        &mut self,
+        entry: &Entry<'_>,
+        expected_bytes: u64,
+        mut content: impl Read,
+        path: &Path,
+    ) -> Result<(u64, u32), PexError> {
+        let mut record = Record::new(&entry.path, entry.executable, Method::Deflated, self.out.position());
+        record.reserve(expected_bytes);
+        self.out.write(&record.local()).map_err(PexError::Write)?;
+        let start = self.out.position();
+        let (input, compressed) = (&mut self.buffers.0, &mut self.buffers.1);
+        let mut crc = Crc::new();
+        self.compress.reset();
+        loop {
+            let filled = fill(&mut content, input)
+                .map_err(|source| PexError::Read { path: path.to_path_buf(), source })?;
+            crc.update(&input[..filled]);
+            let last = filled < input.len();
+            let flush = if last { FlushCompress::Finish } else { FlushCompress::None };
+            let mut rest = &input[..filled];
+            loop {
+                let (taken, given) = (self.compress.total_in(), self.compress.total_out());
+                let status = self.compress.compress(rest, compressed, flush);
+                let status = status.map_err(|error| PexError::Write(io::Error::other(error)))?;
+                rest = &rest[(self.compress.total_in() - taken) as usize..];
+                let given = (self.compress.total_out() - given) as usize;
+                self.out.write(&compressed[..given]).map_err(PexError::Write)?;
+                if status == Status::StreamEnd || (!last && rest.is_empty()) {
+                    break;
+                }
+            }
+            if last {
+                break;
+            }
+        }
+        let size = self.compress.total_in();
+        record.set_content(crc.sum(), self.out.position() - start, size);
+        self.out.patch(record.header_offset(), &record.local()).map_err(PexError::Write)?;
+        self.list(&record);
+        Ok((size, crc.sum()))
+    }
+
+    fn list(&mut self, record: &Record<'_>) {
+        self.directory.extend(record.central());
+        self.entries += 1;
+    }
+
+    fn finish(mut self) -> Result<Written, PexError> {
+        let offset = self.out.position();
+        let (records, zip64) = end_records(self.entries, self.directory.len() as u64, offset);
+        self.out.write(&self.directory).map_err(PexError::Write)?;
+        self.out.write(&records).map_err(PexError::Write)?;
+        self.out.flush().map_err(PexError::Write)?;
+        Ok(Written { size_bytes: self.out.position(), entries: self.entries, zip64 })
+    }
+}
+
+/// Fill the buffer as far as there is content, so that its pieces do not depend on how they are read.
+fn fill(content: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match content.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests;
