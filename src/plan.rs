@@ -113,7 +113,7 @@ struct Asked<'a> {
     format: &'static str,
     target: String,
     lines: &'a [String],
-    distributions: &'a [PathBuf],
+    distributions: &'a [crate::project::LocalDistribution],
     hashes: &'a BTreeMap<String, Vec<String>>,
     settings: &'a crate::project::ResolveSettings,
 }

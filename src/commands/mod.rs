@@ -1,12 +1,14 @@
 //! One file a command; each calls the stages in order and decides nothing.
 
 pub mod check;
+pub mod deps;
 pub mod python;
 
 use crate::cache::CacheError;
 use crate::cli::{Command, Invocation};
 use crate::error::{Explain, Fault, Place};
 use crate::host::Host;
+use crate::project::CollectError;
 use crate::render::Exit;
 use crate::tools::{self, Tools};
 use std::path::PathBuf;
@@ -20,6 +22,9 @@ pub enum Error {
     #[error(transparent)]
     #[allow(missing_docs)]
     Tools(#[from] tools::Error),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Collect(#[from] CollectError),
     /// The Python of a managed environment does not start.
     #[error("could not start `{python}`")]
     Module {
@@ -39,6 +44,7 @@ impl Error {
         match self {
             Error::Cache(error) => Some(error),
             Error::Tools(error) => Some(error),
+            Error::Collect(error) => Some(error),
             Error::Stdout(_) | Error::Module { .. } => None,
         }
     }
@@ -69,6 +75,7 @@ pub fn run(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
             Ok(Exit(0))
         }
         Command::Check(args) => check::run(&args, invocation.global.format, host),
+        Command::Deps(args) if args.build.dry_run => deps::dry_run(&args, invocation.global.format, host),
         Command::Module(args) => python::run(&args, &Tools::new(host), host),
         _ => Ok(Exit(0)),
     }

@@ -4,18 +4,22 @@
 //! nothing and asks no index.
 
 pub mod build_directory;
+pub mod collect;
 mod defaults;
 mod dg;
 mod error;
 mod reading;
 mod workspace;
 
+pub use collect::{CollectError, collect};
 pub use error::{ProjectError, ProjectErrors};
 pub use reading::Reading;
 
 use crate::error::Place;
 use crate::target::Target;
+use pep508_rs::PackageName;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The code locations of a `dagster_cloud.yaml`, or of a dg project or workspace.
@@ -89,8 +93,8 @@ pub struct Requirements {
     /// Directories that are built into the source PEX: those named by the requirements and, first, the build directory
     /// itself.
     pub local_packages: Vec<LocalPackage>,
-    /// Wheels and sdists named by path; they go into the deps PEX. Absolute paths.
-    pub local_distributions: Vec<PathBuf>,
+    /// Wheels and sdists named by path; they go into the deps PEX.
+    pub local_distributions: Vec<LocalDistribution>,
     /// `sha256:HEX` digests that the user listed for a requirement, by normalised name.
     pub hashes: std::collections::BTreeMap<String, Vec<String>>,
     /// How to resolve: constraints, overrides, indexes.
@@ -99,6 +103,44 @@ pub struct Requirements {
     pub lock: Option<Lock>,
     /// What the user should know.
     pub warnings: Vec<Warning>,
+    /// Extras and dependency groups that exist and were not asked for, a sentence each.
+    pub left_out: Vec<String>,
+}
+
+impl Requirements {
+    /// Normalised names of all that is asked for by name, local packages and distributions included.
+    pub fn names(&self) -> BTreeSet<String> {
+        let lines = self.lines.iter().filter_map(|line| {
+            let end = line.find(|each: char| !(each.is_ascii_alphanumeric() || "-_.".contains(each)));
+            Some(PackageName::new(line.get(..end.unwrap_or(line.len()))?.to_string()).ok()?.to_string())
+        });
+        let packages = self.local_packages.iter().filter_map(|package| package.name.clone());
+        let distributions = self.local_distributions.iter().filter_map(|file| file.name.clone());
+        lines.chain(packages).chain(distributions).collect()
+    }
+}
+
+/// A wheel or sdist of the user's, named by path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LocalDistribution {
+    /// Absolute path; exists.
+    pub path: PathBuf,
+    /// Name of the distribution, normalised, where the requirement or the file name says it.
+    pub name: Option<String>,
+    /// Extras of it that are asked for.
+    pub extras: Vec<String>,
+}
+
+impl LocalDistribution {
+    /// The line that asks for it: `name[extra] @ file:///PATH`, or its path where the name is not known.
+    pub fn line(&self) -> String {
+        let extras =
+            if self.extras.is_empty() { String::new() } else { format!("[{}]", self.extras.join(",")) };
+        match &self.name {
+            Some(name) => format!("{name}{extras} @ {}", collect::file_url(&self.path)),
+            None => format!("{}{extras}", self.path.display()),
+        }
+    }
 }
 
 /// How the user wants requirements resolved; everything that is not a requirement itself.

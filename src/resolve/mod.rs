@@ -7,7 +7,7 @@ mod select;
 
 pub use error::ResolveError;
 
-use crate::project::{LockContent, Requirements, ResolveSettings};
+use crate::project::{LocalDistribution, LockContent, Requirements, ResolveSettings};
 use crate::target::Target;
 use crate::tools::Tools;
 use crate::tools::uv_compile::{CompileRequest, IndexSettings, NamedIndex};
@@ -102,7 +102,7 @@ pub fn run(requirements: &Requirements, target: Target, tools: &Tools) -> Result
 /// The requirement set in the words of uv's caller.
 fn request(requirements: &Requirements, target: Target) -> CompileRequest {
     let settings: ResolveSettings = requirements.settings.clone();
-    let local = requirements.local_distributions.iter().map(|path| path.to_string_lossy().into_owned());
+    let local = requirements.local_distributions.iter().map(LocalDistribution::line);
     let indexes = settings.indexes.into_iter();
     CompileRequest {
         requirements: requirements.lines.iter().cloned().chain(local).collect(),

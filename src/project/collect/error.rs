@@ -1,0 +1,179 @@
+//! What can be wrong with a project's requirements.
+
+use crate::error::{Explain, Fault, Place};
+use crate::target::PythonVersion;
+use crate::tools;
+use std::path::{Path, PathBuf};
+
+/// Why requirements could not be collected.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The build directory is not there.
+    #[error("the build directory `{}` does not exist", .directory.display())]
+    NoDirectory {
+        /// As absolute path.
+        directory: PathBuf,
+    },
+    /// A directory without any file that could ask for something.
+    #[error("`{}` has none of requirements.txt, setup.py and pyproject.toml", .directory.display())]
+    NoRequirementFile {
+        /// As absolute path.
+        directory: PathBuf,
+        /// The line that named it; none for the build directory.
+        asked_by: Option<Place>,
+    },
+    /// A requirement names a path where nothing is.
+    #[error("`{requirement}` names a path that does not exist: `{}`", .path.display())]
+    NoSuchPath {
+        /// The requirement as written.
+        requirement: String,
+        /// The path it comes to.
+        path: PathBuf,
+        /// Where it is asked for.
+        place: Place,
+    },
+    /// A file could not be read.
+    #[error("could not read `{}`", .file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something in a file is not as it has to be.
+    #[error("{problem}")]
+    Invalid {
+        /// What is wrong.
+        problem: String,
+        /// Where.
+        place: Place,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The project excludes the target Python.
+    #[error("`{setting}` excludes Python {target}, the version to build for")]
+    PythonExcluded {
+        /// The setting as written.
+        setting: String,
+        /// The version to build for.
+        target: PythonVersion,
+        /// Versions (`X.Y`) that it allows.
+        allowed: Vec<String>,
+        /// Where it is written.
+        place: Place,
+    },
+    /// Something that only Python can tell (setup.py, a build backend) failed.
+    #[error("{what} of `{}` failed:\n{output}", .directory.display())]
+    Python {
+        /// What was run, for people.
+        what: String,
+        /// In which directory.
+        directory: PathBuf,
+        /// The last lines it printed.
+        output: String,
+        /// The file to look at.
+        file: PathBuf,
+    },
+    /// uv or a Python cannot be had, or uv failed.
+    #[error(transparent)]
+    Tool(Box<tools::Error>),
+    /// `--locked` and no lock file.
+    #[error("--locked was given, but `{}` has no uv.lock, pylock.toml or poetry.lock", .directory.display())]
+    NoLock {
+        /// The build directory.
+        directory: PathBuf,
+    },
+    /// `--locked` and a lock file that does not fit the project any more.
+    #[error("the lock file is out of date: {reason}")]
+    StaleLock {
+        /// The lock file.
+        file: PathBuf,
+        /// In what way.
+        reason: String,
+        /// The command that brings it up to date.
+        remedy: String,
+    },
+}
+
+impl CollectError {
+    /// Something in a file is not as it has to be.
+    pub(super) fn invalid(place: Place, problem: impl Into<String>) -> CollectError {
+        CollectError::Invalid { place, problem: problem.into(), hint: None }
+    }
+
+    /// Something in a file is not as it has to be, and what to do about it.
+    pub(super) fn invalid_with(
+        place: Place,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> CollectError {
+        CollectError::Invalid { place, problem: problem.into(), hint: Some(hint.into()) }
+    }
+
+    /// For `map_err` on what the system says of `file`.
+    pub(super) fn read(file: &Path) -> impl FnOnce(std::io::Error) -> CollectError + '_ {
+        move |source| CollectError::Read { file: file.to_path_buf(), source }
+    }
+}
+
+/// A file as a whole.
+pub(super) fn whole(file: &Path) -> Place {
+    Place { file: file.to_path_buf(), line: None, column: None }
+}
+
+impl Explain for CollectError {
+    fn fault(&self) -> Fault {
+        match self {
+            CollectError::Tool(error) => error.fault(),
+            _ => Fault::Project,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            CollectError::NoDirectory { .. } => {
+                Some("name a directory that exists; in dagster_cloud.yaml it is `build.directory`".into())
+            }
+            CollectError::NoRequirementFile { asked_by: None, .. } => {
+                Some("add one that names dagster and dagster-cloud, or name the directory that has it".into())
+            }
+            CollectError::NoRequirementFile { asked_by: Some(_), .. } => {
+                Some("add a pyproject.toml to it, or correct the path".into())
+            }
+            CollectError::NoSuchPath { .. } => Some(
+                "correct the path: it is relative to the directory of the project that asks for it".into(),
+            ),
+            CollectError::Read { .. } => None,
+            CollectError::Invalid { hint, .. } => hint.clone(),
+            CollectError::PythonExcluded { allowed, .. } => Some(match allowed.as_slice() {
+                [] => "Dagster+ runs Python 3.8 to 3.14: widen it".into(),
+                allowed => format!("build with --python-version {}, or widen it", allowed.join(" or ")),
+            }),
+            CollectError::Python { .. } => {
+                Some("run it by hand in that directory; it has to work without the project installed".into())
+            }
+            CollectError::Tool(error) => error.hint(),
+            CollectError::NoLock { .. } => {
+                Some("commit a lock file (`uv lock` writes one), or leave --locked out".into())
+            }
+            CollectError::StaleLock { remedy, .. } => {
+                Some(format!("run `{remedy}` and commit the lock file, or leave --locked out"))
+            }
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        match self {
+            CollectError::NoRequirementFile { asked_by, .. } => asked_by.clone(),
+            CollectError::NoSuchPath { place, .. }
+            | CollectError::Invalid { place, .. }
+            | CollectError::PythonExcluded { place, .. } => Some(place.clone()),
+            CollectError::Python { file, .. } | CollectError::StaleLock { file, .. } => Some(whole(file)),
+            CollectError::Tool(error) => error.place(),
+            CollectError::NoDirectory { .. } | CollectError::Read { .. } | CollectError::NoLock { .. } => {
+                None
+            }
+        }
+    }
+}

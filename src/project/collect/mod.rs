@@ -1,0 +1,53 @@
+//! Requirements of a build directory and, in turn, of the local packages that it names.
+//!
+//! In each directory the order is requirements.txt, setup.py, pyproject.toml; what several of them say is all asked
+//! for. Nothing here asks an index what exists; only `setup.py` and build backends with dynamic fields are run.
+
+mod core_metadata;
+mod error;
+mod options;
+mod package;
+mod poetry;
+mod poetry_constraint;
+mod pyproject;
+mod python_metadata;
+mod requirement;
+mod requirements_txt;
+mod settings;
+mod text_encoding;
+mod toml_file;
+mod uv_settings;
+mod uv_sources;
+mod uv_workspace;
+mod walk;
+
+pub use error::CollectError;
+pub use python_metadata::{SetupPyRun, run_setup_py};
+pub(super) use requirement::file_url;
+
+use crate::host::Host;
+use crate::project::{CollectOptions, Requirements};
+use crate::tools::Tools;
+use std::path::Path;
+
+/// Collect what the project in `directory` asks for.
+///
+/// # Errors
+/// The directory has none of the three files, one of them cannot be understood, a local package is missing, the
+/// target Python is excluded, or what has to be run fails.
+pub fn collect(
+    directory: &Path,
+    options: &CollectOptions,
+    tools: &Tools,
+    host: &Host,
+) -> Result<Requirements, CollectError> {
+    let directory = host.absolute(directory);
+    if !directory.is_dir() {
+        return Err(CollectError::NoDirectory { directory });
+    }
+    let requirements = walk::walk(&directory, options, tools, host)?;
+    for line in &requirements.left_out {
+        host.note(line);
+    }
+    Ok(requirements)
+}

@@ -1,0 +1,214 @@
+//! What one directory says of itself: its files read, nothing followed.
+
+use super::core_metadata::CoreMetadata;
+use super::error::{CollectError, whole};
+use super::pyproject::{self, BuildSystem, Group, PyProject, Raw, RequiresPython};
+use super::python_metadata;
+use super::requirement::{Asked, Scope};
+use super::requirements_txt;
+use super::uv_sources::Sources;
+use super::uv_workspace::{self, Workspace};
+use crate::error::Place;
+use crate::host::Host;
+use crate::project::{Index, PackageBuild, ResolveSettings, Warning};
+use crate::target::Target;
+use crate::tools::Tools;
+use pep508_rs::{ExtraName, PackageName};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A directory, read.
+#[derive(Debug, Default)]
+pub(super) struct Package {
+    /// Name of the distribution.
+    pub(super) name: Option<PackageName>,
+    /// Requirements of requirements.txt, read.
+    pub(super) asked: Vec<Asked>,
+    /// Requirements of setup.py and pyproject.toml.
+    pub(super) requires: Vec<Raw>,
+    /// What extras ask for besides.
+    pub(super) extras: BTreeMap<ExtraName, Vec<Raw>>,
+    /// Dependency groups.
+    pub(super) groups: BTreeMap<ExtraName, Group>,
+    /// How it is built.
+    pub(super) build: Option<PackageBuild>,
+    /// Resolver settings of requirements.txt and Poetry.
+    pub(super) settings: ResolveSettings,
+    /// `tool.uv.sources`, those of the workspace root included.
+    pub(super) sources: Sources,
+    /// The workspace that it is in.
+    pub(super) workspace: Option<Workspace>,
+    /// Lines that stand in for others of the same name.
+    pub(super) replacements: BTreeMap<PackageName, Vec<Raw>>,
+    /// What the user should know.
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// What is asked of [`read`] beyond the files.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'a> {
+    /// What it is built for.
+    pub(super) target: &'a Target,
+    /// The line that named the directory; none for the build directory.
+    pub(super) asked_by: Option<&'a Place>,
+    /// Whether extras are asked for.
+    pub(super) with_extras: bool,
+}
+
+/// Read the files of the directory in `scope`.
+pub(super) fn read(
+    scope: Scope<'_>,
+    request: Request<'_>,
+    tools: &Tools,
+    host: &Host,
+) -> Result<Package, CollectError> {
+    let directory = scope.directory;
+    let file = |name: &str| Some(directory.join(name)).filter(|path| path.is_file());
+    let (requirements_txt, setup_py, pyproject_toml) =
+        (file("requirements.txt"), file("setup.py"), file("pyproject.toml"));
+    if requirements_txt.is_none() && setup_py.is_none() && pyproject_toml.is_none() {
+        return Err(CollectError::NoRequirementFile {
+            directory: directory.to_path_buf(),
+            asked_by: request.asked_by.cloned(),
+        });
+    }
+    let mut package = Package::default();
+    let project = pyproject_toml.as_deref().map(pyproject::read).transpose()?;
+    // Before anything is run: an excluded Python would only fail there less clearly.
+    check_python(project.as_ref().and_then(|project| project.requires_python.as_ref()), request)?;
+    if let Some(path) = requirements_txt {
+        let contents = requirements_txt::read(&path, scope, host)?;
+        package.asked = contents.asked;
+        package.settings = contents.settings;
+        package.warnings = contents.warnings;
+    }
+    let project = project.unwrap_or_default();
+    if let Some(metadata) = metadata(directory, &project, request, tools)? {
+        check_python(metadata.requires_python.as_ref(), request)?;
+        package.name = metadata.name;
+        package.requires = metadata.requires;
+        package.extras = metadata.extras;
+    }
+    if pyproject_toml.is_some() {
+        package.workspace = uv_workspace::find(directory)?;
+    }
+    let is_dependency = request.asked_by.is_some();
+    package.build = Some(if pyproject_toml.is_some() {
+        project.build(directory, is_dependency)
+    } else if setup_py.is_some() {
+        PackageBuild::SetupPy { build_requires: Vec::new() }
+    } else {
+        PackageBuild::None
+    });
+    package.take(project);
+    if let Some(workspace) = &package.workspace {
+        package.sources.inherit(&workspace.sources);
+    }
+    Ok(package)
+}
+
+fn check_python(python: Option<&RequiresPython>, request: Request<'_>) -> Result<(), CollectError> {
+    python.map_or(Ok(()), |python| python.check(request.target))
+}
+
+/// What only Python can tell, if anything.
+///
+/// A static `[project]` needs no run of setup.py: setuptools itself takes the dependencies from the table then. Beside
+/// another backend's table (Poetry's, Flit's) the script is run too, and what it asks for is added.
+fn metadata(
+    directory: &Path,
+    project: &PyProject,
+    request: Request<'_>,
+    tools: &Tools,
+) -> Result<Option<CoreMetadata>, CollectError> {
+    let system = project.build_system.clone().unwrap_or_default();
+    let needs_extras = request.with_extras && project.dynamic_extras;
+    let is_static = project.has_project && !project.dynamic_dependencies && !needs_extras;
+    if is_static {
+        return Ok(None);
+    }
+    if directory.join("setup.py").is_file() && (project.uses_setuptools() || !project.has_project) {
+        let requires = if project.uses_setuptools() { system.requires } else { Vec::new() };
+        return python_metadata::of_setup_py(directory, &requires, request.target, tools).map(Some);
+    }
+    let is_setup_cfg = !project.has_project
+        && !project.has_tool_metadata
+        && project.uses_setuptools()
+        && directory.join("pyproject.toml").is_file()
+        && directory.join("setup.cfg").is_file();
+    if project.dynamic_dependencies || needs_extras || is_setup_cfg {
+        let system = BuildSystem { requires: or_setuptools(&system), ..system };
+        return python_metadata::of_backend(directory, &system, request.target, tools).map(Some);
+    }
+    Ok(None)
+}
+
+fn or_setuptools(system: &BuildSystem) -> Vec<String> {
+    match (&system.backend, system.requires.as_slice()) {
+        (None, []) => vec!["setuptools".into(), "wheel".into()],
+        _ => system.requires.clone(),
+    }
+}
+
+impl Package {
+    /// Add what pyproject.toml says.
+    fn take(&mut self, project: PyProject) {
+        self.name = project.name.or(self.name.take());
+        self.requires.extend(project.requires);
+        for (extra, lines) in project.extras {
+            self.extras.entry(extra).or_default().extend(lines);
+        }
+        self.groups = project.groups;
+        self.sources = project.sources;
+        self.replacements = project.replacements;
+        self.warnings.extend(project.warnings);
+        let mut settings = ResolveSettings { index_pins: project.index_pins, ..ResolveSettings::default() };
+        if let Some(index) = project.default_index {
+            if settings.index_pins.values().any(|pin| Some(pin) == index.name.as_ref()) {
+                settings.add_index(Index { explicit: true, ..index.clone() });
+            }
+            settings.default_index = Some(index.url);
+        }
+        settings.indexes.extend(project.indexes);
+        self.settings.absorb(settings);
+    }
+
+    /// The requirements of a dependency group and of the groups that it includes, each group once.
+    pub(super) fn group(&self, name: &ExtraName, directory: &Path) -> Result<Vec<Raw>, CollectError> {
+        let mut pending = vec![name];
+        let mut seen: Vec<&ExtraName> = Vec::new();
+        let mut lines = Vec::new();
+        while let Some(name) = pending.pop() {
+            if seen.contains(&name) {
+                continue;
+            }
+            seen.push(name);
+            let Some(group) = self.groups.get(name) else {
+                return Err(unknown("dependency group", name, self.groups.keys(), directory));
+            };
+            lines.extend(group.requires.iter().cloned());
+            pending.extend(group.includes.iter());
+        }
+        Ok(lines)
+    }
+}
+
+/// The error that an extra or group is not there.
+pub(super) fn unknown<'n>(
+    kind: &str,
+    name: &ExtraName,
+    known: impl Iterator<Item = &'n ExtraName>,
+    directory: &Path,
+) -> CollectError {
+    let known: Vec<String> = known.map(ToString::to_string).collect();
+    let file = ["pyproject.toml", "setup.py", "requirements.txt"]
+        .iter()
+        .map(|name| directory.join(name))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| directory.to_path_buf());
+    let hint = match known.as_slice() {
+        [] => format!("it has no {kind}"),
+        known => format!("it has {}", known.join(", ")),
+    };
+    CollectError::invalid_with(whole(&file), format!("the project has no {kind} `{name}`"), hint)
+}

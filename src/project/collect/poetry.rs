@@ -1,0 +1,286 @@
+//! `[tool.poetry]`: its dependencies as PEP 508 lines, its groups, extras and package sources.
+//!
+//! Source: Poetry's documentation, "The pyproject.toml file", "Dependency specification", "Repositories".
+
+use super::error::CollectError;
+use super::poetry_constraint as constraint;
+use super::pyproject::{PyProject, Raw};
+use super::requirement::file_url;
+use super::toml_file::Node;
+use crate::project::{Index, Warning};
+use pep508_rs::{ExtraName, PackageName};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Read `[tool.poetry]` into `project`.
+///
+/// Where `[project]` says the dependencies, Poetry's table only says where they come from (Poetry 2).
+///
+/// # Errors
+/// A constraint or a dependency that Poetry would refuse.
+pub(super) fn read(poetry: &Node<'_>, project: &mut PyProject) -> Result<(), CollectError> {
+    if let Some(name) = poetry.get("name").filter(|_| project.name.is_none()) {
+        project.name = Some(PackageName::new(name.string()?.to_string()).map_err(|e| name.invalid(e))?);
+    }
+    project.package_mode = poetry.get("package-mode").and_then(|mode| mode.as_bool());
+    read_sources(poetry, project)?;
+    if let Some(dependencies) = poetry.get("dependencies") {
+        read_main(poetry, &dependencies, project)?;
+    }
+    if let Some(dependencies) = poetry.get("dev-dependencies") {
+        read_group("dev", &dependencies, project)?;
+    }
+    let groups = poetry.get("group").map(|groups| groups.table()).transpose()?.unwrap_or_default();
+    for (name, group) in groups {
+        if let Some(dependencies) = group.get("dependencies") {
+            read_group(name, &dependencies, project)?;
+        }
+        if let Some(includes) = group.get("include-groups") {
+            let includes = includes.strings()?.into_iter().map(|name| normal(name, &group));
+            project.group(normal(name, &group)?).includes.extend(includes.collect::<Result<Vec<_>, _>>()?);
+        }
+    }
+    Ok(())
+}
+
+fn normal(name: &str, node: &Node<'_>) -> Result<ExtraName, CollectError> {
+    ExtraName::new(name.to_string()).map_err(|error| node.invalid(error))
+}
+
+fn read_main(
+    poetry: &Node<'_>,
+    dependencies: &Node<'_>,
+    project: &mut PyProject,
+) -> Result<(), CollectError> {
+    let mut optional: BTreeMap<PackageName, Vec<Raw>> = BTreeMap::new();
+    for (name, value) in dependencies.table()? {
+        if name == "python" {
+            project.poetry_python(&value)?;
+            continue;
+        }
+        let name = package_name(name, &value)?;
+        let items = items(&name, &value, project)?;
+        if project.static_dependencies {
+            project.enrich(&name, items);
+            continue;
+        }
+        for item in items {
+            if item.optional {
+                optional.entry(name.clone()).or_default().push(item.raw);
+            } else {
+                project.requires.push(item.raw);
+            }
+        }
+    }
+    if project.static_dependencies {
+        return Ok(());
+    }
+    let extras = poetry.get("extras").map(|extras| extras.table()).transpose()?.unwrap_or_default();
+    for (extra, members) in extras {
+        let mut lines = Vec::new();
+        for member in members.list()? {
+            let name = member.string()?.split(['[', ' ', '>', '=', '<', '(']).next().unwrap_or_default();
+            lines.extend(optional.get(&package_name(name, &member)?).cloned().unwrap_or_default());
+        }
+        project.extras.entry(normal(extra, &members)?).or_default().extend(lines);
+    }
+    Ok(())
+}
+
+fn read_group(name: &str, dependencies: &Node<'_>, project: &mut PyProject) -> Result<(), CollectError> {
+    let mut lines = Vec::new();
+    for (package, value) in dependencies.table()? {
+        if package != "python" {
+            let package = package_name(package, &value)?;
+            lines.extend(items(&package, &value, project)?.into_iter().map(|item| item.raw));
+        }
+    }
+    project.group(normal(name, dependencies)?).requires.extend(lines);
+    Ok(())
+}
+
+fn package_name(name: &str, node: &Node<'_>) -> Result<PackageName, CollectError> {
+    PackageName::new(name.to_string()).map_err(|error| node.invalid(error))
+}
+
+/// One way in which a dependency may be met.
+pub(super) struct Item {
+    /// The PEP 508 line.
+    pub(super) raw: Raw,
+    /// Whether it is only for extras.
+    pub(super) optional: bool,
+    /// Whether it says more than a version: a path, URL or repository.
+    pub(super) direct: bool,
+}
+
+/// A dependency's value: a constraint, a table, or a list of those.
+fn items(name: &PackageName, value: &Node<'_>, project: &mut PyProject) -> Result<Vec<Item>, CollectError> {
+    let values = value.as_list().unwrap_or_else(|| vec![value.clone()]);
+    values.iter().map(|value| item(name, value, project)).collect()
+}
+
+fn item(name: &PackageName, value: &Node<'_>, project: &mut PyProject) -> Result<Item, CollectError> {
+    let raw = |text: String| Raw { text, place: value.place() };
+    if let Some(version) = value.as_str() {
+        let specifiers = specifiers(name, version, value, project)?;
+        return Ok(Item { raw: raw(format!("{name}{specifiers}")), optional: false, direct: false });
+    }
+    if !value.is_table() {
+        return Err(value.expected("a version constraint or a table"));
+    }
+    let extras = value.get("extras").map(|extras| extras.strings()).transpose()?.unwrap_or_default();
+    let extras = if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
+    let link = link(value)?;
+    let requirement = match &link {
+        Some(link) => format!("{name}{extras} @ {link}"),
+        None => {
+            let version = value.get("version").map(|version| version.string()).transpose()?.unwrap_or("*");
+            format!("{name}{extras}{}", specifiers(name, version, value, project)?)
+        }
+    };
+    if value.get("allow-prereleases").and_then(|flag| flag.as_bool()) == Some(true) {
+        project.warn(
+            value,
+            format!(
+                "`allow-prereleases` of `{name}` is heeded only if its version constraint names a pre-release"
+            ),
+        );
+    }
+    if let Some(source) = value.get("source") {
+        project.index_pins.insert(name.to_string(), source.string()?.to_string());
+    }
+    let marker = marker(value)?.map(|marker| format!(" ; {marker}")).unwrap_or_default();
+    Ok(Item {
+        raw: raw(format!("{requirement}{marker}")),
+        optional: value.get("optional").and_then(|flag| flag.as_bool()).unwrap_or(false),
+        direct: link.is_some(),
+    })
+}
+
+fn specifiers(
+    name: &PackageName,
+    version: &str,
+    value: &Node<'_>,
+    project: &mut PyProject,
+) -> Result<String, CollectError> {
+    let converted = constraint::specifiers(version).map_err(|problem| value.invalid(problem))?;
+    if converted.narrowed {
+        project.warn(
+            value,
+            format!(
+                "no version specifier can say `{version}`; `{name}{}` is asked for, its newest part",
+                converted.specifiers
+            ),
+        );
+    }
+    Ok(converted.specifiers)
+}
+
+/// What a dependency that is not from an index is fetched from.
+fn link(value: &Node<'_>) -> Result<Option<String>, CollectError> {
+    let subdirectory = value.get("subdirectory").map(|at| at.string()).transpose()?;
+    let fragment = subdirectory.map(|at| format!("#subdirectory={at}")).unwrap_or_default();
+    if let Some(path) = value.get("path") {
+        return Ok(Some(format!("{}{fragment}", file_url(Path::new(path.string()?)))));
+    }
+    if let Some(url) = value.get("url") {
+        return Ok(Some(format!("{}{fragment}", url.string()?)));
+    }
+    let Some(git) = value.get("git") else { return Ok(None) };
+    let reference = ["rev", "tag", "branch"].into_iter().find_map(|key| value.get(key));
+    let reference = reference.map(|node| node.string().map(|text| format!("@{text}"))).transpose()?;
+    let url = git_url(git.string()?);
+    Ok(Some(format!("{url}{}{fragment}", reference.unwrap_or_default())))
+}
+
+/// A repository as a direct reference has it: `git@host:path` becomes `git+ssh://git@host/path`.
+pub(super) fn git_url(url: &str) -> String {
+    if url.starts_with("git+") {
+        return url.to_string();
+    }
+    match url.split_once(':') {
+        Some((host, path)) if !path.starts_with("//") && !host.contains('/') && url.contains('@') => {
+            format!("git+ssh://{host}/{path}")
+        }
+        _ => format!("git+{url}"),
+    }
+}
+
+/// `markers`, `python` and `platform` of a dependency, as one marker.
+fn marker(value: &Node<'_>) -> Result<Option<String>, CollectError> {
+    let mut parts = Vec::new();
+    if let Some(python) = value.get("python") {
+        parts.extend(constraint::python_marker(python.string()?).map_err(|problem| python.invalid(problem))?);
+    }
+    if let Some(platform) = value.get("platform") {
+        parts.push(format!("sys_platform == \"{}\"", platform.string()?));
+    }
+    if let Some(markers) = value.get("markers") {
+        parts.push(markers.string()?.to_string());
+    }
+    if parts.len() > 1 {
+        for part in parts.iter_mut().filter(|part| part.contains(" or ")) {
+            *part = format!("({part})");
+        }
+    }
+    Ok((!parts.is_empty()).then(|| parts.join(" and ")))
+}
+
+/// `[[tool.poetry.source]]`: explicit ones serve only what is pinned to them; the first primary (or `default`) one
+/// takes the place of the public index, unless that is named as a source itself.
+fn read_sources(poetry: &Node<'_>, project: &mut PyProject) -> Result<(), CollectError> {
+    let Some(sources) = poetry.get("source") else { return Ok(()) };
+    let mut indexes = Vec::new();
+    let mut public = false;
+    for source in sources.list()? {
+        let name = source.get("name").ok_or_else(|| source.invalid("has no name"))?.string()?;
+        let priority = source.get("priority").map(|priority| priority.string()).transpose()?;
+        let flag = |key: &str| source.get(key).and_then(|flag| flag.as_bool()).unwrap_or(false);
+        let rank = match priority.map(str::to_lowercase).as_deref() {
+            Some("default") => 0,
+            Some("supplemental" | "secondary") => 2,
+            Some("explicit") => 3,
+            Some("primary") => 1,
+            Some(other) => {
+                let problem = format!("`{other}` is not primary, supplemental or explicit");
+                return Err(source.invalid(problem));
+            }
+            None if flag("default") => 0,
+            None if flag("secondary") => 2,
+            None => 1,
+        };
+        match source.get("url") {
+            Some(url) => {
+                let index = Index {
+                    name: Some(name.to_string()),
+                    url: url.string()?.to_string(),
+                    explicit: rank == 3,
+                };
+                indexes.push((rank, index));
+            }
+            None if name.eq_ignore_ascii_case("pypi") => public |= rank < 3,
+            None => return Err(source.invalid(format!("the source `{name}` has no url"))),
+        }
+    }
+    indexes.sort_by_key(|(rank, _)| *rank);
+    if !public && indexes.first().is_some_and(|(rank, _)| *rank < 2) {
+        let (_, index) = indexes.remove(0);
+        project.default_index = Some(index);
+    }
+    project.indexes.extend(indexes.into_iter().map(|(_, index)| index));
+    Ok(())
+}
+
+impl PyProject {
+    fn warn(&mut self, node: &Node<'_>, message: String) {
+        self.warnings.push(Warning { message, place: Some(node.place()) });
+    }
+
+    /// Take from Poetry where a dependency of `[project]` comes from.
+    fn enrich(&mut self, name: &PackageName, items: Vec<Item>) {
+        let direct: Vec<Raw> = items.into_iter().filter(|item| item.direct).map(|item| item.raw).collect();
+        if !direct.is_empty() {
+            self.replacements.insert(name.clone(), direct);
+        }
+    }
+}

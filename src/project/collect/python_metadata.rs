@@ -1,0 +1,254 @@
+//! Metadata that only Python can tell: of a `setup.py`, or of a build backend with dynamic fields.
+//!
+//! Whatever runs is run by the target Python in the project's own directory, writes into a temporary directory, and is
+//! read from files, so that what it prints does not matter.
+//! Sources: setuptools' documentation of `egg_info` and `build`; PEP 517, `prepare_metadata_for_build_wheel`.
+
+use super::core_metadata::{self, CoreMetadata};
+use super::error::CollectError;
+use super::pyproject::BuildSystem;
+use crate::target::Target;
+use crate::tools::{Output, Process, ProcessError, Tools};
+use std::path::{Path, PathBuf};
+
+/// What one run of a setup.py gave.
+pub struct SetupPyRun {
+    /// Holds what the run wrote; removed when dropped.
+    pub directory: tempfile::TempDir,
+    /// `PKG-INFO` of the project.
+    pub metadata: Vec<u8>,
+    /// The importable packages and modules, if `build` was asked for and there are any.
+    pub build_lib: Option<PathBuf>,
+}
+
+/// Run the `setup.py` in `directory` (or setuptools without one) with the target Python: `egg_info`, and `build` too if
+/// asked. Nothing is written in `directory` by setuptools itself.
+///
+/// A Python that has setuptools is used as it is, unless the project requires something else for its build; then, or
+/// if setuptools is missing, uv makes an environment.
+///
+/// # Errors
+/// There is no such Python, or it fails; with the last lines of what it printed.
+pub fn run_setup_py(
+    directory: &Path,
+    build_requires: &[String],
+    build: bool,
+    target: &Target,
+    tools: &Tools,
+) -> Result<SetupPyRun, CollectError> {
+    let scratch = tempfile::tempdir().map_err(CollectError::read(&std::env::temp_dir()))?;
+    let mut arguments: Vec<String> = match directory.join("setup.py").is_file() {
+        true => vec!["setup.py".into()],
+        false => vec!["-c".into(), "import setuptools; setuptools.setup()".into()],
+    };
+    let inside = |name: &str| scratch.path().join(name).to_string_lossy().into_owned();
+    for name in ["egg", "build"] {
+        std::fs::create_dir(inside(name)).map_err(CollectError::read(scratch.path()))?;
+    }
+    arguments.extend(["egg_info".into(), "--egg-base".into(), inside("egg")]);
+    if build {
+        arguments.extend(["build".into(), "--build-base".into(), inside("build"), "--build-lib".into()]);
+        arguments.push(inside("lib"));
+    }
+    let output = run_in_environment(directory, build_requires, &arguments, target, tools)?;
+    if !output.status.success() {
+        let file =
+            directory.join(if directory.join("setup.py").is_file() { "setup.py" } else { "pyproject.toml" });
+        return Err(failed("setup.py egg_info", directory, &file, &output));
+    }
+    let metadata = find(&scratch.path().join("egg"), ".egg-info", "PKG-INFO")
+        .ok_or_else(|| failed("setup.py egg_info", directory, &directory.join("setup.py"), &output))?;
+    let requires_txt = metadata.with_file_name("requires.txt");
+    let metadata = std::fs::read(&metadata).map_err(CollectError::read(&metadata))?;
+    let metadata = match requires_txt.is_file() {
+        true => {
+            let text = std::fs::read_to_string(&requires_txt).map_err(CollectError::read(&requires_txt))?;
+            core_metadata::with_requires_txt(metadata, &text)
+        }
+        false => metadata,
+    };
+    let build_lib = Some(scratch.path().join("lib")).filter(|lib| lib.is_dir());
+    Ok(SetupPyRun { directory: scratch, metadata, build_lib })
+}
+
+/// The metadata that a setup.py gives.
+pub(super) fn of_setup_py(
+    directory: &Path,
+    build_requires: &[String],
+    target: &Target,
+    tools: &Tools,
+) -> Result<CoreMetadata, CollectError> {
+    let run = run_setup_py(directory, build_requires, false, target, tools)?;
+    core_metadata::read(&run.metadata, &directory.join("setup.py"), &target.marker_environment())
+}
+
+/// Whether an environment has to be made: the project requires something that is not just some setuptools.
+fn needs_environment(build_requires: &[String]) -> bool {
+    build_requires.iter().any(|line| !["setuptools", "wheel"].contains(&line.trim()))
+}
+
+fn run_in_environment(
+    directory: &Path,
+    build_requires: &[String],
+    arguments: &[String],
+    target: &Target,
+    tools: &Tools,
+) -> Result<Output, CollectError> {
+    let python = tools.python(target.python).map_err(tool)?;
+    if !needs_environment(build_requires) {
+        let output = quiet(Process::new(tools.host(), &python)).args(arguments).cwd(directory);
+        let output = output.output(tools.host()).map_err(process)?;
+        let lacks_setuptools = ["setuptools", "distutils", "pkg_resources"]
+            .iter()
+            .any(|module| output.stderr.contains(&format!("No module named '{module}'")));
+        if output.status.success() || !lacks_setuptools {
+            return Ok(output);
+        }
+    }
+    let mut with: Vec<&str> = build_requires.iter().map(String::as_str).collect();
+    if with.is_empty() {
+        with.extend(["setuptools", "wheel"]);
+    }
+    run_with(directory, &with, arguments, &python, tools)
+}
+
+fn quiet(process: Process) -> Process {
+    process.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1")
+}
+
+/// `uv run --with … python ARGUMENTS` in an environment of its own.
+fn run_with(
+    directory: &Path,
+    requires: &[&str],
+    arguments: &[String],
+    python: &Path,
+    tools: &Tools,
+) -> Result<Output, CollectError> {
+    let process = tools.uv().map_err(tool)?.process(&["run"]);
+    quiet(process)
+        .args(["--no-project", "--isolated", "--python"])
+        .arg(python)
+        .args(requires.iter().flat_map(|line| ["--with", line]))
+        .args(["--", "python"])
+        .args(arguments)
+        .cwd(directory)
+        .output(tools.host())
+        .map_err(self::process)
+}
+
+/// What the hook runner leaves: metadata in `out`, or in `requires` what it needs besides (exit status 3).
+const HOOK_RUNNER: &str = r#"
+import importlib, importlib.metadata, os, re, sys
+backend, out, requires, *path = sys.argv[1:]
+sys.path[:0] = path
+module, _, attributes = backend.partition(":")
+hooks = importlib.import_module(module)
+for attribute in filter(None, attributes.split(".")):
+    hooks = getattr(hooks, attribute)
+def missing(line):
+    try:
+        importlib.metadata.version(re.match(r"[A-Za-z0-9._-]+", line).group())
+    except importlib.metadata.PackageNotFoundError:
+        return True
+needed = getattr(hooks, "get_requires_for_build_wheel", lambda: [])()
+needed = [line for line in needed if missing(line)]
+if needed:
+    open(requires, "w", encoding="utf-8").write("\n".join(needed))
+    sys.exit(3)
+if hasattr(hooks, "prepare_metadata_for_build_wheel"):
+    hooks.prepare_metadata_for_build_wheel(out)
+else:
+    import zipfile
+    wheel = os.path.join(out, hooks.build_wheel(out))
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(out, [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")])
+"#;
+
+/// The metadata that the build backend of the project in `directory` gives.
+///
+/// setuptools is asked through `egg_info`, since its own hook writes into the project.
+pub(super) fn of_backend(
+    directory: &Path,
+    system: &BuildSystem,
+    target: &Target,
+    tools: &Tools,
+) -> Result<CoreMetadata, CollectError> {
+    let file = directory.join("pyproject.toml");
+    let backend = system.backend.as_deref().unwrap_or("setuptools.build_meta");
+    if backend.starts_with("setuptools.") {
+        let run = run_setup_py(directory, &system.requires, false, target, tools)?;
+        return core_metadata::read(&run.metadata, &file, &target.marker_environment());
+    }
+    let scratch = tempfile::tempdir().map_err(CollectError::read(&std::env::temp_dir()))?;
+    let further = scratch.path().join("requires.txt");
+    let out = scratch.path().join("out");
+    std::fs::create_dir(&out).map_err(CollectError::read(&out))?;
+    let mut arguments = vec!["-c".to_string(), HOOK_RUNNER.to_string(), backend.to_string()];
+    arguments.extend([&out, &further].map(|path| path.to_string_lossy().into_owned()));
+    arguments
+        .extend(system.backend_path.iter().map(|path| directory.join(path).to_string_lossy().into_owned()));
+    let python = tools.python(target.python).map_err(tool)?;
+    let mut requires: Vec<String> = system.requires.clone();
+    let mut output = None;
+    for _ in 0..2 {
+        let with: Vec<&str> = requires.iter().map(String::as_str).collect();
+        let run = run_with(directory, &with, &arguments, &python, tools)?;
+        let asks_for_more = run.status.code() == Some(3) && further.is_file();
+        output = Some(run);
+        if !asks_for_more {
+            break;
+        }
+        let more = std::fs::read_to_string(&further).map_err(CollectError::read(&further))?;
+        requires.extend(more.lines().map(str::to_string));
+    }
+    let metadata = find(&out, ".dist-info", "METADATA");
+    match (output, metadata) {
+        (Some(output), Some(metadata)) if output.status.success() => {
+            let bytes = std::fs::read(&metadata).map_err(CollectError::read(&metadata))?;
+            core_metadata::read(&bytes, &file, &target.marker_environment())
+        }
+        (Some(output), _) => {
+            Err(failed(&format!("the build backend `{backend}`"), directory, &file, &output))
+        }
+        (None, _) => Err(CollectError::invalid(super::error::whole(&file), "the build backend was not run")),
+    }
+}
+
+/// `NAME` in the directory below `base` that ends in `suffix`.
+fn find(base: &Path, suffix: &str, name: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(base).ok()?;
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.to_string_lossy().ends_with(suffix))
+        .map(|path| path.join(name))
+        .filter(|path| path.is_file())
+        .collect();
+    found.sort();
+    found.into_iter().next()
+}
+
+/// How many lines of a failure are shown.
+const LINES_SHOWN: usize = 15;
+
+fn failed(what: &str, directory: &Path, file: &Path, output: &Output) -> CollectError {
+    let text = match output.stderr.trim() {
+        "" => crate::tools::process::neutral(String::from_utf8_lossy(&output.stdout).trim()),
+        text => text.to_string(),
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let shown = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
+    CollectError::Python {
+        what: what.to_string(),
+        directory: directory.to_path_buf(),
+        output: if shown.is_empty() { "it printed nothing and left no metadata".into() } else { shown },
+        file: file.to_path_buf(),
+    }
+}
+
+fn tool(error: crate::tools::Error) -> CollectError {
+    CollectError::Tool(Box::new(error))
+}
+
+fn process(error: ProcessError) -> CollectError {
+    tool(error.into())
+}

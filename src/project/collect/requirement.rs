@@ -1,0 +1,539 @@
+//! One requirement as a user writes it: a name with a version, a URL, a repository, or a path.
+//!
+//! Sources: "Dependency specifiers" (PyPA specification) for names; pip's documentation, "Requirements file format"
+//! and "VCS support", for the rest (paths with extras and markers, `#egg=`, `#subdirectory=`).
+
+use super::error::CollectError;
+use crate::error::Place;
+use crate::host::lexically_normal;
+use pep508_rs::{
+    ExtraName, MarkerEnvironment, MarkerTree, PackageName, Pep508Url, Requirement, VersionOrUrl,
+};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// What follows the `@` of a direct reference, as written. Unlike the URL type of `pep508_rs` it reads neither the
+/// process environment nor the file system.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Link(String);
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Pep508Url for Link {
+    type Err = std::convert::Infallible;
+    fn parse_url(url: &str, _working_dir: Option<&Path>) -> Result<Self, Self::Err> {
+        Ok(Link(url.to_string()))
+    }
+}
+
+/// A requirement, read.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Asked {
+    /// What is asked for.
+    pub(super) what: What,
+    /// Name of the distribution, where the requirement says it.
+    pub(super) name: Option<PackageName>,
+    /// Extras of it.
+    pub(super) extras: Vec<ExtraName>,
+    /// Where it is written.
+    pub(super) place: Place,
+    /// Digests given with it, `sha256:HEX`.
+    pub(super) hashes: Vec<String>,
+}
+
+/// What a requirement asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum What {
+    /// Something for the resolver: a name with a version, a URL, a repository. As written, trimmed.
+    Line(String),
+    /// A directory, absolute; it exists.
+    Directory(PathBuf),
+    /// A wheel or sdist, absolute; it exists.
+    Distribution(PathBuf),
+}
+
+/// What a requirement is read against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'a> {
+    /// Relative paths start here: the directory of the project.
+    pub(super) directory: &'a Path,
+    /// Or here, when nothing is there: the directory of the file that the requirement is in.
+    pub(super) file_directory: Option<&'a Path>,
+    /// Environment markers of the target.
+    pub(super) environment: &'a MarkerEnvironment,
+}
+
+impl Scope<'_> {
+    fn path(&self, text: &str) -> PathBuf {
+        let path = resolved(self.directory, text);
+        let beside = self.file_directory.map(|directory| resolved(directory, text));
+        match beside {
+            Some(beside) if !path.exists() && beside.exists() => beside,
+            _ => path,
+        }
+    }
+}
+
+/// `text` below `directory`, `..` resolved; behind a link only the file system knows what `..` is.
+fn resolved(directory: &Path, text: &str) -> PathBuf {
+    let joined = directory.join(text);
+    let normal = lexically_normal(&joined);
+    if normal.exists() { normal } else { joined.canonicalize().unwrap_or(normal) }
+}
+
+/// Read one requirement. `None`: a path whose marker is false for the target.
+///
+/// # Errors
+/// It is none of the forms that pip takes, or names a path that is not there.
+pub(super) fn read(text: &str, scope: Scope<'_>, place: &Place) -> Result<Option<Asked>, CollectError> {
+    let text = expand_roots(text.trim(), scope.directory);
+    let text = text.as_str();
+    if let Some(scheme) = scheme(text) {
+        return read_url(text, scheme, scope, place);
+    }
+    check_no_scp_form(text, place)?;
+    if looks_like_path(text) {
+        let (path, marker) = split_marker(text, ";");
+        let (path, extras) = split_extras(path.trim(), place)?;
+        return holds(marker, scope, place)?
+            .then(|| local(text, &scope.path(path), None, extras, place))
+            .transpose();
+    }
+    let requirement = parse(text, place)?;
+    match &requirement.version_or_url {
+        Some(VersionOrUrl::Url(Link(link))) => {
+            let link = link.clone();
+            read_direct_reference(text, requirement, &link, scope, place)
+        }
+        _ => Ok(Some(line(text, Some(requirement.name), requirement.extras, place))),
+    }
+}
+
+/// Read a PEP 508 requirement.
+pub(super) fn parse(text: &str, place: &Place) -> Result<Requirement<Link>, CollectError> {
+    Requirement::<Link>::from_str(text).map_err(|error| CollectError::Invalid {
+        problem: format!("`{text}` is not a requirement: {}", error.message),
+        place: place.clone(),
+        hint: advice(text).map(str::to_string),
+    })
+}
+
+/// `git@host:path` is how Git's own commands name a repository, and nothing here.
+fn check_no_scp_form(text: &str, place: &Place) -> Result<(), CollectError> {
+    let link = text.rsplit_once(" @ ").map_or(text, |(_, link)| link);
+    match link.strip_prefix("git@").and_then(|rest| rest.split_once(':')) {
+        Some((host, path)) if !host.contains('/') => Err(CollectError::invalid_with(
+            place.clone(),
+            format!("`{text}` is not a requirement"),
+            format!("write `git+ssh://git@{host}/{path}`"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What is probably meant by a line that is no requirement.
+fn advice(text: &str) -> Option<&'static str> {
+    let single_equals = text.split_once('=').is_some_and(|(name, version)| {
+        !name.ends_with(['=', '<', '>', '!', '~']) && !version.starts_with('=')
+    });
+    if text.contains('\\') {
+        Some("write paths with `/`")
+    } else if text.contains('^') {
+        Some("`^` is Poetry's notation: write a range such as `>=1.2,<2`")
+    } else if single_equals {
+        Some("an exact version is written with `==`")
+    } else {
+        Some("see \"Dependency specifiers\" in the Python packaging guide for what can be written")
+    }
+}
+
+fn line(text: &str, name: Option<PackageName>, extras: Vec<ExtraName>, place: &Place) -> Asked {
+    Asked { what: What::Line(text.to_string()), name, extras, place: place.clone(), hashes: Vec::new() }
+}
+
+/// `name @ LINK`: something local, or a line as it is.
+fn read_direct_reference(
+    text: &str,
+    requirement: Requirement<Link>,
+    link: &str,
+    scope: Scope<'_>,
+    place: &Place,
+) -> Result<Option<Asked>, CollectError> {
+    let local_path = match scheme(link) {
+        Some("file") => file_url_path(link, scope, place)?,
+        Some(_) => None,
+        None => Some(scope.path(link)),
+    };
+    let Some(path) = local_path else {
+        return Ok(Some(line(text, Some(requirement.name), requirement.extras, place)));
+    };
+    requirement
+        .marker
+        .evaluate(scope.environment, &[])
+        .then(|| local(text, &path, Some(requirement.name), requirement.extras, place))
+        .transpose()
+}
+
+/// A URL without a name before it; `#egg=name` says the name of a repository's project.
+fn read_url(
+    text: &str,
+    scheme: &str,
+    scope: Scope<'_>,
+    place: &Place,
+) -> Result<Option<Asked>, CollectError> {
+    let (url, marker) = split_marker(text, "; ");
+    let (url, marker) = if marker.is_none() { split_marker(text, " ;") } else { (url, marker) };
+    let url = url.trim();
+    if let Some(other) = ["hg+", "svn+", "bzr+"].into_iter().find(|prefix| scheme.starts_with(*prefix)) {
+        return Err(CollectError::invalid_with(
+            place.clone(),
+            format!(
+                "`{text}`: repositories of the kind `{}` cannot be built from",
+                other.trim_end_matches('+')
+            ),
+            "use a Git repository, or a source archive",
+        ));
+    }
+    let (link, egg) = take_egg(url);
+    let (name, extras) = match &egg {
+        Some(egg) => {
+            let (name, extras) = split_extras(egg, place)?;
+            (PackageName::new(name.to_string()).ok(), extras)
+        }
+        None => (None, Vec::new()),
+    };
+    if scheme == "file" {
+        if !holds(marker, scope, place)? {
+            return Ok(None);
+        }
+        if let Some(path) = file_url_path(&link, scope, place)? {
+            let (path, extras) = match path.to_str().filter(|_| extras.is_empty() && !path.exists()) {
+                Some(text) => {
+                    let (path, extras) = split_extras(text, place)?;
+                    (PathBuf::from(path), extras)
+                }
+                None => (path.clone(), extras),
+            };
+            return local(text, &path, name, extras, place).map(Some);
+        }
+    }
+    let Some(name) = name else { return Ok(Some(line(text, None, extras, place))) };
+    let egg = egg.unwrap_or_default();
+    let marker = marker.map(|marker| format!(" ; {}", marker.trim())).unwrap_or_default();
+    Ok(Some(line(&format!("{egg} @ {link}{marker}"), Some(name), extras, place)))
+}
+
+/// Take `egg=…` out of a URL's fragment.
+fn take_egg(url: &str) -> (String, Option<String>) {
+    let Some((head, fragment)) = url.split_once('#') else { return (url.to_string(), None) };
+    let (egg, rest): (Vec<&str>, Vec<&str>) = fragment.split('&').partition(|part| part.starts_with("egg="));
+    let link = if rest.is_empty() { head.to_string() } else { format!("{head}#{}", rest.join("&")) };
+    let egg = egg.first().and_then(|egg| egg.strip_prefix("egg=")).filter(|egg| !egg.is_empty());
+    (link, egg.map(|egg| percent_decoded(egg).replace(' ', "")))
+}
+
+/// The path of a `file:` URL, relative ones against the project; `#subdirectory=` applied.
+/// `None` if it names another host.
+fn file_url_path(url: &str, scope: Scope<'_>, place: &Place) -> Result<Option<PathBuf>, CollectError> {
+    let rest = url.get("file:".len()..).unwrap_or_default();
+    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let path = match rest.strip_prefix("//") {
+        None => rest,
+        Some(rest) if rest.starts_with(['/', '.']) => rest,
+        Some(rest) => match rest.split_once('/') {
+            Some(("localhost", _)) => &rest["localhost".len()..],
+            Some((host, _)) if !scope.directory.join(host).exists() => {
+                return Err(CollectError::invalid_with(
+                    place.clone(),
+                    format!("`{url}` names the host `{host}`"),
+                    "write `file:///ABSOLUTE/PATH`, or a relative path such as `./PATH`",
+                ));
+            }
+            _ => rest,
+        },
+    };
+    let path = scope.path(&percent_decoded(path));
+    let subdirectory = fragment.split('&').find_map(|part| part.strip_prefix("subdirectory="));
+    Ok(Some(match subdirectory {
+        Some(subdirectory) if path.is_dir() => lexically_normal(&path.join(percent_decoded(subdirectory))),
+        _ => path,
+    }))
+}
+
+/// Suffixes of the archives that pip takes.
+const ARCHIVES: &[&str] = &[
+    ".whl",
+    ".tar.gz",
+    ".tgz",
+    ".zip",
+    ".tar.bz2",
+    ".tbz",
+    ".tar.xz",
+    ".txz",
+    ".tlz",
+    ".tar.lz",
+    ".tar.lzma",
+    ".tar",
+    ".tar.zst",
+];
+
+/// Whether the path is that of a wheel or sdist, by its suffix.
+pub(super) fn is_archive(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    ARCHIVES.iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// A directory, wheel or sdist of the user's.
+pub(super) fn local(
+    text: &str,
+    path: &Path,
+    name: Option<PackageName>,
+    extras: Vec<ExtraName>,
+    place: &Place,
+) -> Result<Asked, CollectError> {
+    let what = if path.is_dir() {
+        What::Directory(path.to_path_buf())
+    } else if !path.exists() {
+        return Err(CollectError::NoSuchPath {
+            requirement: text.to_string(),
+            path: path.to_path_buf(),
+            place: place.clone(),
+        });
+    } else if is_archive(path) {
+        What::Distribution(path.to_path_buf())
+    } else {
+        return Err(CollectError::invalid_with(
+            place.clone(),
+            format!("`{text}` is neither a directory nor a wheel or source archive"),
+            "another requirements file is named with `-r FILE`",
+        ));
+    };
+    let name = name.or_else(|| match &what {
+        What::Distribution(path) => archive_name(path),
+        _ => None,
+    });
+    Ok(Asked { what, name, extras, place: place.clone(), hashes: Vec::new() })
+}
+
+/// `NAME-VERSION-…whl`, `NAME-VERSION.tar.gz`.
+fn archive_name(path: &Path) -> Option<PackageName> {
+    let file = path.file_name()?.to_str()?;
+    let name = match file.strip_suffix(".whl") {
+        Some(wheel) => wheel.split('-').next()?,
+        None => {
+            let suffix = ARCHIVES.iter().find(|suffix| file.to_lowercase().ends_with(*suffix))?;
+            file.get(..file.len() - suffix.len())?.rsplit_once('-')?.0
+        }
+    };
+    PackageName::new(name.to_string()).ok()
+}
+
+/// The scheme of a URL: `https`, `file`, `git+ssh`, … One letter is a Windows drive.
+pub(super) fn scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once(':')?;
+    let known = rest.starts_with("//") || scheme == "file" || scheme.contains('+');
+    let well_formed = scheme.len() > 1
+        && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.chars().all(|each| each.is_ascii_alphanumeric() || "+-.".contains(each));
+    (known && well_formed).then_some(scheme)
+}
+
+/// pip's rule: a separator in it or a dot before it, unless it is `name @ …`.
+fn looks_like_path(text: &str) -> bool {
+    let body = text.split(';').next().unwrap_or(text);
+    let pathlike =
+        |text: &str| text.starts_with('.') || text.contains('/') || is_archive(Path::new(text.trim()));
+    match body.split_once('@') {
+        Some((before, _)) if !pathlike(before) => false,
+        _ => pathlike(body.split('[').next().unwrap_or(body)),
+    }
+}
+
+fn split_marker<'t>(text: &'t str, separator: &str) -> (&'t str, Option<&'t str>) {
+    match text.split_once(separator) {
+        Some((body, marker)) => (body, Some(marker)),
+        None => (text, None),
+    }
+}
+
+/// Split `path[a,b]` into the path and its extras.
+pub(super) fn split_extras<'t>(
+    text: &'t str,
+    place: &Place,
+) -> Result<(&'t str, Vec<ExtraName>), CollectError> {
+    let Some((path, extras)) =
+        text.strip_suffix(']').and_then(|text| text.rsplit_once('[')).filter(|(path, _)| !path.is_empty())
+    else {
+        return Ok((text, Vec::new()));
+    };
+    let extras = extras
+        .split(',')
+        .map(str::trim)
+        .filter(|extra| !extra.is_empty())
+        .map(|extra| {
+            ExtraName::new(extra.to_string())
+                .map_err(|error| CollectError::invalid(place.clone(), format!("`{text}`: {error}")))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok((path.trim_end(), extras))
+}
+
+/// Whether a marker, if there is one, holds for the target.
+pub(super) fn holds(marker: Option<&str>, scope: Scope<'_>, place: &Place) -> Result<bool, CollectError> {
+    let Some(marker) = marker.map(str::trim).filter(|marker| !marker.is_empty()) else { return Ok(true) };
+    let tree = MarkerTree::parse_str::<Link>(marker).map_err(|error| {
+        CollectError::invalid(place.clone(), format!("`{marker}` is not a marker: {}", error.message))
+    })?;
+    Ok(tree.evaluate(scope.environment, &[]))
+}
+
+/// Write out what build backends put for the project's own directory: Hatch `{root:uri}` and `{root:parent:uri}`,
+/// PDM `file:///${PROJECT_ROOT}`.
+/// Sources: Hatch's documentation on context formatting; PDM's on local dependencies.
+fn expand_roots(text: &str, directory: &Path) -> String {
+    if !text.contains("{root") && !text.contains("${PROJECT_ROOT}") {
+        return text.to_string();
+    }
+    let root = file_url(directory);
+    let bare = root.trim_start_matches("file://").trim_start_matches('/').to_string();
+    let mut text = text.replace("${PROJECT_ROOT}", &bare).replace("{root:uri}", &root);
+    for parents in 1..=6 {
+        let parent = directory.ancestors().nth(parents).unwrap_or(Path::new("/"));
+        text = text.replace(&format!("{{root{}:uri}}", ":parent".repeat(parents)), &file_url(parent));
+    }
+    text
+}
+
+/// The `file:` URL of an absolute path, or of a relative one (`file:../x`, which only this program reads).
+pub(in crate::project) fn file_url(path: &Path) -> String {
+    let mut url = String::from(if path.is_absolute() { "file://" } else { "file:" });
+    for byte in path.to_string_lossy().bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' | b'+' | b'@' => {
+                url.push(byte as char);
+            }
+            _ => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    url
+}
+
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                decoded.push(byte);
+                at += 3;
+            }
+            None => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::{PythonVersion, Target};
+
+    fn place() -> Place {
+        Place { file: "requirements.txt".into(), line: Some(1), column: None }
+    }
+
+    /// `LINE`, `dir PATH [extras]` or `file PATH [extras]`, paths relative to the scratch directory.
+    fn shown(text: &str, root: &Path) -> String {
+        let environment = Target::serverless(PythonVersion::DEFAULT).marker_environment();
+        let directory = root.join("proj");
+        let scope = Scope { directory: &directory, file_directory: None, environment: &environment };
+        let asked = match read(text, scope, &place()) {
+            Ok(Some(asked)) => asked,
+            Ok(None) => return "nothing".into(),
+            Err(error) => return format!("error: {error}"),
+        };
+        let extras: Vec<_> = asked.extras.iter().map(ToString::to_string).collect();
+        let relative = |path: &Path| path.strip_prefix(root).unwrap().display().to_string();
+        match asked.what {
+            What::Line(line) => line,
+            What::Directory(path) => format!("dir {} [{}]", relative(&path), extras.join(",")),
+            What::Distribution(path) => format!("file {} [{}]", relative(&path), extras.join(",")),
+        }
+    }
+
+    #[test]
+    fn each_form_that_pip_takes_is_understood() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().canonicalize().unwrap();
+        for directory in ["proj/sub/lib", "shared", "with space"] {
+            std::fs::create_dir_all(root.join(directory)).unwrap();
+        }
+        std::fs::write(root.join("proj/lib-1.0-py3-none-any.whl"), "").unwrap();
+        let absolute = root.join("shared").display().to_string();
+        for (text, want) in [
+            ("dagster", "dagster"),
+            (" Dagster[a] >= 1.0 ; python_version > '3' ", "Dagster[a] >= 1.0 ; python_version > '3'"),
+            ("dagster (>=1.0)", "dagster (>=1.0)"),
+            ("./sub/lib", "dir proj/sub/lib []"),
+            ("sub/lib", "dir proj/sub/lib []"),
+            ("sub/lib/", "dir proj/sub/lib []"),
+            ("../shared[a, B_c]", "dir shared [a,b-c]"),
+            ("../shared ; python_version >= '3.8'", "dir shared []"),
+            ("../shared;sys_platform == 'win32'", "nothing"),
+            ("../missing ; sys_platform == 'win32'", "nothing"),
+            (".", "dir proj []"),
+            (".[dev]", "dir proj [dev]"),
+            (absolute.as_str(), "dir shared []"),
+            ("shared @ ../shared", "dir shared []"),
+            ("shared[x] @ file:../shared ; python_version > '3'", "dir shared [x]"),
+            ("file:../with%20space", "dir with space []"),
+            ("file:../shared#egg=shared[x]", "dir shared [x]"),
+            ("file:sub#subdirectory=lib&egg=lib", "dir proj/sub/lib []"),
+            ("./lib-1.0-py3-none-any.whl", "file proj/lib-1.0-py3-none-any.whl []"),
+            ("lib-1.0-py3-none-any.whl[x]", "file proj/lib-1.0-py3-none-any.whl [x]"),
+            ("lib @ {root:uri}/sub/lib", "dir proj/sub/lib []"),
+            ("shared @ {root:parent:uri}/shared", "dir shared []"),
+            ("shared @ file:///${PROJECT_ROOT}/../shared", "dir shared []"),
+            ("git+https://h/x.git@v1#egg=x&subdirectory=y", "x @ git+https://h/x.git@v1#subdirectory=y"),
+            (
+                "git+https://h/x.git#egg=x[a] ; os_name == 'posix'",
+                "x[a] @ git+https://h/x.git ; os_name == 'posix'",
+            ),
+            ("git+ssh://git@h/x.git", "git+ssh://git@h/x.git"),
+            ("x @ git+https://h/x.git@v1", "x @ git+https://h/x.git@v1"),
+            ("https://h/x-1.0-py3-none-any.whl", "https://h/x-1.0-py3-none-any.whl"),
+        ] {
+            assert_eq!(shown(text, &root), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_an_error() {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::create_dir(scratch.path().join("proj")).unwrap();
+        std::fs::write(scratch.path().join("proj/other.txt"), "").unwrap();
+        for (text, want) in [
+            ("./missing", "names a path that does not exist"),
+            ("missing/dir", "names a path that does not exist"),
+            ("./other.txt", "neither a directory nor a wheel"),
+            ("dagster=1.0", "is not a requirement"),
+            ("hg+https://h/x", "kind `hg`"),
+            ("file://host/x", "names the host `host`"),
+            ("git@github.com:a/b.git", "is not a requirement"),
+            ("two words", "is not a requirement"),
+        ] {
+            let shown = shown(text, scratch.path());
+            assert!(shown.starts_with("error:") && shown.contains(want), "{text}: {shown}");
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! `requirements.txt` as pip reads it.
+//!
+//! Source: pip's documentation, "Requirements file format", and the behaviour of pip 25: comments go before
+//! continuations are joined, so that a comment ending in a backslash swallows nothing; `-r` and `-c` are relative to
+//! the file that has them, paths of packages to the directory that pip runs in (here: the project), and a path that
+//! exists only beside the file is taken too.
+
+use super::error::CollectError;
+use super::options::{self, Opt};
+use super::requirement::{self, Asked, Scope, scheme};
+use super::text_encoding;
+use crate::error::Place;
+use crate::host::{Host, lexically_normal};
+use crate::project::{Index, ResolveSettings, Warning};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// What a requirements file says, with the files it names.
+#[derive(Debug, Default)]
+pub(super) struct RequirementsTxt {
+    /// Requirements in the order of the file.
+    pub(super) asked: Vec<Asked>,
+    /// How to resolve.
+    pub(super) settings: ResolveSettings,
+    /// What the user should know.
+    pub(super) warnings: Vec<Warning>,
+    require_hashes: bool,
+    read: HashSet<(PathBuf, bool)>,
+}
+
+/// Read a requirements file of the project in `scope.directory`.
+///
+/// # Errors
+/// A line that pip would refuse, a file or path that is not there, bytes that are no text.
+pub(super) fn read(file: &Path, scope: Scope<'_>, host: &Host) -> Result<RequirementsTxt, CollectError> {
+    let mut contents = RequirementsTxt::default();
+    contents.read_file(file, Kind::Requirements, scope, host)?;
+    contents.check_hashes()?;
+    Ok(contents)
+}
+
+/// What the lines of a file are: asked for, or only limiting versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Requirements,
+    Constraints,
+}
+
+impl RequirementsTxt {
+    fn read_file(
+        &mut self,
+        file: &Path,
+        kind: Kind,
+        scope: Scope<'_>,
+        host: &Host,
+    ) -> Result<(), CollectError> {
+        let identity = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
+        if !self.read.insert((identity, kind == Kind::Constraints)) {
+            return Ok(());
+        }
+        let bytes = std::fs::read(file).map_err(CollectError::read(file))?;
+        let text = text_encoding::decode(&bytes, file)?;
+        let scope = Scope { file_directory: file.parent(), ..scope };
+        for line in logical_lines(&text) {
+            let place = Place { file: file.to_path_buf(), line: Some(line.number), column: None };
+            let text = self.expand_variables(&line.text, host, &place);
+            self.read_line(&text, kind, scope, &place, host)?;
+        }
+        Ok(())
+    }
+
+    fn read_line(
+        &mut self,
+        text: &str,
+        kind: Kind,
+        scope: Scope<'_>,
+        place: &Place,
+        host: &Host,
+    ) -> Result<(), CollectError> {
+        let line = options::split(text, place)?;
+        let hashes = hashes(&line.options, place)?;
+        if !line.requirement.is_empty() {
+            self.add(&line.requirement, hashes, kind, scope, place)?;
+        }
+        for option in line.options {
+            self.apply(option, kind, scope, place, host)?;
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        text: &str,
+        hashes: Vec<String>,
+        kind: Kind,
+        scope: Scope<'_>,
+        place: &Place,
+    ) -> Result<(), CollectError> {
+        let Some(asked) = requirement::read(text, scope, place)? else { return Ok(()) };
+        match kind {
+            Kind::Requirements => self.asked.push(Asked { hashes, ..asked }),
+            Kind::Constraints => match asked.what {
+                requirement::What::Line(line) if asked.name.is_some() => self.settings.constraints.push(line),
+                _ => {
+                    self.warn(place, format!("`{text}` limits nothing: constraints are names with versions"))
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        option: Opt,
+        kind: Kind,
+        scope: Scope<'_>,
+        place: &Place,
+        host: &Host,
+    ) -> Result<(), CollectError> {
+        let settings = &mut self.settings;
+        match option {
+            Opt::Hash(_) => {}
+            Opt::Editable(text) => self.add(&text, Vec::new(), kind, scope, place)?,
+            Opt::Requirement(file) => self.include(&file, kind, scope, place, host)?,
+            Opt::Constraint(file) => self.include(&file, Kind::Constraints, scope, place, host)?,
+            Opt::IndexUrl(url) => settings.default_index = Some(index_url(&url, scope)),
+            Opt::ExtraIndexUrl(url) => {
+                settings.indexes.push(Index { name: None, url: index_url(&url, scope), explicit: false })
+            }
+            Opt::FindLinks(link) => settings.find_links.push(find_links(&link, scope)),
+            Opt::NoIndex => settings.no_index = true,
+            Opt::NoBinary(names) => add_names(&mut settings.no_binary, &names),
+            Opt::OnlyBinary(names) => add_names(&mut settings.only_binary, &names),
+            Opt::Pre => settings.prerelease = Some("allow".into()),
+            Opt::RequireHashes => self.require_hashes = true,
+            Opt::TrustedHost(name) => trust(settings, name),
+            Opt::Ignored(name) => {
+                self.warn(place, format!("`{name}` has no effect here"));
+            }
+        }
+        Ok(())
+    }
+
+    /// `-r FILE`, `-c FILE`.
+    fn include(
+        &mut self,
+        file: &str,
+        kind: Kind,
+        scope: Scope<'_>,
+        place: &Place,
+        host: &Host,
+    ) -> Result<(), CollectError> {
+        if is_remote(file) {
+            return Err(CollectError::invalid_with(
+                place.clone(),
+                format!("`-r {file}`: requirements files are read from disk only"),
+                "download it next to this file and name it by its path",
+            ));
+        }
+        let directory = scope.file_directory.unwrap_or(scope.directory);
+        let path = lexically_normal(&directory.join(file.strip_prefix("file://").unwrap_or(file)));
+        if !path.is_file() {
+            return Err(CollectError::NoSuchPath {
+                requirement: format!("-r {file}"),
+                path,
+                place: place.clone(),
+            });
+        }
+        self.read_file(&path, kind, scope, host)
+    }
+
+    /// With `--require-hashes`, everything that is downloaded needs a digest.
+    fn check_hashes(&self) -> Result<(), CollectError> {
+        let bare = |asked: &&Asked| match &asked.what {
+            requirement::What::Line(line) => asked.hashes.is_empty() && !line.contains("#sha256="),
+            _ => false,
+        };
+        match self.asked.iter().filter(|_| self.require_hashes).find(bare) {
+            Some(Asked { what: requirement::What::Line(line), place, .. }) => {
+                Err(CollectError::invalid_with(
+                    place.clone(),
+                    format!("`{line}` has no --hash, though the file has --require-hashes"),
+                    "add its --hash (`uv pip compile --generate-hashes` writes them), or drop --require-hashes",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Replace `${NAME}`, as pip does: capitals, digits and underscores only, unset ones stay.
+    fn expand_variables(&mut self, text: &str, host: &Host, place: &Place) -> String {
+        let mut expanded = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(start) = rest.find("${") {
+            let (before, after) = rest.split_at(start);
+            expanded.push_str(before);
+            let name = after[2..].split_once('}').map(|(name, _)| name).filter(|name| is_variable_name(name));
+            let Some(name) = name else {
+                expanded.push_str("${");
+                rest = &after[2..];
+                continue;
+            };
+            match host.var(name) {
+                Some(value) => expanded.push_str(value),
+                None => {
+                    expanded.push_str(&after[..name.len() + 3]);
+                    if name != "PROJECT_ROOT" {
+                        self.warn(place, format!("the environment variable `{name}` is not set"));
+                    }
+                }
+            }
+            rest = &after[name.len() + 3..];
+        }
+        expanded + rest
+    }
+
+    fn warn(&mut self, place: &Place, message: String) {
+        self.warnings.push(Warning { message, place: Some(place.clone()) });
+    }
+}
+
+fn is_variable_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.chars().all(|each| each.is_ascii_uppercase() || each.is_ascii_digit() || each == '_')
+}
+
+fn is_remote(file: &str) -> bool {
+    matches!(scheme(file), Some("http" | "https" | "ftp"))
+}
+
+/// An index may be a directory; a relative one belongs to the file's directory.
+fn index_url(url: &str, scope: Scope<'_>) -> String {
+    if scheme(url).is_some() {
+        url.to_string()
+    } else {
+        requirement::file_url(Path::new(&find_links(url, scope)))
+    }
+}
+
+/// A `--find-links` path is relative to the file if that exists, else to the project.
+fn find_links(link: &str, scope: Scope<'_>) -> String {
+    if scheme(link).is_some() {
+        return link.to_string();
+    }
+    let beside = scope.file_directory.map(|directory| lexically_normal(&directory.join(link)));
+    beside
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| lexically_normal(&scope.directory.join(link)))
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// `--trusted-host`, as uv calls it.
+fn trust(settings: &mut ResolveSettings, name: String) {
+    let key = "allow-insecure-host";
+    let hosts = settings.uv.entry(key).or_insert_with(|| toml::Value::Array(Vec::new()));
+    if let Some(hosts) = hosts.as_array_mut() {
+        hosts.push(name.into());
+    }
+}
+
+/// `--no-binary a,b`; `:none:` empties the list, as pip does.
+fn add_names(list: &mut Vec<String>, names: &str) {
+    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        if name == ":none:" {
+            list.clear();
+        } else if !list.iter().any(|known| known == name) {
+            list.push(name.to_string());
+        }
+    }
+}
+
+fn hashes(options: &[Opt], place: &Place) -> Result<Vec<String>, CollectError> {
+    let given = options.iter().filter_map(|option| match option {
+        Opt::Hash(hash) => Some(hash),
+        _ => None,
+    });
+    given
+        .map(|hash| {
+            let hex_digits = match hash.split_once(':') {
+                Some(("sha256", hex)) => (hex, 64),
+                Some(("sha384", hex)) => (hex, 96),
+                Some(("sha512", hex)) => (hex, 128),
+                _ => ("", 1),
+            };
+            let (hex, digits) = hex_digits;
+            let well_formed = hex.len() == digits && hex.chars().all(|each| each.is_ascii_hexdigit());
+            well_formed.then(|| hash.to_lowercase()).ok_or_else(|| {
+                CollectError::invalid(
+                    place.clone(),
+                    format!("`--hash={hash}` is not sha256:, sha384: or sha512: with its hex digits"),
+                )
+            })
+        })
+        .collect()
+}
+
+/// A line after joining continuations and dropping comments; numbers are of its first physical line.
+#[derive(Debug, PartialEq)]
+struct LogicalLine {
+    number: usize,
+    text: String,
+}
+
+fn logical_lines(text: &str) -> Vec<LogicalLine> {
+    let mut lines = Vec::new();
+    let mut joined: Option<LogicalLine> = None;
+    for (index, physical) in split_lines(text).into_iter().enumerate() {
+        let comment = physical.trim_start().starts_with('#');
+        let physical = physical.trim_end();
+        let continued = !comment && physical.ends_with('\\');
+        let part = if comment { " #" } else { physical.trim_end_matches('\\') };
+        let line = joined.get_or_insert_with(|| LogicalLine { number: index + 1, text: String::new() });
+        line.text.push_str(part);
+        if !continued {
+            lines.extend(joined.take());
+        }
+    }
+    lines.extend(joined);
+    lines
+        .into_iter()
+        .map(|line| LogicalLine { text: without_comment(&line.text).trim().to_string(), ..line })
+        .filter(|line| !line.text.is_empty())
+        .collect()
+}
+
+/// Lines ended by `\n`, `\r\n` or `\r`.
+fn split_lines(text: &str) -> Vec<&str> {
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')).collect()
+}
+
+/// Drop a `#` at the start or after white space, and all after it.
+fn without_comment(text: &str) -> &str {
+    let mut before_is_space = true;
+    for (at, each) in text.char_indices() {
+        if each == '#' && before_is_space {
+            return &text[..at];
+        }
+        before_is_space = each.is_whitespace();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str) -> Vec<(usize, String)> {
+        logical_lines(text).into_iter().map(|line| (line.number, line.text)).collect()
+    }
+
+    #[test]
+    fn comments_and_continuations_are_those_of_pip() {
+        for (text, want) in [
+            ("a\n# c\nb # c\n", vec![(1, "a"), (3, "b")]),
+            ("a \\\n  >=1\nb", vec![(1, "a   >=1"), (3, "b")]),
+            ("# comment \\\nb\n", vec![(2, "b")]),
+            ("a \\\n# comment\nb\n", vec![(1, "a"), (3, "b")]),
+            ("a#b\n", vec![(1, "a#b")]),
+            ("x @ u#egg=x # c", vec![(1, "x @ u#egg=x")]),
+            ("a\r\nb\rc", vec![(1, "a"), (2, "b"), (3, "c")]),
+            ("a \\", vec![(1, "a")]),
+            ("\n\n  \n", vec![]),
+        ] {
+            let want: Vec<_> = want.into_iter().map(|(n, t): (usize, &str)| (n, t.to_string())).collect();
+            assert_eq!(texts(text), want, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `[tool.uv]` and `uv.toml`: how the user wants requirements resolved.
+//!
+//! Source: uv's documentation, "Settings". uv reads them from the workspace root only, and from `uv.toml` instead of
+//! `[tool.uv]` when both are in that directory.
+
+use super::error::CollectError;
+use super::requirement::{file_url, scheme};
+use super::toml_file::{Node, TomlFile};
+use crate::host::lexically_normal;
+use crate::project::{Index, ResolveSettings};
+use std::path::Path;
+
+/// Keys that bear on resolving or building and have no place of their own in [`ResolveSettings`].
+const PASSED_ON: &[&str] = &[
+    "allow-insecure-host",
+    "config-settings",
+    "config-settings-package",
+    "conflicts",
+    "dependency-metadata",
+    "environments",
+    "exclude-newer-package",
+    "extra-build-dependencies",
+    "extra-build-variables",
+    "fork-strategy",
+    "keyring-provider",
+    "native-tls",
+    "no-build-isolation",
+    "no-build-isolation-package",
+    "offline",
+    "required-environments",
+    "required-version",
+    "system-certs",
+];
+
+/// Read the settings that hold for a project whose workspace root (or own directory) is `directory`.
+///
+/// # Errors
+/// A file that is not TOML, or a value of the wrong type.
+pub(super) fn read(directory: &Path) -> Result<ResolveSettings, CollectError> {
+    let (path, keys): (_, &[&str]) = match directory.join("uv.toml") {
+        path if path.is_file() => (path, &[]),
+        _ => (directory.join("pyproject.toml"), &["tool", "uv"]),
+    };
+    if !path.is_file() {
+        return Ok(ResolveSettings::default());
+    }
+    let file = TomlFile::read(&path)?;
+    let document = file.parse()?;
+    match Node::root(&file, &document).at(keys) {
+        Some(table) => settings(&table),
+        None => Ok(ResolveSettings::default()),
+    }
+}
+
+fn settings(table: &Node<'_>) -> Result<ResolveSettings, CollectError> {
+    let mut settings = ResolveSettings {
+        constraints: strings(table, "constraint-dependencies")?,
+        overrides: strings(table, "override-dependencies")?,
+        build_constraints: strings(table, "build-constraint-dependencies")?,
+        excludes: strings(table, "exclude-dependencies")?,
+        no_index: flag(table, "no-index"),
+        prerelease: string(table, "prerelease")?,
+        exclude_newer: string(table, "exclude-newer")?,
+        index_strategy: string(table, "index-strategy")?,
+        resolution: string(table, "resolution")?,
+        ..ResolveSettings::default()
+    };
+    settings.no_binary = names(table, "no-binary")?;
+    settings.only_binary = names(table, "no-build")?;
+    for link in strings(table, "find-links")? {
+        settings.find_links.push(path_or_url(&link, table));
+    }
+    read_indexes(table, &mut settings)?;
+    for key in PASSED_ON {
+        if let Some(value) = table.get(key) {
+            settings.uv.insert((*key).to_string(), value.plain());
+        }
+    }
+    Ok(settings)
+}
+
+fn read_indexes(table: &Node<'_>, settings: &mut ResolveSettings) -> Result<(), CollectError> {
+    for index in named_indexes(table)? {
+        match index {
+            Declared::Default(index) => settings.default_index = Some(index.url),
+            Declared::Other(index) => settings.indexes.push(index),
+            Declared::Flat { link } => settings.find_links.push(link),
+        }
+    }
+    if settings.default_index.is_none() {
+        settings.default_index = string(table, "index-url")?.map(|url| index_url(&url, table));
+    }
+    for url in strings(table, "extra-index-url")? {
+        let url = index_url(&url, table);
+        settings.indexes.push(Index { name: None, url, explicit: false });
+    }
+    Ok(())
+}
+
+/// An entry of `[[tool.uv.index]]`.
+pub(super) enum Declared {
+    /// Takes the place of the public index.
+    Default(Index),
+    /// Asked besides.
+    Other(Index),
+    /// A page or directory of files (`format = "flat"`).
+    Flat {
+        /// URL or absolute path.
+        link: String,
+    },
+}
+
+/// `[[tool.uv.index]]` of a pyproject.toml.
+pub(super) fn indexes_of(path: &Path) -> Result<Vec<Declared>, CollectError> {
+    let file = TomlFile::read(path)?;
+    let document = file.parse()?;
+    Node::root(&file, &document).at(&["tool", "uv"]).map_or(Ok(Vec::new()), |table| named_indexes(&table))
+}
+
+/// `[[tool.uv.index]]` of a `[tool.uv]` table.
+fn named_indexes(table: &Node<'_>) -> Result<Vec<Declared>, CollectError> {
+    let Some(list) = table.get("index") else { return Ok(Vec::new()) };
+    list.list()?
+        .iter()
+        .map(|entry| {
+            let url = entry.get("url").ok_or_else(|| entry.invalid("an index without `url`"))?.string()?;
+            if entry.get("format").and_then(|format| format.as_str()) == Some("flat") {
+                return Ok(Declared::Flat { link: path_or_url(url, table) });
+            }
+            let index = Index {
+                name: string(entry, "name")?,
+                url: index_url(url, table),
+                explicit: flag(entry, "explicit"),
+            };
+            Ok(if flag(entry, "default") { Declared::Default(index) } else { Declared::Other(index) })
+        })
+        .collect()
+}
+
+fn flag(table: &Node<'_>, key: &str) -> bool {
+    table.get(key).and_then(|value| value.as_bool()).unwrap_or(false)
+}
+
+fn string(table: &Node<'_>, key: &str) -> Result<Option<String>, CollectError> {
+    table.get(key).map(|value| value.string().map(str::to_string)).transpose()
+}
+
+fn strings(table: &Node<'_>, key: &str) -> Result<Vec<String>, CollectError> {
+    let values = table.get(key).map(|value| value.strings()).transpose()?;
+    Ok(values.unwrap_or_default().into_iter().map(str::to_string).collect())
+}
+
+/// `no-binary = true` and `no-binary-package = […]`.
+fn names(table: &Node<'_>, key: &str) -> Result<Vec<String>, CollectError> {
+    if flag(table, key) { Ok(vec![":all:".into()]) } else { strings(table, &format!("{key}-package")) }
+}
+
+fn path_or_url(text: &str, table: &Node<'_>) -> String {
+    if scheme(text).is_some() {
+        return text.to_string();
+    }
+    let base = table.file().parent().unwrap_or(Path::new("."));
+    lexically_normal(&base.join(text)).to_string_lossy().into_owned()
+}
+
+fn index_url(text: &str, table: &Node<'_>) -> String {
+    match scheme(text) {
+        Some(_) => text.to_string(),
+        None => file_url(Path::new(&path_or_url(text, table))),
+    }
+}

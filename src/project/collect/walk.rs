@@ -1,0 +1,550 @@
+//! From the build directory through its local packages: each directory once, cycles included.
+
+use super::error::{CollectError, whole};
+use super::package::{self, Package, Request};
+use super::pyproject::Raw;
+use super::requirement::{self, Asked, Scope, What};
+use super::uv_settings::{self, Declared};
+use super::uv_sources::{From, Origin, Source};
+use super::uv_workspace::Workspace;
+use crate::error::Place;
+use crate::host::Host;
+use crate::project::{CollectOptions, LocalDistribution, LocalPackage, PackageBuild, Requirements, Warning};
+use crate::tools::Tools;
+use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// A directory that is part of the build.
+struct Visited {
+    directory: PathBuf,
+    identity: PathBuf,
+    asked_by: Option<Place>,
+    /// Only its dependencies count (`package = false` of a source).
+    is_virtual: bool,
+    extras: BTreeSet<ExtraName>,
+    package: Option<Package>,
+}
+
+/// A line for the resolver.
+struct Line {
+    name: Option<PackageName>,
+    extras: Vec<ExtraName>,
+    place: Place,
+    hashes: Vec<String>,
+}
+
+struct Walk<'a> {
+    options: &'a CollectOptions,
+    tools: &'a Tools,
+    host: &'a Host,
+    environment: MarkerEnvironment,
+    visited: Vec<Visited>,
+    pending: Vec<usize>,
+    lines: BTreeMap<String, Line>,
+    found: Requirements,
+}
+
+/// Walk from `directory` (absolute).
+pub(super) fn walk(
+    directory: &Path,
+    options: &CollectOptions,
+    tools: &Tools,
+    host: &Host,
+) -> Result<Requirements, CollectError> {
+    let mut walk = Walk {
+        options,
+        tools,
+        host,
+        environment: options.target.marker_environment(),
+        visited: Vec::new(),
+        pending: Vec::new(),
+        lines: BTreeMap::new(),
+        found: Requirements::default(),
+    };
+    walk.visit(directory, &[], None, false)?;
+    walk.run()?;
+    while walk.take_local_names()? {
+        walk.run()?;
+    }
+    Ok(walk.finish())
+}
+
+impl Walk<'_> {
+    fn run(&mut self) -> Result<(), CollectError> {
+        // The last named directory first, as the predecessor does.
+        while let Some(index) = self.pending.pop() {
+            self.read(index)?;
+        }
+        Ok(())
+    }
+
+    /// A directory is asked for, with extras.
+    fn visit(
+        &mut self,
+        directory: &Path,
+        extras: &[ExtraName],
+        asked_by: Option<&Place>,
+        is_virtual: bool,
+    ) -> Result<(), CollectError> {
+        let identity = directory.canonicalize().map_err(CollectError::read(directory))?;
+        if let Some(index) = self.visited.iter().position(|known| known.identity == identity) {
+            return self.take_extras(index, extras, asked_by);
+        }
+        self.pending.push(self.visited.len());
+        self.visited.push(Visited {
+            directory: directory.to_path_buf(),
+            identity,
+            asked_by: asked_by.cloned(),
+            is_virtual,
+            extras: extras.iter().cloned().collect(),
+            package: None,
+        });
+        Ok(())
+    }
+
+    fn read(&mut self, index: usize) -> Result<(), CollectError> {
+        let is_root = index == 0;
+        let visited = &self.visited[index];
+        let directory = visited.directory.clone();
+        let asked_by = visited.asked_by.clone();
+        let wants = !visited.extras.is_empty()
+            || (is_root && (self.options.all_extras || !self.options.extras.is_empty()));
+        let environment = self.environment.clone();
+        let scope = Scope { directory: &directory, file_directory: None, environment: &environment };
+        let request =
+            Request { target: &self.options.target, asked_by: asked_by.as_ref(), with_extras: wants };
+        let mut package = package::read(scope, request, self.tools, self.host)?;
+        self.found.warnings.append(&mut package.warnings);
+        if is_root {
+            let root = package.workspace.as_ref().map_or(&*directory, |workspace| &*workspace.root);
+            self.found.settings.absorb(uv_settings::read(root)?);
+        }
+        self.found.settings.absorb(std::mem::take(&mut package.settings));
+        let asked = std::mem::take(&mut package.asked);
+        let requires = std::mem::take(&mut package.requires);
+        let members = self.members_of_virtual_root(is_root, &package, &asked, &requires, &directory);
+        self.visited[index].package = Some(package);
+        for asked in asked {
+            self.consider(index, asked, Origin::Main)?;
+        }
+        self.consider_raws(index, &requires, Origin::Main)?;
+        for (member, place) in members {
+            self.visit(&member, &[], Some(&place), false)?;
+        }
+        if is_root {
+            self.take_asked_for()?;
+        }
+        let extras: Vec<ExtraName> = self.visited[index].extras.iter().cloned().collect();
+        for extra in extras {
+            self.take_extra(index, &extra)?;
+        }
+        Ok(())
+    }
+
+    /// A workspace root without `[project]` asks for nothing itself; as build directory it stands for its members.
+    fn members_of_virtual_root(
+        &mut self,
+        is_root: bool,
+        package: &Package,
+        asked: &[Asked],
+        requires: &[Raw],
+        directory: &Path,
+    ) -> Vec<(PathBuf, Place)> {
+        let workspace = package.workspace.as_ref().filter(|workspace| {
+            is_root
+                && workspace.is_virtual
+                && workspace.root == directory
+                && asked.is_empty()
+                && requires.is_empty()
+        });
+        let Some(workspace) = workspace else { return Vec::new() };
+        let place = whole(&directory.join("pyproject.toml"));
+        self.warn(
+            "the build directory is a workspace root without [project]: all of its members are taken".into(),
+            Some(place.clone()),
+        );
+        workspace.members.values().map(|member| (member.clone(), place.clone())).collect()
+    }
+
+    /// Extras and groups from the command line.
+    fn take_asked_for(&mut self) -> Result<(), CollectError> {
+        let options = self.options;
+        let Some(package) = self.visited[0].package.as_ref() else { return Ok(()) };
+        let all: Vec<ExtraName> = package.extras.keys().cloned().collect();
+        let directory = self.visited[0].directory.clone();
+        let named = |name: &String| {
+            ExtraName::new(name.clone())
+                .map_err(|error| CollectError::invalid(whole(&directory), error.to_string()))
+        };
+        let mut extras = options.extras.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+        if let Some(missing) = extras.iter().find(|extra| !all.contains(extra)) {
+            return Err(package::unknown("extra", missing, all.iter(), &directory));
+        }
+        if options.all_extras {
+            extras.extend(all);
+        }
+        let mut groups = Vec::new();
+        for name in &options.groups {
+            let name = named(name)?;
+            groups.push((package.group(&name, &directory)?, name));
+        }
+        self.visited[0].extras.extend(extras);
+        for (lines, name) in groups {
+            self.consider_raws(0, &lines, Origin::Group(&name))?;
+        }
+        Ok(())
+    }
+
+    /// Further extras of a directory that is known already.
+    fn take_extras(
+        &mut self,
+        index: usize,
+        extras: &[ExtraName],
+        asked_by: Option<&Place>,
+    ) -> Result<(), CollectError> {
+        for extra in extras {
+            let is_new = self.visited[index].extras.insert(extra.clone());
+            if is_new && self.visited[index].package.is_some() {
+                self.load_dynamic_extras(index, asked_by)?;
+                self.take_extra(index, extra)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Extras that only the build backend knows were not asked of it before.
+    fn load_dynamic_extras(&mut self, index: usize, asked_by: Option<&Place>) -> Result<(), CollectError> {
+        let visited = &self.visited[index];
+        let is_missing = visited.package.as_ref().is_some_and(|package| package.extras.is_empty());
+        if !is_missing {
+            return Ok(());
+        }
+        let scope =
+            Scope { directory: &visited.directory, file_directory: None, environment: &self.environment };
+        let request = Request { target: &self.options.target, asked_by, with_extras: true };
+        let read = package::read(scope, request, self.tools, self.host)?;
+        if let Some(package) = self.visited[index].package.as_mut() {
+            package.extras = read.extras;
+        }
+        Ok(())
+    }
+
+    fn take_extra(&mut self, index: usize, extra: &ExtraName) -> Result<(), CollectError> {
+        let visited = &self.visited[index];
+        let lines = visited.package.as_ref().and_then(|package| package.extras.get(extra)).cloned();
+        match lines {
+            Some(lines) => self.consider_raws(index, &lines, Origin::Extra(extra)),
+            None => {
+                // As pip and uv do: a warning, no error.
+                let directory = visited.directory.display();
+                let message = format!("`{directory}` has no extra `{extra}`");
+                let place = visited.asked_by.clone();
+                self.warn(message, place);
+                Ok(())
+            }
+        }
+    }
+
+    fn consider_raws(&mut self, index: usize, lines: &[Raw], origin: Origin<'_>) -> Result<(), CollectError> {
+        let directory = self.visited[index].directory.clone();
+        let environment = self.environment.clone();
+        let scope = Scope { directory: &directory, file_directory: None, environment: &environment };
+        for raw in lines {
+            let parsed = requirement::read(&raw.text, scope, &raw.place)?;
+            let Some(asked) = parsed else { continue };
+            let replacement = asked
+                .name
+                .as_ref()
+                .and_then(|name| self.visited[index].package.as_ref()?.replacements.get(name).cloned());
+            match replacement {
+                Some(lines) => {
+                    for line in lines {
+                        if let Some(asked) = requirement::read(&line.text, scope, &line.place)? {
+                            self.consider(index, asked, origin)?;
+                        }
+                    }
+                }
+                None => self.consider(index, asked, origin)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Put a requirement where it belongs.
+    fn consider(&mut self, index: usize, asked: Asked, origin: Origin<'_>) -> Result<(), CollectError> {
+        match &asked.what {
+            What::Directory(directory) => {
+                self.visit(&directory.clone(), &asked.extras, Some(&asked.place), false)
+            }
+            What::Distribution(path) => {
+                self.add_distribution(path.clone(), &asked);
+                Ok(())
+            }
+            What::Line(text) if asked.name.is_some() && !text.contains('@') => {
+                let text = text.clone();
+                self.consider_named(index, &text, asked, origin)
+            }
+            What::Line(text) => {
+                self.add_line(text.clone(), &asked);
+                Ok(())
+            }
+        }
+    }
+
+    /// A name with a version: the project itself, one with a source, a workspace member, or a line for the resolver.
+    fn consider_named(
+        &mut self,
+        index: usize,
+        text: &str,
+        asked: Asked,
+        origin: Origin<'_>,
+    ) -> Result<(), CollectError> {
+        let (Some(name), Some(package)) = (asked.name.clone(), self.visited[index].package.as_ref()) else {
+            self.add_line(text.to_string(), &asked);
+            return Ok(());
+        };
+        if package.name.as_ref() == Some(&name) {
+            let directory = self.visited[index].directory.clone();
+            return self.visit(&directory, &asked.extras, Some(&asked.place), false);
+        }
+        let directory = self.visited[index].directory.clone();
+        let environment = self.environment.clone();
+        let scope = Scope { directory: &directory, file_directory: None, environment: &environment };
+        let source = package.sources.of(&name, origin, scope)?.cloned();
+        let workspace = package.workspace.clone();
+        let marker = text.split_once(';').map(|(_, marker)| marker);
+        if let Some(source) = source {
+            let holds = requirement::holds(marker, scope, &asked.place)?;
+            return self.follow(source, text, asked, holds, workspace.as_ref());
+        }
+        if let Some(member) = workspace.and_then(|workspace| workspace.members.get(&name).cloned()) {
+            if requirement::holds(marker, scope, &asked.place)? {
+                self.warn(
+                    format!("`{name}` is a member of the workspace and is taken from there, though tool.uv.sources does not say so"),
+                    Some(asked.place.clone()),
+                );
+                return self.visit(&member, &asked.extras, Some(&asked.place), false);
+            }
+            return Ok(());
+        }
+        self.add_line(text.to_string(), &asked);
+        Ok(())
+    }
+
+    /// Take a requirement from its `tool.uv.sources` entry.
+    fn follow(
+        &mut self,
+        source: Source,
+        text: &str,
+        asked: Asked,
+        holds: bool,
+        workspace: Option<&Workspace>,
+    ) -> Result<(), CollectError> {
+        let name = asked.name.clone().map(|name| name.to_string()).unwrap_or_default();
+        match source.from {
+            From::Path { .. } | From::Workspace if !holds => Ok(()),
+            From::Path { path, written, package } => {
+                let local = requirement::local(
+                    &written,
+                    &path,
+                    asked.name.clone(),
+                    asked.extras.clone(),
+                    &source.place,
+                )?;
+                match local.what {
+                    What::Distribution(path) => self.add_distribution(path, &asked),
+                    _ => self.visit(&path, &asked.extras, Some(&source.place), package == Some(false))?,
+                }
+                Ok(())
+            }
+            From::Workspace => {
+                let member = member(&asked, workspace, &source.place)?;
+                self.visit(&member, &asked.extras, Some(&source.place), false)
+            }
+            From::Link(link) => {
+                let extras: Vec<_> = asked.extras.iter().map(ToString::to_string).collect();
+                let extras =
+                    if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
+                let marker = text.split_once(';').map(|(_, marker)| format!(" ; {}", marker.trim()));
+                self.add_line(format!("{name}{extras} @ {link}{}", marker.unwrap_or_default()), &asked);
+                Ok(())
+            }
+            From::Index(index) => {
+                self.pin(&name, &index, &source.place, workspace)?;
+                self.add_line(text.to_string(), &asked);
+                Ok(())
+            }
+        }
+    }
+
+    /// A package has to come from the index of that name, which the same file or the workspace root declares.
+    fn pin(
+        &mut self,
+        package: &str,
+        index: &str,
+        place: &Place,
+        workspace: Option<&Workspace>,
+    ) -> Result<(), CollectError> {
+        if self.found.settings.index(index).is_none() {
+            let own = uv_settings::indexes_of(&place.file)?;
+            let root =
+                workspace.map(|workspace| uv_settings::indexes_of(&workspace.root.join("pyproject.toml")));
+            let declared = own.into_iter().chain(root.transpose()?.unwrap_or_default());
+            let wanted = declared.into_iter().find_map(|declared| match declared {
+                Declared::Default(found) | Declared::Other(found) => {
+                    (found.name.as_deref() == Some(index)).then_some(found)
+                }
+                Declared::Flat { .. } => None,
+            });
+            let Some(found) = wanted else {
+                return Err(CollectError::invalid_with(
+                    place.clone(),
+                    format!("`{package}` is to come from the index `{index}`, which is not declared"),
+                    format!("add [[tool.uv.index]] with name = \"{index}\" and its url"),
+                ));
+            };
+            self.found.settings.add_index(crate::project::Index { explicit: true, ..found });
+        }
+        let known = self.found.settings.index_pins.insert(package.to_string(), index.to_string());
+        if let Some(known) = known.filter(|known| known != index) {
+            self.warn(
+                format!("`{package}` is pinned to the index `{known}` and to `{index}`; the latter is used"),
+                Some(place.clone()),
+            );
+        }
+        Ok(())
+    }
+
+    fn add_distribution(&mut self, path: PathBuf, asked: &Asked) {
+        let extras = asked.extras.iter().map(ToString::to_string);
+        let list = &mut self.found.local_distributions;
+        match list.iter_mut().find(|known| known.path == path) {
+            Some(known) => known.extras.extend(extras),
+            None => list.push(LocalDistribution {
+                path,
+                name: asked.name.as_ref().map(ToString::to_string),
+                extras: extras.collect(),
+            }),
+        }
+    }
+
+    fn add_line(&mut self, text: String, asked: &Asked) {
+        let line = self.lines.entry(text).or_insert_with(|| Line {
+            name: asked.name.clone(),
+            extras: asked.extras.clone(),
+            place: asked.place.clone(),
+            hashes: Vec::new(),
+        });
+        line.hashes.extend(asked.hashes.iter().cloned());
+    }
+
+    /// Lines that ask for a local package by its name are met by it, wherever they are. Whether there were any.
+    fn take_local_names(&mut self) -> Result<bool, CollectError> {
+        let by_name: BTreeMap<PackageName, usize> = self
+            .visited
+            .iter()
+            .enumerate()
+            .filter_map(|(index, visited)| Some((visited.package.as_ref()?.name.clone()?, index)))
+            .collect();
+        let met: Vec<String> = self
+            .lines
+            .iter()
+            .filter(|(_, line)| line.name.as_ref().is_some_and(|name| by_name.contains_key(name)))
+            .map(|(text, _)| text.clone())
+            .collect();
+        for text in &met {
+            let Some(line) = self.lines.remove(text) else { continue };
+            let Some(index) = line.name.as_ref().and_then(|name| by_name.get(name)).copied() else {
+                continue;
+            };
+            let directory = self.visited[index].directory.display().to_string();
+            self.host.detail(format!("`{text}` is the local package `{directory}`"));
+            self.take_extras(index, &line.extras, Some(&line.place))?;
+        }
+        Ok(!met.is_empty())
+    }
+
+    fn warn(&mut self, message: String, place: Option<Place>) {
+        let warning = Warning { message, place };
+        if !self.found.warnings.contains(&warning) {
+            self.found.warnings.push(warning);
+        }
+    }
+
+    fn finish(mut self) -> Requirements {
+        for (text, line) in std::mem::take(&mut self.lines) {
+            if let Some(name) = line.name.filter(|_| !line.hashes.is_empty()) {
+                let hashes = self.found.hashes.entry(name.to_string()).or_default();
+                hashes.extend(line.hashes);
+                hashes.sort();
+                hashes.dedup();
+            }
+            self.found.lines.push(text);
+        }
+        for visited in &self.visited {
+            let Some(package) = &visited.package else { continue };
+            self.found.left_out.extend(left_out(visited, package, self.options));
+            self.found.local_packages.push(LocalPackage {
+                directory: visited.directory.clone(),
+                name: package.name.as_ref().map(ToString::to_string),
+                build: match &package.build {
+                    Some(build) if !visited.is_virtual => build.clone(),
+                    _ => PackageBuild::None,
+                },
+            });
+        }
+        self.found
+    }
+}
+
+/// The directory of the workspace member that a requirement names.
+fn member(asked: &Asked, workspace: Option<&Workspace>, place: &Place) -> Result<PathBuf, CollectError> {
+    let name = asked.name.as_ref().map(ToString::to_string).unwrap_or_default();
+    let Some(workspace) = workspace else {
+        return Err(CollectError::invalid_with(
+            place.clone(),
+            format!("`{name}` is to come from a workspace, but the project is in none"),
+            "add [tool.uv.workspace] with members to the pyproject.toml of the root, or name a path",
+        ));
+    };
+    let found = asked.name.as_ref().and_then(|name| workspace.members.get(name));
+    found.cloned().ok_or_else(|| {
+        let known: Vec<String> = workspace.members.keys().map(ToString::to_string).collect();
+        CollectError::invalid_with(
+            place.clone(),
+            format!("the workspace in `{}` has no member `{name}`", workspace.root.display()),
+            format!("its members are {}; see tool.uv.workspace.members", known.join(", ")),
+        )
+    })
+}
+
+/// What exists and was not asked for, in a sentence.
+fn left_out(visited: &Visited, package: &Package, options: &CollectOptions) -> Option<String> {
+    let is_root = visited.asked_by.is_none();
+    let list = |names: Vec<String>| names.join(", ");
+    let extras: Vec<String> = package
+        .extras
+        .keys()
+        .filter(|extra| !visited.extras.contains(*extra))
+        .map(ToString::to_string)
+        .collect();
+    let asked: Vec<ExtraName> =
+        options.groups.iter().filter_map(|group| ExtraName::new(group.clone()).ok()).collect();
+    let groups: Vec<String> = package
+        .groups
+        .keys()
+        .filter(|group| is_root && !asked.contains(group))
+        .map(ToString::to_string)
+        .collect();
+    let mut parts = Vec::new();
+    if !extras.is_empty() {
+        parts.push(format!("extras {} (--extra)", list(extras)));
+    }
+    if !groups.is_empty() {
+        parts.push(format!("dependency groups {} (--group)", list(groups)));
+    }
+    let name =
+        package.name.as_ref().map_or_else(|| visited.directory.display().to_string(), ToString::to_string);
+    (is_root && !parts.is_empty()).then(|| format!("left out of `{name}`: {}", parts.join("; ")))
+}
