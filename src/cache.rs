@@ -8,7 +8,6 @@
 //! building/…                             scratch space of such builds
 //! fingerprints/…                         chroot fingerprints by wheel digest
 //! uv/VERSION/uv                          the fetched uv
-//! runtime/…                              the pex wheel that .bootstrap comes from
 //! environments/…                         managed Python environments
 //! ```
 

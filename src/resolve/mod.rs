@@ -127,6 +127,8 @@ fn request(requirements: &Requirements, target: Target) -> CompileRequest {
         prerelease: settings.prerelease,
         exclude_newer: settings.exclude_newer,
         resolution: settings.resolution,
+        no_dependencies: false,
+        refresh: false,
         uv: settings.uv,
     }
 }

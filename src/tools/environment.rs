@@ -6,7 +6,7 @@
 
 use super::python::{self, Python};
 use super::uv_find::hex;
-use super::{Error, Tools, UvError};
+use super::{Error, Tools};
 use crate::cache::CacheError;
 use crate::env_vars;
 use crate::target::PythonVersion;
@@ -140,14 +140,6 @@ fn remove_abandoned(parent: &Path, now: std::time::SystemTime) {
     let entries = std::fs::read_dir(parent).into_iter().flatten().filter_map(Result::ok);
     for entry in entries.filter(|entry| abandoned(entry).unwrap_or(false)) {
         let _ = std::fs::remove_dir_all(entry.path());
-    }
-}
-
-/// Making an environment of ours failed: the packages are not the user's, so what uv calls their fault is not.
-pub(super) fn fault(source: &UvError) -> crate::error::Fault {
-    match source {
-        UvError::Remote { .. } => crate::error::Fault::Remote,
-        _ => crate::error::Fault::Tool,
     }
 }
 

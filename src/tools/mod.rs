@@ -6,6 +6,7 @@ pub mod environment;
 pub mod pip_config;
 pub mod process;
 pub mod python;
+pub mod runtime;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod uv;
@@ -18,6 +19,7 @@ pub use environment::EnvironmentRequest;
 pub use pip_config::PipConfig;
 pub use process::{Output, Process, ProcessError};
 pub use python::{Python, PythonSource};
+pub use runtime::RuntimeError;
 pub use uv::{Uv, UvError, UvVersion};
 pub use uv_compile::{CompileRequest, IndexSettings, NamedIndex};
 pub use uv_project::{BuildRequest, ExportRequest};
@@ -50,6 +52,8 @@ pub enum Error {
     Process(#[from] ProcessError),
     #[error(transparent)]
     Uv(#[from] UvError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     /// The uv that the user names does not run.
     #[error("`{program}`, which {} names, is no uv", env_vars::PEXPRESS_UV)]
     NamedUv {
@@ -110,7 +114,10 @@ impl Explain for Error {
             Error::Cache(error) => error.fault(),
             Error::Process(error) => error.fault(),
             Error::Uv(error) => error.fault(),
-            Error::Environment { source, .. } => environment::fault(source),
+            Error::Runtime(RuntimeError::Download(error)) => error.fault(),
+            Error::Runtime(RuntimeError::Find(source)) | Error::Environment { source, .. } => {
+                own_fault(source)
+            }
             Error::Fetch { .. } => Fault::Remote,
             Error::PinBroken => Fault::Bug,
             _ => Fault::Tool,
@@ -138,9 +145,22 @@ impl Explain for Error {
             Error::NoPython { version, .. } => Some(format!(
                 "install Python {version} (on a runner: actions/setup-python) or let uv do so; or choose another with --python-version"
             )),
-            Error::Environment { source, .. } => source.hint(),
+            Error::Runtime(RuntimeError::Download(error)) => error.hint(),
+            Error::Runtime(RuntimeError::Find(source)) | Error::Environment { source, .. } => source.hint(),
+            Error::Runtime(RuntimeError::NotOffered) => {
+                Some("let the index mirror this release of pex unchanged".into())
+            }
             Error::PinBroken => None,
         }
+    }
+}
+
+/// Whose fault a failed call of uv for our own tools is: the packages are not the user's, so what uv calls the
+/// requirements' fault is not the project's.
+fn own_fault(source: &UvError) -> Fault {
+    match source.fault() {
+        Fault::Project => Fault::Tool,
+        fault => fault,
     }
 }
 

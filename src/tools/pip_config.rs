@@ -10,6 +10,7 @@
 
 use crate::env_vars;
 use crate::host::Host;
+use crate::net::IndexUrl;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -74,9 +75,16 @@ impl PipConfig {
         }
     }
 
+    /// The indexes and pages that it names, which may hold credentials that downloads need too.
+    pub fn index_urls(&self) -> Vec<IndexUrl> {
+        let urls = self.index_url.iter().chain(&self.extra_index_urls).chain(&self.find_links);
+        let urls = urls.filter(|url| url.contains("://")).cloned();
+        urls.map(|url| IndexUrl { name: None, url }).collect()
+    }
+
     /// The variables that tell uv the same, less those that the user has set for uv.
     ///
-    /// `NO_INDEX` has no variable in uv: callers pass the flag. Source: uv 0.13, "Environment variables".
+    /// `no-index` has no variable in uv: callers pass the flag. Source: uv 0.13, "Environment variables".
     pub fn uv_env(&self, host: &Host) -> Vec<(&'static str, String)> {
         let mut env = Vec::new();
         let mut tell = |unless: &[&str], name: &'static str, value: Option<String>| {

@@ -67,6 +67,13 @@ pub enum UvError {
         #[allow(missing_docs)]
         source: std::io::Error,
     },
+    /// uv's answer is no `pylock.toml`.
+    #[error("uv's resolution is no TOML document")]
+    Lock {
+        #[source]
+        #[allow(missing_docs)]
+        reason: Box<toml::de::Error>,
+    },
     /// A call succeeded without leaving the file that it is for.
     #[error("uv built no wheel from `{of}`")]
     NoWheel {
@@ -80,7 +87,7 @@ impl Explain for UvError {
         match self {
             UvError::Remote { .. } => Fault::Remote,
             UvError::Project { .. } | UvError::NoWheel { .. } => Fault::Project,
-            UvError::Tool { .. } | UvError::File { .. } => Fault::Tool,
+            UvError::Tool { .. } | UvError::File { .. } | UvError::Lock { .. } => Fault::Tool,
         }
     }
     fn hint(&self) -> Option<String> {

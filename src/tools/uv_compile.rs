@@ -6,7 +6,9 @@
 //! Source: uv 0.13, "Settings" and "Configuration files".
 
 use super::process::Process;
-use super::uv::{Uv, UvError};
+use super::uv::{Heed, Uv, UvError};
+use crate::env_vars;
+use crate::host::lexically_normal;
 use crate::target::Target;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,6 +72,10 @@ pub struct CompileRequest {
     pub exclude_newer: Option<String>,
     /// `highest`, `lowest`, `lowest-direct`.
     pub resolution: Option<String>,
+    /// Resolve the lines themselves and nothing that they ask for.
+    pub no_dependencies: bool,
+    /// Ask the indexes again where uv's own cache could answer.
+    pub refresh: bool,
     /// Further keys of `[tool.uv]`. The fields above win over keys of the same meaning.
     pub uv: Table,
 }
@@ -92,6 +98,8 @@ impl CompileRequest {
             prerelease: None,
             exclude_newer: None,
             resolution: None,
+            no_dependencies: false,
+            refresh: false,
             uv: Table::new(),
         }
     }
@@ -160,6 +168,8 @@ impl CompileRequest {
 
 /// Name of the synthesised project; no requirement of anyone's.
 const PROJECT_NAME: &str = "pexpress-requirements";
+const PYPROJECT: &str = "pyproject.toml";
+const REQUIREMENTS: &str = "requirements.in";
 
 impl IndexSettings {
     /// As `[[tool.uv.index]]` tables.
@@ -202,53 +212,87 @@ impl IndexSettings {
 }
 
 impl Uv {
-    /// Resolve: the text of a `pylock.toml` (PEP 751) for the one target, markers evaluated.
+    /// Resolve: the text of a `pylock.toml` (PEP 751) for the one target, markers evaluated, paths absolute.
     ///
     /// # Errors
     /// [`UvError::Project`] when no set of versions satisfies the request, [`UvError::Remote`] when an index does not
     /// answer; in both the cause is uv's whole text.
     pub fn compile(&self, request: &CompileRequest) -> Result<String, UvError> {
-        let (document, unnamed) = request.synthesise();
-        let dir = tempfile::tempdir().map_err(|source| UvError::File {
-            action: "create",
-            path: std::env::temp_dir(),
-            source,
-        })?;
-        let mut inputs = vec!["pyproject.toml"];
-        write(&dir.path().join("pyproject.toml"), &document.to_string())?;
-        if !unnamed.is_empty() {
-            inputs.push("requirements.in");
-            write(&dir.path().join("requirements.in"), &(unnamed.join("\n") + "\n"))?;
-        }
-        let mut process = self
-            .process(&["pip", "compile"])
-            .args(inputs)
-            .args(["--format", "pylock.toml", "--no-header"])
-            .args(["--python-version", request.target.python.full()])
-            .args(["--python-platform", &request.target.platform.uv_name()])
-            .cwd(dir.path());
-        if let Some(python) = &request.python {
-            process = process.arg("--python").arg(python);
-        }
-        for (flag, names) in [("--no-binary", &request.no_binary), ("--only-binary", &request.only_binary)] {
-            process = process.args(names.iter().flat_map(|name| [flag, name.as_str()]));
-        }
-        if request.index.default_index.is_some() && self.pip_config().index_url.is_some() {
-            // A project's own index wins over pip's variable, as with pip. What uv's own variable says still stands.
-            process = self.without_pip_index(process);
-        }
-        if self.pip_config().no_index {
-            process = process.arg("--no-index");
-        }
-        self.text("resolve the requirements", process)
+        self.compile_heeding(request, Heed::User)
     }
 
-    fn without_pip_index(&self, process: Process) -> Process {
-        match self.host().var("UV_DEFAULT_INDEX") {
-            Some(_) => process,
-            None => process.env_remove("UV_DEFAULT_INDEX"),
+    pub(super) fn compile_heeding(&self, request: &CompileRequest, heed: Heed) -> Result<String, UvError> {
+        let task = "resolve the requirements";
+        let fail = |source| UvError::File { action: "create", path: std::env::temp_dir(), source };
+        let temporary = tempfile::tempdir().map_err(fail)?;
+        let dir = temporary.path().canonicalize().map_err(fail)?;
+        let (document, unnamed) = request.synthesise();
+        write(&dir.join(PYPROJECT), &document.to_string())?;
+        let mut process = self.process_heeding(&["pip", "compile"], heed).arg(PYPROJECT).cwd(&dir);
+        if !unnamed.is_empty() {
+            write(&dir.join(REQUIREMENTS), &(unnamed.join("\n") + "\n"))?;
+            process = process.arg(REQUIREMENTS);
+        }
+        let text = self.text(task, self.without_shadowed_index(request.add_flags(process), request))?;
+        with_absolute_paths(text, &dir).map_err(|reason| UvError::Lock { reason: Box::new(reason) })
+    }
+
+    /// A project's own index wins over what the user set for pip, as with pip; not over what the user set for uv.
+    fn without_shadowed_index(&self, process: Process, request: &CompileRequest) -> Process {
+        let by_pip =
+            self.pip_config().index_url.is_some() && self.host().var(env_vars::UV_DEFAULT_INDEX).is_none();
+        let process = if self.pip_config().no_index { process.arg("--no-index") } else { process };
+        match request.index.default_index {
+            Some(_) if by_pip => process.env_remove(env_vars::UV_DEFAULT_INDEX),
+            _ => process,
         }
     }
+}
+
+impl CompileRequest {
+    /// What no file can say.
+    fn add_flags(&self, process: Process) -> Process {
+        let mut process = process
+            .args(["--format", "pylock.toml", "--no-header"])
+            .args(["--python-version", self.target.python.full()])
+            .args(["--python-platform", &self.target.platform.uv_name()]);
+        if let Some(python) = &self.python {
+            process = process.arg("--python").arg(python);
+        }
+        for (flag, names) in [("--no-binary", &self.no_binary), ("--only-binary", &self.only_binary)] {
+            process = process.args(names.iter().flat_map(|name| [flag, name.as_str()]));
+        }
+        for (flag, wanted) in [("--no-deps", self.no_dependencies), ("--refresh", self.refresh)] {
+            process = process.args(wanted.then_some(flag));
+        }
+        process
+    }
+}
+
+/// Make relative `path` values of a `pylock.toml` absolute: uv 0.9 writes them as seen from its working directory, which
+/// is gone when anyone reads them.
+fn with_absolute_paths(text: String, dir: &Path) -> Result<String, toml::de::Error> {
+    let mut document: Table = text.parse()?;
+    let mut changed = false;
+    let packages = document.get_mut("packages").and_then(Value::as_array_mut).into_iter().flatten();
+    for package in packages.filter_map(Value::as_table_mut) {
+        for key in ["wheels", "sdist", "archive", "directory"] {
+            let artifacts = match package.get_mut(key) {
+                Some(Value::Array(artifacts)) => artifacts.as_mut_slice(),
+                Some(artifact) => std::slice::from_mut(artifact),
+                None => &mut [],
+            };
+            for path in artifacts.iter_mut().filter_map(|artifact| artifact.get_mut("path")) {
+                let Some(relative) = path.as_str().filter(|path| Path::new(path).is_relative()) else {
+                    continue;
+                };
+                let absolute = lexically_normal(&dir.join(relative));
+                *path = absolute.to_string_lossy().into_owned().into();
+                changed = true;
+            }
+        }
+    }
+    Ok(if changed { document.to_string() } else { text })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), UvError> {
@@ -261,4 +305,36 @@ fn is_named(line: &str) -> bool {
 
 fn array<'a>(values: impl IntoIterator<Item = &'a str>) -> Value {
     Value::Array(values.into_iter().map(Value::from).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_paths_of_a_lock_become_absolute() {
+        let package = |path: &str| {
+            format!(
+                "[[packages]]\nname = \"a\"\narchive = {{ path = \"{path}\" }}\nwheels = [{{ url = \"https://x/\" }}, {{ path = \"{path}\" }}]\n"
+            )
+        };
+        for (given, want) in [("../w/a.whl", "/t/w/a.whl"), ("/w/a.whl", "/w/a.whl")] {
+            let document: Table =
+                with_absolute_paths(package(given), Path::new("/t/x")).unwrap().parse().unwrap();
+            assert_eq!(document, package(want).parse::<Table>().unwrap());
+        }
+        assert!(with_absolute_paths("not toml".into(), Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn a_line_without_a_name_is_handed_over_as_it_is() {
+        let lines =
+            ["six>=1 ; os_name == 'posix'", "git+https://h/r@v1#egg=x", "a @ https://h/a.zip", "./a.whl"];
+        let target = Target::serverless("3.11".parse().unwrap());
+        let request = CompileRequest::new(lines.map(String::from).to_vec(), target);
+        let (document, unnamed) = request.synthesise();
+        assert_eq!(unnamed, [lines[1], lines[3]]);
+        let dependencies = document["project"]["dependencies"].as_array().unwrap();
+        assert_eq!(dependencies.len(), 2);
+    }
 }

@@ -170,7 +170,7 @@ impl UvError {
             UvError::Remote { source, .. }
             | UvError::Project { source, .. }
             | UvError::Tool { source, .. } => Some(source),
-            UvError::File { .. } | UvError::NoWheel { .. } => None,
+            UvError::File { .. } | UvError::NoWheel { .. } | UvError::Lock { .. } => None,
         }
     }
 }

@@ -174,3 +174,22 @@ fn an_index_pinned_to_a_package_is_asked_for_it_alone() {
         "pip compile --no-progress --color never pyproject.toml --format pylock.toml --no-header --python-version 3.11.11 --python-platform x86_64-manylinux_2_36"
     );
 }
+
+#[test]
+#[ignore = "a package index"]
+fn the_pex_runtime_is_fetched_once_and_mended_when_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, uv) = (dir.path().to_str().unwrap(), environments::uv());
+    let named = [("PEXPRESS_CACHE_DIR", cache), ("PEXPRESS_UV", uv.to_str().unwrap())];
+    let process: Vec<_> = std::env::vars().filter(|(name, _)| !name.starts_with("PEXPRESS_")).collect();
+    let vars: Vec<_> =
+        process.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(named).collect();
+    let runtime = || Tools::new(&host_with(dir.path(), &vars)).pex_runtime().unwrap();
+    let path = runtime();
+    let sound = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &sound[1..]).unwrap();
+    assert_eq!(runtime(), path);
+    assert!(std::fs::read(&path).unwrap() == sound, "the damaged wheel is still there");
+    let offline = [("PEXPRESS_CACHE_DIR", cache), ("PEXPRESS_UV", "/nowhere/uv")];
+    assert_eq!(Tools::new(&host_with(dir.path(), &offline)).pex_runtime().unwrap(), path);
+}

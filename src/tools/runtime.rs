@@ -1,0 +1,106 @@
+//! The PEX runtime: the pinned wheel of pex, whose modules go into `.bootstrap/` of every PEX.
+//!
+//! uv tells where the wheel is, so that it comes from the user's own index; our downloader fetches and verifies it.
+//! Nothing is asked of an index when the wheel is in the cache.
+
+use super::uv::Heed;
+use super::{CompileRequest, Error, Tools};
+use crate::cache::CacheError;
+use crate::net::download::{DownloadError, Downloader, Wanted, sha256_of_file};
+use crate::net::{Agent, Credentials, Silent};
+use crate::target::{PythonVersion, Target};
+use std::io;
+use std::path::PathBuf;
+use toml::{Table, Value};
+use url::Url;
+
+/// The release of pex.
+pub const PEX_VERSION: &str = "2.59.5";
+/// The name of its wheel.
+pub const PEX_WHEEL: &str = "pex-2.59.5-py2.py3-none-any.whl";
+/// The SHA-256 of its wheel. Source: the package index, 2026-11-23.
+pub const PEX_SHA256: &str = "b9dba4f05b6be08da89b0c54f4bc75ed01c32dfde8ee06f87e82b3a6c69ee388";
+
+/// The PEX runtime cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The index has no such release, or another file under its name.
+    #[error("the package index offers no `{PEX_WHEEL}` with the pinned SHA-256 {PEX_SHA256}")]
+    NotOffered,
+    /// It could not be fetched.
+    #[error("could not fetch the PEX runtime")]
+    Download(#[source] DownloadError),
+    /// The index could not be asked.
+    #[error("could not find the PEX runtime, pex {PEX_VERSION}, on the package index")]
+    Find(#[source] super::UvError),
+}
+
+impl Tools {
+    /// The verified wheel of pex in the cache, fetched at first use.
+    ///
+    /// # Errors
+    /// When it is not in the cache and cannot be fetched, or its digest is not the pinned one.
+    pub fn pex_runtime(&self) -> Result<PathBuf, Error> {
+        let path = self.cache().wheel_path(PEX_SHA256, PEX_WHEEL);
+        match sha256_of_file(&path) {
+            Ok(found) if found == PEX_SHA256 => return Ok(path),
+            Ok(_) => self.host().note(format!("`{}` is damaged; fetching it anew", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(CacheError { action: "read", path, source }.into()),
+        }
+        let url = self.pex_url()?;
+        let downloader = Downloader::new(self.host(), &Agent::new(self.host()));
+        let credentials = Credentials::new(self.host(), &self.uv()?.pip_config().index_urls());
+        let wanted = Wanted { file_name: PEX_WHEEL, url: &url, sha256: Some(PEX_SHA256), size_bytes: None };
+        let stored = downloader.get(&wanted, &credentials, &Silent).map_err(RuntimeError::Download)?;
+        Ok(stored.path)
+    }
+
+    fn pex_url(&self) -> Result<String, Error> {
+        let target = Target::serverless(PythonVersion::DEFAULT);
+        let mut request = CompileRequest::new(vec![format!("pex=={PEX_VERSION}")], target);
+        request.no_dependencies = true;
+        request.only_binary = vec!["pex".into()];
+        let lock = self.uv()?.compile_heeding(&request, Heed::IndexOnly).map_err(RuntimeError::Find)?;
+        Ok(pinned_url(&lock).ok_or(RuntimeError::NotOffered)?)
+    }
+}
+
+/// The URL of the wheel with the pinned digest in a `pylock.toml`.
+fn pinned_url(lock: &str) -> Option<String> {
+    let lock: Table = lock.parse().ok()?;
+    let wheels = lock.get("packages")?.get(0)?.get("wheels")?.as_array()?;
+    let pinned = |wheel: &&Value| {
+        wheel.get("hashes").and_then(|hashes| hashes.get("sha256")).and_then(Value::as_str)
+            == Some(PEX_SHA256)
+    };
+    let wheel = wheels.iter().find(pinned)?;
+    let text = |key: &str| wheel.get(key).and_then(Value::as_str);
+    let path = || Url::from_file_path(text("path")?).ok().map(String::from);
+    text("url").map(String::from).or_else(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_wheel_with_the_pinned_digest_is_taken() {
+        let lock = |wheels: &str| pinned_url(&format!("[[packages]]\nname = \"pex\"\nwheels = [{wheels}]\n"));
+        let pinned = format!("hashes = {{ sha256 = \"{PEX_SHA256}\" }}");
+        for (wheels, want) in [
+            (format!("{{ url = \"https://h/a.whl\", {pinned} }}"), Some("https://h/a.whl")),
+            (
+                format!(
+                    "{{ url = \"https://h/b.whl\", hashes = {{}} }}, {{ path = \"/w/a.whl\", {pinned} }}"
+                ),
+                Some("file:///w/a.whl"),
+            ),
+            ("{ url = \"https://h/a.whl\", hashes = { sha256 = \"00\" } }".into(), None),
+            ("{ url = \"https://h/a.whl\" }".into(), None),
+        ] {
+            assert_eq!(lock(&wheels).as_deref(), want, "{wheels}");
+        }
+        assert_eq!(pinned_url("lock-version = '1.0'"), None);
+    }
+}
