@@ -15,3 +15,4 @@ mod side_by_side;
 mod support;
 mod tools;
 mod uv_find;
+mod yaml_oracle;
