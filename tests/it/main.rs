@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod agent;
+mod collect;
 mod fetch;
 mod http;
 mod interruptions;
