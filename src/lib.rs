@@ -19,11 +19,15 @@ pub mod render;
 // stages
 pub mod build;
 pub mod context;
+pub mod deployment;
 pub mod plan;
 pub mod project;
+pub mod publish;
 pub mod resolve;
+pub mod update;
 // speakers
 pub mod dagster;
+pub mod github;
 pub mod tools;
 // ground floor
 pub mod cache;
