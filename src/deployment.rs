@@ -16,7 +16,7 @@ use crate::net::{Agent, Secret};
 use serde::Serialize;
 
 /// The full deployment where none is named. Source: the predecessor's default.
-const DEFAULT_DEPLOYMENT: &str = "prod";
+pub const DEFAULT_DEPLOYMENT: &str = "prod";
 
 /// Which deployment a run is for.
 #[derive(Debug, Clone, PartialEq)]

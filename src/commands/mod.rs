@@ -1,11 +1,16 @@
 //! One file a command; each calls the stages in order and decides nothing.
 
+pub mod branch_deployment;
 pub mod check;
 pub mod deps;
 pub mod python;
+pub mod status;
 
 use crate::cache::CacheError;
 use crate::cli::{Command, Invocation};
+use crate::context::ContextError;
+use crate::dagster::DagsterError;
+use crate::deployment::DeploymentError;
 use crate::error::{Explain, Fault, Place};
 use crate::host::Host;
 use crate::project::CollectError;
@@ -25,6 +30,15 @@ pub enum Error {
     #[error(transparent)]
     #[allow(missing_docs)]
     Collect(#[from] CollectError),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Context(#[from] ContextError),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Deployment(#[from] DeploymentError),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Dagster(#[from] DagsterError),
     /// The Python of a managed environment does not start.
     #[error("could not start `{python}`")]
     Module {
@@ -45,6 +59,9 @@ impl Error {
             Error::Cache(error) => Some(error),
             Error::Tools(error) => Some(error),
             Error::Collect(error) => Some(error),
+            Error::Context(error) => Some(error),
+            Error::Deployment(error) => Some(error),
+            Error::Dagster(error) => Some(error),
             Error::Stdout(_) | Error::Module { .. } => None,
         }
     }
@@ -76,6 +93,8 @@ pub fn run(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
         }
         Command::Check(args) => check::run(&args, invocation.global.format, host),
         Command::Deps(args) if args.build.dry_run => deps::dry_run(&args, invocation.global.format, host),
+        Command::Status(args) => status::run(&args, invocation.global.format, host),
+        Command::BranchDeployment(args) => branch_deployment::run(&args, invocation.global.format, host),
         Command::Module(args) => python::run(&args, &Tools::new(host), host),
         _ => Ok(Exit(0)),
     }

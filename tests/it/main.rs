@@ -6,7 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod agent;
+mod branch_deployments;
 mod collect;
+mod dagster_calls;
+mod dagster_publish;
+mod dagster_update;
 mod fetch;
 mod http;
 mod interruptions;

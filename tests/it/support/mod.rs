@@ -6,6 +6,7 @@ pub mod hosts;
 pub mod pex_file;
 pub mod recording_clock;
 pub mod scripted_server;
+pub mod standin;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
