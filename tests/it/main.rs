@@ -20,4 +20,5 @@ mod side_by_side;
 mod support;
 mod tools;
 mod uv_find;
+mod workspace_oracle;
 mod yaml_oracle;

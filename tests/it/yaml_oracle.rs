@@ -1,27 +1,15 @@
 //! Our YAML beside that of Dagster+'s own tools (PyYAML without timestamps), on a table of tricky texts and on
 //! thousands of texts made by damaging others.
 
-use crate::support::environments::environment;
-use crate::support::repository;
+use crate::support::reference::ask;
 use pexpress::yaml;
 use serde_json::{Value, json};
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 const READER: [&str; 1] = ["dagster-cloud-cli==1.13.27"];
 
 /// What the reader of Dagster+'s tools makes of each text; `None` for those it refuses or that JSON cannot carry.
 fn reference_values(texts: &[String]) -> Vec<Option<Value>> {
-    let mut child = Command::new(environment("3.11", &READER).join("bin/python"))
-        .arg(repository().join("tests/consumer/read_yaml.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(json!(texts).to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    let answers: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let answers = ask(&READER, "read_yaml.py", &json!(texts));
     answers.into_iter().map(|answer| answer.get("value").cloned()).collect()
 }
 
