@@ -3,7 +3,7 @@
 //! Code locations of one build directory share a source PEX, and those that ask for the same requirements share a deps
 //! PEX, so cost grows with what differs and not with the number of code locations.
 
-use crate::project::{LocalPackage, Location, Requirements};
+use crate::project::{LocalPackage, Location, Requirements, ResolveSettings};
 use crate::target::Target;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -31,6 +31,8 @@ pub struct SourceJob {
     pub directory: PathBuf,
     /// Its own package first, if it has one, then the local packages that it needs.
     pub local_packages: Vec<LocalPackage>,
+    /// Where what their builds need comes from.
+    pub settings: ResolveSettings,
 }
 
 /// One deps PEX to build.
@@ -82,6 +84,7 @@ impl Plan {
             || SourceJob {
                 directory: directory.clone(),
                 local_packages: requirements.local_packages.clone(),
+                settings: requirements.settings.clone(),
             },
         )
     }
@@ -115,7 +118,7 @@ struct Asked<'a> {
     lines: &'a [String],
     distributions: &'a [crate::project::LocalDistribution],
     hashes: &'a BTreeMap<String, Vec<String>>,
-    settings: &'a crate::project::ResolveSettings,
+    settings: &'a ResolveSettings,
 }
 
 /// Name of a requirement set: lower-case hex SHA-256 of its lines, its settings and the target.

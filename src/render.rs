@@ -1,6 +1,5 @@
 //! The one place an error becomes text.
 
-use crate::commands::Error;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 
@@ -15,7 +14,7 @@ impl From<Exit> for std::process::ExitCode {
 }
 
 /// Print an error with its causes and its hint, and give the exit code that belongs to it.
-pub fn failure(host: &Host, error: &Error) -> Exit {
+pub fn failure(host: &Host, error: &impl Explain) -> Exit {
     host.say(&error_text(error, host.color()));
     Exit(error.fault().exit_code())
 }

@@ -13,9 +13,9 @@ use crate::cache::{CacheError, write_atomically};
 use crate::net::download::{Stored, Wanted};
 use crate::net::{Activity, Credentials, SafeUrl, Silent};
 use crate::project::ResolveSettings;
-use crate::resolve::{Distribution, Download};
+use crate::resolve::{self, Distribution, Download};
 use crate::target::PythonVersion;
-use crate::tools::{BuildRequest, IndexSettings, NamedIndex, Process, Tools};
+use crate::tools::{BuildRequest, Process, Tools};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -154,7 +154,7 @@ impl<'a> SourceBuilder<'a> {
             python: &python,
             config_settings: &config_settings(job.settings),
             build_constraints: &job.settings.build_constraints,
-            index: &index_settings(job.settings),
+            index: &resolve::index_settings(job.settings),
         };
         let wheel = self.tools.uv()?.build_wheel(&request).map_err(|error| FetchError::Build {
             name: source.distribution.name.clone(),
@@ -265,20 +265,4 @@ fn config_settings(settings: &ResolveSettings) -> Vec<String> {
             value => vec![format!("{key}={}", text(value))],
         })
         .collect()
-}
-
-/// Where build requirements come from: the same indexes as everything else.
-fn index_settings(settings: &ResolveSettings) -> IndexSettings {
-    let named = |index: &crate::project::Index| NamedIndex {
-        name: index.name.clone(),
-        url: index.url.clone(),
-        explicit: index.explicit,
-    };
-    IndexSettings {
-        default_index: settings.default_index.clone(),
-        indexes: settings.indexes.iter().map(named).collect(),
-        find_links: settings.find_links.clone(),
-        no_index: settings.no_index,
-        index_strategy: settings.index_strategy.clone(),
-    }
 }

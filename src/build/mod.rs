@@ -1,7 +1,220 @@
 //! The plan → PEX files in the output directory.
+//!
+//! Source PEXes are written while dependencies still resolve; distinct requirement sets go side by side. A file appears
+//! under its final name only when it is whole.
 
+pub mod deps;
+mod error;
 pub mod fetch;
 mod from_source;
 pub mod git_source;
+
+pub mod local_packages;
+pub mod manifest;
 pub mod self_contained;
+pub mod source;
 pub mod working_directory;
+
+pub use deps::BuiltDeps;
+pub use error::BuildError;
+
+use crate::cache::write_atomically;
+use crate::display::Display;
+use crate::pex::{Runtime, Written};
+use crate::plan::Plan;
+use crate::target::Target;
+use crate::tools::Tools;
+use fetch::Fetcher;
+use serde::Serialize;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use working_directory::Tree;
+
+/// A finished PEX file.
+#[derive(Debug, Clone, Serialize)]
+pub struct PexFile {
+    /// File name, `deps-HASH.pex` or `source-HASH.pex`.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// How many distributions (deps) or local packages (source) it was made of.
+    pub packages: usize,
+    /// Whether a file of this name, and so of this content, was there before.
+    pub unchanged: bool,
+    /// Time that it took.
+    #[serde(serialize_with = "seconds")]
+    pub elapsed: Duration,
+}
+
+fn seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((time.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+/// What the jobs of one build share.
+pub struct Context<'a> {
+    /// Target of the plan.
+    pub target: Target,
+    /// Where the files go; exists.
+    pub out_dir: &'a Path,
+    /// uv and Pythons.
+    pub tools: &'a Tools,
+    /// Shows how it goes.
+    pub display: &'a Display,
+    fetcher: Fetcher<'a>,
+    runtime: OnceLock<Runtime>,
+    opening: Mutex<()>,
+}
+
+impl<'a> Context<'a> {
+    /// The surroundings of a build into `out_dir`, which is made if it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new(
+        target: Target,
+        out_dir: &'a Path,
+        tools: &'a Tools,
+        display: &'a Display,
+    ) -> Result<Self, BuildError> {
+        std::fs::create_dir_all(out_dir)
+            .map_err(|source| BuildError::OutDir { directory: out_dir.to_path_buf(), source })?;
+        let fetcher = Fetcher::new(tools);
+        Ok(Context {
+            target,
+            out_dir,
+            tools,
+            display,
+            fetcher,
+            runtime: OnceLock::new(),
+            opening: Mutex::new(()),
+        })
+    }
+
+    /// The PEX runtime, fetched and opened at first use.
+    fn runtime(&self) -> Result<&Runtime, BuildError> {
+        let _one_at_a_time = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.runtime.get() {
+            Some(runtime) => Ok(runtime),
+            None => {
+                let runtime = Runtime::open(&self.tools.pex_runtime()?)?;
+                Ok(self.runtime.get_or_init(|| runtime))
+            }
+        }
+    }
+
+    /// Write one PEX under its final name, executable.
+    fn write(
+        &self,
+        name: &str,
+        packages: usize,
+        started: Instant,
+        write: impl FnOnce(&mut File) -> Result<Written, BuildError>,
+    ) -> Result<PexFile, BuildError> {
+        let path = self.out_dir.join(name);
+        let unchanged = path.is_file();
+        let mut zip64 = false;
+        write_atomically(&path, |file| {
+            zip64 = write(file)?.zip64;
+            make_executable(file).map_err(|source| BuildError::Write { path: path.clone(), source })
+        })?;
+        if zip64 {
+            self.tools.host().warn(format!(
+                "`{name}` is so large that Python before 3.13 cannot run it directly; Dagster+ can"
+            ));
+        }
+        let size_bytes =
+            path.metadata().map_err(|source| BuildError::Read { path: path.clone(), source })?.len();
+        Ok(PexFile {
+            name: name.to_string(),
+            path,
+            size_bytes,
+            packages,
+            unchanged,
+            elapsed: started.elapsed(),
+        })
+    }
+
+    /// Tell of what a working directory left out and of collisions.
+    fn tell(&self, tree: &Tree, replaced: Vec<String>) {
+        let host = self.tools.host();
+        for warning in tree.warnings.iter().chain(&replaced) {
+            host.warn(warning);
+        }
+        for path in &tree.left_out {
+            host.detail(format!("left out of the source PEX: {path}"));
+        }
+    }
+}
+
+#[cfg(unix)]
+fn make_executable(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn make_executable(_: &File) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// How many threads to work with.
+pub fn parallelism() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).max(2)
+}
+
+/// All files of a plan, in the order of its jobs; a job that failed has its error.
+pub struct Built {
+    /// By index of [`Plan::sources`].
+    pub sources: Vec<Result<PexFile, BuildError>>,
+    /// By index of [`Plan::deps`].
+    pub deps: Vec<Result<BuiltDeps, BuildError>>,
+}
+
+/// Build everything in a plan. One job's failure does not stop the others.
+pub fn run(plan: &Plan, context: &Context<'_>) -> Built {
+    std::thread::scope(|scope| {
+        let sources = scope.spawn(|| in_parallel(&plan.sources, 1, |job| source::build(job, context)));
+        let deps = in_parallel(&plan.deps, 2, |job| deps::build(job, context));
+        let sources = sources.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Built { sources, deps }
+    })
+}
+
+/// Do `work` on each item with this many threads; results in the order of the items.
+fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    let run = || loop {
+        let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let Some(item) = items.get(index) else { break };
+        let result = work(item);
+        done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(items.len()) {
+            scope.spawn(run);
+        }
+        run();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parallel_results_keep_the_order_of_the_items() {
+        let items: Vec<u32> = (0..50).collect();
+        assert_eq!(
+            in_parallel(&items, 4, |item| item * 2),
+            items.iter().map(|item| item * 2).collect::<Vec<_>>()
+        );
+    }
+}

@@ -4,6 +4,7 @@
 //! (its list of names, links to files become files), with what it lost or shipped by mistake put right; they are
 //! written down for users in `docs/source-pex.md`.
 
+use crate::pex::is_bytecode;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use std::collections::BTreeMap;
 use std::fs::{self, FileType};
@@ -225,16 +226,6 @@ impl Walk {
     fn warn(&mut self, message: String) {
         self.tree.warnings.push(message);
     }
-}
-
-/// `.pyc`, `.pyo`, and the `.pyc.NUMBER` that an interrupted compilation leaves.
-pub fn is_bytecode(name: &str) -> bool {
-    let numbered = || {
-        name.rsplit_once('.').filter(|(stem, number)| {
-            stem.ends_with(".pyc") && number.bytes().all(|byte| byte.is_ascii_digit())
-        })
-    };
-    name.ends_with(".pyc") || name.ends_with(".pyo") || numbered().is_some()
 }
 
 /// Names that usually hold credentials: `.env` files (not their templates), private keys.

@@ -1,79 +1,99 @@
-//! `deps`: so far only what `--dry-run` collects, resolving not included.
+//! `pexpress deps PROJECT_DIR OUT_DIR`: the deps PEX of one project directory.
 
 use super::Error;
+use super::building::{Asked, Building};
+use crate::build::deps;
 use crate::cli::{Format, ProjectArgs};
+use crate::error::{Explain, Fault};
 use crate::host::Host;
-use crate::plan::requirements_hash;
-use crate::project::{CollectOptions, LockUse, Requirements, Warning, build_directory, collect};
-use crate::render::Exit;
-use crate::target::{PythonVersion, Target};
-use crate::tools::Tools;
+use crate::plan::{DepsJob, requirements_hash};
+use crate::render::{self, Exit};
+use crate::report;
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
 
-/// Collect and print: local packages, requirement lines, warnings.
+/// Run it.
 ///
 /// # Errors
-/// What [`collect`] refuses, or when stdout cannot be written.
-pub fn dry_run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    let python = args.build.python_version.unwrap_or(PythonVersion::DEFAULT);
-    let platform = args.build.platform.unwrap_or_else(|| python.serverless_platform());
-    let options = CollectOptions {
-        target: Target { python, platform },
-        lock_use: match (args.build.locked, args.build.no_locked) {
-            (true, _) => LockUse::Required,
-            (_, true) => LockUse::Ignored,
-            _ => LockUse::Automatic,
-        },
-        extras: args.build.extras.clone(),
-        all_extras: args.build.all_extras,
-        groups: args.build.groups.clone(),
-    };
-    let tools = Tools::new(host);
-    let requirements = collect(&args.project_dir, &options, &tools, host)?;
-    let base = host.absolute(&args.project_dir);
-    let warnings: Vec<String> =
-        requirements.warnings.iter().map(|warning| warning_line(warning, &base)).collect();
-    for warning in &warnings {
-        host.say(&format!("warning: {warning}"));
+/// When the project cannot be read, its requirements not be resolved, or the PEX not be built.
+pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Error> {
+    let building = Building::new(&args.build, host);
+    let directory = host.absolute(&args.project_dir);
+    let requirements = Arc::new(building.collect(&directory)?);
+    let asked = Asked::new(&directory, &requirements, building.target);
+    let requirements_hash = requirements_hash(&requirements, building.target);
+    let job = DepsJob { requirements, requirements_hash, directory };
+    match &args.out_dir {
+        Some(out_dir) if !args.build.dry_run => {
+            build(&building, &job, asked, &host.absolute(out_dir), format)
+        }
+        _ => resolve_only(&building, &job, asked, format),
     }
-    let text = match format {
-        Format::Text => requirements.lines.join("\n"),
-        Format::Json => format!(
-            "{:#}",
-            json!({
-                "local_packages": local_packages(&requirements, &base),
-                "requirements": requirements.lines,
-                "requirements_hash": requirements_hash(&requirements, options.target),
-                "python_version": python,
-                "platform": platform,
-                "lock": requirements.lock.as_ref().map(|lock| relative(&lock.file, &base)),
-                "left_out": requirements.left_out,
-                "warnings": warnings,
-            })
-        ),
-    };
-    host.data(&text).map_err(Error::Stdout)?;
+}
+
+fn build(
+    building: &Building<'_>,
+    job: &DepsJob,
+    mut asked: Asked,
+    out_dir: &Path,
+    format: Format,
+) -> Result<Exit, Error> {
+    let built = deps::build(job, &building.context(out_dir)?)?;
+    building.host.note(report::table(&[&built.file]));
+    asked.resolution = Some(built.resolution);
+    if format == Format::Json {
+        let mut document = json!(asked);
+        document["file"] = json!(built.file);
+        super::print_json(building.host, &document)?;
+    } else {
+        building.host.data(&built.file.path.display().to_string()).map_err(Error::Stdout)?;
+    }
     Ok(Exit(0))
 }
 
-/// All but the build directory itself.
-fn local_packages(requirements: &Requirements, base: &Path) -> Vec<String> {
-    let directories = requirements.local_packages.iter().map(|package| relative(&package.directory, base));
-    directories.filter(|directory| directory != ".").collect()
-}
-
-fn relative(path: &Path, base: &Path) -> String {
-    build_directory::relative(path, base).display().to_string()
-}
-
-/// `FILE:LINE: MESSAGE`.
-fn warning_line(warning: &Warning, base: &Path) -> String {
-    match &warning.place {
-        Some(place) => {
-            let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-            format!("{}{line}: {}", relative(&place.file, base), warning.message)
+/// A dry run: what was collected is printed even when it cannot be resolved, since that is what there is to look at.
+fn resolve_only(
+    building: &Building<'_>,
+    job: &DepsJob,
+    mut asked: Asked,
+    format: Format,
+) -> Result<Exit, Error> {
+    let out_dir = tempfile::tempdir().map_err(Error::Temporary)?;
+    let resolved = deps::resolve(job, &building.context(out_dir.path())?);
+    let exit = match resolved {
+        Ok(resolution) => {
+            asked.resolution = Some(resolution);
+            Exit(0)
         }
-        None => warning.message.clone(),
+        // What cannot be reached from here may well be reached from where the build will run.
+        Err(error) if error.fault() == Fault::Remote => {
+            let message = render::error_text(&error, false);
+            building.host.warn(format!("collected, but not resolved:\n{message}"));
+            asked.error = Some(message);
+            Exit(0)
+        }
+        Err(error) => {
+            asked.error = Some(render::error_text(&error, false));
+            render::failure(building.host, &error)
+        }
+    };
+    match format {
+        Format::Json => super::print_json(building.host, &json!(asked))?,
+        Format::Text => building.host.data(&text(&asked)).map_err(Error::Stdout)?,
     }
+    Ok(exit)
+}
+
+/// The exact distributions, a line each; the requirements where they were not resolved.
+fn text(asked: &Asked) -> String {
+    let mut lines: Vec<String> =
+        asked.local_packages.iter().map(|path| format!("# local package: {path}")).collect();
+    match &asked.resolution {
+        Some(resolution) => lines.extend(resolution.distributions.iter().map(|distribution| {
+            format!("{}=={}", distribution.name, distribution.version.as_deref().unwrap_or("*"))
+        })),
+        None => lines.extend(asked.requirements.iter().cloned()),
+    }
+    lines.join("\n")
 }

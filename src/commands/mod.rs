@@ -1,21 +1,22 @@
 //! One file a command; each calls the stages in order and decides nothing.
 
-pub mod branch_deployment;
+mod building;
 pub mod check;
-pub mod deps;
+mod deploy;
+mod deps;
 pub mod python;
-pub mod status;
+mod source;
+mod verify;
 
+use crate::build::BuildError;
 use crate::cache::CacheError;
 use crate::cli::{Command, Invocation};
-use crate::context::ContextError;
-use crate::dagster::DagsterError;
-use crate::deployment::DeploymentError;
 use crate::error::{Explain, Fault, Place};
 use crate::host::Host;
-use crate::project::CollectError;
+use crate::project::{CollectError, ProjectErrors};
 use crate::render::Exit;
 use crate::tools::{self, Tools};
+use crate::verify::VerifyError;
 use std::path::PathBuf;
 
 /// Anything that can end a run.
@@ -26,19 +27,50 @@ pub enum Error {
     Cache(#[from] CacheError),
     #[error(transparent)]
     #[allow(missing_docs)]
-    Tools(#[from] tools::Error),
+    Project(#[from] ProjectErrors),
     #[error(transparent)]
     #[allow(missing_docs)]
     Collect(#[from] CollectError),
     #[error(transparent)]
     #[allow(missing_docs)]
-    Context(#[from] ContextError),
+    Build(#[from] BuildError),
     #[error(transparent)]
     #[allow(missing_docs)]
-    Deployment(#[from] DeploymentError),
+    Verify(#[from] VerifyError),
+    /// `--location` names none that there is.
+    #[error("`{}` has no code location `{name}`; it has {}", file.display(), known.join(", "))]
+    UnknownLocation {
+        /// As given.
+        name: String,
+        /// The file or directory looked in.
+        file: PathBuf,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// Some code locations were not built; why was said already.
+    #[error("{} of {total} code locations could not be built: {}", failed.len(), failed.join(", "))]
+    NotBuilt {
+        /// Their names.
+        failed: Vec<String>,
+        /// How many there are in all.
+        total: usize,
+        /// Whose fault the last failure was.
+        fault: Fault,
+    },
+    /// Some code locations do not load; the tracebacks were printed already.
+    #[error("{} of {total} code locations could not be loaded: {}", failed.len(), failed.join("; "))]
+    NotLoaded {
+        /// Name and exception of each.
+        failed: Vec<String>,
+        /// How many there are in all.
+        total: usize,
+    },
+    /// No room for temporary files.
+    #[error("could not make a temporary directory")]
+    Temporary(#[source] std::io::Error),
     #[error(transparent)]
     #[allow(missing_docs)]
-    Dagster(#[from] DagsterError),
+    Tools(#[from] tools::Error),
     /// The Python of a managed environment does not start.
     #[error("could not start `{python}`")]
     Module {
@@ -58,21 +90,29 @@ impl Error {
         match self {
             Error::Cache(error) => Some(error),
             Error::Tools(error) => Some(error),
+            Error::Project(error) => Some(error),
             Error::Collect(error) => Some(error),
-            Error::Context(error) => Some(error),
-            Error::Deployment(error) => Some(error),
-            Error::Dagster(error) => Some(error),
-            Error::Stdout(_) | Error::Module { .. } => None,
+            Error::Build(error) => Some(error),
+            Error::Verify(error) => Some(error),
+            _ => None,
         }
     }
 }
 
 impl Explain for Error {
     fn fault(&self) -> Fault {
-        self.inner().map_or(Fault::Tool, Explain::fault)
+        match self {
+            Error::UnknownLocation { .. } => Fault::Usage,
+            Error::NotBuilt { fault, .. } => *fault,
+            Error::NotLoaded { .. } => Fault::Project,
+            _ => self.inner().map_or(Fault::Tool, Explain::fault),
+        }
     }
     fn hint(&self) -> Option<String> {
-        self.inner().and_then(Explain::hint)
+        match self {
+            Error::NotLoaded { .. } => Some("the tracebacks above show the lines to mend".to_string()),
+            _ => self.inner().and_then(Explain::hint),
+        }
     }
     fn place(&self) -> Option<Place> {
         self.inner().and_then(Explain::place)
@@ -91,11 +131,17 @@ pub fn run(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
             host.data(&String::from_utf8_lossy(&script)).map_err(Error::Stdout)?;
             Ok(Exit(0))
         }
+        Command::Deploy(args) => deploy::run(&args, invocation.global.format, host),
+        Command::Deps(args) => deps::run(&args, invocation.global.format, host),
+        Command::Source(args) => source::run(&args, invocation.global.format, host),
+        Command::Verify(args) => verify::run(&args, invocation.global.format, host),
         Command::Check(args) => check::run(&args, invocation.global.format, host),
-        Command::Deps(args) if args.build.dry_run => deps::dry_run(&args, invocation.global.format, host),
-        Command::Status(args) => status::run(&args, invocation.global.format, host),
-        Command::BranchDeployment(args) => branch_deployment::run(&args, invocation.global.format, host),
         Command::Module(args) => python::run(&args, &Tools::new(host), host),
         _ => Ok(Exit(0)),
     }
+}
+
+/// Print one JSON document on stdout.
+fn print_json(host: &Host, document: &serde_json::Value) -> Result<(), Error> {
+    host.data(&format!("{document:#}")).map_err(Error::Stdout)
 }

@@ -103,7 +103,7 @@ pub fn run(requirements: &Requirements, target: Target, tools: &Tools) -> Result
 fn request(requirements: &Requirements, target: Target) -> CompileRequest {
     let settings: ResolveSettings = requirements.settings.clone();
     let local = requirements.local_distributions.iter().map(LocalDistribution::line);
-    let indexes = settings.indexes.into_iter();
+    let index = index_settings(&settings);
     CompileRequest {
         requirements: requirements.lines.iter().cloned().chain(local).collect(),
         target,
@@ -112,15 +112,7 @@ fn request(requirements: &Requirements, target: Target) -> CompileRequest {
         overrides: settings.overrides,
         build_constraints: settings.build_constraints,
         excludes: settings.excludes,
-        index: IndexSettings {
-            default_index: settings.default_index,
-            indexes: indexes
-                .map(|index| NamedIndex { name: index.name, url: index.url, explicit: index.explicit })
-                .collect(),
-            find_links: settings.find_links,
-            no_index: settings.no_index,
-            index_strategy: settings.index_strategy,
-        },
+        index,
         index_pins: settings.index_pins,
         no_binary: settings.no_binary,
         only_binary: settings.only_binary,
@@ -130,6 +122,22 @@ fn request(requirements: &Requirements, target: Target) -> CompileRequest {
         no_dependencies: false,
         refresh: false,
         uv: settings.uv,
+    }
+}
+
+/// Where packages come from, in the words of uv's caller.
+pub fn index_settings(settings: &ResolveSettings) -> IndexSettings {
+    let index = |index: &crate::project::Index| NamedIndex {
+        name: index.name.clone(),
+        url: index.url.clone(),
+        explicit: index.explicit,
+    };
+    IndexSettings {
+        default_index: settings.default_index.clone(),
+        indexes: settings.indexes.iter().map(index).collect(),
+        find_links: settings.find_links.clone(),
+        no_index: settings.no_index,
+        index_strategy: settings.index_strategy.clone(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! uv tells where the wheel is, so that it comes from the user's own index; our downloader fetches and verifies it.
 //! Nothing is asked of an index when the wheel is in the cache.
 
+use super::environment::EnvironmentRequest;
 use super::uv::Heed;
 use super::{CompileRequest, Error, Tools};
 use crate::cache::CacheError;
@@ -54,6 +55,21 @@ impl Tools {
         let wanted = Wanted { file_name: PEX_WHEEL, url: &url, sha256: Some(PEX_SHA256), size_bytes: None };
         let stored = downloader.get(&wanted, &credentials, &Silent).map_err(RuntimeError::Download)?;
         Ok(stored.path)
+    }
+
+    /// The interpreter of an environment with the pinned pex, whose `pex.tools` unpack a PEX as an agent does.
+    ///
+    /// # Errors
+    /// When there is no such Python, or pex cannot be had.
+    pub fn pex_tools(&self, python: PythonVersion) -> Result<PathBuf, Error> {
+        let wheel = self.pex_runtime()?;
+        let address =
+            url::Url::from_file_path(&wheel).map_or_else(|()| wheel.display().to_string(), String::from);
+        let request = EnvironmentRequest {
+            name: "pex-tools".to_string(),
+            requirements: vec![format!("pex @ {address}")],
+        };
+        self.environment(&request, Some(python))
     }
 
     fn pex_url(&self) -> Result<String, Error> {

@@ -26,7 +26,7 @@ pub struct ExportRequest<'a> {
 /// What to build a wheel from, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct BuildRequest<'a> {
-    /// A source tree (the backend may write into it) or an sdist.
+    /// A source tree or an sdist.
     pub source: &'a Path,
     /// Directory that the wheel goes to; made if missing.
     pub out_dir: &'a Path,
@@ -84,6 +84,9 @@ impl Uv {
 
     /// Build a wheel with `uv build`, and give its path in `out_dir`, where it appears whole or not at all.
     ///
+    /// The source tree stays as it is: setuptools, the one common backend that writes beside its sources, is told of
+    /// another place. Source: setuptools' `DIST_EXTRA_CONFIG`, a configuration file that outranks the project's own.
+    ///
     /// # Errors
     /// When the backend fails (its output is the cause) or its requirements cannot be had.
     pub fn build_wheel(&self, request: &BuildRequest<'_>) -> Result<PathBuf, UvError> {
@@ -101,6 +104,8 @@ impl Uv {
             .arg(temporary.path().join("wheel"))
             .args(request.config_settings.iter().flat_map(|pair| ["--config-setting", pair.as_str()]))
             .cwd(temporary.path());
+        let elsewhere = setuptools_configuration(temporary.path()).map_err(fail("write"))?;
+        process = process.env("DIST_EXTRA_CONFIG", elsewhere).env("PYTHONDONTWRITEBYTECODE", "1");
         if !request.build_constraints.is_empty() {
             let path = temporary.path().join("build-constraints.txt");
             std::fs::write(&path, request.build_constraints.join("\n") + "\n").map_err(fail("write"))?;
@@ -151,6 +156,18 @@ impl Uv {
         let task = format!("install packages for `{}`", python.display());
         self.run(task, process.args(arguments)).map(drop)
     }
+}
+
+/// A setuptools configuration that has build and egg-info directories below `directory`.
+fn setuptools_configuration(directory: &Path) -> std::io::Result<PathBuf> {
+    let (build, metadata) = (directory.join("build"), directory.join("metadata"));
+    std::fs::create_dir_all(&build)?;
+    std::fs::create_dir_all(&metadata)?;
+    let path = directory.join("setuptools.cfg");
+    let text =
+        format!("[build]\nbuild_base = {}\n[egg_info]\negg_base = {}\n", build.display(), metadata.display());
+    std::fs::write(&path, text)?;
+    Ok(path)
 }
 
 fn only_wheel(dir: &Path) -> std::io::Result<Option<PathBuf>> {

@@ -6,11 +6,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod agent;
-mod branch_deployments;
-mod collect;
-mod dagster_calls;
-mod dagster_publish;
-mod dagster_update;
 mod fetch;
 mod http;
 mod interruptions;
@@ -20,5 +15,3 @@ mod side_by_side;
 mod support;
 mod tools;
 mod uv_find;
-mod workspace_oracle;
-mod yaml_oracle;

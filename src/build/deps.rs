@@ -1,0 +1,83 @@
+//! The deps PEX: a resolution → wheels → one file.
+
+use super::fetch::FetchedWheel;
+use super::{BuildError, Context, PexFile};
+use crate::cache::{CacheError, write_atomically};
+use crate::pex::{Chroot, Completeness, DepsPex, FORMAT_REVISION, script_stub};
+use crate::plan::DepsJob;
+use crate::resolve::{self, Resolution};
+use std::io::Write;
+use std::time::Instant;
+
+/// A deps PEX and what is in it.
+#[derive(Debug)]
+pub struct BuiltDeps {
+    /// The file.
+    pub file: PexFile,
+    /// The exact distributions.
+    pub resolution: Resolution,
+    /// Version of dagster in it.
+    pub dagster_version: Option<String>,
+}
+
+/// Build one deps PEX into the output directory.
+///
+/// # Errors
+/// When the requirements cannot be resolved or lack dagster, a distribution cannot be fetched or built, or the PEX
+/// cannot be written.
+pub fn build(job: &DepsJob, context: &Context<'_>) -> Result<BuiltDeps, BuildError> {
+    let started = Instant::now();
+    let resolution = resolve(job, context)?;
+    let settings = &job.requirements.settings;
+    let wheels = context.fetcher.fetch(&resolution, context.target, settings, context.display)?;
+    let chroots = {
+        let _phase = context.display.phase(format!("Reading {} wheels", wheels.len()));
+        chroots(&wheels, context)?
+    };
+    // Overrides put versions together that say of themselves that they do not fit.
+    let overridden = !settings.overrides.is_empty() || !settings.excludes.is_empty();
+    let completeness = if overridden { Completeness::Lenient } else { Completeness::Required };
+    let pex = DepsPex::plan(&chroots, &context.target, completeness)?;
+    for gap in pex.gaps() {
+        context.tools.host().warn(gap.to_string());
+    }
+    let dagster = wheels.iter().find(|wheel| wheel.name == "dagster").map(|wheel| wheel.version.clone());
+    let _phase = context.display.phase(format!("Writing {}", pex.file_name()));
+    let file = context
+        .write(&pex.file_name(), wheels.len(), started, |file| Ok(pex.write(file, context.runtime()?)?))?;
+    Ok(BuiltDeps { file, resolution, dagster_version: dagster })
+}
+
+/// Resolve, and check that what Dagster+ needs is there.
+///
+/// # Errors
+/// When no set of versions fits, or dagster or dagster-cloud is not in it.
+pub fn resolve(job: &DepsJob, context: &Context<'_>) -> Result<Resolution, BuildError> {
+    let _phase = context.display.phase(format!("Resolving the requirements of {}", job.directory.display()));
+    let resolution = resolve::run(&job.requirements, context.target, context.tools)?;
+    resolution.check_dagster(&job.directory)?;
+    Ok(resolution)
+}
+
+/// Open all wheels and know their fingerprints; hashing goes on in as many threads as there are processors.
+fn chroots(wheels: &[FetchedWheel], context: &Context<'_>) -> Result<Vec<Chroot>, BuildError> {
+    super::in_parallel(wheels, super::parallelism(), |wheel| chroot(wheel, context)).into_iter().collect()
+}
+
+/// One wheel with its fingerprint, which is remembered by the digest of the wheel.
+fn chroot(wheel: &FetchedWheel, context: &Context<'_>) -> Result<Chroot, BuildError> {
+    let chroot = Chroot::open(&wheel.path, &wheel.file_name, &script_stub)?;
+    let cache = context.tools.cache();
+    let remembered = cache.root().join("fingerprints").join(format!("{}-{FORMAT_REVISION}", wheel.sha256));
+    if let Ok(fingerprint) = std::fs::read_to_string(&remembered)
+        && fingerprint.len() == 64
+    {
+        return Ok(chroot.with_fingerprint(fingerprint));
+    }
+    let fingerprint = chroot.fingerprint()?.to_string();
+    write_atomically(&remembered, |file| {
+        let written = file.write_all(fingerprint.as_bytes());
+        written.map_err(|source| CacheError { action: "write", path: remembered.clone(), source })
+    })?;
+    Ok(chroot)
+}

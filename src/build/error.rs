@@ -1,0 +1,116 @@
+//! What can go wrong while building.
+
+use super::fetch::FetchError;
+use super::manifest;
+use super::working_directory::TreeError;
+use crate::cache::CacheError;
+use crate::error::{Explain, Fault, Place};
+use crate::pex::PexError;
+use crate::resolve::ResolveError;
+use crate::tools::{self, UvError};
+use crate::wheel::WheelError;
+use std::io;
+use std::path::PathBuf;
+
+/// A PEX file could not be built.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the messages say what the fields are
+pub enum BuildError {
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Tools(#[from] tools::Error),
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    #[error(transparent)]
+    Pex(#[from] PexError),
+    #[error(transparent)]
+    Wheel(#[from] WheelError),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    #[error("could not build the local package `{directory}`")]
+    LocalPackage {
+        directory: PathBuf,
+        #[source]
+        source: Box<UvError>,
+    },
+    #[error("could not read `{path}`")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("could not write `{path}`")]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("could not use `{directory}` for the PEX files")]
+    OutDir {
+        directory: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("`{directory}` holds no {}", manifest::FILE_NAME)]
+    NoManifest {
+        directory: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("`{path}` cannot be used: {reason}")]
+    ManifestFormat { path: PathBuf, reason: String },
+}
+
+impl BuildError {
+    fn inner(&self) -> Option<&dyn Explain> {
+        match self {
+            BuildError::Resolve(error) => Some(error),
+            BuildError::Fetch(error) => Some(error),
+            BuildError::Tools(error) => Some(error),
+            BuildError::Cache(error) => Some(error),
+            BuildError::Pex(error) => Some(error),
+            BuildError::Wheel(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl Explain for BuildError {
+    fn fault(&self) -> Fault {
+        match self {
+            BuildError::Tree(_) | BuildError::NoManifest { .. } | BuildError::ManifestFormat { .. } => {
+                Fault::Project
+            }
+            BuildError::LocalPackage { source, .. } => source.fault(),
+            BuildError::Read { .. } | BuildError::Write { .. } | BuildError::OutDir { .. } => Fault::Tool,
+            _ => self.inner().map_or(Fault::Tool, Explain::fault),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            BuildError::LocalPackage { source, .. } => {
+                return source.hint().or_else(|| Some("see what its build backend says above".to_string()));
+            }
+            BuildError::Tree(TreeError::Pattern { .. }) => "patterns are written as in a .gitignore",
+            BuildError::Tree(TreeError::Read { .. }) | BuildError::Read { .. } => {
+                "make it readable, or leave it out with a .pexignore"
+            }
+            BuildError::Write { .. } | BuildError::OutDir { .. } => {
+                "choose a directory that can be written and has room"
+            }
+            BuildError::NoManifest { .. } | BuildError::ManifestFormat { .. } => {
+                "build the code locations into it with `pexpress deploy` first"
+            }
+            _ => return self.inner().and_then(Explain::hint),
+        };
+        Some(text.to_string())
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.inner().and_then(Explain::place)
+    }
+}

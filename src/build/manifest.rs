@@ -1,0 +1,123 @@
+//! `pexpress.json`: which PEX files in an output directory belong to which code location.
+//!
+//! Written by `deploy` as its last act, so it names only finished files; read by `verify`.
+
+use super::BuildError;
+use crate::cache::{CacheError, write_atomically};
+use crate::target::{PythonVersion, Target};
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::Path;
+
+/// Its file name.
+pub const FILE_NAME: &str = "pexpress.json";
+
+/// The format that this version writes and reads.
+const FORMAT: u32 = 1;
+
+/// What an output directory holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    format: u32,
+    /// Python of all the code locations, `3.11`.
+    pub python_version: String,
+    /// Platform of all the code locations.
+    pub platform: String,
+    /// The code locations.
+    pub locations: Vec<Entry>,
+}
+
+/// One code location.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// File name of the source PEX.
+    pub source_pex: String,
+    /// File name of the deps PEX.
+    pub deps_pex: String,
+    /// The tag that Dagster+ knows the two by.
+    pub pex_tag: String,
+    /// The location document, defaults merged in.
+    pub document: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The tag that Dagster+ knows the PEX files of a code location by: `files=` and the sorted names.
+///
+/// Source: `dagster_cloud_cli` 1.13.27, which splits it again in its PEX registry.
+pub fn pex_tag(names: &[&str]) -> String {
+    let mut names = names.to_vec();
+    names.sort_unstable();
+    format!("files={}", names.join(":"))
+}
+
+impl Manifest {
+    /// A manifest of files for one target.
+    pub fn new(target: Target, locations: Vec<Entry>) -> Manifest {
+        let (python_version, platform) = (target.python.to_string(), target.platform.to_string());
+        Manifest { format: FORMAT, python_version, platform, locations }
+    }
+
+    /// Write it to an output directory, replacing an older one.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write(&self, out_dir: &Path) -> Result<(), BuildError> {
+        let path = out_dir.join(FILE_NAME);
+        write_atomically(&path, |file| {
+            let text = serde_json::to_string_pretty(self).map_err(std::io::Error::other);
+            let written = text.and_then(|text| writeln!(file, "{text}"));
+            written.map_err(|source| CacheError { action: "write", path: path.clone(), source }.into())
+        })
+    }
+
+    /// Read that of an output directory.
+    ///
+    /// # Errors
+    /// When there is none, or it is not of this format.
+    pub fn read(out_dir: &Path) -> Result<Manifest, BuildError> {
+        let path = out_dir.join(FILE_NAME);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) => return Err(BuildError::NoManifest { directory: out_dir.to_path_buf(), source }),
+        };
+        match serde_json::from_str::<Manifest>(&text) {
+            Ok(manifest) if manifest.format == FORMAT => Ok(manifest),
+            Ok(manifest) => Err(BuildError::ManifestFormat {
+                path,
+                reason: format!("format {} instead of {FORMAT}", manifest.format),
+            }),
+            Err(error) => Err(BuildError::ManifestFormat { path, reason: error.to_string() }),
+        }
+    }
+
+    /// The Python of its code locations.
+    ///
+    /// # Errors
+    /// When it is not one that Dagster+ has run.
+    pub fn python(&self) -> Result<PythonVersion, BuildError> {
+        self.python_version
+            .parse()
+            .map_err(|reason| BuildError::ManifestFormat { path: FILE_NAME.into(), reason })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tag_lists_sorted_names() {
+        assert_eq!(pex_tag(&["source-b.pex", "deps-a.pex"]), "files=deps-a.pex:source-b.pex");
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = Target::serverless("3.12".parse().unwrap());
+        Manifest::new(target, Vec::new()).write(dir.path()).unwrap();
+        assert_eq!(Manifest::read(dir.path()).unwrap().python().unwrap(), target.python);
+        std::fs::write(dir.path().join(FILE_NAME), "{}").unwrap();
+        assert!(matches!(Manifest::read(dir.path()), Err(BuildError::ManifestFormat { .. })));
+    }
+}

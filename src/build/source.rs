@@ -1,0 +1,74 @@
+//! The source PEX: built local packages at the top, the project under `working_directory/root`.
+
+use super::working_directory::{self, Tree};
+use super::{BuildError, Context, PexFile, local_packages};
+use crate::pex::{Content, SourceEntry, SourcePex};
+use crate::plan::SourceJob;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Where the working directory lies in a source PEX. Source: the agent looks for `working_directory` and its `root`.
+const ROOT: &str = "working_directory/root/";
+const PACKAGE_FILE: &str = "working_directory/__init__.py";
+const PACKAGE_TEXT: &[u8] =
+    b"# Makes this directory importable, so that the agent can find root/ beside this file.\n";
+
+/// Build one source PEX into the output directory.
+///
+/// # Errors
+/// When a local package does not build, a file cannot be read, or the PEX cannot be written.
+pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildError> {
+    let started = Instant::now();
+    let _phase = context.display.phase(format!("Building the source PEX of {}", job.directory.display()));
+    let scratch =
+        tempfile::tempdir().map_err(|source| BuildError::Read { path: std::env::temp_dir(), source })?;
+    let mut members = Members::default();
+    for (number, package) in job.local_packages.iter().enumerate() {
+        let scratch = scratch.path().join(number.to_string());
+        let wheel =
+            local_packages::wheel(package, context.target.python, &job.settings, &scratch, context.tools)?;
+        for entry in wheel.as_deref().map(local_packages::entries).transpose()?.unwrap_or_default() {
+            members.add(entry, &package.directory.display().to_string());
+        }
+    }
+    let tree = working_directory::list(&job.directory, &[context.out_dir.to_path_buf()])?;
+    members.add_tree(&tree);
+    context.tell(&tree, members.replaced);
+    let pex =
+        SourcePex::plan(members.entries.into_values().map(|(entry, _)| entry).collect(), &context.target)?;
+    let packages = job.local_packages.len();
+    context.write(&pex.file_name(), packages, started, |file| Ok(pex.write(file, context.runtime()?)?))
+}
+
+/// The members of the PEX by path. The first to come wins, so the build directory's own package goes first.
+#[derive(Default)]
+struct Members {
+    entries: BTreeMap<String, (SourceEntry, String)>,
+    replaced: Vec<String>,
+}
+
+impl Members {
+    fn add(&mut self, entry: SourceEntry, origin: &str) {
+        if let Some((_, before)) = self.entries.get(&entry.path) {
+            self.replaced.push(format!(
+                "`{}` comes from {before} and from {origin}; the first is shipped",
+                entry.path
+            ));
+            return;
+        }
+        self.entries.insert(entry.path.clone(), (entry, origin.to_string()));
+    }
+
+    fn add_tree(&mut self, tree: &Tree) {
+        let origin = "the working directory";
+        let init = Content::Bytes(PACKAGE_TEXT.to_vec());
+        self.add(SourceEntry { path: PACKAGE_FILE.into(), executable: false, content: init }, origin);
+        for (relative, shipped) in &tree.files {
+            let content = Content::File(shipped.source.clone());
+            self.add(
+                SourceEntry { path: format!("{ROOT}{relative}"), executable: shipped.executable, content },
+                origin,
+            );
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What `deploy`, `deps` and `source` have in common: flags → stages.
+
+use super::Error;
+use crate::build::Context;
+use crate::cli::BuildArgs;
+use crate::display::Display;
+use crate::host::{Host, lexically_normal};
+use crate::plan::requirements_hash;
+use crate::project::build_directory::relative;
+use crate::project::{self, CollectOptions, LockUse, Requirements};
+use crate::resolve::Resolution;
+use crate::target::{PythonVersion, Target};
+use crate::tools::Tools;
+use serde::Serialize;
+use std::path::Path;
+
+/// The surroundings of one run that builds.
+pub struct Building<'a> {
+    /// Environment and streams.
+    pub host: &'a Host,
+    /// uv and Pythons.
+    pub tools: Tools,
+    /// Progress on a terminal.
+    pub display: Display,
+    /// Target of everything built.
+    pub target: Target,
+    options: CollectOptions,
+}
+
+impl<'a> Building<'a> {
+    /// Read the flags; nothing is touched yet.
+    pub fn new(args: &BuildArgs, host: &'a Host) -> Building<'a> {
+        let python = args.python_version.unwrap_or(PythonVersion::DEFAULT);
+        let target = Target { python, platform: args.platform.unwrap_or(python.serverless_platform()) };
+        let lock_use = match (args.locked, args.no_locked) {
+            (true, _) => LockUse::Required,
+            (_, true) => LockUse::Ignored,
+            _ => LockUse::Automatic,
+        };
+        let options = CollectOptions {
+            target,
+            lock_use,
+            extras: args.extras.clone(),
+            all_extras: args.all_extras,
+            groups: args.groups.clone(),
+        };
+        Building { host, tools: Tools::new(host), display: Display::new(host), target, options }
+    }
+
+    /// Collect what one build directory asks for, and tell of its warnings.
+    ///
+    /// # Errors
+    /// When a file in it cannot be used.
+    pub fn collect(&self, directory: &Path) -> Result<Requirements, Error> {
+        let phase = self.display.phase(format!("Collecting the requirements of {}", directory.display()));
+        let requirements = project::collect(directory, &self.options, &self.tools, self.host)?;
+        drop(phase);
+        for warning in &requirements.warnings {
+            self.host.warn(warning_line(warning, directory));
+        }
+        Ok(requirements)
+    }
+
+    /// What build jobs share, for an output directory.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn context<'b>(&'b self, out_dir: &'b Path) -> Result<Context<'b>, Error> {
+        Ok(Context::new(self.target, out_dir, &self.tools, &self.display)?)
+    }
+}
+
+/// What a build directory asks for, as JSON. `resolution` is absent until it is resolved.
+#[derive(Debug, Serialize)]
+pub struct Asked {
+    /// Directories built into the source PEX besides the build directory itself, relative to it.
+    pub local_packages: Vec<String>,
+    /// Third-party requirements, a PEP 508 line each; with a lock file its exact pins.
+    pub requirements: Vec<String>,
+    /// Name of the requirement set.
+    pub requirements_hash: String,
+    /// Wheels and sdists named by path, relative to the build directory.
+    pub local_distributions: Vec<String>,
+    /// The lock file that decided, relative to the build directory.
+    pub lock: Option<String>,
+    /// Target Python.
+    pub python_version: PythonVersion,
+    /// Target platform.
+    pub platform: String,
+    /// What the user should know, each with its file and line where it has them.
+    pub warnings: Vec<String>,
+    /// Extras and dependency groups that exist and were not asked for.
+    pub left_out: Vec<String>,
+    /// The exact distributions.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Resolution>,
+    /// Why there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Asked {
+    /// Describe the requirements of a build directory.
+    pub fn new(directory: &Path, requirements: &Requirements, target: Target) -> Asked {
+        let here = lexically_normal(directory);
+        let local = requirements.local_packages.iter().map(|package| &package.directory);
+        let local = local.filter(|package| **package != here).map(|package| text(package, &here));
+        Asked {
+            local_packages: local.collect(),
+            requirements: requirements.lines.clone(),
+            requirements_hash: requirements_hash(requirements, target),
+            local_distributions: requirements
+                .local_distributions
+                .iter()
+                .map(|file| text(&file.path, &here))
+                .collect(),
+            lock: requirements.lock.as_ref().map(|lock| text(&lock.file, &here)),
+            python_version: target.python,
+            platform: target.platform.to_string(),
+            warnings: requirements.warnings.iter().map(|warning| warning_line(warning, &here)).collect(),
+            left_out: requirements.left_out.clone(),
+            resolution: None,
+            error: None,
+        }
+    }
+}
+
+/// `FILE:LINE: MESSAGE`, the file relative to the build directory.
+fn warning_line(warning: &project::Warning, directory: &Path) -> String {
+    let Some(place) = &warning.place else { return warning.message.clone() };
+    let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
+    format!("{}{line}: {}", text(&place.file, directory), warning.message)
+}
+
+/// A path relative to the build directory, with `/` between names.
+fn text(path: &Path, directory: &Path) -> String {
+    relative(path, directory).to_string_lossy().replace('\\', "/")
+}

@@ -1,0 +1,37 @@
+//! `pexpress source PROJECT_DIR OUT_DIR`: the source PEX of one project directory.
+
+use super::Error;
+use super::building::{Asked, Building};
+use crate::build::source;
+use crate::cli::{Format, ProjectArgs};
+use crate::host::Host;
+use crate::plan::SourceJob;
+use crate::project::Requirements;
+use crate::render::Exit;
+use crate::report;
+use serde_json::json;
+
+/// Run it.
+///
+/// # Errors
+/// When the project cannot be read, a local package not be built, or the PEX not be written.
+pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Error> {
+    let building = Building::new(&args.build, host);
+    let directory = host.absolute(&args.project_dir);
+    let requirements = building.collect(&directory)?;
+    let mut document = json!(Asked::new(&directory, &requirements, building.target));
+    if let (Some(out_dir), false) = (&args.out_dir, args.build.dry_run) {
+        let Requirements { local_packages, settings, .. } = requirements;
+        let job = SourceJob { directory, local_packages, settings };
+        let file = source::build(&job, &building.context(&host.absolute(out_dir))?)?;
+        host.note(report::table(&[&file]));
+        document["file"] = json!(file);
+        if format == Format::Text {
+            host.data(&file.path.display().to_string()).map_err(Error::Stdout)?;
+        }
+    }
+    if format == Format::Json {
+        super::print_json(host, &document)?;
+    }
+    Ok(Exit(0))
+}

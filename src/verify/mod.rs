@@ -1,0 +1,191 @@
+//! PEX files → what the code locations in them define, found out as the Dagster+ agent would.
+//!
+//! Each file is unpacked by the pex tools of the runtime it carries, with the agent's own command line; the location is
+//! then loaded by its own dagster, in the environment that the agent would make. Source: `dagster_cloud` 1.13.27,
+//! `pex/grpc/server/registry.py`. Environments of deps PEXes are kept in the cache, since equal name means equal content.
+
+mod environment;
+
+use crate::build::BuildError;
+use crate::build::manifest::{Entry, Manifest};
+use crate::cache::CacheError;
+use crate::display::Display;
+use crate::error::{Explain, Fault, Place};
+use crate::target::PythonVersion;
+use crate::tools::{self, Process, ProcessError, Tools};
+use environment::Environment;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The program that loads a code location and describes it.
+const LOAD: &str = include_str!("load.py");
+
+/// What one code location turned out to be.
+#[derive(Debug, Serialize)]
+pub struct Verified {
+    /// Name of the code location.
+    pub name: String,
+    /// What it defines, or why it does not load.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What loading came to.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// It loads.
+    Loaded {
+        /// Version of the dagster that loaded it.
+        dagster: String,
+        /// Its repositories by name; usually one, called `__repository__`.
+        repositories: BTreeMap<String, Definitions>,
+    },
+    /// It does not.
+    Failed {
+        /// Type and message of the innermost exception.
+        error: String,
+        /// The whole Python traceback.
+        traceback: String,
+    },
+}
+
+/// Names of what a repository defines, sorted.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Definitions {
+    /// Asset keys, parts joined by `/`.
+    pub assets: Vec<String>,
+    /// Jobs, without the implicit ones.
+    pub jobs: Vec<String>,
+    /// Schedules.
+    pub schedules: Vec<String>,
+    /// Sensors.
+    pub sensors: Vec<String>,
+}
+
+/// Verifying itself did not work.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the messages say what the fields are
+pub enum VerifyError {
+    #[error(transparent)]
+    Tools(#[from] tools::Error),
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("could not unpack `{file}` as the Dagster+ agent would")]
+    Unpack {
+        file: PathBuf,
+        #[source]
+        source: ProcessError,
+    },
+    #[error("`{file}` was built for {platform}, and its packages cannot be loaded on this machine")]
+    OtherPlatform { file: String, platform: String },
+    #[error("the process that loads the code location `{location}` ended without a result")]
+    NoResult {
+        location: String,
+        #[source]
+        source: ProcessError,
+    },
+    #[error("could not {action} `{path}`")]
+    File {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl VerifyError {
+    fn inner(&self) -> Option<&dyn Explain> {
+        match self {
+            VerifyError::Tools(error) => Some(error),
+            VerifyError::Cache(error) => Some(error),
+            VerifyError::Build(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl Explain for VerifyError {
+    fn fault(&self) -> Fault {
+        match self {
+            VerifyError::NoResult { .. } => Fault::Project,
+            _ => self.inner().map_or(Fault::Tool, Explain::fault),
+        }
+    }
+    fn hint(&self) -> Option<String> {
+        match self {
+            VerifyError::OtherPlatform { .. } => {
+                Some("run it on Linux with the same processor, for example on the runner".into())
+            }
+            VerifyError::NoResult { .. } => Some(
+                "importing it ends the Python process; look for os._exit or a crash in a compiled module"
+                    .into(),
+            ),
+            VerifyError::Unpack { .. } => Some("the file may be damaged; build it again".into()),
+            _ => self.inner().and_then(Explain::hint),
+        }
+    }
+    fn place(&self) -> Option<Place> {
+        self.inner().and_then(Explain::place)
+    }
+}
+
+/// Load every code location of a manifest.
+///
+/// # Errors
+/// When a file cannot be unpacked or Python not be run. A location that does not load is an [`Outcome`].
+pub fn run(
+    manifest: &Manifest,
+    out_dir: &Path,
+    tools: &Tools,
+    display: &Display,
+) -> Result<Vec<Verified>, VerifyError> {
+    let python = manifest.python()?;
+    check_platform(manifest, python)?;
+    let mut verified = Vec::new();
+    for entry in &manifest.locations {
+        let _phase = display.phase(format!("Loading the code location {}", entry.name));
+        verified.push(Verified { name: entry.name.clone(), outcome: load(entry, out_dir, python, tools)? });
+    }
+    Ok(verified)
+}
+
+/// Compiled packages load only where they were built for.
+fn check_platform(manifest: &Manifest, python: PythonVersion) -> Result<(), VerifyError> {
+    let here = cfg!(target_os = "linux") && manifest.platform.ends_with(std::env::consts::ARCH);
+    if here {
+        return Ok(());
+    }
+    let file = manifest.locations.first().map(|entry| entry.deps_pex.clone()).unwrap_or_default();
+    let platform = format!("{} and Python {python}", manifest.platform);
+    Err(VerifyError::OtherPlatform { file, platform })
+}
+
+fn load(entry: &Entry, out_dir: &Path, python: PythonVersion, tools: &Tools) -> Result<Outcome, VerifyError> {
+    let scratch = tempfile::tempdir().map_err(|source| VerifyError::File {
+        action: "create",
+        path: std::env::temp_dir(),
+        source,
+    })?;
+    let deps = environment::kept(&out_dir.join(&entry.deps_pex), python, tools)?;
+    let source =
+        Environment::unpack(&out_dir.join(&entry.source_pex), &scratch.path().join("source"), python, tools)?;
+    let answer = scratch.path().join("answer.json");
+    let document = serde_json::Value::Object(entry.document.clone()).to_string();
+    let output = Process::new(tools.host(), source.directory.join("pex"))
+        .args(["-c", LOAD])
+        .arg(&answer)
+        .arg(document)
+        .env("PYTHONPATH", environment::joined([&source.site_packages, &deps.site_packages]))
+        .env("PATH", environment::search_path([&source, &deps], tools.host()))
+        .cwd(&source.site_packages.join("working_directory/root"))
+        .output(tools.host());
+    let output = output.map_err(|source| VerifyError::NoResult { location: entry.name.clone(), source })?;
+    match std::fs::read_to_string(&answer).ok().and_then(|text| serde_json::from_str(&text).ok()) {
+        Some(outcome) => Ok(outcome),
+        None => Err(VerifyError::NoResult { location: entry.name.clone(), source: output.into_error() }),
+    }
+}
