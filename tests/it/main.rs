@@ -10,6 +10,7 @@ mod fetch;
 mod http;
 mod interruptions;
 mod module;
+mod pex_oracle;
 mod pex_tools;
 mod side_by_side;
 mod support;
