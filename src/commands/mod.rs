@@ -5,6 +5,7 @@ pub mod check;
 mod deploy;
 mod deps;
 pub mod python;
+pub mod selftest;
 mod source;
 mod verify;
 
@@ -136,6 +137,7 @@ pub fn run(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
         Command::Source(args) => source::run(&args, invocation.global.format, host),
         Command::Verify(args) => verify::run(&args, invocation.global.format, host),
         Command::Check(args) => check::run(&args, invocation.global.format, host),
+        Command::Selftest => selftest::run(&Tools::new(host), invocation.global.format, host),
         Command::Module(args) => python::run(&args, &Tools::new(host), host),
         _ => Ok(Exit(0)),
     }

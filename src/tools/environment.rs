@@ -4,7 +4,6 @@
 //! done, and of two runs that build the same one at once the second to finish takes what the first made. That works
 //! since uv makes it relocatable and we only ever start `bin/python`, whose packages are found relative to itself.
 
-use super::python::{self, Python};
 use super::uv_find::hex;
 use super::{Error, Tools};
 use crate::cache::CacheError;
@@ -120,8 +119,7 @@ impl Tools {
     /// environment does not break when `python3` becomes another version.
     fn any_python(&self) -> Result<PathBuf, Error> {
         let versions = MINORS.iter().filter_map(|minor| minor.parse().ok());
-        let found: Option<Python> =
-            versions.into_iter().find_map(|version| python::find(self.host(), version));
+        let found = versions.into_iter().find_map(|version| self.pythons.find(version));
         match found {
             Some(python) => Ok(python.executable.canonicalize().unwrap_or(python.executable)),
             None => self.python(PythonVersion::DEFAULT),

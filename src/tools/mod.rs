@@ -29,7 +29,7 @@ use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::target::PythonVersion;
-use std::collections::BTreeMap;
+use python::Pythons;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -39,7 +39,7 @@ pub struct Tools {
     cache: Cache,
     uv: OnceLock<Uv>,
     finding_uv: Mutex<()>,
-    pythons: Mutex<BTreeMap<PythonVersion, PathBuf>>,
+    pythons: Pythons,
 }
 
 /// A tool cannot be had.
@@ -172,7 +172,7 @@ impl Tools {
             host: host.clone(),
             uv: OnceLock::new(),
             finding_uv: Mutex::new(()),
-            pythons: Mutex::default(),
+            pythons: Pythons::new(host),
         }
     }
 
@@ -195,7 +195,7 @@ impl Tools {
         if let Some(uv) = self.uv.get() {
             return Ok(uv);
         }
-        let uv = uv_find::find(&self.host, &self.cache)?;
+        let uv = uv_find::find(&self.host, &self.cache, &self.pythons)?;
         self.host.detail(format!("uv {} at `{}`", uv.version(), uv.program().display()));
         Ok(self.uv.get_or_init(|| uv))
     }
@@ -205,16 +205,13 @@ impl Tools {
     /// # Errors
     /// When there is none and uv cannot install one.
     pub fn python(&self, version: PythonVersion) -> Result<PathBuf, Error> {
-        let mut pythons = self.pythons.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = pythons.get(&version) {
-            return Ok(known.clone());
+        if let Some(python) = self.pythons.find(version) {
+            self.host.detail(format!("Python {version} at `{}`", python.executable.display()));
+            return Ok(python.executable);
         }
-        let executable = match python::find(&self.host, version) {
-            Some(python) => python.executable,
-            None => self.uv()?.find_python(version).map_err(|source| Error::NoPython { version, source })?,
-        };
-        self.host.detail(format!("Python {version} at `{}`", executable.display()));
-        pythons.insert(version, executable.clone());
+        let fail = |source| Error::NoPython { version, source };
+        let executable = self.uv()?.find_python(version).map_err(fail)?;
+        self.pythons.remember(version, executable.clone());
         Ok(executable)
     }
 

@@ -4,12 +4,14 @@
 //! manages. Each is asked what it is: a name says little, and pyenv's shims may lead nowhere.
 
 use super::process::Process;
-use super::uv_find::which;
+use super::uv_find::{is_executable, path_dirs};
 use crate::env_vars;
 use crate::host::Host;
 use crate::target::PythonVersion;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A CPython 3 interpreter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,37 +55,80 @@ impl Python {
     }
 }
 
-/// The first Python of this version, in the order of [`PythonSource`].
-pub(super) fn find(host: &Host, version: PythonVersion) -> Option<Python> {
-    let names = [format!("python{version}"), "python3".into(), "python".into()];
-    let candidates = names.iter().flat_map(|name| which(host, name)).map(|path| (PythonSource::Path, path));
-    let installed = installed(host).into_iter().filter(|(_, path)| may_be(path, version));
-    candidates
-        .chain(installed)
-        .find_map(|(source, path)| probe(host, source, &path).filter(|found| found.is(version)))
+/// The Pythons of this machine, each version looked for once a run.
+#[derive(Clone)]
+pub(super) struct Pythons {
+    host: Host,
+    known: Arc<Mutex<BTreeMap<PythonVersion, Option<Python>>>>,
+}
+
+impl Pythons {
+    pub(super) fn new(host: &Host) -> Pythons {
+        Pythons { host: host.clone(), known: Arc::default() }
+    }
+
+    /// The first Python of this version: by its own name on `PATH`, then where versions have directories of their own,
+    /// then behind the names `python3` and `python`.
+    pub(super) fn find(&self, version: PythonVersion) -> Option<Python> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = || {
+            let exact = on_path(&self.host, &[&format!("python{version}")]);
+            let installed = installed(&self.host);
+            let generic = on_path(&self.host, &["python3", "python"]);
+            let candidates = exact.into_iter().chain(installed).chain(generic);
+            candidates
+                .filter(|(source, path)| *source == PythonSource::Path || may_be(path, version))
+                .find_map(|(source, path)| probe(&self.host, source, &path).filter(|found| found.is(version)))
+        };
+        known.entry(version).or_insert_with(look).clone()
+    }
+
+    /// Remember one that was not there before.
+    pub(super) fn remember(&self, version: PythonVersion, executable: PathBuf) {
+        let python = Python { executable, version: (3, version.minor(), 0), source: PythonSource::Uv };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(version, Some(python));
+    }
 }
 
 /// Every Python of a version that Dagster+ has run, each once, in the order of [`PythonSource`].
-pub fn list(host: &Host) -> Vec<Python> {
-    let minors = PythonVersion::MINORS.rev().map(|minor| format!("python3.{minor}"));
-    let names = ["python3".to_string(), "python".into()].into_iter().chain(minors);
-    let on_path = names.flat_map(|name| which(host, &name)).map(|path| (PythonSource::Path, path));
+pub(super) fn list(host: &Host) -> Vec<Python> {
+    let exact: Vec<String> = PythonVersion::MINORS.rev().map(|minor| format!("python3.{minor}")).collect();
+    let names: Vec<&str> =
+        ["python3", "python"].into_iter().chain(exact.iter().map(String::as_str)).collect();
+    let mut seen = BTreeSet::new();
     let mut pythons: Vec<Python> = Vec::new();
-    for (source, path) in on_path.chain(installed(host)) {
+    for (source, path) in on_path(host, &names).into_iter().chain(installed(host)) {
+        if !path.canonicalize().is_ok_and(|real| seen.insert(real)) {
+            continue;
+        }
         let Some(python) = probe(host, source, &path) else { continue };
         let serves = python.version.0 == 3 && PythonVersion::MINORS.contains(&python.version.1);
-        if serves && !pythons.iter().any(|known| known.executable == python.executable) {
+        let real = |python: &Python| python.executable.canonicalize().ok();
+        if serves && !pythons.iter().any(|known| real(known) == real(&python)) {
             pythons.push(python);
         }
     }
     pythons
 }
 
+/// Executables of these names on `PATH`. pyenv's shims are scripts that take a fifth of a second to find out what they
+/// stand for; in their place on `PATH` come the versions that they can stand for.
+fn on_path(host: &Host, names: &[&str]) -> Vec<(PythonSource, PathBuf)> {
+    let shims = pyenv_root(host).map(|root| root.join("shims"));
+    let mut found = Vec::new();
+    for dir in path_dirs(host) {
+        if Some(&dir) == shims.as_ref() {
+            found.extend(versions(pyenv_versions(host), PythonSource::Pyenv, "bin/python3"));
+        } else {
+            let paths = names.iter().map(|name| dir.join(name)).filter(|path| is_executable(path));
+            found.extend(paths.map(|path| (PythonSource::Path, path)));
+        }
+    }
+    found
+}
+
 /// Interpreters in the directories where each kind of installation has one directory a version.
 fn installed(host: &Host) -> Vec<(PythonSource, PathBuf)> {
-    let home = |below: &str| host.path_var(env_vars::HOME).map(|home| home.join(below));
-    let pyenv =
-        host.path_var(env_vars::PYENV_ROOT).or_else(|| home(".pyenv")).map(|root| root.join("versions"));
     let tool_cache = host
         .path_var(env_vars::RUNNER_TOOL_CACHE)
         .or_else(|| host.path_var(env_vars::AGENT_TOOLSDIRECTORY))
@@ -91,25 +136,33 @@ fn installed(host: &Host) -> Vec<(PythonSource, PathBuf)> {
     let managed = host
         .path_var(env_vars::UV_PYTHON_INSTALL_DIR)
         .or_else(|| host.path_var(env_vars::XDG_DATA_HOME).map(|data| data.join("uv/python")))
-        .or_else(|| home(".local/share/uv/python"));
-    let mut found = Vec::new();
-    let places = [
-        (PythonSource::Pyenv, pyenv, "bin/python3"),
-        (PythonSource::ToolCache, tool_cache.clone(), "x64/bin/python3"),
-        (PythonSource::ToolCache, tool_cache, "arm64/bin/python3"),
-        (PythonSource::Uv, managed, "bin/python3"),
-    ];
-    for (source, root, below) in places {
-        let mut versions: Vec<PathBuf> = root
-            .and_then(|root| std::fs::read_dir(root).ok())
-            .map(|entries| entries.filter_map(Result::ok).map(|entry| entry.path()).collect())
-            .unwrap_or_default();
-        versions.sort();
-        found.extend(
-            versions.into_iter().rev().map(|dir| (source, dir.join(below))).filter(|(_, path)| path.exists()),
-        );
-    }
-    found
+        .or_else(|| host.path_var(env_vars::HOME).map(|home| home.join(".local/share/uv/python")));
+    [
+        versions(pyenv_versions(host), PythonSource::Pyenv, "bin/python3"),
+        versions(tool_cache.clone(), PythonSource::ToolCache, "x64/bin/python3"),
+        versions(tool_cache, PythonSource::ToolCache, "arm64/bin/python3"),
+        versions(managed, PythonSource::Uv, "bin/python3"),
+    ]
+    .concat()
+}
+
+fn pyenv_root(host: &Host) -> Option<PathBuf> {
+    let home = || host.path_var(env_vars::HOME).map(|home| home.join(".pyenv"));
+    host.path_var(env_vars::PYENV_ROOT).or_else(home)
+}
+
+fn pyenv_versions(host: &Host) -> Option<PathBuf> {
+    pyenv_root(host).map(|root| root.join("versions"))
+}
+
+/// `ROOT/VERSION/BELOW` for each version in `root`, the last by name first.
+fn versions(root: Option<PathBuf>, source: PythonSource, below: &str) -> Vec<(PythonSource, PathBuf)> {
+    let entries = root.and_then(|root| std::fs::read_dir(root).ok()).into_iter().flatten();
+    let mut paths: Vec<PathBuf> =
+        entries.filter_map(Result::ok).map(|entry| entry.path().join(below)).collect();
+    paths.retain(|path| path.exists());
+    paths.sort();
+    paths.into_iter().rev().map(|path| (source, path)).collect()
 }
 
 /// Whether the name of the version's directory (`3.11.7`, `cpython-3.11.7-linux-x86_64-gnu`) allows for it; spares

@@ -6,6 +6,7 @@
 
 use super::pip_config::PipConfig;
 use super::process::{Output, Process, ProcessError};
+use super::python::Pythons;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::target::PythonVersion;
@@ -20,6 +21,7 @@ pub struct Uv {
     version: UvVersion,
     host: Host,
     pip: PipConfig,
+    pythons: Pythons,
 }
 
 /// A release of uv: `0.13.9`.
@@ -116,6 +118,21 @@ const REMOTE_WORDS: [&str; 9] = [
 ];
 
 impl UvError {
+    /// Whether uv itself said this.
+    pub(super) fn says(&self, words: &str) -> bool {
+        matches!(self.process(), Some(ProcessError::Failed { stderr: Some(said), .. }) if said.0.contains(words))
+    }
+
+    /// The exit status and text of uv itself, if it ran.
+    pub fn process(&self) -> Option<&ProcessError> {
+        match self {
+            UvError::Remote { source, .. }
+            | UvError::Project { source, .. }
+            | UvError::Tool { source, .. } => Some(source),
+            UvError::File { .. } | UvError::NoWheel { .. } | UvError::Lock { .. } => None,
+        }
+    }
+
     /// Judge a failed call by uv's own words ([`REMOTE_WORDS`]); a uv that crashed or did not start is a tool's fault.
     pub(super) fn judge(task: impl Into<String>, source: ProcessError) -> UvError {
         let task = task.into();
@@ -185,12 +202,13 @@ impl Uv {
     ///
     /// # Errors
     /// When it does not run or says no version.
-    pub fn at(program: PathBuf, host: &Host) -> Result<Uv, ProcessError> {
+    pub(super) fn at(program: PathBuf, host: &Host, pythons: &Pythons) -> Result<Uv, ProcessError> {
         let output = Process::new(host, &program).subcommand(&["--version"]).run(host)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = UvVersion::parse(&text)
             .ok_or_else(|| output.unusable(format!("`{}` is no version of uv", text.trim())))?;
-        Ok(Uv { program, version, host: host.clone(), pip: PipConfig::read(host) })
+        let (host, pip, pythons) = (host.clone(), PipConfig::read(host), pythons.clone());
+        Ok(Uv { program, version, host, pip, pythons })
     }
 
     /// Where it is.
@@ -234,6 +252,10 @@ impl Uv {
     /// stdout of `process` as text.
     pub(super) fn text(&self, task: &str, process: Process) -> Result<String, UvError> {
         self.run(task, process)?.text().map_err(|source| UvError::Tool { task: task.into(), source })
+    }
+
+    pub(super) fn pythons(&self) -> &Pythons {
+        &self.pythons
     }
 
     pub(super) fn host(&self) -> &Host {

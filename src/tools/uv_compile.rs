@@ -9,7 +9,7 @@ use super::process::Process;
 use super::uv::{Heed, Uv, UvError};
 use crate::env_vars;
 use crate::host::lexically_normal;
-use crate::target::Target;
+use crate::target::{PythonVersion, Target};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -48,7 +48,8 @@ pub struct CompileRequest {
     pub requirements: Vec<String>,
     /// For which Python and platform.
     pub target: Target,
-    /// Interpreter to run builds with, where metadata needs one; `None` lets uv look for one.
+    /// Interpreter to run builds with, where metadata needs one; `None` takes the one of the target's version if this
+    /// machine has it, else any.
     pub python: Option<PathBuf>,
     /// PEP 508 lines that only limit versions.
     pub constraints: Vec<String>,
@@ -221,6 +222,20 @@ impl Uv {
         self.compile_heeding(request, Heed::User)
     }
 
+    /// Whether the user's package index answers and has `package`; uv's cache is left aside.
+    ///
+    /// # Errors
+    /// As [`Uv::compile`].
+    pub fn ask_index(&self, package: &str) -> Result<(), UvError> {
+        let target = Target::serverless(PythonVersion::DEFAULT);
+        let request = CompileRequest {
+            no_dependencies: true,
+            refresh: true,
+            ..CompileRequest::new(vec![package.into()], target)
+        };
+        self.compile_heeding(&request, Heed::IndexOnly).map(drop)
+    }
+
     pub(super) fn compile_heeding(&self, request: &CompileRequest, heed: Heed) -> Result<String, UvError> {
         let task = "resolve the requirements";
         let fail = |source| UvError::File { action: "create", path: std::env::temp_dir(), source };
@@ -228,13 +243,30 @@ impl Uv {
         let dir = temporary.path().canonicalize().map_err(fail)?;
         let (document, unnamed) = request.synthesise();
         write(&dir.join(PYPROJECT), &document.to_string())?;
-        let mut process = self.process_heeding(&["pip", "compile"], heed).arg(PYPROJECT).cwd(&dir);
         if !unnamed.is_empty() {
             write(&dir.join(REQUIREMENTS), &(unnamed.join("\n") + "\n"))?;
-            process = process.arg(REQUIREMENTS);
         }
-        let text = self.text(task, self.without_shadowed_index(request.add_flags(process), request))?;
+        let inputs = [PYPROJECT].into_iter().chain((!unnamed.is_empty()).then_some(REQUIREMENTS));
+        let process = || {
+            let process = self.process_heeding(&["pip", "compile"], heed).args(inputs.clone()).cwd(&dir);
+            let process = self.without_shadowed_index(request.add_flags(process), request);
+            self.with_python(process, request)
+        };
+        // Downloads are for a machine without any Python: asked for an exact version, uv would fetch that very one.
+        let text = match self.text(task, process().arg("--no-python-downloads")) {
+            Err(error) if error.says("No interpreter found") => self.text(task, process()),
+            result => result,
+        }?;
         with_absolute_paths(text, &dir).map_err(|reason| UvError::Lock { reason: Box::new(reason) })
+    }
+
+    /// Name the interpreter, which spares uv the search: it would run whatever `PATH` calls Python.
+    fn with_python(&self, process: Process, request: &CompileRequest) -> Process {
+        let found = || self.pythons().find(request.target.python).map(|python| python.executable);
+        match request.python.clone().or_else(found) {
+            Some(python) => process.arg("--python").arg(python),
+            None => process,
+        }
     }
 
     /// A project's own index wins over what the user set for pip, as with pip; not over what the user set for uv.
@@ -256,9 +288,6 @@ impl CompileRequest {
             .args(["--format", "pylock.toml", "--no-header"])
             .args(["--python-version", self.target.python.full()])
             .args(["--python-platform", &self.target.platform.uv_name()]);
-        if let Some(python) = &self.python {
-            process = process.arg("--python").arg(python);
-        }
         for (flag, names) in [("--no-binary", &self.no_binary), ("--only-binary", &self.only_binary)] {
             process = process.args(names.iter().flat_map(|name| [flag, name.as_str()]));
         }

@@ -6,6 +6,7 @@
 
 use super::Error;
 use super::process::{Process, ProcessError, neutral};
+use super::python::Pythons;
 use super::uv::Uv;
 use super::uv_pins::{self, Pin};
 use crate::cache::{Cache, CacheError, write_atomically};
@@ -16,11 +17,11 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Find a uv, or fetch one.
-pub(super) fn find(host: &Host, cache: &Cache) -> Result<Uv, Error> {
+pub(super) fn find(host: &Host, cache: &Cache, pythons: &Pythons) -> Result<Uv, Error> {
     if let Some(program) = host.path_var(env_vars::PEXPRESS_UV) {
-        return named(host.absolute(&program), host);
+        return named(host.absolute(&program), host, pythons);
     }
-    if let Some(uv) = on_path(host) {
+    if let Some(uv) = on_path(host, pythons) {
         return Ok(uv);
     }
     let pin = uv_pins::here().ok_or(Error::NoPin)?;
@@ -34,20 +35,20 @@ pub(super) fn find(host: &Host, cache: &Cache) -> Result<Uv, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => fetch(host, cache, pin, &path)?,
         Err(source) => return Err(CacheError { action: "read", path, source }.into()),
     }
-    Uv::at(path, host).map_err(Error::from)
+    Uv::at(path, host, pythons).map_err(Error::from)
 }
 
 /// The uv that the user named: a problem with it is an error and no reason to take another.
-fn named(program: PathBuf, host: &Host) -> Result<Uv, Error> {
-    let uv = Uv::at(program.clone(), host).map_err(|source| Error::NamedUv { program, source })?;
+fn named(program: PathBuf, host: &Host, pythons: &Pythons) -> Result<Uv, Error> {
+    let uv = Uv::at(program.clone(), host, pythons).map_err(|source| Error::NamedUv { program, source })?;
     if uv.version() < uv_pins::MINIMUM {
         return Err(Error::OldUv { program: uv.program().into(), version: uv.version() });
     }
     Ok(uv)
 }
 
-fn on_path(host: &Host) -> Option<Uv> {
-    which(host, "uv").find_map(|program| match Uv::at(program.clone(), host) {
+fn on_path(host: &Host, pythons: &Pythons) -> Option<Uv> {
+    which(host, "uv").find_map(|program| match Uv::at(program.clone(), host, pythons) {
         Ok(uv) if uv.version() >= uv_pins::MINIMUM => Some(uv),
         Ok(uv) => {
             let (version, minimum) = (uv.version(), uv_pins::MINIMUM);
@@ -62,21 +63,25 @@ fn on_path(host: &Host) -> Option<Uv> {
 }
 
 /// Every executable file of this name on `PATH`, in its order.
-pub(super) fn which(host: &Host, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
-    let path = host.path_var(env_vars::PATH).unwrap_or_default();
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
+fn which(host: &Host, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
     let name = name.to_string();
-    dirs.into_iter().map(move |dir| dir.join(&name)).filter(|path| is_executable(path))
+    path_dirs(host).into_iter().map(move |dir| dir.join(&name)).filter(|path| is_executable(path))
+}
+
+/// The directories of `PATH`; relative ones are left out, since children run elsewhere.
+pub(super) fn path_dirs(host: &Host) -> Vec<PathBuf> {
+    let path = host.path_var(env_vars::PATH).unwrap_or_default();
+    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect()
 }
 
 #[cfg(unix)]
-fn is_executable(path: &Path) -> bool {
+pub(super) fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(not(unix))]
-fn is_executable(path: &Path) -> bool {
+pub(super) fn is_executable(path: &Path) -> bool {
     path.is_file()
 }
 

@@ -1,6 +1,5 @@
 //! uv's calls on a project, a source tree or an environment: lock files, wheels, virtual environments.
 
-use super::process::ProcessError;
 use super::uv::{Heed, Uv, UvError};
 use super::uv_compile::IndexSettings;
 use std::ffi::OsStr;
@@ -178,16 +177,4 @@ fn only_wheel(dir: &Path) -> std::io::Result<Option<PathBuf>> {
         }
     }
     Ok(None)
-}
-
-impl UvError {
-    /// The exit status and text of uv itself, if it ran.
-    pub fn process(&self) -> Option<&ProcessError> {
-        match self {
-            UvError::Remote { source, .. }
-            | UvError::Project { source, .. }
-            | UvError::Tool { source, .. } => Some(source),
-            UvError::File { .. } | UvError::NoWheel { .. } | UvError::Lock { .. } => None,
-        }
-    }
 }

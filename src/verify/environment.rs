@@ -69,7 +69,8 @@ pub fn kept(pex: &Path, python: PythonVersion, tools: &Tools) -> Result<Environm
     let parent = tools.cache().dir(format!("environments/verify-{python}"))?;
     let directory = parent.join(&name);
     let lock_path = parent.join(format!("{name}.lock"));
-    let _lock = locked(&lock_path).map_err(|source| VerifyError::File { action: "lock", path: lock_path, source })?;
+    let _lock =
+        locked(&lock_path).map_err(|source| VerifyError::File { action: "lock", path: lock_path, source })?;
     let marker = directory.join(COMPLETE);
     if marker.is_file() {
         return Environment::at(&directory);

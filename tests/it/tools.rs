@@ -142,6 +142,7 @@ fn an_index_pinned_to_a_package_is_asked_for_it_alone() {
     let tools =
         Tools::new(&host_with(dir.path(), &[("PATH", "/usr/bin:/bin"), ("PEXPRESS_UV", fake.program())]));
     let mut request = request(&["alpha", "beta[x]>=1 ; python_version > '3'"]);
+    request.python = Some("/p/python3.11".into());
     request.index_pins.insert("alpha".into(), "private".into());
     request.index.default_index = Some("https://mirror.example/simple".into());
     request.index.indexes =
@@ -171,8 +172,23 @@ fn an_index_pinned_to_a_package_is_asked_for_it_alone() {
     assert_eq!(written, expected);
     assert_eq!(
         fake.calls().last().unwrap(),
-        "pip compile --no-progress --color never pyproject.toml --format pylock.toml --no-header --python-version 3.11.11 --python-platform x86_64-manylinux_2_36"
+        "pip compile --no-progress --color never pyproject.toml --format pylock.toml --no-header --python-version 3.11.11 --python-platform x86_64-manylinux_2_36 --python /p/python3.11 --no-python-downloads"
     );
+}
+
+#[test]
+fn uv_may_download_a_python_only_where_there_is_none() {
+    for (says, calls) in [("", 1), ("error: No interpreter found for Python 3.11.11", 2), ("error: other", 1)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let fails = format!("case \"$*\" in *--no-python-downloads*) echo '{says}' >&2; exit 2;; esac");
+        let fake = FakeUv::new(dir.path(), if says.is_empty() { "" } else { &fails });
+        let tools = Tools::new(&host_with(dir.path(), &[("PEXPRESS_UV", fake.program())]));
+        let result = tools.uv().unwrap().compile(&request(&["alpha"]));
+        assert_eq!(fake.calls().len(), calls, "{says}: {result:?}");
+        assert!(fake.calls()[0].ends_with("--no-python-downloads"), "{:?}", fake.calls());
+        assert_eq!(result.is_err(), says == "error: other", "{result:?}");
+    }
 }
 
 #[test]
