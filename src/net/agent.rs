@@ -5,6 +5,7 @@
 
 use super::proxy::Proxies;
 use super::redact::{SafeUrl, Secret};
+use super::resolver::CachingResolver;
 use super::retry::retry_after;
 use super::trust::Trust;
 use super::{Error, credentials};
@@ -17,6 +18,7 @@ use std::time::{Duration, SystemTime};
 use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RETRY_AFTER};
 use ureq::http::{self, HeaderMap, Method};
 use ureq::tls::TlsConfig;
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Body, SendBody, Timeout};
 use url::{Host as UrlHost, Url};
 
@@ -51,6 +53,7 @@ struct Inner {
     proxies: Proxies,
     insecure_hosts: Vec<String>,
     trust: OnceLock<Trust>,
+    resolver: CachingResolver,
     clients: Mutex<HashMap<Route, ureq::Agent>>,
 }
 
@@ -165,6 +168,7 @@ impl Agent {
                 proxies: Proxies::new(host),
                 insecure_hosts,
                 trust: OnceLock::new(),
+                resolver: CachingResolver::default(),
                 clients: Mutex::default(),
             }),
         }
@@ -273,7 +277,7 @@ impl Agent {
             Security::Unverified => tls.disable_verification(true),
         };
         let timeouts = self.inner.timeouts;
-        ureq::Agent::config_builder()
+        let config = ureq::Agent::config_builder()
             .tls_config(tls.build())
             .proxy(route.proxy.clone())
             .user_agent(USER_AGENT)
@@ -283,8 +287,8 @@ impl Agent {
             .timeout_per_read(Some(timeouts.silence))
             .timeout_per_write(Some(timeouts.silence))
             .max_idle_connections_per_host(8)
-            .build()
-            .new_agent()
+            .build();
+        ureq::Agent::with_parts(config, DefaultConnector::default(), self.inner.resolver.clone())
     }
 }
 

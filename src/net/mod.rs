@@ -10,6 +10,7 @@ pub mod netrc;
 pub mod progress;
 pub mod proxy;
 pub mod redact;
+mod resolver;
 pub mod retry;
 pub mod trust;
 

@@ -7,6 +7,7 @@
 use crate::env_vars;
 use crate::host::Host;
 use rustls_native_certs::{CertificateResult, load_certs_from_paths};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use ureq::tls::{Certificate, RootCerts};
@@ -49,6 +50,7 @@ impl Trust {
     pub fn load(host: &Host) -> Trust {
         let mut found = Found::default();
         let (name, system) = system_certificates();
+        found.is_new(Path::new(&name));
         found.take(name, system);
         for variable in FILE_VARIABLES {
             if let Some(path) = host.path_var(variable) {
@@ -84,13 +86,19 @@ impl fmt::Display for Trust {
 
 #[derive(Default)]
 struct Found {
-    certificates: Vec<Certificate<'static>>,
+    seen: BTreeSet<PathBuf>,
+    /// DER.
+    certificates: BTreeSet<Vec<u8>>,
     sources: Vec<Source>,
     warnings: Vec<String>,
 }
 
 impl Found {
+    /// Environments often name one file in several variables, and mostly the system's own; each is read once.
     fn take_named(&mut self, variable: &str, path: &Path) {
+        if !self.is_new(path) {
+            return;
+        }
         let loaded = if path.is_dir() {
             load_certs_from_paths(None, Some(path))
         } else {
@@ -104,20 +112,25 @@ impl Found {
         self.take(format!("{variable} ({})", path.display()), loaded);
     }
 
-    /// A bundle that is unreadable in part still counts with the rest.
+    fn is_new(&mut self, path: &Path) -> bool {
+        self.seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_path_buf()))
+    }
+
+    /// A bundle that is unreadable in part still counts with the rest; what is known already does not count again.
     fn take(&mut self, name: String, loaded: CertificateResult) {
-        if loaded.certs.is_empty() {
-            return;
+        let before = self.certificates.len();
+        self.certificates.extend(loaded.certs.iter().map(|certificate| certificate.to_vec()));
+        let certificates = self.certificates.len() - before;
+        if certificates > 0 {
+            self.sources.push(Source { name, certificates });
         }
-        self.sources.push(Source { name, certificates: loaded.certs.len() });
-        self.certificates.extend(loaded.certs.iter().map(|der| Certificate::from_der(der).to_owned()));
     }
 
     fn into_trust(self) -> Trust {
         let roots = if self.certificates.is_empty() {
             RootCerts::WebPki
         } else {
-            RootCerts::Specific(std::sync::Arc::new(self.certificates))
+            RootCerts::from(self.certificates.iter().map(|der| Certificate::from_der(der).to_owned()))
         };
         Trust { roots, sources: self.sources, warnings: self.warnings }
     }

@@ -14,5 +14,6 @@ mod pex_oracle;
 mod pex_tools;
 mod side_by_side;
 mod support;
+mod tls;
 mod tools;
 mod uv_find;
