@@ -200,6 +200,20 @@ impl Host {
         self.verbosity
     }
 
+    /// Ask a person and read a line of answer; `None` when there is nobody to ask (stdin or stderr is no terminal).
+    pub fn ask(&self, question: &str) -> Option<String> {
+        if !self.stderr_is_terminal || !std::io::stdin().is_terminal() {
+            return None;
+        }
+        {
+            let mut stream = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            stream.write_all(question.as_bytes()).and_then(|()| stream.flush()).ok()?;
+        }
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).ok()?;
+        Some(answer)
+    }
+
     /// Tell people of progress, unless `--quiet`.
     pub fn note(&self, text: impl AsRef<str>) {
         if self.verbosity >= Verbosity::Normal {

@@ -19,12 +19,16 @@ pub mod report;
 // stages
 pub mod build;
 pub mod context;
+pub mod deployment;
 pub mod plan;
 pub mod project;
+pub mod publish;
 pub mod resolve;
+pub mod update;
 pub mod verify;
 // speakers
 pub mod dagster;
+pub mod github;
 pub mod tools;
 // ground floor
 pub mod cache;

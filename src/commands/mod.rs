@@ -1,5 +1,6 @@
 //! One file a command; each calls the stages in order and decides nothing.
 
+pub mod branch_deployment;
 mod building;
 pub mod check;
 mod deploy;
@@ -7,11 +8,15 @@ mod deps;
 pub mod python;
 pub mod selftest;
 mod source;
+pub mod status;
 mod verify;
 
 use crate::build::BuildError;
 use crate::cache::CacheError;
 use crate::cli::{Command, Invocation};
+use crate::context::ContextError;
+use crate::dagster::DagsterError;
+use crate::deployment::DeploymentError;
 use crate::error::{Explain, Fault, Place};
 use crate::host::Host;
 use crate::project::{CollectError, ProjectErrors};
@@ -32,6 +37,15 @@ pub enum Error {
     #[error(transparent)]
     #[allow(missing_docs)]
     Collect(#[from] CollectError),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Context(#[from] ContextError),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Deployment(#[from] DeploymentError),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Dagster(#[from] DagsterError),
     #[error(transparent)]
     #[allow(missing_docs)]
     Build(#[from] BuildError),
@@ -93,6 +107,9 @@ impl Error {
             Error::Tools(error) => Some(error),
             Error::Project(error) => Some(error),
             Error::Collect(error) => Some(error),
+            Error::Context(error) => Some(error),
+            Error::Deployment(error) => Some(error),
+            Error::Dagster(error) => Some(error),
             Error::Build(error) => Some(error),
             Error::Verify(error) => Some(error),
             _ => None,
@@ -138,8 +155,9 @@ pub fn run(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
         Command::Verify(args) => verify::run(&args, invocation.global.format, host),
         Command::Check(args) => check::run(&args, invocation.global.format, host),
         Command::Selftest => selftest::run(&Tools::new(host), invocation.global.format, host),
+        Command::Status(args) => status::run(&args, invocation.global.format, host),
+        Command::BranchDeployment(args) => branch_deployment::run(&args, invocation.global.format, host),
         Command::Module(args) => python::run(&args, &Tools::new(host), host),
-        _ => Ok(Exit(0)),
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod event;
 pub mod git;
 pub mod inputs;
+pub mod revision;
 
 use crate::cli::DagsterArgs;
 use crate::env_vars;

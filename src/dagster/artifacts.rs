@@ -134,8 +134,12 @@ impl Client {
                 206 => read_tail(response).map_err(lost),
                 // The store knows no ranges; its whole answer is not worth reading.
                 200 => Ok(Stored::Whole { size_bytes: response.content_length() }),
-                403 | 404 => Ok(Stored::Absent),
-                416 => Ok(Stored::Broken),
+                403 | 404 | 416 => {
+                    let status = response.status;
+                    // Read, so that the connection can be used again; what it says does not matter.
+                    drop(response.into_bytes(TAIL_BYTES));
+                    Ok(if status == 416 { Stored::Broken } else { Stored::Absent })
+                }
                 _ => Err(self.refusal(doing, &response, number)),
             }
         });

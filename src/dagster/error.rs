@@ -30,6 +30,8 @@ pub enum DagsterError {
     Unexpected { doing: String, what: String },
     #[error("could not {doing}: Dagster+ is still under maintenance after {waited_seconds} s: {message}")]
     Maintenance { doing: String, waited_seconds: u64, message: String },
+    #[error("`{name}` is not in the registry")]
+    NotStored { name: String },
     #[error("could not read `{path}` for its upload")]
     ReadFile {
         path: std::path::PathBuf,
@@ -90,6 +92,7 @@ impl Explain for DagsterError {
                 Some("it may pass: run the same command again later".into())
             }
             DagsterError::GraphQl { .. } | DagsterError::Refused { .. } | DagsterError::Unexpected { .. } => None,
+            DagsterError::NotStored { .. } => Some("add --upload-pex".into()),
             DagsterError::ReadFile { .. } => None,
         }
     }

@@ -6,13 +6,15 @@
 //! refuses more: duplicate keys, which PyYAML drops in silence; values that JSON cannot carry (`.nan`, integers of
 //! more than 64 bits, `!!binary`); documents whose aliases expand beyond [`MAX_EXPANDED_BYTES`].
 //!
-//! libyaml's scanner and parser (in `libyaml-safer`, its port to safe Rust) turn text into events, [`compose`] turns
-//! events into [`Node`]s, [`scalar`] gives plain scalars their types. What a file means is its reader's business.
+//! `granit-parser` turns text into events, with the indentation that PyYAML allows; [`compose`] turns events into
+//! [`Node`]s, [`merge`] fills in `<<`, [`scalar`] gives plain scalars their types, and [`source`] refuses what PyYAML's
+//! scanner would. What a file means is its reader's business.
 //!
 //! Sources: YAML 1.1 (yaml.org/spec/1.1), its type repository, and PyYAML 6.0.3, observed through
 //! `tests/it/yaml_oracle.rs`.
 
 mod compose;
+mod merge;
 mod scalar;
 mod source;
 
@@ -59,7 +61,7 @@ pub struct Document {
 /// A value with its place. Aliases share one node.
 #[derive(Debug)]
 pub struct Node {
-    /// Where it begins (its anchor or tag, if it has one).
+    /// Where it begins, less anchor and tag.
     pub mark: Mark,
     /// What it is.
     pub content: Content,
@@ -110,8 +112,7 @@ pub struct Entry {
 /// When the text is not UTF-8, too large, not YAML, or expands beyond the limits of this room. What leaves the rest
 /// readable is in [`Document::problems`] instead.
 pub fn read(bytes: &[u8]) -> Result<Document, YamlError> {
-    let text = source::checked_text(bytes)?;
-    compose::document(text)
+    compose::document(&source::checked_text(bytes)?)
 }
 
 impl Node {

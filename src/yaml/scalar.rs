@@ -186,3 +186,15 @@ fn sexagesimal_float(whole: &str, fraction: &str) -> Option<f64> {
     }
     Some(value * 60.0 + last)
 }
+
+/// A scalar with an explicit tag of the type repository (`None`: of another). `None` when it cannot be read so.
+pub fn tagged(tag: Option<&str>, text: &str) -> Option<Resolved> {
+    match tag? {
+        "str" => Some(Resolved::Text),
+        "null" => Some(Resolved::Null),
+        "bool" => boolean(&text.to_lowercase()).map(Resolved::Bool),
+        "int" => integer(text),
+        "float" => float(text).or_else(|| float(&format!("{text}."))),
+        _ => None,
+    }
+}

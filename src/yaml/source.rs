@@ -1,13 +1,14 @@
 //! What has to hold of the text before and beside the grammar: size, encoding, characters, tabs.
 
 use super::{MAX_FILE_BYTES, Mark, YamlError};
+use std::borrow::Cow;
 use std::ops::Range;
 
-/// The text of a file, less a byte order mark.
+/// The text of a file, less a byte order mark, each line ended by a line feed.
 ///
 /// # Errors
 /// When it is too large, not UTF-8, or has characters that YAML does not allow.
-pub fn checked_text(bytes: &[u8]) -> Result<&str, YamlError> {
+pub fn checked_text(bytes: &[u8]) -> Result<Cow<'_, str>, YamlError> {
     let start = Mark { line: 1, column: 1 };
     let refuse =
         |problem: String, hint: &str, mark| YamlError { problem, hint: Some(hint.to_string()), mark };
@@ -27,7 +28,8 @@ pub fn checked_text(bytes: &[u8]) -> Result<&str, YamlError> {
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.char_indices().find(|(_, character)| !allowed(*character)) {
-        None => Ok(text),
+        None if text.contains('\r') => Ok(text.replace("\r\n", "\n").replace('\r', "\n").into()),
+        None => Ok(text.into()),
         Some((at, character)) => {
             let problem = format!("the character U+{:04X} is not allowed in YAML", u32::from(character));
             Err(refuse(problem, "remove it, or write it as an escape in double quotes", mark_at(text, at)))
@@ -35,15 +37,16 @@ pub fn checked_text(bytes: &[u8]) -> Result<&str, YamlError> {
     }
 }
 
-/// Source: YAML 1.1, production 1 (`c-printable`).
+/// Source: YAML 1.1, production 1 (`c-printable`); less the byte order mark, and less the three line breaks that YAML
+/// 1.2 no longer takes for such and no editor shows: U+0085, U+2028, U+2029.
 fn allowed(character: char) -> bool {
-    matches!(character, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
-        && character != '\u{feff}'
+    matches!(character, '\t' | '\n' | '\r' | ' '..='~' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
+        && !matches!(character, '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
 
 /// A tab that PyYAML would stumble over: anywhere but in comments and in quoted and block scalars.
 ///
-/// libyaml lets them pass. `scalars` are byte ranges in order, each with whether the scalar is plain.
+/// The parser lets them pass, as YAML 1.2 does. `scalars` are byte ranges in order, each with whether the scalar is plain.
 pub fn misplaced_tab(text: &str, scalars: &[(Range<usize>, bool)]) -> Option<YamlError> {
     let mut from = 0;
     let mut found = None;

@@ -86,9 +86,9 @@ fn refusals_name_the_problem_and_its_place() {
         ("a: *b", "`*b` refers to nothing that is complete before it", 1, 4),
         ("a: &a [*a]", "`*a` refers to nothing that is complete before it", 1, 8),
         ("a: &a 1\nb: &a 2", "the anchor `&a` is there twice", 2, 4),
-        ("a: !foo 1", "`1` cannot be read as `!foo`", 1, 4),
-        ("a: !!set {x}", "the tag `!!set` is not supported here", 1, 4),
-        ("a: !!int x", "`x` cannot be read as `!!int`", 1, 4),
+        ("a: !foo 1", "`1` cannot be read as `!foo`", 1, 9),
+        ("a: !!set {x}", "the tag `!!set` is not supported here", 1, 10),
+        ("a: !!int x", "`x` cannot be read as `!!int`", 1, 10),
         ("a: .inf", "`.inf` is a number that cannot be used: JSON has no infinity and no NaN", 1, 4),
         (
             "a: 18446744073709551616",
@@ -100,6 +100,10 @@ fn refusals_name_the_problem_and_its_place() {
         ("<<: 1", "`<<` merges mappings, and this is the number 1", 1, 5),
         ("a: <<", "`<<` is no value in YAML 1.1", 1, 4),
         ("a: =", "a bare `=` is no value in YAML 1.1", 1, 4),
+        ("a: [?b]", "`?b` in brackets or braces is no text in YAML 1.1", 1, 5),
+        ("a: 1\n: b", "a key is missing before this `:`", 2, 1),
+        ("a: {{ b }}", "a mapping or list cannot be a key", 1, 5),
+        ("{% if a %}\nb: 1", "this is not valid YAML: unexpected character: `%'", 1, 2),
         ("a: \u{7}", "the character U+0007 is not allowed in YAML", 1, 4),
     ] {
         let error = refusal(text.as_bytes());

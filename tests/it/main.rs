@@ -6,6 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod agent;
+mod branch_deployments;
+mod collect;
+mod dagster_calls;
+mod dagster_publish;
+mod dagster_update;
 mod fetch;
 mod http;
 mod interruptions;
@@ -17,3 +22,5 @@ mod support;
 mod tls;
 mod tools;
 mod uv_find;
+mod workspace_oracle;
+mod yaml_oracle;

@@ -137,7 +137,7 @@ impl Walk<'_> {
         }
         let extras: Vec<ExtraName> = self.visited[index].extras.iter().cloned().collect();
         for extra in extras {
-            self.take_extra(index, &extra)?;
+            self.take_extra(index, &extra, asked_by.as_ref())?;
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Walk<'_> {
             let is_new = self.visited[index].extras.insert(extra.clone());
             if is_new && self.visited[index].package.is_some() {
                 self.load_dynamic_extras(index, asked_by)?;
-                self.take_extra(index, extra)?;
+                self.take_extra(index, extra, asked_by)?;
             }
         }
         Ok(())
@@ -230,17 +230,21 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn take_extra(&mut self, index: usize, extra: &ExtraName) -> Result<(), CollectError> {
+    fn take_extra(
+        &mut self,
+        index: usize,
+        extra: &ExtraName,
+        asked_by: Option<&Place>,
+    ) -> Result<(), CollectError> {
         let visited = &self.visited[index];
         let lines = visited.package.as_ref().and_then(|package| package.extras.get(extra)).cloned();
         match lines {
             Some(lines) => self.consider_raws(index, &lines, Origin::Extra(extra)),
             None => {
                 // As pip and uv do: a warning, no error.
-                let directory = visited.directory.display();
-                let message = format!("`{directory}` has no extra `{extra}`");
-                let place = visited.asked_by.clone();
-                self.warn(message, place);
+                let name = visited.package.as_ref().and_then(|package| package.name.as_ref());
+                let name = name.map_or_else(|| visited.directory.display().to_string(), ToString::to_string);
+                self.warn(format!("`{name}` has no extra `{extra}`"), asked_by.cloned());
                 Ok(())
             }
         }

@@ -5,7 +5,9 @@ pub mod fake_uv;
 pub mod hosts;
 pub mod pex_file;
 pub mod recording_clock;
+pub mod reference;
 pub mod scripted_server;
+pub mod standin;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,0 +1,60 @@
+//! `branch-deployment`: the name of the branch deployment for this pull request or branch; made or closed on demand.
+
+use super::Error;
+use super::status::client;
+use crate::cli::{BranchDeploymentArgs, Format};
+use crate::context::Context;
+use crate::dagster::operations::PullRequestStatus;
+use crate::deployment::{self, Branch, Choice, DeploymentError};
+use crate::host::Host;
+use crate::net::Agent;
+use crate::render::Exit;
+use crate::target::PythonVersion;
+use serde_json::json;
+
+/// Run the command. The name goes alone to stdout.
+///
+/// # Errors
+/// When no branch can be told, Dagster+ refuses, or stdout cannot be written.
+pub fn run(args: &BranchDeploymentArgs, format: Format, host: &Host) -> Result<Exit, Error> {
+    let context = Context::read(&args.dagster, &host.absolute(&args.directory), host)?;
+    let (branch, closed_by_event) = match deployment::decide(&context, None, &args.branch, false, host)? {
+        Choice::Branch(branch) => (branch, false),
+        Choice::Close(branch) => (branch, true),
+        Choice::Named { .. } | Choice::Nothing(_) => {
+            return Err(
+                DeploymentError::NoBranch { why: "this run is not for a pull request or a branch" }.into()
+            );
+        }
+    };
+    let client = client(&context, host, PythonVersion::DEFAULT);
+    let branch = if args.close { closed(branch) } else { branch };
+    let name = match args.close || args.create {
+        true => deployment::put(&branch, &context, &client, &Agent::new(host))?.name,
+        false => client.branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)?,
+    };
+    let text = match format {
+        Format::Text => name.clone(),
+        Format::Json => format!(
+            "{:#}",
+            json!({
+                "deployment": name,
+                "url": client.at(&name).locations_page(),
+                "changed": args.close || args.create,
+                "closed": args.close || (args.create && closed_by_event),
+                "branch": branch.data,
+                "base_deployment": branch.base,
+            })
+        ),
+    };
+    host.data(&text).map_err(Error::Stdout)?;
+    Ok(Exit(0))
+}
+
+/// The same branch, closed; a merged pull request stays merged.
+fn closed(mut branch: Branch) -> Branch {
+    if branch.data.pull_request_status != Some(PullRequestStatus::Merged) {
+        branch.data.pull_request_status = Some(PullRequestStatus::Closed);
+    }
+    branch
+}

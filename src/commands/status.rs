@@ -1,0 +1,124 @@
+//! `status`: the code locations of a deployment, their state, and the PEX files they run.
+
+use super::Error;
+use crate::cli::{Format, StatusArgs};
+use crate::context::Context;
+use crate::context::event::Trigger;
+use crate::dagster::Client;
+use crate::dagster::operations::LocationState;
+use crate::host::Host;
+use crate::net::Agent;
+use crate::render::Exit;
+use crate::target::PythonVersion;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Run the command: exit code 0 when the deployment could be seen, whatever the state of its code locations.
+///
+/// # Errors
+/// A setting that is missing, Dagster+'s refusal, or stdout that cannot be written.
+pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error> {
+    let context = Context::read(&args.dagster, host.cwd(), host)?;
+    let client = client(&context, host, PythonVersion::DEFAULT);
+    let client = client.at(&deployment_name(&context, &client)?);
+    let states = client.workspace()?;
+    let entries = client.workspace_entries().unwrap_or_else(|error| {
+        host.say(&format!("warning: {error}"));
+        BTreeMap::new()
+    });
+    let locations: Vec<_> = states.iter().map(|state| location(state, entries.get(&state.name))).collect();
+    let text = match format {
+        Format::Json => format!(
+            "{:#}",
+            json!({"deployment": client.deployment(), "url": client.locations_page(), "locations": locations})
+        ),
+        Format::Text => table(&locations),
+    };
+    host.note(format!("{} ({})", client.deployment().unwrap_or_default(), client.locations_page()));
+    host.data(&text).map_err(Error::Stdout)?;
+    Ok(Exit(0))
+}
+
+/// The client that a context gives.
+pub(super) fn client(context: &Context, host: &Host, python: PythonVersion) -> Client {
+    Client::new(host, &Agent::new(host), &context.endpoint.organization_url, context.token.clone(), python)
+}
+
+/// The named deployment, else in a pull request its branch deployment, else the default one.
+fn deployment_name(context: &Context, client: &Client) -> Result<String, Error> {
+    match (&context.endpoint.deployment, &context.trigger) {
+        (Some(name), _) => Ok(name.clone()),
+        (None, Trigger::PullRequest(request) | Trigger::PullRequestClosed(request)) => {
+            Ok(client.branch_deployment_name(&request.repository, &request.branch)?)
+        }
+        (None, _) => Ok(crate::deployment::DEFAULT_DEPLOYMENT.into()),
+    }
+}
+
+/// What is told of one code location. The metadata is the server's JSON of the last update.
+fn location(state: &LocationState, metadata: Option<&String>) -> Value {
+    let metadata: Value = metadata
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_else(|| Value::Object(Map::new()));
+    let pex = &metadata["pex_metadata"];
+    let files =
+        pex["pex_tag"].as_str().map(|tag| tag.trim_start_matches("files=").split(':').collect::<Vec<_>>());
+    json!({
+        "name": state.name,
+        "state": match (state.loaded, &state.failure) {
+            (false, _) => "loading",
+            (true, None) => "loaded",
+            (true, Some(_)) => "failed",
+        },
+        "error": state.failure,
+        "updated_seconds": state.stamp.as_ref().map(|stamp| stamp.updated_seconds),
+        "pex_tag": pex["pex_tag"],
+        "pex_files": files,
+        "python_version": pex["python_version"],
+        "image": metadata["image"],
+        "commit_hash": metadata["git_metadata"]["commit_hash"],
+    })
+}
+
+/// A line for each code location: name, state, commit, PEX files.
+fn table(locations: &[Value]) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_string();
+    let rows: Vec<[String; 4]> = locations
+        .iter()
+        .map(|location| {
+            let files =
+                location["pex_files"].as_array().map(|files| files.iter().map(text).collect::<Vec<_>>());
+            let files = files.map_or_else(|| text(&location["image"]), |files| files.join(" "));
+            let commit: String = text(&location["commit_hash"]).chars().take(12).collect();
+            [text(&location["name"]), text(&location["state"]), commit, files]
+        })
+        .collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (name, state, commit) = (width(0), width(1), width(2));
+    let line =
+        |row: &[String; 4]| format!("{:name$}  {:state$}  {:commit$}  {}\n", row[0], row[1], row[2], row[3]);
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_shows_what_each_code_location_runs() {
+        let state =
+            |name: &str, loaded| LocationState { name: name.into(), loaded, failure: None, stamp: None };
+        let metadata = json!({
+            "pex_metadata": {"pex_tag": "files=deps-a.pex:source-b.pex"},
+            "git_metadata": {"commit_hash": "0123456789abcdef"},
+        });
+        let rows = [
+            location(&state("one", true), Some(&metadata.to_string())),
+            location(&state("three", false), None),
+        ];
+        assert_eq!(
+            table(&rows),
+            "one    loaded   0123456789ab  deps-a.pex source-b.pex\nthree  loading  -             -\n"
+        );
+    }
+}

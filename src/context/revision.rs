@@ -1,0 +1,100 @@
+//! Which commit is deployed, and the `git` values of a location document that tell so.
+//!
+//! Source: `git` of the location document as dagster-cloud-cli sends it (`ci` sends all keys). In a pull request it is
+//! the head commit here, where that client reports the runner's temporary merge commit.
+
+use super::Context;
+use super::event::Trigger;
+use crate::env_vars;
+use crate::host::Host;
+use serde::Serialize;
+
+/// The commit that is deployed, and where it can be seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Revision {
+    /// Full hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit_hash: Option<String>,
+    /// Page with the files of the commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// `github`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<&'static str>,
+    /// Owner of the repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repo_owner: Option<String>,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repo_name: Option<String>,
+    /// The branch that pull requests are merged into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_branch: Option<String>,
+}
+
+impl Context {
+    /// The commit that is deployed; `commit_hash` if the user names one.
+    pub fn revision(&self, commit_hash: Option<&str>, host: &Host) -> Revision {
+        let (event_sha, repository, head_repository, base_branch) = match &self.trigger {
+            Trigger::PullRequest(request) | Trigger::PullRequestClosed(request) => (
+                Some(request.head_sha.clone()),
+                Some(request.repository.clone()),
+                request.head_repository.clone(),
+                request.base_branch.clone(),
+            ),
+            Trigger::Commit(commit) => {
+                let on_default = commit.branch.is_some() && commit.branch == commit.default_branch;
+                (
+                    commit.sha.clone(),
+                    commit.repository.clone(),
+                    None,
+                    commit.branch.clone().filter(|_| on_default),
+                )
+            }
+            Trigger::Nothing(_) | Trigger::OtherCi | Trigger::Person => (None, None, None, None),
+        };
+        let origin = if repository.is_none() { self.work_tree.origin() } else { None };
+        let sha = commit_hash.map(String::from).or(event_sha);
+        let sha = sha.or_else(|| self.work_tree.commit("HEAD").map(|commit| commit.hash));
+        let server = host.var(env_vars::GITHUB_SERVER_URL).map(|url| url.trim_end_matches('/').to_string());
+        let named = repository.or_else(|| origin.as_ref().map(super::git::Remote::full_name));
+        let web = match (&server, head_repository.as_ref().or(named.as_ref())) {
+            (Some(server), Some(name)) => Some(format!("{server}/{name}")),
+            _ => origin.as_ref().and_then(super::git::Remote::web_url),
+        };
+        let (repo_owner, repo_name) = match named.as_deref().and_then(|name| name.rsplit_once('/')) {
+            Some((owner, name)) => (Some(owner.to_string()), Some(name.to_string())),
+            None => (None, None),
+        };
+        Revision {
+            url: web.as_ref().zip(sha.as_ref()).map(|(web, sha)| format!("{web}/tree/{sha}")),
+            provider: web.is_some().then_some("github"),
+            commit_hash: sha,
+            repo_owner,
+            repo_name,
+            base_branch: base_branch.or_else(|| self.work_tree.default_branch()),
+        }
+    }
+}
+
+/// A branch name as a part of a URL: percent-encoded, segment by segment.
+pub fn url_path(branch: &str) -> String {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    const KEPT: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+    utf8_percent_encode(branch, KEPT).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branch_names_are_escaped_segment_by_segment() {
+        for (branch, want) in
+            [("main", "main"), ("feature/x-1_2.3", "feature/x-1_2.3"), ("a b#1%/é", "a%20b%231%25/%C3%A9")]
+        {
+            assert_eq!(url_path(branch), want);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Which deployment a run is for: a full one, or the branch deployment of a pull request or branch.
+//!
+//! [`decide`] is pure. Its one rule above all: what is or may be a pull request never reaches a full deployment.
+
+use crate::cli::{BranchArgs, CodeLocationDetails, SnapshotBase};
+use crate::context::event::{PullRequest, Trigger};
+use crate::context::revision::url_path;
+use crate::context::{Context, ContextError, inputs};
+use crate::dagster::operations::{BranchData, CommitData, PullRequestStatus};
+use crate::dagster::{Client, DagsterError};
+use crate::env_vars;
+use crate::error::{Explain, Fault};
+use crate::github;
+use crate::host::Host;
+use crate::net::{Agent, Secret};
+use serde::Serialize;
+
+/// The full deployment where none is named. Source: the predecessor's default.
+pub const DEFAULT_DEPLOYMENT: &str = "prod";
+
+/// Which deployment a run is for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Choice {
+    /// This one; ask first if `ask`.
+    Named {
+        /// Its name.
+        name: String,
+        /// Whether a person should confirm it.
+        ask: bool,
+    },
+    /// The branch deployment of a branch, created or brought up to date first.
+    Branch(Branch),
+    /// The branch deployment of a branch, to be marked as closed; nothing is built.
+    Close(Branch),
+    /// None, for this reason.
+    Nothing(String),
+}
+
+/// A branch that has a branch deployment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Branch {
+    /// What Dagster+ is told of it.
+    pub data: BranchData,
+    /// The commit at its head, if known before git is asked.
+    pub head_sha: Option<String>,
+    /// The repository that has the commit.
+    pub head_repository: String,
+    /// The full deployment that it is based on.
+    pub base: String,
+    /// When it takes over that one's state.
+    pub snapshot: Option<SnapshotBase>,
+}
+
+/// The deployment that a run goes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Deployment {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a branch deployment.
+    pub is_branch: bool,
+}
+
+/// No deployment can be told.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum DeploymentError {
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    #[error(transparent)]
+    Dagster(#[from] DagsterError),
+    #[error("it is not said which deployment this run is for, and {why}")]
+    NotNamed { why: &'static str },
+    #[error("no branch deployment can be named: {why}")]
+    NoBranch { why: &'static str },
+    #[error("nobody can be asked whether to deploy to the full deployment `{name}`")]
+    NobodyToAsk { name: String },
+    #[error("not deployed to `{name}`, as answered")]
+    Declined { name: String },
+}
+
+impl Explain for DeploymentError {
+    fn fault(&self) -> Fault {
+        match self {
+            DeploymentError::Context(error) => error.fault(),
+            DeploymentError::Dagster(error) => error.fault(),
+            _ => Fault::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            DeploymentError::Context(error) => error.hint(),
+            DeploymentError::Dagster(error) => error.hint(),
+            DeploymentError::NotNamed { .. } => Some(
+                "name it with --code-location-details deployment=NAME,commit_hash=HASH, or ask for a branch deployment with --deployment-for-branch".into(),
+            ),
+            DeploymentError::NoBranch { .. } => Some(
+                "run this in a git checkout of a branch with a remote `origin`, or in a pull request's workflow".into(),
+            ),
+            DeploymentError::NobodyToAsk { .. } => Some("pass --yes to deploy there without a question".into()),
+            DeploymentError::Declined { .. } => None,
+        }
+    }
+}
+
+/// Decide which deployment a run is for.
+///
+/// # Errors
+/// When neither the command line nor the event nor the work tree tells.
+pub fn decide(
+    context: &Context,
+    details: Option<&CodeLocationDetails>,
+    args: &BranchArgs,
+    deployment_flag: bool,
+    host: &Host,
+) -> Result<Choice, DeploymentError> {
+    if let Some(details) = details {
+        let name = inputs::deployment_name("--code-location-details", &details.deployment)?;
+        return Ok(Choice::Named { name, ask: false });
+    }
+    let full = || context.endpoint.deployment.clone().unwrap_or_else(|| DEFAULT_DEPLOYMENT.into());
+    match &context.trigger {
+        Trigger::PullRequest(request) => Ok(Choice::Branch(of_pull_request(request, context, args, host))),
+        Trigger::PullRequestClosed(request) => {
+            Ok(Choice::Close(of_pull_request(request, context, args, host)))
+        }
+        Trigger::Nothing(reason) => Ok(Choice::Nothing(reason.clone())),
+        _ if args.deployment_for_branch => Ok(Choice::Branch(of_work_tree(context, args)?)),
+        Trigger::Commit(_) => Ok(Choice::Named { name: full(), ask: false }),
+        Trigger::OtherCi if context.endpoint.deployment.is_some() => {
+            Ok(Choice::Named { name: full(), ask: false })
+        }
+        Trigger::OtherCi => {
+            Err(DeploymentError::NotNamed { why: "the event behind this CI run is not known" })
+        }
+        Trigger::Person if deployment_flag => Ok(Choice::Named { name: full(), ask: true }),
+        Trigger::Person if !context.work_tree.exists() => {
+            Err(DeploymentError::NotNamed { why: "there is no git work tree to tell" })
+        }
+        Trigger::Person => match context.work_tree.branch().as_deref() {
+            None | Some("main" | "master") => Ok(Choice::Named { name: full(), ask: true }),
+            Some(_) => Ok(Choice::Branch(of_work_tree(context, args)?)),
+        },
+    }
+}
+
+/// The full deployment that branch deployments are based on.
+fn base(context: &Context, args: &BranchArgs) -> String {
+    let named = args.base_deployment.clone().or_else(|| context.endpoint.deployment.clone());
+    named.unwrap_or_else(|| DEFAULT_DEPLOYMENT.into())
+}
+
+fn of_pull_request(request: &PullRequest, context: &Context, args: &BranchArgs, host: &Host) -> Branch {
+    let head_repository = request.head_repository.clone().unwrap_or_else(|| request.repository.clone());
+    let server = host.var(env_vars::GITHUB_SERVER_URL).map(|url| url.trim_end_matches('/'));
+    let status = match (&context.trigger, request.merged) {
+        (Trigger::PullRequestClosed(_), true) => PullRequestStatus::Merged,
+        (Trigger::PullRequestClosed(_), false) => PullRequestStatus::Closed,
+        _ => PullRequestStatus::Open,
+    };
+    let page = |path: String| server.map(|server| format!("{server}/{path}"));
+    Branch {
+        data: BranchData {
+            repo_name: request.repository.clone(),
+            branch_name: request.branch.clone(),
+            branch_url: page(format!("{head_repository}/tree/{}", url_path(&request.branch))),
+            pull_request_url: request
+                .url
+                .clone()
+                .or_else(|| page(format!("{}/pull/{}", request.repository, request.number))),
+            pull_request_status: Some(status),
+            pull_request_number: Some(request.number.to_string()),
+        },
+        head_sha: Some(request.head_sha.clone()),
+        head_repository,
+        base: base(context, args),
+        snapshot: args.snapshot_base,
+    }
+}
+
+fn of_work_tree(context: &Context, args: &BranchArgs) -> Result<Branch, DeploymentError> {
+    let origin = context.work_tree.origin();
+    let event = match &context.trigger {
+        Trigger::Commit(event) => Some(event),
+        _ => None,
+    };
+    let branch = event.and_then(|event| event.branch.clone()).or_else(|| context.work_tree.branch());
+    let branch = branch.ok_or(DeploymentError::NoBranch { why: "no branch is checked out" })?;
+    let repository = event
+        .and_then(|event| event.repository.clone())
+        .or_else(|| origin.as_ref().map(crate::context::git::Remote::full_name))
+        .ok_or(DeploymentError::NoBranch {
+            why: "the work tree has no remote `origin` that names a repository",
+        })?;
+    let web = origin.as_ref().and_then(crate::context::git::Remote::web_url);
+    Ok(Branch {
+        data: BranchData {
+            repo_name: repository.clone(),
+            branch_url: web.map(|web| format!("{web}/tree/{}", url_path(&branch))),
+            branch_name: branch,
+            pull_request_url: None,
+            pull_request_status: Some(PullRequestStatus::Open),
+            pull_request_number: None,
+        },
+        head_sha: event.and_then(|event| event.sha.clone()),
+        head_repository: repository,
+        base: base(context, args),
+        snapshot: args.snapshot_base,
+    })
+}
+
+/// Make the chosen branch deployment, or bring it up to date; gives its name.
+///
+/// # Errors
+/// When no commit can be told, or Dagster+ refuses.
+pub fn put(
+    branch: &Branch,
+    context: &Context,
+    client: &Client,
+    agent: &Agent,
+) -> Result<Deployment, DeploymentError> {
+    let commit = commit_data(branch, context, client.host(), agent)?;
+    let snapshot = branch.snapshot.map(|when| match when {
+        SnapshotBase::OnCreate => "ON_CREATE",
+        SnapshotBase::OnUpdate => "ON_UPDATE",
+    });
+    let name = client.put_branch_deployment(&branch.data, &commit, Some(&branch.base), snapshot)?;
+    Ok(Deployment { name, is_branch: true })
+}
+
+/// Metadata of the commit at the branch's head: from the clone, else from GitHub, else its hash alone. Never those of
+/// another commit, such as the merge commit that a runner checks out.
+fn commit_data(
+    branch: &Branch,
+    context: &Context,
+    host: &Host,
+    agent: &Agent,
+) -> Result<CommitData, DeploymentError> {
+    let local = context.work_tree.commit(branch.head_sha.as_deref().unwrap_or("HEAD"));
+    let hash = branch.head_sha.clone().or_else(|| local.as_ref().map(|commit| commit.hash.clone()));
+    let hash = hash.ok_or(DeploymentError::NoBranch { why: "the branch has no commit" })?;
+    let remote = github_commit(&branch.head_repository, &hash, host, agent);
+    let author_avatar_url = remote.as_ref().and_then(|commit| commit.avatar_url.clone());
+    let known =
+        local.map(|commit| (commit.timestamp, commit.subject, commit.author_name, commit.author_email));
+    let known = known.or_else(|| {
+        remote.map(|commit| (commit.timestamp, commit.subject, commit.author_name, commit.author_email))
+    });
+    let (timestamp, subject, name, email) = match known {
+        Some((timestamp, subject, name, email)) => (timestamp, Some(subject), Some(name), Some(email)),
+        None => (epoch_seconds(host), None, None, None),
+    };
+    Ok(CommitData {
+        commit_hash: hash,
+        timestamp,
+        commit_message: subject,
+        commit_url: None,
+        author_name: name,
+        author_email: email,
+        author_avatar_url,
+    })
+}
+
+/// Now, in whole seconds since the epoch.
+fn epoch_seconds(host: &Host) -> f64 {
+    let now = host.clock.now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    now.as_secs_f64().trunc()
+}
+
+fn github_commit(
+    repository: &str,
+    sha: &str,
+    host: &Host,
+    agent: &Agent,
+) -> Option<github::commit::GithubCommit> {
+    let token = Secret::new(host.var(env_vars::GITHUB_TOKEN)?);
+    let api_url = host.var(env_vars::GITHUB_API_URL)?;
+    github::commit::fetch(agent, api_url, &token, repository, sha)
+        .map_err(|error| host.detail(format!("{error}; going on without the author's picture")))
+        .ok()
+}
+
+/// Ask a person whether to deploy to the full deployment `name`, unless told to go on or a CI system runs this.
+///
+/// # Errors
+/// When nobody can be asked, or the answer is no.
+pub fn confirm(name: &str, yes: bool, host: &Host) -> Result<(), DeploymentError> {
+    if yes || host.in_ci() {
+        return Ok(());
+    }
+    match host.ask(&format!("Deploy to the full deployment `{name}`? [y/N] ")) {
+        Some(answer) if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") => Ok(()),
+        Some(_) => Err(DeploymentError::Declined { name: name.into() }),
+        None => Err(DeploymentError::NobodyToAsk { name: name.into() }),
+    }
+}

@@ -1,0 +1,217 @@
+//! PEX files → objects of the registry: what is there is not sent again, the rest goes up while more is being built.
+//!
+//! The rule of this stage: nothing refers to an object before it is stored. A location is updated, and a deps cache
+//! entry written, only for files that this stage saw in the registry or put there itself.
+
+pub mod deps_cache;
+
+use crate::dagster::artifacts::{Content, Stored};
+use crate::dagster::operations::Method;
+use crate::dagster::{Client, DagsterError};
+use crate::net::{Activity, Progress};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+/// Files that one worker takes from the queue at a time: their URLs are asked for in one call.
+const MOST_FILES_A_CALL: usize = 25;
+/// Files on their way at once.
+pub const WORKERS: usize = 6;
+
+/// A PEX file, built and named by its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PexFile {
+    /// `deps-HASH.pex` or `source-HASH.pex`.
+    pub name: String,
+    /// Where it is here.
+    pub path: PathBuf,
+}
+
+/// How a PEX file came to be in the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sent {
+    /// It was there.
+    AlreadyThere,
+    /// It was sent in this run.
+    Uploaded,
+}
+
+/// What came of each file, by name.
+pub type Outcomes = BTreeMap<String, Result<Sent, Arc<DagsterError>>>;
+
+/// Sends files while others are still being built: [`Uploads::send`] at any time, from any thread, and
+/// [`Uploads::finish`] once.
+pub struct Uploads {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    client: Client,
+    upload: bool,
+    progress: Arc<dyn Progress>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<PexFile>,
+    seen: BTreeSet<String>,
+    closed: bool,
+    outcomes: Outcomes,
+}
+
+impl Uploads {
+    /// Begin; nothing happens until the first file. Without `upload`, files are only looked for.
+    pub fn start(client: &Client, upload: bool, progress: Arc<dyn Progress>) -> Uploads {
+        let shared = Arc::new(Shared {
+            client: client.clone(),
+            upload,
+            progress,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let worker = || {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || shared.work())
+        };
+        Uploads { workers: (0..WORKERS).map(|_| worker()).collect(), shared }
+    }
+
+    /// Send a file; one that was given before is not sent again.
+    pub fn send(&self, file: PexFile) {
+        let mut state = self.shared.lock();
+        if state.seen.insert(file.name.clone()) {
+            state.waiting.push_back(file);
+            drop(state);
+            self.shared.changed.notify_one();
+        }
+    }
+
+    /// Wait until all files given are stored or have failed.
+    pub fn finish(mut self) -> Outcomes {
+        self.close();
+        std::mem::take(&mut self.shared.lock().outcomes)
+    }
+
+    fn close(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_all();
+        for worker in self.workers.drain(..) {
+            if let Err(panic) = worker.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn work(&self) {
+        while let Some(files) = self.take_share() {
+            for (name, outcome) in self.publish(&files) {
+                self.lock().outcomes.insert(name, outcome.map_err(Arc::new));
+            }
+        }
+    }
+
+    /// This worker's share of what waits; `None` when no more will come.
+    fn take_share(&self) -> Option<Vec<PexFile>> {
+        let mut state = self.lock();
+        while state.waiting.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+        let share = state.waiting.len().div_ceil(WORKERS).min(MOST_FILES_A_CALL);
+        Some(state.waiting.drain(..share).collect())
+    }
+
+    /// Look for the files, and send those that are not there. A failure to look is no reason not to send.
+    fn publish(&self, files: &[PexFile]) -> Vec<(String, Result<Sent, DagsterError>)> {
+        let there = self.look_for(files);
+        let mut outcomes = Vec::new();
+        let mut missing = Vec::new();
+        for (file, there) in files.iter().zip(there) {
+            match there {
+                Ok(true) => outcomes.push((file.name.clone(), Ok(Sent::AlreadyThere))),
+                Ok(false) | Err(_) if self.upload => missing.push(file),
+                Ok(false) => outcomes.push((file.name.clone(), Err(not_stored(&file.name)))),
+                Err(error) => outcomes.push((file.name.clone(), Err(error))),
+            }
+        }
+        outcomes.extend(self.upload_all(&missing));
+        outcomes
+    }
+
+    /// For each file, whether the registry has all of it.
+    fn look_for(&self, files: &[PexFile]) -> Vec<Result<bool, DagsterError>> {
+        let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
+        let urls = match self.client.presigned_urls(&names, Method::Get) {
+            Ok(urls) => urls,
+            Err(error) if self.upload => {
+                self.client.host().detail(format!("{error}; sending the files without looking for them"));
+                return names.iter().map(|_| Ok(false)).collect();
+            }
+            Err(error) => {
+                let error = error.to_string();
+                return names.iter().map(|name| Err(cannot_look(name, &error))).collect();
+            }
+        };
+        files
+            .iter()
+            .zip(urls)
+            .map(|(file, url)| {
+                let stored = self.client.stored(&file.name, &url)?;
+                Ok(match stored {
+                    Stored::Whole { size_bytes } => {
+                        size_bytes.is_none_or(|size| Some(size) == local_size(file))
+                    }
+                    Stored::Absent | Stored::Broken => false,
+                })
+            })
+            .collect()
+    }
+
+    fn upload_all(&self, files: &[&PexFile]) -> Vec<(String, Result<Sent, DagsterError>)> {
+        if files.is_empty() {
+            return Vec::new();
+        }
+        let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
+        let urls = match self.client.presigned_urls(&names, Method::Put) {
+            Ok(urls) => urls.into_iter().map(Some).collect(),
+            // Asking for one at a time gives each file its own error, and the others a chance.
+            Err(_) => vec![None; names.len()],
+        };
+        let upload = |file: &PexFile, url| {
+            let url = match url {
+                Some(url) => url,
+                None => self.client.presigned_url(&file.name, Method::Put)?,
+            };
+            self.progress.start(Activity::Upload, &file.name, local_size(file));
+            let outcome = self.client.upload(&file.name, Content::File(&file.path), url);
+            self.progress.finish(&file.name);
+            outcome.map(|_| Sent::Uploaded)
+        };
+        files.iter().zip(urls).map(|(file, url)| (file.name.clone(), upload(file, url))).collect()
+    }
+}
+
+fn local_size(file: &PexFile) -> Option<u64> {
+    std::fs::metadata(&file.path).ok().map(|metadata| metadata.len())
+}
+
+fn not_stored(name: &str) -> DagsterError {
+    DagsterError::NotStored { name: name.into() }
+}
+
+fn cannot_look(name: &str, why: &str) -> DagsterError {
+    DagsterError::Unexpected { doing: format!("look for `{name}`"), what: format!("a URL ({why})") }
+}

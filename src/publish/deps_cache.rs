@@ -1,0 +1,252 @@
+//! The deps cache: which deps PEX of the registry satisfies a requirement set, per tag.
+//!
+//! Object name and content are dagster-cloud-cli's (`requirements-HASH-TAG.txt`, a JSON object of two keys), the hash is
+//! our own: that of the exact resolution, so an entry is never stale. docs/deps-cache.md has the reasons.
+
+use crate::dagster::artifacts::{Content, Stored};
+use crate::dagster::operations::Method;
+use crate::dagster::{Client, DagsterError};
+use crate::resolve::{Artifact, Resolution};
+use crate::target::Target;
+use base64::Engine;
+use serde::Serialize;
+use sha1::{Digest, Sha1};
+use std::collections::BTreeMap;
+
+/// A deps PEX that an earlier run stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheEntry {
+    /// `deps-HASH.pex`.
+    pub deps_pex_name: String,
+    /// The version of dagster in it.
+    pub dagster_version: String,
+}
+
+/// What of a resolution decides the deps PEX.
+#[derive(Serialize)]
+struct Exact<'a> {
+    format: &'static str,
+    runtime: &'a str,
+    target: String,
+    distributions: Vec<(&'a str, Option<&'a str>, String)>,
+}
+
+/// Hash of an exact resolution: lower-case hex SHA-1 (as long as the other client's), or `None` where the resolution is
+/// not exact because a file has no digest.
+///
+/// `runtime` is the version of what goes into every deps PEX. The text that is hashed begins with `pexpress`, so that no
+/// hash of ours is ever one of another client.
+pub fn resolution_hash(resolution: &Resolution, target: Target, runtime: &str) -> Option<String> {
+    let distributions = resolution
+        .distributions
+        .iter()
+        .map(|one| {
+            let exact = match &one.artifact {
+                Artifact::Wheel(download) => format!("wheel {}", download.sha256.as_ref()?),
+                Artifact::Sdist { download, subdirectory } => {
+                    format!(
+                        "sdist {} {}",
+                        download.sha256.as_ref()?,
+                        subdirectory.as_deref().unwrap_or_default()
+                    )
+                }
+                Artifact::Git { url, commit, subdirectory } => {
+                    // Credentials are no part of what is fetched.
+                    let url = crate::net::SafeUrl::parse(url);
+                    format!("git {url} {commit} {}", subdirectory.as_deref().unwrap_or_default())
+                }
+            };
+            Some((one.name.as_str(), one.version.as_deref(), exact))
+        })
+        .collect::<Option<Vec<_>>>()?;
+    let exact = Exact {
+        format: "pexpress deps 1",
+        runtime,
+        target: format!("{} {}", target.python, target.platform),
+        distributions,
+    };
+    let text = serde_json::to_string(&exact).ok()?;
+    Some(Sha1::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Name of the cache object for a requirement set and a tag.
+///
+/// Source: dagster-cloud-cli; the tag is URL-safe base64 with padding.
+pub fn object_name(hash: &str, tag: &str) -> String {
+    match tag {
+        "" => format!("requirements-{hash}.txt"),
+        tag => format!("requirements-{hash}-{}.txt", base64::prelude::BASE64_URL_SAFE.encode(tag)),
+    }
+}
+
+/// Content of a cache object: two keys in this order, a blank after `:` and `,`, no line end.
+fn content(entry: &CacheEntry) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    format!(
+        "{{\"deps_pex_name\": {}, \"dagster_version\": {}}}",
+        quoted(&entry.deps_pex_name),
+        quoted(&entry.dagster_version)
+    )
+}
+
+/// Read a cache object; `None` for anything that is not an entry.
+fn parse(text: &str) -> Option<CacheEntry> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    let deps_pex_name = value["deps_pex_name"].as_str()?.to_string();
+    let digits = deps_pex_name.strip_prefix("deps-")?.strip_suffix(".pex")?;
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    plain.then_some(CacheEntry {
+        deps_pex_name,
+        dagster_version: value["dagster_version"].as_str()?.to_string(),
+    })
+}
+
+/// The entries that there are for these hashes, and whose deps PEX is stored and whole. Whatever goes wrong is a miss
+/// with a note: the cache saves time and decides nothing.
+pub fn read(client: &Client, tag: &str, hashes: &[String]) -> BTreeMap<String, CacheEntry> {
+    let mut entries = BTreeMap::new();
+    if hashes.is_empty() {
+        return entries;
+    }
+    let miss = |what: &str, why: &dyn std::fmt::Display| {
+        client.host().note(format!("deps cache: {what} cannot be used, so the deps PEX is built: {why}"));
+    };
+    let names: Vec<_> = hashes.iter().map(|hash| object_name(hash, tag)).collect();
+    let urls = match client.presigned_urls(&names.iter().map(String::as_str).collect::<Vec<_>>(), Method::Get)
+    {
+        Ok(urls) => urls,
+        Err(error) => {
+            miss("the registry", &error);
+            return entries;
+        }
+    };
+    for ((hash, name), url) in hashes.iter().zip(&names).zip(urls) {
+        match client.download_text(name, &url) {
+            Ok(None) => client.host().detail(format!("deps cache: no entry {name}")),
+            Ok(Some(text)) => match parse(&text) {
+                Some(entry) => drop(entries.insert(hash.clone(), entry)),
+                None => miss(name, &"it is not a cache entry"),
+            },
+            Err(error) => miss(name, &error),
+        }
+    }
+    keep_stored(client, &mut entries, miss);
+    entries
+}
+
+/// Drop entries whose deps PEX is gone or cut short.
+fn keep_stored(
+    client: &Client,
+    entries: &mut BTreeMap<String, CacheEntry>,
+    miss: impl Fn(&str, &dyn std::fmt::Display),
+) {
+    let named: Vec<String> = entries.values().map(|entry| entry.deps_pex_name.clone()).collect();
+    if named.is_empty() {
+        return;
+    }
+    let urls = client.presigned_urls(&named.iter().map(String::as_str).collect::<Vec<_>>(), Method::Get);
+    let whole: Vec<&String> = match &urls {
+        Ok(urls) => named
+            .iter()
+            .zip(urls)
+            .filter(|(name, url)| match client.stored(name, url) {
+                Ok(Stored::Whole { .. }) => true,
+                Ok(Stored::Absent) => {
+                    miss(name, &"it is not in the registry any more");
+                    false
+                }
+                Ok(Stored::Broken) => {
+                    miss(name, &"it is not a whole PEX file");
+                    false
+                }
+                Err(error) => {
+                    miss(name, &error);
+                    false
+                }
+            })
+            .map(|(name, _)| name)
+            .collect(),
+        Err(error) => {
+            miss("the registry", error);
+            Vec::new()
+        }
+    };
+    entries.retain(|_, entry| whole.contains(&&entry.deps_pex_name));
+}
+
+/// Record that `entry` satisfies the requirement set of this hash.
+///
+/// # Errors
+/// Those of the upload. The caller warns: a deployment that worked does not fail for its cache entry.
+pub fn write(client: &Client, tag: &str, hash: &str, entry: &CacheEntry) -> Result<(), DagsterError> {
+    let name = object_name(hash, tag);
+    let url = client.presigned_url(&name, Method::Put)?;
+    client.upload(&name, Content::Text(&content(entry)), url).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::{Distribution, Download};
+
+    fn wheel(name: &str, sha256: Option<&str>) -> Distribution {
+        let download = Download {
+            file_name: format!("{name}-1-py3-none-any.whl"),
+            url: format!("https://index.example/{name}"),
+            sha256: sha256.map(String::from),
+            size_bytes: None,
+        };
+        Distribution { name: name.into(), version: Some("1".into()), artifact: Artifact::Wheel(download) }
+    }
+
+    #[test]
+    fn cache_objects_are_named_and_spelt_as_the_other_client_does() {
+        assert_eq!(object_name("abc", "acme/proj"), "requirements-abc-YWNtZS9wcm9q.txt");
+        assert_eq!(object_name("abc", "a"), "requirements-abc-YQ==.txt");
+        assert_eq!(object_name("abc", ""), "requirements-abc.txt");
+        let entry = CacheEntry { deps_pex_name: "deps-0f.pex".into(), dagster_version: "1.13.27".into() };
+        let text = "{\"deps_pex_name\": \"deps-0f.pex\", \"dagster_version\": \"1.13.27\"}";
+        assert_eq!((content(&entry).as_str(), parse(text)), (text, Some(entry)));
+    }
+
+    #[test]
+    fn what_is_no_entry_is_a_miss() {
+        for text in [
+            "",
+            "<html>",
+            "[]",
+            "{\"deps_pex_name\": \"deps-0f.pex\"}",
+            "{\"deps_pex_name\": \"../deps-0f.pex\", \"dagster_version\": \"1\"}",
+            "{\"deps_pex_name\": \"deps-.pex\", \"dagster_version\": \"1\"}",
+            "{\"deps_pex_name\": 1, \"dagster_version\": \"1\"}",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_hash_changes_with_whatever_changes_the_file() {
+        let target = |python: &str| Target::serverless(python.parse().unwrap());
+        let hash = |distributions: &[Distribution], python, runtime| {
+            let resolution = Resolution { distributions: distributions.to_vec() };
+            resolution_hash(&resolution, target(python), runtime)
+        };
+        let one = [wheel("a", Some("11"))];
+        let same = hash(&one, "3.11", "2.59.5").unwrap();
+        assert_eq!(same.len(), 40);
+        let mut moved = one.clone();
+        if let Artifact::Wheel(download) = &mut moved[0].artifact {
+            download.url = "https://mirror.example/a".into();
+        }
+        assert_eq!(hash(&moved, "3.11", "2.59.5"), Some(same.clone()));
+        for other in [
+            hash(&[wheel("a", Some("22"))], "3.11", "2.59.5"),
+            hash(&[wheel("a", Some("11")), wheel("b", Some("11"))], "3.11", "2.59.5"),
+            hash(&one, "3.12", "2.59.5"),
+            hash(&one, "3.11", "2.60.0"),
+        ] {
+            assert_ne!(other.unwrap(), same);
+        }
+        assert_eq!(hash(&[wheel("a", None)], "3.11", "2.59.5"), None);
+    }
+}

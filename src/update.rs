@@ -1,0 +1,198 @@
+//! Published PEX files → code locations that run them: updated, then watched until they have loaded or failed.
+//!
+//! Each code location has its own outcome; one that fails takes nothing from the others.
+
+pub mod document;
+pub mod wait;
+
+use crate::context::inputs::WaitLimits;
+use crate::dagster::operations::{LocationState, PythonFailure};
+use crate::dagster::{Client, DagsterError};
+use crate::error::{Explain, Fault};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A code location and what it is to become.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// `location_name`.
+    pub name: String,
+    /// Its document, with the PEX files in it.
+    pub document: Map<String, Value>,
+}
+
+/// What came of a code location.
+#[derive(Debug)]
+pub struct Outcome {
+    /// `location_name`.
+    pub name: String,
+    /// Whether it runs the new PEX files.
+    pub result: Result<Updated, UpdateError>,
+}
+
+/// How far a code location came without a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Updated {
+    /// It runs the new PEX files.
+    Loaded,
+    /// Dagster+ took the update; nobody waited for the load.
+    NotAwaited,
+}
+
+/// Why a code location does not run the new PEX files, as far as we know.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum UpdateError {
+    #[error("the code location `{location}` was not updated")]
+    Refused {
+        location: String,
+        #[source]
+        source: Arc<DagsterError>,
+    },
+    #[error("the code location `{location}` was updated and failed to load:\n{failure}")]
+    Load { location: String, failure: PythonFailure },
+    #[error("the code location `{location}` was updated and had not loaded after {seconds} s")]
+    LoadTimeout { location: String, seconds: u64 },
+    #[error(
+        "the code location `{location}` was updated, but no agent was running within {seconds} s{}",
+        reported(errors)
+    )]
+    NoAgent { location: String, seconds: u64, errors: Vec<String> },
+    #[error("the code location `{location}` was updated, but whether it loaded could not be seen")]
+    Unseen {
+        location: String,
+        #[source]
+        source: Arc<DagsterError>,
+    },
+}
+
+fn reported(errors: &[String]) -> String {
+    if errors.is_empty() { String::new() } else { format!("; agents report: {}", errors.join("; ")) }
+}
+
+impl Explain for UpdateError {
+    fn fault(&self) -> Fault {
+        match self {
+            UpdateError::Refused { source, .. } | UpdateError::Unseen { source, .. } => source.fault(),
+            UpdateError::Load { .. } => Fault::Project,
+            UpdateError::LoadTimeout { .. } | UpdateError::NoAgent { .. } => Fault::Remote,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            UpdateError::Refused { source, .. } => source.hint(),
+            UpdateError::Load { .. } => {
+                Some("`pexpress verify OUT_DIR` shows the same error without a deploy".into())
+            }
+            UpdateError::LoadTimeout { .. } => Some(
+                "it may still load: `pexpress status` shows it; --location-load-timeout waits longer".into(),
+            ),
+            UpdateError::NoAgent { .. } => Some(
+                "start the agent, or wait longer with --agent-heartbeat-timeout; the update is kept for it"
+                    .into(),
+            ),
+            UpdateError::Unseen { .. } => Some("`pexpress status` shows it".into()),
+        }
+    }
+}
+
+/// The code locations of a deployment before an update, to tell their old state from the new one.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    states: BTreeMap<String, LocationState>,
+    /// `None` where the server does not tell.
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+impl Before {
+    /// Look at the deployment of `client`. This is also what a bad token or a wrong address fails at, early.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn look(client: &Client) -> Result<Before, DagsterError> {
+        let states = client.workspace()?.into_iter().map(|state| (state.name.clone(), state)).collect();
+        Ok(Before { states, metadata: metadata(client) })
+    }
+}
+
+/// What each code location was last updated to; `None` where the server does not tell.
+fn metadata(client: &Client) -> Option<BTreeMap<String, String>> {
+    match client.workspace_entries() {
+        Ok(entries) => Some(entries),
+        Err(error) => {
+            client.host().detail(format!("{error}; going by the state of the code locations alone"));
+            None
+        }
+    }
+}
+
+/// Update the code locations and wait for them. `reached` hears how far it came.
+pub fn run(
+    client: &Client,
+    updates: Vec<Update>,
+    before: &Before,
+    limits: WaitLimits,
+    reached: &dyn Fn(Phase),
+) -> Vec<Outcome> {
+    let names: Vec<String> = updates.iter().map(|update| update.name.clone()).collect();
+    reached(Phase::Updating(names));
+    let mut outcomes = Vec::new();
+    let mut awaited = Vec::new();
+    for (name, applied) in apply(client, &updates) {
+        match applied {
+            Ok(()) => awaited.push(name),
+            Err(source) => {
+                let error = UpdateError::Refused { location: name.clone(), source };
+                outcomes.push(Outcome { name, result: Err(error) });
+            }
+        }
+    }
+    if limits.wait {
+        outcomes.extend(wait::run(client, awaited, before, limits, reached));
+    } else {
+        outcomes.extend(awaited.into_iter().map(|name| Outcome { name, result: Ok(Updated::NotAwaited) }));
+    }
+    let place = |outcome: &Outcome| updates.iter().position(|update| update.name == outcome.name);
+    outcomes.sort_by_key(place);
+    outcomes
+}
+
+/// How far an update has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// These are being updated.
+    Updating(Vec<String>),
+    /// These were updated and have not loaded yet.
+    Waiting(Vec<String>),
+}
+
+/// Send the documents: all in one call, and if that is refused one by one, so that a bad one does not stop the others.
+fn apply(client: &Client, updates: &[Update]) -> Vec<(String, Result<(), Arc<DagsterError>>)> {
+    if let [_, _, ..] = updates {
+        let documents: Vec<_> = updates.iter().map(|update| &update.document).collect();
+        match client.update_locations(&documents) {
+            Ok(()) => return updates.iter().map(|update| (update.name.clone(), Ok(()))).collect(),
+            Err(error) if concerns_documents(&error) => {
+                client.host().detail(format!("{error}; updating the code locations one by one"));
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                return updates.iter().map(|update| (update.name.clone(), Err(Arc::clone(&error)))).collect();
+            }
+        }
+    }
+    updates
+        .iter()
+        .map(|update| (update.name.clone(), client.update_location(&update.document).map_err(Arc::new)))
+        .collect()
+}
+
+/// Whether another set of documents might fare better.
+fn concerns_documents(error: &DagsterError) -> bool {
+    match error {
+        DagsterError::Refused { type_name, .. } => type_name != "UnauthorizedError",
+        other => other.is_graphql(),
+    }
+}

@@ -1,0 +1,136 @@
+//! The document that a code location is updated to: its entry in `dagster_cloud.yaml`, and what this run adds.
+//!
+//! Source: what dagster-cloud-cli 1.13.27 sends. Mappings merge, anything else replaces; `build` is only for building,
+//! and keys that are null are left out, as the server refuses them.
+
+use crate::context::revision::Revision;
+use crate::target::PythonVersion;
+use serde_json::{Map, Value, json};
+
+/// What a run adds to every document.
+#[derive(Debug, Clone, Default)]
+pub struct Additions {
+    /// The commit.
+    pub revision: Revision,
+    /// Image that replaces the entry's own.
+    pub image: Option<String>,
+    /// `defs_state_info`, as given.
+    pub defs_state_info: Option<Value>,
+}
+
+/// `files=NAME:NAME` of the two PEX files, sorted. Source: `pex_tag` of dagster-cloud-cli.
+pub fn pex_tag(source: &str, deps: &str) -> String {
+    let mut names = [source, deps];
+    names.sort_unstable();
+    format!("files={}", names.join(":"))
+}
+
+/// The document for one code location.
+pub fn location_document(
+    entry: &Map<String, Value>,
+    pex_tag: &str,
+    python: PythonVersion,
+    additions: &Additions,
+) -> Map<String, Value> {
+    let mut document: Map<String, Value> =
+        entry.iter().filter(|(key, value)| *key != "build" && !value.is_null()).map(owned).collect();
+    let mut added = Map::new();
+    added.insert("git".into(), json!(additions.revision));
+    if let Some(image) = &additions.image {
+        added.insert("image".into(), json!(image));
+    }
+    if let Some(info) = &additions.defs_state_info {
+        added.insert("defs_state_info".into(), info.clone());
+    }
+    // One of `image` and `python_version` decides what the PEX files run on, so only one is sent.
+    let has_image = additions.image.is_some() || document.contains_key("image");
+    let pex_metadata = match has_image {
+        true => json!({"pex_tag": pex_tag}),
+        false => json!({"pex_tag": pex_tag, "python_version": python.to_string()}),
+    };
+    added.insert("pex_metadata".into(), pex_metadata);
+    merge(&mut document, added);
+    document
+}
+
+fn owned((key, value): (&String, &Value)) -> (String, Value) {
+    (key.clone(), value.clone())
+}
+
+/// Merge `added` over `document`.
+fn merge(document: &mut Map<String, Value>, added: Map<String, Value>) {
+    for (key, value) in added {
+        match (document.get_mut(&key), value) {
+            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
+            (_, value) => drop(document.insert(key, value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(entry: Value, additions: &Additions) -> Value {
+        let Value::Object(entry) = entry else { panic!() };
+        Value::Object(location_document(
+            &entry,
+            &pex_tag("source-b.pex", "deps-a.pex"),
+            "3.11".parse().unwrap(),
+            additions,
+        ))
+    }
+
+    #[test]
+    fn a_document_is_the_entry_and_what_the_run_adds() {
+        let additions = Additions {
+            revision: Revision {
+                commit_hash: Some("ab".into()),
+                url: Some("https://h/t/ab".into()),
+                ..Revision::default()
+            },
+            ..Additions::default()
+        };
+        let got = document(
+            json!({
+                "location_name": "one", "code_source": {"package_name": "p"}, "build": {"directory": "x"},
+                "container_context": {"k8s": {"env_vars": ["A=1"]}}, "agent_queue": "q", "image": null,
+                "git": {"url": "https://old", "defs_base_path": "d"}, "a_future_key": [1],
+            }),
+            &additions,
+        );
+        let want = json!({
+            "location_name": "one", "code_source": {"package_name": "p"},
+            "container_context": {"k8s": {"env_vars": ["A=1"]}}, "agent_queue": "q",
+            "git": {"url": "https://h/t/ab", "defs_base_path": "d", "commit_hash": "ab"}, "a_future_key": [1],
+            "pex_metadata": {"pex_tag": "files=deps-a.pex:source-b.pex", "python_version": "3.11"},
+        });
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn an_image_takes_the_place_of_the_python_version() {
+        let entry = json!({"location_name": "one", "code_source": {"package_name": "p"}});
+        let mut own = entry.clone();
+        own["image"] = json!("own:1");
+        let given = Additions { image: Some("given:1".into()), ..Additions::default() };
+        for (entry, additions, image) in [
+            (own.clone(), &Additions::default(), "own:1"),
+            (own, &given, "given:1"),
+            (entry, &given, "given:1"),
+        ] {
+            let got = document(entry, additions);
+            assert_eq!(
+                (got["image"].as_str(), got["pex_metadata"].get("python_version")),
+                (Some(image), None)
+            );
+        }
+    }
+
+    #[test]
+    fn defs_state_info_is_passed_on() {
+        let entry = json!({"location_name": "one", "code_source": {"package_name": "p"}});
+        let additions = Additions { defs_state_info: Some(json!({"x": 1})), ..Additions::default() };
+        assert_eq!(document(entry, &additions)["defs_state_info"], json!({"x": 1}));
+    }
+}

@@ -1,0 +1,250 @@
+//! `branch-deployment` and `status` against the stand-in: which deployment a run is for, and what Dagster+ is told of it.
+
+use crate::support::standin::Standin;
+use crate::support::{pexpress, run};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A clone as a runner makes it for a pull request: two commits, then the merge that is checked out.
+struct Checkout {
+    dir: tempfile::TempDir,
+    head: String,
+    merge: String,
+}
+
+fn git(dir: &Path, args: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.args([
+        "-c",
+        "user.name=Ann",
+        "-c",
+        "user.email=ann@example.test",
+        "-c",
+        "init.defaultBranch=main",
+    ]);
+    command.env("GIT_COMMITTER_DATE", "1700000000 +0000");
+    let output = run(command.args(args).current_dir(dir));
+    String::from_utf8(output.stdout).unwrap().trim().to_string()
+}
+
+impl Checkout {
+    fn new() -> Checkout {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        git(path, &["init", "-q"]);
+        git(path, &["remote", "add", "origin", "https://github.example/acme/proj.git"]);
+        git(path, &["commit", "-q", "--allow-empty", "-m", "Base"]);
+        git(path, &["checkout", "-q", "-b", "feature/ä#1"]);
+        git(path, &["commit", "-q", "--allow-empty", "-m", "Head commit\n\nMore."]);
+        let head = git(path, &["rev-parse", "HEAD"]);
+        git(path, &["checkout", "-q", "main"]);
+        git(path, &["merge", "-q", "--no-ff", "-m", "Merge for the runner", &head]);
+        let merge = git(path, &["rev-parse", "HEAD"]);
+        git(path, &["checkout", "-q", "--detach"]);
+        Checkout { dir, head, merge }
+    }
+
+    fn payload(&self, action: &str, state: &str, merged: bool) -> Value {
+        json!({
+            "action": action,
+            "number": 7,
+            "repository": {"full_name": "acme/proj", "default_branch": "main"},
+            "pull_request": {
+                "number": 7, "state": state, "merged": merged, "html_url": "https://github.example/acme/proj/pull/7",
+                "head": {"ref": "feature/ä#1", "sha": self.head, "repo": {"full_name": "acme/proj"}},
+                "base": {"ref": "main"},
+            },
+        })
+    }
+
+    /// A command with the variables of a pull request's run; without a payload, the file is missing.
+    fn in_pull_request(&self, standin: &Standin, payload: Option<&Value>, args: &[&str]) -> Command {
+        let event: PathBuf = self.dir.path().join("event.json");
+        if let Some(payload) = payload {
+            std::fs::write(&event, payload.to_string()).unwrap();
+        }
+        let mut command = pexpress();
+        standin.point(&mut command);
+        command.args(args).current_dir(self.dir.path()).envs([
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_EVENT_NAME", "pull_request"),
+            ("GITHUB_SERVER_URL", "https://github.example"),
+            ("GITHUB_REPOSITORY", "acme/proj"),
+            ("GITHUB_REF", "refs/heads/main"),
+            ("GITHUB_SHA", self.merge.as_str()),
+        ]);
+        command.env("GITHUB_EVENT_PATH", event);
+        command
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const FIELD: &str = "createOrUpdateBranchDeployment";
+
+#[test]
+fn a_branch_deployment_shows_the_head_commit_and_not_the_merge() {
+    let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
+    let payload = checkout.payload("synchronize", "open", false);
+    let output =
+        run(&mut checkout.in_pull_request(&standin, Some(&payload), &["branch-deployment", "--create"]));
+    let name = String::from_utf8(output.stdout).unwrap().trim().to_string();
+    assert_eq!(name.len(), 40, "{name}");
+    let journal = standin.journal();
+    journal.assert_clean();
+    assert_eq!(
+        journal.variables(FIELD),
+        [json!({
+            "branchData": {
+                "repoName": "acme/proj",
+                "branchName": "feature/ä#1",
+                "branchUrl": "https://github.example/acme/proj/tree/feature/%C3%A4%231",
+                "pullRequestUrl": "https://github.example/acme/proj/pull/7",
+                "pullRequestStatus": "OPEN",
+                "pullRequestNumber": "7",
+            },
+            "commit": {
+                "commitHash": checkout.head,
+                "timestamp": 1_700_000_000.0,
+                "commitMessage": "Head commit",
+                "commitUrl": null,
+                "authorName": "Ann",
+                "authorEmail": "ann@example.test",
+                "authorAvatarUrl": null,
+            },
+            "baseDeploymentName": "prod",
+            "snapshotBaseCondition": null,
+        })]
+    );
+    // Asking for the name gives the same one, and changes nothing.
+    let output = run(&mut checkout.in_pull_request(&standin, Some(&payload), &["branch-deployment"]));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), name);
+    assert_eq!(standin.journal().count(FIELD), 1);
+}
+
+#[test]
+fn a_commit_that_the_clone_lacks_is_known_by_its_hash_alone() {
+    let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
+    let mut payload = checkout.payload("opened", "open", false);
+    payload["pull_request"]["head"]["sha"] = json!("b".repeat(40));
+    run(&mut checkout.in_pull_request(&standin, Some(&payload), &["branch-deployment", "--create"]));
+    let commit = &standin.journal().variables(FIELD)[0]["commit"];
+    assert_eq!((&commit["commitHash"], &commit["commitMessage"]), (&json!("b".repeat(40)), &Value::Null));
+    assert!(commit["timestamp"].as_f64() > Some(1_700_000_000.0), "{commit}");
+}
+
+#[test]
+fn closing_tells_merged_from_closed() {
+    let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
+    for (action, state, merged, flag, want) in [
+        ("closed", "closed", false, "--create", "CLOSED"),
+        ("closed", "closed", true, "--create", "MERGED"),
+        ("closed", "closed", true, "--close", "MERGED"),
+        ("synchronize", "open", false, "--close", "CLOSED"),
+    ] {
+        standin.control("journal", &Value::Null);
+        let payload = checkout.payload(action, state, merged);
+        run(&mut checkout.in_pull_request(&standin, Some(&payload), &["branch-deployment", flag]));
+        let status = &standin.journal().variables(FIELD)[0]["branchData"]["pullRequestStatus"];
+        assert_eq!(status, want, "{action} {merged} {flag}");
+    }
+}
+
+#[test]
+fn a_pull_request_that_cannot_be_read_asks_nothing_of_dagster() {
+    let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
+    let mut no_head = checkout.payload("opened", "open", false);
+    no_head["pull_request"]["head"] = Value::Null;
+    for payload in [None, Some(&json!("not an object")), Some(&no_head)] {
+        let command = &mut checkout.in_pull_request(&standin, payload, &["branch-deployment", "--create"]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("`pull_request`) cannot be read"), "{}", stderr(&output));
+    }
+    assert_eq!(standin.journal().calls().len(), 0);
+}
+
+#[test]
+fn a_refused_branch_deployment_is_an_error() {
+    let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
+    let payload = checkout.payload("opened", "open", false);
+    let args = ["branch-deployment", "--create", "--base-deployment", "nowhere"];
+    let output = checkout.in_pull_request(&standin, Some(&payload), &args).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(3), true));
+    assert!(
+        stderr(&output).contains("PythonError: deployment nowhere does not exist"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn on_a_laptop_the_branch_and_the_remote_name_it() {
+    let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
+    let branch_deployment = |args: &[&str]| {
+        let mut command = pexpress();
+        standin.point(&mut command).arg("branch-deployment").args(args).current_dir(checkout.dir.path());
+        command.output().unwrap()
+    };
+    for branch in ["main", "--detach"] {
+        git(checkout.dir.path(), &["checkout", "-q", branch]);
+        let output = branch_deployment(&["--create"]);
+        assert!(stderr(&output).contains("not for a pull request or a branch"), "{}", stderr(&output));
+    }
+    assert_eq!(standin.journal().calls().len(), 0);
+    git(checkout.dir.path(), &["checkout", "-q", "feature/ä#1"]);
+    let output = branch_deployment(&["--create", "--format", "json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sent = &standin.journal().variables(FIELD)[0];
+    assert_eq!(sent["branchData"]["repoName"], "acme/proj");
+    assert_eq!(sent["branchData"]["branchName"], "feature/ä#1");
+    assert_eq!(sent["commit"]["commitHash"], json!(checkout.head));
+    assert_eq!(answer["branch"], sent["branchData"]);
+    assert!(answer["url"].as_str().unwrap().ends_with("/locations"), "{answer}");
+}
+
+#[test]
+fn missing_settings_are_named() {
+    for (env, says) in [
+        (
+            &[("DAGSTER_CLOUD_API_TOKEN", "t")][..],
+            "neither DAGSTER_CLOUD_URL nor DAGSTER_CLOUD_ORGANIZATION is set",
+        ),
+        (&[("DAGSTER_CLOUD_URL", "https://acme.dagster.cloud")], "DAGSTER_CLOUD_API_TOKEN is not set"),
+        (
+            &[("DAGSTER_CLOUD_URL", "http://acme.dagster.cloud"), ("DAGSTER_CLOUD_API_TOKEN", "t")],
+            "the token may only travel over https",
+        ),
+    ] {
+        let output = pexpress().arg("status").envs(env.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(says), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn status_shows_state_and_files_of_each_code_location() {
+    let standin = Standin::start(json!({"deployments": [{"name": "prod", "locations": [{
+        "location_name": "one", "code_source": {"package_name": "p"}, "git": {"commit_hash": "ab12"},
+        "pex_metadata": {"pex_tag": "files=deps-a.pex:source-b.pex", "python_version": "3.11"},
+    }]}]}));
+    let status = |args: &[&str]| {
+        let mut command = pexpress();
+        standin.point(&mut command).arg("status").args(args);
+        command.output().unwrap()
+    };
+    let answer: Value = serde_json::from_slice(&status(&["--format", "json"]).stdout).unwrap();
+    assert_eq!(answer["deployment"], "prod");
+    let one = &answer["locations"][0];
+    assert_eq!((&one["name"], &one["state"]), (&json!("one"), &json!("loaded")));
+    assert_eq!(one["pex_files"], json!(["deps-a.pex", "source-b.pex"]));
+    assert_eq!((&one["python_version"], &one["commit_hash"]), (&json!("3.11"), &json!("ab12")));
+    let text = String::from_utf8(status(&[]).stdout).unwrap();
+    assert_eq!(text, "one  loaded  ab12  deps-a.pex source-b.pex\n");
+    let output = status(&["--deployment", "nowhere"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("/nowhere does not exist"), "{}", stderr(&output));
+}

@@ -1,0 +1,395 @@
+//! What is collected from each kind of project, and what is refused. The projects are in `tests/fixtures/projects`.
+
+use super::support::environments;
+use super::support::hosts::host_with;
+use super::support::repository;
+use pexpress::error::Explain;
+use pexpress::project::{
+    CollectError, CollectOptions, LockUse, PackageBuild, Requirements, build_directory, collect,
+};
+use pexpress::target::Target;
+use pexpress::tools::Tools;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn projects() -> PathBuf {
+    repository().join("tests/fixtures/projects")
+}
+
+/// Words of a command line: `--extra NAME`, `--all-extras`, `--group NAME`, `--locked`, `--no-locked`, `--python X.Y`.
+fn options(words: &str) -> CollectOptions {
+    let mut options = CollectOptions {
+        target: Target::serverless("3.11".parse().unwrap()),
+        lock_use: LockUse::Automatic,
+        extras: Vec::new(),
+        all_extras: false,
+        groups: Vec::new(),
+    };
+    let mut words = words.split_whitespace();
+    while let Some(word) = words.next() {
+        match word {
+            "--extra" => options.extras.push(words.next().unwrap().into()),
+            "--group" => options.groups.push(words.next().unwrap().into()),
+            "--all-extras" => options.all_extras = true,
+            "--locked" => options.lock_use = LockUse::Required,
+            "--no-locked" => options.lock_use = LockUse::Ignored,
+            "--python" => options.target = Target::serverless(words.next().unwrap().parse().unwrap()),
+            other => panic!("no option {other}"),
+        }
+    }
+    options
+}
+
+fn collected_in(directory: &Path, words: &str) -> Result<Requirements, CollectError> {
+    let uv = environments::uv();
+    let home = tempfile::tempdir().unwrap();
+    let vars = [
+        ("PATH", &*std::env::var("PATH").unwrap()),
+        ("HOME", &*std::env::var("HOME").unwrap()),
+        ("PEXPRESS_CACHE_DIR", home.path().to_str().unwrap()),
+        ("PEXPRESS_UV", uv.to_str().unwrap()),
+        ("UV_PYTHON_DOWNLOADS", "never"),
+    ];
+    let host = host_with(directory, &vars);
+    collect(directory, &options(words), &Tools::new(&host), &host)
+}
+
+fn collected(project: &str, words: &str) -> Requirements {
+    let directory = projects().join(project);
+    collected_in(&directory, words)
+        .unwrap_or_else(|error| panic!("{project}: {}", pexpress::render::error_text(&error, false)))
+}
+
+fn local_packages(found: &Requirements, project: &str) -> Vec<String> {
+    let base = projects().join(project);
+    let relative = |directory: &Path| build_directory::relative(directory, &base).display().to_string();
+    found
+        .local_packages
+        .iter()
+        .map(|package| relative(&package.directory))
+        .filter(|path| path != ".")
+        .collect()
+}
+
+/// Project, options, local packages, requirement lines.
+type Case = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
+
+fn check(cases: &[Case]) {
+    for (project, words, packages, lines) in cases {
+        let found = collected(project, words);
+        assert_eq!(found.lines, *lines, "{project} {words}");
+        assert_eq!(local_packages(&found, project), *packages, "{project} {words}");
+    }
+}
+
+#[test]
+fn each_kind_of_project_is_collected() {
+    check(&[
+        (
+            "requirements_txt/app",
+            "",
+            &[],
+            &[
+                "Requests[socks] == 2.32.*",
+                "dagster-cloud     >=1.11",
+                "dagster>=1.11",
+                "pandas ; python_version >= \"3.9\"",
+                "six==1.16.0",
+            ],
+        ),
+        ("encodings/utf16", "", &[], &["dagster", "six"]),
+        ("encodings/bom", "", &[], &["dagster", "six"]),
+        ("encodings/latin1", "", &[], &["dagster", "six"]),
+        ("encodings/crlf", "", &[], &["dagster   >=1", "six"]),
+        (
+            "vcs",
+            "",
+            &[],
+            &[
+                "a @ git+https://git.example.com/a.git@v1#subdirectory=py",
+                "b[x] @ git+ssh://git@git.example.com/b.git",
+                "c @ git+https://git.example.com/c.git@main ; python_version >= \"3.8\"",
+                "git+https://git.example.com/d.git",
+                "https://files.example.com/e-1.0-py3-none-any.whl",
+            ],
+        ),
+        ("cycle/a", "", &["../b"], &["dagster", "six"]),
+        ("dynamic_file", "", &[], &["dagster", "pandas>=2", "six"]),
+        ("dynamic_backend", "", &[], &["dagster", "six>=1"]),
+        ("flit", "", &[], &["dagster", "six (>=1.16)"]),
+        ("flit", "--extra dev", &[], &["dagster", "pytest", "six (>=1.16)"]),
+        ("tools_only/app", "", &["../lib"], &["dagster", "six"]),
+        ("package_false", "", &[], &["dagster"]),
+    ]);
+}
+
+#[test]
+fn extras_and_groups_are_taken_only_where_asked_for() {
+    check(&[
+        ("self_extra", "", &[], &["dagster", "sqlalchemy>=2"]),
+        ("self_extra", "--extra dev", &[], &["dagster", "pytest", "ruff", "sqlalchemy>=2"]),
+        ("optional_and_groups", "", &[], &["dagster"]),
+        ("optional_and_groups", "--extra A", &[], &["dagster", "extra-a"]),
+        ("optional_and_groups", "--group lint", &[], &["dagster", "group-dev", "group-lint", "uv-dev"]),
+    ]);
+    let found = collected("optional_and_groups", "--extra a");
+    assert_eq!(
+        found.left_out,
+        ["left out of `proj`: extras b (--extra); dependency groups dev, lint (--group)"]
+    );
+}
+
+#[test]
+fn poetry_projects_are_converted() {
+    check(&[
+        (
+            "poetry/app",
+            "",
+            &["../shared"],
+            &[
+                "attrs>=20",
+                "dagster-cloud",
+                "dagster>=1.11,<2.0",
+                "direct @ https://files.example.com/direct-1.0-py3-none-any.whl",
+                "helper @ git+https://git.example.com/helper.git@v1#subdirectory=py",
+                "inhouse==1.2",
+                "numpy<2 ; python_version < \"3.10\"",
+                "numpy>=2,!=3.* ; python_version >= \"3.10\"",
+                "pandas[excel]>=2.2,<2.3 ; platform_machine == 'x86_64'",
+                "secret @ git+ssh://git@git.example.com/acme/secret.git@abc123",
+                "tomli>=2,<3 ; python_version < \"3.11\"",
+            ],
+        ),
+        (
+            "poetry_two",
+            "",
+            &[],
+            &["dagster>=1.11", "helper @ git+https://git.example.com/helper.git@main", "inhouse>=1"],
+        ),
+    ]);
+    let with_extras = collected("poetry/app", "--extra pg --group docs");
+    for line in ["psycopg2>=2.9,<3.0", "mkdocs"] {
+        assert!(with_extras.lines.iter().any(|known| known == line), "{line}: {:?}", with_extras.lines);
+    }
+    for project in ["poetry/app", "poetry_two"] {
+        let settings = collected(project, "").settings;
+        assert_eq!(settings.index_pins.get("inhouse").map(String::as_str), Some("private"), "{project}");
+        let index = settings.indexes.first().unwrap();
+        assert_eq!((index.name.as_deref(), index.explicit), (Some("private"), project == "poetry/app"));
+    }
+}
+
+#[test]
+fn uv_sources_and_workspaces_are_followed() {
+    check(&[
+        (
+            "uv_sources/app",
+            "",
+            &["../libs/other-name", "../libs/virtual"],
+            &[
+                "attrs",
+                "dagster",
+                "from-git[x] @ git+https://git.example.com/from-git.git@v2#subdirectory=python ; python_version >= '3.8'",
+                "from-index==3",
+                "from-ssh @ git+ssh://git@git.example.com/from-ssh.git@0123456789abcdef0123456789abcdef01234567",
+                "from-url @ https://files.example.com/from_url-1.0.tar.gz#subdirectory=src",
+                "listed @ git+https://git.example.com/listed.git@main",
+                "only-in-extra",
+                "orjson",
+                "rich",
+            ],
+        ),
+        (
+            "uv_workspace",
+            "",
+            &["packages/first", "packages/second"],
+            &["attrs", "dagster", "orjson", "pinned @ git+https://git.example.com/pinned.git"],
+        ),
+        (
+            "uv_workspace/apps/group/location",
+            "",
+            &["../../../packages/first", "../../../packages/third", "../../../packages/second"],
+            &[
+                "attrs",
+                "click",
+                "dagster",
+                "dagster-cloud",
+                "orjson",
+                "pinned @ git+https://git.example.com/pinned.git",
+            ],
+        ),
+        ("uv_virtual_root", "", &["one", "two"], &["dagster", "six"]),
+    ]);
+    let member = collected("uv_workspace/apps/group/location", "");
+    assert_eq!(member.settings.constraints, ["protobuf<7"], "settings are those of the root");
+    assert!(member.warnings.iter().any(|warning| warning.message.contains("`gamma` is a member")));
+}
+
+#[test]
+fn settings_of_uv_reach_the_resolver() {
+    let found = collected("uv_sources/app", "");
+    let settings = &found.settings;
+    assert_eq!(settings.constraints, ["protobuf<7"]);
+    assert_eq!(settings.overrides, ["pydantic>=2"]);
+    assert_eq!(settings.build_constraints, ["setuptools<80"]);
+    assert_eq!(settings.excludes, ["unwanted"]);
+    assert_eq!(settings.exclude_newer.as_deref(), Some("2026-01-01T00:00:00Z"));
+    assert_eq!(settings.prerelease.as_deref(), Some("allow"));
+    assert_eq!(settings.index_strategy.as_deref(), Some("unsafe-best-match"));
+    assert_eq!(settings.only_binary, ["pandas"]);
+    assert_eq!(settings.index_pins.get("from-index").map(String::as_str), Some("private"));
+    assert_eq!(settings.find_links, [projects().join("uv_sources/app/wheels").to_str().unwrap()]);
+    let [wheel] = found.local_distributions.as_slice() else { panic!("{:?}", found.local_distributions) };
+    assert_eq!(wheel.path, projects().join("uv_sources/path_wheel-1.0-py3-none-any.whl"));
+}
+
+#[test]
+fn options_of_requirements_files_reach_the_resolver() {
+    let found = collected("requirements_txt/app", "");
+    let settings = &found.settings;
+    assert_eq!(settings.constraints, ["urllib3<3", "protobuf<7"]);
+    assert_eq!(settings.indexes[0].url, "https://packages.example.com/simple");
+    assert_eq!(settings.find_links, [projects().join("requirements_txt/wheels").to_str().unwrap()]);
+    assert_eq!(settings.no_binary, ["psycopg2"]);
+    assert_eq!(settings.prerelease.as_deref(), Some("allow"));
+    assert_eq!(found.hashes["six"].len(), 2);
+}
+
+#[test]
+fn how_a_local_package_is_built_follows_from_its_files() {
+    let build_of = |project: &str, at: &str| {
+        let found = collected(project, "");
+        let directory = pexpress::host::lexically_normal(&projects().join(project).join(at));
+        found.local_packages.into_iter().find(|package| package.directory == directory).unwrap().build
+    };
+    let setuptools = PackageBuild::Backend { backend: "setuptools.build_meta:__legacy__".into() };
+    assert_eq!(build_of("tools_only/app", "."), PackageBuild::None);
+    assert_eq!(build_of("tools_only/app", "../lib"), PackageBuild::None);
+    assert_eq!(build_of("package_false", "."), PackageBuild::None);
+    assert_eq!(build_of("uv_sources/app", "../libs/virtual"), PackageBuild::None);
+    assert_eq!(build_of("uv_sources/app", "../libs/other-name"), setuptools);
+    assert_eq!(build_of("uv_sources/app", "."), PackageBuild::None);
+    assert_eq!(
+        build_of("poetry/app", "."),
+        PackageBuild::Backend { backend: "poetry.core.masonry.api".into() }
+    );
+}
+
+/// Every file below `directory`.
+fn files(directory: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut pending = vec![directory.to_path_buf()];
+    while let Some(directory) = pending.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path.clone());
+            }
+            found.insert(path);
+        }
+    }
+    found
+}
+
+#[test]
+#[ignore = "a Python without setuptools gets it from the package index"]
+fn setup_py_is_run_and_leaves_nothing_behind() {
+    let before = files(&projects());
+    for words in ["--python 3.9", "--python 3.11", "--python 3.13"] {
+        check(&[(
+            "local_paths/app",
+            words,
+            &["plain", "extras", "../beside", "nested/dir", "editable", "../named"],
+            &["attrs", "click", "dagster", "pyyaml", "rich", "tabulate"],
+        )]);
+    }
+    check(&[
+        ("setup_py", "", &[], &["Dagster-Cloud>=1.0", "dagster", "six"]),
+        ("setup_py", "--extra dev", &[], &["Dagster-Cloud>=1.0", "dagster", "pytest", "six"]),
+        ("setup_cfg", "", &[], &["dagster", "six"]),
+        ("setup_cfg", "--extra dev", &[], &["dagster", "pytest", "six"]),
+        ("all_three", "", &[], &["from-poetry>=1.2,<2.0", "from-requirements", "from-setup-py"]),
+    ]);
+    let dynamic = collected("dynamic_setup_py", "--extra dev");
+    let names: Vec<_> = dynamic.names().into_iter().collect();
+    assert_eq!(names, ["dagster", "proj", "pytest", "tomli"]);
+    assert_eq!(files(&projects()), before);
+    let local = collected("local_paths/app", "");
+    assert_eq!(local.local_distributions.len(), 1);
+}
+
+/// Project, options, what the message says, `FILE:LINE` at the end of its place (empty for none), what the hint says.
+type Refusal = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+#[test]
+fn what_is_wrong_is_refused_with_its_place_and_a_way_out() {
+    let cases: &[Refusal] = &[
+        ("refused/not_there", "", "does not exist", "", "name a directory that exists"),
+        ("refused/nothing", "", "none of requirements.txt, setup.py and pyproject.toml", "", "add one"),
+        (
+            "refused/local_without_files",
+            "",
+            "none of requirements.txt",
+            "requirements.txt:2",
+            "add a pyproject",
+        ),
+        (
+            "refused/missing_path",
+            "",
+            "`./nowhere` names a path that does not exist",
+            "requirements.txt:2",
+            "correct",
+        ),
+        ("refused/missing_include", "", "`-r nowhere.txt` names", "requirements.txt:1", "correct the path"),
+        ("refused/remote_include", "", "read from disk only", "requirements.txt:1", "download it"),
+        (
+            "refused/bad_line",
+            "",
+            "`this is not a requirement` is not",
+            "requirements.txt:2",
+            "Dependency specifiers",
+        ),
+        ("refused/single_equals", "", "`dagster=1.0` is not", "requirements.txt:1", "`==`"),
+        ("refused/bad_option", "", "no option `--upgrade`", "requirements.txt:2", "pip's documentation"),
+        ("refused/require_hashes", "", "has no --hash", "requirements.txt:2", "--generate-hashes"),
+        ("refused/not_text", "", "not UTF-8", "requirements.txt:2", "save it as UTF-8"),
+        ("refused/bad_toml", "", "not valid TOML", "pyproject.toml:2", ""),
+        ("refused/dependency_string", "", "has to be a list, not a string", "pyproject.toml:4", ""),
+        ("refused/bad_dependency", "", "`pandas^2` is not", "pyproject.toml:6", "Poetry's notation"),
+        ("refused/old_python", "", "excludes Python 3.11", "pyproject.toml:4", "--python-version 3.12"),
+        ("refused/poetry_python", "", "excludes Python 3.11", "pyproject.toml:4", "3.8 or 3.9 or 3.10"),
+        ("refused/poetry_constraint", "", "`^one` is not a version constraint", "pyproject.toml:4", ""),
+        ("refused/setup_py_fails", "", "RuntimeError: the reason", "setup.py", "run it by hand"),
+        (
+            "refused/unknown_index",
+            "",
+            "the index `private`, which is not declared",
+            "pyproject.toml:6",
+            "add [[",
+        ),
+        ("refused/not_a_member", "", "has no member `stranger`", "pyproject.toml:8", "its members are proj"),
+        ("refused/no_workspace", "", "the project is in none", "pyproject.toml:6", "[tool.uv.workspace]"),
+        ("optional_and_groups", "--all-extras", "`./nowhere` names", "pyproject.toml:7", "correct"),
+        ("optional_and_groups", "--extra zz", "no extra `zz`", "pyproject.toml", "it has a, b"),
+        (
+            "optional_and_groups",
+            "--group zz",
+            "no dependency group `zz`",
+            "pyproject.toml",
+            "it has dev, lint",
+        ),
+    ];
+    for (project, words, message, place, hint) in cases {
+        let Err(error) = collected_in(&projects().join(project), words) else {
+            panic!("{project} was taken")
+        };
+        assert!(error.to_string().contains(message), "{project}: {error}");
+        let found = error.place().map(|place| match place.line {
+            Some(line) => format!("{}:{line}", place.file.display()),
+            None => place.file.display().to_string(),
+        });
+        let found = found.unwrap_or_default();
+        assert!(found.ends_with(place) && found.is_empty() == place.is_empty(), "{project}: at {found}");
+        assert!(error.hint().unwrap_or_default().contains(hint), "{project}: {:?}", error.hint());
+    }
+}

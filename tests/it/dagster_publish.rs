@@ -1,0 +1,194 @@
+//! Uploads and the deps cache against the stand-in.
+
+use crate::support::standin::{Connected, Standin};
+use pexpress::dagster::DagsterError;
+use pexpress::net::Silent;
+use pexpress::publish::deps_cache::{self, CacheEntry, object_name};
+use pexpress::publish::{Outcomes, PexFile, Sent, Uploads};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A file that ends as a ZIP archive does, with this name and about this size.
+fn pex(dir: &Path, name: &str, size: usize) -> PexFile {
+    let path = dir.join(name);
+    let mut bytes = vec![b'x'; size];
+    bytes.extend_from_slice(b"PK\x05\x06");
+    bytes.extend_from_slice(&[0; 18]);
+    std::fs::write(&path, bytes).unwrap();
+    PexFile { name: name.into(), path }
+}
+
+fn publish(connected: &Connected, files: &[&PexFile]) -> Outcomes {
+    let uploads = Uploads::start(&connected.client.at("prod"), true, Arc::new(Silent));
+    files.iter().for_each(|file| uploads.send((*file).clone()));
+    uploads.finish()
+}
+
+fn one(outcomes: Outcomes) -> Result<Sent, Arc<DagsterError>> {
+    assert_eq!(outcomes.len(), 1);
+    outcomes.into_values().next().unwrap()
+}
+
+#[test]
+fn files_that_are_there_are_not_sent_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, deps) = (pex(dir.path(), "source-a.pex", 10), pex(dir.path(), "deps-b.pex", 300_000));
+    let standin = Standin::start(json!({}));
+    let connected = standin.connect();
+    let first = publish(&connected, &[&source, &deps, &source]);
+    assert!(first.values().all(|sent| matches!(sent, Ok(Sent::Uploaded))), "{first:?}");
+    assert_eq!(standin.state()["objects"], json!({"source-a.pex": 32, "deps-b.pex": 300_022}));
+    let second = publish(&connected, &[&deps, &source]);
+    assert!(second.values().all(|sent| matches!(sent, Ok(Sent::AlreadyThere))), "{second:?}");
+    let journal = standin.journal();
+    assert_eq!(journal.count("PUT"), 2);
+    journal.assert_clean();
+}
+
+#[test]
+fn a_file_that_is_cut_short_or_another_is_sent_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = pex(dir.path(), "source-a.pex", 10);
+    let standin = Standin::start(json!({}));
+    for text in ["cut short", "PK\u{5}\u{6} but not of this size"] {
+        standin.control("put-object", &json!({"name": "source-a.pex", "text": text}));
+        assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(Sent::Uploaded)), "{text}");
+        assert_eq!(standin.state()["objects"]["source-a.pex"], 32);
+    }
+}
+
+#[test]
+fn uploads_are_tried_again_from_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = pex(dir.path(), "deps-b.pex", 3_000_000);
+    for action in [
+        json!({"status": 409}),
+        json!({"status": 429}),
+        json!({"status": 500}),
+        json!({"status": 502}),
+        json!({"status": 503}),
+        json!({"status": 504}),
+        json!({"reset": true}),
+        json!({"reset_upload_after": 1000}),
+        json!({"reset": true, "apply": true}),
+        json!({"status": 403, "body": "Request has expired"}),
+    ] {
+        let mut rule = json!({"operation": "PUT"});
+        rule.as_object_mut().unwrap().extend(action.as_object().unwrap().clone());
+        let standin = Standin::start(json!({"faults": [rule]}));
+        let sent = one(publish(&standin.connect(), &[&file]));
+        assert!(matches!(sent, Ok(Sent::Uploaded)), "{action}: {sent:?}");
+        assert_eq!(standin.state()["objects"]["deps-b.pex"], 3_000_022, "{action}");
+        standin.journal().assert_clean();
+    }
+}
+
+#[test]
+fn a_refused_upload_is_a_failure_of_that_file_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (good, bad) = (pex(dir.path(), "source-a.pex", 10), pex(dir.path(), "deps-b.pex", 10));
+    for (status, puts, says) in [
+        (403, 3, "403 Forbidden"),
+        (400, 1, "400 Bad Request"),
+        (503, 7, "503 Service Unavailable after 7 attempts"),
+    ] {
+        let rule = json!({"operation": "PUT", "object": "deps-", "times": 0, "status": status});
+        let standin = Standin::start(json!({"faults": [rule]}));
+        let outcomes = publish(&standin.connect(), &[&good, &bad]);
+        assert!(matches!(outcomes["source-a.pex"], Ok(Sent::Uploaded)));
+        let error = outcomes["deps-b.pex"].as_ref().unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains("`deps-b.pex`"), "{error}");
+        assert_eq!(standin.journal().count("PUT deps-b.pex"), puts);
+    }
+}
+
+#[test]
+fn expired_urls_and_missing_urls_are_failures() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = pex(dir.path(), "deps-b.pex", 10);
+    let standin = Standin::start(json!({"url_seconds": -1}));
+    let error = one(publish(&standin.connect(), &[&file])).unwrap_err();
+    assert!(error.to_string().contains("403 Forbidden"), "{error}");
+    let rule = json!({"operation": "generateServerlessPexUrl", "times": 0, "data": {"generateServerlessPexUrl": [{"url": ""}]}});
+    let standin = Standin::start(json!({"faults": [rule]}));
+    let error = one(publish(&standin.connect(), &[&file])).unwrap_err();
+    assert!(error.to_string().contains("the answer lacks URLs: 0 for 1 files"), "{error}");
+}
+
+#[test]
+fn without_upload_files_are_only_looked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = pex(dir.path(), "deps-b.pex", 10);
+    let standin = Standin::start(json!({}));
+    let uploads = Uploads::start(&standin.connect().client, false, Arc::new(Silent));
+    uploads.send(file);
+    let error = one(uploads.finish()).unwrap_err();
+    assert_eq!(error.to_string(), "`deps-b.pex` is not in the registry");
+    assert_eq!(standin.journal().count("PUT"), 0);
+}
+
+#[test]
+fn a_hundred_files_take_few_calls_and_connections() {
+    let dir = tempfile::tempdir().unwrap();
+    let files: Vec<_> = (0..100).map(|n| pex(dir.path(), &format!("source-{n}.pex"), 10)).collect();
+    let standin = Standin::start(json!({}));
+    let outcomes = publish(&standin.connect(), &files.iter().collect::<Vec<_>>());
+    assert_eq!(outcomes.values().filter(|sent| matches!(sent, Ok(Sent::Uploaded))).count(), 100);
+    let journal = standin.journal();
+    assert!(journal.count("generateServerlessPexUrl") <= 60, "{}", journal.count("generateServerlessPexUrl"));
+    // Each worker has one to the API and one to the store; the test has its own.
+    let (most, all) = (&journal.0["most_open_connections"], &journal.0["connections"]);
+    let bound = 3 * pexpress::publish::WORKERS as u64;
+    assert!(most.as_u64() <= Some(bound) && all.as_u64() <= Some(2 * bound), "{most} at once, {all} in all");
+}
+
+const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
+
+fn entry() -> CacheEntry {
+    CacheEntry { deps_pex_name: "deps-0b.pex".into(), dagster_version: "1.13.27".into() }
+}
+
+#[test]
+fn a_cache_entry_is_found_again_under_its_tag() {
+    let dir = tempfile::tempdir().unwrap();
+    let standin = Standin::start(json!({}));
+    let connected = standin.connect();
+    publish(&connected, &[&pex(dir.path(), "deps-0b.pex", 10)])
+        .values()
+        .for_each(|sent| assert!(sent.is_ok()));
+    let client = connected.client.at("prod");
+    deps_cache::write(&client, "acme/proj", HASH, &entry()).unwrap();
+    standin.journal().assert_clean();
+    let read = |tag| deps_cache::read(&client, tag, &[HASH.to_string(), "ff".into()]);
+    assert_eq!(read("acme/proj"), [(HASH.to_string(), entry())].into());
+    assert!(read("acme/other").is_empty());
+}
+
+#[test]
+fn a_cache_entry_that_cannot_be_used_is_a_miss_with_a_note() {
+    let name = object_name(HASH, "t");
+    let good = "{\"deps_pex_name\": \"deps-0b.pex\", \"dagster_version\": \"1.13.27\"}";
+    let stored = json!({"name": "deps-0b.pex", "text": "PK\u{5}\u{6}"});
+    let status = |status: u16| json!([{"operation": "GET", "times": 0, "status": status}]);
+    for (text, pex, faults, says) in [
+        ("<html>", &stored, json!([]), "it is not a cache entry"),
+        ("{\"deps_pex_name\": \"deps-0b.pex\"}", &stored, json!([]), "it is not a cache entry"),
+        (good, &Value::Null, json!([]), "not in the registry any more"),
+        (good, &json!({"name": "deps-0b.pex", "text": "cut"}), json!([]), "not a whole PEX file"),
+        (good, &stored, status(403), "403 Forbidden"),
+        (good, &stored, status(503), "503 Service Unavailable"),
+        (good, &stored, json!([{"operation": "generateServerlessPexUrl", "html": true}]), "not the API's"),
+    ] {
+        let standin = Standin::start(json!({}));
+        standin.control("put-object", &json!({"name": name, "text": text}));
+        if !pex.is_null() {
+            standin.control("put-object", pex);
+        }
+        standin.control("faults", &faults);
+        let connected = standin.connect();
+        assert!(deps_cache::read(&connected.client, "t", &[HASH.to_string()]).is_empty(), "{says}");
+        let heard = connected.heard.text();
+        assert!(heard.contains(says) && heard.contains("so the deps PEX is built"), "{says}: {heard}");
+    }
+}

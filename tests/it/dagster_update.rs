@@ -1,0 +1,184 @@
+//! Updates against the stand-in: each way that a code location can come out.
+
+use crate::support::standin::{Connected, Standin};
+use pexpress::context::inputs::WaitLimits;
+use pexpress::error::{Explain, Fault};
+use pexpress::update::{self, Before, Outcome, Update, UpdateError, Updated};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const LIMITS: WaitLimits =
+    WaitLimits { agent: Some(Duration::from_secs(90)), load: Some(Duration::from_secs(600)), wait: true };
+
+fn document(name: &str, package: &str) -> Value {
+    json!({"location_name": name, "code_source": {"package_name": package}})
+}
+
+fn update_of(name: &str, package: &str) -> Update {
+    Update { name: name.into(), document: document(name, package).as_object().unwrap().clone() }
+}
+
+/// Look, update and wait at `prod`.
+fn deploy(connected: &Connected, updates: Vec<Update>) -> Vec<Outcome> {
+    let client = connected.client.at("prod");
+    let before = Before::look(&client).unwrap();
+    update::run(&client, updates, &before, LIMITS, &|_| {})
+}
+
+/// Deploy one code location with this plan for its load; `one` runs `old` before.
+fn deploy_one(config: Value) -> (Result<Updated, UpdateError>, Connected, Standin) {
+    let mut config = config;
+    config["deployments"] = json!([{"name": "prod", "locations": [document("one", "old")]}]);
+    let standin = Standin::start(config);
+    let connected = standin.connect();
+    let outcome = deploy(&connected, vec![update_of("one", "new")]).remove(0).result;
+    standin.journal().assert_clean();
+    (outcome, connected, standin)
+}
+
+#[test]
+fn a_load_is_seen_as_soon_as_it_is_there() {
+    let (outcome, connected, standin) = deploy_one(json!({"load": {"*": {"loading_polls": 2}}}));
+    assert_eq!(outcome.unwrap(), Updated::Loaded);
+    assert_eq!(connected.clock.slept(), [0.25, 0.375]);
+    assert_eq!(
+        standin.journal().calls(),
+        [
+            "workspaceOrError",
+            "workspace",
+            "addOrUpdateLocationFromDocument",
+            "agents",
+            "workspaceOrError",
+            "workspaceOrError",
+            "workspaceOrError",
+        ]
+    );
+}
+
+#[test]
+fn the_version_from_before_is_waited_out() {
+    for polls in [1, 5] {
+        let (outcome, connected, _standin) =
+            deploy_one(json!({"load": {"*": {"stale_polls": polls, "error": {"message": "boom"}}}}));
+        assert!(matches!(outcome, Err(UpdateError::Load { .. })), "{polls}");
+        assert!(connected.clock.slept().len() > polls);
+    }
+    let (outcome, ..) = deploy_one(json!({"load": {"*": {"never_flips": true, "never": true}}}));
+    assert!(matches!(outcome, Err(UpdateError::LoadTimeout { seconds: 600, .. })), "{outcome:?}");
+}
+
+#[test]
+fn a_failed_load_shows_the_python_error_and_its_chain() {
+    let error = json!({
+        "message": "ImportError: no x\n", "stack": ["  File \"a.py\", line 1\n"],
+        "chain": [{"explicit": true, "message": "KeyError: y", "stack": []}, {"explicit": false, "message": "ValueError: z"}],
+    });
+    let (outcome, connected, _standin) = deploy_one(json!({"load": {"*": {"error": error}}}));
+    let error = outcome.unwrap_err();
+    assert_eq!(error.fault(), Fault::Project);
+    assert_eq!(
+        error.to_string(),
+        "the code location `one` was updated and failed to load:\nImportError: no x\n  File \"a.py\", line 1\n\n\
+         The above exception was caused by the following exception:\nKeyError: y\n\n\
+         The above exception occurred during handling of the following exception:\nValueError: z"
+    );
+    assert!(connected.heard.text().contains("one: failed to load"));
+}
+
+#[test]
+fn a_load_that_never_ends_and_an_agent_that_never_comes_run_out_of_time() {
+    let (outcome, connected, _standin) = deploy_one(json!({"load": {"*": {"never": true}}}));
+    assert!(matches!(outcome, Err(UpdateError::LoadTimeout { seconds: 600, .. })), "{outcome:?}");
+    let waited: f64 = connected.clock.slept().iter().sum();
+    assert!((600.0..601.0).contains(&waited), "{waited}");
+    assert!(connected.clock.slept().len() < 150, "polling backs off");
+    for absent in [json!(true), json!("none listed")] {
+        let (outcome, connected, _standin) = deploy_one(json!({"agents": {"absent": absent}}));
+        assert!(matches!(outcome, Err(UpdateError::NoAgent { seconds: 90, .. })), "{outcome:?}");
+        let waited: f64 = connected.clock.slept().iter().sum();
+        assert!((90.0..91.0).contains(&waited), "{waited}");
+    }
+}
+
+#[test]
+fn without_an_agent_nothing_counts_as_loaded() {
+    let agents = json!({"absent": true});
+    let (outcome, ..) = deploy_one(json!({"agents": agents, "load": {"*": {"never_flips": true}}}));
+    assert!(matches!(outcome, Err(UpdateError::NoAgent { .. })), "{outcome:?}");
+}
+
+#[test]
+fn an_agent_may_come_late_and_is_not_asked_for_again() {
+    let (outcome, _, standin) = deploy_one(json!({"agents": {"appears_after_polls": 6}}));
+    assert_eq!(outcome.unwrap(), Updated::Loaded);
+    assert_eq!(standin.journal().count("agents"), 7);
+}
+
+#[test]
+fn the_same_document_again_is_done_at_once() {
+    let locations = json!([document("one", "same")]);
+    let standin = Standin::start(json!({
+        "deployments": [{"name": "prod", "locations": locations}],
+        "load": {"*": {"unchanged_keeps_stamp": true}},
+    }));
+    let connected = standin.connect();
+    let outcome = deploy(&connected, vec![update_of("one", "same")]).remove(0).result;
+    assert_eq!((outcome.unwrap(), connected.clock.slept().len()), (Updated::Loaded, 0));
+}
+
+#[test]
+fn code_locations_fail_alone() {
+    let standin = Standin::start(json!({
+        "deployments": [{"name": "prod"}],
+        "load": {"bad_load": {"error": {"message": "boom"}}, "slow": {"loading_polls": 30}},
+    }));
+    let connected = standin.connect();
+    let mut invalid = update_of("invalid", "p");
+    invalid.document.insert("build".into(), json!({}));
+    let updates = vec![update_of("good", "p"), invalid, update_of("bad_load", "p"), update_of("slow", "p")];
+    let outcomes = deploy(&connected, updates);
+    let names: Vec<_> = outcomes.iter().map(|outcome| outcome.name.as_str()).collect();
+    assert_eq!(names, ["good", "invalid", "bad_load", "slow"]);
+    assert!(matches!(outcomes[0].result, Ok(Updated::Loaded)));
+    let refused = outcomes[1].result.as_ref().unwrap_err();
+    assert_eq!(refused.fault(), Fault::Project);
+    let cause = std::error::Error::source(refused).unwrap().to_string();
+    assert!(cause.contains("InvalidLocationError: unknown key `build`"), "{cause}");
+    assert!(matches!(outcomes[2].result, Err(UpdateError::Load { .. })));
+    assert!(matches!(outcomes[3].result, Ok(Updated::Loaded)));
+    // One call for all, and after its refusal one each.
+    let journal = standin.journal();
+    assert_eq!((journal.count("deployLocations"), journal.count("addOrUpdateLocationFromDocument")), (1, 4));
+}
+
+#[test]
+fn good_code_locations_take_one_call() {
+    let standin = Standin::start(json!({}));
+    let connected = standin.connect();
+    let outcomes = deploy(&connected, (0..100).map(|n| update_of(&format!("l{n}"), "p")).collect());
+    assert!(outcomes.iter().all(|outcome| matches!(outcome.result, Ok(Updated::Loaded))));
+    let journal = standin.journal();
+    assert_eq!((journal.count("deployLocations"), journal.count("addOrUpdateLocationFromDocument")), (1, 0));
+    journal.assert_clean();
+}
+
+#[test]
+fn an_outcome_that_cannot_be_seen_is_not_success() {
+    let (outcome, ..) = deploy_one(
+        json!({"faults": [{"operation": "workspaceOrError", "call": 2, "times": 0, "status": 503}]}),
+    );
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, UpdateError::Unseen { .. }), "{error}");
+    assert_eq!(error.fault(), Fault::Remote);
+}
+
+#[test]
+fn a_refused_update_is_not_waited_for() {
+    for action in [json!({"status": 500}), json!({"errors": [{"message": "no"}]}), json!({"html": true})] {
+        let mut rule = json!({"operation": "addOrUpdateLocationFromDocument", "times": 0});
+        rule.as_object_mut().unwrap().extend(action.as_object().unwrap().clone());
+        let (outcome, _, standin) = deploy_one(json!({"faults": [rule]}));
+        assert!(matches!(outcome, Err(UpdateError::Refused { .. })), "{outcome:?}");
+        assert_eq!(standin.journal().count("agents"), 0);
+    }
+}

@@ -1,0 +1,182 @@
+//! The loopback Dagster+ of `tests/standin`, started for one test and stopped with it.
+
+use super::environments::environment;
+use super::repository;
+use pexpress::net::{Agent, Request};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use url::Url;
+
+/// The only token that a stand-in takes.
+pub const TOKEN: &str = "user:token-for-tests";
+/// Packages that the stand-in needs.
+const PACKAGES: &[&str] = &["graphql-core==3.2.6"];
+
+/// A running stand-in.
+pub struct Standin {
+    child: Child,
+    /// The organization's address.
+    pub url: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Standin {
+    /// Start one with this configuration (`tests/standin/README.md`).
+    pub fn start(mut config: Value) -> Standin {
+        config["token"] = json!(TOKEN);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        std::fs::write(&path, config.to_string()).unwrap();
+        let python = environment("3.11", PACKAGES).join("bin/python");
+        let mut child = Command::new(python)
+            .arg("-B")
+            .arg(repository().join("tests/standin"))
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address: Value = serde_json::from_str(&line).expect("the stand-in did not start");
+        Standin { child, url: address["url"].as_str().unwrap().to_string(), _dir: dir }
+    }
+
+    /// Requests, violations and connections so far.
+    pub fn journal(&self) -> Journal {
+        Journal(self.ask("journal"))
+    }
+
+    /// Objects, deployments and their code locations.
+    pub fn state(&self) -> Value {
+        self.ask("state")
+    }
+
+    /// Change something: `faults`, `config`, `journal` (clears it), `delete-object`, `put-object`.
+    pub fn control(&self, what: &str, value: &Value) {
+        let url = Url::parse(&format!("{}/-/{what}", self.url)).unwrap();
+        let response = agent().send(Request::post(&url, value.to_string().as_bytes())).unwrap();
+        assert_eq!(response.status, 200, "{what}");
+    }
+
+    fn ask(&self, what: &str) -> Value {
+        let url = Url::parse(&format!("{}/-/{what}", self.url)).unwrap();
+        let bytes = agent().send(Request::get(&url)).unwrap().into_bytes(64 << 20).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    /// Let `command` deploy here.
+    pub fn point<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env("DAGSTER_CLOUD_URL", &self.url).env("DAGSTER_CLOUD_API_TOKEN", TOKEN)
+    }
+}
+
+impl Drop for Standin {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn agent() -> Agent {
+    Agent::new(&pexpress::host::Host::for_test(
+        [].into(),
+        Path::new("/"),
+        Box::new(std::io::sink()),
+        Box::new(std::io::sink()),
+        Arc::new(pexpress::host::SystemClock),
+    ))
+}
+
+/// What a stand-in saw.
+pub struct Journal(pub Value);
+
+impl Journal {
+    /// GraphQL root fields, and `PUT NAME` or `GET NAME` for objects, in order.
+    pub fn calls(&self) -> Vec<String> {
+        let requests = self.0["requests"].as_array().unwrap();
+        requests
+            .iter()
+            .map(|request| match request["server"].as_str() {
+                Some("store") => {
+                    format!("{} {}", request["method"].as_str().unwrap(), request["object"].as_str().unwrap())
+                }
+                _ => request["field"].as_str().unwrap_or("unreadable").to_string(),
+            })
+            .collect()
+    }
+
+    /// How many calls begin with `prefix`.
+    pub fn count(&self, prefix: &str) -> usize {
+        self.calls().iter().filter(|call| call.starts_with(prefix)).count()
+    }
+
+    /// Variables of each call of a root field.
+    pub fn variables(&self, field: &str) -> Vec<Value> {
+        let requests = self.0["requests"].as_array().unwrap();
+        requests
+            .iter()
+            .filter(|request| request["field"] == field)
+            .map(|request| request["variables"].clone())
+            .collect()
+    }
+
+    /// Panics if a strict reader objects to anything.
+    pub fn assert_clean(&self) {
+        assert_eq!(self.0["violations"], json!([]), "{:#}", self.0["violations"]);
+    }
+}
+
+/// A clock on which time passes only by sleeping, so that waiting for minutes takes no time.
+pub struct PassingClock(std::sync::Mutex<Vec<std::time::Duration>>);
+
+impl PassingClock {
+    /// The pauses so far, in seconds.
+    pub fn slept(&self) -> Vec<f64> {
+        self.0.lock().unwrap().iter().map(std::time::Duration::as_secs_f64).collect()
+    }
+}
+
+impl pexpress::host::Clock for PassingClock {
+    fn now(&self) -> std::time::SystemTime {
+        let slept: std::time::Duration = self.0.lock().unwrap().iter().sum();
+        std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000) + slept
+    }
+    fn sleep(&self, time: std::time::Duration) {
+        self.0.lock().unwrap().push(time);
+    }
+}
+
+/// A client in a test: its host's clock, what it said, and itself.
+pub struct Connected {
+    /// At no deployment in particular.
+    pub client: pexpress::dagster::Client,
+    /// Its clock.
+    pub clock: Arc<PassingClock>,
+    /// What it said.
+    pub heard: super::recording_clock::Heard,
+}
+
+impl Standin {
+    /// A client for this stand-in, with a clock that does not wait.
+    pub fn connect(&self) -> Connected {
+        self.connect_with(pexpress::net::agent::Timeouts::default(), TOKEN)
+    }
+
+    /// The same with other time-outs, or another token.
+    pub fn connect_with(&self, timeouts: pexpress::net::agent::Timeouts, token: &str) -> Connected {
+        let clock = Arc::new(PassingClock(std::sync::Mutex::default()));
+        let heard = super::recording_clock::Heard::default();
+        let stderr = Box::new(heard.clone());
+        let stdout = Box::new(std::io::sink());
+        let host = pexpress::host::Host::for_test([].into(), Path::new("/"), stdout, stderr, clock.clone());
+        let agent = Agent::with_timeouts(&host, timeouts);
+        let token = pexpress::net::Secret::new(token);
+        let python = pexpress::target::PythonVersion::DEFAULT;
+        let client = pexpress::dagster::Client::new(&host, &agent, &self.url, token, python);
+        Connected { client, clock, heard }
+    }
+}
