@@ -5,6 +5,7 @@ mod building;
 pub mod check;
 mod deploy;
 mod deps;
+pub mod interrupt;
 pub mod python;
 pub mod selftest;
 mod source;
