@@ -8,7 +8,7 @@ pub mod deps_cache;
 use crate::dagster::artifacts::{Content, Stored};
 use crate::dagster::operations::Method;
 use crate::dagster::{Client, DagsterError};
-use crate::net::{Activity, Progress};
+use crate::net::Progress;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -195,8 +195,8 @@ impl Shared {
                 Some(url) => url,
                 None => self.client.presigned_url(&file.name, Method::Put)?,
             };
-            self.progress.start(Activity::Upload, &file.name, local_size(file));
-            let outcome = self.client.upload(&file.name, Content::File(&file.path), url);
+            let outcome =
+                self.client.upload(&file.name, Content::File(&file.path), url, self.progress.as_ref());
             self.progress.finish(&file.name);
             outcome.map(|_| Sent::Uploaded)
         };

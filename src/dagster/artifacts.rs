@@ -7,8 +7,9 @@ use super::client::{Client, again};
 use super::error::DagsterError;
 use super::operations::{Method, PresignedUrl};
 use crate::net::retry::{self, Again, Backoff};
-use crate::net::{self, Request, Response};
+use crate::net::{self, Activity, Progress, Request, Response};
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// Statuses that pass by themselves. An upload may be repeated: it overwrites.
@@ -45,17 +46,54 @@ pub enum Content<'a> {
     Text(&'a str),
 }
 
+impl<'a> Content<'a> {
+    /// The bytes from the start, and how many there are.
+    fn open(self) -> Result<(Box<dyn Read + 'a>, u64), DagsterError> {
+        match self {
+            Content::Text(text) => Ok((Box::new(text.as_bytes()), text.len() as u64)),
+            Content::File(path) => {
+                let unreadable = |source| DagsterError::ReadFile { path: path.to_path_buf(), source };
+                let file = File::open(path).map_err(unreadable)?;
+                let size_bytes = file.metadata().map_err(unreadable)?.len();
+                Ok((Box::new(file), size_bytes))
+            }
+        }
+    }
+}
+
+/// Bytes that are told of while they are read.
+struct Counted<'a> {
+    source: &'a mut dyn Read,
+    name: &'a str,
+    progress: &'a dyn Progress,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let bytes = self.source.read(buffer)?;
+        self.progress.advance(self.name, bytes as u64);
+        Ok(bytes)
+    }
+}
+
 impl Client {
     /// Write an object, through `url` and, should that be refused, through a fresh one. Gives the size in bytes.
+    /// `progress` hears of the bytes of each try.
     ///
     /// # Errors
     /// When the store refuses, or is not reached within the retries.
-    pub fn upload(&self, name: &str, content: Content<'_>, url: PresignedUrl) -> Result<u64, DagsterError> {
+    pub fn upload(
+        &self,
+        name: &str,
+        content: Content<'_>,
+        url: PresignedUrl,
+        progress: &dyn Progress,
+    ) -> Result<u64, DagsterError> {
         let mut url = url;
         let mut fresh = 0;
         loop {
             let put = retry::run(&Backoff::UPLOAD, self.host().clock.as_ref(), |number| {
-                self.put(name, content, &url, number)
+                self.put(name, content, &url, number, progress)
             });
             match put.map_err(|failed| failed.error) {
                 Err(DagsterError::Status { status: 403, .. }) if fresh < FRESH_URLS => {
@@ -63,7 +101,10 @@ impl Client {
                     self.host().detail(format!("the upload URL of {name} was refused; asking for another"));
                     url = self.presigned_url(name, Method::Put)?;
                 }
-                outcome => return outcome,
+                outcome => {
+                    progress.finish(name);
+                    return outcome;
+                }
             }
         }
     }
@@ -74,26 +115,16 @@ impl Client {
         content: Content<'_>,
         url: &PresignedUrl,
         number: u32,
+        progress: &dyn Progress,
     ) -> Result<u64, Again<DagsterError>> {
         let doing = || format!("upload `{name}`");
-        let sent = match content {
-            Content::File(path) => {
-                let unreadable =
-                    |source| Again::No(DagsterError::ReadFile { path: path.to_path_buf(), source });
-                let mut file = File::open(path).map_err(unreadable)?;
-                let size_bytes = file.metadata().map_err(unreadable)?.len();
-                self.agent()
-                    .send(Request::put(&url.0, &mut file, size_bytes))
-                    .map(|answer| (answer, size_bytes))
-            }
-            Content::Text(text) => {
-                let size_bytes = text.len() as u64;
-                self.agent()
-                    .send(Request::put(&url.0, &mut text.as_bytes(), size_bytes))
-                    .map(|answer| (answer, size_bytes))
-            }
-        };
-        let (response, size_bytes) = sent.map_err(|error| again(&doing(), number, error))?;
+        let (mut source, size_bytes) = content.open().map_err(Again::No)?;
+        progress.start(Activity::Upload, name, Some(size_bytes));
+        let mut body = Counted { source: source.as_mut(), name, progress };
+        let response = self
+            .agent()
+            .send(Request::put(&url.0, &mut body, size_bytes))
+            .map_err(|error| again(&doing(), number, error))?;
         if (200..300).contains(&response.status) {
             return Ok(size_bytes);
         }

@@ -6,6 +6,7 @@
 use crate::dagster::artifacts::{Content, Stored};
 use crate::dagster::operations::Method;
 use crate::dagster::{Client, DagsterError};
+use crate::net::Silent;
 use crate::resolve::{Artifact, Resolution};
 use crate::target::Target;
 use base64::Engine;
@@ -181,7 +182,7 @@ fn keep_stored(
 pub fn write(client: &Client, tag: &str, hash: &str, entry: &CacheEntry) -> Result<(), DagsterError> {
     let name = object_name(hash, tag);
     let url = client.presigned_url(&name, Method::Put)?;
-    client.upload(&name, Content::Text(&content(entry)), url).map(drop)
+    client.upload(&name, Content::Text(&content(entry)), url, &Silent).map(drop)
 }
 
 #[cfg(test)]
