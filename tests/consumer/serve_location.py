@@ -4,14 +4,17 @@
 `dagster api grpc` in the environment that the registry returns, and hands out dagster's own gRPC client. Nothing of it
 is imitated: this script only stands where the agent's code server would call them.
 
-Usage: serve_location.py PEX_DIR LOCATION.json ANSWER.json
+Usage: serve_location.py PEX_DIR LOCATION.json ANSWER.json [MODULE]
 LOCATION.json: a location document as dagster_cloud.yaml has it, with `pex_metadata.pex_tag`.
 ANSWER.json is written: repositories, and for each its assets and schedules, or the error. (The code server inherits
-stdout, so stdout is no place for it.)
+stdout, so stdout is no place for it.) With MODULE, all its assets are materialised too, in the environment and the
+working directory that the registry gives, as a run worker has them; `materialized` then holds the exit code.
 The environment must say S3_PEX_DISABLED=1, VENVS_ROOT and PEX_ROOT. Exit code: 0 loaded, 1 not loaded.
 """
 
 import json
+import os
+import subprocess
 import sys
 import time
 
@@ -19,6 +22,7 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepo
 from dagster._serdes import deserialize_value
 from dagster._utils.error import SerializableErrorInfo
 from dagster_cloud.pex.grpc.server.manager import MultiPexManager
+from dagster_cloud.pex.grpc.server.registry import PexS3Registry
 from dagster_cloud.pex.grpc.types import PexServerHandle
 from dagster_cloud_cli.core.workspace import CodeLocationDeployData, PexMetadata
 
@@ -106,12 +110,21 @@ def load(pex_dir, document):
         server.grpc_server_process.wait()
 
 
+def materialize(pex_dir, document, module):
+    executable = PexS3Registry(pex_dir).get_pex_executable(PexMetadata(**document["pex_metadata"]))
+    command = [executable.source_path, "-m", "dagster", "asset", "materialize", "--select", "*", "-m", module]
+    environment = {**os.environ, **executable.environ}
+    return subprocess.run(command, env=environment, cwd=executable.working_directory, check=False).returncode
+
+
 def main():
-    pex_dir, document_file, answer_file = sys.argv[1:]
+    pex_dir, document_file, answer_file, *modules = sys.argv[1:]
     with open(document_file, encoding="utf-8") as file:
         document = json.load(file)
     try:
         answer = {"repositories": load(pex_dir, document)}
+        for module in modules:
+            answer["materialized"] = materialize(pex_dir, document, module)
     except LoadError as error:
         answer = {"error": str(error)}
     with open(answer_file, "w", encoding="utf-8") as file:

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// What the agent finds in the quickstart of `pair` on Python `version`, with no other Python in sight:
-/// `{"repositories": …}` or `{"error": …}`.
-fn serve(pair: &BuiltPair, version: &str, agent: &[&str], module: &str) -> Value {
+/// `{"repositories": …}` or `{"error": …}`. `more` are further arguments of the script.
+fn serve(pair: &BuiltPair, version: &str, agent: &[&str], module: &str, more: &[&str]) -> Value {
     let environment = environment(version, agent);
     let home = tempfile::tempdir().unwrap();
     let (location, answer) = (home.path().join("location.json"), home.path().join("answer.json"));
@@ -19,7 +19,10 @@ fn serve(pair: &BuiltPair, version: &str, agent: &[&str], module: &str) -> Value
     });
     std::fs::write(&location, document.to_string()).unwrap();
     let mut command = Command::new(environment.join("bin/python"));
-    command.arg(repository().join("tests/consumer/serve_location.py")).args([&pair.dir, &location, &answer]);
+    command
+        .arg(repository().join("tests/consumer/serve_location.py"))
+        .args([&pair.dir, &location, &answer])
+        .args(more);
     as_agent(&mut command, &environment, home.path());
     let output = command.output().unwrap();
     let text = std::fs::read(&answer)
@@ -55,7 +58,10 @@ fn the_agent_loads_the_quickstart_on(version: &str) {
     }
     let out = tempfile::tempdir().unwrap();
     let pair = build_pair(&quickstart(), version, out.path());
-    assert_eq!(serve(&pair, version, &["dagster-cloud"], "quickstart.definitions"), quickstart_definitions());
+    assert_eq!(
+        serve(&pair, version, &["dagster-cloud"], "quickstart.definitions", &[]),
+        quickstart_definitions()
+    );
 }
 
 #[test]
@@ -82,7 +88,7 @@ fn the_agent_loads_the_quickstart_on_python_3_13() {
     the_agent_loads_the_quickstart_on("3.13");
 }
 
-/// What the three tests below unpack: the quickstart for Python 3.11.
+/// What the tests below unpack: the quickstart for Python 3.11.
 fn built_for_3_11() -> (tempfile::TempDir, BuiltPair) {
     let out = tempfile::tempdir().unwrap();
     let pair = build_pair(&quickstart(), "3.11", out.path());
@@ -94,14 +100,23 @@ fn built_for_3_11() -> (tempfile::TempDir, BuiltPair) {
 fn an_agent_with_the_oldest_pex_it_may_have_loads_the_quickstart() {
     let (_out, pair) = built_for_3_11();
     let agent = ["dagster-cloud", "pex==2.1.132"];
-    assert_eq!(serve(&pair, "3.11", &agent, "quickstart.definitions"), quickstart_definitions());
+    assert_eq!(serve(&pair, "3.11", &agent, "quickstart.definitions", &[]), quickstart_definitions());
+}
+
+#[test]
+#[ignore = "a minute, and a package index"]
+fn assets_find_the_files_of_the_project_in_their_working_directory() {
+    let (_out, pair) = built_for_3_11();
+    let module = "quickstart.definitions";
+    let answer = serve(&pair, "3.11", &["dagster-cloud"], module, &[module]);
+    assert_eq!(answer["materialized"], 0, "{answer}");
 }
 
 #[test]
 #[ignore = "a minute, and a package index"]
 fn the_agent_on_another_python_refuses_our_binary_wheels() {
     let (_out, pair) = built_for_3_11();
-    let answer = serve(&pair, "3.12", &["dagster-cloud"], "quickstart.definitions");
+    let answer = serve(&pair, "3.12", &["dagster-cloud"], "quickstart.definitions", &[]);
     assert!(answer["error"].to_string().contains("Could not install venv"), "{answer}");
 }
 
@@ -109,6 +124,6 @@ fn the_agent_on_another_python_refuses_our_binary_wheels() {
 #[ignore = "a minute, and a package index"]
 fn the_agent_reports_a_module_that_is_not_there() {
     let (_out, pair) = built_for_3_11();
-    let answer = serve(&pair, "3.11", &["dagster-cloud"], "quickstart.absent");
+    let answer = serve(&pair, "3.11", &["dagster-cloud"], "quickstart.absent", &[]);
     assert!(answer["error"].to_string().contains("No module named 'quickstart.absent'"), "{answer}");
 }
