@@ -26,7 +26,7 @@ fn unpacked(pex: &SourcePex, dir: &Path) -> Vec<(String, u32, String)> {
         let mut member = archive.by_index(at).unwrap();
         let mut text = String::new();
         member.read_to_string(&mut text).unwrap();
-        files.push((member.name().unwrap().to_string(), member.unix_mode().unwrap(), text));
+        files.push((member.name().to_string(), member.unix_mode().unwrap(), text));
     }
     files.retain(|(name, ..)| !name.starts_with(".bootstrap") && !name.starts_with("__pex__"));
     files

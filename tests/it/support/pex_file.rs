@@ -27,7 +27,7 @@ pub fn members(path: &Path) -> BTreeMap<String, Member> {
         let mut content = Vec::new();
         member.read_to_end(&mut content).unwrap();
         let mode = member.unix_mode().unwrap_or(0) & 0o777;
-        let name = member.name().unwrap().into_owned();
+        let name = member.name().to_string();
         assert!(members.insert(name.clone(), Member { mode, content }).is_none(), "{name} is there twice");
     }
     members
