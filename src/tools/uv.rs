@@ -327,3 +327,71 @@ impl fmt::Display for UvVersion {
         write!(f, "{}.{}.{}", self.0, self.1, self.2)
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::tools::process::Said;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    #[test]
+    fn versions_are_read_from_what_uv_says() {
+        for (text, want) in [
+            ("uv 0.13.9 (x86_64-unknown-linux-gnu)\n", Some(UvVersion(0, 13, 9))),
+            ("uv 0.9.8\n", Some(UvVersion(0, 9, 8))),
+            ("uv 1.0.0-rc.1 (abc 2027-01-01)", Some(UvVersion(1, 0, 0))),
+            ("uvicorn 0.30.0", None),
+            ("", None),
+        ] {
+            assert_eq!(UvVersion::parse(text), want, "{text}");
+        }
+        assert!(UvVersion(0, 13, 9) > UvVersion(0, 9, 30));
+    }
+
+    /// Each text is what uv 0.13.9 said when its index answered so.
+    #[test]
+    fn uvs_words_tell_whose_fault_it_is() {
+        let no_solution =
+            "error: No solution found when resolving dependencies\n  cause: Because a was not found";
+        let fetch = "error: Failed to fetch: https://h/simple/a/\n  cause: ";
+        for (said, code, want) in [
+            (format!("{fetch}error sending request for url (https://h/)"), 2, Fault::Remote),
+            (
+                format!("{fetch}HTTP status server error (503 Service Unavailable) for url (x)"),
+                2,
+                Fault::Remote,
+            ),
+            (
+                format!("{fetch}HTTP status client error (429 Too Many Requests) for url (x)"),
+                2,
+                Fault::Remote,
+            ),
+            (format!("{fetch}HTTP status client error (404 Not Found) for url (x)"), 2, Fault::Project),
+            (
+                format!("{no_solution}\n\nhint: … valid authentication credentials (401 Unauthorized)"),
+                1,
+                Fault::Remote,
+            ),
+            (
+                format!("{no_solution}\n\nhint: An index (x) returned a 403 Forbidden error."),
+                1,
+                Fault::Remote,
+            ),
+            (
+                format!("{no_solution}\n\nhint: Packages were unavailable because the network was disabled."),
+                1,
+                Fault::Remote,
+            ),
+            (no_solution.into(), 1, Fault::Project),
+            ("error: unexpected argument '--x' found".into(), 2, Fault::Tool),
+        ] {
+            let (status, stderr) = (ExitStatus::from_raw(code << 8), Some(Said(said.clone())));
+            let error = UvError::judge("x", ProcessError::Failed { name: "uv".into(), status, stderr });
+            assert_eq!(error.fault(), want, "{said}");
+        }
+        let killed =
+            ProcessError::Failed { name: "uv".into(), status: ExitStatus::from_raw(9), stderr: None };
+        assert_eq!(UvError::judge("x", killed).fault(), Fault::Tool);
+    }
+}
