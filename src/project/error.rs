@@ -1,5 +1,6 @@
 //! What can be wrong with a `dagster_cloud.yaml`, or with the files of a dg project or workspace.
 
+use super::CollectError;
 use crate::error::{Explain, Fault, Place};
 use crate::yaml::YamlError;
 use std::path::PathBuf;
@@ -33,14 +34,9 @@ pub enum ProjectError {
         /// The file.
         file: PathBuf,
     },
-    /// Not TOML.
-    #[error("this is not valid TOML: {problem}")]
-    Toml {
-        /// What.
-        problem: String,
-        /// Where.
-        place: Place,
-    },
+    /// Not TOML, or a value in it is not as it has to be.
+    #[error(transparent)]
+    Toml(Box<CollectError>),
     /// Nothing in it.
     #[error("the file is empty")]
     Empty {
@@ -139,6 +135,12 @@ pub enum ProjectError {
         /// Where.
         place: Place,
     },
+    /// A dg workspace without projects.
+    #[error("the dg workspace lists no projects")]
+    NoWorkspaceProjects {
+        /// Where they should be.
+        place: Place,
+    },
     /// A dg workspace lists a directory that is no dg project.
     #[error("the workspace's project `{}` {problem}", directory.display())]
     WorkspaceProject {
@@ -180,7 +182,11 @@ impl Explain for ProjectError {
             ProjectError::WorkspaceProject { .. } => {
                 Some("`path` is relative to the workspace; correct it, or remove the entry".to_string())
             }
-            ProjectError::NotFound(_) | ProjectError::Read { .. } | ProjectError::Toml { .. } => None,
+            ProjectError::Toml(error) => error.hint(),
+            ProjectError::NoWorkspaceProjects { .. } => {
+                Some("add `[[workspace.projects]]` with the `path` of each".to_string())
+            }
+            ProjectError::NotFound(_) | ProjectError::Read { .. } => None,
         }
     }
 
@@ -193,8 +199,8 @@ impl Explain for ProjectError {
                 line: Some(error.mark.line),
                 column: Some(error.mark.column),
             }),
-            ProjectError::Toml { place, .. }
-            | ProjectError::Empty { place }
+            ProjectError::Toml(error) => error.place(),
+            ProjectError::Empty { place }
             | ProjectError::UnknownKey { place, .. }
             | ProjectError::MissingKey { place, .. }
             | ProjectError::WrongType { place, .. }
@@ -203,6 +209,7 @@ impl Explain for ProjectError {
             | ProjectError::CodeSource { place, .. }
             | ProjectError::BuildDirectory { place, .. }
             | ProjectError::Defaults { place, .. }
+            | ProjectError::NoWorkspaceProjects { place }
             | ProjectError::WorkspaceProject { place, .. } => Some(place.clone()),
         }
     }

@@ -9,6 +9,7 @@ mod defaults;
 mod dg;
 mod error;
 mod reading;
+mod unknown_key;
 mod workspace;
 
 pub use collect::{CollectError, collect};

@@ -2,6 +2,7 @@
 
 use super::error::{ProjectError, ProjectErrors};
 use super::{Location, Project, Warning, dg, workspace};
+use crate::error::Explain;
 use crate::host::Host;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ pub struct Reading {
     pub file: PathBuf,
     /// Locations that could be read. Names are unique; a build directory may be missing, which is then in `errors`.
     pub locations: Vec<Location>,
-    /// What is wrong.
+    /// What is wrong, in the order of files and lines.
     pub errors: Vec<ProjectError>,
     /// What the user should know though nothing is wrong enough to stop.
     pub warnings: Vec<Warning>,
@@ -53,6 +54,9 @@ impl Project {
         } else {
             workspace::inspect(&path, &mut reading);
         }
+        let position =
+            |error: &ProjectError| error.place().map(|place| (place.file, place.line, place.column));
+        reading.errors.sort_by_cached_key(position);
         reading
     }
 }

@@ -6,12 +6,13 @@
 
 use super::error::ProjectError;
 use super::reading::{Reading, directory_of};
-use super::{Location, Warning, build_directory, defaults};
+use super::{Location, Warning, build_directory, defaults, unknown_key};
 use crate::error::Place;
 use crate::yaml::{self, Content, Entry, MAX_EXPANDED_BYTES, Mark, Node};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::path::Path;
+use std::rc::Rc;
 
 /// What a key takes. Null is taken by all, and means the key is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub(super) fn inspect(file: &Path, reading: &mut Reading) {
 }
 
 /// Read the YAML of `file`; what is wrong goes to `reading`.
-pub(super) fn read_yaml(file: &Path, reading: &mut Reading) -> Option<yaml::Document> {
+fn read_yaml(file: &Path, reading: &mut Reading) -> Option<yaml::Document> {
     let yaml_error = |error| ProjectError::Yaml { error, file: file.to_path_buf() };
     let bytes = match std::fs::read(file) {
         Ok(bytes) => bytes,
@@ -91,6 +92,25 @@ pub(super) fn read_yaml(file: &Path, reading: &mut Reading) -> Option<yaml::Docu
     }
 }
 
+/// Read a YAML file that holds what a location has under `build`; `None` when it has nothing, or is wrong.
+pub(super) fn read_build(file: &Path, reading: &mut Reading) -> Option<Rc<Node>> {
+    read_value(file, Shape::Build, reading)
+}
+
+/// Read a YAML file that holds what a location has under `container_context`; `None` likewise.
+pub(super) fn read_container_context(file: &Path, reading: &mut Reading) -> Option<Rc<Node>> {
+    read_value(file, Shape::Mapping, reading)
+}
+
+fn read_value(file: &Path, shape: Shape, reading: &mut Reading) -> Option<Rc<Node>> {
+    let errors_before = reading.errors.len();
+    let root = read_yaml(file, reading)?.root.filter(|root| !root.is_null())?;
+    let mut inspector = Inspector { file, reading };
+    inspector.value(&root, shape, "the file", "the file");
+    inspector.doubtful_numbers(&root);
+    (reading.errors.len() == errors_before).then_some(root)
+}
+
 struct Inspector<'a> {
     file: &'a Path,
     reading: &'a mut Reading,
@@ -101,7 +121,7 @@ impl Inspector<'_> {
         Place { file: self.file.to_path_buf(), line: Some(mark.line), column: Some(mark.column) }
     }
 
-    fn document(&mut self) -> Option<std::rc::Rc<Node>> {
+    fn document(&mut self) -> Option<Rc<Node>> {
         let document = read_yaml(self.file, self.reading)?;
         let root = document.root.filter(|root| !root.is_null());
         if root.is_none() {
@@ -131,7 +151,7 @@ impl Inspector<'_> {
         }
     }
 
-    fn locations(&mut self, items: &[std::rc::Rc<Node>], defaults: Option<&Node>) {
+    fn locations(&mut self, items: &[Rc<Node>], defaults: Option<&Node>) {
         let copies = defaults.map_or(0, Node::expanded_bytes).saturating_mul(items.len() as u64);
         if let Some(defaults) = defaults.filter(|_| copies > MAX_EXPANDED_BYTES) {
             let problem = format!("is too large for {} code locations", items.len());
@@ -328,21 +348,17 @@ fn unquoted_hint(written: &str, node: &Node) -> String {
     format!("without quotes `{written}` is {} in YAML 1.1; write \"{written}\"", node.describe())
 }
 
-fn unknown_key_hint(key: &str, keys: Keys) -> String {
-    let plain = |key: &str| key.to_lowercase().replace(['-', ' ', '_'], "");
-    let distance = |known: &str| strsim::damerau_levenshtein(&plain(key), &plain(known));
-    let closest = keys.iter().map(|(known, _)| (distance(known), *known)).min();
-    if let Some((_, known)) = closest.filter(|(distance, known)| *distance <= known.len() / 4 + 1) {
-        return format!("did you mean `{known}`?");
-    }
-    if let Some((home, _)) = HOMES.iter().find(|(_, keys)| keys.iter().any(|(known, _)| *known == key)) {
-        return format!("`{key}` belongs {home}");
-    }
-    let known: Vec<_> = keys.iter().map(|(known, _)| *known).collect();
-    format!("known here: {}", known.join(", "))
+fn key_names(keys: Keys) -> Vec<&'static str> {
+    keys.iter().map(|(key, _)| *key).collect()
 }
 
-fn object(value: Value) -> Map<String, Value> {
+fn unknown_key_hint(key: &str, keys: Keys) -> String {
+    let homes: Vec<_> = HOMES.iter().map(|(home, keys)| (*home, key_names(keys))).collect();
+    unknown_key::hint(key, &key_names(keys), &homes)
+}
+
+/// The mapping that `value` is; empty when it is none.
+pub(super) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         _ => Map::new(),
@@ -350,13 +366,13 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 /// The keys of a location in the order of [`LOCATION`].
-fn in_usual_order(mut document: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn in_usual_order(mut document: Map<String, Value>) -> Map<String, Value> {
     let known = LOCATION.iter().filter_map(|(key, _)| document.swap_remove_entry(*key)).collect::<Vec<_>>();
     known.into_iter().chain(document).collect()
 }
 
 /// The node at `path` below `node`, or as far down as there is one.
-fn deepest<'a>(node: &'a Node, path: &[String]) -> &'a Node {
+pub(super) fn deepest<'a>(node: &'a Node, path: &[String]) -> &'a Node {
     match path.split_first().and_then(|(key, rest)| Some((&node.entry(key)?.value, rest))) {
         Some((next, rest)) => deepest(next, rest),
         None => node,

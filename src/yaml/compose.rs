@@ -62,8 +62,10 @@ fn too_deep(mark: Mark) -> YamlError {
 fn syntax_error(text: &str, error: &ScanError) -> YamlError {
     let at = mark(*error.marker());
     let line = text.lines().nth(at.line - 1).unwrap_or_default();
-    if line.chars().nth(at.column - 1) == Some('\t') {
-        return source::tab_error(at);
+    let indentation = line.chars().take_while(|character| character.is_whitespace());
+    let tab = indentation.into_iter().position(|character| character == '\t').map(|at| at + 1);
+    if let Some(column) = tab.or((line.chars().nth(at.column - 1) == Some('\t')).then_some(at.column)) {
+        return source::tab_error(Mark { column, ..at });
     }
     if *error.kind() == ErrorKind::RecursionLimitExceeded {
         return too_deep(at);

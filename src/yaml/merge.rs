@@ -36,7 +36,8 @@ impl Merging {
             let mark = key.node.mark;
             let Some(name) = key_name(&key.node) else {
                 let problem = "a mapping or list cannot be a key".to_string();
-                problems.push(YamlError { problem, hint: None, mark });
+                let hint = Some("is this a template? render it first".to_string());
+                problems.push(YamlError { problem, hint, mark });
                 continue;
             };
             if let Some(first) = own.insert(name.clone(), mark) {

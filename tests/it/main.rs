@@ -7,10 +7,12 @@
 
 mod agent;
 mod branch_deployments;
+mod check;
 mod collect;
 mod dagster_calls;
 mod dagster_publish;
 mod dagster_update;
+mod dg_oracle;
 mod fetch;
 mod http;
 mod interruptions;

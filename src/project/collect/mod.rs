@@ -15,7 +15,7 @@ mod requirement;
 mod requirements_txt;
 mod settings;
 mod text_encoding;
-mod toml_file;
+pub(super) mod toml_file;
 mod uv_settings;
 mod uv_sources;
 mod uv_workspace;

@@ -9,15 +9,15 @@ use toml::de::{DeTable, DeValue};
 
 /// The text of a TOML file.
 #[derive(Debug)]
-pub(super) struct TomlFile {
+pub(in crate::project) struct TomlFile {
     /// Absolute path.
-    pub(super) path: PathBuf,
+    pub(in crate::project) path: PathBuf,
     text: String,
 }
 
 impl TomlFile {
     /// Read `path`; a byte order mark is skipped.
-    pub(super) fn read(path: &Path) -> Result<TomlFile, CollectError> {
+    pub(in crate::project) fn read(path: &Path) -> Result<TomlFile, CollectError> {
         let bytes = std::fs::read(path).map_err(CollectError::read(path))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -30,7 +30,7 @@ impl TomlFile {
     }
 
     /// The document.
-    pub(super) fn parse(&self) -> Result<DeValue<'_>, CollectError> {
+    pub(in crate::project) fn parse(&self) -> Result<DeValue<'_>, CollectError> {
         match DeTable::parse(&self.text) {
             Ok(table) => Ok(DeValue::Table(table.into_inner())),
             Err(error) => {
@@ -50,17 +50,17 @@ impl TomlFile {
 
 /// A value in a TOML file.
 #[derive(Debug, Clone)]
-pub(super) struct Node<'a> {
+pub(in crate::project) struct Node<'a> {
     file: &'a TomlFile,
     value: &'a DeValue<'a>,
     span: Range<usize>,
     /// Dotted name of the setting, for messages.
-    pub(super) name: String,
+    pub(in crate::project) name: String,
 }
 
 impl<'a> Node<'a> {
     /// The document as a whole.
-    pub(super) fn root(file: &'a TomlFile, value: &'a DeValue<'a>) -> Node<'a> {
+    pub(in crate::project) fn root(file: &'a TomlFile, value: &'a DeValue<'a>) -> Node<'a> {
         Node { file, value, span: 0..0, name: String::new() }
     }
 
@@ -74,28 +74,28 @@ impl<'a> Node<'a> {
     }
 
     /// The value of a key, if this is a table and has it.
-    pub(super) fn get(&self, key: &str) -> Option<Node<'a>> {
+    pub(in crate::project) fn get(&self, key: &str) -> Option<Node<'a>> {
         let value = self.value.as_table()?.get(key)?;
         Some(self.child(key, value))
     }
 
     /// The value at the end of a chain of keys.
-    pub(super) fn at(&self, keys: &[&str]) -> Option<Node<'a>> {
+    pub(in crate::project) fn at(&self, keys: &[&str]) -> Option<Node<'a>> {
         keys.iter().try_fold(self.clone(), |node, key| node.get(key))
     }
 
     /// The file that it is in.
-    pub(super) fn file(&self) -> &'a Path {
+    pub(in crate::project) fn file(&self) -> &'a Path {
         &self.file.path
     }
 
     /// Where it is.
-    pub(super) fn place(&self) -> Place {
+    pub(in crate::project) fn place(&self) -> Place {
         self.file.place(self.span.start)
     }
 
     /// The error that it should have been something else.
-    pub(super) fn expected(&self, what: &str) -> CollectError {
+    pub(in crate::project) fn expected(&self, what: &str) -> CollectError {
         CollectError::invalid(
             self.place(),
             format!("`{}` has to be {what}, not {}", self.name, article(self.value.type_str())),
@@ -103,48 +103,48 @@ impl<'a> Node<'a> {
     }
 
     /// The error that it is not as it has to be.
-    pub(super) fn invalid(&self, problem: impl std::fmt::Display) -> CollectError {
+    pub(in crate::project) fn invalid(&self, problem: impl std::fmt::Display) -> CollectError {
         CollectError::invalid(self.place(), format!("`{}`: {problem}", self.name))
     }
 
     /// It has to be a string.
-    pub(super) fn string(&self) -> Result<&'a str, CollectError> {
+    pub(in crate::project) fn string(&self) -> Result<&'a str, CollectError> {
         self.value.as_str().ok_or_else(|| self.expected("a string"))
     }
 
     /// Its text if it is a string.
-    pub(super) fn as_str(&self) -> Option<&'a str> {
+    pub(in crate::project) fn as_str(&self) -> Option<&'a str> {
         self.value.as_str()
     }
 
     /// Its value if it is a boolean.
-    pub(super) fn as_bool(&self) -> Option<bool> {
+    pub(in crate::project) fn as_bool(&self) -> Option<bool> {
         self.value.as_bool()
     }
 
     /// Whether it is a table.
-    pub(super) fn is_table(&self) -> bool {
+    pub(in crate::project) fn is_table(&self) -> bool {
         self.value.is_table()
     }
 
     /// Its items if it is a list.
-    pub(super) fn as_list(&self) -> Option<Vec<Node<'a>>> {
+    pub(in crate::project) fn as_list(&self) -> Option<Vec<Node<'a>>> {
         let items = self.value.as_array()?;
         Some(items.iter().map(|item| self.child("", item)).collect())
     }
 
     /// It has to be a list.
-    pub(super) fn list(&self) -> Result<Vec<Node<'a>>, CollectError> {
+    pub(in crate::project) fn list(&self) -> Result<Vec<Node<'a>>, CollectError> {
         self.as_list().ok_or_else(|| self.expected("a list"))
     }
 
     /// It has to be a list of strings.
-    pub(super) fn strings(&self) -> Result<Vec<&'a str>, CollectError> {
+    pub(in crate::project) fn strings(&self) -> Result<Vec<&'a str>, CollectError> {
         self.list()?.iter().map(Node::string).collect()
     }
 
     /// It has to be a string or a list of strings.
-    pub(super) fn one_or_more_strings(&self) -> Result<Vec<&'a str>, CollectError> {
+    pub(in crate::project) fn one_or_more_strings(&self) -> Result<Vec<&'a str>, CollectError> {
         match self.value.as_str() {
             Some(one) => Ok(vec![one]),
             None => self.strings(),
@@ -152,7 +152,7 @@ impl<'a> Node<'a> {
     }
 
     /// It has to be a table; keys and values in the order of the file.
-    pub(super) fn table(&self) -> Result<Vec<(&'a str, Node<'a>)>, CollectError> {
+    pub(in crate::project) fn table(&self) -> Result<Vec<(&'a str, Node<'a>)>, CollectError> {
         let table = self.value.as_table().ok_or_else(|| self.expected("a table"))?;
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
@@ -163,7 +163,7 @@ impl<'a> Node<'a> {
     }
 
     /// The same value without places.
-    pub(super) fn plain(&self) -> toml::Value {
+    pub(in crate::project) fn plain(&self) -> toml::Value {
         match self.value {
             DeValue::String(text) => toml::Value::String(text.to_string()),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())

@@ -1,0 +1,40 @@
+//! What a key that nobody knows may have been meant to be.
+
+/// `did you mean …?`, `… belongs …`, or the list of what is known.
+///
+/// `homes` are other places with the keys they take: `("under `build`", ["directory", …])`.
+pub(super) fn hint(key: &str, known: &[&str], homes: &[(&str, Vec<&str>)]) -> String {
+    if let Some(closest) = closest(key, known) {
+        return format!("did you mean `{closest}`?");
+    }
+    if let Some((home, _)) = homes.iter().find(|(_, keys)| keys.contains(&key)) {
+        return format!("`{key}` belongs {home}");
+    }
+    format!("known here: {}", known.join(", "))
+}
+
+/// The known key that differs by a slip: about one letter in four, less `-`, `_` and case.
+fn closest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    let plain = |key: &str| key.to_lowercase().replace(['-', ' ', '_'], "");
+    let distance = |known: &str| strsim::damerau_levenshtein(&plain(key), &plain(known));
+    let (distance, known) = known.iter().map(|known| (distance(known), *known)).min()?;
+    (distance <= known.len() / 4 + 1).then_some(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_is_the_closest_key_the_right_place_or_all_keys() {
+        let homes = [("under `build`", vec!["directory"])];
+        for (key, want) in [
+            ("Location-Name", "did you mean `location_name`?"),
+            ("imge", "did you mean `image`?"),
+            ("directory", "`directory` belongs under `build`"),
+            ("zzzzzzzz", "known here: location_name, image"),
+        ] {
+            assert_eq!(hint(key, &["location_name", "image"], &homes), want);
+        }
+    }
+}

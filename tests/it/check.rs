@@ -1,0 +1,345 @@
+//! `pexpress check`: what it prints, and what it says of each mistake.
+
+use crate::support::hosts::host_with;
+use crate::support::{json, pexpress, project_tree};
+use pexpress::error::Explain;
+use pexpress::project::Project;
+use serde_json::json;
+
+/// Message, line, column and hint of each error.
+type Told = (String, usize, usize, String);
+
+fn errors_of(files: &[(&str, &str)]) -> Vec<Told> {
+    let tree = project_tree(files);
+    let reading = Project::inspect(tree.path(), &host_with(tree.path(), &[]));
+    let root = tree.path().display().to_string();
+    let told = reading.errors.iter().map(|error| {
+        let place = error.place();
+        let count = |number: Option<usize>| number.unwrap_or(0);
+        (
+            error.to_string().replace(&root, "ROOT"),
+            count(place.as_ref().and_then(|place| place.line)),
+            count(place.as_ref().and_then(|place| place.column)),
+            error.hint().unwrap_or_default(),
+        )
+    });
+    told.collect()
+}
+
+fn assert_told(files: &[(&str, &str)], want: &[(&str, usize, usize, &str)]) {
+    let told = errors_of(files);
+    let told: Vec<_> = told
+        .iter()
+        .map(|(text, line, column, hint)| (text.as_str(), *line, *column, hint.as_str()))
+        .collect();
+    assert_eq!(told, want, "{files:?}");
+}
+
+#[test]
+fn each_mistake_of_a_dagster_cloud_yaml_is_told_with_place_and_remedy() {
+    const RELATIVE: &str = "`build.directory` is relative to the directory of the file it is in";
+    for (text, want) in [
+        ("", ("the file is empty", 0, 0, "list your code locations under `locations:`")),
+        ("# locations:\n", ("the file is empty", 0, 0, "list your code locations under `locations:`")),
+        ("- a\n", ("the file must be a mapping with `locations`, not a list", 1, 1, "")),
+        ("defaults: {}\n", ("the file has no `locations`", 1, 1, "list your code locations under it")),
+        (
+            "locations: []\n",
+            ("`locations` must be a list of at least one code location, not an empty list", 1, 12, ""),
+        ),
+        (
+            "locations:\n",
+            ("`locations` must be a list of at least one code location, not nothing", 1, 10, ""),
+        ),
+        (
+            "location: []\nlocations: [{location_name: a}]\n",
+            ("unknown key `location` in the file", 1, 1, "did you mean `locations`?"),
+        ),
+        (
+            "locations:\n- code_source: {package_name: p}\n",
+            ("code location 1 has no `location_name`", 2, 3, "give it a name of its own"),
+        ),
+        (
+            "locations:\n- location_name: ' '\n",
+            ("`location_name` of code location 1 is blank", 2, 18, "give it a name"),
+        ),
+        (
+            "locations:\n- location_name: no\n",
+            (
+                "`location_name` of code location 1 must be text, not the boolean false",
+                2,
+                18,
+                "without quotes `no` is the boolean false in YAML 1.1; write \"no\"",
+            ),
+        ),
+        (
+            "locations:\n- {location_name: a}\n- {location_name: a}\n",
+            ("two code locations are called `a`; the first is on line 2", 3, 19, "rename one of them"),
+        ),
+        (
+            "locations:\n- {location_name: a, package_name: p}\n",
+            (
+                "unknown key `package_name` in code location `a`",
+                2,
+                22,
+                "`package_name` belongs under `code_source`",
+            ),
+        ),
+        (
+            "locations:\n- {location_name: a, on: p}\n",
+            (
+                "unknown key `on` in code location `a`",
+                2,
+                22,
+                "without quotes `on` is the boolean true in YAML 1.1; write \"on\"",
+            ),
+        ),
+        (
+            "locations:\n- location_name: a\n  code_source:\n    package_name: p\n    module_name: m\n",
+            (
+                "`code_source` of code location `a` needs exactly one of package_name, module_name, python_file, autoload_defs_module_name, and has package_name and module_name",
+                4,
+                5,
+                "keep the one that says where your definitions are",
+            ),
+        ),
+        (
+            "locations:\n- location_name: a\n  build: {directory: nope/../gone}\n",
+            ("the build directory of code location `a`, `ROOT/gone`, does not exist", 3, 22, RELATIVE),
+        ),
+        (
+            "locations:\n- location_name: a\n  build: {directory: dagster_cloud.yaml}\n",
+            (
+                "the build directory of code location `a`, `ROOT/dagster_cloud.yaml`, is a file",
+                3,
+                22,
+                RELATIVE,
+            ),
+        ),
+        (
+            "defaults: {build: {directory: gone}}\nlocations: [{location_name: a}]\n",
+            ("the build directory of code location `a`, `ROOT/gone`, does not exist", 1, 31, RELATIVE),
+        ),
+        (
+            "defaults: {container_context: {k8s: {labels: {a: b}}}}\nlocations:\n- location_name: a\n  container_context:\n    k8s:\n      labels: [a]\n",
+            (
+                "`container_context.k8s.labels` of code location `a` is a list here and a mapping in `defaults`",
+                6,
+                15,
+                "make both of one kind",
+            ),
+        ),
+        (
+            "locations:\n- location_name: a\n  location_name: b\n",
+            (
+                "the key `location_name` is there twice; first on line 2",
+                3,
+                3,
+                "keep one of them: the first would be lost",
+            ),
+        ),
+        (
+            "locations:\n\t- location_name: a\n",
+            ("a tab character where YAML allows only spaces", 2, 1, "replace it with spaces"),
+        ),
+        (
+            "locations:\n{% for x in y %}\n",
+            (
+                "this is not valid YAML: unexpected character: `%'",
+                2,
+                2,
+                "this looks like a template; render it first",
+            ),
+        ),
+    ] {
+        assert_told(&[("dagster_cloud.yaml", text)], &[want]);
+    }
+}
+
+#[test]
+fn all_errors_of_a_file_are_told_at_once() {
+    let text = "locations:\n- {location_name: a, imge: x}\n- {location_name: b, code_source: {}}\n- {location_name: c}\n- {location_name: c}\nextra: 1\n";
+    let lines: Vec<usize> =
+        errors_of(&[("dagster_cloud.yaml", text)]).into_iter().map(|told| told.1).collect();
+    assert_eq!(lines, [2, 3, 5, 6]);
+}
+
+#[test]
+fn a_template_is_recognised() {
+    let told = errors_of(&[("dagster_cloud.yaml", "locations:\n- location_name: {{ name }}\n")]);
+    assert!(told.iter().any(|told| told.3 == "is this a template? render it first"), "{told:?}");
+}
+
+#[test]
+fn each_mistake_of_a_dg_project_is_told_with_place_and_remedy() {
+    let project = "directory_type = 'project'\n[project]\nroot_module = 'p'\n";
+    let workspace = "directory_type = 'workspace'\n[[workspace.projects]]\npath = 'a'\n";
+    let remedy = "`path` is relative to the workspace; correct it, or remove the entry";
+    for (files, want) in [
+        (
+            vec![("x", "")],
+            (
+                "`ROOT` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]",
+                0,
+                0,
+                "name the file, or the directory that it is in",
+            ),
+        ),
+        (
+            vec![("dg.toml", "")],
+            (
+                "the file has no `directory_type`",
+                1,
+                1,
+                "write directory_type = \"project\" or directory_type = \"workspace\"",
+            ),
+        ),
+        (
+            vec![("dg.toml", "directory_type = 'x'")],
+            ("`directory_type`: has to be \"project\" or \"workspace\"", 1, 18, ""),
+        ),
+        (
+            vec![(
+                "pyproject.toml",
+                "[tool.dg]\ndirectory_type = 'project'\n[tool.dg.project]\nrootmodule = 'p'\n",
+            )],
+            ("unknown key `rootmodule` in `tool.dg.project`", 4, 14, "did you mean `root_module`?"),
+        ),
+        (
+            vec![("dg.toml", "directory_type = 'workspace'\n")],
+            (
+                "the dg workspace lists no projects",
+                1,
+                1,
+                "add `[[workspace.projects]]` with the `path` of each",
+            ),
+        ),
+        (vec![("dg.toml", workspace)], ("the workspace's project `ROOT/a` does not exist", 3, 8, remedy)),
+        (
+            vec![("dg.toml", workspace), ("a", "")],
+            ("the workspace's project `ROOT/a` is a file", 3, 8, remedy),
+        ),
+        (
+            vec![("dg.toml", workspace), ("a/pyproject.toml", "")],
+            (
+                "the workspace's project `ROOT/a` has no dg.toml and no pyproject.toml with [tool.dg]",
+                3,
+                8,
+                remedy,
+            ),
+        ),
+        (
+            vec![("dg.toml", workspace), ("a/dg.toml", workspace)],
+            ("the workspace's project `ROOT/a` is a workspace itself, not a project", 3, 8, remedy),
+        ),
+        (
+            vec![("dg.toml", project), ("build.yaml", "dir: x")],
+            ("unknown key `dir` in the file", 1, 1, "known here: directory, registry"),
+        ),
+        (
+            vec![("dg.toml", project), ("build.yaml", "registry: r\ndirectory: gone")],
+            (
+                "the build directory of code location `p`, `ROOT/gone`, does not exist",
+                2,
+                12,
+                "`build.directory` is relative to the directory of the file it is in",
+            ),
+        ),
+    ] {
+        let named = project.replace("'p'\n", "'p'\ncode_location_name = 'p'\n");
+        let files: Vec<_> = files
+            .into_iter()
+            .map(|(name, text)| (name, if text == project { named.as_str() } else { text }))
+            .collect();
+        let told = errors_of(&files);
+        let told: Vec<_> =
+            told.iter().map(|told| (told.0.as_str(), told.1, told.2, told.3.as_str())).collect();
+        assert!(told.contains(&want), "{files:?}: {told:?}");
+    }
+}
+
+#[test]
+fn two_dg_projects_of_one_name_are_refused() {
+    let workspace =
+        "directory_type = 'workspace'\n[workspace]\nprojects = [{path = 'x/a'}, {path = 'y/a'}]\n";
+    let project = "directory_type = 'project'\n[project]\nroot_module = 'p'\n";
+    assert_told(
+        &[("dg.toml", workspace), ("x/a/dg.toml", project), ("y/a/dg.toml", project)],
+        &[(
+            "two code locations are called `a`; the first is that of ROOT/x/a/dg.toml",
+            2,
+            1,
+            "rename one of them",
+        )],
+    );
+}
+
+#[test]
+fn the_json_document_has_locations_and_errors_whatever_the_outcome() {
+    let text = "defaults: {image: i}\nlocations:\n- location_name: a\n  code_source: {package_name: p}\n  build: {directory: ./sub/}\n- location_name: b\n  imge: x\n";
+    let tree = project_tree(&[("dagster_cloud.yaml", text), ("sub/x", "")]);
+    let output = pexpress().args(["check", "--format", "json"]).arg(tree.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let file = tree.path().join("dagster_cloud.yaml");
+    assert_eq!(
+        json(&output),
+        json!({
+            "file": file,
+            "locations": [{
+                "name": "a",
+                "directory": "sub",
+                "file": file,
+                "line": 3,
+                "document": {
+                    "location_name": "a",
+                    "code_source": {"package_name": "p"},
+                    "build": {"directory": "./sub/"},
+                    "image": "i",
+                },
+            }],
+            "errors": [{
+                "message": "unknown key `imge` in code location `b`",
+                "file": file,
+                "line": 7,
+                "column": 3,
+                "hint": "did you mean `image`?",
+            }],
+            "warnings": [],
+        })
+    );
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.starts_with("error: unknown key `imge` in code location `b`\n"), "{stderr}");
+}
+
+#[test]
+fn doubtful_values_are_warned_of() {
+    let text =
+        "locations:\n- location_name: a\n  container_context: {k8s: {at: 1:30, mode: 0755, 'on': 7}}\n";
+    let tree = project_tree(&[("dagster_cloud.yaml", text)]);
+    let output = pexpress().args(["check", "--format", "json"]).arg(tree.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let warnings = json(&output)["warnings"].clone();
+    let messages: Vec<_> =
+        warnings.as_array().unwrap().iter().map(|warning| warning["message"].as_str().unwrap()).collect();
+    assert_eq!(
+        messages,
+        [
+            "code location `a` has no `code_source`, so Dagster+ cannot know what to load",
+            "`1:30` is the number 90 in YAML 1.1; quote it if text is meant",
+            "`0755` is the number 493 in YAML 1.1; quote it if text is meant",
+        ]
+    );
+}
+
+#[test]
+fn the_text_is_a_table_of_the_locations() {
+    let text = "locations:\n- {location_name: a, code_source: {package_name: p}}\n- {location_name: longer-name, code_source: {python_file: defs.py}, build: {directory: sub}}\n";
+    let tree = project_tree(&[("dagster_cloud.yaml", text), ("sub/x", "")]);
+    let output = pexpress().arg("check").arg(tree.path().join("dagster_cloud.yaml")).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "LOCATION     DIRECTORY  CODE\n\
+         a            .          package_name: p\n\
+         longer-name  sub        python_file: defs.py\n"
+    );
+}
