@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 pub struct ExportRequest<'a> {
     /// The workspace member; `None` is the project in the directory itself.
     pub package: Option<&'a str>,
+    /// Every workspace member.
+    pub all_packages: bool,
     /// Optional-dependencies groups.
     pub extras: &'a [String],
     /// All of them.
@@ -56,6 +58,9 @@ impl Uv {
             .cwd(project_dir);
         if request.all_extras {
             process = process.arg("--all-extras");
+        }
+        if request.all_packages {
+            process = process.arg("--all-packages");
         }
         if let Some(python) = request.python {
             process = process.arg("--python").arg(python);

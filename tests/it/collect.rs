@@ -3,9 +3,10 @@
 use super::support::environments;
 use super::support::hosts::host_with;
 use super::support::repository;
+use super::support::scripted_server::{Reply, ScriptedServer};
 use pexpress::error::Explain;
 use pexpress::project::{
-    CollectError, CollectOptions, LockUse, PackageBuild, Requirements, build_directory, collect,
+    CollectError, CollectOptions, LockContent, LockUse, PackageBuild, Requirements, build_directory, collect,
 };
 use pexpress::target::Target;
 use pexpress::tools::Tools;
@@ -226,6 +227,76 @@ fn uv_sources_and_workspaces_are_followed() {
 }
 
 #[test]
+fn lock_files_decide_the_versions() {
+    const HELPER: &str =
+        "helper @ git+https://git.example.com/helper.git@0123456789abcdef0123456789abcdef01234567";
+    check(&[
+        ("locks/uv/app", "", &["../lib"], &["idna==3.20", "six==1.17.0"]),
+        ("locks/uv/app", "--extra web", &["../lib"], &["idna==3.20", "six==1.17.0", "toolz==1.2.0"]),
+        (
+            "locks/uv/app",
+            "--python 3.9",
+            &["../lib"],
+            &["idna==3.20", "six==1.17.0", "typing-extensions==4.16.0"],
+        ),
+        ("locks/uv", "", &["app", "lib"], &["idna==3.20", "six==1.17.0"]),
+        ("locks/uv_stale/app", "", &["../lib"], &["idna==3.20", "new", "six<1.10"]),
+        ("locks/pylock", "", &["../local"], &["extra-line", "six==1.17.0"]),
+        ("locks/poetry", "", &[], &[HELPER, "inhouse==3.1", "six[x]==1.16.0"]),
+        ("locks/poetry", "--group dev", &[], &[HELPER, "inhouse==3.1", "pytest==8.0", "six[x]==1.16.0"]),
+        (
+            "locks/uv/app",
+            "--no-locked",
+            &["../lib"],
+            &["idna", "six>=1.10", "typing-extensions ; python_version < '3.10'"],
+        ),
+    ]);
+    let kind = |project: &str| {
+        let found = collected(project, "");
+        let lock = found.lock.unwrap();
+        let kind = match lock.content {
+            LockContent::Pylock { complete: true, .. } => "complete",
+            LockContent::Pylock { complete: false, .. } => "incomplete",
+            LockContent::Constraints => "constraints",
+        };
+        (
+            kind,
+            found.warnings.iter().any(|warning| warning.message.contains("out of date")),
+            found.hashes.len(),
+        )
+    };
+    assert_eq!(kind("locks/uv/app"), ("complete", false, 0));
+    assert_eq!(kind("locks/uv_stale/app"), ("incomplete", true, 1), "hashes of what still holds");
+    assert_eq!(kind("locks/pylock"), ("incomplete", false, 1));
+    assert_eq!(kind("locks/poetry"), ("constraints", false, 2));
+    let settings = collected("locks/poetry", "").settings;
+    let wanted = [HELPER, "inhouse==3.1", "six==1.16.0", "transitive==2.0"];
+    assert_eq!(settings.constraints, wanted);
+}
+
+#[test]
+fn requirements_files_are_fetched_from_urls() {
+    let server = ScriptedServer::answering(|request| match request.target.as_str() {
+        "/base/main.txt" => Reply::new(200, "six\n-c limits/all.txt\n"),
+        "/base/limits/all.txt" => Reply::new(200, "protobuf<7\n"),
+        _ => Reply::new(404, ""),
+    });
+    let project = tempfile::tempdir().unwrap();
+    let write = |path: &str| {
+        let text = format!("dagster\n-r {}\n", server.url(path));
+        std::fs::write(project.path().join("requirements.txt"), text).unwrap();
+    };
+    write("/base/main.txt");
+    let found = collected_in(project.path(), "").unwrap();
+    assert_eq!(found.lines, ["dagster", "six"]);
+    assert_eq!(found.settings.constraints, ["protobuf<7"]);
+    write("/base/missing.txt");
+    let error = collected_in(project.path(), "").unwrap_err();
+    assert!(error.to_string().contains("could not fetch the requirements file"), "{error}");
+    assert!(error.hint().unwrap().contains("download it"));
+}
+
+#[test]
 fn settings_of_uv_reach_the_resolver() {
     let found = collected("uv_sources/app", "");
     let settings = &found.settings;
@@ -341,7 +412,6 @@ fn what_is_wrong_is_refused_with_its_place_and_a_way_out() {
             "correct",
         ),
         ("refused/missing_include", "", "`-r nowhere.txt` names", "requirements.txt:1", "correct the path"),
-        ("refused/remote_include", "", "read from disk only", "requirements.txt:1", "download it"),
         (
             "refused/bad_line",
             "",
@@ -370,6 +440,15 @@ fn what_is_wrong_is_refused_with_its_place_and_a_way_out() {
         ("refused/not_a_member", "", "has no member `stranger`", "pyproject.toml:8", "its members are proj"),
         ("refused/no_workspace", "", "the project is in none", "pyproject.toml:6", "[tool.uv.workspace]"),
         ("optional_and_groups", "--all-extras", "`./nowhere` names", "pyproject.toml:7", "correct"),
+        ("locks/uv_stale/app", "--locked", "`new` is not in it", "uv.lock", "run `uv lock`"),
+        (
+            "locks/pylock",
+            "--locked",
+            "does not decide `extra-line`",
+            "pylock.prod.toml",
+            "leave --locked out",
+        ),
+        ("locks/none", "--locked", "has no uv.lock, pylock.toml or poetry.lock", "", "commit a lock file"),
         ("optional_and_groups", "--extra zz", "no extra `zz`", "pyproject.toml", "it has a, b"),
         (
             "optional_and_groups",

@@ -1,6 +1,7 @@
 //! What can be wrong with a project's requirements.
 
 use crate::error::{Explain, Fault, Place};
+use crate::net::{self, SafeUrl};
 use crate::target::PythonVersion;
 use crate::tools;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,15 @@ pub enum CollectError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// A requirements file could not be fetched.
+    #[error("could not fetch the requirements file {url}")]
+    Fetch {
+        /// Its address, without credentials.
+        url: SafeUrl,
+        /// Why.
+        #[source]
+        source: Box<net::Error>,
     },
     /// Something in a file is not as it has to be.
     #[error("{problem}")]
@@ -126,6 +136,7 @@ impl Explain for CollectError {
     fn fault(&self) -> Fault {
         match self {
             CollectError::Tool(error) => error.fault(),
+            CollectError::Fetch { source, .. } => source.fault(),
             _ => Fault::Project,
         }
     }
@@ -154,6 +165,9 @@ impl Explain for CollectError {
                 Some("run it by hand in that directory; it has to work without the project installed".into())
             }
             CollectError::Tool(error) => error.hint(),
+            CollectError::Fetch { .. } => {
+                Some("download it next to the file that names it, and name it by its path".into())
+            }
             CollectError::NoLock { .. } => {
                 Some("commit a lock file (`uv lock` writes one), or leave --locked out".into())
             }
@@ -171,9 +185,10 @@ impl Explain for CollectError {
             | CollectError::PythonExcluded { place, .. } => Some(place.clone()),
             CollectError::Python { file, .. } | CollectError::StaleLock { file, .. } => Some(whole(file)),
             CollectError::Tool(error) => error.place(),
-            CollectError::NoDirectory { .. } | CollectError::Read { .. } | CollectError::NoLock { .. } => {
-                None
-            }
+            CollectError::NoDirectory { .. }
+            | CollectError::Read { .. }
+            | CollectError::Fetch { .. }
+            | CollectError::NoLock { .. } => None,
         }
     }
 }

@@ -5,10 +5,14 @@
 
 mod core_metadata;
 mod error;
+mod locked;
+mod locks;
 mod options;
 mod package;
 mod poetry;
 mod poetry_constraint;
+mod poetry_lock;
+mod pylock;
 mod pyproject;
 mod python_metadata;
 mod requirement;

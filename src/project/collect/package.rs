@@ -22,6 +22,8 @@ use std::path::Path;
 pub(super) struct Package {
     /// Name of the distribution.
     pub(super) name: Option<PackageName>,
+    /// Whether pyproject.toml has a `[project]`.
+    pub(super) has_project: bool,
     /// Requirements of requirements.txt, read.
     pub(super) asked: Vec<Asked>,
     /// Requirements of setup.py and pyproject.toml.
@@ -154,6 +156,7 @@ impl Package {
     /// Add what pyproject.toml says.
     fn take(&mut self, project: PyProject) {
         self.name = project.name.or(self.name.take());
+        self.has_project = project.has_project;
         self.requires.extend(project.requires);
         for (extra, lines) in project.extras {
             self.extras.entry(extra).or_default().extend(lines);

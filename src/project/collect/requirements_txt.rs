@@ -11,9 +11,11 @@ use super::requirement::{self, Asked, Scope, scheme};
 use super::text_encoding;
 use crate::error::Place;
 use crate::host::{Host, lexically_normal};
+use crate::net::{Agent, Request, SafeUrl};
 use crate::project::{Index, ResolveSettings, Warning};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use url::Url;
 
 /// What a requirements file says, with the files it names.
 #[derive(Debug, Default)]
@@ -34,7 +36,8 @@ pub(super) struct RequirementsTxt {
 /// A line that pip would refuse, a file or path that is not there, bytes that are no text.
 pub(super) fn read(file: &Path, scope: Scope<'_>, host: &Host) -> Result<RequirementsTxt, CollectError> {
     let mut contents = RequirementsTxt::default();
-    contents.read_file(file, Kind::Requirements, scope, host)?;
+    let context = Context { source: Source::File(file.to_path_buf()), kind: Kind::Requirements, scope, host };
+    contents.read_source(&context)?;
     contents.check_hashes()?;
     Ok(contents)
 }
@@ -46,44 +49,80 @@ enum Kind {
     Constraints,
 }
 
+/// Where a requirements file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
+    File(PathBuf),
+    Remote(Url),
+}
+
+impl Source {
+    /// For messages; without credentials.
+    fn shown(&self) -> PathBuf {
+        match self {
+            Source::File(path) => path.clone(),
+            Source::Remote(url) => PathBuf::from(SafeUrl::from(url).to_string()),
+        }
+    }
+
+    fn bytes(&self, host: &Host) -> Result<Vec<u8>, CollectError> {
+        match self {
+            Source::File(path) => std::fs::read(path).map_err(CollectError::read(path)),
+            Source::Remote(url) => fetch(url, host)
+                .map_err(|source| CollectError::Fetch { url: SafeUrl::from(url), source: Box::new(source) }),
+        }
+    }
+}
+
+/// The longest requirements file that is fetched, in bytes.
+const REMOTE_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
+
+fn fetch(url: &Url, host: &Host) -> Result<Vec<u8>, crate::net::Error> {
+    let response = Agent::new(host).send(Request::get(url))?;
+    match response.status {
+        200 => response.into_bytes(REMOTE_LIMIT_BYTES),
+        _ => Err(response.status_error(host.clock.now())),
+    }
+}
+
+/// The file that is being read, and for what.
+struct Context<'a> {
+    source: Source,
+    kind: Kind,
+    scope: Scope<'a>,
+    host: &'a Host,
+}
+
 impl RequirementsTxt {
-    fn read_file(
-        &mut self,
-        file: &Path,
-        kind: Kind,
-        scope: Scope<'_>,
-        host: &Host,
-    ) -> Result<(), CollectError> {
-        let identity = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
-        if !self.read.insert((identity, kind == Kind::Constraints)) {
+    fn read_source(&mut self, context: &Context<'_>) -> Result<(), CollectError> {
+        let shown = context.source.shown();
+        let identity = shown.canonicalize().unwrap_or_else(|_| shown.clone());
+        if !self.read.insert((identity, context.kind == Kind::Constraints)) {
             return Ok(());
         }
-        let bytes = std::fs::read(file).map_err(CollectError::read(file))?;
-        let text = text_encoding::decode(&bytes, file)?;
-        let scope = Scope { file_directory: file.parent(), ..scope };
+        let text = text_encoding::decode(&context.source.bytes(context.host)?, &shown)?;
+        let file_directory = match &context.source {
+            Source::File(path) => path.parent(),
+            Source::Remote(_) => None,
+        };
+        let scope = Scope { file_directory, ..context.scope };
+        let context = Context { source: context.source.clone(), scope, ..*context };
         for line in logical_lines(&text) {
-            let place = Place { file: file.to_path_buf(), line: Some(line.number), column: None };
-            let text = self.expand_variables(&line.text, host, &place);
-            self.read_line(&text, kind, scope, &place, host)?;
+            let place = Place { file: shown.clone(), line: Some(line.number), column: None };
+            let text = self.expand_variables(&line.text, context.host, &place);
+            self.read_line(&text, &context, &place)?;
         }
         Ok(())
     }
 
-    fn read_line(
-        &mut self,
-        text: &str,
-        kind: Kind,
-        scope: Scope<'_>,
-        place: &Place,
-        host: &Host,
-    ) -> Result<(), CollectError> {
+    fn read_line(&mut self, text: &str, context: &Context<'_>, place: &Place) -> Result<(), CollectError> {
         let line = options::split(text, place)?;
         let hashes = hashes(&line.options, place)?;
         if !line.requirement.is_empty() {
-            self.add(&line.requirement, hashes, kind, scope, place)?;
+            self.add(&line.requirement, hashes, context, place)?;
         }
         for option in line.options {
-            self.apply(option, kind, scope, place, host)?;
+            self.apply(option, context, place)?;
         }
         Ok(())
     }
@@ -92,12 +131,11 @@ impl RequirementsTxt {
         &mut self,
         text: &str,
         hashes: Vec<String>,
-        kind: Kind,
-        scope: Scope<'_>,
+        context: &Context<'_>,
         place: &Place,
     ) -> Result<(), CollectError> {
-        let Some(asked) = requirement::read(text, scope, place)? else { return Ok(()) };
-        match kind {
+        let Some(asked) = requirement::read(text, context.scope, place)? else { return Ok(()) };
+        match context.kind {
             Kind::Requirements => self.asked.push(Asked { hashes, ..asked }),
             Kind::Constraints => match asked.what {
                 requirement::What::Line(line) if asked.name.is_some() => self.settings.constraints.push(line),
@@ -109,23 +147,18 @@ impl RequirementsTxt {
         Ok(())
     }
 
-    fn apply(
-        &mut self,
-        option: Opt,
-        kind: Kind,
-        scope: Scope<'_>,
-        place: &Place,
-        host: &Host,
-    ) -> Result<(), CollectError> {
+    fn apply(&mut self, option: Opt, context: &Context<'_>, place: &Place) -> Result<(), CollectError> {
         let settings = &mut self.settings;
+        let scope = context.scope;
         match option {
             Opt::Hash(_) => {}
-            Opt::Editable(text) => self.add(&text, Vec::new(), kind, scope, place)?,
-            Opt::Requirement(file) => self.include(&file, kind, scope, place, host)?,
-            Opt::Constraint(file) => self.include(&file, Kind::Constraints, scope, place, host)?,
+            Opt::Editable(text) => self.add(&text, Vec::new(), context, place)?,
+            Opt::Requirement(file) => self.include("-r", &file, context.kind, context, place)?,
+            Opt::Constraint(file) => self.include("-c", &file, Kind::Constraints, context, place)?,
             Opt::IndexUrl(url) => settings.default_index = Some(index_url(&url, scope)),
             Opt::ExtraIndexUrl(url) => {
-                settings.indexes.push(Index { name: None, url: index_url(&url, scope), explicit: false })
+                let url = index_url(&url, scope);
+                settings.indexes.push(Index { name: None, url, explicit: false });
             }
             Opt::FindLinks(link) => settings.find_links.push(find_links(&link, scope)),
             Opt::NoIndex => settings.no_index = true,
@@ -134,39 +167,38 @@ impl RequirementsTxt {
             Opt::Pre => settings.prerelease = Some("allow".into()),
             Opt::RequireHashes => self.require_hashes = true,
             Opt::TrustedHost(name) => trust(settings, name),
-            Opt::Ignored(name) => {
-                self.warn(place, format!("`{name}` has no effect here"));
-            }
+            Opt::Ignored(name) => self.warn(place, format!("`{name}` has no effect here")),
         }
         Ok(())
     }
 
-    /// `-r FILE`, `-c FILE`.
+    /// `-r FILE`, `-c FILE`: relative to the file that has it.
     fn include(
         &mut self,
+        option: &str,
         file: &str,
         kind: Kind,
-        scope: Scope<'_>,
+        context: &Context<'_>,
         place: &Place,
-        host: &Host,
     ) -> Result<(), CollectError> {
-        if is_remote(file) {
-            return Err(CollectError::invalid_with(
-                place.clone(),
-                format!("`-r {file}`: requirements files are read from disk only"),
-                "download it next to this file and name it by its path",
-            ));
-        }
-        let directory = scope.file_directory.unwrap_or(scope.directory);
-        let path = lexically_normal(&directory.join(file.strip_prefix("file://").unwrap_or(file)));
-        if !path.is_file() {
+        let source = match &context.source {
+            Source::Remote(base) => base.join(file).ok().map(Source::Remote),
+            Source::File(_) if is_remote(file) => Url::parse(file).ok().map(Source::Remote),
+            Source::File(path) => {
+                let directory = path.parent().unwrap_or(context.scope.directory);
+                let path = lexically_normal(&directory.join(file.strip_prefix("file://").unwrap_or(file)));
+                Some(path).filter(|path| path.is_file()).map(Source::File)
+            }
+        };
+        let Some(source) = source else {
+            let directory = context.scope.file_directory.unwrap_or(context.scope.directory);
             return Err(CollectError::NoSuchPath {
-                requirement: format!("-r {file}"),
-                path,
+                requirement: format!("{option} {file}"),
+                path: lexically_normal(&directory.join(file)),
                 place: place.clone(),
             });
-        }
-        self.read_file(&path, kind, scope, host)
+        };
+        self.read_source(&Context { source, kind, ..*context })
     }
 
     /// With `--require-hashes`, everything that is downloaded needs a digest.

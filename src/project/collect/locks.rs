@@ -1,0 +1,158 @@
+//! Lock files: which one counts for a build directory, and what it pins on the target.
+//!
+//! `uv.lock` of the project or its workspace comes first (uv itself exports it), then `pylock.toml`, then
+//! `poetry.lock`. Nothing here judges whether a lock is up to date; see `locked`.
+//! Sources: uv's documentation, "Locking and syncing"; the PyPA specification "pylock.toml"; for poetry.lock, files
+//! written by Poetry 1.1 to 2.2.
+
+use super::error::{CollectError, whole};
+use super::package::Package;
+use super::poetry_lock;
+use super::pylock;
+use crate::project::CollectOptions;
+use crate::tools::{ExportRequest, Tools};
+use pep508_rs::PackageName;
+use std::path::{Path, PathBuf};
+
+/// One distribution that a lock file pins.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Pin {
+    /// Its name.
+    pub(super) name: PackageName,
+    /// Its version, if it has one before it is built.
+    pub(super) version: Option<String>,
+    /// What is pinned.
+    pub(super) what: Pinned,
+    /// `sha256:HEX` of its files.
+    pub(super) hashes: Vec<String>,
+    /// The index that it comes from, where that matters.
+    pub(super) index: Option<crate::project::Index>,
+}
+
+/// What a pin names.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Pinned {
+    /// The version, on an index.
+    Version,
+    /// What follows the `@` of a direct reference.
+    Link(String),
+    /// A local directory, absolute.
+    Directory(PathBuf),
+    /// A local wheel or sdist, absolute.
+    Distribution(PathBuf),
+}
+
+impl Pin {
+    /// The line that asks for exactly this; `None` for what is local.
+    pub(super) fn line(&self, extras: &str) -> Option<String> {
+        match (&self.what, &self.version) {
+            (Pinned::Version, Some(version)) => Some(format!("{}{extras}=={version}", self.name)),
+            (Pinned::Link(link), _) => Some(format!("{}{extras} @ {link}", self.name)),
+            _ => None,
+        }
+    }
+}
+
+/// A lock file, read for the target.
+#[derive(Debug)]
+pub(super) struct LockFile {
+    /// Absolute path.
+    pub(super) file: PathBuf,
+    /// What it pins.
+    pub(super) pins: Vec<Pin>,
+    /// The lock as a `pylock.toml`, reduced to what the target needs; `None` for a poetry.lock.
+    pub(super) pylock: Option<String>,
+    /// The command that brings it up to date.
+    pub(super) remedy: &'static str,
+}
+
+/// Read the lock file that counts for the project in `directory`, if there is one.
+///
+/// # Errors
+/// It cannot be understood, or is not for the target.
+pub(super) fn read(
+    directory: &Path,
+    package: &Package,
+    options: &CollectOptions,
+    tools: &Tools,
+) -> Result<Option<LockFile>, CollectError> {
+    if let Some(file) = uv_lock(directory, package) {
+        return read_uv_lock(file, package, options, tools).map(Some);
+    }
+    if let Some(file) = pylock_file(directory)? {
+        let text = std::fs::read_to_string(&file).map_err(CollectError::read(&file))?;
+        let read = pylock::read(&text, &file, options)?;
+        return Ok(Some(LockFile {
+            file,
+            pins: read.pins,
+            pylock: Some(read.text),
+            remedy: "uv pip compile --format pylock.toml --output-file pylock.toml …",
+        }));
+    }
+    let file = directory.join("poetry.lock");
+    if file.is_file() {
+        let pins = poetry_lock::read(&file, options)?;
+        return Ok(Some(LockFile { file, pins, pylock: None, remedy: "poetry lock" }));
+    }
+    Ok(None)
+}
+
+/// uv.lock of the workspace that the project is in, or beside its own `[project]`.
+fn uv_lock(directory: &Path, package: &Package) -> Option<PathBuf> {
+    let root = package.workspace.as_ref().map(|workspace| workspace.root.as_path());
+    let root = root.or_else(|| package.has_project.then_some(directory))?;
+    Some(root.join("uv.lock")).filter(|file| file.is_file())
+}
+
+fn read_uv_lock(
+    file: PathBuf,
+    package: &Package,
+    options: &CollectOptions,
+    tools: &Tools,
+) -> Result<LockFile, CollectError> {
+    let tool = |error: crate::tools::Error| CollectError::Tool(Box::new(error));
+    let root = file.parent().unwrap_or(Path::new("."));
+    let name = package.name.as_ref().filter(|_| package.has_project).map(ToString::to_string);
+    let python = tools.python(options.target.python).map_err(tool)?;
+    let request = ExportRequest {
+        package: name.as_deref(),
+        all_packages: name.is_none(),
+        extras: &options.extras,
+        all_extras: options.all_extras,
+        groups: &options.groups,
+        frozen: true,
+        python: Some(&python),
+    };
+    let uv = tools.uv().map_err(tool)?;
+    let text = uv.export_lock(root, &request).map_err(|error| tool(error.into()))?;
+    let read = pylock::read(&text, &file, options)?;
+    Ok(LockFile { file, pins: read.pins, pylock: Some(read.text), remedy: "uv lock" })
+}
+
+/// `pylock.toml`, else the only `pylock.NAME.toml`.
+fn pylock_file(directory: &Path) -> Result<Option<PathBuf>, CollectError> {
+    let plain = directory.join("pylock.toml");
+    if plain.is_file() {
+        return Ok(Some(plain));
+    }
+    let entries = std::fs::read_dir(directory).map_err(CollectError::read(directory))?;
+    let mut named: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            name.strip_prefix("pylock.")
+                .and_then(|rest| rest.strip_suffix(".toml"))
+                .is_some_and(|middle| !middle.is_empty() && !middle.contains('.'))
+        })
+        .collect();
+    named.sort();
+    match named.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some(only.clone())),
+        [first, ..] => Err(CollectError::invalid_with(
+            whole(first),
+            format!("`{}` has several lock files and none is called pylock.toml", directory.display()),
+            "keep one, call the one that counts pylock.toml, or build with --no-locked",
+        )),
+    }
+}
