@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -59,6 +60,7 @@ pub struct Host {
     verbosity: Verbosity,
     color: bool,
     bars: MultiProgress,
+    data_written: Arc<AtomicBool>,
     /// The clock of this run.
     pub clock: Arc<dyn Clock>,
 }
@@ -76,6 +78,7 @@ impl Host {
             verbosity: Verbosity::Normal,
             color: terminal,
             bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
+            data_written: Arc::default(),
             clock: Arc::new(SystemClock),
             env: Arc::new(env),
         }
@@ -99,6 +102,7 @@ impl Host {
             verbosity: Verbosity::Normal,
             color: false,
             bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
+            data_written: Arc::default(),
             clock,
         }
     }
@@ -242,11 +246,17 @@ impl Host {
         let _ = self.bars.suspend(|| stream.write_all(line.as_bytes()).and_then(|()| stream.flush()));
     }
 
+    /// Whether anything was written to stdout.
+    pub fn has_written_data(&self) -> bool {
+        self.data_written.load(Ordering::Relaxed)
+    }
+
     /// Write a document to stdout.
     ///
     /// # Errors
     /// When stdout cannot be written, for example because the reader closed it.
     pub fn data(&self, text: &str) -> std::io::Result<()> {
+        self.data_written.store(true, Ordering::Relaxed);
         let mut stream = self.stdout.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         stream.write_all(text.as_bytes())?;
         if !text.ends_with('\n') {

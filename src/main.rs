@@ -11,8 +11,5 @@ fn main() -> ExitCode {
         Err(answer) => return render::clap_answer(&host, &answer),
     };
     let host = host.configured(&invocation.global);
-    match commands::run(invocation, &host) {
-        Ok(code) => code.into(),
-        Err(error) => render::failure(&host, &error).into(),
-    }
+    commands::run(invocation, &host).into()
 }

@@ -19,6 +19,26 @@ pub fn failure(host: &Host, error: &impl Explain) -> Exit {
     Exit(error.fault().exit_code())
 }
 
+/// The same as JSON, for stdout: `message`, `causes`, `hint`, `file`, `line`, `column`, `exit_code`.
+pub fn error_json(error: &(impl Explain + ?Sized)) -> serde_json::Value {
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        causes.push(next.to_string());
+        cause = next.source();
+    }
+    let place = error.place();
+    serde_json::json!({
+        "message": error.to_string(),
+        "causes": causes,
+        "hint": error.hint(),
+        "file": place.as_ref().map(|place| &place.file),
+        "line": place.as_ref().and_then(|place| place.line),
+        "column": place.as_ref().and_then(|place| place.column),
+        "exit_code": error.fault().exit_code(),
+    })
+}
+
 /// `error: …`, its causes, its place and its hint, a line each.
 pub fn error_text(error: &(impl Explain + ?Sized), color: bool) -> String {
     let paint = |code: &str, text: &str| {

@@ -14,14 +14,14 @@ mod verify;
 
 use crate::build::BuildError;
 use crate::cache::CacheError;
-use crate::cli::{Command, Invocation};
+use crate::cli::{Command, Format, Invocation};
 use crate::context::ContextError;
 use crate::dagster::DagsterError;
 use crate::deployment::DeploymentError;
 use crate::error::{Explain, Fault, Place};
 use crate::host::Host;
 use crate::project::{CollectError, ProjectErrors};
-use crate::render::Exit;
+use crate::render::{self, Exit};
 use crate::tools::{self, Tools};
 use crate::verify::VerifyError;
 use std::path::PathBuf;
@@ -138,11 +138,22 @@ impl Explain for Error {
     }
 }
 
-/// Run one invocation.
-///
-/// # Errors
-/// Whatever its stages raise.
-pub fn run(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
+/// Run one invocation and tell of its failure: on stderr, and with `--format json` on stdout as `{"error": …}` unless
+/// the command has printed its document already.
+pub fn run(invocation: Invocation, host: &Host) -> Exit {
+    let format = invocation.global.format;
+    dispatch(invocation, host).unwrap_or_else(|error| {
+        if format == Format::Json && !host.has_written_data() {
+            let document = serde_json::json!({ "error": render::error_json(&error) });
+            if let Err(error) = print_json(host, &document) {
+                return render::failure(host, &error);
+            }
+        }
+        render::failure(host, &error)
+    })
+}
+
+fn dispatch(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
     match invocation.command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
