@@ -3,7 +3,7 @@
 use super::WheelError;
 use super::filename::normalized_name;
 use pep440_rs::{Version, VersionSpecifiers};
-use pep508_rs::{Requirement, VerbatimUrl};
+use pep508_rs::{Pep508Error, Requirement, VerbatimUrl};
 use std::str::FromStr;
 
 /// What METADATA says, as far as it matters for putting distributions together.
@@ -45,7 +45,7 @@ impl Metadata {
         let requires_dist = headers
             .all("Requires-Dist")
             .map(|line| {
-                Requirement::from_str(line).map_err(|source| WheelError::RequiresDist {
+                requirement(line).map_err(|source| WheelError::RequiresDist {
                     wheel: wheel.to_string(),
                     line: line.to_string(),
                     source: Box::new(source),
@@ -65,6 +65,21 @@ impl Metadata {
     pub fn normalized_name(&self) -> String {
         normalized_name(&self.name)
     }
+}
+
+/// A requirement; as for the agent, its versions may end in a comma (`a>=1,`), which older setup.py files have.
+fn requirement(line: &str) -> Result<Requirement<VerbatimUrl>, Pep508Error<VerbatimUrl>> {
+    Requirement::from_str(line).or_else(|error| {
+        let (versions, marker) = line.split_once(';').unwrap_or((line, ""));
+        let (versions, closing) = match versions.trim_end().strip_suffix(')') {
+            Some(inside) => (inside.trim_end(), ")"),
+            None => (versions.trim_end(), ""),
+        };
+        let is_versioned = |text: &&str| text.contains(['<', '>', '=']);
+        let versions = versions.strip_suffix(',').filter(is_versioned).ok_or(error)?;
+        let marker = if marker.is_empty() { String::new() } else { format!(" ;{marker}") };
+        Requirement::from_str(&format!("{versions}{closing}{marker}"))
+    })
 }
 
 /// Headers of an e-mail-like file; names without regard to case.
@@ -142,6 +157,21 @@ mod tests {
         assert!(metadata.requires_python.unwrap().contains(&"3.11.4".parse().unwrap()));
         let names: Vec<String> = metadata.requires_dist.iter().map(|dist| dist.name.to_string()).collect();
         assert_eq!(names, ["a", "b", "d"]);
+    }
+
+    /// Which lines count as malformed was compared with `packaging` 25, which the agent's pex uses.
+    #[test]
+    fn a_comma_after_the_last_version_is_overlooked() {
+        for (line, want) in [
+            ("a>=1,", Some("a>=1")),
+            ("a (>=1, <2,) ; extra == 'x'", Some("a>=1,<2 ; extra == 'x'")),
+            ("a>=1,;python_version>'3'", Some("a>=1 ; python_full_version >= '3.1'")),
+            ("a>=1,,", None),
+            ("a,", None),
+            ("a>=1.*", None),
+        ] {
+            assert_eq!(requirement(line).ok().map(|found| found.to_string()).as_deref(), want, "{line}");
+        }
     }
 
     #[test]
