@@ -4,7 +4,7 @@ use crate::error::{Explain, Fault};
 use std::io;
 use std::path::PathBuf;
 
-/// A wheel cannot be read, or must not be used. Wheels are named by file name.
+/// A wheel cannot be read, or must not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WheelError {
     /// The file name is not one of a wheel.
@@ -25,10 +25,10 @@ pub enum WheelError {
         source: io::Error,
     },
     /// The zip archive as a whole is broken.
-    #[error("the wheel `{wheel}` is damaged: {reason}")]
+    #[error("the wheel `{path}` is damaged: {reason}")]
     Damaged {
-        /// File name.
-        wheel: String,
+        /// The file.
+        path: PathBuf,
         /// What is wrong.
         reason: String,
     },
@@ -93,9 +93,10 @@ impl Explain for WheelError {
             WheelError::FileName { .. } => {
                 Some("name it NAME-VERSION-PYTHON-ABI-PLATFORM.whl, as it was built".to_string())
             }
-            WheelError::Damaged { .. } => {
-                Some("remove it from the cache (or rebuild it, if it is yours) and run again".to_string())
-            }
+            WheelError::Damaged { .. } => Some(
+                "remove this file if it is in the cache, or rebuild it if it is yours, and run again"
+                    .to_string(),
+            ),
             WheelError::RequiresDist { .. } => Some(
                 "require another version of this package: newer releases usually corrected it".to_string(),
             ),

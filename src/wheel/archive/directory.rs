@@ -33,7 +33,7 @@ struct Directory {
 /// Read all members, sorted by name.
 pub(super) fn read(path: &Path) -> Result<Vec<Member>, WheelError> {
     let wheel = file_name(path);
-    let damaged = |reason: String| WheelError::Damaged { wheel: wheel.clone(), reason };
+    let damaged = |reason: String| WheelError::Damaged { path: path.to_path_buf(), reason };
     let read_error = |source| WheelError::Read { path: path.to_path_buf(), source };
     let mut file = File::open(path).map_err(read_error)?;
     let directory = find(&mut file).map_err(read_error)?.map_err(|reason| damaged(reason.to_string()))?;

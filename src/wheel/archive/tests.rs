@@ -167,3 +167,24 @@ fn a_zip64_directory_is_found_through_its_locator() {
     let archive = Archive::open(&path).unwrap();
     assert_eq!(content(&archive, "a").unwrap(), b"1");
 }
+
+proptest::proptest! {
+    /// Whatever bytes are changed, an archive is refused or gives members of the promised sizes; it never panics.
+    #[test]
+    fn a_corrupted_archive_is_refused_or_read(changes in proptest::collection::vec((0_usize..400, 0_u8..), 1..6)) {
+        let mut bytes = zip_bytes(&[file("a/b.py", &"text".repeat(50)), executable("run", "x"), file("ä", "")]);
+        for (at, value) in changes {
+            let length = bytes.len();
+            bytes[at % length] = value;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a-1-py3-none-any.whl");
+        std::fs::write(&path, bytes).unwrap();
+        for Member { name, data, .. } in Archive::open(&path).map(|archive| archive.into_parts().1).unwrap_or_default() {
+            proptest::prop_assert!(path_fault(&name).is_none());
+            if let Ok(content) = Reader::open(&path).unwrap().read(&name, &data, 1 << 20) {
+                proptest::prop_assert_eq!(content.len() as u64, data.size_bytes);
+            }
+        }
+    }
+}
