@@ -188,6 +188,7 @@ fn by_key<'a>(path: &[String], key: &str, items: &'a [Value]) -> Result<Vec<(Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn merged(defaults: Value, own: Value) -> Result<Value, Conflict> {
@@ -248,6 +249,57 @@ mod tests {
         ] {
             let conflict = merged(defaults, own).unwrap_err();
             assert_eq!((conflict.path.join(".").as_str(), conflict.problem.as_str()), (path, problem));
+        }
+    }
+
+    /// What may stand under `container_context.k8s`, the special lists among it.
+    fn k8s() -> impl Strategy<Value = Map<String, Value>> {
+        let scalar = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            (0..4).prop_map(Value::from),
+            "[ab]".prop_map(Value::from)
+        ];
+        let lists = prop::collection::vec(scalar.clone(), 0..4).prop_map(Value::from);
+        let variables = prop::collection::vec("[AB](=[xy]){0,2}", 0..4).prop_map(Value::from);
+        let volumes = prop::collection::vec(("[ab]", 0..3), 0..4).prop_map(|volumes| {
+            volumes.into_iter().map(|(name, size)| json!({"name": name, "size": size})).collect::<Value>()
+        });
+        let entries = prop_oneof![
+            ("[pq]", scalar),
+            ("[rs]", lists),
+            (Just("env_vars".to_string()), variables),
+            (Just("volumes".to_string()), volumes),
+        ];
+        prop::collection::vec(entries, 0..6).prop_map(|entries| {
+            let k8s: Map<_, _> = entries.into_iter().collect();
+            json!({"container_context": {"k8s": k8s}}).as_object().cloned().unwrap_or_default()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_merged_changes_nothing(own in k8s()) {
+            prop_assert_eq!(merge(&Map::new(), &own), Ok(own.clone()));
+            prop_assert_eq!(merge(&own, &Map::new()), Ok(own));
+        }
+
+        #[test]
+        fn merging_twice_is_merging_once(defaults in k8s(), own in k8s()) {
+            let once = merge(&defaults, &own).unwrap();
+            let settled = merge(&once, &once).unwrap();
+            prop_assert_eq!(merge(&settled, &settled), Ok(settled.clone()));
+        }
+
+        #[test]
+        fn every_scalar_of_the_location_survives(defaults in k8s(), own in k8s()) {
+            let merged = Value::Object(merge(&defaults, &own).unwrap());
+            let own = Value::Object(own);
+            for key in ["p", "q"] {
+                let path = format!("/container_context/k8s/{key}");
+                if let Some(value) = own.pointer(&path) {
+                    prop_assert_eq!(merged.pointer(&path), Some(value));
+                }
+            }
         }
     }
 }

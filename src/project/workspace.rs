@@ -11,6 +11,7 @@ use crate::error::Place;
 use crate::yaml::{self, Content, Entry, MAX_EXPANDED_BYTES, Mark, Node};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -73,7 +74,11 @@ pub(super) fn inspect(file: &Path, reading: &mut Reading) {
 /// Read the YAML of `file`; what is wrong goes to `reading`.
 fn read_yaml(file: &Path, reading: &mut Reading) -> Option<yaml::Document> {
     let yaml_error = |error| ProjectError::Yaml { error, file: file.to_path_buf() };
-    let bytes = match std::fs::read(file) {
+    // One byte more than is allowed tells that it is too many.
+    let limit = yaml::MAX_FILE_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    let bytes = match read.map(|_| bytes) {
         Ok(bytes) => bytes,
         Err(source) => {
             reading.errors.push(ProjectError::Read { file: file.to_path_buf(), source });

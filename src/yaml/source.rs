@@ -13,7 +13,7 @@ pub fn checked_text(bytes: &[u8]) -> Result<Cow<'_, str>, YamlError> {
     let refuse =
         |problem: String, hint: &str, mark| YamlError { problem, hint: Some(hint.to_string()), mark };
     if bytes.len() > MAX_FILE_BYTES {
-        let problem = format!("the file has {} bytes; at most {MAX_FILE_BYTES} are read", bytes.len());
+        let problem = format!("the file has more than {MAX_FILE_BYTES} bytes");
         return Err(refuse(problem, "check that this is the file you meant", start));
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 use serde_json::json;
 
 fn json_of(text: &str) -> Value {
@@ -147,7 +148,7 @@ fn hostile_texts_are_refused_before_they_cost_anything() {
         ("merge bomb", merges, "`<<` merges too much"),
         ("flow nesting", "[".repeat(10_000), "more than 100 mappings and lists"),
         ("block nesting", "- ".repeat(10_000), "more than 100 mappings and lists"),
-        ("large file", " ".repeat(MAX_FILE_BYTES + 1), "the file has"),
+        ("large file", " ".repeat(MAX_FILE_BYTES + 1), "the file has more than"),
     ] {
         let error = refusal(text.as_bytes());
         assert!(error.problem.starts_with(problem), "{name}: {error}");
@@ -162,4 +163,44 @@ fn keys(count: usize) -> String {
 fn a_large_scalar_is_read() {
     let text = format!("a: '{}'", "x".repeat(3 << 20));
     assert_eq!(json_of(&text)["a"].as_str().unwrap().len(), 3 << 20);
+}
+
+/// JSON values without nulls, and without floats: JSON writes `1e16`, which is text in YAML 1.1.
+fn json_value() -> impl Strategy<Value = Value> {
+    let text = "[ -~éü\u{a0}\u{1f600}]{0,12}";
+    let leaf = prop_oneof![
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        text.prop_map(Value::from)
+    ];
+    leaf.prop_recursive(4, 32, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec((text, inner), 0..6)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn json_is_yaml(value in json_value()) {
+        prop_assert_eq!(json_of(&value.to_string()), value.clone());
+        prop_assert_eq!(json_of(&format!("{value:#}")), value);
+    }
+
+    #[test]
+    fn no_text_is_too_odd_to_be_read_or_refused(text in "([ \\-:?,\\[\\]{}#&*!|>'\"%@`\\\\=<~a1é\t\n\r]|- |: |<<: |&a |\\*a|\n  ){0,60}") {
+        if let Ok(document) = read(text.as_bytes()) {
+            let value = document.root.map(|root| root.to_json());
+            prop_assert!(document.problems.iter().all(|problem| problem.mark.line > 0));
+            prop_assert_ne!(value, Some(Value::Array(vec![Value::Null])));
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_too_odd_either(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        let error = read(&bytes).err();
+        prop_assert!(error.is_none_or(|error| error.mark.line > 0 && error.mark.column > 0));
+    }
 }
