@@ -4,6 +4,9 @@
 //! entry written, only for files that this stage saw in the registry or put there itself.
 
 pub mod deps_cache;
+mod publisher;
+
+pub use publisher::{CacheTags, Published, Publisher};
 
 use crate::dagster::artifacts::{Content, Stored};
 use crate::dagster::operations::Method;
@@ -19,9 +22,9 @@ const MOST_FILES_A_CALL: usize = 25;
 /// Files on their way at once.
 pub const WORKERS: usize = 6;
 
-/// A PEX file, built and named by its content.
+/// A PEX file to send, named by its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PexFile {
+pub struct Artifact {
     /// `deps-HASH.pex` or `source-HASH.pex`.
     pub name: String,
     /// Where it is here.
@@ -58,7 +61,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<PexFile>,
+    waiting: VecDeque<Artifact>,
     seen: BTreeSet<String>,
     closed: bool,
     outcomes: Outcomes,
@@ -82,7 +85,7 @@ impl Uploads {
     }
 
     /// Send a file; one that was given before is not sent again.
-    pub fn send(&self, file: PexFile) {
+    pub fn send(&self, file: Artifact) {
         let mut state = self.shared.lock();
         if state.seen.insert(file.name.clone()) {
             state.waiting.push_back(file);
@@ -122,7 +125,7 @@ impl Shared {
     }
 
     /// This worker's share of what waits; `None` when no more will come.
-    fn take_share(&self) -> Option<Vec<PexFile>> {
+    fn take_share(&self) -> Option<Vec<Artifact>> {
         let mut state = self.lock();
         while state.waiting.is_empty() {
             if state.closed {
@@ -135,7 +138,7 @@ impl Shared {
     }
 
     /// Look for the files, and send those that are not there. A failure to look is no reason not to send.
-    fn publish(&self, files: &[PexFile]) -> Vec<(String, Result<Sent, DagsterError>)> {
+    fn publish(&self, files: &[Artifact]) -> Vec<(String, Result<Sent, DagsterError>)> {
         let there = self.look_for(files);
         let mut outcomes = Vec::new();
         let mut missing = Vec::new();
@@ -152,7 +155,7 @@ impl Shared {
     }
 
     /// For each file, whether the registry has all of it.
-    fn look_for(&self, files: &[PexFile]) -> Vec<Result<bool, DagsterError>> {
+    fn look_for(&self, files: &[Artifact]) -> Vec<Result<bool, DagsterError>> {
         let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
         let urls = match self.client.presigned_urls(&names, Method::Get) {
             Ok(urls) => urls,
@@ -180,7 +183,7 @@ impl Shared {
             .collect()
     }
 
-    fn upload_all(&self, files: &[&PexFile]) -> Vec<(String, Result<Sent, DagsterError>)> {
+    fn upload_all(&self, files: &[&Artifact]) -> Vec<(String, Result<Sent, DagsterError>)> {
         if files.is_empty() {
             return Vec::new();
         }
@@ -190,7 +193,7 @@ impl Shared {
             // Asking for one at a time gives each file its own error, and the others a chance.
             Err(_) => vec![None; names.len()],
         };
-        let upload = |file: &PexFile, url| {
+        let upload = |file: &Artifact, url| {
             let url = match url {
                 Some(url) => url,
                 None => self.client.presigned_url(&file.name, Method::Put)?,
@@ -204,7 +207,7 @@ impl Shared {
     }
 }
 
-fn local_size(file: &PexFile) -> Option<u64> {
+fn local_size(file: &Artifact) -> Option<u64> {
     std::fs::metadata(&file.path).ok().map(|metadata| metadata.len())
 }
 

@@ -50,6 +50,12 @@ pub enum UpdateError {
         #[source]
         source: Arc<DagsterError>,
     },
+    #[error("the code location `{location}` was not updated, since its files are not stored")]
+    NotPublished {
+        location: String,
+        #[source]
+        source: Arc<DagsterError>,
+    },
     #[error("the code location `{location}` was updated and failed to load:\n{failure}")]
     Load { location: String, failure: PythonFailure },
     #[error("the code location `{location}` was updated and had not loaded after {seconds} s")]
@@ -74,7 +80,9 @@ fn reported(errors: &[String]) -> String {
 impl Explain for UpdateError {
     fn fault(&self) -> Fault {
         match self {
-            UpdateError::Refused { source, .. } | UpdateError::Unseen { source, .. } => source.fault(),
+            UpdateError::Refused { source, .. }
+            | UpdateError::NotPublished { source, .. }
+            | UpdateError::Unseen { source, .. } => source.fault(),
             UpdateError::Load { .. } => Fault::Project,
             UpdateError::LoadTimeout { .. } | UpdateError::NoAgent { .. } => Fault::Remote,
         }
@@ -82,7 +90,7 @@ impl Explain for UpdateError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            UpdateError::Refused { source, .. } => source.hint(),
+            UpdateError::Refused { source, .. } | UpdateError::NotPublished { source, .. } => source.hint(),
             UpdateError::Load { .. } => {
                 Some("`pexpress verify OUT_DIR` shows the same error without a deploy".into())
             }

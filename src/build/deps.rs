@@ -1,6 +1,7 @@
 //! The deps PEX: a resolution → wheels → one file.
 
 use super::fetch::FetchedWheel;
+use super::observer::StoredDeps;
 use super::{BuildError, Context, PexFile};
 use crate::cache::{CacheError, write_atomically};
 use crate::pex::{Chroot, Completeness, DepsPex, FORMAT_REVISION, script_stub};
@@ -20,6 +21,69 @@ pub struct BuiltDeps {
     pub dagster_version: Option<String>,
 }
 
+/// The deps PEX of a job: a file here, or one that is stored already.
+#[derive(Debug)]
+pub enum DepsPexFile {
+    /// Built in this run.
+    Built(BuiltDeps),
+    /// Stored where code locations run, and not built.
+    Stored {
+        /// Where it is called what.
+        stored: StoredDeps,
+        /// The exact distributions.
+        resolution: Resolution,
+    },
+}
+
+impl DepsPexFile {
+    /// `deps-HASH.pex`.
+    pub fn name(&self) -> &str {
+        match self {
+            DepsPexFile::Built(built) => &built.file.name,
+            DepsPexFile::Stored { stored, .. } => &stored.name,
+        }
+    }
+
+    /// The exact distributions.
+    pub fn resolution(&self) -> &Resolution {
+        match self {
+            DepsPexFile::Built(built) => &built.resolution,
+            DepsPexFile::Stored { resolution, .. } => resolution,
+        }
+    }
+
+    /// Version of dagster in it.
+    pub fn dagster_version(&self) -> Option<&str> {
+        match self {
+            DepsPexFile::Built(built) => built.dagster_version.as_deref(),
+            DepsPexFile::Stored { stored, .. } => Some(&stored.dagster_version),
+        }
+    }
+
+    /// The file here, if it was built.
+    pub fn file(&self) -> Option<&PexFile> {
+        match self {
+            DepsPexFile::Built(built) => Some(&built.file),
+            DepsPexFile::Stored { .. } => None,
+        }
+    }
+}
+
+/// Build one deps PEX into the output directory, unless the observer knows of a stored one.
+///
+/// # Errors
+/// Those of [`build`].
+pub fn obtain(job: &DepsJob, context: &Context<'_>) -> Result<DepsPexFile, BuildError> {
+    let started = Instant::now();
+    let resolution = resolve(job, context)?;
+    if let Some(stored) = context.observer.stored_deps(&resolution) {
+        return Ok(DepsPexFile::Stored { stored, resolution });
+    }
+    let built = assemble(job, resolution, started, context)?;
+    context.observer.deps_built(&built);
+    Ok(DepsPexFile::Built(built))
+}
+
 /// Build one deps PEX into the output directory.
 ///
 /// # Errors
@@ -27,7 +91,16 @@ pub struct BuiltDeps {
 /// cannot be written.
 pub fn build(job: &DepsJob, context: &Context<'_>) -> Result<BuiltDeps, BuildError> {
     let started = Instant::now();
-    let resolution = resolve(job, context)?;
+    assemble(job, resolve(job, context)?, started, context)
+}
+
+/// A resolution → wheels → one file.
+fn assemble(
+    job: &DepsJob,
+    resolution: Resolution,
+    started: Instant,
+    context: &Context<'_>,
+) -> Result<BuiltDeps, BuildError> {
     let settings = &job.requirements.settings;
     let wheels = context.fetcher.fetch(&resolution, context.target, settings, context.display)?;
     let chroots = {

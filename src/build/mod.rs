@@ -11,20 +11,22 @@ pub mod git_source;
 
 pub mod local_packages;
 pub mod manifest;
+pub mod observer;
 pub mod self_contained;
 pub mod source;
 pub mod working_directory;
 
-pub use deps::BuiltDeps;
+pub use deps::{BuiltDeps, DepsPexFile};
 pub use error::BuildError;
 
 use crate::cache::write_atomically;
 use crate::display::Display;
 use crate::pex::{Runtime, Written};
-use crate::plan::Plan;
+use crate::plan::{Plan, SourceJob};
 use crate::target::Target;
 use crate::tools::Tools;
 use fetch::Fetcher;
+use observer::{Nobody, Observer};
 use serde::Serialize;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -64,6 +66,8 @@ pub struct Context<'a> {
     pub tools: &'a Tools,
     /// Shows how it goes.
     pub display: &'a Display,
+    /// Hears of what is finished.
+    pub observer: &'a dyn Observer,
     fetcher: Fetcher<'a>,
     runtime: OnceLock<Runtime>,
     opening: Mutex<()>,
@@ -88,10 +92,17 @@ impl<'a> Context<'a> {
             out_dir,
             tools,
             display,
+            observer: &Nobody,
             fetcher,
             runtime: OnceLock::new(),
             opening: Mutex::new(()),
         })
+    }
+
+    /// The same, with somebody who hears of what is finished.
+    pub fn observed_by(mut self, observer: &'a dyn Observer) -> Self {
+        self.observer = observer;
+        self
     }
 
     /// The PEX runtime, fetched and opened at first use.
@@ -171,17 +182,23 @@ pub struct Built {
     /// By index of [`Plan::sources`].
     pub sources: Vec<Result<PexFile, BuildError>>,
     /// By index of [`Plan::deps`].
-    pub deps: Vec<Result<BuiltDeps, BuildError>>,
+    pub deps: Vec<Result<DepsPexFile, BuildError>>,
 }
 
 /// Build everything in a plan. One job's failure does not stop the others.
 pub fn run(plan: &Plan, context: &Context<'_>) -> Built {
     std::thread::scope(|scope| {
-        let sources = scope.spawn(|| in_parallel(&plan.sources, 1, |job| source::build(job, context)));
-        let deps = in_parallel(&plan.deps, 2, |job| deps::build(job, context));
+        let sources = scope.spawn(|| in_parallel(&plan.sources, 1, |job| built_source(job, context)));
+        let deps = in_parallel(&plan.deps, 2, |job| deps::obtain(job, context));
         let sources = sources.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Built { sources, deps }
     })
+}
+
+fn built_source(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildError> {
+    let file = source::build(job, context)?;
+    context.observer.source_built(&file);
+    Ok(file)
 }
 
 /// Do `work` on each item with this many threads; results in the order of the items.

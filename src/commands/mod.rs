@@ -81,6 +81,41 @@ pub enum Error {
         /// How many there are in all.
         total: usize,
     },
+    /// Some code locations were not deployed; why was said already.
+    #[error("{} of {total} code locations could not be deployed: {}", failed.len(), failed.join(", "))]
+    NotDeployed {
+        /// Their names.
+        failed: Vec<String>,
+        /// How many there are in all.
+        total: usize,
+        /// Whose fault the worst failure was.
+        fault: Fault,
+    },
+    /// The organization is on Serverless on Kubernetes.
+    #[error(
+        "this organization runs code locations from images (its registry is Harbor), where PEX files cannot run"
+    )]
+    NoPexRuntime,
+    /// A base image tag, and no registry to find it in.
+    #[error(
+        "the base image `{tag}` cannot be named: Dagster+ did not say where the organization's registry is"
+    )]
+    NoRegistry {
+        /// The tag.
+        tag: String,
+    },
+    /// `--defs-state-info` names no JSON file.
+    #[error("could not read `{path}`, which --defs-state-info names, as JSON")]
+    DefsStateInfo {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A deploy that went on without a deployment.
+    #[error("a deployment was expected and none was chosen")]
+    NothingToDeploy,
     /// No room for temporary files.
     #[error("could not make a temporary directory")]
     Temporary(#[source] std::io::Error),
@@ -122,13 +157,22 @@ impl Explain for Error {
     fn fault(&self) -> Fault {
         match self {
             Error::UnknownLocation { .. } => Fault::Usage,
-            Error::NotBuilt { fault, .. } => *fault,
+            Error::NotBuilt { fault, .. } | Error::NotDeployed { fault, .. } => *fault,
+            Error::NoPexRuntime => Fault::Project,
+            Error::NoRegistry { .. } => Fault::Remote,
+            Error::DefsStateInfo { .. } => Fault::Usage,
+            Error::NothingToDeploy => Fault::Bug,
             Error::NotLoaded { .. } => Fault::Project,
             _ => self.inner().map_or(Fault::Tool, Explain::fault),
         }
     }
     fn hint(&self) -> Option<String> {
         match self {
+            Error::NoPexRuntime => Some(format!(
+                "deploy images with `dagster-cloud serverless deploy`, or set {}=1 if PEX files do run there",
+                crate::env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT
+            )),
+            Error::NoRegistry { .. } => Some("name the whole image with --image".to_string()),
             Error::NotLoaded { .. } => Some("the tracebacks above show the lines to mend".to_string()),
             _ => self.inner().and_then(Explain::hint),
         }
@@ -161,7 +205,7 @@ fn dispatch(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
             host.data(&String::from_utf8_lossy(&script)).map_err(Error::Stdout)?;
             Ok(Exit(0))
         }
-        Command::Deploy(args) => deploy::run(&args, invocation.global.format, host),
+        Command::Deploy(args) => deploy::run(args, invocation.global.format, host),
         Command::Deps(args) => deps::run(&args, invocation.global.format, host),
         Command::Source(args) => source::run(&args, invocation.global.format, host),
         Command::Verify(args) => verify::run(&args, invocation.global.format, host),

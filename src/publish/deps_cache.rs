@@ -10,7 +10,6 @@ use crate::net::Silent;
 use crate::resolve::{Artifact, Resolution};
 use crate::target::Target;
 use base64::Engine;
-use serde::Serialize;
 use sha1::{Digest, Sha1};
 use std::collections::BTreeMap;
 
@@ -23,50 +22,20 @@ pub struct CacheEntry {
     pub dagster_version: String,
 }
 
-/// What of a resolution decides the deps PEX.
-#[derive(Serialize)]
-struct Exact<'a> {
-    format: &'static str,
-    runtime: &'a str,
-    target: String,
-    distributions: Vec<(&'a str, Option<&'a str>, String)>,
-}
-
 /// Hash of an exact resolution: lower-case hex SHA-1 (as long as the other client's), or `None` where the resolution is
 /// not exact because a file has no digest.
 ///
 /// `runtime` is the version of what goes into every deps PEX. The text that is hashed begins with `pexpress`, so that no
 /// hash of ours is ever one of another client.
 pub fn resolution_hash(resolution: &Resolution, target: Target, runtime: &str) -> Option<String> {
-    let distributions = resolution
-        .distributions
-        .iter()
-        .map(|one| {
-            let exact = match &one.artifact {
-                Artifact::Wheel(download) => format!("wheel {}", download.sha256.as_ref()?),
-                Artifact::Sdist { download, subdirectory } => {
-                    format!(
-                        "sdist {} {}",
-                        download.sha256.as_ref()?,
-                        subdirectory.as_deref().unwrap_or_default()
-                    )
-                }
-                Artifact::Git { url, commit, subdirectory } => {
-                    // Credentials are no part of what is fetched.
-                    let url = crate::net::SafeUrl::parse(url);
-                    format!("git {url} {commit} {}", subdirectory.as_deref().unwrap_or_default())
-                }
-            };
-            Some((one.name.as_str(), one.version.as_deref(), exact))
-        })
-        .collect::<Option<Vec<_>>>()?;
-    let exact = Exact {
-        format: "pexpress deps 1",
-        runtime,
-        target: format!("{} {}", target.python, target.platform),
-        distributions,
+    let exact = |artifact: &Artifact| match artifact {
+        Artifact::Wheel(download) | Artifact::Sdist { download, .. } => download.sha256.is_some(),
+        Artifact::Git { .. } => true,
     };
-    let text = serde_json::to_string(&exact).ok()?;
+    if !resolution.distributions.iter().all(|one| exact(&one.artifact)) {
+        return None;
+    }
+    let text = format!("pexpress deps 1\nruntime {runtime}\n{}\n", resolution.digest(target));
     Some(Sha1::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -18,13 +18,6 @@ pub struct Additions {
     pub defs_state_info: Option<Value>,
 }
 
-/// `files=NAME:NAME` of the two PEX files, sorted. Source: `pex_tag` of dagster-cloud-cli.
-pub fn pex_tag(source: &str, deps: &str) -> String {
-    let mut names = [source, deps];
-    names.sort_unstable();
-    format!("files={}", names.join(":"))
-}
-
 /// The document for one code location.
 pub fn location_document(
     entry: &Map<String, Value>,
@@ -75,7 +68,7 @@ mod tests {
         let Value::Object(entry) = entry else { panic!() };
         Value::Object(location_document(
             &entry,
-            &pex_tag("source-b.pex", "deps-a.pex"),
+            "files=deps-a.pex:source-b.pex",
             "3.11".parse().unwrap(),
             additions,
         ))

@@ -31,6 +31,13 @@ pub struct Verified {
     pub outcome: Outcome,
 }
 
+impl Verified {
+    /// Whether it loads.
+    pub fn loads(&self) -> bool {
+        matches!(self.outcome, Outcome::Loaded { .. })
+    }
+}
+
 /// What loading came to.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]

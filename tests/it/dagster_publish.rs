@@ -4,22 +4,22 @@ use crate::support::standin::{Connected, Standin};
 use pexpress::dagster::DagsterError;
 use pexpress::net::Silent;
 use pexpress::publish::deps_cache::{self, CacheEntry, object_name};
-use pexpress::publish::{Outcomes, PexFile, Sent, Uploads};
+use pexpress::publish::{Artifact, Outcomes, Sent, Uploads};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 
 /// A file that ends as a ZIP archive does, with this name and about this size.
-fn pex(dir: &Path, name: &str, size: usize) -> PexFile {
+fn pex(dir: &Path, name: &str, size: usize) -> Artifact {
     let path = dir.join(name);
     let mut bytes = vec![b'x'; size];
     bytes.extend_from_slice(b"PK\x05\x06");
     bytes.extend_from_slice(&[0; 18]);
     std::fs::write(&path, bytes).unwrap();
-    PexFile { name: name.into(), path }
+    Artifact { name: name.into(), path }
 }
 
-fn publish(connected: &Connected, files: &[&PexFile]) -> Outcomes {
+fn publish(connected: &Connected, files: &[&Artifact]) -> Outcomes {
     let uploads = Uploads::start(&connected.client.at("prod"), true, Arc::new(Silent));
     files.iter().for_each(|file| uploads.send((*file).clone()));
     uploads.finish()

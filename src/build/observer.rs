@@ -1,0 +1,31 @@
+//! What a build tells while it runs, so that what follows need not wait for its end.
+
+use super::{BuiltDeps, PexFile};
+use crate::resolve::Resolution;
+
+/// A deps PEX that is stored where code locations run, and so need not be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDeps {
+    /// `deps-HASH.pex`.
+    pub name: String,
+    /// Version of dagster in it.
+    pub dagster_version: String,
+}
+
+/// Hears of finished files, and may know of stored ones. Called from several threads at once.
+pub trait Observer: Sync {
+    /// A source PEX is finished.
+    fn source_built(&self, _file: &PexFile) {}
+    /// A deps PEX is finished.
+    fn deps_built(&self, _deps: &BuiltDeps) {}
+    /// The stored deps PEX of exactly these distributions, if there is one.
+    fn stored_deps(&self, _resolution: &Resolution) -> Option<StoredDeps> {
+        None
+    }
+}
+
+/// For builds that nothing follows.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+impl Observer for Nobody {}

@@ -1,0 +1,304 @@
+//! The part of `deploy` that is at Dagster+: which deployment, what is there, and what came of it.
+
+use crate::build::manifest::pex_tag;
+use crate::build::{Built, DepsPexFile};
+use crate::cli::DeployArgs;
+use crate::commands::Error;
+use crate::commands::interrupt::{Reached, State};
+use crate::context::Context;
+use crate::dagster::operations::Registry;
+use crate::dagster::{Client, DagsterError};
+use crate::deployment::{self, Branch, Choice, Deployment};
+use crate::display::Display;
+use crate::env_vars;
+use crate::error::Explain;
+use crate::host::Host;
+use crate::net::Agent;
+use crate::pex::{FORMAT_REVISION, PEX_VERSION};
+use crate::plan::{Plan, PlannedLocation};
+use crate::publish::{CacheTags, Published, Publisher, Sent};
+use crate::target::Target;
+use crate::update::document::{Additions, location_document};
+use crate::update::{self, Before, Outcome, Update, UpdateError, Updated};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a deploy has to do at Dagster+, known before anything is read or built.
+pub enum Intent {
+    /// Nothing: only build.
+    BuildOnly,
+    /// Nothing at all, for this reason.
+    Nothing(String),
+    /// Close a branch deployment, and build nothing.
+    Close(Box<Going>, Branch),
+    /// Publish, and maybe update.
+    Deploy(Box<Going>, Choice),
+}
+
+/// What is known before the first call.
+pub struct Going {
+    context: Context,
+    agent: Agent,
+    client: Client,
+}
+
+/// A deployment that was looked at and is ready for PEX files.
+pub struct Online {
+    deployment: Deployment,
+    client: Client,
+    before: Option<Before>,
+    additions: Additions,
+    context: Context,
+}
+
+/// What came of a deploy.
+pub struct Deployed {
+    /// A JSON object for each code location, by name.
+    pub locations: Map<String, Value>,
+    /// Why code locations do not run the new files, by name.
+    pub failures: Vec<(String, Box<dyn Explain + Send + Sync>)>,
+}
+
+/// Read what the run is for.
+///
+/// # Errors
+/// A setting that is missing, an event that cannot be read, or a question that was answered with no.
+pub fn intent(args: &DeployArgs, target: Target, host: &Host) -> Result<Intent, Error> {
+    let publish = &args.publish;
+    if args.build.dry_run || !(publish.upload_pex || publish.update_code_location) {
+        return Ok(Intent::BuildOnly);
+    }
+    let context = Context::read(&args.dagster, &directory_of(&host.absolute(&args.file)), host)?;
+    let details = publish.code_location_details.as_ref();
+    let named_by_flag = args.dagster.deployment.is_some();
+    let choice = deployment::decide(&context, details, &publish.branch, named_by_flag, host)?;
+    if let Choice::Named { name, ask: true } = &choice {
+        deployment::confirm(name, publish.yes, host)?;
+    }
+    let agent = Agent::new(host);
+    let url = &context.endpoint.organization_url;
+    let client = Client::new(host, &agent, url, context.token.clone(), target.python);
+    let going = Box::new(Going { context, agent, client });
+    Ok(match choice {
+        Choice::Nothing(reason) => Intent::Nothing(reason),
+        Choice::Close(branch) => Intent::Close(going, branch),
+        choice => Intent::Deploy(going, choice),
+    })
+}
+
+/// The directory to ask git about: that of the project file, or the project itself.
+fn directory_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if !file.is_dir() => parent.to_path_buf(),
+        _ => file.to_path_buf(),
+    }
+}
+
+impl Going {
+    /// Mark the branch deployment of a closed pull request as closed; gives its name.
+    ///
+    /// # Errors
+    /// Dagster+'s refusal.
+    pub fn close(&self, branch: &Branch) -> Result<Deployment, Error> {
+        Ok(deployment::put(branch, &self.context, &self.client, &self.agent)?)
+    }
+
+    /// Make the deployment ready, and look at what is there.
+    ///
+    /// # Errors
+    /// A bad token, a deployment that does not exist, a registry whose code locations cannot run PEX files.
+    pub fn connect(
+        self,
+        choice: &Choice,
+        args: &DeployArgs,
+        reached: &Reached,
+        host: &Host,
+    ) -> Result<Online, Error> {
+        let defs_state_info =
+            args.publish.defs_state_info.as_deref().map(|file| read_json(file, host)).transpose()?;
+        let deployment = match choice {
+            Choice::Branch(branch) => {
+                let made = deployment::put(branch, &self.context, &self.client, &self.agent)?;
+                reached.set(State::BranchDeployment(made.name.clone()));
+                made
+            }
+            Choice::Named { name, .. } => Deployment { name: name.clone(), is_branch: false },
+            Choice::Close(_) | Choice::Nothing(_) => return Err(Error::NothingToDeploy),
+        };
+        let client = self.client.at(&deployment.name);
+        let kind = if deployment.is_branch { "branch deployment" } else { "deployment" };
+        host.note(format!("Deploying to the {kind} {} ({})", deployment.name, client.locations_page()));
+        let (registry, before) = std::thread::scope(|scope| {
+            let registry = scope.spawn(|| look_at_registry(&client, args, host));
+            let before = args.publish.update_code_location.then(|| Before::look(&client)).transpose();
+            (registry.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), before)
+        });
+        let (registry, before) = (registry?, before?);
+        let commit = args.publish.code_location_details.as_ref().map(|details| details.commit_hash.as_str());
+        let additions = Additions {
+            revision: self.context.revision(commit, host),
+            image: image(args, registry.as_ref(), host)?,
+            defs_state_info,
+        };
+        Ok(Online { deployment, client, before, additions, context: self.context })
+    }
+}
+
+/// The registry, asked before anything is built for it. A registry that does not answer the question is taken for
+/// one that runs PEX files, with a warning, as dagster-cloud-cli does it.
+fn look_at_registry(client: &Client, args: &DeployArgs, host: &Host) -> Result<Option<Registry>, Error> {
+    let trusted = host.var(env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT).is_some();
+    if trusted && base_image_tag(args, host).is_none() {
+        return Ok(None);
+    }
+    match client.registry() {
+        Ok(registry) if registry.is_harbor && !trusted => Err(Error::NoPexRuntime),
+        Ok(registry) => Ok(Some(registry)),
+        Err(
+            error @ (DagsterError::Unauthorized { .. }
+            | DagsterError::NotFound { .. }
+            | DagsterError::NotTheApi { .. }
+            | DagsterError::Network { .. }),
+        ) => Err(error.into()),
+        Err(error) => {
+            host.warn(format!("{error}; going on as if PEX files can run there"));
+            Ok(None)
+        }
+    }
+}
+
+fn base_image_tag(args: &DeployArgs, host: &Host) -> Option<String> {
+    let variable = || host.var(env_vars::SERVERLESS_BASE_IMAGE_TAG).map(String::from);
+    args.publish.base_image_tag.clone().or_else(variable)
+}
+
+/// The image that replaces what the project file says: a flag, a variable, or a tag in the organization's registry.
+/// Source: the order of dagster-cloud-cli.
+fn image(args: &DeployArgs, registry: Option<&Registry>, host: &Host) -> Result<Option<String>, Error> {
+    let whole = args.publish.image.clone();
+    let whole = whole.or_else(|| host.var(env_vars::SERVERLESS_BASE_IMAGE).map(String::from));
+    match (whole, base_image_tag(args, host)) {
+        (Some(image), _) => Ok(Some(image)),
+        (None, None) => Ok(None),
+        (None, Some(tag)) => match registry.and_then(|registry| registry.url.as_ref()) {
+            Some(url) => Ok(Some(format!("{url}:{tag}"))),
+            None => Err(Error::NoRegistry { tag }),
+        },
+    }
+}
+
+fn read_json(file: &Path, host: &Host) -> Result<Value, Error> {
+    let path = host.absolute(file);
+    let text = std::fs::read(&path).map_err(|error| (error.into(), path.clone()));
+    let value = text.and_then(|text| serde_json::from_slice(&text).map_err(|error| (error.into(), path)));
+    value.map_err(|(source, path)| Error::DefsStateInfo { path, source })
+}
+
+impl Online {
+    /// Follow a build from here.
+    pub fn publisher(&self, args: &DeployArgs, target: Target, host: &Host) -> Publisher {
+        let publish = &args.publish;
+        // A deps PEX that is to be loaded here has to be here.
+        let from = publish.deps_cache_from.clone().filter(|_| !publish.force_rebuild_deps && !args.verify);
+        let tags = CacheTags { from, to: publish.deps_cache_to.clone() };
+        let runtime = format!("pex {PEX_VERSION} format {FORMAT_REVISION}");
+        let progress = Arc::new(Display::new(host));
+        Publisher::start(&self.client, tags, target, &runtime, publish.upload_pex, progress)
+    }
+
+    /// Update the code locations whose files are stored, and wait for them. `unfit` are those not to be updated.
+    pub fn finish(
+        &self,
+        published: &Published,
+        plan: &Plan,
+        built: &Built,
+        unfit: &BTreeSet<String>,
+        reached: &Reached,
+    ) -> Deployed {
+        let mut deployed = Deployed { locations: Map::new(), failures: Vec::new() };
+        let mut updates = Vec::new();
+        for planned in plan.locations.iter().filter(|planned| !unfit.contains(&planned.location.name)) {
+            let Some((source, deps)) = files(planned, built) else { continue };
+            match stored(published, source, deps) {
+                Ok(sent) => {
+                    deployed.tell(planned, "published", &sent);
+                    updates.push(self.update(planned, source, deps, plan.target));
+                }
+                Err(error) => {
+                    deployed.tell(planned, "not_published", &json!({}));
+                    let location = planned.location.name.clone();
+                    let error = UpdateError::NotPublished { location: location.clone(), source: error };
+                    deployed.failures.push((location, Box::new(error)));
+                }
+            }
+        }
+        if let Some(before) = &self.before
+            && !updates.is_empty()
+        {
+            let tell = |phase| reached.set_phase(phase);
+            let outcomes = update::run(&self.client, updates, before, self.context.limits, &tell);
+            outcomes.into_iter().for_each(|outcome| deployed.take(outcome));
+        }
+        deployed
+    }
+
+    fn update(&self, planned: &PlannedLocation, source: &str, deps: &DepsPexFile, target: Target) -> Update {
+        let tag = pex_tag(&[source, deps.name()]);
+        let location = &planned.location;
+        let document = location_document(&location.document, &tag, target.python, &self.additions);
+        Update { name: location.name.clone(), document }
+    }
+
+    /// The deployment, for the report.
+    pub fn json(&self) -> Value {
+        json!({
+            "name": self.deployment.name,
+            "is_branch": self.deployment.is_branch,
+            "url": self.client.locations_page(),
+            "commit_hash": self.additions.revision.commit_hash,
+        })
+    }
+}
+
+fn files<'a>(planned: &PlannedLocation, built: &'a Built) -> Option<(&'a str, &'a DepsPexFile)> {
+    let source = built.sources[planned.source].as_ref().ok()?;
+    Some((&source.name, built.deps[planned.deps].as_ref().ok()?))
+}
+
+/// How both files came to be stored.
+fn stored(published: &Published, source: &str, deps: &DepsPexFile) -> Result<Value, Arc<DagsterError>> {
+    let word = |name: &str, sent| match sent {
+        _ if published.is_cached(name) => "cached",
+        Sent::AlreadyThere => "already_there",
+        Sent::Uploaded => "uploaded",
+    };
+    let (of_source, of_deps) = (published.file(source)?, published.file(deps.name())?);
+    Ok(json!({"source": word(source, of_source), "deps": word(deps.name(), of_deps)}))
+}
+
+impl Deployed {
+    fn tell(&mut self, planned: &PlannedLocation, state: &str, sent: &Value) {
+        let name = planned.location.name.clone();
+        self.locations.insert(name, json!({"state": state, "sent": sent}));
+    }
+
+    fn take(&mut self, outcome: Outcome) {
+        let state = match &outcome.result {
+            Ok(Updated::Loaded) => "loaded",
+            Ok(Updated::NotAwaited) => "updated",
+            Err(UpdateError::Refused { .. } | UpdateError::NotPublished { .. }) => "not_updated",
+            Err(UpdateError::Load { .. }) => "failed_to_load",
+            Err(UpdateError::LoadTimeout { .. }) => "loading",
+            Err(UpdateError::NoAgent { .. }) => "no_agent",
+            Err(UpdateError::Unseen { .. }) => "unknown",
+        };
+        if let Some(location) = self.locations.get_mut(&outcome.name) {
+            location["state"] = json!(state);
+        }
+        if let Err(error) = outcome.result {
+            self.failures.push((outcome.name, Box::new(error)));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What follows a build while it runs: files are sent as they are finished, and the deps cache is asked before a deps
+//! PEX is built and told after it is stored.
+
+use super::deps_cache::{self, CacheEntry, resolution_hash};
+use super::{Artifact, Outcomes, Sent, Uploads};
+use crate::build::observer::{Observer, StoredDeps};
+use crate::build::{BuiltDeps, PexFile};
+use crate::dagster::{Client, DagsterError};
+use crate::net::Progress;
+use crate::resolve::Resolution;
+use crate::target::Target;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Which entries of the deps cache are read and written.
+#[derive(Debug, Clone, Default)]
+pub struct CacheTags {
+    /// Entries with this tag are used.
+    pub from: Option<String>,
+    /// Entries with this tag are written.
+    pub to: Option<String>,
+}
+
+/// Publishes what a build makes.
+pub struct Publisher {
+    client: Client,
+    tags: CacheTags,
+    target: Target,
+    runtime: String,
+    uploads: Uploads,
+    /// By requirement set: the deps PEX to record, and whether the cache gave it.
+    entries: Mutex<BTreeMap<String, (CacheEntry, bool)>>,
+}
+
+/// What of a build is in the registry. A file that is not in here is not to be referred to.
+#[derive(Debug)]
+pub struct Published {
+    outcomes: Outcomes,
+    cached: BTreeMap<String, CacheEntry>,
+}
+
+impl Published {
+    /// How the file called `name` came to be stored.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn file(&self, name: &str) -> Result<Sent, Arc<DagsterError>> {
+        if self.cached.values().any(|entry| entry.deps_pex_name == name) {
+            return Ok(Sent::AlreadyThere);
+        }
+        match self.outcomes.get(name) {
+            Some(outcome) => outcome.clone(),
+            None => Err(Arc::new(super::not_stored(name))),
+        }
+    }
+
+    /// Whether the deps cache gave the file called `name`.
+    pub fn is_cached(&self, name: &str) -> bool {
+        self.cached.values().any(|entry| entry.deps_pex_name == name)
+    }
+}
+
+impl Publisher {
+    /// Begin. `runtime` is the version of what goes into every deps PEX; without `upload`, files are only looked for.
+    pub fn start(
+        client: &Client,
+        tags: CacheTags,
+        target: Target,
+        runtime: &str,
+        upload: bool,
+        progress: Arc<dyn Progress>,
+    ) -> Publisher {
+        Publisher {
+            client: client.clone(),
+            tags,
+            target,
+            runtime: runtime.to_string(),
+            uploads: Uploads::start(client, upload, progress),
+            entries: Mutex::default(),
+        }
+    }
+
+    /// Wait for the uploads, and record the deps PEX files that are stored in the deps cache.
+    pub fn finish(self) -> Published {
+        let outcomes = self.uploads.finish();
+        let entries = self.entries.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tag) = &self.tags.to {
+            let stored = |entry: &CacheEntry, cached| {
+                cached || matches!(outcomes.get(&entry.deps_pex_name), Some(Ok(_)))
+            };
+            // An entry just read need not be written back.
+            let same_tag = self.tags.from.as_ref() == Some(tag);
+            let write = entries
+                .iter()
+                .filter(|(_, (entry, cached))| stored(entry, *cached) && !(*cached && same_tag));
+            std::thread::scope(|scope| {
+                for (hash, (entry, _)) in write {
+                    scope.spawn(|| record(&self.client, tag, hash, entry));
+                }
+            });
+        }
+        let cached =
+            entries.into_iter().filter(|(_, (_, cached))| *cached).map(|(hash, (entry, _))| (hash, entry));
+        Published { outcomes, cached: cached.collect() }
+    }
+
+    fn hash(&self, resolution: &Resolution) -> Option<String> {
+        resolution_hash(resolution, self.target, &self.runtime)
+    }
+
+    fn remember(&self, hash: String, entry: CacheEntry, cached: bool) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, (entry, cached));
+    }
+}
+
+fn record(client: &Client, tag: &str, hash: &str, entry: &CacheEntry) {
+    match deps_cache::write(client, tag, hash, entry) {
+        Ok(()) => client.host().detail(format!("deps cache: {} recorded for `{tag}`", entry.deps_pex_name)),
+        Err(error) => client.host().warn(format!("{error}; the next run builds the deps PEX again")),
+    }
+}
+
+impl Observer for Publisher {
+    fn source_built(&self, file: &PexFile) {
+        self.uploads.send(Artifact { name: file.name.clone(), path: file.path.clone() });
+    }
+
+    fn deps_built(&self, deps: &BuiltDeps) {
+        self.uploads.send(Artifact { name: deps.file.name.clone(), path: deps.file.path.clone() });
+        if let (Some(hash), Some(version)) = (self.hash(&deps.resolution), &deps.dagster_version) {
+            let entry =
+                CacheEntry { deps_pex_name: deps.file.name.clone(), dagster_version: version.clone() };
+            self.remember(hash, entry, false);
+        }
+    }
+
+    fn stored_deps(&self, resolution: &Resolution) -> Option<StoredDeps> {
+        let tag = self.tags.from.as_ref()?;
+        let hash = self.hash(resolution)?;
+        let entry = deps_cache::read(&self.client, tag, std::slice::from_ref(&hash)).remove(&hash)?;
+        self.client.host().note(format!("{}: already there, from the deps cache", entry.deps_pex_name));
+        self.remember(hash, entry.clone(), true);
+        Some(StoredDeps { name: entry.deps_pex_name, dagster_version: entry.dagster_version })
+    }
+}
