@@ -12,6 +12,7 @@ use pexpress::target::Target;
 use pexpress::tools::Tools;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 fn projects() -> PathBuf {
     repository().join("tests/fixtures/projects")
@@ -178,6 +179,68 @@ fn poetry_projects_are_converted() {
         let index = settings.indexes.first().unwrap();
         assert_eq!((index.name.as_deref(), index.explicit), (Some("private"), project == "poetry/app"));
     }
+}
+
+/// Poetry's own library says what a constraint means.
+#[test]
+#[ignore = "poetry-core comes from the package index"]
+fn poetry_constraints_mean_what_poetry_core_reads() {
+    let constraints = [
+        "^1.16",
+        "*",
+        "~1.2",
+        "~1",
+        "^0.0.3",
+        "^0.0",
+        "^0",
+        "^0.1.2.3",
+        "^1.2.3.4",
+        "1.2.*",
+        "==1.*",
+        "!=1.4.*",
+        ">=1,<2 || >=3,<4",
+        "^1 || ^2",
+        "^1 || ^4",
+        ">=1 <2",
+        "~=1.2.3",
+        "~=1.2",
+        "1.2",
+        "==1.2",
+        "=1.2",
+        "v1.2",
+        ">1,!=1.5",
+        "^1.0a1",
+        "~1.2.3a1",
+        "~1.2.3.4",
+        "^2021.4",
+        "<=1.5",
+        "<1.5",
+        ">1.5",
+        ">= 1.2 , <2",
+        "x",
+        ">=1.0,<2.0,!=1.5.*",
+        "^1.0 || ^2.0 || ^4.0",
+        "1.2.* || 1.4.*",
+        "^1!2.0",
+        "1.*.*",
+    ];
+    let project = tempfile::tempdir().unwrap();
+    let pairs = constraints.map(|constraint| {
+        let text =
+            format!("[tool.poetry]\nname = \"p\"\n[tool.poetry.dependencies]\npkg = \"{constraint}\"\n");
+        std::fs::write(project.path().join("pyproject.toml"), text).unwrap();
+        let found = collected_in(project.path(), "").unwrap();
+        assert_eq!((found.lines.len(), found.warnings.len()), (1, 0), "{constraint}");
+        (constraint, found.lines[0].clone())
+    });
+    let environment = environments::environment("3.11", &["poetry-core", "packaging"]);
+    let mut command = Command::new(environment.join("bin/python"));
+    command.arg(repository().join("tests/consumer/poetry_constraints.py"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    serde_json::to_writer(child.stdin.take().unwrap(), &pairs.to_vec()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
 }
 
 #[test]

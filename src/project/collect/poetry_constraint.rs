@@ -128,7 +128,8 @@ fn convert_term(term: &str) -> Result<Vec<String>, String> {
     }
     let parsed = parse(version)?;
     let release = parsed.release();
-    let range = |high: Vec<u64>| vec![format!(">={version}"), format!("<{}", dotted(&high))];
+    let epoch = if parsed.epoch() == 0 { String::new() } else { format!("{}!", parsed.epoch()) };
+    let range = |high: Vec<u64>| vec![format!(">={version}"), format!("<{epoch}{}", dotted(&high))];
     match operator {
         "" | "==" | "=" => Ok(vec![format!("=={version}")]),
         "!=" | "<>" => Ok(vec![format!("!={version}")]),
@@ -305,6 +306,7 @@ mod tests {
             ("^0.0", ">=0.0,<0.1"),
             ("^0", ">=0,<1"),
             ("^1.0a1", ">=1.0a1,<2.0"),
+            ("^1!2.0", ">=1!2.0,<1!3.0"),
             ("~1.2.3", ">=1.2.3,<1.3.0"),
             ("~1.2", ">=1.2,<1.3"),
             ("~1", ">=1,<2"),

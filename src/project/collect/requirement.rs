@@ -104,6 +104,8 @@ pub(super) fn read(text: &str, scope: Scope<'_>, place: &Place) -> Result<Option
             .then(|| local(text, &scope.path(path), None, extras, place))
             .transpose();
     }
+    let text = tidied(text);
+    let text = text.as_str();
     let requirement = parse(text, place)?;
     match &requirement.version_or_url {
         Some(VersionOrUrl::Url(Link(link))) => {
@@ -112,6 +114,35 @@ pub(super) fn read(text: &str, scope: Scope<'_>, place: &Place) -> Result<Option
         }
         _ => Ok(Some(line(text, Some(requirement.name), requirement.extras, place))),
     }
+}
+
+/// What pip takes and the specification does not: a comma behind the last version, no space between a URL and its
+/// marker.
+fn tidied(text: &str) -> String {
+    if text.contains('@') {
+        return match text.split_once("; ") {
+            Some((link, marker)) if !link.ends_with(' ') => format!("{link} ; {marker}"),
+            _ => text.to_string(),
+        };
+    }
+    let (body, marker) = text.find(';').map_or((text, ""), |at| text.split_at(at));
+    match body.trim_end().strip_suffix(',') {
+        Some(body) => format!("{body}{marker}"),
+        None => text.to_string(),
+    }
+}
+
+/// Read what `-e` names: a path even without a separator in it.
+pub(super) fn read_editable(
+    text: &str,
+    scope: Scope<'_>,
+    place: &Place,
+) -> Result<Option<Asked>, CollectError> {
+    let (path, _) = split_extras(text.split(';').next().unwrap_or(text).trim(), place)?;
+    if scheme(text).is_none() && !looks_like_path(text) && scope.path(path).is_dir() {
+        return read(&format!("./{text}"), scope, place);
+    }
+    read(text, scope, place)
 }
 
 /// Read a PEP 508 requirement.
@@ -484,6 +515,8 @@ mod tests {
             ("dagster", "dagster"),
             (" Dagster[a] >= 1.0 ; python_version > '3' ", "Dagster[a] >= 1.0 ; python_version > '3'"),
             ("dagster (>=1.0)", "dagster (>=1.0)"),
+            ("dagster>=1.0, ; os_name == 'posix'", "dagster>=1.0; os_name == 'posix'"),
+            ("x @ https://h/x.zip; os_name == 'posix'", "x @ https://h/x.zip ; os_name == 'posix'"),
             ("./sub/lib", "dir proj/sub/lib []"),
             ("sub/lib", "dir proj/sub/lib []"),
             ("sub/lib/", "dir proj/sub/lib []"),

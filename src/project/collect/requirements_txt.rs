@@ -119,7 +119,8 @@ impl RequirementsTxt {
         let line = options::split(text, place)?;
         let hashes = hashes(&line.options, place)?;
         if !line.requirement.is_empty() {
-            self.add(&line.requirement, hashes, context, place)?;
+            let asked = requirement::read(&line.requirement, context.scope, place)?;
+            self.add(&line.requirement, asked, hashes, context.kind, place);
         }
         for option in line.options {
             self.apply(option, context, place)?;
@@ -127,15 +128,9 @@ impl RequirementsTxt {
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        text: &str,
-        hashes: Vec<String>,
-        context: &Context<'_>,
-        place: &Place,
-    ) -> Result<(), CollectError> {
-        let Some(asked) = requirement::read(text, context.scope, place)? else { return Ok(()) };
-        match context.kind {
+    fn add(&mut self, text: &str, asked: Option<Asked>, hashes: Vec<String>, kind: Kind, place: &Place) {
+        let Some(asked) = asked else { return };
+        match kind {
             Kind::Requirements => self.asked.push(Asked { hashes, ..asked }),
             Kind::Constraints => match asked.what {
                 requirement::What::Line(line) if asked.name.is_some() => self.settings.constraints.push(line),
@@ -144,7 +139,6 @@ impl RequirementsTxt {
                 }
             },
         }
-        Ok(())
     }
 
     fn apply(&mut self, option: Opt, context: &Context<'_>, place: &Place) -> Result<(), CollectError> {
@@ -152,7 +146,10 @@ impl RequirementsTxt {
         let scope = context.scope;
         match option {
             Opt::Hash(_) => {}
-            Opt::Editable(text) => self.add(&text, Vec::new(), context, place)?,
+            Opt::Editable(text) => {
+                let asked = requirement::read_editable(&text, scope, place)?;
+                self.add(&text, asked, Vec::new(), context.kind, place);
+            }
             Opt::Requirement(file) => self.include("-r", &file, context.kind, context, place)?,
             Opt::Constraint(file) => self.include("-c", &file, Kind::Constraints, context, place)?,
             Opt::IndexUrl(url) => settings.default_index = Some(index_url(&url, scope)),
