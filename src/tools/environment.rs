@@ -101,9 +101,12 @@ impl Tools {
         let temporary =
             tempfile::Builder::new().prefix(PARTIAL).tempdir_in(parent).map_err(fail("create"))?;
         let built = temporary.path().join("environment");
+        // Compiled now, by all cores: where PYTHONDONTWRITEBYTECODE is set, as in many images, Python would compile
+        // dagster anew on each start, which takes several seconds.
+        let arguments = [&["--compile-bytecode".to_string()], request.requirements.as_slice()].concat();
         let uv = self.uv()?;
         uv.venv(&built, python)
-            .and_then(|()| uv.pip_install(&built.join("bin/python"), &request.requirements))
+            .and_then(|()| uv.pip_install(&built.join("bin/python"), &arguments))
             .map_err(|source| Error::Environment { name: request.name.clone(), source })?;
         if directory.symlink_metadata().is_ok() && !directory.join("bin/python").exists() {
             // Its Python is gone from this machine.
