@@ -26,5 +26,6 @@ mod tls;
 mod tools;
 mod uv_find;
 mod uv_project;
+mod verify;
 mod workspace_oracle;
 mod yaml_oracle;
