@@ -12,6 +12,7 @@ mod collect;
 mod dagster_calls;
 mod dagster_publish;
 mod dagster_update;
+mod deploy;
 mod dg_oracle;
 mod fetch;
 mod http;

@@ -7,6 +7,7 @@ pub mod pex_file;
 pub mod recording_clock;
 pub mod reference;
 pub mod scripted_server;
+pub mod small_project;
 pub mod standin;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,64 @@
+//! Projects that build in no time and from no index: their dagster is a wheel of a few bytes beside them.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+/// Write a `py3-none-any` wheel with one module into `dir`.
+pub fn write_wheel(dir: &Path, name: &str, version: &str) {
+    let module = name.replace('-', "_");
+    let info = format!("{module}-{version}.dist-info");
+    let tag = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+    let mut files = vec![
+        (format!("{module}/__init__.py"), format!("version = '{version}'\n")),
+        (format!("{info}/METADATA"), format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")),
+        (format!("{info}/WHEEL"), tag.to_string()),
+    ];
+    let mut record = String::new();
+    for (path, text) in &files {
+        let digest = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes()));
+        writeln!(record, "{path},sha256={digest},{}", text.len()).unwrap();
+    }
+    writeln!(record, "{info}/RECORD,,").unwrap();
+    files.push((format!("{info}/RECORD"), record));
+    let file = std::fs::File::create(dir.join(format!("{module}-{version}-py3-none-any.whl"))).unwrap();
+    let mut archive = zip::ZipWriter::new(file);
+    for (path, text) in files {
+        archive.start_file(path, zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(text.as_bytes()).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+/// Wheels of dagster and dagster-cloud, and of `extra` with versions 1 to `versions`, in `dir/wheels`.
+pub fn write_wheels(dir: &Path, versions: usize) {
+    let wheels = dir.join("wheels");
+    std::fs::create_dir_all(&wheels).unwrap();
+    for name in ["dagster", "dagster-cloud"] {
+        write_wheel(&wheels, name, "1.13.27");
+    }
+    (1..=versions).for_each(|version| write_wheel(&wheels, "extra", &version.to_string()));
+}
+
+/// A project with these code locations, in a directory each; each asks for dagster and the lines given for it.
+/// The names `error` and so on have no meaning here: how a location loads, the stand-in is told.
+pub fn write_project(dir: &Path, locations: &[(&str, &str)]) {
+    write_wheels(dir, 10);
+    let mut yaml = String::from("locations:\n");
+    for (name, lines) in locations {
+        let home = dir.join(name);
+        std::fs::create_dir_all(&home).unwrap();
+        let text = format!("--no-index\n--find-links ../wheels\ndagster\ndagster-cloud\n{lines}\n");
+        std::fs::write(home.join("requirements.txt"), text).unwrap();
+        std::fs::write(home.join("defs.py"), format!("name = '{name}'\n")).unwrap();
+        write!(
+            yaml,
+            "  - location_name: {name}\n    code_source: {{python_file: defs.py}}\n    build: {{directory: {name}}}\n"
+        )
+        .unwrap();
+    }
+    std::fs::write(dir.join("dagster_cloud.yaml"), yaml).unwrap();
+}
