@@ -102,6 +102,7 @@ pub(super) fn read(
     } else {
         PackageBuild::None
     });
+    package.warnings.extend(ignored_by_setuptools(directory, &project));
     package.take(project);
     if let Some(workspace) = &package.workspace {
         package.sources.inherit(&workspace.sources);
@@ -115,8 +116,8 @@ fn check_python(python: Option<&RequiresPython>, request: Request<'_>) -> Result
 
 /// What only Python can tell, if anything.
 ///
-/// A static `[project]` needs no run of setup.py: setuptools itself takes the dependencies from the table then. Beside
-/// another backend's table (Poetry's, Flit's) the script is run too, and what it asks for is added.
+/// A `[project]` with dependencies needs no run of setup.py: setuptools itself takes them from the table then. Without
+/// any, releases of setuptools differ on whether setup.py counts; the one at hand is asked. Beside another backend's table (Poetry's, Flit's) the script is run too, and what it asks for is added.
 fn metadata(
     directory: &Path,
     project: &PyProject,
@@ -125,11 +126,13 @@ fn metadata(
 ) -> Result<Option<CoreMetadata>, CollectError> {
     let system = project.build_system.clone().unwrap_or_default();
     let needs_extras = request.with_extras && project.dynamic_extras;
-    let is_static = project.has_project && !project.dynamic_dependencies && !needs_extras;
+    let has_script = directory.join("setup.py").is_file();
+    let asks_script = project.says_no_dependencies && has_script && project.uses_setuptools();
+    let is_static = project.has_project && !project.dynamic_dependencies && !needs_extras && !asks_script;
     if is_static {
         return Ok(None);
     }
-    if directory.join("setup.py").is_file() && (project.uses_setuptools() || !project.has_project) {
+    if has_script && (project.uses_setuptools() || !project.has_project) {
         let requires = if project.uses_setuptools() { system.requires } else { Vec::new() };
         return python_metadata::of_setup_py(directory, &requires, request.target, tools).map(Some);
     }
@@ -143,6 +146,21 @@ fn metadata(
         return python_metadata::of_backend(directory, &system, request.target, tools).map(Some);
     }
     Ok(None)
+}
+
+/// setup.py may ask for what newer releases of setuptools ignore: [project] is there and does not call it dynamic.
+fn ignored_by_setuptools(directory: &Path, project: &PyProject) -> Option<Warning> {
+    let script = directory.join("setup.py");
+    let text = std::fs::read_to_string(&script).ok()?;
+    let is_ignored = project.has_project
+        && project.static_dependencies
+        && project.uses_setuptools()
+        && text.contains("install_requires");
+    is_ignored.then(|| Warning {
+        message: "setuptools ignores install_requires beside a [project] that does not list \"dependencies\" in dynamic"
+            .into(),
+        place: Some(whole(&script)),
+    })
 }
 
 fn or_setuptools(system: &BuildSystem) -> Vec<String> {

@@ -74,6 +74,8 @@ pub(super) struct PyProject {
     pub(super) has_project: bool,
     /// Whether `[project]` decides the dependencies: it is there, and they are not dynamic.
     pub(super) static_dependencies: bool,
+    /// Whether `[project]` neither lists dependencies nor calls them dynamic.
+    pub(super) says_no_dependencies: bool,
     /// Whether only the build backend can tell the dependencies.
     pub(super) dynamic_dependencies: bool,
     /// Whether only the build backend can tell the extras.
@@ -176,8 +178,17 @@ impl PyProject {
 
     fn read_project(&mut self, table: &Node<'_>, root: &Node<'_>) -> Result<(), CollectError> {
         self.has_project = true;
-        let name = table.get("name").ok_or_else(|| table.invalid("has no `name`"))?;
-        self.name = Some(PackageName::new(name.string()?.to_string()).map_err(|e| name.invalid(e))?);
+        match table.get("name") {
+            Some(name) => {
+                let given = PackageName::new(name.string()?.to_string());
+                self.name = Some(given.map_err(|error| name.invalid(error))?);
+            }
+            None => self.warnings.push(Warning {
+                message: "[project] has no `name`: its dependencies are taken, but no tool can build it"
+                    .into(),
+                place: Some(table.place()),
+            }),
+        }
         if let Some(python) = table.get("requires-python") {
             let specifiers = VersionSpecifiers::from_str(python.string()?)
                 .map_err(|error| python.invalid(error.to_string().lines().next().unwrap_or_default()))?;
@@ -191,7 +202,7 @@ impl PyProject {
         match table.get("dependencies") {
             Some(dependencies) => self.requires = raws(&dependencies)?,
             None if dynamic.contains(&"dependencies") => self.read_dynamic_dependencies(root)?,
-            None => {}
+            None => self.says_no_dependencies = true,
         }
         self.static_dependencies = table.get("dependencies").is_some() || !dynamic.contains(&"dependencies");
         match table.get("optional-dependencies") {
@@ -309,7 +320,11 @@ impl PyProject {
     /// setuptools (uv's rule for path dependencies, and pip's).
     pub(super) fn build(&self, directory: &Path, is_dependency: bool) -> PackageBuild {
         let is_set_up_by_script = directory.join("setup.py").is_file();
-        if self.package_mode == Some(false) || (self.uv_package == Some(false) && !is_set_up_by_script) {
+        let is_nameless = self.has_project && self.name.is_none();
+        if is_nameless
+            || self.package_mode == Some(false)
+            || (self.uv_package == Some(false) && !is_set_up_by_script)
+        {
             return PackageBuild::None;
         }
         let system = self.build_system.clone().unwrap_or_default();

@@ -84,7 +84,7 @@ fn read_indexes(table: &Node<'_>, settings: &mut ResolveSettings) -> Result<(), 
         match index {
             Declared::Default(index) => settings.default_index = Some(index.url),
             Declared::Other(index) => settings.indexes.push(index),
-            Declared::Flat { link } => settings.find_links.push(link),
+            Declared::Flat { link, .. } => settings.find_links.push(link),
         }
     }
     if settings.default_index.is_none() {
@@ -107,14 +107,35 @@ pub(super) enum Declared {
     Flat {
         /// URL or absolute path.
         link: String,
+        /// Its name.
+        name: Option<String>,
     },
 }
 
-/// `[[tool.uv.index]]` of a pyproject.toml.
-pub(super) fn indexes_of(path: &Path) -> Result<Vec<Declared>, CollectError> {
-    let file = TomlFile::read(path)?;
-    let document = file.parse()?;
-    Node::root(&file, &document).at(&["tool", "uv"]).map_or(Ok(Vec::new()), |table| named_indexes(&table))
+impl Declared {
+    /// The index's name.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Declared::Default(index) | Declared::Other(index) => index.name.as_deref(),
+            Declared::Flat { name, .. } => name.as_deref(),
+        }
+    }
+}
+
+/// The indexes that the uv.toml or pyproject.toml in `directory` declares.
+pub(super) fn indexes_of(directory: &Path) -> Result<Vec<Declared>, CollectError> {
+    let mut found = Vec::new();
+    for (name, keys) in [("uv.toml", [].as_slice()), ("pyproject.toml", &["tool", "uv"])] {
+        let path = directory.join(name);
+        if path.is_file() {
+            let file = TomlFile::read(&path)?;
+            let document = file.parse()?;
+            if let Some(table) = Node::root(&file, &document).at(keys) {
+                found.extend(named_indexes(&table)?);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// `[[tool.uv.index]]` of a `[tool.uv]` table.
@@ -125,7 +146,8 @@ fn named_indexes(table: &Node<'_>) -> Result<Vec<Declared>, CollectError> {
         .map(|entry| {
             let url = entry.get("url").ok_or_else(|| entry.invalid("an index without `url`"))?.string()?;
             if entry.get("format").and_then(|format| format.as_str()) == Some("flat") {
-                return Ok(Declared::Flat { link: path_or_url(url, table) });
+                let name = string(entry, "name")?;
+                return Ok(Declared::Flat { link: path_or_url(url, table), name });
             }
             let index = Index {
                 name: string(entry, "name")?,

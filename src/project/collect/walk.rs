@@ -1,20 +1,17 @@
 //! From the build directory through its local packages: each directory once, cycles included.
 
+mod lock;
+mod named;
+
 use super::error::{CollectError, whole};
-use super::locked::{self, Collected, Verdict};
-use super::locks::{self, LockFile, Pinned};
 use super::package::{self, Package, Request};
 use super::pyproject::Raw;
 use super::requirement::{self, Asked, Scope, What};
-use super::uv_settings::{self, Declared};
-use super::uv_sources::{From, Origin, Source};
-use super::uv_workspace::Workspace;
+use super::uv_settings;
+use super::uv_sources::Origin;
 use crate::error::Place;
 use crate::host::Host;
-use crate::project::{
-    CollectOptions, LocalDistribution, LocalPackage, Lock, LockContent, LockUse, PackageBuild, Requirements,
-    Warning,
-};
+use crate::project::{CollectOptions, LocalDistribution, LocalPackage, PackageBuild, Requirements, Warning};
 use crate::tools::Tools;
 use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,17 +34,6 @@ struct Line {
     extras: Vec<ExtraName>,
     place: Place,
     hashes: Vec<String>,
-}
-
-impl Line {
-    fn collected(&self, text: &str) -> Collected {
-        Collected {
-            text: text.to_string(),
-            name: self.name.clone(),
-            extras: self.extras.clone(),
-            place: self.place.clone(),
-        }
-    }
 }
 
 struct Walk<'a> {
@@ -92,115 +78,6 @@ impl Walk<'_> {
             self.run()?;
         }
         Ok(())
-    }
-
-    /// Let the lock file decide the versions, if there is one and it may.
-    fn lock(&mut self) -> Result<(), CollectError> {
-        let required = self.options.lock_use == LockUse::Required;
-        if self.options.lock_use == LockUse::Ignored {
-            return Ok(());
-        }
-        let Some(Visited { directory, package: Some(package), .. }) = self.visited.first() else {
-            return Ok(());
-        };
-        let Some(lock) = locks::read(directory, package, self.options, self.tools)? else {
-            let directory = directory.clone();
-            return if required { Err(CollectError::NoLock { directory }) } else { Ok(()) };
-        };
-        let place = whole(&lock.file);
-        for pin in &lock.pins {
-            match &pin.what {
-                Pinned::Directory(directory) => self.visit(&directory.clone(), &[], Some(&place), false)?,
-                Pinned::Distribution(path) if !self.has_distribution(path) => {
-                    let name = Some(pin.name.to_string());
-                    let found = LocalDistribution { path: path.clone(), name, extras: Vec::new() };
-                    self.found.local_distributions.push(found);
-                }
-                _ => {}
-            }
-        }
-        self.settle()?;
-        let lines: Vec<Collected> = self.lines.iter().map(|(text, line)| line.collected(text)).collect();
-        let verdict = locked::judge(&lines, &lock, &self.environment)?;
-        if required {
-            self.require_current(&lock, &verdict)?;
-        }
-        self.obey(lock, verdict);
-        Ok(())
-    }
-
-    fn has_distribution(&self, path: &Path) -> bool {
-        self.found.local_distributions.iter().any(|known| known.path == path)
-    }
-
-    /// `--locked`: nothing may be left to choose, and uv has to agree that its lock is up to date.
-    fn require_current(&self, lock: &LockFile, verdict: &Verdict) -> Result<(), CollectError> {
-        let stale = |reason: String| CollectError::StaleLock {
-            file: lock.file.clone(),
-            reason,
-            remedy: lock.remedy.to_string(),
-        };
-        if let Some(reason) = verdict.stale.first() {
-            return Err(stale(reason.clone()));
-        }
-        if let Some(line) = verdict.loose.first() {
-            return Err(stale(format!("it does not decide `{line}`")));
-        }
-        if lock.file.file_name().is_some_and(|name| name == "uv.lock") {
-            let uv = self.tools.uv().map_err(|error| CollectError::Tool(Box::new(error)))?;
-            let root = lock.file.parent().unwrap_or(Path::new("."));
-            let is_current =
-                uv.lock_is_current(root).map_err(|error| CollectError::Tool(Box::new(error.into())))?;
-            if !is_current {
-                return Err(stale("uv would change it".into()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Put the pins of a lock in the place of the lines that they meet.
-    fn obey(&mut self, lock: LockFile, verdict: Verdict) {
-        let name = lock.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if !verdict.stale.is_empty() {
-            self.warn(
-                format!(
-                    "the lock file is out of date ({}); run `{}`. What it does not decide is resolved anew",
-                    verdict.stale.join("; "),
-                    lock.remedy
-                ),
-                Some(whole(&lock.file)),
-            );
-        }
-        self.host.note(format!("versions are those of {name} (--no-locked leaves it aside)"));
-        let complete = verdict.loose.is_empty();
-        let kept = |pin: &&locks::Pin| !verdict.overruled.contains(&pin.name);
-        for pin in lock.pins.iter().filter(kept) {
-            if !complete || lock.pylock.is_none() {
-                let known = self.found.hashes.entry(pin.name.to_string()).or_default();
-                known.extend(pin.hashes.iter().cloned());
-            }
-            if let Some(index) = &pin.index {
-                let name = index.name.clone().unwrap_or_default();
-                if self.found.settings.index(&name).is_none() {
-                    self.found.settings.add_index(index.clone());
-                }
-                self.found.settings.index_pins.entry(pin.name.to_string()).or_insert(name);
-            }
-            if lock.pylock.is_none() {
-                self.found.settings.constraints.extend(pin.line(""));
-            }
-        }
-        self.found.hashes.retain(|_, hashes| !hashes.is_empty());
-        self.found.lines = verdict.pinned;
-        self.found.lines.extend(verdict.loose);
-        self.found.lines.sort();
-        self.found.lines.dedup();
-        self.lines.retain(|_, line| !line.hashes.is_empty());
-        let content = match lock.pylock {
-            Some(text) => LockContent::Pylock { text, complete },
-            None => LockContent::Constraints,
-        };
-        self.found.lock = Some(Lock { file: lock.file, content });
     }
 
     fn run(&mut self) -> Result<(), CollectError> {
@@ -428,130 +305,6 @@ impl Walk<'_> {
         }
     }
 
-    /// A name with a version: the project itself, one with a source, a workspace member, or a line for the resolver.
-    fn consider_named(
-        &mut self,
-        index: usize,
-        text: &str,
-        asked: Asked,
-        origin: Origin<'_>,
-    ) -> Result<(), CollectError> {
-        let (Some(name), Some(package)) = (asked.name.clone(), self.visited[index].package.as_ref()) else {
-            self.add_line(text.to_string(), &asked);
-            return Ok(());
-        };
-        if package.name.as_ref() == Some(&name) {
-            let directory = self.visited[index].directory.clone();
-            return self.visit(&directory, &asked.extras, Some(&asked.place), false);
-        }
-        let directory = self.visited[index].directory.clone();
-        let environment = self.environment.clone();
-        let scope = Scope { directory: &directory, file_directory: None, environment: &environment };
-        let source = package.sources.of(&name, origin, scope)?.cloned();
-        let workspace = package.workspace.clone();
-        let marker = text.split_once(';').map(|(_, marker)| marker);
-        if let Some(source) = source {
-            let holds = requirement::holds(marker, scope, &asked.place)?;
-            return self.follow(source, text, asked, holds, workspace.as_ref());
-        }
-        if let Some(member) = workspace.and_then(|workspace| workspace.members.get(&name).cloned()) {
-            if requirement::holds(marker, scope, &asked.place)? {
-                self.warn(
-                    format!("`{name}` is a member of the workspace and is taken from there, though tool.uv.sources does not say so"),
-                    Some(asked.place.clone()),
-                );
-                return self.visit(&member, &asked.extras, Some(&asked.place), false);
-            }
-            return Ok(());
-        }
-        self.add_line(text.to_string(), &asked);
-        Ok(())
-    }
-
-    /// Take a requirement from its `tool.uv.sources` entry.
-    fn follow(
-        &mut self,
-        source: Source,
-        text: &str,
-        asked: Asked,
-        holds: bool,
-        workspace: Option<&Workspace>,
-    ) -> Result<(), CollectError> {
-        let name = asked.name.clone().map(|name| name.to_string()).unwrap_or_default();
-        match source.from {
-            From::Path { .. } | From::Workspace if !holds => Ok(()),
-            From::Path { path, written, package } => {
-                let local = requirement::local(
-                    &written,
-                    &path,
-                    asked.name.clone(),
-                    asked.extras.clone(),
-                    &source.place,
-                )?;
-                match local.what {
-                    What::Distribution(path) => self.add_distribution(path, &asked),
-                    _ => self.visit(&path, &asked.extras, Some(&source.place), package == Some(false))?,
-                }
-                Ok(())
-            }
-            From::Workspace => {
-                let member = member(&asked, workspace, &source.place)?;
-                self.visit(&member, &asked.extras, Some(&source.place), false)
-            }
-            From::Link(link) => {
-                let extras: Vec<_> = asked.extras.iter().map(ToString::to_string).collect();
-                let extras =
-                    if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
-                let marker = text.split_once(';').map(|(_, marker)| format!(" ; {}", marker.trim()));
-                self.add_line(format!("{name}{extras} @ {link}{}", marker.unwrap_or_default()), &asked);
-                Ok(())
-            }
-            From::Index(index) => {
-                self.pin(&name, &index, &source.place, workspace)?;
-                self.add_line(text.to_string(), &asked);
-                Ok(())
-            }
-        }
-    }
-
-    /// A package has to come from the index of that name, which the same file or the workspace root declares.
-    fn pin(
-        &mut self,
-        package: &str,
-        index: &str,
-        place: &Place,
-        workspace: Option<&Workspace>,
-    ) -> Result<(), CollectError> {
-        if self.found.settings.index(index).is_none() {
-            let own = uv_settings::indexes_of(&place.file)?;
-            let root =
-                workspace.map(|workspace| uv_settings::indexes_of(&workspace.root.join("pyproject.toml")));
-            let declared = own.into_iter().chain(root.transpose()?.unwrap_or_default());
-            let wanted = declared.into_iter().find_map(|declared| match declared {
-                Declared::Default(found) | Declared::Other(found) => {
-                    (found.name.as_deref() == Some(index)).then_some(found)
-                }
-                Declared::Flat { .. } => None,
-            });
-            let Some(found) = wanted else {
-                return Err(CollectError::invalid_with(
-                    place.clone(),
-                    format!("`{package}` is to come from the index `{index}`, which is not declared"),
-                    format!("add [[tool.uv.index]] with name = \"{index}\" and its url"),
-                ));
-            };
-            self.found.settings.add_index(crate::project::Index { explicit: true, ..found });
-        }
-        let known = self.found.settings.index_pins.insert(package.to_string(), index.to_string());
-        if let Some(known) = known.filter(|known| known != index) {
-            self.warn(
-                format!("`{package}` is pinned to the index `{known}` and to `{index}`; the latter is used"),
-                Some(place.clone()),
-            );
-        }
-        Ok(())
-    }
-
     fn add_distribution(&mut self, path: PathBuf, asked: &Asked) {
         let extras = asked.extras.iter().map(ToString::to_string);
         let list = &mut self.found.local_distributions;
@@ -634,27 +387,6 @@ impl Walk<'_> {
         }
         self.found
     }
-}
-
-/// The directory of the workspace member that a requirement names.
-fn member(asked: &Asked, workspace: Option<&Workspace>, place: &Place) -> Result<PathBuf, CollectError> {
-    let name = asked.name.as_ref().map(ToString::to_string).unwrap_or_default();
-    let Some(workspace) = workspace else {
-        return Err(CollectError::invalid_with(
-            place.clone(),
-            format!("`{name}` is to come from a workspace, but the project is in none"),
-            "add [tool.uv.workspace] with members to the pyproject.toml of the root, or name a path",
-        ));
-    };
-    let found = asked.name.as_ref().and_then(|name| workspace.members.get(name));
-    found.cloned().ok_or_else(|| {
-        let known: Vec<String> = workspace.members.keys().map(ToString::to_string).collect();
-        CollectError::invalid_with(
-            place.clone(),
-            format!("the workspace in `{}` has no member `{name}`", workspace.root.display()),
-            format!("its members are {}; see tool.uv.workspace.members", known.join(", ")),
-        )
-    })
 }
 
 /// What exists and was not asked for, in a sentence.
