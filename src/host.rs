@@ -6,6 +6,7 @@
 
 use crate::cli::{Color, Global};
 use crate::env_vars;
+use crate::foreign_text::without_commands;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -238,9 +239,10 @@ impl Host {
         self.say(&format!("{label} {}", text.as_ref()));
     }
 
-    /// Write a line to stderr whatever the verbosity. For `render` and the methods above.
+    /// Write a line to stderr whatever the verbosity. For `render` and the methods above. No line of it can be a
+    /// workflow command, whoever's words are in it.
     pub fn say(&self, text: &str) {
-        let line = format!("{}\n", text.trim_end_matches('\n'));
+        let line = format!("{}\n", without_commands(text));
         let mut stream = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // A reader that closed stderr is no reason to fail a build.
         let _ = self.bars.suspend(|| stream.write_all(line.as_bytes()).and_then(|()| stream.flush()));

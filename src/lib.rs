@@ -34,6 +34,7 @@ pub mod tools;
 pub mod cache;
 pub mod env_vars;
 pub mod error;
+pub mod foreign_text;
 pub mod host;
 pub mod net;
 pub mod pex;

@@ -1,6 +1,7 @@
 //! The one place an error becomes text.
 
 use crate::error::{Explain, Fault};
+use crate::foreign_text::neutral;
 use crate::host::Host;
 
 /// An exit code of this program.
@@ -44,13 +45,17 @@ pub fn error_text(error: &(impl Explain + ?Sized), color: bool) -> String {
     let paint = |code: &str, text: &str| {
         if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
     };
-    let mut text = format!("{} {error}", paint("1;31", "error:"));
+    let mut text = format!("{} {}", paint("1;31", "error:"), neutral(&error.to_string()));
     if let Some(place) = error.place() {
         text += &format!("\n  {} {place}", paint("2", "at:"));
     }
     let mut cause = error.source();
     while let Some(next) = cause {
-        text += &format!("\n  {} {}", paint("2", "caused by:"), next.to_string().replace('\n', "\n    "));
+        text += &format!(
+            "\n  {} {}",
+            paint("2", "caused by:"),
+            neutral(&next.to_string()).replace('\n', "\n    ")
+        );
         cause = next.source();
     }
     if error.fault() == Fault::Bug {

@@ -5,6 +5,7 @@
 //! GitHub Actions" (GitHub's manual); the runner trims leading white space first and knows the older `##[…]` too.
 
 use crate::error::{Explain, Fault};
+use crate::foreign_text::neutral;
 use crate::host::{Host, Verbosity};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
@@ -319,53 +320,6 @@ fn show_lines(host: &Host, name: &str, line: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Foreign text made safe to print: no control sequences, no workflow commands, no passwords in URLs.
-pub fn neutral(text: &str) -> String {
-    let plain = without_control(text);
-    let lines = plain.lines().map(|line| {
-        let line = masked(&line.replace("##[", "## ["));
-        if line.trim_start().starts_with("::") { format!("| {line}") } else { line }
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// Drop terminal control sequences and control characters but tab and line ends; a carriage return ends a line.
-fn without_control(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(char) = rest.next() {
-        match char {
-            '\u{1b}' if rest.peek() == Some(&'[') => {
-                rest.next();
-                while rest.next().is_some_and(|next| !('@'..='~').contains(&next)) {}
-            }
-            '\r' if rest.peek() == Some(&'\n') => {}
-            '\r' | '\n' => plain.push('\n'),
-            '\t' => plain.push('\t'),
-            char if char.is_control() => {}
-            char => plain.push(char),
-        }
-    }
-    plain
-}
-
-/// `https://user:password@host` as `https://***@host`.
-fn masked(line: &str) -> String {
-    let mut shown = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(start) = rest.find("://").map(|at| at + 3) {
-        let end = rest[start..].find(|c: char| c.is_whitespace() || "/'\"`<>)".contains(c));
-        let authority = &rest[start..end.map_or(rest.len(), |end| start + end)];
-        shown += &rest[..start];
-        shown += &match authority.rfind('@') {
-            Some(at) => format!("***{}", &authority[at..]),
-            None => authority.to_string(),
-        };
-        rest = &rest[start + authority.len()..];
-    }
-    shown + rest
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -424,26 +378,5 @@ mod tests {
         let host = host.configured(&crate::cli::Global::default());
         Process::new(&host, "sh").args(["-c", "printf '::error::x\\nlast' >&2"]).run(&host).unwrap();
         assert_eq!(stderr.text(), "  sh: | ::error::x\n  sh: last\n");
-    }
-
-    #[test]
-    fn foreign_text_is_neutral() {
-        for (given, want) in [
-            ("plain\ttext", "plain\ttext"),
-            ("::error file=x::boo", "| ::error file=x::boo"),
-            ("  ::set-output name=a::b", "|   ::set-output name=a::b"),
-            ("a\r::warning::b", "a\n| ::warning::b"),
-            ("x ##[error]y", "x ## [error]y"),
-            ("\u{1b}[31mred\u{1b}[0m \u{7}bell", "red bell"),
-            ("\u{1b}[2K::error::hidden", "| ::error::hidden"),
-            (
-                "see https://me:pw@host/simple and git+ssh://git@h/x",
-                "see https://***@host/simple and git+ssh://***@h/x",
-            ),
-            ("https://a@b/@scope", "https://***@b/@scope"),
-            ("a b::c", "a b::c"),
-        ] {
-            assert_eq!(neutral(given), want);
-        }
     }
 }

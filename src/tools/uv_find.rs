@@ -5,12 +5,13 @@
 //! credentials. No index address is written here.
 
 use super::Error;
-use super::process::{Process, ProcessError, neutral};
+use super::process::{Process, ProcessError};
 use super::python::Pythons;
 use super::uv::Uv;
 use super::uv_pins::{self, Pin};
 use crate::cache::{Cache, CacheError, write_atomically};
 use crate::env_vars;
+use crate::foreign_text::neutral;
 use crate::host::Host;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read, Write};

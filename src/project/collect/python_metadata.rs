@@ -232,7 +232,7 @@ const LINES_SHOWN: usize = 15;
 
 fn failed(what: &str, directory: &Path, file: &Path, output: &Output) -> CollectError {
     let text = match output.stderr.trim() {
-        "" => crate::tools::process::neutral(String::from_utf8_lossy(&output.stdout).trim()),
+        "" => crate::foreign_text::neutral(String::from_utf8_lossy(&output.stdout).trim()),
         text => text.to_string(),
     };
     let lines: Vec<&str> = text.lines().collect();
