@@ -75,17 +75,20 @@ const ADDED_BY_REFERENCE: &str = "grpcio-health-checking<1.82";
 
 /// How a member differs, or `None` if that is wanted.
 ///
-/// Wanted: hashes and file names in PEX-INFO and the boot text that quotes them; and what an installer writes beside
-/// the metadata of a local package (RECORD, the path on the machine that built it), which says nothing to the
-/// code location and differs from build to build.
+/// Wanted: hashes and file names in PEX-INFO and the boot text that quotes them; the comment in the otherwise empty
+/// `working_directory/__init__.py`; and `*.dist-info` of local packages. There the reference has what an installer
+/// wrote (RECORD, the path on the machine that built it: other bytes in each build), and nothing for a setup.py; we
+/// have the wheel's own metadata for both, so that `importlib.metadata` knows the project and its entry points.
 fn difference(
     name: &str,
     ours: Option<&pex_file::Member>,
     theirs: Option<&pex_file::Member>,
 ) -> Option<String> {
-    let of_the_build = ["PEX-INFO", "__main__.py", "__pex__/__init__.py"].contains(&name);
+    let of_the_build =
+        ["PEX-INFO", "__main__.py", "__pex__/__init__.py", "working_directory/__init__.py"].contains(&name);
     let of_the_installer = name.split_once(".dist-info/").is_some_and(|(package, file)| {
-        !package.contains('/') && ["RECORD", "INSTALLER", "REQUESTED", "direct_url.json"].contains(&file)
+        let installers = ["RECORD", "INSTALLER", "REQUESTED", "direct_url.json"].contains(&file);
+        !package.contains('/') && (installers || theirs.is_none())
     });
     match (ours, theirs) {
         (Some(_), Some(_)) if of_the_build => None,
