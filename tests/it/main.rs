@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod agent;
+mod bad_input;
 mod branch_deployments;
 mod check;
 mod collect;

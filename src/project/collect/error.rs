@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 /// Why requirements could not be collected.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
-    /// The build directory is not there.
-    #[error("the build directory `{}` does not exist", .directory.display())]
+    /// The build directory is not there, or is no directory.
+    #[error("the build directory `{}` {problem}", .directory.display())]
     NoDirectory {
         /// As absolute path.
         directory: PathBuf,
+        /// `does not exist`, or `is a file`.
+        problem: &'static str,
     },
     /// A directory without any file that could ask for something.
     #[error("`{}` has none of requirements.txt, setup.py and pyproject.toml", .directory.display())]

@@ -47,7 +47,8 @@ pub fn collect(
 ) -> Result<Requirements, CollectError> {
     let directory = host.absolute(directory);
     if !directory.is_dir() {
-        return Err(CollectError::NoDirectory { directory });
+        let problem = if directory.exists() { "is a file" } else { "does not exist" };
+        return Err(CollectError::NoDirectory { directory, problem });
     }
     let requirements = walk::walk(&directory, options, tools, host)?;
     for line in &requirements.left_out {
