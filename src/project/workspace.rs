@@ -173,10 +173,10 @@ impl Inspector<'_> {
             };
             let errors_before = self.reading.errors.len();
             let name = self.location(node, &owner, &mut names);
-            if self.reading.errors.len() == errors_before {
-                if let Some(name) = name {
-                    self.add(name, node, defaults, &owner);
-                }
+            if self.reading.errors.len() == errors_before
+                && let Some(name) = name
+            {
+                self.add(name, node, defaults, &owner);
             }
         }
     }

@@ -42,10 +42,10 @@ pub(super) fn read(text: &str, file: &Path, options: &CollectOptions) -> Result<
     let mut kept = Vec::new();
     for package in packages {
         let Value::Table(mut package) = package else { continue };
-        if let Some(marker) = package.remove("marker") {
-            if !chosen.holds(marker.as_str().unwrap_or_default(), file, options)? {
-                continue;
-            }
+        if let Some(marker) = package.remove("marker")
+            && !chosen.holds(marker.as_str().unwrap_or_default(), file, options)?
+        {
+            continue;
         }
         pins.push(pin(&package, file)?);
         kept.push(Value::Table(package));

@@ -76,7 +76,7 @@ fn utf8(bytes: &[u8], file: &Path) -> Result<String, CollectError> {
 }
 
 fn utf16(bytes: &[u8], read: fn([u8; 2]) -> u16) -> Option<String> {
-    if bytes.len() % 2 != 0 {
+    if !bytes.len().is_multiple_of(2) {
         return None;
     }
     let units = bytes.chunks_exact(2).map(|pair| read([pair[0], pair[1]]));
@@ -84,7 +84,7 @@ fn utf16(bytes: &[u8], read: fn([u8; 2]) -> u16) -> Option<String> {
 }
 
 fn utf32(bytes: &[u8], read: fn([u8; 4]) -> u32) -> Option<String> {
-    if bytes.len() % 4 != 0 {
+    if !bytes.len().is_multiple_of(4) {
         return None;
     }
     bytes.chunks_exact(4).map(|four| char::from_u32(read([four[0], four[1], four[2], four[3]]))).collect()
