@@ -152,10 +152,24 @@ pub fn run(
 ) -> Result<Vec<Verified>, VerifyError> {
     let python = manifest.python()?;
     check_platform(manifest, python)?;
+    let scratch = tempfile::tempdir().map_err(|source| VerifyError::File {
+        action: "create",
+        path: std::env::temp_dir(),
+        source,
+    })?;
+    let mut sources: BTreeMap<&str, Environment> = BTreeMap::new();
     let mut verified = Vec::new();
     for entry in &manifest.locations {
         let _phase = display.phase(format!("Loading the code location {}", entry.name));
-        verified.push(Verified { name: entry.name.clone(), outcome: load(entry, out_dir, python, tools)? });
+        if !sources.contains_key(entry.source_pex.as_str()) {
+            let directory = scratch.path().join(&entry.source_pex);
+            let unpacked = Environment::unpack(&out_dir.join(&entry.source_pex), &directory, python, tools)?;
+            sources.insert(&entry.source_pex, unpacked);
+        }
+        let source = &sources[entry.source_pex.as_str()];
+        let deps = environment::kept(&out_dir.join(&entry.deps_pex), python, tools)?;
+        let outcome = load(entry, source, &deps, scratch.path(), tools)?;
+        verified.push(Verified { name: entry.name.clone(), outcome });
     }
     Ok(verified)
 }
@@ -171,23 +185,26 @@ fn check_platform(manifest: &Manifest, python: PythonVersion) -> Result<(), Veri
     Err(VerifyError::OtherPlatform { file, platform })
 }
 
-fn load(entry: &Entry, out_dir: &Path, python: PythonVersion, tools: &Tools) -> Result<Outcome, VerifyError> {
-    let scratch = tempfile::tempdir().map_err(|source| VerifyError::File {
-        action: "create",
-        path: std::env::temp_dir(),
-        source,
-    })?;
-    let deps = environment::kept(&out_dir.join(&entry.deps_pex), python, tools)?;
-    let source =
-        Environment::unpack(&out_dir.join(&entry.source_pex), &scratch.path().join("source"), python, tools)?;
-    let answer = scratch.path().join("answer.json");
+fn load(
+    entry: &Entry,
+    source: &Environment,
+    deps: &Environment,
+    scratch: &Path,
+    tools: &Tools,
+) -> Result<Outcome, VerifyError> {
+    let answer = scratch.join("answer.json");
+    if let Err(source) = std::fs::remove_file(&answer)
+        && source.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(VerifyError::File { action: "remove", path: answer, source });
+    }
     let document = serde_json::Value::Object(entry.document.clone()).to_string();
     let output = Process::new(tools.host(), source.directory.join("pex"))
         .args(["-c", LOAD])
         .arg(&answer)
         .arg(document)
         .env("PYTHONPATH", environment::joined([&source.site_packages, &deps.site_packages]))
-        .env("PATH", environment::search_path([&source, &deps], tools.host()))
+        .env("PATH", environment::search_path([source, deps], tools.host()))
         .cwd(&source.site_packages.join("working_directory/root"))
         .output(tools.host());
     let output = output.map_err(|source| VerifyError::NoResult { location: entry.name.clone(), source })?;
