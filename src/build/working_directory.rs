@@ -2,7 +2,7 @@
 //!
 //! Nothing is read here but directories and links; the PEX writer reads the files. The rules are the predecessor's
 //! (its list of names, links to files become files), with what it lost or shipped by mistake put right; they are
-//! written down for users in `docs/source-pex.md`.
+//! written down for users in `docs/pex.md`.
 
 use crate::pex::is_bytecode;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
