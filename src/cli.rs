@@ -34,6 +34,7 @@ struct Cli {
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// What goes to stdout: lines for people, or one JSON document.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]

@@ -5,6 +5,7 @@ use super::{BuildError, Context, PexFile, local_packages};
 use crate::pex::{Content, SourceEntry, SourcePex};
 use crate::plan::SourceJob;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Where the working directory lies in a source PEX. Source: the agent looks for `working_directory` and its `root`.
@@ -23,11 +24,8 @@ pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildErr
     let scratch =
         tempfile::tempdir().map_err(|source| BuildError::Read { path: std::env::temp_dir(), source })?;
     let mut members = Members::default();
-    for (number, package) in job.local_packages.iter().enumerate() {
-        let scratch = scratch.path().join(number.to_string());
-        let wheel =
-            local_packages::wheel(package, context.target.python, &job.settings, &scratch, context.tools)?;
-        for entry in wheel.as_deref().map(local_packages::entries).transpose()?.unwrap_or_default() {
+    for (package, wheel) in job.local_packages.iter().zip(wheels(job, scratch.path(), context)) {
+        for entry in wheel?.as_deref().map(local_packages::entries).transpose()?.unwrap_or_default() {
             members.add(entry, &package.directory.display().to_string());
         }
     }
@@ -38,6 +36,19 @@ pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildErr
         SourcePex::plan(members.entries.into_values().map(|(entry, _)| entry).collect(), &context.target)?;
     let packages = job.local_packages.len();
     context.write(&pex.file_name(), packages, started, |file| Ok(pex.write(file, context.runtime()?)?))
+}
+
+/// The wheels of the local packages, in their order, built side by side; `None` where there is nothing to build.
+fn wheels(
+    job: &SourceJob,
+    scratch: &Path,
+    context: &Context<'_>,
+) -> Vec<Result<Option<PathBuf>, BuildError>> {
+    let numbered: Vec<_> = job.local_packages.iter().enumerate().collect();
+    super::in_parallel(&numbered, super::parallelism(), |(number, package)| {
+        let scratch = scratch.join(number.to_string());
+        local_packages::wheel(package, context.target.python, &job.settings, &scratch, context.tools)
+    })
 }
 
 /// The members of the PEX by path. The first to come wins, so the build directory's own package goes first.
