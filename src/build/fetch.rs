@@ -1,4 +1,4 @@
-//! A resolution → wheel files in the cache: downloaded, or built from source by [`super::from_source`].
+//! A resolution → wheel files in the cache: downloaded, or built from source by `from_source`.
 //!
 //! Wheels are fetched by a pool, the largest first, so that the last one to finish is a small one; source
 //! distributions are built meanwhile by a pool of their own, so that a slow build holds up no download.

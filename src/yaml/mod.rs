@@ -6,8 +6,8 @@
 //! refuses more: duplicate keys, which PyYAML drops in silence; values that JSON cannot carry (`.nan`, integers of
 //! more than 64 bits, `!!binary`); documents whose aliases expand beyond [`MAX_EXPANDED_BYTES`].
 //!
-//! `granit-parser` turns text into events, with the indentation that PyYAML allows; [`compose`] turns events into
-//! [`Node`]s, [`merge`] fills in `<<`, [`scalar`] gives plain scalars their types, and [`source`] refuses what PyYAML's
+//! `granit-parser` turns text into events, with the indentation that PyYAML allows; `compose` turns events into
+//! [`Node`]s, `merge` fills in `<<`, `scalar` gives plain scalars their types, and `source` refuses what PyYAML's
 //! scanner would. What a file means is its reader's business.
 //!
 //! Sources: YAML 1.1 (yaml.org/spec/1.1), its type repository, and PyYAML 6.0.3, observed through

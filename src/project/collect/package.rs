@@ -148,7 +148,7 @@ fn metadata(
     Ok(None)
 }
 
-/// setup.py may ask for what newer releases of setuptools ignore: [project] is there and does not call it dynamic.
+/// setup.py may ask for what newer releases of setuptools ignore: `[project]` is there and does not call it dynamic.
 fn ignored_by_setuptools(directory: &Path, project: &PyProject) -> Option<Warning> {
     let script = directory.join("setup.py");
     let text = std::fs::read_to_string(&script).ok()?;
