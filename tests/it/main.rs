@@ -19,6 +19,7 @@ mod fetch;
 mod http;
 mod interruptions;
 mod module;
+mod other_client;
 mod pex_oracle;
 mod pex_tools;
 mod selftest;
