@@ -120,8 +120,13 @@ impl Before {
     /// # Errors
     /// Those of the call.
     pub fn look(client: &Client) -> Result<Before, DagsterError> {
-        let states = client.workspace()?.into_iter().map(|state| (state.name.clone(), state)).collect();
-        Ok(Before { states, metadata: metadata(client) })
+        let (states, metadata) = std::thread::scope(|scope| {
+            let metadata = scope.spawn(|| metadata(client));
+            let states = client.workspace();
+            (states, metadata.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let states = states?.into_iter().map(|state| (state.name.clone(), state)).collect();
+        Ok(Before { states, metadata })
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// For so long a `LOADED` of which nothing tells that it is new has to last: twice the other client's polling interval.
 const SETTLE: Duration = Duration::from_secs(6);
@@ -101,13 +101,20 @@ impl Watch<'_> {
         pending: &mut Vec<String>,
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), crate::dagster::DagsterError> {
-        if !self.agent_seen {
-            let agents = self.client.agents()?;
+        let client = self.client;
+        let (agents, states) = std::thread::scope(|scope| {
+            let agents = (!self.agent_seen).then(|| scope.spawn(|| client.agents()));
+            let states = client.workspace();
+            let agents =
+                agents.map(|asked| asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            (agents, states)
+        });
+        if let Some(agents) = agents {
+            let agents = agents?;
             self.agent_seen = agents.iter().any(|agent| agent.is_running());
             self.agent_errors = agents.into_iter().flat_map(|agent| agent.errors).collect();
         }
-        let states: BTreeMap<_, _> =
-            self.client.workspace()?.into_iter().map(|state| (state.name.clone(), state)).collect();
+        let states: BTreeMap<_, _> = states?.into_iter().map(|state| (state.name.clone(), state)).collect();
         let mut still = Vec::new();
         for name in pending.drain(..) {
             match self.outcome(states.get(&name)) {
