@@ -45,7 +45,8 @@ fn a_load_is_seen_as_soon_as_it_is_there() {
     let update = calls.iter().position(|call| call == "addOrUpdateLocationFromDocument").unwrap();
     let mut after = calls.split_off(update + 1);
     // Two questions at a time are asked side by side.
-    (calls.sort(), after.sort());
+    calls.sort();
+    after.sort();
     assert_eq!(calls, ["addOrUpdateLocationFromDocument", "workspace", "workspaceOrError"]);
     assert_eq!(after, ["agents", "workspaceOrError", "workspaceOrError", "workspaceOrError"]);
 }
