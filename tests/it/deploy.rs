@@ -240,6 +240,46 @@ fn a_refused_upload_stops_its_code_locations_and_no_others() {
 }
 
 #[test]
+fn what_cannot_be_built_is_not_deployed_and_stops_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    write_project(dir.path(), &[("good", ""), ("bad", "extra==999")]);
+    let standin = Standin::start(json!({}));
+    let ran = ran(deploy(&standin, dir.path()).args(TO_PROD));
+    assert_eq!(
+        (ran.code, ran.state("good"), ran.state("bad")),
+        (Some(1), "loaded", "not_deployed"),
+        "{}",
+        ran.stderr
+    );
+    let deployed = &standin.state()["deployments"]["prod"]["locations"];
+    assert_eq!(deployed.as_object().unwrap().keys().collect::<Vec<_>>(), ["good"]);
+    standin.journal().assert_clean();
+}
+
+#[test]
+fn a_branch_deployment_can_be_asked_for_from_any_branch() {
+    let dir = tempfile::tempdir().unwrap();
+    write_project(dir.path(), &[("one", "")]);
+    for args in [
+        &["init", "-q", "-b", "main"][..],
+        &["remote", "add", "origin", "git@github.example:acme/proj.git"],
+        &["-c", "user.name=A", "-c", "user.email=a@b.test", "commit", "-q", "--allow-empty", "-m", "First"],
+    ] {
+        crate::support::run(Command::new("git").args(args).current_dir(dir.path()));
+    }
+    let standin = Standin::start(json!({}));
+    let args = ["--deployment-for-branch", "--base-deployment", "prod", "--snapshot-base", "on-create"];
+    let ran = ran(deploy(&standin, dir.path()).args(args));
+    assert_eq!((ran.code, ran.state("one")), (Some(0), "loaded"), "{}", ran.stderr);
+    let sent = &standin.journal().variables("createOrUpdateBranchDeployment")[0];
+    assert_eq!(
+        (&sent["branchData"]["branchName"], &sent["branchData"]["repoName"], &sent["snapshotBaseCondition"]),
+        (&json!("main"), &json!("acme/proj"), &json!("ON_CREATE"))
+    );
+    assert_eq!(standin.state()["deployments"]["prod"]["locations"], json!({}));
+}
+
+#[test]
 fn outcomes_decide_the_exit_code_and_the_table() {
     for (config, code, state, says) in [
         (
