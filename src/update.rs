@@ -10,7 +10,7 @@ use crate::dagster::operations::{LocationState, PythonFailure};
 use crate::dagster::{Client, DagsterError};
 use crate::error::{Explain, Fault};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A code location and what it is to become.
@@ -127,6 +127,18 @@ impl Before {
         });
         let states = states?.into_iter().map(|state| (state.name.clone(), state)).collect();
         Ok(Before { states, metadata })
+    }
+
+    /// The deps PEX files that code locations run, as far as the server tells.
+    pub fn deps_files(&self) -> Vec<String> {
+        let metadata =
+            self.metadata.iter().flatten().filter_map(|(_, text)| serde_json::from_str::<Value>(text).ok());
+        let tags = metadata.filter_map(|value| value["pex_metadata"]["pex_tag"].as_str().map(String::from));
+        let names = tags.flat_map(|tag| {
+            let names = tag.trim_start_matches("files=").split(':').map(String::from);
+            names.filter(|name| name.starts_with("deps-")).collect::<Vec<_>>()
+        });
+        names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 

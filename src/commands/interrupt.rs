@@ -85,11 +85,16 @@ pub fn guard<T: Send + 'static>(
 ) -> Result<T, u8> {
     let (sender, events) = mpsc::channel();
     let signals = watch_signals(sender.clone());
-    std::thread::spawn(move || {
+    let work = move || {
         let result = catch_unwind(AssertUnwindSafe(work));
         // The receiver is gone only when a signal came first.
         let _ = sender.send(Event::Done(result));
-    });
+    };
+    // As much stack as the main thread usually has.
+    if let Err(error) = std::thread::Builder::new().stack_size(8 << 20).spawn(work) {
+        host.say(&format!("error: could not start a thread\n  caused by: {error}"));
+        return Err(Fault::Tool.exit_code());
+    }
     let event = events.recv();
     signals.close();
     match event {

@@ -4,14 +4,14 @@
 //! our own: that of the exact resolution, so an entry is never stale. docs/deps-cache.md has the reasons.
 
 use crate::dagster::artifacts::{Content, Stored};
-use crate::dagster::operations::Method;
+use crate::dagster::operations::{Method, PresignedUrl};
 use crate::dagster::{Client, DagsterError};
 use crate::net::Silent;
 use crate::resolve::{Artifact, Resolution};
 use crate::target::Target;
 use base64::Engine;
 use sha1::{Digest, Sha1};
-use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 
 /// A deps PEX that an earlier run stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,77 +71,61 @@ fn parse(text: &str) -> Option<CacheEntry> {
     })
 }
 
-/// The entries that there are for these hashes, and whose deps PEX is stored and whole. Whatever goes wrong is a miss
-/// with a note: the cache saves time and decides nothing.
-pub fn read(client: &Client, tag: &str, hashes: &[String]) -> BTreeMap<String, CacheEntry> {
-    let mut entries = BTreeMap::new();
-    if hashes.is_empty() {
-        return entries;
-    }
+/// The entry for a hash, if there is one whose deps PEX is stored and whole. Whatever goes wrong is a miss with a note:
+/// the cache saves time and decides nothing.
+///
+/// `likely` are deps PEX files that the entry may name, such as those that run now: they are looked for while the entry
+/// is read, and if it is one of them, that saves two round trips.
+pub fn read(client: &Client, tag: &str, hash: &str, likely: &[String]) -> Option<CacheEntry> {
+    let name = object_name(hash, tag);
     let miss = |what: &str, why: &dyn std::fmt::Display| {
         client.host().note(format!("deps cache: {what} cannot be used, so the deps PEX is built: {why}"));
     };
-    let names: Vec<_> = hashes.iter().map(|hash| object_name(hash, tag)).collect();
-    let urls = match client.presigned_urls(&names.iter().map(String::as_str).collect::<Vec<_>>(), Method::Get)
-    {
-        Ok(urls) => urls,
+    let names: Vec<_> = std::iter::once(&name).chain(likely).map(String::as_str).collect();
+    let mut urls = match client.presigned_urls(&names, Method::Get) {
+        Ok(urls) => urls.into_iter(),
         Err(error) => {
             miss("the registry", &error);
-            return entries;
+            return None;
         }
     };
-    for ((hash, name), url) in hashes.iter().zip(&names).zip(urls) {
-        match client.download_text(name, &url) {
-            Ok(None) => client.host().detail(format!("deps cache: no entry {name}")),
-            Ok(Some(text)) => match parse(&text) {
-                Some(entry) => drop(entries.insert(hash.clone(), entry)),
-                None => miss(name, &"it is not a cache entry"),
-            },
-            Err(error) => miss(name, &error),
+    let url = urls.next()?;
+    let (text, looked) = std::thread::scope(|scope| {
+        let look = |(name, url): (&String, PresignedUrl)| {
+            let name = name.clone();
+            scope.spawn(move || (client.stored(&name, &url), name))
+        };
+        let looks: Vec<_> = likely.iter().zip(urls).map(look).collect();
+        let text = client.download_text(&name, &url);
+        let looked = looks.into_iter().map(|look| look.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        (text, looked.collect::<Vec<_>>())
+    });
+    let entry = match text {
+        Ok(Some(text)) => parse(&text).or_else(|| {
+            miss(&name, &"it is not a cache entry");
+            None
+        }),
+        Ok(None) => {
+            client.host().detail(format!("deps cache: no entry {name}"));
+            None
         }
-    }
-    keep_stored(client, &mut entries, miss);
-    entries
-}
-
-/// Drop entries whose deps PEX is gone or cut short.
-fn keep_stored(
-    client: &Client,
-    entries: &mut BTreeMap<String, CacheEntry>,
-    miss: impl Fn(&str, &dyn std::fmt::Display),
-) {
-    let named: Vec<String> = entries.values().map(|entry| entry.deps_pex_name.clone()).collect();
-    if named.is_empty() {
-        return;
-    }
-    let urls = client.presigned_urls(&named.iter().map(String::as_str).collect::<Vec<_>>(), Method::Get);
-    let whole: Vec<&String> = match &urls {
-        Ok(urls) => named
-            .iter()
-            .zip(urls)
-            .filter(|(name, url)| match client.stored(name, url) {
-                Ok(Stored::Whole { .. }) => true,
-                Ok(Stored::Absent) => {
-                    miss(name, &"it is not in the registry any more");
-                    false
-                }
-                Ok(Stored::Broken) => {
-                    miss(name, &"it is not a whole PEX file");
-                    false
-                }
-                Err(error) => {
-                    miss(name, &error);
-                    false
-                }
-            })
-            .map(|(name, _)| name)
-            .collect(),
         Err(error) => {
-            miss("the registry", error);
-            Vec::new()
+            miss(&name, &error);
+            None
         }
+    }?;
+    let deps = &entry.deps_pex_name;
+    let stored = match looked.into_iter().find(|(_, name)| name == deps) {
+        Some((stored, _)) => stored,
+        None => client.presigned_url(deps, Method::Get).and_then(|url| client.stored(deps, &url)),
     };
-    entries.retain(|_, entry| whole.contains(&&entry.deps_pex_name));
+    match stored {
+        Ok(Stored::Whole { .. }) => return Some(entry),
+        Ok(Stored::Absent) => miss(deps, &"it is not in the registry any more"),
+        Ok(Stored::Broken) => miss(deps, &"it is not a whole PEX file"),
+        Err(error) => miss(deps, &error),
+    }
+    None
 }
 
 /// Record that `entry` satisfies the requirement set of this hash.

@@ -21,12 +21,16 @@ pub struct CacheTags {
     pub to: Option<String>,
 }
 
+/// More deps PEX files than these are not looked for ahead.
+const MOST_LIKELY: usize = 2;
+
 /// Publishes what a build makes.
 pub struct Publisher {
     client: Client,
     tags: CacheTags,
     target: Target,
     runtime: String,
+    likely: Vec<String>,
     uploads: Uploads,
     /// By requirement set: the deps PEX to record, and whether the cache gave it.
     entries: Mutex<BTreeMap<String, (CacheEntry, bool)>>,
@@ -75,9 +79,17 @@ impl Publisher {
             tags,
             target,
             runtime: runtime.to_string(),
+            likely: Vec::new(),
             uploads: Uploads::start(client, upload, progress),
             entries: Mutex::default(),
         }
+    }
+
+    /// The same, with deps PEX files that entries of the deps cache may name, such as those that run now.
+    pub fn expecting(mut self, likely: Vec<String>) -> Publisher {
+        // Each entry that is read looks for all of them, which pays only while they are few.
+        self.likely = if likely.len() <= MOST_LIKELY { likely } else { Vec::new() };
+        self
     }
 
     /// Wait for the uploads, and record the deps PEX files that are stored in the deps cache.
@@ -137,7 +149,7 @@ impl Observer for Publisher {
     fn stored_deps(&self, resolution: &Resolution) -> Option<StoredDeps> {
         let tag = self.tags.from.as_ref()?;
         let hash = self.hash(resolution)?;
-        let entry = deps_cache::read(&self.client, tag, std::slice::from_ref(&hash)).remove(&hash)?;
+        let entry = deps_cache::read(&self.client, tag, &hash, &self.likely)?;
         self.client.host().note(format!("{}: already there, from the deps cache", entry.deps_pex_name));
         self.remember(hash, entry.clone(), true);
         Some(StoredDeps { name: entry.deps_pex_name, dagster_version: entry.dagster_version })

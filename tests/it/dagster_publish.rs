@@ -160,9 +160,15 @@ fn a_cache_entry_is_found_again_under_its_tag() {
     let client = connected.client.at("prod");
     deps_cache::write(&client, "acme/proj", HASH, &entry()).unwrap();
     standin.journal().assert_clean();
-    let read = |tag| deps_cache::read(&client, tag, &[HASH.to_string(), "ff".into()]);
-    assert_eq!(read("acme/proj"), [(HASH.to_string(), entry())].into());
-    assert!(read("acme/other").is_empty());
+    let read = |tag, hash, likely: &[String]| deps_cache::read(&client, tag, hash, likely);
+    assert_eq!(read("acme/proj", HASH, &[]), Some(entry()));
+    assert_eq!((read("acme/other", HASH, &[]), read("acme/proj", "ff", &[])), (None, None));
+    // A good guess saves a call, a bad one costs nothing but itself.
+    for (likely, calls) in [("deps-0b.pex", 1), ("deps-ff.pex", 2)] {
+        standin.control("journal", &Value::Null);
+        assert_eq!(read("acme/proj", HASH, &[likely.to_string()]), Some(entry()));
+        assert_eq!(standin.journal().count("generateServerlessPexUrl"), calls, "{likely}");
+    }
 }
 
 #[test]
@@ -187,7 +193,7 @@ fn a_cache_entry_that_cannot_be_used_is_a_miss_with_a_note() {
         }
         standin.control("faults", &faults);
         let connected = standin.connect();
-        assert!(deps_cache::read(&connected.client, "t", &[HASH.to_string()]).is_empty(), "{says}");
+        assert!(deps_cache::read(&connected.client, "t", HASH, &[]).is_none(), "{says}");
         let heard = connected.heard.text();
         assert!(heard.contains(says) && heard.contains("so the deps PEX is built"), "{says}: {heard}");
     }

@@ -205,7 +205,8 @@ impl Online {
         let tags = CacheTags { from, to: publish.deps_cache_to.clone() };
         let runtime = format!("pex {PEX_VERSION} format {FORMAT_REVISION}");
         let progress = Arc::new(Display::new(host));
-        Publisher::start(&self.client, tags, target, &runtime, publish.upload_pex, progress)
+        let likely = self.before.as_ref().map(Before::deps_files).unwrap_or_default();
+        Publisher::start(&self.client, tags, target, &runtime, publish.upload_pex, progress).expecting(likely)
     }
 
     /// Update the code locations whose files are stored, and wait for them. `unfit` are those not to be updated.
