@@ -69,7 +69,7 @@ fn resolve_only(
         // What cannot be reached from here may well be reached from where the build will run.
         Err(error) if error.fault() == Fault::Remote => {
             let message = render::error_text(&error, false);
-            building.host.warn(format!("collected, but not resolved:\n{message}"));
+            building.host.warn(format!("collected, but not resolved: {}", message.trim_start_matches("error: ")));
             asked.error = Some(message);
             Exit(0)
         }
