@@ -3,7 +3,7 @@
 //! Code locations of one build directory share a source PEX, and those that ask for the same requirements share a deps
 //! PEX, so cost grows with what differs and not with the number of code locations.
 
-use crate::project::{LocalPackage, Location, Requirements, ResolveSettings};
+use crate::project::{LocalPackage, Location, Requirements, ResolveSettings, build_directory};
 use crate::target::Target;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -90,10 +90,15 @@ impl Plan {
     }
 
     fn deps_job(&mut self, directory: &Path, requirements: &Arc<Requirements>) -> usize {
-        let hash = requirements_hash(requirements, self.target);
+        let hash = requirements_hash(requirements, directory, self.target);
+        // The hash names files by their place in the project, so that of two projects may be equal and the files not.
+        let same_files = |other: &Requirements| {
+            other.local_distributions == requirements.local_distributions
+                && other.settings.find_links == requirements.settings.find_links
+        };
         position_or_push(
             &mut self.deps,
-            |job| job.requirements_hash == hash,
+            |job| job.requirements_hash == hash && same_files(&job.requirements),
             || DepsJob {
                 requirements: Arc::clone(requirements),
                 requirements_hash: hash.clone(),
@@ -125,14 +130,25 @@ struct Asked<'a> {
 ///
 /// Two sets of the same hash resolve alike at the same moment. With a lock file the lines are exact pins, and so the
 /// hash is exact too; without one an index may answer differently tomorrow.
-pub fn requirements_hash(requirements: &Requirements, target: Target) -> String {
+///
+/// Local files count by their place relative to the build `directory`, so that the hash is the same wherever the project
+/// lies; their content does not count.
+pub fn requirements_hash(requirements: &Requirements, directory: &Path, target: Target) -> String {
+    let place = |text: &str| match Path::new(text).is_absolute() {
+        true => build_directory::relative(Path::new(text), directory).display().to_string(),
+        false => text.to_string(),
+    };
+    let mut settings = requirements.settings.clone();
+    settings.find_links.iter_mut().for_each(|link| *link = place(link));
+    let mut distributions = requirements.local_distributions.clone();
+    distributions.iter_mut().for_each(|file| file.path = build_directory::relative(&file.path, directory));
     let asked = Asked {
         format: "pexpress requirements 1",
         target: format!("{} {}", target.python, target.platform),
         lines: &requirements.lines,
-        distributions: &requirements.local_distributions,
+        distributions: &distributions,
         hashes: &requirements.hashes,
-        settings: &requirements.settings,
+        settings: &settings,
     };
     // Strings, lists and maps with string keys always have a JSON form.
     let text = serde_json::to_string(&asked).unwrap_or_default();
@@ -174,12 +190,35 @@ mod tests {
     #[test]
     fn the_hash_follows_lines_settings_and_target() {
         let target = Target::serverless("3.11".parse().unwrap());
-        let plain = requirements_hash(&asking(&["six"]), target);
-        assert_eq!(plain, requirements_hash(&asking(&["six"]), target));
-        assert_ne!(plain, requirements_hash(&asking(&["six>1"]), target));
-        assert_ne!(plain, requirements_hash(&asking(&["six"]), Target::serverless("3.12".parse().unwrap())));
+        let plain = requirements_hash(&asking(&["six"]), Path::new("/a"), target);
+        assert_eq!(plain, requirements_hash(&asking(&["six"]), Path::new("/a"), target));
+        assert_ne!(plain, requirements_hash(&asking(&["six>1"]), Path::new("/a"), target));
+        assert_ne!(
+            plain,
+            requirements_hash(
+                &asking(&["six"]),
+                Path::new("/a"),
+                Target::serverless("3.12".parse().unwrap())
+            )
+        );
         let mut limited = Requirements { lines: vec!["six".into()], ..Requirements::default() };
         limited.settings.constraints.push("six<2".into());
-        assert_ne!(plain, requirements_hash(&limited, target));
+        assert_ne!(plain, requirements_hash(&limited, Path::new("/a"), target));
+    }
+
+    #[test]
+    fn the_hash_is_the_same_wherever_the_project_lies() {
+        let target = Target::serverless("3.11".parse().unwrap());
+        let linked = |at: &str| {
+            let mut requirements = Requirements { lines: vec!["six".into()], ..Requirements::default() };
+            requirements.settings.find_links = vec![format!("{at}/wheels"), "https://e.example/w".into()];
+            Arc::new(requirements)
+        };
+        let hash = |at: &str| requirements_hash(&linked(at), Path::new(at), target);
+        assert_eq!(hash("/a"), hash("/b"));
+        let requirements =
+            BTreeMap::from([(PathBuf::from("/a"), linked("/a")), (PathBuf::from("/b"), linked("/b"))]);
+        let plan = Plan::decide(target, vec![location("1", "/a"), location("2", "/b")], &requirements);
+        assert_eq!(plan.deps.len(), 2);
     }
 }

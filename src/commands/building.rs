@@ -108,7 +108,7 @@ impl Asked {
         Asked {
             local_packages: local.collect(),
             requirements: requirements.lines.clone(),
-            requirements_hash: requirements_hash(requirements, target),
+            requirements_hash: requirements_hash(requirements, &here, target),
             local_distributions: requirements
                 .local_distributions
                 .iter()

@@ -22,7 +22,7 @@ pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Erro
     let directory = host.absolute(&args.project_dir);
     let requirements = Arc::new(building.collect(&directory)?);
     let asked = Asked::new(&directory, &requirements, building.target);
-    let requirements_hash = requirements_hash(&requirements, building.target);
+    let requirements_hash = requirements_hash(&requirements, &directory, building.target);
     let job = DepsJob { requirements, requirements_hash, directory };
     match &args.out_dir {
         Some(out_dir) if !args.build.dry_run => {
@@ -69,7 +69,9 @@ fn resolve_only(
         // What cannot be reached from here may well be reached from where the build will run.
         Err(error) if error.fault() == Fault::Remote => {
             let message = render::error_text(&error, false);
-            building.host.warn(format!("collected, but not resolved: {}", message.trim_start_matches("error: ")));
+            building
+                .host
+                .warn(format!("collected, but not resolved: {}", message.trim_start_matches("error: ")));
             asked.error = Some(message);
             Exit(0)
         }
