@@ -12,7 +12,6 @@ import sys
 import threading
 
 import graphql
-
 from faults import Faults
 from http_edge import GraphQLHandler, Server, StoreHandler
 from journal import Journal
@@ -37,11 +36,18 @@ class World:
     def state(self):
         return {
             "objects": {name: len(data) for name, data in self.store.objects.items()},
-            "texts": {name: data.decode("utf-8", "replace") for name, data in self.store.objects.items()
-                      if name.endswith(".txt")},
+            "texts": {
+                name: data.decode("utf-8", "replace")
+                for name, data in self.store.objects.items()
+                if name.endswith(".txt")
+            },
             "deployments": {
-                d.name: {"kind": d.kind, "branch": d.branch, "status": d.status,
-                         "locations": {x.name: x.document for x in d.locations.values()}}
+                d.name: {
+                    "kind": d.kind,
+                    "branch": d.branch,
+                    "status": d.status,
+                    "locations": {x.name: x.document for x in d.locations.values()},
+                }
                 for d in self.service.deployments.values()
             },
         }

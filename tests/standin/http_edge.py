@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import graphql
-
 from object_store import ObjectStore, Refused
 from service import Root
 
@@ -114,8 +113,11 @@ class GraphQLHandler(Handler):
             return self.reply(200, "{}")
         time.sleep(self.world.config.get("latency_seconds", 0))
         entry = self.world.journal.request(
-            server="graphql", method="POST", path=self.path,
-            headers={k: v for k, v in self.headers.items() if k.lower() != "dagster-cloud-api-token"})
+            server="graphql",
+            method="POST",
+            path=self.path,
+            headers={k: v for k, v in self.headers.items() if k.lower() != "dagster-cloud-api-token"},
+        )
         status, answer, call = self.prepare(body, entry)
         fault = self.world.faults.next(entry.get("field", ""), (entry.get("variables") or {}).get("filenames", []))
         if fault:
@@ -126,7 +128,7 @@ class GraphQLHandler(Handler):
         """(status, answer, call): a refusal with its answer, or a call that is still to be made."""
         if not re.fullmatch(r"(/[^/]+)?/graphql", self.path):
             return 404, PAGE, None
-        name = unquote(self.path[1:-len("/graphql")].strip("/"))
+        name = unquote(self.path[1 : -len("/graphql")].strip("/"))
         service = self.world.service
         deployment = service.deployments.get(name) if name else service.default_deployment()
         entry["deployment"] = name or None
@@ -159,8 +161,12 @@ class GraphQLHandler(Handler):
 
     def header_problems(self, name):
         problems = []
-        for header, pattern in [("Dagster-Cloud-Scope", "deployment"), ("Dagster-Cloud-Version", r"\d+\.\d+\S*"),
-                                ("Python-Version", r"\d+\.\d+\S*"), ("Content-Type", "application/json")]:
+        for header, pattern in [
+            ("Dagster-Cloud-Scope", "deployment"),
+            ("Dagster-Cloud-Version", r"\d+\.\d+\S*"),
+            ("Python-Version", r"\d+\.\d+\S*"),
+            ("Content-Type", "application/json"),
+        ]:
             if not re.fullmatch(pattern, self.headers.get(header, "")):
                 problems.append(f"header {header} is missing or wrong: {self.headers.get(header)!r}")
         held = self.headers.get("Dagster-Cloud-Deployment")
@@ -173,8 +179,9 @@ class GraphQLHandler(Handler):
             entry["status"] = status
             return status, answer, "text/html" if answer == PAGE else "application/json"
         document, variables, deployment = call
-        result = graphql.execute_sync(self.world.schema, document, Root(self.world.service, deployment),
-                                      variable_values=variables)
+        result = graphql.execute_sync(
+            self.world.schema, document, Root(self.world.service, deployment), variable_values=variables
+        )
         answer = {"data": result.data}
         if result.errors:
             answer["errors"] = [{"message": error.message} for error in result.errors]

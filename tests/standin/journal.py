@@ -38,5 +38,9 @@ class Journal:
 
     def as_json(self):
         with self._lock:
-            return {"requests": self.requests, "violations": self.violations, "connections": self.connections,
-                    "most_open_connections": self.most_open}
+            return {
+                "requests": self.requests,
+                "violations": self.violations,
+                "connections": self.connections,
+                "most_open_connections": self.most_open,
+            }

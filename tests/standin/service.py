@@ -9,8 +9,18 @@ import json
 import threading
 
 LOCATION_KEYS = {
-    "location_name", "code_source", "working_directory", "executable_path", "attribute", "image", "agent_queue",
-    "container_context", "git", "pex_metadata", "pex_bundle", "defs_state_info",
+    "location_name",
+    "code_source",
+    "working_directory",
+    "executable_path",
+    "attribute",
+    "image",
+    "agent_queue",
+    "container_context",
+    "git",
+    "pex_metadata",
+    "pex_bundle",
+    "defs_state_info",
 }
 CODE_SOURCES = {"package_name", "module_name", "python_file", "autoload_defs_module_name"}
 
@@ -20,10 +30,18 @@ def union(type_name, **fields):
 
 
 def python_error(message, stack=(), chain=()):
-    links = [{"isExplicitLink": link.get("explicit", True), "error": python_error(link["message"], link.get("stack", ()))}
-             for link in chain]
-    return union("PythonError", message=message, className="DagsterUserCodeLoadError", stack=list(stack),
-                 cause=None, errorChain=links)
+    links = [
+        {"isExplicitLink": link.get("explicit", True), "error": python_error(link["message"], link.get("stack", ()))}
+        for link in chain
+    ]
+    return union(
+        "PythonError",
+        message=message,
+        className="DagsterUserCodeLoadError",
+        stack=list(stack),
+        cause=None,
+        errorChain=links,
+    )
 
 
 class Location:
@@ -68,8 +86,13 @@ class Location:
         git = document.get("git") or {}
         metadata = {**{f"code_source.{k}": v for k, v in document["code_source"].items()}, **git}
         return {
-            "__typename": "WorkspaceLocationEntry", "id": self.name, "name": self.name, "loadStatus": status,
-            "locationOrLoadError": value, "updatedTimestamp": stamp, "versionKey": version,
+            "__typename": "WorkspaceLocationEntry",
+            "id": self.name,
+            "name": self.name,
+            "loadStatus": status,
+            "locationOrLoadError": value,
+            "updatedTimestamp": stamp,
+            "versionKey": version,
             "displayMetadata": [{"key": k, "value": str(v)} for k, v in metadata.items() if v is not None],
         }
 
@@ -82,8 +105,13 @@ class Deployment:
         self.status = None
 
     def graphql(self):
-        return union("DagsterCloudDeployment", agentType=self.agent_type, deploymentId=self.number,
-                     deploymentName=self.name, deploymentType=self.kind)
+        return union(
+            "DagsterCloudDeployment",
+            agentType=self.agent_type,
+            deploymentId=self.number,
+            deploymentName=self.name,
+            deploymentType=self.kind,
+        )
 
 
 class Service:
@@ -97,8 +125,9 @@ class Service:
         self.agent_polls = 0
         self.deployments = {}
         for item in config.get("deployments", [{"name": "prod"}]):
-            deployment = Deployment(next(self.numbers), item["name"], item.get("kind", "PRODUCTION"),
-                                    item.get("agent_type", "SERVERLESS"))
+            deployment = Deployment(
+                next(self.numbers), item["name"], item.get("kind", "PRODUCTION"), item.get("agent_type", "SERVERLESS")
+            )
             self.deployments[deployment.name] = deployment
             for document in item.get("locations", []):
                 location = Location(document)
@@ -130,9 +159,13 @@ class Root:
 
     def serverless(self, info):
         config = self._service.config.get("serverless", {})
-        return {"awsRegion": "us-west-2", "awsAuthToken": "QVdTOnBhc3N3b3Jk", "registryAllowCustomBase": False,
-                "registryIsHarbor": config.get("is_harbor", False),
-                "registryUrl": config.get("registry_url", "registry.example.test/acme")}
+        return {
+            "awsRegion": "us-west-2",
+            "awsAuthToken": "QVdTOnBhc3N3b3Jk",
+            "registryAllowCustomBase": False,
+            "registryIsHarbor": config.get("is_harbor", False),
+            "registryUrl": config.get("registry_url", "registry.example.test/acme"),
+        }
 
     # -- deployments
 
@@ -149,8 +182,9 @@ class Root:
     def getBranchDeploymentName(self, info, repoName, branchName):
         return branch_deployment_name(repoName, branchName)
 
-    def createOrUpdateBranchDeployment(self, info, branchData, commit, baseDeploymentName=None,
-                                       snapshotBaseCondition=None):
+    def createOrUpdateBranchDeployment(
+        self, info, branchData, commit, baseDeploymentName=None, snapshotBaseCondition=None
+    ):
         service = self._service
         if baseDeploymentName is not None and baseDeploymentName not in service.deployments:
             return python_error(f"deployment {baseDeploymentName} does not exist")
@@ -237,8 +271,9 @@ class Root:
         return {"workspaceEntries": [entry_of(x) for x in self._deployment.locations.values()]}
 
     def locationsAsDocument(self, info):
-        return union("LocationsAsDocument",
-                     document={"locations": [x.document for x in self._deployment.locations.values()]})
+        return union(
+            "LocationsAsDocument", document={"locations": [x.document for x in self._deployment.locations.values()]}
+        )
 
     # -- the rest
 
@@ -266,7 +301,8 @@ def entry_of(location):
         **{key: document["code_source"].get(key) for key in sorted(CODE_SOURCES)},
         "git_metadata": {"__class__": "GitMetadata", **document["git"]} if document.get("git") else None,
         "pex_metadata": {"__class__": "PexMetadata", **document["pex_metadata"]}
-        if document.get("pex_metadata") else None,
+        if document.get("pex_metadata")
+        else None,
         "container_context": document.get("container_context") or {},
     }
     return union("WorkspaceEntry", locationName=location.name, serializedDeploymentMetadata=json.dumps(metadata))
@@ -297,7 +333,10 @@ def document_errors(document):
         if value is None:
             errors.append(f"`{key}` of {name} is null")
     pex = document.get("pex_metadata")
-    if pex is not None and not (isinstance(pex, dict) and str(pex.get("pex_tag", "")).startswith("files=")
-                                and set(pex) <= {"pex_tag", "python_version"}):
+    if pex is not None and not (
+        isinstance(pex, dict)
+        and str(pex.get("pex_tag", "")).startswith("files=")
+        and set(pex) <= {"pex_tag", "python_version"}
+    ):
         errors.append(f"`pex_metadata` of {name} is malformed")
     return errors
