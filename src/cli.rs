@@ -1,6 +1,11 @@
 //! clap's types: argv in, [`Invocation`] out. `-m MODULE ARGS` is split off before clap sees it.
 
-use crate::net::Secret;
+mod deploying;
+
+pub use deploying::{
+    BranchArgs, BranchDeploymentArgs, CodeLocationDetails, DagsterArgs, PublishArgs, SnapshotBase, StatusArgs,
+};
+
 use crate::target::{Platform, PythonVersion};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -157,167 +162,6 @@ pub struct DeployArgs {
     pub dagster: DagsterArgs,
 }
 
-/// What happens to built PEX files at Dagster+.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Deploying")]
-pub struct PublishArgs {
-    /// Upload the PEX files to the registry of the organization.
-    #[arg(long)]
-    pub upload_pex: bool,
-    /// Update the code locations to the PEX files, and wait until they have loaded.
-    #[arg(long)]
-    pub update_code_location: bool,
-    /// Take deps PEX files from cache entries with this tag (usually the repository, `owner/name`).
-    #[arg(long, alias = "deps-cache-tag-read", value_name = "TAG")]
-    pub deps_cache_from: Option<String>,
-    /// Record deps PEX files in cache entries with this tag.
-    #[arg(long, alias = "deps-cache-tag-write", value_name = "TAG")]
-    pub deps_cache_to: Option<String>,
-    /// Build the deps PEX files even where there is a cache entry.
-    #[arg(long)]
-    pub force_rebuild_deps: bool,
-    /// Deploy to just this deployment, as just this commit: `deployment=NAME,commit_hash=HASH`. By default both come
-    /// from the event that started the run, or from the work tree.
-    #[arg(long, value_name = "DETAILS", value_parser = CodeLocationDetails::parse)]
-    pub code_location_details: Option<CodeLocationDetails>,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub branch: BranchArgs,
-    /// Deploy to a full deployment without asking.
-    #[arg(long, short = 'y')]
-    pub yes: bool,
-    /// File with the `defs_state_info` value (JSON) for the location documents.
-    #[arg(long, value_name = "FILE")]
-    pub defs_state_info: Option<PathBuf>,
-    /// Image to run the PEX files on, instead of Dagster+'s own for the Python version.
-    #[arg(long, value_name = "IMAGE")]
-    pub image: Option<String>,
-    /// Tag of the base image in the organization's registry to run the PEX files on.
-    #[arg(long, value_name = "TAG", conflicts_with = "image")]
-    pub base_image_tag: Option<String>,
-}
-
-/// Which branch deployment, and from what it starts.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Deploying")]
-pub struct BranchArgs {
-    /// Deploy to the branch deployment of the branch that is checked out.
-    #[arg(long)]
-    pub deployment_for_branch: bool,
-    /// Full deployment that a branch deployment is based on. Default: the one named, or `prod`.
-    #[arg(long, value_name = "NAME")]
-    pub base_deployment: Option<String>,
-    /// When a branch deployment takes over the state of the one that it is based on.
-    #[arg(long, value_name = "WHEN")]
-    pub snapshot_base: Option<SnapshotBase>,
-}
-
-/// When a branch deployment takes over the state of the deployment that it is based on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SnapshotBase {
-    /// When it is created.
-    OnCreate,
-    /// Each time it is updated.
-    OnUpdate,
-}
-
-/// Where Dagster+ is and how long to wait for it.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Dagster+")]
-pub struct DagsterArgs {
-    /// Address of the organization, with or without a deployment at its end. Default: DAGSTER_CLOUD_URL.
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
-    /// Name of the organization, where there is no URL. Default: DAGSTER_CLOUD_ORGANIZATION.
-    #[arg(long, value_name = "NAME")]
-    pub organization: Option<String>,
-    /// Name of the full deployment. Default: the one in the URL, DAGSTER_CLOUD_DEPLOYMENT, or `prod`.
-    #[arg(long, value_name = "NAME")]
-    pub deployment: Option<String>,
-    /// API token. Better set DAGSTER_CLOUD_API_TOKEN, as arguments show in lists of processes.
-    #[arg(long, value_name = "TOKEN", value_parser = secret, conflicts_with = "api_token_file")]
-    pub api_token: Option<Secret>,
-    /// File with the API token.
-    #[arg(long, value_name = "FILE")]
-    pub api_token_file: Option<PathBuf>,
-    /// Seconds to wait for a running agent; 0 is no limit. Default: 90, or 600 on a workflow's first run.
-    #[arg(long, value_name = "SECONDS")]
-    pub agent_heartbeat_timeout: Option<u64>,
-    /// Seconds to wait for the code locations to load; 0 is no limit, and with both 0 there is no waiting. Default: 600.
-    #[arg(long, value_name = "SECONDS")]
-    pub location_load_timeout: Option<u64>,
-}
-
-/// clap wants a parser that can fail; this one cannot.
-#[allow(clippy::unnecessary_wraps)]
-fn secret(text: &str) -> Result<Secret, String> {
-    Ok(Secret::new(text))
-}
-
-/// `deployment=NAME,commit_hash=HASH`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CodeLocationDetails {
-    /// The deployment, full or branch.
-    pub deployment: String,
-    /// The commit to report.
-    pub commit_hash: String,
-}
-
-impl CodeLocationDetails {
-    /// Read both keys, in any order.
-    fn parse(text: &str) -> Result<CodeLocationDetails, String> {
-        let (mut deployment, mut commit_hash) = (None, None);
-        for item in text.split(',') {
-            let (key, value) = item.split_once('=').ok_or_else(|| format!("`{item}` is not KEY=VALUE"))?;
-            let place = match key.trim() {
-                "deployment" => &mut deployment,
-                "commit_hash" => &mut commit_hash,
-                other => {
-                    return Err(format!(
-                        "unknown key `{other}`; the keys are `deployment` and `commit_hash`"
-                    ));
-                }
-            };
-            if value.trim().is_empty() || place.replace(value.trim().to_string()).is_some() {
-                return Err(format!("`{}` needs one value", key.trim()));
-            }
-        }
-        let missing = |key: &str| format!("`{key}` is missing; write deployment=NAME,commit_hash=HASH");
-        Ok(CodeLocationDetails {
-            deployment: deployment.ok_or_else(|| missing("deployment"))?,
-            commit_hash: commit_hash.ok_or_else(|| missing("commit_hash"))?,
-        })
-    }
-}
-
-/// Arguments of `status`.
-#[derive(Debug, Args)]
-pub struct StatusArgs {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub dagster: DagsterArgs,
-}
-
-/// Arguments of `branch-deployment`.
-#[derive(Debug, Args)]
-pub struct BranchDeploymentArgs {
-    /// Directory of the work tree that names the branch.
-    #[arg(value_name = "DIRECTORY", default_value = ".")]
-    pub directory: PathBuf,
-    /// Create it, or bring it up to date.
-    #[arg(long, conflicts_with = "close")]
-    pub create: bool,
-    /// Mark it as closed.
-    #[arg(long)]
-    pub close: bool,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub branch: BranchArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub dagster: DagsterArgs,
-}
-
 /// Arguments of `source` and `deps`.
 #[derive(Debug, Args)]
 pub struct ProjectArgs {
@@ -439,28 +283,6 @@ mod tests {
                 args: vec!["--version".into(), "--format".into(), "x".into()]
             }
         );
-    }
-
-    #[test]
-    fn code_location_details_are_exactly_two_keys() {
-        let parse = CodeLocationDetails::parse;
-        let good = CodeLocationDetails { deployment: "prod".into(), commit_hash: "ab12".into() };
-        assert_eq!(parse("deployment=prod,commit_hash=ab12"), Ok(good.clone()));
-        assert_eq!(parse(" commit_hash = ab12 , deployment=prod"), Ok(good));
-        for (text, says) in [
-            ("deployment=prod", "`commit_hash` is missing"),
-            ("commit_hash=ab12", "`deployment` is missing"),
-            ("deployment=prod,commit_hash=a,branch=b", "unknown key `branch`"),
-            ("deployment=,commit_hash=a", "`deployment` needs one value"),
-            ("deployment=a,deployment=b,commit_hash=c", "`deployment` needs one value"),
-            ("prod", "`prod` is not KEY=VALUE"),
-        ] {
-            assert!(
-                parse(text).as_ref().is_err_and(|error| error.contains(says)),
-                "{text}: {:?}",
-                parse(text)
-            );
-        }
     }
 
     #[test]
