@@ -377,6 +377,20 @@ fn defs_state_info_and_settings_that_cannot_be_read_are_named() {
     assert_eq!(document["defs_state_info"], json!({"x": {"version": "1"}}));
 }
 
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_build_alone_asks_nothing_of_dagster_and_names_idle_flags() {
+    let dir = tempfile::tempdir().unwrap();
+    write_project(dir.path(), &[("one", "")]);
+    let standin = Standin::start(json!({}));
+    let mut command = pexpress_with_uv();
+    standin.point(&mut command).arg("deploy").arg(dir.path()).arg(dir.path().join("out"));
+    let ran = ran(command.args(["--deps-cache-from", "t"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--deps-cache-from has no effect without --upload-pex"), "{}", ran.stderr);
+    assert_eq!(standin.journal().calls().len(), 0);
+}
+
 #[cfg(unix)]
 #[test]
 #[ignore = "graphql-core comes from a package index"]

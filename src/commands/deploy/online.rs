@@ -68,6 +68,9 @@ pub struct Deployed {
 pub fn intent(args: &DeployArgs, target: Target, host: &Host) -> Result<Intent, Error> {
     let publish = &args.publish;
     if args.build.dry_run || !(publish.upload_pex || publish.update_code_location) {
+        if let Some(flag) = idle_flag(args) {
+            host.warn(format!("{flag} has no effect without --upload-pex or --update-code-location"));
+        }
         return Ok(Intent::BuildOnly);
     }
     let context = Context::read(&args.dagster, &directory_of(&host.absolute(&args.file)), host)?;
@@ -86,6 +89,23 @@ pub fn intent(args: &DeployArgs, target: Target, host: &Host) -> Result<Intent, 
         Choice::Close(branch) => Intent::Close(going, branch),
         choice => Intent::Deploy(going, choice),
     })
+}
+
+/// A flag that was given and that a mere build does not heed.
+fn idle_flag(args: &DeployArgs) -> Option<&'static str> {
+    let publish = &args.publish;
+    let given = [
+        ("--deps-cache-from", publish.deps_cache_from.is_some()),
+        ("--deps-cache-to", publish.deps_cache_to.is_some()),
+        ("--code-location-details", publish.code_location_details.is_some()),
+        ("--deployment-for-branch", publish.branch.deployment_for_branch),
+        ("--base-deployment", publish.branch.base_deployment.is_some()),
+        ("--defs-state-info", publish.defs_state_info.is_some()),
+        ("--image", publish.image.is_some()),
+        ("--base-image-tag", publish.base_image_tag.is_some()),
+    ];
+    let dry = args.build.dry_run && (publish.upload_pex || publish.update_code_location);
+    given.into_iter().find(|(_, given)| *given && !dry).map(|(flag, _)| flag)
 }
 
 /// The directory to ask git about: that of the project file, or the project itself.
