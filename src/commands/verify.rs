@@ -49,7 +49,9 @@ pub fn verify(
             Outcome::Loaded { .. } => {
                 tools.host().note(format!("{} loads: {}", location.name, summary(location)))
             }
-            Outcome::Failed { traceback, .. } => tools.host().say(&indented(traceback)),
+            Outcome::Failed { traceback, .. } => {
+                tools.host().say(&format!("{} does not load:\n{}", location.name, indented(traceback)));
+            }
         }
     }
     Ok(verified)
@@ -61,7 +63,7 @@ pub fn verify(
 /// [`Error::NotLoaded`] with the names of those that did not.
 pub fn conclude(verified: &[Verified]) -> Result<Exit, Error> {
     let failed = verified.iter().filter_map(|location| match &location.outcome {
-        Outcome::Failed { error, .. } => Some(format!("{}: {error}", location.name)),
+        Outcome::Failed { error, .. } => Some(format!("{}: {}", location.name, first_line(error))),
         Outcome::Loaded { .. } => None,
     });
     let failed: Vec<String> = failed.collect();
@@ -89,7 +91,9 @@ fn text(verified: &[Verified]) -> String {
     let mut lines = Vec::new();
     for location in verified {
         match &location.outcome {
-            Outcome::Failed { error, .. } => lines.push(format!("{}: failed: {error}", location.name)),
+            Outcome::Failed { error, .. } => {
+                lines.push(format!("{}: failed: {}", location.name, first_line(error)))
+            }
             Outcome::Loaded { repositories, .. } => {
                 lines.push(format!("{}: {}", location.name, summary(location)));
                 for found in repositories.values() {
@@ -108,7 +112,30 @@ fn text(verified: &[Verified]) -> String {
     lines.join("\n")
 }
 
+/// The exception and its message; dagster's own go on with configuration paths and stacks of their own.
+fn first_line(error: &str) -> &str {
+    error.lines().next().unwrap_or_default()
+}
+
 /// Foreign text, moved in so that no line of it can be a workflow command.
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_error_names_the_exception_and_leaves_its_stack_to_the_traceback() {
+        let outcome = Outcome::Failed {
+            error: "ConfigError: no such variable\n\nStack Trace:\n  File \"x.py\"".into(),
+            traceback: "Traceback …".into(),
+        };
+        let failed = conclude(&[Verified { name: "one".into(), outcome }]).unwrap_err();
+        assert_eq!(
+            failed.to_string(),
+            "1 of 1 code locations could not be loaded: one: ConfigError: no such variable"
+        );
+    }
 }

@@ -94,6 +94,8 @@ fn project_directories_that_are_wrong() {
     let deps = &["deps", ".", "out", "--dry-run"];
     check("project-missing", &SOUND, &["deps", "nowhere", "out", "--dry-run"]);
     check("project-without-files", &[("one.py", "")], deps);
+    let above = [("project/pyproject.toml", ""), ("project/src/one.py", "")];
+    check("project-one-directory-up", &above, &["deps", "project/src", "--dry-run"]);
     check("project-is-a-file", &SOUND, &["source", "one.py", "out"]);
     check("out-dir-is-a-file", &SOUND, &["source", ".", "one.py"]);
     check("verify-nothing-built", &SOUND, &["verify", "."]);

@@ -62,6 +62,7 @@ fn each_code_location_is_loaded_and_told_of() {
         said.contains("error: 2 of 3 code locations could not be loaded: bad: ModuleNotFoundError"),
         "{said}"
     );
+    assert!(said.contains("bad does not load:\n"), "{said}");
     let command = said.lines().chain(std::str::from_utf8(&output.stdout).unwrap().lines());
     assert!(command.into_iter().all(|line| !line.trim_start().starts_with("::")), "{said}");
 }

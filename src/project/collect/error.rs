@@ -134,6 +134,13 @@ pub(super) fn whole(file: &Path) -> Place {
     Place { file: file.to_path_buf(), line: None, column: None }
 }
 
+/// A file that asks for something in the directory above, as in projects whose build directory is their `src`.
+fn file_above(directory: &Path) -> Option<PathBuf> {
+    let parent = directory.parent()?;
+    let files = ["requirements.txt", "setup.py", "pyproject.toml"].map(|name| parent.join(name));
+    files.into_iter().find(|file| file.is_file())
+}
+
 impl Explain for CollectError {
     fn fault(&self) -> Fault {
         match self {
@@ -148,8 +155,12 @@ impl Explain for CollectError {
             CollectError::NoDirectory { .. } => {
                 Some("name a directory that exists; in dagster_cloud.yaml it is `build.directory`".into())
             }
-            CollectError::NoRequirementFile { asked_by: None, .. } => {
-                Some("add one that names dagster and dagster-cloud, or name the directory that has it".into())
+            CollectError::NoRequirementFile { asked_by: None, directory } => {
+                Some(match file_above(directory) {
+                    Some(file) => format!("`{}` is one directory up: name that directory", file.display()),
+                    None => "add one that names dagster and dagster-cloud, or name the directory that has it"
+                        .into(),
+                })
             }
             CollectError::NoRequirementFile { asked_by: Some(_), .. } => {
                 Some("add a pyproject.toml to it, or correct the path".into())
