@@ -102,6 +102,7 @@ fn each_kind_of_project_is_collected() {
         ("encodings/utf16", "", &[], &["dagster", "six"]),
         ("encodings/bom", "", &[], &["dagster", "six"]),
         ("encodings/latin1", "", &[], &["dagster", "six"]),
+        ("encodings/undeclared", "", &[], &["dagster", "six"]),
         ("encodings/crlf", "", &[], &["dagster   >=1", "six"]),
         (
             "vcs",
@@ -124,6 +125,7 @@ fn each_kind_of_project_is_collected() {
         ("package_false", "", &[], &["dagster"]),
         ("nameless", "", &[], &["dagster"]),
         ("uv_toml", "", &[], &["dagster", "inhouse"]),
+        ("pdm", "--group test", &["lib"], &["dagster", "pytest", "six"]),
     ]);
 }
 
@@ -307,6 +309,7 @@ fn lock_files_decide_the_versions() {
         ("locks/uv", "", &["app", "lib"], &["idna==3.20", "six==1.17.0"]),
         ("locks/uv_stale/app", "", &["../lib"], &["idna==3.20", "new", "six<1.10"]),
         ("locks/pylock", "", &["../local"], &["extra-line", "six==1.17.0"]),
+        ("locks/pylock_without_files", "", &[], &["dagster==1.2.3"]),
         ("locks/poetry", "", &[], &[HELPER, "inhouse==3.1", "six[x]==1.16.0"]),
         ("locks/poetry", "--group dev", &[], &[HELPER, "inhouse==3.1", "pytest==8.0", "six[x]==1.16.0"]),
         (
@@ -333,6 +336,7 @@ fn lock_files_decide_the_versions() {
     assert_eq!(kind("locks/uv/app"), ("complete", false, 0));
     assert_eq!(kind("locks/uv_stale/app"), ("incomplete", true, 1), "hashes of what still holds");
     assert_eq!(kind("locks/pylock"), ("incomplete", false, 1));
+    assert_eq!(kind("locks/pylock_without_files"), ("incomplete", false, 0), "its files are left to uv");
     assert_eq!(kind("locks/poetry"), ("constraints", false, 2));
     let settings = collected("locks/poetry", "").settings;
     let wanted = [HELPER, "inhouse==3.1", "six==1.16.0", "transitive==2.0"];
@@ -491,7 +495,19 @@ fn what_is_wrong_is_refused_with_its_place_and_a_way_out() {
         ("refused/single_equals", "", "`dagster=1.0` is not", "requirements.txt:1", "`==`"),
         ("refused/bad_option", "", "no option `--upgrade`", "requirements.txt:2", "pip's documentation"),
         ("refused/require_hashes", "", "has no --hash", "requirements.txt:2", "--generate-hashes"),
-        ("refused/not_text", "", "not UTF-8", "requirements.txt:2", "save it as UTF-8"),
+        ("refused/zero_byte", "", "a zero byte", "requirements.txt:2", "save it as UTF-8"),
+        ("refused/poetry_source", "", "the source `stranger`", "pyproject.toml:6", "[[tool.poetry.source]]"),
+        ("refused/group_cycle", "--group a", "`a` includes itself", "pyproject.toml:8", "remove"),
+        (
+            "refused/group_cycle",
+            "--group c",
+            "no dependency group `gone`",
+            "pyproject.toml:10",
+            "it has a, b, c",
+        ),
+        ("refused/pylock_broken", "", "not valid TOML", "pylock.toml:2", "--no-locked"),
+        ("refused/uv_lock_conflict", "", "cannot be used", "uv.lock", "--no-locked"),
+        ("refused/two_of_a_name", "", "are called `same`", "two/pyproject.toml", "rename one"),
         ("refused/bad_toml", "", "not valid TOML", "pyproject.toml:2", ""),
         ("refused/dependency_string", "", "has to be a list, not a string", "pyproject.toml:4", ""),
         ("refused/bad_dependency", "", "`pandas^2` is not", "pyproject.toml:6", "Poetry's notation"),

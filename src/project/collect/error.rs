@@ -90,6 +90,15 @@ pub enum CollectError {
     /// uv or a Python cannot be had, or uv failed.
     #[error(transparent)]
     Tool(Box<tools::Error>),
+    /// uv cannot make sense of its lock file.
+    #[error("the lock file cannot be used")]
+    Lock {
+        /// The lock file.
+        file: PathBuf,
+        /// What uv said.
+        #[source]
+        source: Box<tools::Error>,
+    },
     /// `--locked` and no lock file.
     #[error("--locked was given, but `{}` has no uv.lock, pylock.toml or poetry.lock", .directory.display())]
     NoLock {
@@ -165,6 +174,9 @@ impl Explain for CollectError {
             CollectError::NoRequirementFile { asked_by: Some(_), .. } => {
                 Some("add a pyproject.toml to it, or correct the path".into())
             }
+            CollectError::NoSuchPath { requirement, .. } if requirement.starts_with('-') => {
+                Some("correct the path: it is relative to the file that names it".into())
+            }
             CollectError::NoSuchPath { .. } => Some(
                 "correct the path: it is relative to the directory of the project that asks for it".into(),
             ),
@@ -181,6 +193,9 @@ impl Explain for CollectError {
             CollectError::Fetch { .. } => {
                 Some("download it next to the file that names it, and name it by its path".into())
             }
+            CollectError::Lock { .. } => {
+                Some("write it anew with `uv lock`, or build with --no-locked".into())
+            }
             CollectError::NoLock { .. } => {
                 Some("commit a lock file (`uv lock` writes one), or leave --locked out".into())
             }
@@ -196,7 +211,9 @@ impl Explain for CollectError {
             CollectError::NoSuchPath { place, .. }
             | CollectError::Invalid { place, .. }
             | CollectError::PythonExcluded { place, .. } => Some(place.clone()),
-            CollectError::Python { file, .. } | CollectError::StaleLock { file, .. } => Some(whole(file)),
+            CollectError::Python { file, .. }
+            | CollectError::Lock { file, .. }
+            | CollectError::StaleLock { file, .. } => Some(whole(file)),
             CollectError::Tool(error) => error.place(),
             CollectError::NoDirectory { .. }
             | CollectError::Read { .. }

@@ -124,6 +124,7 @@ mod tests {
             file: "/p/lock".into(),
             pins: pins.collect(),
             pylock: is_whole.then(String::new),
+            has_files: true,
             remedy: "relock",
         }
     }

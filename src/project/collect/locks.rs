@@ -9,6 +9,7 @@ use super::error::{CollectError, whole};
 use super::package::Package;
 use super::poetry_lock;
 use super::pylock;
+use crate::error::{Explain, Fault};
 use crate::project::CollectOptions;
 use crate::tools::{ExportRequest, Tools};
 use pep508_rs::PackageName;
@@ -62,6 +63,8 @@ pub(super) struct LockFile {
     pub(super) pins: Vec<Pin>,
     /// The lock as a `pylock.toml`, reduced to what the target needs; `None` for a poetry.lock.
     pub(super) pylock: Option<String>,
+    /// Whether it says which files each version has.
+    pub(super) has_files: bool,
     /// The command that brings it up to date.
     pub(super) remedy: &'static str,
 }
@@ -86,13 +89,14 @@ pub(super) fn read(
             file,
             pins: read.pins,
             pylock: Some(read.text),
+            has_files: read.has_files,
             remedy: "uv pip compile --format pylock.toml --output-file pylock.toml …",
         }));
     }
     let file = directory.join("poetry.lock");
     if file.is_file() {
         let pins = poetry_lock::read(&file, options)?;
-        return Ok(Some(LockFile { file, pins, pylock: None, remedy: "poetry lock" }));
+        return Ok(Some(LockFile { file, pins, pylock: None, has_files: false, remedy: "poetry lock" }));
     }
     Ok(None)
 }
@@ -124,9 +128,18 @@ fn read_uv_lock(
         python: Some(&python),
     };
     let uv = tools.uv().map_err(tool)?;
-    let text = uv.export_lock(root, &request).map_err(|error| tool(error.into()))?;
+    let text = uv.export_lock(root, &request).map_err(|error| match error.fault() {
+        Fault::Project => CollectError::Lock { file: file.clone(), source: Box::new(error.into()) },
+        _ => tool(error.into()),
+    })?;
     let read = pylock::read(&text, &file, options)?;
-    Ok(LockFile { file, pins: read.pins, pylock: Some(read.text), remedy: "uv lock" })
+    Ok(LockFile {
+        file,
+        pins: read.pins,
+        pylock: Some(read.text),
+        has_files: read.has_files,
+        remedy: "uv lock",
+    })
 }
 
 /// `pylock.toml`, else the only `pylock.NAME.toml`.

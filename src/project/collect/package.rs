@@ -14,7 +14,7 @@ use crate::project::{Index, PackageBuild, ResolveSettings, Warning};
 use crate::target::Target;
 use crate::tools::Tools;
 use pep508_rs::{ExtraName, PackageName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A directory, read.
@@ -65,7 +65,8 @@ pub(super) fn read(
     host: &Host,
 ) -> Result<Package, CollectError> {
     let directory = scope.directory;
-    let file = |name: &str| Some(directory.join(name)).filter(|path| path.is_file());
+    // A dangling link is taken for a file too, so that reading it says what is wrong.
+    let file = |name: &str| Some(directory.join(name)).filter(|path| path.is_file() || path.is_symlink());
     let (requirements_txt, setup_py, pyproject_toml) =
         (file("requirements.txt"), file("setup.py"), file("pyproject.toml"));
     if requirements_txt.is_none() && setup_py.is_none() && pyproject_toml.is_none() {
@@ -195,22 +196,48 @@ impl Package {
     }
 
     /// The requirements of a dependency group and of the groups that it includes, each group once.
-    pub(super) fn group(&self, name: &ExtraName, directory: &Path) -> Result<Vec<Raw>, CollectError> {
-        let mut pending = vec![name];
-        let mut seen: Vec<&ExtraName> = Vec::new();
+    pub(super) fn group<'s>(
+        &'s self,
+        name: &'s ExtraName,
+        directory: &Path,
+    ) -> Result<Vec<Raw>, CollectError> {
+        let Some(group) = self.groups.get(name) else {
+            return Err(unknown("dependency group", name, self.groups.keys(), directory));
+        };
         let mut lines = Vec::new();
-        while let Some(name) = pending.pop() {
-            if seen.contains(&name) {
-                continue;
-            }
-            seen.push(name);
-            let Some(group) = self.groups.get(name) else {
-                return Err(unknown("dependency group", name, self.groups.keys(), directory));
-            };
-            lines.extend(group.requires.iter().cloned());
-            pending.extend(group.includes.iter());
-        }
+        self.group_lines(group, &mut vec![name], &mut BTreeSet::from([name]), &mut lines)?;
         Ok(lines)
+    }
+
+    /// `chain` is the way of includes to `group`; the specification calls a cycle in it an error.
+    fn group_lines<'s>(
+        &'s self,
+        group: &'s Group,
+        chain: &mut Vec<&'s ExtraName>,
+        seen: &mut BTreeSet<&'s ExtraName>,
+        lines: &mut Vec<Raw>,
+    ) -> Result<(), CollectError> {
+        lines.extend(group.requires.iter().cloned());
+        for (name, place) in &group.includes {
+            if chain.contains(&name) {
+                let message = format!("the dependency group `{name}` includes itself");
+                return Err(CollectError::invalid_with(place.clone(), message, "remove this include"));
+            }
+            let Some(included) = self.groups.get(name) else {
+                let message = format!("the project has no dependency group `{name}`");
+                return Err(CollectError::invalid_with(
+                    place.clone(),
+                    message,
+                    listed("dependency group", self.groups.keys()),
+                ));
+            };
+            if seen.insert(name) {
+                chain.push(name);
+                self.group_lines(included, chain, seen, lines)?;
+                chain.pop();
+            }
+        }
+        Ok(())
     }
 }
 
@@ -221,15 +248,20 @@ pub(super) fn unknown<'n>(
     known: impl Iterator<Item = &'n ExtraName>,
     directory: &Path,
 ) -> CollectError {
-    let known: Vec<String> = known.map(ToString::to_string).collect();
     let file = ["pyproject.toml", "setup.py", "requirements.txt"]
         .iter()
         .map(|name| directory.join(name))
         .find(|path| path.is_file())
         .unwrap_or_else(|| directory.to_path_buf());
-    let hint = match known.as_slice() {
-        [] => format!("it has no {kind}"),
-        known => format!("it has {}", known.join(", ")),
-    };
-    CollectError::invalid_with(whole(&file), format!("the project has no {kind} `{name}`"), hint)
+    CollectError::invalid_with(
+        whole(&file),
+        format!("the project has no {kind} `{name}`"),
+        listed(kind, known),
+    )
+}
+
+/// What there is instead of a missing extra or group.
+fn listed<'n>(kind: &str, names: impl Iterator<Item = &'n ExtraName>) -> String {
+    let names: Vec<String> = names.map(ToString::to_string).collect();
+    if names.is_empty() { format!("it has no {kind}") } else { format!("it has {}", names.join(", ")) }
 }

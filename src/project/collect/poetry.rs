@@ -36,8 +36,9 @@ pub(super) fn read(poetry: &Node<'_>, project: &mut PyProject) -> Result<(), Col
             read_group(name, &dependencies, project)?;
         }
         if let Some(includes) = group.get("include-groups") {
-            let includes = includes.strings()?.into_iter().map(|name| normal(name, &group));
-            project.group(normal(name, &group)?).includes.extend(includes.collect::<Result<Vec<_>, _>>()?);
+            let include = |item: &Node<'_>| Ok((normal(item.string()?, item)?, item.place()));
+            let includes = includes.list()?.iter().map(include).collect::<Result<Vec<_>, CollectError>>()?;
+            project.group(normal(name, &group)?).includes.extend(includes);
         }
     }
     Ok(())
@@ -147,7 +148,7 @@ fn item(name: &PackageName, value: &Node<'_>, project: &mut PyProject) -> Result
         );
     }
     if let Some(source) = value.get("source") {
-        project.index_pins.insert(name.to_string(), source.string()?.to_string());
+        project.pin(name, &source)?;
     }
     let marker = marker(value)?.map(|marker| format!(" ; {marker}")).unwrap_or_default();
     Ok(Item {
@@ -274,6 +275,28 @@ fn read_sources(poetry: &Node<'_>, project: &mut PyProject) -> Result<(), Collec
 impl PyProject {
     fn warn(&mut self, node: &Node<'_>, message: String) {
         self.warnings.push(Warning { message, place: Some(node.place()) });
+    }
+
+    /// A dependency comes from the source of that name; `PyPI` needs no declaration.
+    fn pin(&mut self, package: &PackageName, source: &Node<'_>) -> Result<(), CollectError> {
+        let name = source.string()?;
+        let is = |index: &&Index| index.name.as_deref() == Some(name);
+        if self.indexes.iter().chain(&self.default_index).any(|index| is(&index)) {
+            self.index_pins.insert(package.to_string(), name.to_string());
+            return Ok(());
+        }
+        if !name.eq_ignore_ascii_case("pypi") {
+            return Err(CollectError::invalid_with(
+                source.place(),
+                format!("`{package}` is to come from the source `{name}`, which is not declared"),
+                format!("add [[tool.poetry.source]] with name = \"{name}\" and its url"),
+            ));
+        }
+        if self.default_index.is_some() {
+            let message = format!("`{package}` is looked up on all indexes, not on {name} alone");
+            self.warn(source, message);
+        }
+        Ok(())
     }
 
     /// Take from Poetry where a dependency of `[project]` comes from.

@@ -6,6 +6,7 @@ use super::error::{CollectError, whole};
 use super::locks::{Pin, Pinned};
 use super::pyproject::RequiresPython;
 use super::requirement::Link;
+use crate::error::Place;
 use crate::host::lexically_normal;
 use crate::project::CollectOptions;
 use pep440_rs::VersionSpecifiers;
@@ -19,6 +20,8 @@ use toml::{Table, Value};
 pub(super) struct Pylock {
     /// What it pins.
     pub(super) pins: Vec<Pin>,
+    /// Whether every package of an index has its files listed.
+    pub(super) has_files: bool,
     /// The document without the packages that the target does not need, and without markers.
     pub(super) text: String,
 }
@@ -28,18 +31,17 @@ pub(super) struct Pylock {
 /// # Errors
 /// It is no such lock, or not for the target.
 pub(super) fn read(text: &str, file: &Path, options: &CollectOptions) -> Result<Pylock, CollectError> {
-    let place = || whole(file);
-    let mut document: Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| CollectError::invalid(place(), error.message().to_string()))?;
+    let mut document: Table = text.parse().map_err(|error: toml::de::Error| not_toml(text, file, &error))?;
+    check_version(&document, file)?;
     check_python(&document, file, options)?;
     let chosen = Chosen::new(&document, options);
     check_environments(&document, file, options, &chosen)?;
     let Some(Value::Array(packages)) = document.remove("packages") else {
-        return Ok(Pylock { pins: Vec::new(), text: document.to_string() });
+        return Ok(Pylock { pins: Vec::new(), has_files: true, text: document.to_string() });
     };
     let mut pins = Vec::new();
     let mut kept = Vec::new();
+    let mut has_files = true;
     for package in packages {
         let Value::Table(mut package) = package else { continue };
         if let Some(marker) = package.remove("marker")
@@ -47,11 +49,36 @@ pub(super) fn read(text: &str, file: &Path, options: &CollectOptions) -> Result<
         {
             continue;
         }
-        pins.push(pin(&package, file)?);
+        let pin = pin(&package, file)?;
+        has_files &=
+            pin.what != Pinned::Version || package.contains_key("wheels") || package.contains_key("sdist");
+        pins.push(pin);
         kept.push(Value::Table(package));
     }
     document.insert("packages".into(), Value::Array(kept));
-    Ok(Pylock { pins, text: document.to_string() })
+    Ok(Pylock { pins, has_files, text: document.to_string() })
+}
+
+fn not_toml(text: &str, file: &Path, error: &toml::de::Error) -> CollectError {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map(|before| before.matches('\n').count() + 1);
+    CollectError::invalid_with(
+        Place { file: file.to_path_buf(), line, column: None },
+        format!("not valid TOML: {}", error.message()),
+        "make the lock file anew, or pass --no-locked",
+    )
+}
+
+fn check_version(document: &Table, file: &Path) -> Result<(), CollectError> {
+    let Some(version) = document.get("lock-version").and_then(Value::as_str) else { return Ok(()) };
+    if version.split('.').next() == Some("1") {
+        return Ok(());
+    }
+    Err(CollectError::invalid_with(
+        whole(file),
+        format!("the lock file has lock-version `{version}`; pexpress reads version 1"),
+        "make it anew with the tool that wrote it, or pass --no-locked",
+    ))
 }
 
 fn check_python(document: &Table, file: &Path, options: &CollectOptions) -> Result<(), CollectError> {
@@ -253,5 +280,11 @@ directory = { path = "../here" }
             let text = format!("lock-version = \"1.0\"\ncreated-by = \"test\"\n{head}\npackages = []\n");
             assert!(read(&text, Path::new("/p/pylock.toml"), &options(&[])).is_err(), "{head}");
         }
+    }
+
+    #[test]
+    fn another_major_version_is_refused() {
+        let error = read("lock-version = '2.0'", Path::new("/p/pylock.toml"), &options(&[])).unwrap_err();
+        assert!(error.to_string().contains("`2.0`"), "{error}");
     }
 }

@@ -31,8 +31,8 @@ pub(super) struct Raw {
 pub(super) struct Group {
     /// Its requirements.
     pub(super) requires: Vec<Raw>,
-    /// Names of further groups that belong to it.
-    pub(super) includes: Vec<ExtraName>,
+    /// Names of further groups that belong to it, and where they are named.
+    pub(super) includes: Vec<(ExtraName, Place)>,
 }
 
 /// `requires-python`.
@@ -136,7 +136,11 @@ pub(super) fn read(path: &Path) -> Result<PyProject, CollectError> {
     }
     if let Some(groups) = tool.at(&["pdm", "dev-dependencies"]) {
         for (name, lines) in groups.table()? {
-            let requires = raws(&lines)?;
+            // PDM: `-e file:///${PROJECT_ROOT}/path#egg=name` for what is to be installed editable.
+            let requires = raws(&lines)?.into_iter().map(|raw| {
+                let text = raw.text.strip_prefix("-e ").map(|text| text.trim().to_string());
+                Raw { text: text.unwrap_or(raw.text), ..raw }
+            });
             project.group(group_name(name, &lines)?).requires.extend(requires);
         }
     }
@@ -150,6 +154,15 @@ fn raws(node: &Node<'_>) -> Result<Vec<Raw>, CollectError> {
         .iter()
         .map(|item| Ok(Raw { text: item.string()?.to_string(), place: item.place() }))
         .collect()
+}
+
+fn not_specifiers(python: &Node<'_>) -> CollectError {
+    let text = python.as_str().unwrap_or_default();
+    CollectError::invalid_with(
+        python.place(),
+        format!("`{}`: `{text}` is not a version specifier", python.name),
+        "write a range such as `>=3.9,<4`",
+    )
 }
 
 fn group_name(name: &str, node: &Node<'_>) -> Result<ExtraName, CollectError> {
@@ -190,8 +203,8 @@ impl PyProject {
             }),
         }
         if let Some(python) = table.get("requires-python") {
-            let specifiers = VersionSpecifiers::from_str(python.string()?)
-                .map_err(|error| python.invalid(error.to_string().lines().next().unwrap_or_default()))?;
+            let specifiers =
+                VersionSpecifiers::from_str(python.string()?).map_err(|_| not_specifiers(&python))?;
             self.requires_python = Some(RequiresPython {
                 setting: format!("requires-python = \"{}\"", python.string()?),
                 place: python.place(),
@@ -250,7 +263,10 @@ impl PyProject {
             let mut group = Group::default();
             for item in items.list()? {
                 match item.get("include-group") {
-                    Some(include) => group.includes.push(group_name(include.string()?, &include)?),
+                    Some(include) => {
+                        let name = group_name(include.string()?, &include)?;
+                        group.includes.push((name, include.place()));
+                    }
                     None => {
                         group.requires.push(Raw { text: item.string()?.to_string(), place: item.place() })
                     }
@@ -277,7 +293,7 @@ impl PyProject {
         }
         if let Some(python) = metadata.get("requires-python") {
             let specifiers =
-                VersionSpecifiers::from_str(python.string()?).map_err(|error| python.invalid(error))?;
+                VersionSpecifiers::from_str(python.string()?).map_err(|_| not_specifiers(&python))?;
             self.requires_python = Some(RequiresPython {
                 setting: format!("requires-python = \"{}\"", python.string()?),
                 place: python.place(),

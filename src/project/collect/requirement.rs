@@ -125,10 +125,12 @@ fn tidied(text: &str) -> String {
             _ => text.to_string(),
         };
     }
-    let (body, marker) = text.find(';').map_or((text, ""), |at| text.split_at(at));
+    // Editors and web pages leave blanks that only look like one.
+    let text = text.replace(|each: char| each.is_whitespace() && !each.is_ascii(), " ");
+    let (body, marker) = text.find(';').map_or((&*text, ""), |at| text.split_at(at));
     match body.trim_end().strip_suffix(',') {
         Some(body) => format!("{body}{marker}"),
-        None => text.to_string(),
+        None => text,
     }
 }
 
@@ -157,6 +159,7 @@ pub(super) fn parse(text: &str, place: &Place) -> Result<Requirement<Link>, Coll
 /// `git@host:path` is how Git's own commands name a repository, and nothing here.
 fn check_no_scp_form(text: &str, place: &Place) -> Result<(), CollectError> {
     let link = text.rsplit_once(" @ ").map_or(text, |(_, link)| link);
+    let link = link.strip_prefix("git+").unwrap_or(link);
     match link.strip_prefix("git@").and_then(|rest| rest.split_once(':')) {
         Some((host, path)) if !host.contains('/') => Err(CollectError::invalid_with(
             place.clone(),
@@ -172,7 +175,9 @@ fn advice(text: &str) -> Option<&'static str> {
     let single_equals = text.split_once('=').is_some_and(|(name, version)| {
         !name.ends_with(['=', '<', '>', '!', '~']) && !version.starts_with('=')
     });
-    if text.contains('\\') {
+    if ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|mark| text.starts_with(mark)) {
+        Some("a merge conflict is left in the file: settle it")
+    } else if text.contains('\\') {
         Some("write paths with `/`")
     } else if text.contains('^') {
         Some("`^` is Poetry's notation: write a range such as `>=1.2,<2`")
@@ -515,6 +520,7 @@ mod tests {
             ("dagster", "dagster"),
             (" Dagster[a] >= 1.0 ; python_version > '3' ", "Dagster[a] >= 1.0 ; python_version > '3'"),
             ("dagster (>=1.0)", "dagster (>=1.0)"),
+            ("dagster\u{a0}>=1.0", "dagster >=1.0"),
             ("dagster>=1.0, ; os_name == 'posix'", "dagster>=1.0; os_name == 'posix'"),
             ("x @ https://h/x.zip; os_name == 'posix'", "x @ https://h/x.zip ; os_name == 'posix'"),
             ("./sub/lib", "dir proj/sub/lib []"),
@@ -563,6 +569,7 @@ mod tests {
             ("hg+https://h/x", "kind `hg`"),
             ("file://host/x", "names the host `host`"),
             ("git@github.com:a/b.git", "is not a requirement"),
+            ("git+git@github.com:a/b.git#egg=b", "is not a requirement"),
             ("two words", "is not a requirement"),
         ] {
             let shown = shown(text, scratch.path());

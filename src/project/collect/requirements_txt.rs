@@ -100,7 +100,12 @@ impl RequirementsTxt {
         if !self.read.insert((identity, context.kind == Kind::Constraints)) {
             return Ok(());
         }
-        let text = text_encoding::decode(&context.source.bytes(context.host)?, &shown)?;
+        let decoded = text_encoding::decode(&context.source.bytes(context.host)?, &shown)?;
+        if let Some(line) = decoded.assumed_at {
+            let place = Place { file: shown.clone(), line: Some(line), column: None };
+            self.warn(&place, "not UTF-8: read as Windows-1252; save it as UTF-8".into());
+        }
+        let text = decoded.text;
         let file_directory = match &context.source {
             Source::File(path) => path.parent(),
             Source::Remote(_) => None,

@@ -1,27 +1,43 @@
 //! The text of a requirements file, whatever it is encoded in.
 //!
 //! Source: pip 25 (`pip._internal.utils.encoding`, behaviour): a byte order mark decides; else a declaration
-//! `# -*- coding: NAME -*-` (PEP 263) in the first two lines; else UTF-8.
+//! `# -*- coding: NAME -*-` (PEP 263) in the first two lines; else UTF-8; else the locale's encoding, for which
+//! Windows-1252 stands here on every machine.
 
 use super::error::CollectError;
 use crate::error::Place;
 use std::path::Path;
 
+/// A decoded file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Decoded {
+    /// Its text.
+    pub(super) text: String,
+    /// The first line that is not UTF-8, in a file that says nothing of its encoding: Windows-1252 was assumed.
+    pub(super) assumed_at: Option<usize>,
+}
+
+impl From<String> for Decoded {
+    fn from(text: String) -> Decoded {
+        Decoded { text, assumed_at: None }
+    }
+}
+
 /// Decode a requirements file.
 ///
 /// # Errors
 /// Bytes that are no text in the encoding, or an encoding declared that is not known here; with the line.
-pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<String, CollectError> {
+pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Decoded, CollectError> {
     let place = |line: usize| Place { file: file.to_path_buf(), line: Some(line), column: None };
     let marked = match bytes {
-        [0xEF, 0xBB, 0xBF, rest @ ..] => return utf8(rest, file),
+        [0xEF, 0xBB, 0xBF, rest @ ..] => return utf8(rest, file).map(Decoded::from),
         [0xFF, 0xFE, 0, 0, rest @ ..] => utf32(rest, u32::from_le_bytes),
         [0, 0, 0xFE, 0xFF, rest @ ..] => utf32(rest, u32::from_be_bytes),
         [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
         _ => return declared(bytes, file),
     };
-    marked.ok_or_else(|| {
+    marked.map(Decoded::from).ok_or_else(|| {
         CollectError::invalid_with(
             place(1),
             "begins with the mark of UTF-16 or UTF-32, but is not such text",
@@ -30,23 +46,49 @@ pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<String, CollectError> 
     })
 }
 
-fn declared(bytes: &[u8], file: &Path) -> Result<String, CollectError> {
+fn declared(bytes: &[u8], file: &Path) -> Result<Decoded, CollectError> {
     let lines = bytes.split(|byte| *byte == b'\n').take(2);
     let declaration = lines.enumerate().find_map(|(index, line)| Some((index + 1, coding(line)?)));
-    let Some((line, name)) = declaration else { return utf8(bytes, file) };
+    let Some((line, name)) = declaration else { return undeclared(bytes, file) };
     match name.to_ascii_lowercase().replace('_', "-").as_str() {
-        "utf-8" | "utf8" | "utf-8-sig" => utf8(bytes, file),
+        "utf-8" | "utf8" | "utf-8-sig" => utf8(bytes, file).map(Decoded::from),
         "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" | "l1" | "cp819" => {
-            Ok(bytes.iter().map(|byte| char::from(*byte)).collect())
+            Ok(bytes.iter().map(|byte| char::from(*byte)).collect::<String>().into())
         }
-        "cp1252" | "windows-1252" => Ok(bytes.iter().map(|byte| cp1252(*byte)).collect()),
-        "ascii" | "us-ascii" if bytes.is_ascii() => utf8(bytes, file),
+        "cp1252" | "windows-1252" => Ok(windows(bytes).into()),
+        "ascii" | "us-ascii" if bytes.is_ascii() => utf8(bytes, file).map(Decoded::from),
         _ => Err(CollectError::invalid_with(
             Place { file: file.to_path_buf(), line: Some(line), column: None },
             format!("the encoding `{name}` is not known here, or the text is not in it"),
             "save it as UTF-8",
         )),
     }
+}
+
+/// UTF-8, else what an editor on Windows saves: comments are where such letters are, and they decide nothing.
+fn undeclared(bytes: &[u8], file: &Path) -> Result<Decoded, CollectError> {
+    refuse_zero_bytes(bytes, file)?;
+    Ok(match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_string().into(),
+        Err(error) => Decoded { text: windows(bytes), assumed_at: Some(line_of(bytes, error.valid_up_to())) },
+    })
+}
+
+fn windows(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| cp1252(*byte)).collect()
+}
+
+fn line_of(bytes: &[u8], offset: usize) -> usize {
+    bytes.iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
+}
+
+fn refuse_zero_bytes(bytes: &[u8], file: &Path) -> Result<(), CollectError> {
+    let Some(offset) = bytes.iter().position(|byte| *byte == 0) else { return Ok(()) };
+    Err(CollectError::invalid_with(
+        Place { file: file.to_path_buf(), line: Some(line_of(bytes, offset)), column: None },
+        "a zero byte: this is no text, or UTF-16 without its byte order mark",
+        "save it as UTF-8",
+    ))
 }
 
 /// The name in `# … coding: NAME` or `coding=NAME`.
@@ -61,18 +103,15 @@ fn coding(line: &[u8]) -> Option<String> {
 }
 
 fn utf8(bytes: &[u8], file: &Path) -> Result<String, CollectError> {
-    let refuse = |valid: usize| {
-        let line = bytes[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+    refuse_zero_bytes(bytes, file)?;
+    String::from_utf8(bytes.to_vec()).map_err(|error| {
+        let line = line_of(bytes, error.utf8_error().valid_up_to());
         CollectError::invalid_with(
             Place { file: file.to_path_buf(), line: Some(line), column: None },
-            "a byte that is not UTF-8",
+            "a byte that is not UTF-8, though the file says that it is",
             "save it as UTF-8, or declare its encoding in the first line: `# -*- coding: latin-1 -*-`",
         )
-    };
-    if let Some(nul) = bytes.iter().position(|byte| *byte == 0) {
-        return Err(refuse(nul));
-    }
-    String::from_utf8(bytes.to_vec()).map_err(|error| refuse(error.utf8_error().valid_up_to()))
+    })
 }
 
 fn utf16(bytes: &[u8], read: fn([u8; 2]) -> u16) -> Option<String> {
@@ -117,15 +156,24 @@ mod tests {
             (b"# -*- coding: latin-1 -*-\na # \xE9", "# -*- coding: latin-1 -*-\na # é"),
             (b"\n# vim: set fileencoding=cp1252 :\n# \x80", "\n# vim: set fileencoding=cp1252 :\n# €"),
         ] {
-            assert_eq!(decode(bytes, Path::new("r.txt")).unwrap(), want);
+            assert_eq!(decode(bytes, Path::new("r.txt")).unwrap(), want.to_string().into());
         }
     }
 
     #[test]
+    fn what_neither_is_utf8_nor_says_so_is_taken_for_windows_1252() {
+        let decoded = decode(b"a\n# caf\xE9 \x96\nb\n", Path::new("r.txt")).unwrap();
+        assert_eq!(decoded, Decoded { text: "a\n# café –\nb\n".into(), assumed_at: Some(2) });
+    }
+
+    #[test]
     fn what_is_no_text_is_refused_with_its_line() {
-        for (bytes, line) in
-            [(b"a\nb \xE9\n".as_slice(), 2), (b"a\0b\0", 1), (b"# coding: klingon\n", 1), (b"\xFF\xFEa", 1)]
-        {
+        for (bytes, line) in [
+            (b"\xEF\xBB\xBFa\nb \xE9\n".as_slice(), 2),
+            (b"a\0b\0", 1),
+            (b"# coding: klingon\n", 1),
+            (b"\xFF\xFEa", 1),
+        ] {
             let Err(CollectError::Invalid { place, .. }) = decode(bytes, Path::new("r.txt")) else {
                 panic!("{bytes:?} was taken")
             };

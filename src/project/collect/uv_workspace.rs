@@ -3,7 +3,7 @@
 //! Source: uv's documentation, "Using workspaces": `tool.uv.workspace.members` and `exclude` are globs of directories
 //! relative to the root; the root is a member if it has a `[project]`; a member is known by its `project.name`.
 
-use super::error::CollectError;
+use super::error::{CollectError, whole};
 use super::toml_file::{Node, TomlFile};
 use super::uv_sources::Sources;
 use crate::host::lexically_normal;
@@ -75,10 +75,28 @@ fn read(directory: &Path, root: &Node<'_>, members: Vec<PathBuf>) -> Result<Work
     }
     for member in members {
         if let Some(name) = project_name(&member.join("pyproject.toml"))? {
-            workspace.members.entry(name).or_insert(member);
+            workspace.add(name, member)?;
         }
     }
     Ok(workspace)
+}
+
+impl Workspace {
+    fn add(&mut self, name: PackageName, member: PathBuf) -> Result<(), CollectError> {
+        let other = self.members.get(&name).filter(|other| !same(other, &member));
+        if let Some(other) = other {
+            return Err(CollectError::invalid_with(
+                whole(&member.join("pyproject.toml")),
+                format!(
+                    "two members of the workspace are called `{name}`; the other is `{}`",
+                    other.display()
+                ),
+                "rename one of them, or list one under tool.uv.workspace.exclude",
+            ));
+        }
+        self.members.insert(name, member);
+        Ok(())
+    }
 }
 
 fn project_name(path: &Path) -> Result<Option<PackageName>, CollectError> {

@@ -253,7 +253,10 @@ impl Walk<'_> {
                 // As pip and uv do: a warning, no error.
                 let name = visited.package.as_ref().and_then(|package| package.name.as_ref());
                 let name = name.map_or_else(|| visited.directory.display().to_string(), ToString::to_string);
-                self.warn(format!("`{name}` has no extra `{extra}`"), asked_by.cloned());
+                let message = format!("`{name}` has no extra `{extra}`");
+                if !self.found.warnings.iter().any(|known| known.message == message) {
+                    self.warn(message, asked_by.cloned());
+                }
                 Ok(())
             }
         }

@@ -97,7 +97,8 @@ impl Walk<'_> {
             );
         }
         self.host.note(format!("versions are those of {name} (--no-locked leaves it aside)"));
-        let complete = verdict.loose.is_empty();
+        // A lock that names versions without their files leaves finding the files to uv.
+        let complete = verdict.loose.is_empty() && lock.has_files;
         let kept = |pin: &&locks::Pin| !verdict.overruled.contains(&pin.name);
         for pin in lock.pins.iter().filter(kept) {
             if !complete || lock.pylock.is_none() {
