@@ -13,6 +13,12 @@ pub enum ResolveError {
     Tools(#[from] tools::Error),
     #[error(transparent)]
     Uv(#[from] UvError),
+    #[error("what the lock file leaves open cannot be resolved")]
+    Lock {
+        file: PathBuf,
+        #[source]
+        source: UvError,
+    },
     #[error("could not read `{file}` as a pylock file")]
     Pylock {
         file: PathBuf,
@@ -43,7 +49,7 @@ impl Explain for ResolveError {
     fn fault(&self) -> Fault {
         match self {
             Self::Tools(error) => error.fault(),
-            Self::Uv(error) => error.fault(),
+            Self::Uv(error) | Self::Lock { source: error, .. } => error.fault(),
             _ => Fault::Project,
         }
     }
@@ -52,6 +58,7 @@ impl Explain for ResolveError {
         Some(match self {
             Self::Tools(error) => return error.hint(),
             Self::Uv(error) => return error.hint(),
+            Self::Lock { .. } => "bring the lock file up to date, or build with --no-locked".to_string(),
             Self::Pylock { .. } | Self::PylockVersion { .. } | Self::Marker { .. } | Self::Twice { .. } => {
                 "make the lock file anew with the tool that wrote it, or pass --no-locked".to_string()
             }
@@ -74,7 +81,9 @@ impl Explain for ResolveError {
 
     fn place(&self) -> Option<Place> {
         match self {
-            Self::MissingDagster { file, .. } => Some(Place { file: file.clone(), line: None, column: None }),
+            Self::MissingDagster { file, .. } | Self::Lock { file, .. } => {
+                Some(Place { file: file.clone(), line: None, column: None })
+            }
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ mod select;
 
 pub use error::ResolveError;
 
+use crate::error::{Explain, Fault};
 use crate::project::{LocalDistribution, LockContent, Requirements, ResolveSettings};
 use crate::target::Target;
 use crate::tools::Tools;
@@ -87,7 +88,16 @@ pub fn run(requirements: &Requirements, target: Target, tools: &Tools) -> Result
         Some(lock) if let LockContent::Pylock { text, complete: true } = &lock.content => {
             (text.clone(), lock.file.clone())
         }
-        _ => (tools.uv()?.compile(&request(requirements, target))?, PathBuf::from("/uv/pylock.toml")),
+        lock => {
+            let answer = tools.uv()?.compile(&request(requirements, target));
+            let text = answer.map_err(|source| match lock {
+                Some(lock) if source.fault() == Fault::Project => {
+                    ResolveError::Lock { file: lock.file.clone(), source }
+                }
+                _ => source.into(),
+            })?;
+            (text, PathBuf::from("/uv/pylock.toml"))
+        }
     };
     let choice = Choice {
         target,
@@ -216,7 +226,7 @@ mod tests {
         std::fs::write(dir.path().join("setup.py"), "").unwrap();
         let error = resolution(&["dagster"]).check_dagster(dir.path()).unwrap_err();
         assert!(error.to_string().starts_with("dagster-cloud is not among the requirements of"), "{error}");
-        assert!(crate::error::Explain::hint(&error).unwrap().contains("setup.py"));
+        assert!(error.hint().unwrap().contains("setup.py"));
         assert!(resolution(&["dagster", "dagster-cloud"]).check_dagster(dir.path()).is_ok());
     }
 

@@ -5,6 +5,7 @@ use super::support::hosts::host_with;
 use super::support::repository;
 use super::support::scripted_server::{Reply, ScriptedServer};
 use pexpress::error::Explain;
+use pexpress::host::Host;
 use pexpress::project::{
     CollectError, CollectOptions, LockContent, LockUse, PackageBuild, Requirements, build_directory, collect,
 };
@@ -43,6 +44,10 @@ fn options(words: &str) -> CollectOptions {
 }
 
 fn collected_in(directory: &Path, words: &str) -> Result<Requirements, CollectError> {
+    with_tools(directory, |tools, host| collect(directory, &options(words), tools, host))
+}
+
+fn with_tools<T>(directory: &Path, run: impl FnOnce(&Tools, &Host) -> T) -> T {
     let uv = environments::uv();
     let home = tempfile::tempdir().unwrap();
     let vars = [
@@ -53,7 +58,7 @@ fn collected_in(directory: &Path, words: &str) -> Result<Requirements, CollectEr
         ("UV_PYTHON_DOWNLOADS", "never"),
     ];
     let host = host_with(directory, &vars);
-    collect(directory, &options(words), &Tools::new(&host), &host)
+    run(&Tools::new(&host), &host)
 }
 
 fn collected(project: &str, words: &str) -> Requirements {
@@ -127,6 +132,15 @@ fn each_kind_of_project_is_collected() {
         ("uv_toml", "", &[], &["dagster", "inhouse"]),
         ("pdm", "--group test", &["lib"], &["dagster", "pytest", "six"]),
     ]);
+}
+
+#[test]
+fn two_local_packages_of_one_name_are_told_of() {
+    let found = collected("namesakes", "");
+    assert_eq!(local_packages(&found, "namesakes"), ["a", "b"]);
+    let messages: Vec<_> = found.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    let [message] = messages.as_slice() else { panic!("{messages:?}") };
+    assert!(message.contains("is called `lib`, and so is"), "{message}");
 }
 
 #[test]
@@ -344,6 +358,18 @@ fn lock_files_decide_the_versions() {
 }
 
 #[test]
+fn what_a_lock_leaves_open_and_cannot_be_met_is_blamed_on_the_lock() {
+    let mut found = collected("locks/pylock_without_files", "");
+    found.settings.no_index = true;
+    let error = with_tools(&projects(), |tools, _| {
+        pexpress::resolve::run(&found, options("").target, tools).unwrap_err()
+    });
+    assert_eq!(error.to_string(), "what the lock file leaves open cannot be resolved");
+    assert!(error.place().unwrap().file.ends_with("locks/pylock_without_files/pylock.toml"));
+    assert!(error.hint().unwrap().contains("--no-locked"));
+}
+
+#[test]
 fn requirements_files_are_fetched_from_urls() {
     let server = ScriptedServer::answering(|request| match request.target.as_str() {
         "/base/main.txt" => Reply::new(200, "six\n-c limits/all.txt\n"),
@@ -451,6 +477,7 @@ fn setup_py_is_run_and_leaves_nothing_behind() {
         ("setup_py", "", &[], &["Dagster-Cloud>=1.0", "dagster", "six"]),
         ("setup_py", "--extra dev", &[], &["Dagster-Cloud>=1.0", "dagster", "pytest", "six"]),
         ("setup_cfg", "", &[], &["dagster", "six"]),
+        ("setup_requires", "", &[], &["dagster"]),
         ("setup_cfg", "--extra dev", &[], &["dagster", "pytest", "six"]),
         ("all_three", "", &[], &["from-poetry>=1.2,<2.0", "from-requirements", "from-setup-py"]),
     ]);
@@ -496,6 +523,15 @@ fn what_is_wrong_is_refused_with_its_place_and_a_way_out() {
         ("refused/bad_option", "", "no option `--upgrade`", "requirements.txt:2", "pip's documentation"),
         ("refused/require_hashes", "", "has no --hash", "requirements.txt:2", "--generate-hashes"),
         ("refused/zero_byte", "", "a zero byte", "requirements.txt:2", "save it as UTF-8"),
+        ("refused/dynamic_option", "", "setuptools takes no options", "r.txt:2", "write its requirements"),
+        ("refused/project_text", "", "has to be a table, not a string", "pyproject.toml:1", ""),
+        (
+            "refused/poetry_file",
+            "",
+            "names a path that does not exist",
+            "pyproject.toml:5",
+            "correct the path",
+        ),
         ("refused/poetry_source", "", "the source `stranger`", "pyproject.toml:6", "[[tool.poetry.source]]"),
         ("refused/group_cycle", "--group a", "`a` includes itself", "pyproject.toml:8", "remove"),
         (

@@ -181,7 +181,8 @@ fn specifiers(
 fn link(value: &Node<'_>) -> Result<Option<String>, CollectError> {
     let subdirectory = value.get("subdirectory").map(|at| at.string()).transpose()?;
     let fragment = subdirectory.map(|at| format!("#subdirectory={at}")).unwrap_or_default();
-    if let Some(path) = value.get("path") {
+    // `file` is what the first releases called a `path` to an archive.
+    if let Some(path) = value.get("path").or_else(|| value.get("file")) {
         return Ok(Some(format!("{}{fragment}", file_url(Path::new(path.string()?)))));
     }
     if let Some(url) = value.get("url") {

@@ -190,6 +190,9 @@ impl PyProject {
     }
 
     fn read_project(&mut self, table: &Node<'_>, root: &Node<'_>) -> Result<(), CollectError> {
+        if !table.is_table() {
+            return Err(table.expected("a table"));
+        }
         self.has_project = true;
         match table.get("name") {
             Some(name) => {
@@ -246,7 +249,7 @@ impl PyProject {
                     files.invalid(format!("`{file}` does not exist"))
                 }
             })?;
-            self.requires.extend(setuptools_lines(&text, &path));
+            self.requires.extend(setuptools_lines(&text, &path)?);
         }
         Ok(())
     }
@@ -367,13 +370,20 @@ impl PyProject {
 const DEFAULT_BACKEND: &str = "setuptools.build_meta:__legacy__";
 
 /// The lines of a file named in `tool.setuptools.dynamic`: one requirement a line, comment lines dropped.
-fn setuptools_lines(text: &str, path: &Path) -> Vec<Raw> {
+fn setuptools_lines(text: &str, path: &Path) -> Result<Vec<Raw>, CollectError> {
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     lines
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#') && !line.starts_with('-'))
-        .map(|(number, line)| Raw {
-            text: line.split(" #").next().unwrap_or(line).trim().to_string(),
-            place: Place { file: path.to_path_buf(), line: Some(number), column: None },
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(number, line)| {
+            let place = Place { file: path.to_path_buf(), line: Some(number), column: None };
+            if line.starts_with('-') {
+                return Err(CollectError::invalid_with(
+                    place,
+                    format!("`{line}`: setuptools takes no options in a file of dynamic dependencies"),
+                    "write its requirements out in this file",
+                ));
+            }
+            Ok(Raw { text: line.split(" #").next().unwrap_or(line).trim().to_string(), place })
         })
         .collect()
 }

@@ -50,7 +50,9 @@ pub fn run_setup_py(
         arguments.extend(["build".into(), "--build-base".into(), inside("build"), "--build-lib".into()]);
         arguments.push(inside("lib"));
     }
-    let output = run_in_environment(directory, build_requires, &arguments, target, tools)?;
+    let further = setup_requires(directory, build_requires, scratch.path(), target, tools)?;
+    let build_requires: Vec<String> = build_requires.iter().cloned().chain(further).collect();
+    let output = run_in_environment(directory, &build_requires, &arguments, target, tools)?;
     if !output.status.success() {
         let file =
             directory.join(if directory.join("setup.py").is_file() { "setup.py" } else { "pyproject.toml" });
@@ -80,6 +82,48 @@ pub(super) fn of_setup_py(
 ) -> Result<CoreMetadata, CollectError> {
     let run = run_setup_py(directory, build_requires, false, target, tools)?;
     core_metadata::read(&run.metadata, &directory.join("setup.py"), &target.marker_environment())
+}
+
+/// Runs a setup.py as far as its `setup_requires`: writes them to a file, exit status 3.
+const SETUP_REQUIRES: &str = r#"
+import runpy, sys
+import setuptools.dist
+out, *sys.argv = sys.argv[1:]
+def fetch_build_eggs(self, requires):
+    lines = [requires] if isinstance(requires, str) else map(str, requires)
+    with open(out, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines))
+    sys.exit(3)
+setuptools.dist.Distribution.fetch_build_eggs = fetch_build_eggs
+runpy.run_path(sys.argv[0], run_name="__main__")
+"#;
+
+/// What a setup.py asks for by `setup_requires`; setuptools itself would install it into `.eggs` of the project.
+/// Source: setuptools' documentation of the keyword, which calls it deprecated.
+fn setup_requires(
+    directory: &Path,
+    build_requires: &[String],
+    scratch: &Path,
+    target: &Target,
+    tools: &Tools,
+) -> Result<Vec<String>, CollectError> {
+    let names = ["setup.py", "setup.cfg"].map(|name| std::fs::read(directory.join(name)).unwrap_or_default());
+    let is_named = |text: &Vec<u8>| String::from_utf8_lossy(text).contains("setup_requires");
+    if !directory.join("setup.py").is_file() || !names.iter().any(is_named) {
+        return Ok(Vec::new());
+    }
+    let out = scratch.join("setup-requires.txt");
+    let mut arguments = vec!["-c".into(), SETUP_REQUIRES.into(), out.to_string_lossy().into_owned()];
+    arguments.extend(["setup.py", "--name"].map(String::from));
+    let output = run_in_environment(directory, build_requires, &arguments, target, tools)?;
+    // Any other end is that of the setup.py, and will be told of when it is run in earnest.
+    if output.status.code() != Some(3) || !out.is_file() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(&out).map_err(CollectError::read(&out))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string);
+    let own = build_requires.is_empty().then(|| "setuptools".to_string());
+    Ok(own.into_iter().chain(lines).collect())
 }
 
 /// Whether an environment has to be made: the project requires something that is not just some setuptools.

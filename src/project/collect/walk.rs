@@ -364,6 +364,25 @@ impl Walk<'_> {
         }
     }
 
+    /// Of two local packages of one name only one can be imported.
+    fn warn_of_namesakes(&mut self) {
+        let mut known: BTreeMap<PackageName, PathBuf> = BTreeMap::new();
+        let mut twice = Vec::new();
+        for visited in &self.visited {
+            let Some(name) = visited.package.as_ref().and_then(|package| package.name.clone()) else {
+                continue;
+            };
+            if let Some(other) = known.insert(name.clone(), visited.directory.clone()) {
+                let message =
+                    format!("this local package is called `{name}`, and so is `{}`", other.display());
+                twice.push((message, whole(&visited.directory)));
+            }
+        }
+        for (message, place) in twice {
+            self.warn(message, Some(place));
+        }
+    }
+
     fn finish(mut self) -> Requirements {
         for (text, line) in std::mem::take(&mut self.lines) {
             if let Some(name) = line.name.filter(|_| !line.hashes.is_empty()) {
@@ -376,6 +395,7 @@ impl Walk<'_> {
                 self.found.lines.push(text);
             }
         }
+        self.warn_of_namesakes();
         for visited in &self.visited {
             let Some(package) = &visited.package else { continue };
             self.found.left_out.extend(left_out(visited, package, self.options));
