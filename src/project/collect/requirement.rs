@@ -98,6 +98,11 @@ pub(super) fn read(text: &str, scope: Scope<'_>, place: &Place) -> Result<Option
     }
     check_no_scp_form(text, place)?;
     if looks_like_path(text) {
+        // A directory may have brackets or a semicolon in its name.
+        let as_written = scope.path(text);
+        if as_written.exists() {
+            return local(text, &as_written, None, Vec::new(), place).map(Some);
+        }
         let (path, marker) = split_marker(text, ";");
         let (path, extras) = split_extras(path.trim(), place)?;
         return holds(marker, scope, place)?
@@ -511,7 +516,7 @@ mod tests {
     fn each_form_that_pip_takes_is_understood() {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path().canonicalize().unwrap();
-        for directory in ["proj/sub/lib", "shared", "with space"] {
+        for directory in ["proj/sub/lib", "shared", "with space", "a;b[c]"] {
             std::fs::create_dir_all(root.join(directory)).unwrap();
         }
         std::fs::write(root.join("proj/lib-1.0-py3-none-any.whl"), "").unwrap();
@@ -528,6 +533,7 @@ mod tests {
             ("sub/lib/", "dir proj/sub/lib []"),
             ("../shared[a, B_c]", "dir shared [a,b-c]"),
             ("../shared ; python_version >= '3.8'", "dir shared []"),
+            ("../a;b[c]", "dir a;b[c] []"),
             ("../shared;sys_platform == 'win32'", "nothing"),
             ("../missing ; sys_platform == 'win32'", "nothing"),
             (".", "dir proj []"),
