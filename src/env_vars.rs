@@ -66,6 +66,12 @@ pub const NO_PROXY_LOWER: &str = "no_proxy";
 pub const NETRC: &str = "NETRC";
 /// Package indexes, `URL` or `NAME=URL`, separated by spaces. Source of uv's variables: uv, "Environment variables".
 pub const UV_INDEX: &str = "UV_INDEX";
+/// Configuration file that uv reads instead of the ones it would find.
+pub const UV_CONFIG_FILE: &str = "UV_CONFIG_FILE";
+/// Tells uv to ask indexes anew, whatever it has kept.
+pub const UV_REFRESH: &str = "UV_REFRESH";
+/// Tells uv to keep nothing.
+pub const UV_NO_CACHE: &str = "UV_NO_CACHE";
 /// Start of `UV_INDEX_NAME_USERNAME` and `UV_INDEX_NAME_PASSWORD`.
 pub const UV_INDEX_PREFIX: &str = "UV_INDEX_";
 /// The default package index.

@@ -2,6 +2,7 @@
 
 mod error;
 mod markers;
+mod memo;
 mod pylock;
 mod select;
 
@@ -10,8 +11,9 @@ pub use error::ResolveError;
 use crate::error::{Explain, Fault};
 use crate::project::{LocalDistribution, LockContent, Requirements, ResolveSettings};
 use crate::target::Target;
-use crate::tools::Tools;
 use crate::tools::uv_compile::{CompileRequest, IndexSettings, NamedIndex};
+use crate::tools::{Tools, Uv, UvError};
+use memo::Memo;
 use pylock::Pylock;
 use select::Choice;
 use serde::Serialize;
@@ -89,7 +91,7 @@ pub fn run(requirements: &Requirements, target: Target, tools: &Tools) -> Result
             (text.clone(), lock.file.clone())
         }
         lock => {
-            let answer = tools.uv()?.compile(&request(requirements, target));
+            let answer = compile(&request(requirements, target), tools.uv()?, tools);
             let text = answer.map_err(|source| match lock {
                 Some(lock) if source.fault() == Fault::Project => {
                     ResolveError::Lock { file: lock.file.clone(), source }
@@ -107,6 +109,24 @@ pub fn run(requirements: &Requirements, target: Target, tools: &Tools) -> Result
         hashes: &requirements.hashes,
     };
     choice.all(&Pylock::parse(&text, &file)?)
+}
+
+/// uv's answer, or its last one while that holds.
+///
+/// # Errors
+/// uv's own.
+fn compile(request: &CompileRequest, uv: &Uv, tools: &Tools) -> Result<String, UvError> {
+    let memo = Memo::of(request, uv, tools);
+    if let Some(text) = memo.as_ref().and_then(|memo| memo.recall(tools.host())) {
+        tools.host().detail("resolved less than ten minutes ago; uv's answer of then still holds");
+        return Ok(text);
+    }
+    let text = uv.compile(request)?;
+    if let Some(Err(error)) = memo.map(|memo| memo.keep(&text)) {
+        // The next run asks again, and that is all.
+        tools.host().detail(error.to_string());
+    }
+    Ok(text)
 }
 
 /// The requirement set in the words of uv's caller.

@@ -22,6 +22,7 @@ mod module;
 mod other_client;
 mod pex_oracle;
 mod pex_tools;
+mod resolving;
 mod selftest;
 mod side_by_side;
 mod support;

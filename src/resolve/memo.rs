@@ -1,0 +1,108 @@
+//! uv's last answer to the same question, while the public index itself says that answers hold.
+//!
+//! uv's default index lets its pages be kept for ten minutes (`max-age=600`), and uv does so; an answer that was made
+//! from them within that time is as good as a new one, and takes no process and no network. Other sources make no
+//! such promise (people publish to a private index and deploy a minute later), so with any index, page of links,
+//! repository, URL or uv configuration of the user's, uv is asked each time.
+
+use crate::cache::{CacheError, write_atomically};
+use crate::env_vars;
+use crate::host::Host;
+use crate::tools::{CompileRequest, Tools, Uv};
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// For how long an answer holds.
+const FRESH: Duration = Duration::from_secs(600);
+
+/// Variables of uv's that name other sources, or say to ask anew.
+const OTHER_SOURCES: [&str; 8] = [
+    env_vars::UV_INDEX,
+    env_vars::UV_DEFAULT_INDEX,
+    env_vars::UV_INDEX_URL,
+    env_vars::UV_EXTRA_INDEX_URL,
+    env_vars::UV_FIND_LINKS,
+    env_vars::UV_CONFIG_FILE,
+    env_vars::UV_REFRESH,
+    env_vars::UV_NO_CACHE,
+];
+
+/// The place of one question's answer.
+#[derive(Debug)]
+pub struct Memo {
+    path: PathBuf,
+}
+
+impl Memo {
+    /// The place of the answer to `request`; `None` when uv has to be asked each time.
+    pub fn of(request: &CompileRequest, uv: &Uv, tools: &Tools) -> Option<Memo> {
+        let host = tools.host();
+        let pip = uv.pip_config();
+        let other = OTHER_SOURCES.iter().any(|name| host.path_var(name).is_some())
+            || pip.index_url.is_some()
+            || !(pip.extra_index_urls.is_empty() && pip.find_links.is_empty())
+            || configuration_files(host).iter().any(|file| file.is_file());
+        if other || !is_public(request) {
+            return None;
+        }
+        let mut digest = Sha256::new();
+        digest.update(format!("{} {request:?}\n", uv.version()));
+        for (name, value) in host.child_env().filter(|(name, _)| name.to_string_lossy().starts_with("UV_")) {
+            digest.update(format!("{name:?}={value:?}\n"));
+        }
+        Some(Memo { path: tools.cache().root().join("resolutions").join(hex(digest)) })
+    }
+
+    /// The answer, if there is a whole one that still holds.
+    pub fn recall(&self, host: &Host) -> Option<String> {
+        let written = std::fs::metadata(&self.path).and_then(|metadata| metadata.modified()).ok()?;
+        let age = host.clock.now().duration_since(written).ok()?;
+        let content = std::fs::read_to_string(&self.path).ok().filter(|_| age < FRESH)?;
+        let (digest, text) = content.split_once('\n')?;
+        (digest == hex(Sha256::new_with_prefix(text))).then(|| text.to_string())
+    }
+
+    /// Keep an answer for later runs.
+    ///
+    /// # Errors
+    /// When the cache cannot be written.
+    pub fn keep(&self, text: &str) -> Result<(), CacheError> {
+        write_atomically(&self.path, |file| {
+            let written = write!(file, "{}\n{text}", hex(Sha256::new_with_prefix(text)));
+            written.map_err(|source| CacheError { action: "write", path: self.path.clone(), source })
+        })
+    }
+}
+
+/// Whether everything asked for is asked of the default index by name.
+fn is_public(request: &CompileRequest) -> bool {
+    let index = &request.index;
+    let named = |line: &String| {
+        let requirement = line.parse::<pep508_rs::Requirement>();
+        requirement.is_ok_and(|found| !matches!(found.version_or_url, Some(pep508_rs::VersionOrUrl::Url(_))))
+    };
+    let mut lines =
+        [&request.requirements, &request.constraints, &request.overrides, &request.build_constraints]
+            .into_iter()
+            .flatten();
+    index.default_index.is_none()
+        && index.indexes.is_empty()
+        && index.find_links.is_empty()
+        && request.index_pins.is_empty()
+        && lines.all(named)
+}
+
+/// Where uv looks for settings that hold for every project. Source: uv 0.13, "Configuration files".
+fn configuration_files(host: &Host) -> Vec<PathBuf> {
+    let home = host.path_var(env_vars::HOME).map(|home| home.join(".config"));
+    let own = host.path_var(env_vars::XDG_CONFIG_HOME).or(home);
+    let directories =
+        own.into_iter().chain([Path::new("/etc").to_path_buf(), Path::new("/etc/xdg").to_path_buf()]);
+    directories.map(|directory| directory.join("uv/uv.toml")).collect()
+}
+
+fn hex(digest: Sha256) -> String {
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
