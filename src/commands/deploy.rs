@@ -1,58 +1,77 @@
 //! `pexpress deploy DAGSTER_CLOUD_YAML OUT_DIR`: both PEX files of every code location, and on demand their deployment.
 
+mod dry_run;
+pub mod live;
 mod online;
 
-use super::building::{Asked, Building};
-use super::interrupt::{Reached, State, guard};
+use super::building::Building;
+use super::interrupt::{self, Reached, guard};
 use super::{Error, verify};
 use crate::build::manifest::{Entry, Manifest, pex_tag};
-use crate::build::{self, BuildError, Built, DepsPexFile, PexFile, deps};
+use crate::build::{self, Built, DepsPexFile, PexFile};
 use crate::cli::{DeployArgs, Format};
-use crate::deployment::Deployment;
+use crate::deployment::Branch;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::plan::{Plan, PlannedLocation};
-use crate::project::{Location, Project, Requirements};
+use crate::project::{Location, Project, Requirements, Warning};
 use crate::publish::Publisher;
 use crate::render::{self, Exit};
-use crate::report;
-use crate::verify::Verified;
-use online::{Deployed, Intent};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, State};
+use live::Live;
+use online::{Deployed, Going, Intent, Online};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Run it; a signal ends it with a word on what was reached.
 ///
 /// # Errors
 /// When the project cannot be read, or a code location could not be built or deployed; the others are all the same.
 pub fn run(args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    let reached = Reached::default();
-    let out_dir = host.absolute(&args.out_dir);
-    let (own_host, own_reached) = (host.clone(), reached.clone());
-    let work = move || pipeline(&args, format, &own_host, &own_reached);
-    guard(host, &out_dir, &reached, work).unwrap_or_else(|code| Ok(Exit(code)))
+    if args.build.dry_run {
+        return dry_run::run(&args, format, host);
+    }
+    let live = Live::new(Box::new(live::Nobody));
+    let result = perform(args, &live, host);
+    print(&live.snapshot(), format, host)?;
+    result
 }
 
-fn pipeline(args: &DeployArgs, format: Format, host: &Host, reached: &Reached) -> Result<Exit, Error> {
-    let started = Instant::now();
+/// Build, and on demand publish and update; what comes of it is put down in `live`, whether it ends well or not.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn perform(args: DeployArgs, live: &Live, host: &Host) -> Result<Exit, Error> {
+    let reached = Reached::default();
+    let out_dir = host.absolute(&args.out_dir);
+    let (own_host, own_reached, own_live) = (host.clone(), reached.clone(), live.clone());
+    let work = move || pipeline(&args, &own_live, &own_host, &own_reached);
+    let result = guard(host, &out_dir, &reached, work);
+    live.update(|report| match &result {
+        Ok(Ok(_)) if report.result == RunResult::Running => report.result = RunResult::Success,
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            report.result = RunResult::Failure;
+            report.problem = Some(Problem::of(error));
+        }
+        Err(_) => report.result = RunResult::Cancelled,
+    });
+    result.unwrap_or_else(|code| Ok(Exit(code)))
+}
+
+fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> Result<Exit, Error> {
+    live.stage("prepare");
     let building = Building::new(&args.build, host);
     let (going, choice) = match online::intent(args, building.target, host)? {
         Intent::BuildOnly => (None, None),
         Intent::Deploy(going, choice) => (Some(going), Some(choice)),
-        Intent::Close(going, branch) => return closed(&going.close(&branch)?, format, host),
-        Intent::Nothing(reason) => return nothing(&reason, format, host),
+        Intent::Close(going, branch) => return close(&going, &branch, live, host),
+        Intent::Nothing(reason) => return Ok(nothing(reason, live, host)),
     };
-    let project = Project::read(&host.absolute(&args.file), host)?;
-    project.warnings.iter().for_each(|warning| host.warn(&warning.message));
-    let locations = select(project, &args.locations)?;
-    let requirements = collect(&building, &locations)?;
-    let plan = Plan::decide(building.target, locations, &requirements);
-    if args.build.dry_run {
-        return dry_run(&building, &plan, &requirements, format);
-    }
+    let planned = prepare(args, &building, live)?;
+    let plan = &planned.plan;
     let online = match going.zip(choice) {
         Some((going, choice)) => Some(going.connect(&choice, args, reached, host)?),
         None => None,
@@ -61,117 +80,207 @@ fn pipeline(args: &DeployArgs, format: Format, host: &Host, reached: &Reached) -
     let out_dir = host.absolute(&args.out_dir);
     let mut context = building.context(&out_dir)?;
     if let Some(publisher) = &publisher {
-        reached.set(State::Uploading);
+        reached.set(interrupt::State::Uploading);
         context = context.observed_by(publisher);
     }
-    host.note(heading(&plan));
-    let built = build::run(&plan, &context);
+    live.update(|report| {
+        report.out_dir = Some(out_dir.clone());
+        report.deployment = online.as_ref().map(Online::report);
+    });
+    live.planned();
+    live.stage("build");
+    host.note(heading(plan));
+    let built = build::run(plan, &context);
     drop(context);
+    if publisher.is_some() {
+        live.stage("upload");
+    }
     let published = publisher.map(Publisher::finish);
-    let not_built = tell_failures(&plan, &built, host);
+    let not_built = tell_failures(plan, &built, host);
     let entries: Vec<Entry> = plan.locations.iter().filter_map(|planned| entry(planned, &built)).collect();
     let manifest = Manifest::new(plan.target, entries);
     manifest.write(&out_dir)?;
-    host.note(report::table(&files(&built)));
-    let mut document = json!({
-        "out_dir": out_dir, "python_version": plan.target.python, "platform": plan.target.platform,
-        "locations": plan.locations.iter().map(|planned| location_json(planned, &built)).collect::<Vec<_>>(),
-        "files": files(&built),
-    });
-    let verified = match args.verify && !manifest.locations.is_empty() {
-        true => Some(verify::verify(&manifest, &out_dir, &building.tools, &building.display)?),
-        false => None,
+    host.note(report::table::files(&files(&built)));
+    live.update(|report| put_down_build(report, plan, &built));
+    if args.verify && !manifest.locations.is_empty() {
+        live.stage("verify");
+        let verified = verify::verify(&manifest, &out_dir, &building.tools, &building.display)?;
+        live.update(|report| report.verified = Some(verified));
+    }
+    if let Some((online, published)) = online.as_ref().zip(published.as_ref()) {
+        live.stage("load");
+        let unfit = live.update(|report| unfit(report));
+        let deployed = online.finish(published, plan, &built, &unfit, reached);
+        tell_deployed(deployed, live, host);
+    }
+    conclude(not_built, live, plan.locations.len())
+}
+
+/// What is to be built, and what each build directory asks for.
+struct Planned {
+    plan: Plan,
+    requirements: BTreeMap<PathBuf, Arc<Requirements>>,
+}
+
+/// Read the project, and collect what it asks for.
+fn prepare(args: &DeployArgs, building: &Building<'_>, live: &Live) -> Result<Planned, Error> {
+    let host = building.host;
+    let project = Project::read(&host.absolute(&args.file), host)?;
+    project.warnings.iter().for_each(|warning| host.warn(&warning.message));
+    let warning = |warning: &Warning| Problem {
+        title: warning.message.clone(),
+        text: warning.message.clone(),
+        place: warning.place.clone(),
     };
-    if let Some(verified) = &verified {
-        document["verified"] = json!(verified);
-    }
-    let deployed = online.as_ref().zip(published.as_ref()).map(|(online, published)| {
-        document["deployment"] = online.json();
-        let unfit =
-            verified.iter().flatten().filter(|one| !one.loads()).map(|one| one.name.clone()).collect();
-        online.finish(published, &plan, &built, &unfit, reached)
+    live.update(|report| report.warnings = project.warnings.iter().map(warning).collect());
+    let locations = select(project, &args.locations)?;
+    live.update(|report| {
+        report.python_version = Some(building.target.python.to_string());
+        report.platform = Some(building.target.platform.to_string());
+        report.locations = locations.iter().map(location_report).collect();
     });
-    if let Some(deployed) = &deployed {
-        tell_deployed(deployed, &mut document, host);
+    let requirements = collect(building, &locations)?;
+    live.update(|report| {
+        report.warnings.extend(requirements.values().flat_map(|asked| asked.warnings.iter().map(warning)));
+    });
+    Ok(Planned { plan: Plan::decide(building.target, locations, &requirements), requirements })
+}
+
+fn location_report(location: &Location) -> LocationReport {
+    LocationReport {
+        name: location.name.clone(),
+        directory: location.directory.clone(),
+        place: Some(location.place.clone()),
+        ..LocationReport::default()
     }
-    document["seconds"] = json!(started.elapsed().as_secs_f64());
-    match format {
-        Format::Json => super::print_json(host, &document)?,
-        Format::Text => host.data(&text(&document, &out_dir)).map_err(Error::Stdout)?,
-    }
-    conclude(not_built, verified.as_deref(), deployed, plan.locations.len())
 }
 
 /// The exit code, or the one error that says what is missing.
-fn conclude(
-    not_built: Option<Error>,
-    verified: Option<&[Verified]>,
-    deployed: Option<Deployed>,
-    total: usize,
-) -> Result<Exit, Error> {
-    let failures = deployed.map(|deployed| deployed.failures).unwrap_or_default();
-    if let (Some((_, first)), None) = (failures.first(), &not_built) {
-        let project = failures.iter().any(|(_, error)| error.fault() == Fault::Project);
-        let fault = if project { Fault::Project } else { first.fault() };
-        return Err(Error::NotDeployed {
-            failed: failures.into_iter().map(|(name, _)| name).collect(),
-            total,
-            fault,
-        });
+fn conclude(not_built: Option<Error>, live: &Live, total: usize) -> Result<Exit, Error> {
+    let report = live.snapshot();
+    let failed: Vec<&LocationReport> =
+        report.locations.iter().filter(|location| location.failed_online.is_some()).collect();
+    let faults = failed.iter().filter_map(|location| location.failed_online);
+    let fault = faults.clone().find(|fault| *fault == Fault::Project).or_else(|| faults.clone().next());
+    if let (Some(fault), None) = (fault, &not_built) {
+        let failed = failed.iter().map(|location| location.name.clone()).collect();
+        return Err(Error::NotDeployed { failed, total, fault });
     }
-    match (not_built, verified) {
+    match (not_built, &report.verified) {
         (Some(error), _) => Err(error),
         (None, Some(verified)) => verify::conclude(verified),
         (None, None) => Ok(Exit(0)),
     }
 }
 
-/// Print each failure, and put each code location's outcome into the document.
-fn tell_deployed(deployed: &Deployed, document: &mut Value, host: &Host) {
-    for (_, error) in &deployed.failures {
-        host.say(&render::error_text(error.as_ref(), host.color()));
-    }
-    for location in document["locations"].as_array_mut().into_iter().flatten() {
-        let name = location["name"].as_str().unwrap_or_default().to_string();
-        let outcome = deployed.locations.get(&name);
-        location["state"] = outcome.map_or(json!("not_deployed"), |outcome| outcome["state"].clone());
-        location["sent"] = outcome.map_or(Value::Null, |outcome| outcome["sent"].clone());
-        let error = deployed.failures.iter().find(|(failed, _)| *failed == name);
-        if let Some((_, error)) = error {
-            location["errors"] = json!([render::error_text(error.as_ref(), false)]);
+/// Code locations that do not load here are not updated.
+fn unfit(report: &Report) -> BTreeSet<String> {
+    let verified = report.verified.iter().flatten();
+    verified.filter(|one| !one.loads()).map(|one| one.name.clone()).collect()
+}
+
+/// Put down the files of each code location, or why there are none.
+fn put_down_build(report: &mut Report, plan: &Plan, built: &Built) {
+    report.files = files(built).into_iter().cloned().collect();
+    for (location, planned) in report.locations.iter_mut().zip(&plan.locations) {
+        let (source, deps) = (&built.sources[planned.source], &built.deps[planned.deps]);
+        for error in source.as_ref().err().into_iter().chain(deps.as_ref().err()) {
+            location.fail(Problem::of(error));
         }
+        if let (Ok(source), Ok(deps)) = (source, deps) {
+            location.source_pex = Some(source.name.clone());
+            location.deps_pex = Some(deps.name().to_string());
+            location.pex_tag = Some(pex_tag(&[&source.name, deps.name()]));
+        }
+        location.dagster_version =
+            deps.as_ref().ok().and_then(|deps| deps.dagster_version()).map(String::from);
     }
-    host.note(outcomes(document));
+}
+
+/// Print each failure, and put down what became of each code location.
+fn tell_deployed(deployed: Deployed, live: &Live, host: &Host) {
+    live.update(|report| {
+        for location in &mut report.locations {
+            let (state, sent) =
+                deployed.locations.get(&location.name).copied().unwrap_or((State::NotDeployed, None));
+            (location.state, location.sent) = (Some(state), sent);
+        }
+        for (name, error) in &deployed.failures {
+            host.say(&render::error_text(error.as_ref(), host.color()));
+            for location in report.locations.iter_mut().filter(|location| location.name == *name) {
+                location.fail(Problem::of(error.as_ref()));
+                location.failed_online = Some(error.fault());
+            }
+        }
+        host.note(outcomes(report));
+    });
 }
 
 /// `code location  state  source PEX  deps PEX`, a line a code location.
-fn outcomes(document: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or("-").replace('_', " ");
+fn outcomes(report: &Report) -> String {
+    let word = |sent: Option<Sent>| sent.map_or("-", Sent::words).to_string();
     let mut rows = vec![["code location", "state", "source PEX", "deps PEX"].map(String::from)];
-    rows.extend(document["locations"].as_array().into_iter().flatten().map(|location| {
-        let name = location["name"].as_str().unwrap_or_default().to_string();
-        [name, text(&location["state"]), text(&location["sent"]["source"]), text(&location["sent"]["deps"])]
+    rows.extend(report.locations.iter().map(|location| {
+        let state = location.state.unwrap_or(State::NotDeployed).words().to_string();
+        let (source, deps) = (location.sent.map(|sent| sent.source), location.sent.map(|sent| sent.deps));
+        [location.name.clone(), state, word(source), word(deps)]
     }));
-    report::aligned(&rows, &[false; 4])
+    report::table::aligned(&rows, &[false; 4])
 }
 
-/// A branch deployment was closed, and nothing built.
-fn closed(deployment: &Deployment, format: Format, host: &Host) -> Result<Exit, Error> {
+/// The pull request is closed: so is its branch deployment, and nothing is built.
+fn close(going: &Going, branch: &Branch, live: &Live, host: &Host) -> Result<Exit, Error> {
+    let deployment = going.close(branch)?;
     host.note(format!("The pull request is closed, and so is its branch deployment {}", deployment.name));
-    match format {
-        Format::Json => super::print_json(host, &json!({"deployment": deployment, "closed": true}))?,
-        Format::Text => host.data(&deployment.name).map_err(Error::Stdout)?,
-    }
+    live.update(|report| {
+        report.result = RunResult::Closed;
+        report.deployment = Some(deployment);
+    });
     Ok(Exit(0))
 }
 
 /// There is nothing to deploy.
-fn nothing(reason: &str, format: Format, host: &Host) -> Result<Exit, Error> {
+fn nothing(reason: String, live: &Live, host: &Host) -> Exit {
     host.note(format!("Nothing to deploy: {reason}"));
-    if format == Format::Json {
-        super::print_json(host, &json!({"skipped": reason}))?;
+    live.update(|report| {
+        report.result = RunResult::Skipped;
+        report.reason = Some(reason);
+    });
+    Exit(0)
+}
+
+/// The document of a run on stdout; nothing where it did not come to one.
+fn print(report: &Report, format: Format, host: &Host) -> Result<(), Error> {
+    let deployment = report.deployment.as_ref();
+    let (document, text) = match report.result {
+        RunResult::Closed => (
+            json!({"deployment": deployment, "closed": true}),
+            deployment.map(|deployment| deployment.name.clone()),
+        ),
+        RunResult::Skipped => (json!({"skipped": report.reason}), None),
+        _ if !report.files.is_empty() || report.locations.iter().any(|one| one.is_decided()) => {
+            (json!(report), Some(lines(report)))
+        }
+        _ => return Ok(()),
+    };
+    match (format, text) {
+        (Format::Json, _) => super::print_json(host, &document),
+        (Format::Text, Some(text)) => host.data(&text).map_err(Error::Stdout),
+        (Format::Text, None) => Ok(()),
     }
-    Ok(Exit(0))
+}
+
+/// Name and tag of each code location, and its state if it was to be deployed.
+fn lines(report: &Report) -> String {
+    let line = |location: &LocationReport| {
+        let state = location.state.map(State::name);
+        let columns = [Some(location.name.clone()), location.pex_tag.clone(), state];
+        columns.into_iter().flatten().collect::<Vec<_>>().join("\t")
+    };
+    let built = report.locations.iter().filter(|location| location.pex_tag.is_some());
+    let lines: Vec<String> = built.map(line).collect();
+    let out_dir = report.out_dir.as_deref().unwrap_or(Path::new("."));
+    if lines.is_empty() { format!("nothing built in {}", out_dir.display()) } else { lines.join("\n") }
 }
 
 /// The code locations asked for by `--location`; all when none was.
@@ -255,76 +364,4 @@ fn entry(planned: &PlannedLocation, built: &Built) -> Option<Entry> {
 fn files(built: &Built) -> Vec<&PexFile> {
     let deps = built.deps.iter().flatten().filter_map(DepsPexFile::file);
     deps.chain(built.sources.iter().flatten()).collect()
-}
-
-fn location_json(planned: &PlannedLocation, built: &Built) -> Value {
-    let error = |error: &BuildError| render::error_text(error, false);
-    let errors = (built.sources[planned.source].as_ref().err().map(error).into_iter())
-        .chain(built.deps[planned.deps].as_ref().err().map(error));
-    let mut document = json!({
-        "name": planned.location.name, "directory": planned.location.directory, "errors": errors.collect::<Vec<_>>(),
-    });
-    if let (Ok(source), Ok(deps)) = (&built.sources[planned.source], &built.deps[planned.deps]) {
-        document["source_pex"] = json!(source.name);
-        document["deps_pex"] = json!(deps.name());
-        document["pex_tag"] = json!(pex_tag(&[&source.name, deps.name()]));
-    }
-    if let Ok(deps) = &built.deps[planned.deps] {
-        document["dagster_version"] = json!(deps.dagster_version());
-    }
-    document
-}
-
-/// On stdout: name and tag of each code location, and its state if it was to be deployed.
-fn text(document: &Value, out_dir: &Path) -> String {
-    let locations = document["locations"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let built = locations.iter().filter(|location| location["pex_tag"].is_string());
-    let lines = built.map(|location| {
-        let columns = ["name", "pex_tag", "state"].map(|key| location[key].as_str());
-        columns.into_iter().flatten().collect::<Vec<_>>().join("\t")
-    });
-    let lines: Vec<String> = lines.collect();
-    if lines.is_empty() { format!("nothing built in {}", out_dir.display()) } else { lines.join("\n") }
-}
-
-/// Collect and resolve every code location; build nothing.
-fn dry_run(
-    building: &Building<'_>,
-    plan: &Plan,
-    requirements: &BTreeMap<PathBuf, Arc<Requirements>>,
-    format: Format,
-) -> Result<Exit, Error> {
-    let out_dir = tempfile::tempdir().map_err(Error::Temporary)?;
-    let context = building.context(out_dir.path())?;
-    let resolutions: Vec<_> = plan.deps.iter().map(|job| deps::resolve(job, &context)).collect();
-    let mut locations = Vec::new();
-    for planned in &plan.locations {
-        let directory = &planned.location.directory;
-        let mut asked = Asked::new(directory, &requirements[directory], plan.target);
-        match &resolutions[planned.deps] {
-            Ok(resolution) => asked.resolution = Some(resolution.clone()),
-            Err(error) => asked.error = Some(render::error_text(error, false)),
-        }
-        let mut document = json!(asked);
-        document["name"] = json!(planned.location.name);
-        document["directory"] = json!(directory);
-        locations.push(document);
-    }
-    match format {
-        Format::Json => super::print_json(building.host, &json!({ "locations": locations }))?,
-        Format::Text => {
-            let line = |planned: &PlannedLocation| match &resolutions[planned.deps] {
-                Ok(resolution) => {
-                    format!("{}\t{} distributions", planned.location.name, resolution.distributions.len())
-                }
-                Err(_) => format!("{}\tnot resolved", planned.location.name),
-            };
-            let lines: Vec<String> = plan.locations.iter().map(line).collect();
-            building.host.data(&lines.join("\n")).map_err(Error::Stdout)?;
-        }
-    }
-    match resolutions.into_iter().find_map(Result::err) {
-        Some(error) => Err(error.into()),
-        None => Ok(Exit(0)),
-    }
 }

@@ -40,7 +40,7 @@ fn build(
     format: Format,
 ) -> Result<Exit, Error> {
     let built = deps::build(job, &building.context(out_dir)?)?;
-    building.host.note(report::table(&[&built.file]));
+    building.host.note(report::table::files(&[&built.file]));
     asked.resolution = Some(built.resolution);
     if format == Format::Json {
         let mut document = json!(asked);

@@ -24,7 +24,7 @@ pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Erro
         let Requirements { local_packages, settings, .. } = requirements;
         let job = SourceJob { directory, local_packages, settings };
         let file = source::build(&job, &building.context(&host.absolute(out_dir))?)?;
-        host.note(report::table(&[&file]));
+        host.note(report::table::files(&[&file]));
         document["file"] = json!(file);
         if format == Format::Text {
             host.data(&file.path.display().to_string()).map_err(Error::Stdout)?;

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 const LOAD: &str = include_str!("load.py");
 
 /// What one code location turned out to be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Verified {
     /// Name of the code location.
     pub name: String,
@@ -39,7 +39,7 @@ impl Verified {
 }
 
 /// What loading came to.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Outcome {
     /// It loads.
@@ -59,7 +59,7 @@ pub enum Outcome {
 }
 
 /// Names of what a repository defines, sorted.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Definitions {
     /// Asset keys, parts joined by `/`.
     pub assets: Vec<String>,

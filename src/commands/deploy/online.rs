@@ -4,7 +4,7 @@ use crate::build::manifest::pex_tag;
 use crate::build::{Built, DepsPexFile};
 use crate::cli::DeployArgs;
 use crate::commands::Error;
-use crate::commands::interrupt::{Reached, State};
+use crate::commands::interrupt::{self, Reached};
 use crate::context::Context;
 use crate::dagster::operations::Registry;
 use crate::dagster::{Client, DagsterError};
@@ -16,12 +16,13 @@ use crate::host::Host;
 use crate::net::Agent;
 use crate::pex::{FORMAT_REVISION, PEX_VERSION};
 use crate::plan::{Plan, PlannedLocation};
-use crate::publish::{CacheTags, Published, Publisher, Sent};
+use crate::publish::{self, CacheTags, Published, Publisher};
+use crate::report::{DeploymentReport, Sent, SentFiles, State};
 use crate::target::Target;
 use crate::update::document::{Additions, location_document};
 use crate::update::{self, Before, Outcome, Update, UpdateError, Updated};
-use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,8 +56,8 @@ pub struct Online {
 
 /// What came of a deploy.
 pub struct Deployed {
-    /// A JSON object for each code location, by name.
-    pub locations: Map<String, Value>,
+    /// How far each code location came, by name.
+    pub locations: BTreeMap<String, (State, Option<SentFiles>)>,
     /// Why code locations do not run the new files, by name.
     pub failures: Vec<(String, Box<dyn Explain + Send + Sync>)>,
 }
@@ -117,12 +118,15 @@ fn directory_of(file: &Path) -> PathBuf {
 }
 
 impl Going {
-    /// Mark the branch deployment of a closed pull request as closed; gives its name.
+    /// Mark the branch deployment of a closed pull request as closed.
     ///
     /// # Errors
     /// Dagster+'s refusal.
-    pub fn close(&self, branch: &Branch) -> Result<Deployment, Error> {
-        Ok(deployment::put(branch, &self.context, &self.client, &self.agent)?)
+    pub fn close(&self, branch: &Branch) -> Result<DeploymentReport, Error> {
+        let deployment = deployment::put(branch, &self.context, &self.client, &self.agent)?;
+        let url = self.client.at(&deployment.name).locations_page();
+        let commit_hash = branch.head_sha.clone();
+        Ok(DeploymentReport { name: deployment.name, is_branch: true, url, commit_hash })
     }
 
     /// Make the deployment ready, and look at what is there.
@@ -141,7 +145,7 @@ impl Going {
         let deployment = match choice {
             Choice::Branch(branch) => {
                 let made = deployment::put(branch, &self.context, &self.client, &self.agent)?;
-                reached.set(State::BranchDeployment(made.name.clone()));
+                reached.set(interrupt::State::BranchDeployment(made.name.clone()));
                 made
             }
             Choice::Named { name, .. } => Deployment { name: name.clone(), is_branch: false },
@@ -238,18 +242,18 @@ impl Online {
         unfit: &BTreeSet<String>,
         reached: &Reached,
     ) -> Deployed {
-        let mut deployed = Deployed { locations: Map::new(), failures: Vec::new() };
+        let mut deployed = Deployed { locations: BTreeMap::new(), failures: Vec::new() };
         let mut updates = Vec::new();
         for planned in plan.locations.iter().filter(|planned| !unfit.contains(&planned.location.name)) {
             let Some((source, deps)) = files(planned, built) else { continue };
             match stored(published, source, deps) {
                 Ok(sent) => {
-                    deployed.tell(planned, "published", &sent);
+                    deployed.locations.insert(planned.location.name.clone(), (State::Published, Some(sent)));
                     updates.push(self.update(planned, source, deps, plan.target));
                 }
                 Err(error) => {
-                    deployed.tell(planned, "not_published", &json!({}));
                     let location = planned.location.name.clone();
+                    deployed.locations.insert(location.clone(), (State::NotPublished, None));
                     let error = UpdateError::NotPublished { location: location.clone(), source: error };
                     deployed.failures.push((location, Box::new(error)));
                 }
@@ -273,13 +277,13 @@ impl Online {
     }
 
     /// The deployment, for the report.
-    pub fn json(&self) -> Value {
-        json!({
-            "name": self.deployment.name,
-            "is_branch": self.deployment.is_branch,
-            "url": self.client.locations_page(),
-            "commit_hash": self.additions.revision.commit_hash,
-        })
+    pub fn report(&self) -> DeploymentReport {
+        DeploymentReport {
+            name: self.deployment.name.clone(),
+            is_branch: self.deployment.is_branch,
+            url: self.client.locations_page(),
+            commit_hash: self.additions.revision.commit_hash.clone(),
+        }
     }
 }
 
@@ -289,34 +293,29 @@ fn files<'a>(planned: &PlannedLocation, built: &'a Built) -> Option<(&'a str, &'
 }
 
 /// How both files came to be stored.
-fn stored(published: &Published, source: &str, deps: &DepsPexFile) -> Result<Value, Arc<DagsterError>> {
-    let word = |name: &str, sent| match sent {
-        _ if published.is_cached(name) => "cached",
-        Sent::AlreadyThere => "already_there",
-        Sent::Uploaded => "uploaded",
+fn stored(published: &Published, source: &str, deps: &DepsPexFile) -> Result<SentFiles, Arc<DagsterError>> {
+    let how = |name: &str, sent| match sent {
+        _ if published.is_cached(name) => Sent::Cached,
+        publish::Sent::AlreadyThere => Sent::AlreadyThere,
+        publish::Sent::Uploaded => Sent::Uploaded,
     };
     let (of_source, of_deps) = (published.file(source)?, published.file(deps.name())?);
-    Ok(json!({"source": word(source, of_source), "deps": word(deps.name(), of_deps)}))
+    Ok(SentFiles { source: how(source, of_source), deps: how(deps.name(), of_deps) })
 }
 
 impl Deployed {
-    fn tell(&mut self, planned: &PlannedLocation, state: &str, sent: &Value) {
-        let name = planned.location.name.clone();
-        self.locations.insert(name, json!({"state": state, "sent": sent}));
-    }
-
     fn take(&mut self, outcome: Outcome) {
         let state = match &outcome.result {
-            Ok(Updated::Loaded) => "loaded",
-            Ok(Updated::NotAwaited) => "updated",
-            Err(UpdateError::Refused { .. } | UpdateError::NotPublished { .. }) => "not_updated",
-            Err(UpdateError::Load { .. }) => "failed_to_load",
-            Err(UpdateError::LoadTimeout { .. }) => "loading",
-            Err(UpdateError::NoAgent { .. }) => "no_agent",
-            Err(UpdateError::Unseen { .. }) => "unknown",
+            Ok(Updated::Loaded) => State::Loaded,
+            Ok(Updated::NotAwaited) => State::Updated,
+            Err(UpdateError::Refused { .. } | UpdateError::NotPublished { .. }) => State::NotUpdated,
+            Err(UpdateError::Load { .. }) => State::FailedToLoad,
+            Err(UpdateError::LoadTimeout { .. }) => State::Loading,
+            Err(UpdateError::NoAgent { .. }) => State::NoAgent,
+            Err(UpdateError::Unseen { .. }) => State::Unknown,
         };
-        if let Some(location) = self.locations.get_mut(&outcome.name) {
-            location["state"] = json!(state);
+        if let Some((known, _)) = self.locations.get_mut(&outcome.name) {
+            *known = state;
         }
         if let Err(error) = outcome.result {
             self.failures.push((outcome.name, Box::new(error)));

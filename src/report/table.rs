@@ -4,7 +4,7 @@ use crate::build::PexFile;
 use std::time::Duration;
 
 /// `file  size  packages  seconds  state`, a line a file, columns aligned.
-pub fn table(files: &[&PexFile]) -> String {
+pub fn files(files: &[&PexFile]) -> String {
     let mut rows = vec![["file", "size", "packages", "time", ""].map(String::from)];
     rows.extend(files.iter().map(|file| {
         let state = if file.unchanged { "unchanged" } else { "built" };
@@ -65,7 +65,7 @@ mod tests {
             elapsed: Duration::from_millis(1234),
         };
         let (deps, source) = (file("deps-1.pex", 67_660_013, true), file("source-22.pex", 936, false));
-        insta::assert_snapshot!(table(&[&deps, &source]), @r"
+        insta::assert_snapshot!(files(&[&deps, &source]), @r"
         file              size  packages   time
         deps-1.pex     67.7 MB         3  1.2 s  unchanged
         source-22.pex    936 B         3  1.2 s  built

@@ -1,0 +1,55 @@
+//! `deploy --dry-run`: what each code location asks for and resolves to.
+
+use super::live::{Live, Nobody};
+use super::{Planned, prepare};
+use crate::build::deps;
+use crate::cli::{DeployArgs, Format};
+use crate::commands::Error;
+use crate::commands::building::{Asked, Building};
+use crate::host::Host;
+use crate::plan::PlannedLocation;
+use crate::render::{self, Exit};
+use serde_json::json;
+
+/// Collect and resolve every code location; build nothing.
+///
+/// # Errors
+/// When the project cannot be read, or what it asks for cannot be had.
+pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
+    super::online::intent(args, Building::new(&args.build, host).target, host)?;
+    let building = Building::new(&args.build, host);
+    let Planned { plan, requirements } = prepare(args, &building, &Live::new(Box::new(Nobody)))?;
+    let out_dir = tempfile::tempdir().map_err(Error::Temporary)?;
+    let context = building.context(out_dir.path())?;
+    let resolutions: Vec<_> = plan.deps.iter().map(|job| deps::resolve(job, &context)).collect();
+    let mut locations = Vec::new();
+    for planned in &plan.locations {
+        let directory = &planned.location.directory;
+        let mut asked = Asked::new(directory, &requirements[directory], plan.target);
+        match &resolutions[planned.deps] {
+            Ok(resolution) => asked.resolution = Some(resolution.clone()),
+            Err(error) => asked.error = Some(render::error_text(error, false)),
+        }
+        let mut document = json!(asked);
+        document["name"] = json!(planned.location.name);
+        document["directory"] = json!(directory);
+        locations.push(document);
+    }
+    match format {
+        Format::Json => crate::commands::print_json(building.host, &json!({ "locations": locations }))?,
+        Format::Text => {
+            let line = |planned: &PlannedLocation| match &resolutions[planned.deps] {
+                Ok(resolution) => {
+                    format!("{}\t{} distributions", planned.location.name, resolution.distributions.len())
+                }
+                Err(_) => format!("{}\tnot resolved", planned.location.name),
+            };
+            let lines: Vec<String> = plan.locations.iter().map(line).collect();
+            building.host.data(&lines.join("\n")).map_err(Error::Stdout)?;
+        }
+    }
+    match resolutions.into_iter().find_map(Result::err) {
+        Some(error) => Err(error.into()),
+        None => Ok(Exit(0)),
+    }
+}

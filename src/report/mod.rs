@@ -1,0 +1,274 @@
+//! What a run came to, as data, and as text for each reader: terminal, pull request, step summary, other programs.
+//!
+//! Everything here returns values and writes nothing. [`Report`] is also the JSON document of `deploy`.
+
+pub mod table;
+
+use crate::build::PexFile;
+use crate::error::{Explain, Fault, Place};
+use crate::render::error_text;
+use crate::verify::Verified;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What a run came to so far.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// What it came to as a whole.
+    pub result: RunResult,
+    /// Why nothing was deployed, where that is no failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Where the PEX files are here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_dir: Option<PathBuf>,
+    /// Python of the code locations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python_version: Option<String>,
+    /// Platform of the code locations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// In the order of the project file.
+    pub locations: Vec<LocationReport>,
+    /// PEX files built in this run.
+    pub files: Vec<PexFile>,
+    /// What loading the files here showed, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Vec<Verified>>,
+    /// The deployment that the run went to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentReport>,
+    /// The stages, in the order in which they began.
+    pub stages: Vec<Stage>,
+    /// The whole run, in seconds.
+    pub seconds: f64,
+    /// What the user should know, with places.
+    #[serde(skip)]
+    pub warnings: Vec<Problem>,
+    /// The error that ended the run, where it is not one of a code location.
+    #[serde(skip)]
+    pub problem: Option<Problem>,
+}
+
+impl Report {
+    /// Whether a file was sent or a code location changed.
+    pub fn changed(&self) -> bool {
+        let sent = |location: &LocationReport| {
+            location
+                .sent
+                .as_ref()
+                .is_some_and(|sent| sent.source == Sent::Uploaded || sent.deps == Sent::Uploaded)
+        };
+        self.locations.iter().any(|location| sent(location) || location.state.is_some_and(State::is_updated))
+    }
+}
+
+/// What a run came to as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunResult {
+    /// It has not ended.
+    #[default]
+    Running,
+    /// All that was asked for is done.
+    Success,
+    /// Something is not done.
+    Failure,
+    /// There was nothing to deploy, or no leave to.
+    Skipped,
+    /// A branch deployment was closed.
+    Closed,
+    /// A signal ended it.
+    Cancelled,
+}
+
+/// A deployment in a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentReport {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a branch deployment.
+    pub is_branch: bool,
+    /// Page with its code locations.
+    pub url: String,
+    /// The commit deployed.
+    pub commit_hash: Option<String>,
+}
+
+/// A code location in a report.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct LocationReport {
+    /// `location_name`.
+    pub name: String,
+    /// The build directory.
+    pub directory: PathBuf,
+    /// Why it is not as asked, a text each.
+    pub errors: Vec<String>,
+    /// `source-HASH.pex`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_pex: Option<String>,
+    /// `deps-HASH.pex`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deps_pex: Option<String>,
+    /// Both, as the location document names them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pex_tag: Option<String>,
+    /// Version of dagster in the deps PEX.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dagster_version: Option<String>,
+    /// How far it came at Dagster+; absent in a run that only builds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// How its files came to be in the registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<SentFiles>,
+    /// The same as `errors`, with places.
+    #[serde(skip)]
+    pub problems: Vec<Problem>,
+    /// Whose fault it is that it is not deployed.
+    #[serde(skip)]
+    pub failed_online: Option<Fault>,
+    /// Where the project file names it.
+    #[serde(skip)]
+    pub place: Option<Place>,
+}
+
+impl LocationReport {
+    /// Whether anything became of it.
+    pub fn is_decided(&self) -> bool {
+        self.pex_tag.is_some() || self.state.is_some() || !self.errors.is_empty()
+    }
+
+    /// Put down why it is not as asked.
+    pub fn fail(&mut self, problem: Problem) {
+        self.errors.push(problem.text.clone());
+        self.problems.push(problem);
+    }
+}
+
+/// How far a code location came at Dagster+.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The run has not come to it.
+    Pending,
+    /// It is as it was before.
+    NotDeployed,
+    /// Its files are stored.
+    Published,
+    /// Its files are not stored.
+    NotPublished,
+    /// Dagster+ refused the update.
+    NotUpdated,
+    /// Dagster+ took the update, and nobody waited for the load.
+    Updated,
+    /// It runs the new files.
+    Loaded,
+    /// It runs just these files already, and was left alone.
+    Unchanged,
+    /// It was updated and does not load.
+    FailedToLoad,
+    /// It was updated and had not loaded when the time was up.
+    Loading,
+    /// It was updated and no agent was there to load it.
+    NoAgent,
+    /// It was updated, and whether it loaded could not be seen.
+    Unknown,
+}
+
+impl State {
+    /// In words: `failed to load`.
+    pub fn words(self) -> &'static str {
+        match self {
+            State::Pending => "pending",
+            State::NotDeployed => "not deployed",
+            State::Published => "published",
+            State::NotPublished => "not published",
+            State::NotUpdated => "not updated",
+            State::Updated => "updated",
+            State::Loaded => "loaded",
+            State::Unchanged => "unchanged",
+            State::FailedToLoad => "failed to load",
+            State::Loading => "loading",
+            State::NoAgent => "no agent",
+            State::Unknown => "unknown",
+        }
+    }
+
+    /// As in JSON: `failed_to_load`.
+    pub fn name(self) -> String {
+        self.words().replace(' ', "_")
+    }
+
+    /// Whether Dagster+ took an update.
+    pub fn is_updated(self) -> bool {
+        use State::{FailedToLoad, Loaded, Loading, NoAgent, Unknown, Updated};
+        matches!(self, Updated | Loaded | FailedToLoad | Loading | NoAgent | Unknown)
+    }
+
+    /// Whether it is as asked, as far as known.
+    pub fn is_good(self) -> bool {
+        matches!(self, State::Loaded | State::Updated | State::Unchanged | State::Published)
+    }
+}
+
+/// How both files of a code location came to be in the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentFiles {
+    /// The source PEX.
+    pub source: Sent,
+    /// The deps PEX.
+    pub deps: Sent,
+}
+
+/// How a PEX file came to be in the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sent {
+    /// A deps cache entry named it, and it was not even built.
+    Cached,
+    /// It was built, and was there.
+    AlreadyThere,
+    /// It was sent in this run.
+    Uploaded,
+}
+
+impl Sent {
+    /// In words: `already there`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Sent::Cached => "cached",
+            Sent::AlreadyThere => "already there",
+            Sent::Uploaded => "uploaded",
+        }
+    }
+}
+
+/// A stage of a run and when it was at work, in seconds since the run began.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stage {
+    /// `build`, `load` …
+    pub name: &'static str,
+    /// When it began.
+    pub start: f64,
+    /// How long it took; up to now, if it is still at work.
+    pub seconds: f64,
+}
+
+/// An error or a warning, as text and with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Its first sentence.
+    pub title: String,
+    /// All of it: causes, place and hint too.
+    pub text: String,
+    /// Where in the user's files.
+    pub place: Option<Place>,
+}
+
+impl Problem {
+    /// Put an error down.
+    pub fn of(error: &(impl Explain + ?Sized)) -> Problem {
+        Problem { title: error.to_string(), text: error_text(error, false), place: error.place() }
+    }
+}
