@@ -3,7 +3,7 @@
 //! [`decide`] is pure. Its one rule above all: what is or may be a pull request never reaches a full deployment.
 
 use crate::cli::{BranchArgs, CodeLocationDetails, SnapshotBase};
-use crate::context::event::{PullRequest, Trigger};
+use crate::context::event::{HeadCommit, PullRequest, Trigger};
 use crate::context::revision::url_path;
 use crate::context::{Context, ContextError, inputs};
 use crate::dagster::operations::{BranchData, CommitData, PullRequestStatus};
@@ -43,6 +43,10 @@ pub struct Branch {
     pub data: BranchData,
     /// The commit at its head, if known before git is asked.
     pub head_sha: Option<String>,
+    /// What the event tells of that commit.
+    pub head: Option<HeadCommit>,
+    /// Picture of whoever opened the pull request, for want of the author's.
+    pub avatar_url: Option<String>,
     /// The repository that has the commit.
     pub head_repository: String,
     /// The full deployment that it is based on.
@@ -125,7 +129,11 @@ pub fn decide(
             Ok(Choice::Close(of_pull_request(request, context, args, host)))
         }
         Trigger::Nothing(reason) => Ok(Choice::Nothing(reason.clone())),
+        Trigger::Untrusted(code) => Err(ContextError::Untrusted { event: code.event.clone() }.into()),
         _ if args.deployment_for_branch => Ok(Choice::Branch(of_work_tree(context, args)?)),
+        Trigger::Commit(commit) if commit.by_hand_elsewhere() && !args.full_deployment => {
+            Err(ContextError::ByHand { branch: commit.branch.clone().unwrap_or_default() }.into())
+        }
         Trigger::Commit(_) => Ok(Choice::Named { name: full(), ask: false }),
         Trigger::OtherCi if context.endpoint.deployment.is_some() => {
             Ok(Choice::Named { name: full(), ask: false })
@@ -172,6 +180,8 @@ fn of_pull_request(request: &PullRequest, context: &Context, args: &BranchArgs, 
             pull_request_number: Some(request.number.to_string()),
         },
         head_sha: Some(request.head_sha.clone()),
+        head: None,
+        avatar_url: request.avatar_url.clone(),
         head_repository,
         base: base(context, args),
         snapshot: args.snapshot_base,
@@ -203,6 +213,8 @@ fn of_work_tree(context: &Context, args: &BranchArgs) -> Result<Branch, Deployme
             pull_request_number: None,
         },
         head_sha: event.and_then(|event| event.sha.clone()),
+        head: event.and_then(|event| event.head.clone()),
+        avatar_url: None,
         head_repository: repository,
         base: base(context, args),
         snapshot: args.snapshot_base,
@@ -228,7 +240,7 @@ pub fn put(
     Ok(Deployment { name, is_branch: true })
 }
 
-/// Metadata of the commit at the branch's head: from the clone, else from GitHub, else its hash alone. Never those of
+/// Metadata of the commit at the branch's head: from the event, the clone, GitHub, or its hash alone. Never those of
 /// another commit, such as the merge commit that a runner checks out.
 fn commit_data(
     branch: &Branch,
@@ -239,15 +251,24 @@ fn commit_data(
     let local = context.work_tree.commit(branch.head_sha.as_deref().unwrap_or("HEAD"));
     let hash = branch.head_sha.clone().or_else(|| local.as_ref().map(|commit| commit.hash.clone()));
     let hash = hash.ok_or(DeploymentError::NoBranch { why: "the branch has no commit" })?;
-    let remote = github_commit(&branch.head_repository, &hash, host, agent);
-    let author_avatar_url = remote.as_ref().and_then(|commit| commit.avatar_url.clone());
-    let known =
-        local.map(|commit| (commit.timestamp, commit.subject, commit.author_name, commit.author_email));
-    let known = known.or_else(|| {
-        remote.map(|commit| (commit.timestamp, commit.subject, commit.author_name, commit.author_email))
-    });
+    let head = branch.head.as_ref();
+    let known = head.map(|head| (head.timestamp, &head.subject, &head.author_name, &head.author_email));
+    let known = known
+        .or_else(|| local.as_ref().map(|it| (it.timestamp, &it.subject, &it.author_name, &it.author_email)));
+    let pictured = head.and_then(|head| head.avatar_url.clone());
+    let remote = match known.is_some() && pictured.is_some() {
+        true => None,
+        false => github_commit(&branch.head_repository, &hash, host, agent),
+    };
+    let known = known
+        .or_else(|| remote.as_ref().map(|it| (it.timestamp, &it.subject, &it.author_name, &it.author_email)));
+    let author_avatar_url = pictured
+        .or_else(|| remote.as_ref().and_then(|commit| commit.avatar_url.clone()))
+        .or_else(|| branch.avatar_url.clone());
     let (timestamp, subject, name, email) = match known {
-        Some((timestamp, subject, name, email)) => (timestamp, Some(subject), Some(name), Some(email)),
+        Some((timestamp, subject, name, email)) => {
+            (timestamp, Some(subject.clone()), Some(name.clone()), Some(email.clone()))
+        }
         None => (epoch_seconds(host), None, None, None),
     };
     Ok(CommitData {

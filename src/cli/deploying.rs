@@ -49,8 +49,15 @@ pub struct PublishArgs {
 #[command(next_help_heading = "Deploying")]
 pub struct BranchArgs {
     /// Deploy to the branch deployment of the branch that is checked out.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "full_deployment")]
     pub deployment_for_branch: bool,
+    /// Deploy to the full deployment, also from a run started by hand on another branch than the default one.
+    #[arg(long)]
+    pub full_deployment: bool,
+    /// Build and deploy the code of pull requests in runs that have this repository's secrets (`pull_request_target`,
+    /// `workflow_run`, `issue_comment`): whoever opens a pull request can then run code with those secrets.
+    #[arg(long)]
+    pub allow_untrusted_code: bool,
     /// Full deployment that a branch deployment is based on. Default: the one named, or `prod`.
     #[arg(long, value_name = "NAME")]
     pub base_deployment: Option<String>,

@@ -6,6 +6,7 @@
 
 use super::ContextError;
 use crate::env_vars;
+use crate::github::commit::epoch_seconds;
 use crate::host::Host;
 use serde_json::Value;
 
@@ -18,12 +19,39 @@ pub enum Trigger {
     PullRequestClosed(PullRequest),
     /// A commit of a branch or tag: push, release, schedule, manual dispatch.
     Commit(CommitEvent),
+    /// A pull request whose code is someone else's, in a run that has the secrets of this repository.
+    Untrusted(Untrusted),
     /// Nothing is to be deployed, for this reason.
     Nothing(String),
     /// A CI system of which no event is known.
     OtherCi,
     /// A person's shell.
     Person,
+}
+
+/// Code that anyone may have written, in a run that has secrets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Untrusted {
+    /// `pull_request_target`, `workflow_run` or `issue_comment`.
+    pub event: String,
+    /// What is known of the pull request.
+    pub request: Asked,
+}
+
+/// A pull request that is known, or one that GitHub has to be asked about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asked {
+    /// The payload has it.
+    Known(PullRequest),
+    /// The payload only names it.
+    Number {
+        /// `owner/name` of the repository that the pull request is for.
+        repository: String,
+        /// `number`.
+        number: u64,
+    },
+    /// The payload does not say which it is.
+    Nowhere,
 }
 
 /// A pull request, as its event tells of it.
@@ -47,6 +75,10 @@ pub struct PullRequest {
     pub merged: bool,
     /// `state` is `open`.
     pub open: bool,
+    /// `user.login`: who opened it; `None` when the account is gone.
+    pub author: Option<String>,
+    /// `user.avatar_url`.
+    pub avatar_url: Option<String>,
 }
 
 impl PullRequest {
@@ -60,6 +92,8 @@ impl PullRequest {
 /// A commit on a branch or tag.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommitEvent {
+    /// `push`, `workflow_dispatch` …
+    pub event: String,
     /// `GITHUB_SHA`.
     pub sha: Option<String>,
     /// `owner/name`.
@@ -68,17 +102,42 @@ pub struct CommitEvent {
     pub branch: Option<String>,
     /// `repository.default_branch` of the payload.
     pub default_branch: Option<String>,
+    /// What the payload of a push tells of the commit.
+    pub head: Option<HeadCommit>,
+}
+
+impl CommitEvent {
+    /// Whether somebody started the run by hand on another branch than the default one.
+    pub fn by_hand_elsewhere(&self) -> bool {
+        let elsewhere =
+            self.branch.is_some() && self.default_branch.is_some() && self.branch != self.default_branch;
+        self.event == "workflow_dispatch" && elsewhere
+    }
+}
+
+/// `head_commit` of a push.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadCommit {
+    /// `timestamp`, seconds since the epoch.
+    pub timestamp: f64,
+    /// First line of `message`.
+    pub subject: String,
+    /// `author.name`.
+    pub author_name: String,
+    /// `author.email`.
+    pub author_email: String,
+    /// `sender.avatar_url` of the push, where its author sent it.
+    pub avatar_url: Option<String>,
 }
 
 /// Events whose commit deploys the full deployment.
-const COMMIT_EVENTS: [&str; 6] =
-    ["push", "workflow_dispatch", "schedule", "release", "repository_dispatch", "workflow_run"];
+const COMMIT_EVENTS: [&str; 4] = ["workflow_dispatch", "schedule", "release", "repository_dispatch"];
 
 /// What made this run happen.
 ///
 /// # Errors
 /// A pull request event whose payload is missing, unreadable or incomplete; an event that says nothing certain about
-/// the code that was checked out (`issue_comment`, `pull_request_target`, GitLab merge requests).
+/// the code that was checked out (such as GitLab merge requests).
 pub fn read(host: &Host) -> Result<Trigger, ContextError> {
     let Some(name) = host.var(env_vars::GITHUB_EVENT_NAME) else {
         return outside_github(host);
@@ -89,8 +148,10 @@ pub fn read(host: &Host) -> Result<Trigger, ContextError> {
         "merge_group" => {
             Ok(Trigger::Nothing("a merge queue entry is not deployed; its merge will be".into()))
         }
+        "issue_comment" => Ok(issue_comment(&payload?)),
+        "workflow_run" => Ok(workflow_run(&payload?, host)),
         "push" => Ok(push(&payload.unwrap_or_default(), host)),
-        name if COMMIT_EVENTS.contains(&name) => Ok(commit(&payload.unwrap_or_default(), host)),
+        name if COMMIT_EVENTS.contains(&name) => Ok(commit(name, &payload.unwrap_or_default(), host)),
         other => Err(ContextError::EventNotDeployable { event: other.to_string() }),
     }
 }
@@ -143,6 +204,8 @@ fn pull_request(event: &str, payload: &Value) -> Result<Trigger, ContextError> {
         base_branch: text("/pull_request/base/ref"),
         merged: payload.pointer("/pull_request/merged").and_then(Value::as_bool) == Some(true),
         open: text("/pull_request/state").is_none_or(|state| state == "open"),
+        author: text("/pull_request/user/login"),
+        avatar_url: text("/pull_request/user/avatar_url"),
     };
     if text("/action").as_deref() == Some("closed") {
         return Ok(Trigger::PullRequestClosed(request));
@@ -151,8 +214,11 @@ fn pull_request(event: &str, payload: &Value) -> Result<Trigger, ContextError> {
         return Ok(Trigger::Nothing(format!("pull request {} is closed already", request.number)));
     }
     if event == "pull_request_target" {
-        // The head is someone else's code and the base is what is checked out: building either here is wrong.
-        return Err(ContextError::EventNotDeployable { event: event.to_string() });
+        // The head is someone else's code and the base is what is checked out by default.
+        return Ok(Trigger::Untrusted(Untrusted {
+            event: event.to_string(),
+            request: Asked::Known(request),
+        }));
     }
     Ok(Trigger::PullRequest(request))
 }
@@ -161,12 +227,51 @@ fn push(payload: &Value, host: &Host) -> Trigger {
     if payload.get("deleted").and_then(Value::as_bool) == Some(true) {
         return Trigger::Nothing("the push deleted a branch or tag".into());
     }
-    commit(payload, host)
+    commit("push", payload, host)
 }
 
-fn commit(payload: &Value, host: &Host) -> Trigger {
+/// A comment on a pull request; its payload tells nothing of the code.
+fn issue_comment(payload: &Value) -> Trigger {
+    if payload.pointer("/issue/pull_request").is_none_or(Value::is_null) {
+        return Trigger::Nothing("the comment is not one on a pull request".into());
+    }
+    Trigger::Untrusted(Untrusted {
+        event: "issue_comment".into(),
+        request: numbered(payload, "/issue/number"),
+    })
+}
+
+/// A run that another one started. What a pull request started may build its code with secrets; anything else of this
+/// repository is its own.
+fn workflow_run(payload: &Value, host: &Host) -> Trigger {
+    let text = |pointer: &str| text_at(payload, pointer);
+    let (ours, theirs) = (text("/repository/full_name"), text("/workflow_run/head_repository/full_name"));
+    let own = ours.zip(theirs).is_some_and(|(ours, theirs)| ours.eq_ignore_ascii_case(&theirs));
+    let event = text("/workflow_run/event");
+    match event.as_deref() {
+        Some("push" | "schedule" | "workflow_dispatch" | "release" | "repository_dispatch") if own => {
+            commit("workflow_run", payload, host)
+        }
+        _ => Trigger::Untrusted(Untrusted {
+            event: "workflow_run".into(),
+            request: numbered(payload, "/workflow_run/pull_requests/0/number"),
+        }),
+    }
+}
+
+fn numbered(payload: &Value, pointer: &str) -> Asked {
+    let number = payload.pointer(pointer).and_then(Value::as_u64);
+    match text_at(payload, "/repository/full_name").zip(number) {
+        Some((repository, number)) => Asked::Number { repository, number },
+        None => Asked::Nowhere,
+    }
+}
+
+fn commit(event: &str, payload: &Value, host: &Host) -> Trigger {
     let reference = host.var(env_vars::GITHUB_REF);
     Trigger::Commit(CommitEvent {
+        event: event.to_string(),
+        head: head_commit(payload),
         sha: host.var(env_vars::GITHUB_SHA).map(String::from),
         repository: host
             .var(env_vars::GITHUB_REPOSITORY)
@@ -174,6 +279,19 @@ fn commit(payload: &Value, host: &Host) -> Trigger {
             .or_else(|| text_at(payload, "/repository/full_name")),
         branch: reference.and_then(|name| name.strip_prefix("refs/heads/")).map(String::from),
         default_branch: text_at(payload, "/repository/default_branch"),
+    })
+}
+
+/// `head_commit` of a push, whole or not at all.
+fn head_commit(payload: &Value) -> Option<HeadCommit> {
+    let login = text_at(payload, "/head_commit/author/username");
+    let sent_by_author = login.is_some() && login == text_at(payload, "/sender/login");
+    Some(HeadCommit {
+        timestamp: epoch_seconds(&text_at(payload, "/head_commit/timestamp")?)?,
+        subject: text_at(payload, "/head_commit/message")?.lines().next().unwrap_or_default().to_string(),
+        author_name: text_at(payload, "/head_commit/author/name")?,
+        author_email: text_at(payload, "/head_commit/author/email")?,
+        avatar_url: text_at(payload, "/sender/avatar_url").filter(|_| sent_by_author),
     })
 }
 
@@ -269,10 +387,59 @@ mod tests {
             &[("GITHUB_ACTIONS", "true")],
             &[("CI_MERGE_REQUEST_IID", "3"), ("CI", "true")],
             &[("GITHUB_EVENT_NAME", "issue_comment")],
+            &[("GITHUB_EVENT_NAME", "discussion")],
         ] {
             assert!(read(&host(env)).is_err(), "{env:?}");
         }
-        assert!(read_event("pull_request_target", &payload("opened", |_| {})).is_err());
+    }
+
+    #[test]
+    fn other_peoples_code_in_a_run_with_secrets_is_told_from_our_own() {
+        let number = |number| Asked::Number { repository: "acme/proj".into(), number };
+        let target = read_event("pull_request_target", &payload("opened", |_| {})).unwrap();
+        assert!(
+            matches!(&target, Trigger::Untrusted(Untrusted { request: Asked::Known(known), .. }) if known.number > 7)
+        );
+        let comment = |request: Value| {
+            let event = json!({"issue": {"number": 9, "pull_request": request}, "repository": {"full_name": "acme/proj"}});
+            read_event("issue_comment", &event).unwrap()
+        };
+        assert!(
+            matches!(comment(json!({"url": "x"})), Trigger::Untrusted(code) if code.request == number(9))
+        );
+        assert!(matches!(comment(Value::Null), Trigger::Nothing(_)));
+        let run = |event: &str, head: &str, requests: Value| {
+            let run =
+                json!({"event": event, "head_repository": {"full_name": head}, "pull_requests": requests});
+            read_event(
+                "workflow_run",
+                &json!({"workflow_run": run, "repository": {"full_name": "acme/proj"}}),
+            )
+            .unwrap()
+        };
+        assert!(matches!(run("push", "acme/proj", json!([])), Trigger::Commit(_)));
+        for (event, head, requests, want) in [
+            ("push", "someone/proj", json!([]), Asked::Nowhere),
+            ("pull_request", "acme/proj", json!([{"number": 3}]), number(3)),
+            ("from-the-future", "acme/proj", json!([]), Asked::Nowhere),
+        ] {
+            let got = run(event, head, requests);
+            assert!(matches!(&got, Trigger::Untrusted(code) if code.request == want), "{event}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn a_push_tells_of_its_commit() {
+        let event = json!({
+            "head_commit": {"message": "Subject\n\nbody", "timestamp": "2023-11-14T23:13:20+01:00", "author": {"name": "Ann", "email": "a@b.test", "username": "ann"}},
+            "sender": {"login": "ann", "avatar_url": "https://h/ann.png"},
+        });
+        let Trigger::Commit(commit) = read_event("push", &event).unwrap() else { panic!() };
+        let head = commit.head.unwrap();
+        assert_eq!(
+            (head.subject.as_str(), head.avatar_url.as_deref()),
+            ("Subject", Some("https://h/ann.png"))
+        );
     }
 
     #[test]

@@ -79,6 +79,12 @@ pub enum ContextError {
     },
     #[error("a run started by `{event}` does not say which code may be deployed where")]
     EventNotDeployable { event: String },
+    #[error(
+        "a run started by `{event}` has this repository's secrets, and the code of a pull request may be anyone's"
+    )]
+    Untrusted { event: String },
+    #[error("this run was started by hand on the branch `{branch}`, and it is not said where that is to go")]
+    ByHand { branch: String },
 }
 
 impl Explain for ContextError {
@@ -100,6 +106,12 @@ impl Explain for ContextError {
             ContextError::TokenFile { .. } | ContextError::BadToken | ContextError::BadSeconds { .. } => return None,
             ContextError::EventUnreadable { .. } => {
                 "nothing was deployed, since a pull request must not reach a full deployment; name the target with --code-location-details deployment=NAME,commit_hash=HASH".into()
+            }
+            ContextError::Untrusted { .. } => {
+                "use `pull_request` instead; if everyone who can open a pull request may have the secrets, set `allow_untrusted_code: true` (--allow-untrusted-code)".into()
+            }
+            ContextError::ByHand { .. } => {
+                "set `branch_deployment: true` (--deployment-for-branch) for the branch deployment of that branch, or `branch_deployment: false` (--full-deployment) for the full deployment".into()
             }
             ContextError::EventNotDeployable { .. } => {
                 "use `pull_request`, `push` or `workflow_dispatch`, or name the target with --code-location-details deployment=NAME,commit_hash=HASH".into()

@@ -51,7 +51,9 @@ impl Context {
                     commit.branch.clone().filter(|_| on_default),
                 )
             }
-            Trigger::Nothing(_) | Trigger::OtherCi | Trigger::Person => (None, None, None, None),
+            Trigger::Untrusted(_) | Trigger::Nothing(_) | Trigger::OtherCi | Trigger::Person => {
+                (None, None, None, None)
+            }
         };
         let origin = if repository.is_none() { self.work_tree.origin() } else { None };
         let sha = commit_hash.map(String::from).or(event_sha);

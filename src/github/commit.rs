@@ -64,18 +64,19 @@ fn parse(answer: &Value) -> Option<GithubCommit> {
     })
 }
 
-/// Seconds since the epoch of an RFC 3339 time in UTC (`2024-05-06T07:08:09Z`), the only form GitHub sends.
-fn epoch_seconds(text: &str) -> Option<f64> {
+/// Seconds since the epoch of an RFC 3339 time: `2024-05-06T07:08:09Z` from the REST API, with an offset in webhooks.
+pub fn epoch_seconds(text: &str) -> Option<f64> {
     let time: toml::value::Datetime = text.parse().ok()?;
     let (date, clock) = (time.date?, time.time?);
-    if time.offset != Some(toml::value::Offset::Z) {
-        return None;
-    }
+    let offset_minutes = match time.offset? {
+        toml::value::Offset::Z => 0,
+        toml::value::Offset::Custom { minutes } => i64::from(minutes),
+    };
     // Days since the epoch, counting years from March so that the leap day comes last.
     let (year, month) = (i64::from(date.year) - i64::from(date.month < 3), i64::from(date.month));
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + i64::from(date.day) - 1;
     let days = 365 * year + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
-    let minutes = i64::from(clock.hour) * 60 + i64::from(clock.minute);
+    let minutes = i64::from(clock.hour) * 60 + i64::from(clock.minute) - offset_minutes;
     #[allow(clippy::cast_precision_loss)]
     Some((days * 86_400 + minutes * 60 + i64::from(clock.second.unwrap_or(0))) as f64)
 }
@@ -106,6 +107,8 @@ mod tests {
             ("2024-02-29T12:34:56Z", Some(1_709_210_096.0)),
             ("2023-11-14T22:13:20Z", Some(1_700_000_000.0)),
             ("2000-03-01T00:00:00Z", Some(951_868_800.0)),
+            ("2023-11-14T17:13:20-05:00", Some(1_700_000_000.0)),
+            ("2023-11-14T22:13:20", None),
             ("2024-02-29", None),
             ("yesterday", None),
         ] {
