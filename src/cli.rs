@@ -1,5 +1,6 @@
 //! clap's types: argv in, [`Invocation`] out. `-m MODULE ARGS` is split off before clap sees it.
 
+pub mod action;
 mod deploying;
 
 pub use deploying::{

@@ -26,6 +26,8 @@ pub const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 /// Variables that hold secrets which no child process of ours needs; they are removed from every child's environment.
 pub const SECRETS: &[&str] = &[
     "DAGSTER_CLOUD_API_TOKEN",
+    "INPUT_DAGSTER_CLOUD_API_TOKEN",
+    "INPUT_GITHUB_TOKEN",
     "GITHUB_TOKEN",
     "GH_TOKEN",
     "ACTIONS_RUNTIME_TOKEN",
@@ -155,3 +157,21 @@ pub const GITLAB_CI: &str = "GITLAB_CI";
 pub const UV_CONCURRENT_BUILDS: &str = "UV_CONCURRENT_BUILDS";
 /// A token for GitHub, read by its command line program and credential helper.
 pub const GH_TOKEN: &str = "GH_TOKEN";
+/// The organization, as workflows of the predecessor name it.
+pub const ORGANIZATION_ID: &str = "ORGANIZATION_ID";
+/// A directory that is emptied after each job.
+pub const RUNNER_TEMP: &str = "RUNNER_TEMP";
+/// Names the run of a workflow; the same in all its jobs and attempts.
+pub const GITHUB_RUN_ID: &str = "GITHUB_RUN_ID";
+/// Counts the attempts of a run, from 1.
+pub const GITHUB_RUN_ATTEMPT: &str = "GITHUB_RUN_ATTEMPT";
+/// Name of the workflow.
+pub const GITHUB_WORKFLOW: &str = "GITHUB_WORKFLOW";
+/// Path and reference of the workflow file: `owner/name/.github/workflows/FILE@REF`.
+pub const GITHUB_WORKFLOW_REF: &str = "GITHUB_WORKFLOW_REF";
+/// Name of the job in the workflow file.
+pub const GITHUB_JOB: &str = "GITHUB_JOB";
+/// Who started the run.
+pub const GITHUB_ACTOR: &str = "GITHUB_ACTOR";
+/// Where the repository was checked out.
+pub const GITHUB_WORKSPACE: &str = "GITHUB_WORKSPACE";

@@ -75,10 +75,14 @@ impl Endpoint {
         let bad = |why: &str| ContextError::BadUrl { setting: setting.to_string(), why: why.to_string() };
         let text = text.trim();
         let with_scheme = if text.contains("://") { text.to_string() } else { format!("https://{text}") };
-        let url = Url::parse(&with_scheme).map_err(|error| bad(&format!("it is not a URL: {error}")))?;
+        let mut url = Url::parse(&with_scheme).map_err(|error| bad(&format!("it is not a URL: {error}")))?;
         let host = url.host_str().ok_or_else(|| bad("it names no host"))?;
         let loopback = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
-        if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        if url.scheme() == "http" && !loopback {
+            // Workflows of the predecessor's time have it so, and were redirected; the token travels over https only.
+            url.set_scheme("https").map_err(|()| bad("the token may only travel over https"))?;
+        }
+        if !matches!(url.scheme(), "https" | "http") {
             return Err(bad("the token may only travel over https"));
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -186,6 +190,8 @@ mod tests {
             ("https://acme.dagster.cloud/prod/", "https://acme.dagster.cloud", Some("prod")),
             (" acme.dagster.cloud/prod/locations?x=1 ", "https://acme.dagster.cloud", Some("prod")),
             ("https://acme.dagster.cloud/graphql", "https://acme.dagster.cloud", None),
+            ("HTTP://acme.dagster.cloud/prod", "https://acme.dagster.cloud", Some("prod")),
+            ("http://127.0.0.1.evil.example", "https://127.0.0.1.evil.example", None),
             ("http://127.0.0.1:8080/prod", "http://127.0.0.1:8080", Some("prod")),
             ("http://localhost:8080", "http://localhost:8080", None),
         ] {
@@ -197,13 +203,11 @@ mod tests {
     #[test]
     fn an_address_that_would_leak_or_mislead_is_refused() {
         for url in [
-            "http://acme.dagster.cloud",
             "ftp://acme.dagster.cloud",
             "https://u:p@acme.dagster.cloud",
             "https://acme.dagster.cloud/a/b",
             "https://acme.dagster.cloud/pr%20od",
             "https://",
-            "http://127.0.0.1.evil.example",
         ] {
             let got = read(&[("DAGSTER_CLOUD_URL", url)], &DagsterArgs::default());
             assert!(got.as_ref().is_err_and(|text| text.contains("DAGSTER_CLOUD_URL")), "{url}: {got:?}");

@@ -1,0 +1,328 @@
+//! The inputs of `action.yml`, which reach this program as `INPUT_*` variables → typed arguments.
+//!
+//! A blank input is one that was not given. Names and meanings: `action.yml`.
+
+use super::{BranchArgs, BuildArgs, DagsterArgs, DeployArgs, PublishArgs, SnapshotBase};
+use crate::env_vars;
+use crate::error::{Explain, Fault};
+use crate::host::Host;
+use crate::net::Secret;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What a step of a workflow asks for.
+#[derive(Debug)]
+pub struct ActionInputs {
+    /// `command`.
+    pub command: ActionCommand,
+    /// What a deploy takes, less the tags of the deps cache, which the event decides.
+    pub deploy: DeployArgs,
+    /// `deploy`: whether to deploy at all, rather than only to build.
+    pub wants_deploy: bool,
+    /// `verify`: whether to load the built files here first; `None` where nothing is said.
+    pub verify: Option<bool>,
+    /// `cache`: whether to use Dagster+'s deps cache.
+    pub cache: bool,
+    /// `require_deploy`: whether a run that has no leave to deploy fails.
+    pub require_deploy: bool,
+    /// `comment`, `comment_key`, `github_deployment`, `commit_status`.
+    pub reporting: Reporting,
+    /// `github_token`.
+    pub github_token: Option<Secret>,
+    /// `shards`: how many jobs `plan` may make.
+    pub shards: usize,
+}
+
+/// `command`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActionCommand {
+    /// Build, and deploy if the run may.
+    Deploy,
+    /// Build and load here; never deploy.
+    Build,
+    /// Read the project and stop.
+    Check,
+    /// Say which code locations are to be deployed, as a matrix.
+    Plan,
+}
+
+/// Where to report beside log, summary and outputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reporting {
+    /// A comment on the pull request.
+    pub comment: bool,
+    /// What tells comments of different jobs apart; by default organization and workflow.
+    pub comment_key: Option<String>,
+    /// A deployment of GitHub's.
+    pub github_deployment: bool,
+    /// A status of the commit.
+    pub commit_status: bool,
+}
+
+/// An input that cannot be understood.
+#[derive(Debug, thiserror::Error)]
+#[error("the input `{name}` is `{value}`: {problem}")]
+pub struct InputError {
+    name: &'static str,
+    value: String,
+    problem: String,
+}
+
+impl Explain for InputError {
+    fn fault(&self) -> Fault {
+        Fault::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("inputs are set below `with:` of the step; docs/action.md lists them all".into())
+    }
+}
+
+impl ActionInputs {
+    /// Read them all.
+    ///
+    /// # Errors
+    /// The first that cannot be understood.
+    pub fn read(host: &Host) -> Result<ActionInputs, InputError> {
+        let inputs = Inputs { host };
+        let base = inputs.text("working_directory").map(PathBuf::from).unwrap_or_default();
+        let file = inputs.text("dagster_cloud_file").unwrap_or(".");
+        let command = inputs.word(
+            "command",
+            &[
+                ("deploy", ActionCommand::Deploy),
+                ("build", ActionCommand::Build),
+                ("check", ActionCommand::Check),
+                ("plan", ActionCommand::Plan),
+            ],
+        )?;
+        let force_rebuild_deps = inputs.flag("force_rebuild_deps", false)?;
+        let deploy = DeployArgs {
+            file: base.join(file),
+            out_dir: match inputs.text("build_output_dir") {
+                Some(directory) => base.join(directory),
+                None => default_out_dir(host),
+            },
+            locations: inputs.list("locations"),
+            verify: false,
+            build: inputs.build()?,
+            publish: inputs.publish(force_rebuild_deps)?,
+            dagster: inputs.dagster()?,
+        };
+        Ok(ActionInputs {
+            command: command.unwrap_or(ActionCommand::Deploy),
+            deploy,
+            wants_deploy: inputs.flag("deploy", true)?,
+            verify: inputs.automatic("verify")?,
+            cache: inputs.flag("cache", true)?,
+            require_deploy: inputs.flag("require_deploy", false)?,
+            reporting: Reporting {
+                comment: inputs.flag("comment", true)?,
+                comment_key: inputs.text("comment_key").map(String::from),
+                github_deployment: inputs.flag("github_deployment", false)?,
+                commit_status: inputs.flag("commit_status", false)?,
+            },
+            github_token: inputs.secret("github_token", env_vars::GITHUB_TOKEN),
+            shards: inputs.parsed("shards")?.unwrap_or(1).max(1),
+        })
+    }
+}
+
+/// Below the runner's own temporary directory, so that nothing is left in the work tree.
+fn default_out_dir(host: &Host) -> PathBuf {
+    match host.path_var(env_vars::RUNNER_TEMP) {
+        Some(temp) => temp.join("pexpress"),
+        None => std::env::temp_dir().join("pexpress"),
+    }
+}
+
+struct Inputs<'a> {
+    host: &'a Host,
+}
+
+impl Inputs<'_> {
+    /// Source: "Metadata syntax for GitHub Actions", `inputs`: upper case, blanks as underscores.
+    fn text(&self, name: &str) -> Option<&str> {
+        let value = self.host.var(&format!("INPUT_{}", name.to_ascii_uppercase()))?;
+        Some(value.trim())
+    }
+
+    fn secret(&self, name: &str, variable: &str) -> Option<Secret> {
+        self.text(name).or_else(|| self.host.var(variable)).map(Secret::new)
+    }
+
+    /// A boolean as YAML 1.2 and the runner's own toolkit write it.
+    fn flag(&self, name: &'static str, default: bool) -> Result<bool, InputError> {
+        let words = [("true", true), ("false", false)];
+        Ok(self.word(name, &words)?.unwrap_or(default))
+    }
+
+    /// `auto`, `true` or `false`.
+    fn automatic(&self, name: &'static str) -> Result<Option<bool>, InputError> {
+        let words = [("auto", None), ("true", Some(true)), ("false", Some(false))];
+        Ok(self.word(name, &words)?.flatten())
+    }
+
+    fn word<T: Copy>(&self, name: &'static str, words: &[(&str, T)]) -> Result<Option<T>, InputError> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        let found = words.iter().find(|(word, _)| value.eq_ignore_ascii_case(word));
+        let all = || words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        match found {
+            Some((_, meaning)) => Ok(Some(*meaning)),
+            None => Err(self.bad(name, format!("it can be {}", all()))),
+        }
+    }
+
+    fn parsed<T: FromStr<Err: std::fmt::Display>>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<T>, InputError> {
+        let parse = |text: &str| text.parse().map_err(|error: T::Err| self.bad(name, error.to_string()));
+        self.text(name).map(parse).transpose()
+    }
+
+    /// Items on lines of their own, or separated by commas.
+    fn list(&self, name: &str) -> Vec<String> {
+        let items = self.text(name).unwrap_or_default().split(['\n', ',']).map(str::trim);
+        items.filter(|item| !item.is_empty()).map(String::from).collect()
+    }
+
+    fn bad(&self, name: &'static str, problem: String) -> InputError {
+        InputError { name, value: self.text(name).unwrap_or_default().to_string(), problem }
+    }
+
+    fn build(&self) -> Result<BuildArgs, InputError> {
+        let locked = self.automatic("locked")?;
+        let extras = self.list("extras");
+        Ok(BuildArgs {
+            python_version: self.parsed("python_version")?,
+            platform: self.parsed("platform")?,
+            dry_run: false,
+            locked: locked == Some(true),
+            no_locked: locked == Some(false),
+            all_extras: extras.iter().any(|extra| extra == "*"),
+            extras: extras.into_iter().filter(|extra| extra != "*").collect(),
+            groups: self.list("groups"),
+        })
+    }
+
+    fn publish(&self, force_rebuild_deps: bool) -> Result<PublishArgs, InputError> {
+        let branch_deployment = self.automatic("branch_deployment")?;
+        let snapshot = self.word(
+            "snapshot_base",
+            &[("on-create", SnapshotBase::OnCreate), ("on-update", SnapshotBase::OnUpdate)],
+        )?;
+        Ok(PublishArgs {
+            upload_pex: true,
+            update_code_location: true,
+            force_rebuild_deps,
+            branch: BranchArgs {
+                deployment_for_branch: branch_deployment == Some(true),
+                full_deployment: branch_deployment == Some(false),
+                allow_untrusted_code: self.flag("allow_untrusted_code", false)?,
+                base_deployment: self.text("base_deployment").map(String::from),
+                snapshot_base: snapshot,
+            },
+            yes: true,
+            image: self.text("image").map(String::from),
+            base_image_tag: self.text("base_image_tag").map(String::from),
+            ..PublishArgs::default()
+        })
+    }
+
+    fn dagster(&self) -> Result<DagsterArgs, InputError> {
+        let named = || {
+            self.host.var(env_vars::DAGSTER_CLOUD_URL).or(self.host.var(env_vars::DAGSTER_CLOUD_ORGANIZATION))
+        };
+        let organization = self.text("organization").map(String::from);
+        let older =
+            || self.host.var(env_vars::ORGANIZATION_ID).filter(|_| named().is_none()).map(String::from);
+        let url = self.text("dagster_cloud_url").map(String::from);
+        Ok(DagsterArgs {
+            organization: organization.or_else(|| if url.is_none() { older() } else { None }),
+            url,
+            deployment: self.text("deployment").map(String::from),
+            api_token: self.secret("dagster_cloud_api_token", env_vars::DAGSTER_CLOUD_API_TOKEN),
+            api_token_file: None,
+            agent_heartbeat_timeout: self.parsed("agent_heartbeat_timeout")?,
+            location_load_timeout: self.parsed("location_load_timeout")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::host;
+    use std::path::Path;
+
+    #[test]
+    fn blank_inputs_are_not_given() {
+        let env =
+            [("INPUT_DEPLOYMENT", " "), ("INPUT_COMMENT", ""), ("INPUT_DEPLOY", ""), ("RUNNER_TEMP", "/t")];
+        let inputs = ActionInputs::read(&host(&env)).unwrap();
+        assert_eq!(inputs.command, ActionCommand::Deploy);
+        assert_eq!((inputs.deploy.file.as_path(), inputs.deploy.dagster.deployment), (Path::new("."), None));
+        assert_eq!(inputs.deploy.out_dir, Path::new("/t/pexpress"));
+        assert!(inputs.wants_deploy && inputs.reporting.comment && inputs.cache && !inputs.require_deploy);
+        assert!(
+            !inputs.deploy.publish.branch.deployment_for_branch
+                && !inputs.deploy.publish.branch.full_deployment
+        );
+    }
+
+    #[test]
+    fn inputs_become_typed() {
+        let env = [
+            ("INPUT_COMMAND", "Plan"),
+            ("INPUT_WORKING_DIRECTORY", "apps"),
+            ("INPUT_DAGSTER_CLOUD_FILE", "cloud.yaml"),
+            ("INPUT_LOCATIONS", "one, two\nthree\n"),
+            ("INPUT_PYTHON_VERSION", "3.12"),
+            ("INPUT_BRANCH_DEPLOYMENT", "false"),
+            ("INPUT_LOCKED", "true"),
+            ("INPUT_EXTRAS", "*"),
+            ("INPUT_VERIFY", "TRUE"),
+            ("INPUT_SHARDS", "4"),
+            ("INPUT_SNAPSHOT_BASE", "on-create"),
+        ];
+        let inputs = ActionInputs::read(&host(&env)).unwrap();
+        assert_eq!((inputs.command, inputs.shards, inputs.verify), (ActionCommand::Plan, 4, Some(true)));
+        assert_eq!(inputs.deploy.file, Path::new("apps/cloud.yaml"));
+        assert_eq!(inputs.deploy.locations, ["one", "two", "three"]);
+        assert_eq!(inputs.deploy.build.python_version, Some("3.12".parse().unwrap()));
+        assert!(
+            inputs.deploy.build.locked
+                && inputs.deploy.build.all_extras
+                && inputs.deploy.build.extras.is_empty()
+        );
+        assert!(inputs.deploy.publish.branch.full_deployment);
+        assert_eq!(inputs.deploy.publish.branch.snapshot_base, Some(SnapshotBase::OnCreate));
+    }
+
+    #[test]
+    fn an_input_that_cannot_be_understood_is_named_with_what_it_can_be() {
+        for (name, value, says) in [
+            ("INPUT_DEPLOY", "yes", "the input `deploy` is `yes`: it can be `true`, `false`"),
+            ("INPUT_VERIFY", "maybe", "it can be `auto`, `true`, `false`"),
+            ("INPUT_COMMAND", "destroy", "it can be `deploy`, `build`, `check`, `plan`"),
+            ("INPUT_SHARDS", "many", "the input `shards` is `many`"),
+            ("INPUT_PYTHON_VERSION", "2.7", "the input `python_version` is `2.7`"),
+        ] {
+            let error = ActionInputs::read(&host(&[(name, value)])).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn tokens_and_organization_may_come_from_the_environment() {
+        let env =
+            [("DAGSTER_CLOUD_API_TOKEN", "user:abc"), ("ORGANIZATION_ID", "acme"), ("GITHUB_TOKEN", "ghs_x")];
+        let inputs = ActionInputs::read(&host(&env)).unwrap();
+        assert_eq!(inputs.deploy.dagster.api_token.as_ref().map(Secret::reveal), Some("user:abc"));
+        assert_eq!(inputs.deploy.dagster.organization.as_deref(), Some("acme"));
+        assert!(inputs.github_token.is_some() && !format!("{inputs:?}").contains("ghs_x"));
+        let with_url = [("ORGANIZATION_ID", "acme"), ("DAGSTER_CLOUD_URL", "https://b.dagster.cloud")];
+        assert_eq!(ActionInputs::read(&host(&with_url)).unwrap().deploy.dagster.organization, None);
+    }
+}
