@@ -10,7 +10,7 @@ use crate::dagster::operations::{BranchData, CommitData, PullRequestStatus};
 use crate::dagster::{Client, DagsterError};
 use crate::env_vars;
 use crate::error::{Explain, Fault};
-use crate::github;
+use crate::github::{self, Github};
 use crate::host::Host;
 use crate::net::{Agent, Secret};
 use serde::Serialize;
@@ -296,7 +296,7 @@ fn github_commit(
 ) -> Option<github::commit::GithubCommit> {
     let token = Secret::new(host.var(env_vars::GITHUB_TOKEN)?);
     let api_url = host.var(env_vars::GITHUB_API_URL)?;
-    github::commit::fetch(agent, api_url, &token, repository, sha)
+    github::commit::fetch(&Github::new(api_url, token, agent, host), repository, sha)
         .map_err(|error| host.detail(format!("{error}; going on without the author's picture")))
         .ok()
 }

@@ -147,6 +147,10 @@ pub const GITHUB_SERVER_URL: &str = "GITHUB_SERVER_URL";
 pub const GITHUB_API_URL: &str = "GITHUB_API_URL";
 /// Token for that API.
 pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+/// File to append outputs to.
+pub const GITHUB_OUTPUT: &str = "GITHUB_OUTPUT";
+/// File to append the step summary to.
+pub const GITHUB_STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 /// Counts the runs of a workflow, from 1.
 pub const GITHUB_RUN_NUMBER: &str = "GITHUB_RUN_NUMBER";
 /// Set in merge request pipelines. Source: GitLab, "Predefined CI/CD variables".

@@ -248,6 +248,17 @@ impl Host {
         let _ = self.bars.suspend(|| stream.write_all(line.as_bytes()).and_then(|()| stream.flush()));
     }
 
+    /// Write a workflow command, for `github::runner` alone: one line, obeyed as it stands.
+    ///
+    /// It goes to stderr, between the lines that it groups or stops; the runner obeys commands on both streams, and
+    /// stdout stays one document. Source: actions/runner, `ScriptHandler`, which hands both to one `OutputManager`.
+    pub fn command(&self, line: &str) {
+        let line = format!("{line}\n");
+        let mut stream = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // A reader that closed stderr is no reason to fail a build.
+        let _ = self.bars.suspend(|| stream.write_all(line.as_bytes()).and_then(|()| stream.flush()));
+    }
+
     /// Whether anything was written to stdout.
     pub fn has_written_data(&self) -> bool {
         self.data_written.load(Ordering::Relaxed)

@@ -1,11 +1,11 @@
 //! A commit's metadata from the REST API: the avatar, and the rest where the clone does not have the commit.
 //!
-//! Source: GitHub REST API, "Get a commit"; `X-GitHub-Api-Version` for GitHub Enterprise Server, which lags behind.
+//! Source: GitHub REST API, "Get a commit".
 
-use crate::net::{self, Agent, Request, Secret};
+use super::api::{Call, Github};
+use super::error::GithubError;
 use serde_json::Value;
-use std::time::SystemTime;
-use url::Url;
+use ureq::http::Method;
 
 /// A commit as GitHub tells of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,34 +22,18 @@ pub struct GithubCommit {
     pub avatar_url: Option<String>,
 }
 
-/// Ask `api_url` for a commit of `repository` (`owner/name`). Tried once: nothing depends on it.
+/// Ask for a commit of `repository` (`owner/name`).
 ///
 /// # Errors
 /// When there is no answer, or not a commit in it.
-pub fn fetch(
-    agent: &Agent,
-    api_url: &str,
-    token: &Secret,
-    repository: &str,
-    sha: &str,
-) -> Result<GithubCommit, GithubError> {
-    let doing = || format!("ask GitHub for the commit {sha}");
-    let address = format!("{}/repos/{repository}/commits/{sha}", api_url.trim_end_matches('/'));
-    let url =
-        Url::parse(&address).map_err(|_| GithubError::Answer { doing: doing(), what: "a usable address" })?;
-    let request = Request::get(&url)
-        .header("Accept", "application/vnd.github+json")
-        .header("X-GitHub-Api-Version", "2022-11-28")
-        .secret_header("Authorization", Secret::new(format!("Bearer {}", token.reveal())));
-    let network = |source| GithubError::Network { doing: doing(), source };
-    let response = agent.send(request).map_err(network)?;
-    if response.status != 200 {
-        return Err(network(response.status_error(SystemTime::UNIX_EPOCH)));
-    }
-    let body = response.into_bytes(16 << 20).map_err(network)?;
-    let answer: Value =
-        serde_json::from_slice(&body).map_err(|_| GithubError::Answer { doing: doing(), what: "JSON" })?;
-    parse(&answer).ok_or_else(|| GithubError::Answer { doing: doing(), what: "a commit" })
+pub fn fetch(github: &Github, repository: &str, sha: &str) -> Result<GithubCommit, GithubError> {
+    let doing = format!("ask GitHub for the commit {sha}");
+    let url = github.repository_url(&doing, repository, &["commits", sha], &[])?;
+    let permission = "contents: read";
+    // Tried once: nothing depends on it.
+    let call = Call { doing: &doing, permission, idempotent: true, method: Method::GET, url, body: None };
+    let answer: Value = github.call_once(&call)?.parse(&doing, "JSON")?;
+    parse(&answer).ok_or(GithubError::Answer { doing, what: "a commit" })
 }
 
 fn parse(answer: &Value) -> Option<GithubCommit> {
@@ -79,20 +63,6 @@ pub fn epoch_seconds(text: &str) -> Option<f64> {
     let minutes = i64::from(clock.hour) * 60 + i64::from(clock.minute) - offset_minutes;
     #[allow(clippy::cast_precision_loss)]
     Some((days * 86_400 + minutes * 60 + i64::from(clock.second.unwrap_or(0))) as f64)
-}
-
-/// GitHub did not tell.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
-pub enum GithubError {
-    #[error("could not {doing}")]
-    Network {
-        doing: String,
-        #[source]
-        source: net::Error,
-    },
-    #[error("could not {doing}: the answer is not {what}")]
-    Answer { doing: String, what: &'static str },
 }
 
 #[cfg(test)]

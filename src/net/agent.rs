@@ -108,6 +108,16 @@ impl<'a> Request<'a> {
         Request::new(Method::PUT, url, RequestBody::Reader { reader, length })
     }
 
+    /// `PATCH url` with this body.
+    pub fn patch(url: &Url, body: &'a [u8]) -> Request<'a> {
+        Request::new(Method::PATCH, url, RequestBody::Bytes(body))
+    }
+
+    /// `DELETE url`.
+    pub fn delete(url: &Url) -> Request<'a> {
+        Request::new(Method::DELETE, url, RequestBody::None)
+    }
+
     fn new(method: Method, url: &Url, body: RequestBody<'a>) -> Request<'a> {
         let (url, user) = credentials::split(url);
         let secret_headers =
@@ -130,7 +140,7 @@ impl<'a> Request<'a> {
     }
 
     fn follows_redirects(&self) -> bool {
-        matches!(self.body, RequestBody::None)
+        matches!(self.body, RequestBody::None) && self.method != Method::DELETE
     }
 }
 
@@ -139,7 +149,7 @@ impl<'a> Request<'a> {
 pub struct Response {
     /// Where the answer came from, after redirects.
     pub url: Url,
-    /// HTTP status; a redirect only for requests with a body.
+    /// HTTP status; a redirect only for requests that change something.
     pub status: u16,
     headers: HeaderMap,
     body: Body,
@@ -193,8 +203,8 @@ impl Agent {
         Ok(self.inner.proxies.for_url(url)?.map(|(_, shown)| shown))
     }
 
-    /// Send `request` and read the headers of the answer, whatever its status. Redirects are followed for requests
-    /// without a body.
+    /// Send `request` and read the headers of the answer, whatever its status. Redirects are followed for `GET` and
+    /// `HEAD`.
     ///
     /// # Errors
     /// When no answer came, or a redirect may not be followed.
@@ -345,6 +355,11 @@ impl Response {
     /// A header's value, if it is there and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// All headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
     }
 
     /// Length of the body in bytes, if the server says.

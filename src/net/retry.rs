@@ -58,7 +58,7 @@ impl Backoff {
 }
 
 /// A number from 0 to 1, different in every process and call. Quality does not matter here, so std's hash keys do.
-fn random() -> f64 {
+pub fn random() -> f64 {
     let bits = RandomState::new().build_hasher().finish();
     f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
 }

@@ -1,0 +1,298 @@
+//! The sticky comment: one a pull request (and marker), found again by its first line and edited in place.
+//!
+//! Several jobs of a matrix write their rows into one comment, and GitHub has no conditional edits. So each job reads,
+//! merges, writes, and after a pause reads again: where another wrote in between, its own rows are missing then, and it
+//! goes round once more. Two comments that were created at the same time become one: the older.
+//! Source: GitHub REST API, "Issue comments" (they are also those of pull requests).
+
+use super::api::{Call, Github};
+use super::error::GithubError;
+use crate::net::retry::random;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use ureq::http::Method;
+use url::Url;
+
+/// Times that the comment is read and written before giving up.
+const MOST_ROUNDS: u32 = 8;
+/// Pages of 100 comments that are looked at.
+const MOST_PAGES: usize = 100;
+/// From a write to the look whether it lasted: longer than another job needs from its read to its write.
+const SETTLING: Duration = Duration::from_millis(1000);
+const PERMISSION: &str = "pull-requests: write";
+
+/// Where our comment is, after it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its id.
+    pub id: u64,
+    /// Its address on the web page.
+    pub url: Option<String>,
+}
+
+/// The comment of this tool on one pull request. Keep it through a run: it remembers the comment's id, so that a later
+/// edit finds it with one request.
+pub struct StickyComment<'a> {
+    github: &'a Github,
+    repository: String,
+    number: u64,
+    marker: String,
+    settling: Duration,
+    id: Option<u64>,
+    author: Option<Author>,
+}
+
+/// Whose comments are ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Author {
+    /// A bot's. The job's token may not ask who it is, and a person cannot be a bot.
+    Bot,
+    /// This person's.
+    Person(u64),
+}
+
+/// A comment as the API tells of it. The account may be gone (`user` is null then), and bodies can be missing.
+#[derive(Debug, Clone, Deserialize)]
+struct Comment {
+    id: u64,
+    #[serde(default)]
+    html_url: Option<String>,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    user: Option<User>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct User {
+    id: u64,
+    #[serde(default)]
+    r#type: Option<String>,
+}
+
+impl Comment {
+    fn body(&self) -> &str {
+        self.body.as_deref().unwrap_or_default()
+    }
+
+    fn written(&self) -> Written {
+        Written { id: self.id, url: self.html_url.clone() }
+    }
+
+    /// Whether the comment is by `author` and its first line is `marker`.
+    fn is_ours(&self, author: Author, marker: &str) -> bool {
+        let by_author = self.user.as_ref().is_some_and(|user| match author {
+            Author::Bot => user.r#type.as_deref() == Some("Bot"),
+            Author::Person(id) => user.id == id,
+        });
+        by_author && self.body().lines().next().is_some_and(|line| line.trim_end() == marker)
+    }
+}
+
+impl<'a> StickyComment<'a> {
+    /// The comment on pull request `number` of `repository` (`owner/name`) whose first line is `marker`.
+    pub fn new(github: &'a Github, repository: &str, number: u64, marker: &str) -> StickyComment<'a> {
+        StickyComment {
+            github,
+            repository: repository.to_string(),
+            number,
+            marker: marker.trim_end().to_string(),
+            settling: SETTLING,
+            id: None,
+            author: None,
+        }
+    }
+
+    /// The same with another pause before the look whether a write lasted.
+    #[must_use]
+    pub fn settling(mut self, pause: Duration) -> Self {
+        self.settling = pause;
+        self
+    }
+
+    /// Write the comment, or create it.
+    ///
+    /// `compose` gets the body of the comment as it is (`None` if there is none) and gives the new one, which begins
+    /// with the marker; `None` leaves all as it is. It is called again whenever someone else wrote in between.
+    /// `settled` says whether a body holds what this job had to say; a body that is always right (no other job writes
+    /// here) is `None`, which spares a pause and a request.
+    ///
+    /// Gives `None` where there is no comment and none was wanted.
+    ///
+    /// # Errors
+    /// A refusal (permission, lock, length), or no answer within the retries.
+    pub fn upsert(
+        &mut self,
+        compose: &mut dyn FnMut(Option<&str>) -> Option<String>,
+        settled: Option<&dyn Fn(&str) -> bool>,
+    ) -> Result<Option<Written>, GithubError> {
+        let mut last = None;
+        for round in 0..MOST_ROUNDS {
+            if round > 0 {
+                self.pause();
+            }
+            let present = self.present()?;
+            let Some(body) = compose(present.as_ref().map(Comment::body)) else {
+                return Ok(present.as_ref().map(Comment::written));
+            };
+            let outcome = match &present {
+                Some(comment) if same_text(comment.body(), &body) => return Ok(Some(comment.written())),
+                Some(comment) => self.edit(comment.id, &body),
+                None => self.create(&body),
+            };
+            match outcome {
+                Ok(Some(written)) if self.has_settled(settled)? => return Ok(Some(written)),
+                Ok(_) => {}
+                // It may be there all the same: the next round looks before it writes.
+                Err(error) if error.is_uncertain() => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        let doing = self.doing("write the comment of");
+        Err(last.unwrap_or(GithubError::Contended { doing, rounds: MOST_ROUNDS }))
+    }
+
+    fn doing(&self, what: &str) -> String {
+        format!("{what} pull request {}", self.number)
+    }
+
+    /// From a half to one and a half times the settling time, so that jobs which met do not meet again.
+    fn pause(&self) {
+        self.github.host().clock.sleep(self.settling.mul_f64(0.5 + random()));
+    }
+
+    /// Our comment as it is now: the one we know of, or else the first that is found.
+    fn present(&mut self) -> Result<Option<Comment>, GithubError> {
+        if let Some(comment) = self.read()? {
+            return Ok(Some(comment));
+        }
+        let found = self.find(|_| true)?.into_iter().next();
+        self.id = found.as_ref().map(|comment| comment.id);
+        Ok(found)
+    }
+
+    /// The comment that we know of; `None` when there is none any more.
+    fn read(&mut self) -> Result<Option<Comment>, GithubError> {
+        let Some(id) = self.id else { return Ok(None) };
+        let doing = self.doing("read the comment of");
+        match self.github.call(&self.call(&doing, Method::GET, self.comment_url(&doing, id)?, None)) {
+            Ok(answer) => answer.parse(&doing, "a comment").map(Some),
+            Err(GithubError::NotFound { .. }) => {
+                self.id = None;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Our comments, oldest first, up to the one for which `last` holds.
+    fn find(&mut self, last: impl Fn(&Comment) -> bool) -> Result<Vec<Comment>, GithubError> {
+        let author = self.author()?;
+        let doing = self.doing("list the comments of");
+        let number = self.number.to_string();
+        let segments = ["issues", number.as_str(), "comments"];
+        let mut next =
+            Some(self.github.repository_url(&doing, &self.repository, &segments, &[("per_page", "100")])?);
+        let mut found = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let Some(url) = next else { break };
+            let answer = self.github.call(&self.call(&doing, Method::GET, url, None))?;
+            next = answer.next.clone();
+            // One that cannot be read is not ours.
+            let page: Vec<Value> = answer.parse(&doing, "a list of comments")?;
+            let page = page.into_iter().filter_map(|comment| serde_json::from_value::<Comment>(comment).ok());
+            for comment in page.filter(|comment| comment.is_ours(author, &self.marker)) {
+                let done = last(&comment);
+                found.push(comment);
+                if done {
+                    return Ok(found);
+                }
+            }
+        }
+        found.sort_by_key(|comment| comment.id);
+        Ok(found)
+    }
+
+    /// Whose comments are ours. The job's token and an App's may not ask; a person's may.
+    fn author(&mut self) -> Result<Author, GithubError> {
+        if let Some(author) = self.author {
+            return Ok(author);
+        }
+        let author = if self.github.token_is_of_a_person() {
+            let doing = "ask GitHub whose token this is";
+            let url = self.github.url(doing, &["user"], &[])?;
+            let user: User =
+                self.github.call(&self.call(doing, Method::GET, url, None))?.parse(doing, "an account")?;
+            Author::Person(user.id)
+        } else {
+            Author::Bot
+        };
+        self.author = Some(author);
+        Ok(author)
+    }
+
+    /// Edit; `None` when the comment was deleted meanwhile. Not repeated by itself: what was read before may be out of
+    /// date after a failure.
+    fn edit(&mut self, id: u64, body: &str) -> Result<Option<Written>, GithubError> {
+        let doing = self.doing("edit the comment of");
+        let url = self.comment_url(&doing, id)?;
+        match self.github.call_once(&self.call(&doing, Method::PATCH, url, Some(json!({"body": body})))) {
+            Ok(answer) => Ok(Some(answer.parse::<Comment>(&doing, "a comment")?.written())),
+            Err(GithubError::NotFound { .. }) => {
+                self.id = None;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Create; `None` when another job was faster, whose comment is ours from now on.
+    fn create(&mut self, body: &str) -> Result<Option<Written>, GithubError> {
+        let doing = self.doing("comment on");
+        let number = self.number.to_string();
+        let segments = ["issues", number.as_str(), "comments"];
+        let url = self.github.repository_url(&doing, &self.repository, &segments, &[])?;
+        let answer = self.github.call(&self.call(&doing, Method::POST, url, Some(json!({"body": body}))))?;
+        let created: Comment = answer.parse(&doing, "a comment")?;
+        let ours = self.find(|_| false)?;
+        let survivor = ours.first().map_or(created.id, |first| first.id.min(created.id));
+        self.id = Some(survivor);
+        for twin in ours.iter().filter(|twin| twin.id > survivor) {
+            self.delete(twin)?;
+        }
+        Ok(Some(created.written()).filter(|_| survivor == created.id))
+    }
+
+    fn delete(&self, comment: &Comment) -> Result<(), GithubError> {
+        let doing = self.doing("delete a second comment of");
+        let url = self.comment_url(&doing, comment.id)?;
+        match self.github.call(&self.call(&doing, Method::DELETE, url, None)) {
+            Ok(_) | Err(GithubError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether what we wrote is there to stay.
+    fn has_settled(&mut self, settled: Option<&dyn Fn(&str) -> bool>) -> Result<bool, GithubError> {
+        let Some(settled) = settled else { return Ok(true) };
+        self.pause();
+        Ok(self.read()?.is_some_and(|comment| settled(comment.body())))
+    }
+
+    fn comment_url(&self, doing: &str, id: u64) -> Result<Url, GithubError> {
+        self.github.repository_url(doing, &self.repository, &["issues", "comments", &id.to_string()], &[])
+    }
+
+    fn call<'c>(&self, doing: &'c str, method: Method, url: Url, body: Option<Value>) -> Call<'c> {
+        Call { doing, permission: PERMISSION, idempotent: method != Method::POST, method, url, body }
+    }
+}
+
+/// Whether two bodies are one to a reader: GitHub may give back other line ends than it got, and no blanks at the end.
+fn same_text(one: &str, other: &str) -> bool {
+    one.lines().map(str::trim_end).eq(other.trim_end().lines().map(str::trim_end))
+}
+
+#[cfg(test)]
+mod tests;

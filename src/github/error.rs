@@ -1,0 +1,120 @@
+//! What can go wrong between us and GitHub.
+
+use crate::error::{Explain, Fault};
+use crate::net;
+use std::time::Duration;
+
+/// GitHub did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum GithubError {
+    #[error("could not {doing}{}", tries(*attempts))]
+    Network {
+        doing: String,
+        attempts: u32,
+        #[source]
+        source: net::Error,
+    },
+    #[error("could not {doing}: GitHub refused the token (401 Unauthorized)")]
+    BadToken { doing: String },
+    /// `accepted` is what the header `X-Accepted-GitHub-Permissions` says, as lines of a workflow's `permissions:`.
+    #[error("could not {doing}: the token lacks the permission for it{}", said(message))]
+    Forbidden { doing: String, accepted: Vec<String>, message: String },
+    #[error("could not {doing}: GitHub has no such thing, or hides it from this token (404 Not Found)")]
+    NotFound { doing: String },
+    #[error("could not {doing}: it is gone (410 Gone){}", said(message))]
+    Gone { doing: String, message: String },
+    #[error("could not {doing}: the conversation is locked")]
+    Locked { doing: String },
+    #[error("could not {doing}: GitHub takes it for invalid ({status}){}", said(message))]
+    Invalid { doing: String, status: u16, message: String },
+    #[error("could not {doing}: GitHub's rate limit is reached{}", wait.map(|wait| format!("; it asks to wait {} s", wait.as_secs())).unwrap_or_default())]
+    RateLimited { doing: String, wait: Option<Duration> },
+    #[error("could not {doing}: GitHub answered {status}{}{}", tries(*attempts), said(message))]
+    Status { doing: String, status: u16, attempts: u32, message: String },
+    #[error("could not {doing}: the answer is not {what}")]
+    Answer { doing: String, what: &'static str },
+    #[error("could not {doing}: `{url}` is no address of GitHub's API")]
+    BadUrl { doing: String, url: String },
+    #[error("could not {doing}: `{repository}` is not the name of a repository")]
+    BadRepository { doing: String, repository: String },
+    #[error("could not {doing}: GitHub points to another server, `{location}`, which must not get the token")]
+    MovedAway { doing: String, location: net::SafeUrl },
+    #[error("could not {doing}: other jobs kept overwriting it, {rounds} times")]
+    Contended { doing: String, rounds: u32 },
+    #[error("could not start the client for GitHub's API")]
+    Client {
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+fn tries(attempts: u32) -> String {
+    if attempts > 1 { format!(" after {attempts} attempts") } else { String::new() }
+}
+
+fn said(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+impl GithubError {
+    /// Whether the request may have had its effect all the same, so that one that creates something must not simply be
+    /// sent again.
+    pub fn is_uncertain(&self) -> bool {
+        matches!(self, GithubError::Network { .. } | GithubError::Answer { .. })
+            || matches!(self, GithubError::Status { status, .. } if *status >= 500)
+    }
+}
+
+impl Explain for GithubError {
+    fn fault(&self) -> Fault {
+        match self {
+            GithubError::Client { .. } => Fault::Tool,
+            GithubError::BadUrl { .. } | GithubError::BadRepository { .. } => Fault::Usage,
+            _ => Fault::Remote,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            GithubError::Network { source, .. } => return network_hint(source),
+            GithubError::BadToken { .. } => {
+                "check the token given to this step; the job's own is `${{ github.token }}`, and it ends with the job".into()
+            }
+            GithubError::Forbidden { accepted, .. } => match accepted.first() {
+                Some(permission) => {
+                    format!("add `{permission}` to the `permissions:` of the job; runs of forks and of Dependabot get a read-only token whatever it says")
+                }
+                None => "check the `permissions:` of the job; runs of forks and of Dependabot get a read-only token whatever it says".into(),
+            },
+            GithubError::NotFound { .. } => {
+                "check the repository, and that the job's `permissions:` let the token see it".into()
+            }
+            GithubError::Locked { .. } => "unlock the conversation of the pull request to see reports there".into(),
+            GithubError::RateLimited { .. } => "run the job again later; a token of its own has a limit of its own".into(),
+            GithubError::Status { .. } => "it may pass: run the job again later".into(),
+            GithubError::BadUrl { .. } => "GITHUB_API_URL is set by the runner, such as https://HOST/api/v3".into(),
+            GithubError::Contended { .. } => {
+                "give the jobs of one pull request a `concurrency:` group".into()
+            }
+            GithubError::Gone { .. }
+            | GithubError::Invalid { .. }
+            | GithubError::Answer { .. }
+            | GithubError::BadRepository { .. }
+            | GithubError::MovedAway { .. }
+            | GithubError::Client { .. } => return None,
+        };
+        Some(text)
+    }
+}
+
+/// The hints of the network are about package indexes where a status is refused; those do not fit here.
+fn network_hint(source: &net::Error) -> Option<String> {
+    match source {
+        net::Error::Status { .. } => None,
+        net::Error::Unencrypted { .. } => {
+            Some("the address of GitHub's API has to begin with https://".into())
+        }
+        other => other.hint(),
+    }
+}

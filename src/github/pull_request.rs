@@ -1,0 +1,74 @@
+//! A pull request as the API tells of it, for events that name only its number (`issue_comment`).
+
+use super::api::{Call, Github};
+use super::error::GithubError;
+use serde::Deserialize;
+use ureq::http::Method;
+
+/// A pull request. What may be null in the API may be missing here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequest {
+    /// Its number.
+    pub number: u64,
+    /// The head commit.
+    pub head_sha: String,
+    /// The branch.
+    pub head_ref: String,
+    /// `owner/name` of the repository that the branch lives in; `None` when that fork was deleted.
+    pub head_repository: Option<String>,
+    /// The branch it is to be merged into.
+    pub base_ref: String,
+    /// `state` is `open`.
+    pub open: bool,
+    /// Whether it was merged.
+    pub merged: bool,
+    /// Its page.
+    pub url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    number: u64,
+    state: String,
+    #[serde(default)]
+    merged: Option<bool>,
+    #[serde(default)]
+    html_url: Option<String>,
+    head: Side,
+    base: Side,
+}
+
+#[derive(Deserialize)]
+struct Side {
+    r#ref: String,
+    sha: String,
+    #[serde(default)]
+    repo: Option<Repository>,
+}
+
+#[derive(Deserialize)]
+struct Repository {
+    full_name: String,
+}
+
+/// Ask for pull request `number` of `repository` (`owner/name`).
+///
+/// # Errors
+/// When there is no such pull request, or no answer.
+pub fn fetch(github: &Github, repository: &str, number: u64) -> Result<PullRequest, GithubError> {
+    let doing = format!("ask GitHub for pull request {number}");
+    let url = github.repository_url(&doing, repository, &["pulls", &number.to_string()], &[])?;
+    let permission = "pull-requests: read";
+    let call = Call { doing: &doing, permission, idempotent: true, method: Method::GET, url, body: None };
+    let raw: Raw = github.call(&call)?.parse(&doing, "a pull request")?;
+    Ok(PullRequest {
+        number: raw.number,
+        head_sha: raw.head.sha,
+        head_ref: raw.head.r#ref,
+        head_repository: raw.head.repo.map(|repository| repository.full_name),
+        base_ref: raw.base.r#ref,
+        open: raw.state == "open",
+        merged: raw.merged == Some(true),
+        url: raw.html_url,
+    })
+}
