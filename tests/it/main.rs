@@ -18,6 +18,8 @@ mod dagster_update;
 mod deploy;
 mod dg_oracle;
 mod fetch;
+mod github;
+mod github_events;
 mod http;
 mod interruptions;
 mod module;

@@ -13,10 +13,11 @@ import threading
 
 import graphql
 from faults import Faults
-from http_edge import GraphQLHandler, Server, StoreHandler
+from http_edge import GraphQLHandler, StoreHandler
 from journal import Journal
 from object_store import ObjectStore
 from service import Service
+from wire import Server
 
 
 class World:

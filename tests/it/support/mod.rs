@@ -2,7 +2,9 @@
 
 pub mod environments;
 pub mod fake_uv;
+pub mod github_standin;
 pub mod hosts;
+pub mod npm;
 pub mod pex_file;
 pub mod recording_clock;
 pub mod reference;

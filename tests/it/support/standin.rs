@@ -131,6 +131,7 @@ impl Journal {
 }
 
 /// A clock on which time passes only by sleeping, so that waiting for minutes takes no time.
+#[derive(Default)]
 pub struct PassingClock(std::sync::Mutex<Vec<std::time::Duration>>);
 
 impl PassingClock {

@@ -1,0 +1,90 @@
+"""HTTP as every stand-in speaks it: replies, resets, the acting out of faults."""
+
+import json
+import socket
+import struct
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+PAGE = "<!DOCTYPE html><html><body>Please sign in</body></html>"
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, handler, world):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.world = world
+
+    def handle_error(self, request, client_address):
+        pass  # resets are part of the script
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def log_message(self, *args):
+        pass
+
+    def setup(self):
+        super().setup()
+        self.world.journal.opened()
+
+    def finish(self):
+        try:
+            super().finish()
+        finally:
+            self.world.journal.closed()
+
+    @property
+    def world(self):
+        return self.server.world
+
+    def reply(self, status, body, content_type="application/json", headers=None, sent=None):
+        """Answer; `sent` cuts the body short although the length promises all of it."""
+        data = body if isinstance(body, bytes) else body.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(data if sent is None else data[:sent])
+        self.wfile.flush()
+
+    def reset(self):
+        """Close with a TCP reset."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def play(self, fault, entry, true_reply):
+        """Act out a fault. `true_reply()` gives (status, body, content type) and has the call's effect."""
+        if fault.get("delay_seconds"):
+            time.sleep(fault["delay_seconds"])
+            status, body, kind, *headers = true_reply()
+            entry["status"] = status
+            return self.reply(status, body, kind, *headers)
+        cut = fault.get("truncate") or fault.get("reset_mid_body")
+        if fault.get("apply") or cut:
+            status, body, kind, *_ = true_reply()
+        entry["fault"] = {k: v for k, v in fault.items() if k not in ("operation", "call", "times")}
+        if fault.get("reset"):
+            return self.reset()
+        if cut:
+            self.reply(status, body, kind, sent=len(body) // 2)
+            self.close_connection = True
+            return self.reset() if fault.get("reset_mid_body") else None
+        if fault.get("html"):
+            return self.reply(fault.get("status", 200), PAGE, "text/html")
+        for key in ("maintenance", "errors", "data"):
+            if key in fault:
+                return self.reply(fault.get("status", 200), json.dumps({key: fault[key]}), headers=fault.get("headers"))
+        return self.reply(fault["status"], fault.get("body", ""), "text/plain", fault.get("headers"))
