@@ -96,6 +96,9 @@ pub enum Command {
     Status(StatusArgs),
     /// Print the name of the branch deployment of this pull request or branch; with --create or --close, make or close it.
     BranchDeployment(BranchDeploymentArgs),
+    /// What `action.yml` runs: inputs from `INPUT_*` variables, reports to the runner and to GitHub.
+    #[command(hide = true)]
+    Action,
     /// Show what a build would use (uv, Pythons, cache, certificates, proxy, index) and whether it can work.
     Selftest,
     /// Print a completion script for a shell.
@@ -161,6 +164,15 @@ pub struct DeployArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub dagster: DagsterArgs,
+}
+
+impl DeployArgs {
+    /// The same without publishing and updating.
+    #[must_use]
+    pub fn only_build(mut self) -> DeployArgs {
+        self.publish = PublishArgs::default();
+        self
+    }
 }
 
 /// Arguments of `source` and `deps`.

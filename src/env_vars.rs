@@ -179,3 +179,5 @@ pub const GITHUB_JOB: &str = "GITHUB_JOB";
 pub const GITHUB_ACTOR: &str = "GITHUB_ACTOR";
 /// Where the repository was checked out.
 pub const GITHUB_WORKSPACE: &str = "GITHUB_WORKSPACE";
+/// Name of the step in its job, made up where the workflow gives none.
+pub const GITHUB_ACTION: &str = "GITHUB_ACTION";

@@ -15,7 +15,6 @@ pub mod cli;
 pub mod commands;
 pub mod display;
 pub mod render;
-pub mod report;
 // stages
 pub mod build;
 pub mod context;
@@ -23,6 +22,7 @@ pub mod deployment;
 pub mod plan;
 pub mod project;
 pub mod publish;
+pub mod report;
 pub mod resolve;
 pub mod update;
 pub mod verify;

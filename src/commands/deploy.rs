@@ -54,11 +54,19 @@ pub fn perform(args: DeployArgs, live: &Live, host: &Host) -> Result<Exit, Error
         Ok(Ok(_)) => {}
         Ok(Err(error)) => {
             report.result = RunResult::Failure;
-            report.problem = Some(Problem::of(error));
+            report.problems = problems(error);
         }
         Err(_) => report.result = RunResult::Cancelled,
     });
     result.unwrap_or_else(|code| Ok(Exit(code)))
+}
+
+/// An error as what it is made of: those of a project file each have a place.
+fn problems(error: &Error) -> Vec<Problem> {
+    match error {
+        Error::Project(errors) => errors.iter().map(Problem::of).collect(),
+        error => vec![Problem::of(error)],
+    }
 }
 
 fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> Result<Exit, Error> {
@@ -116,6 +124,27 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     conclude(not_built, live, plan.locations.len())
 }
 
+/// Read the project and go no further.
+///
+/// # Errors
+/// All that is wrong with its files.
+pub fn read_only(file: &Path, live: &Live, host: &Host) -> Result<Exit, Error> {
+    live.stage("prepare");
+    let project = Project::read(&host.absolute(file), host).map_err(Error::from);
+    live.update(|report| match &project {
+        Ok(project) => {
+            report.locations = project.locations.iter().map(location_report).collect();
+            report.warnings = project.warnings.iter().map(warning).collect();
+            report.result = RunResult::Success;
+        }
+        Err(error) => {
+            report.problems = problems(error);
+            report.result = RunResult::Failure;
+        }
+    });
+    project.map(|_| Exit(0))
+}
+
 /// What is to be built, and what each build directory asks for.
 struct Planned {
     plan: Plan,
@@ -127,11 +156,6 @@ fn prepare(args: &DeployArgs, building: &Building<'_>, live: &Live) -> Result<Pl
     let host = building.host;
     let project = Project::read(&host.absolute(&args.file), host)?;
     project.warnings.iter().for_each(|warning| host.warn(&warning.message));
-    let warning = |warning: &Warning| Problem {
-        title: warning.message.clone(),
-        text: warning.message.clone(),
-        place: warning.place.clone(),
-    };
     live.update(|report| report.warnings = project.warnings.iter().map(warning).collect());
     let locations = select(project, &args.locations)?;
     live.update(|report| {
@@ -144,6 +168,10 @@ fn prepare(args: &DeployArgs, building: &Building<'_>, live: &Live) -> Result<Pl
         report.warnings.extend(requirements.values().flat_map(|asked| asked.warnings.iter().map(warning)));
     });
     Ok(Planned { plan: Plan::decide(building.target, locations, &requirements), requirements })
+}
+
+fn warning(warning: &Warning) -> Problem {
+    Problem { title: warning.message.clone(), text: warning.message.clone(), place: warning.place.clone() }
 }
 
 fn location_report(location: &Location) -> LocationReport {
@@ -310,7 +338,7 @@ fn collect(
 }
 
 fn heading(plan: &Plan) -> String {
-    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    use crate::report::table::count;
     format!(
         "Building {} for Python {} on {}: {}, {}",
         count(plan.locations.len(), "code location"),

@@ -1,5 +1,6 @@
 //! One file a command; each calls the stages in order and decides nothing.
 
+pub mod action;
 pub mod branch_deployment;
 mod building;
 pub mod check;
@@ -19,6 +20,7 @@ use crate::context::ContextError;
 use crate::dagster::DagsterError;
 use crate::deployment::DeploymentError;
 use crate::error::{Explain, Fault, Place};
+use crate::github::runner::RunnerError;
 use crate::host::Host;
 use crate::project::{CollectError, ProjectErrors};
 use crate::render::{self, Exit};
@@ -53,6 +55,12 @@ pub enum Error {
     #[error(transparent)]
     #[allow(missing_docs)]
     Verify(#[from] VerifyError),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    NoLeave(action::NoLeave),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Runner(#[from] RunnerError),
     /// `--location` names none that there is.
     #[error("`{}` has no code location `{name}`; it has {}", file.display(), known.join(", "))]
     UnknownLocation {
@@ -148,6 +156,8 @@ impl Error {
             Error::Dagster(error) => Some(error),
             Error::Build(error) => Some(error),
             Error::Verify(error) => Some(error),
+            Error::NoLeave(error) => Some(error),
+            Error::Runner(error) => Some(error),
             _ => None,
         }
     }
@@ -210,6 +220,7 @@ fn dispatch(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
         Command::Source(args) => source::run(&args, invocation.global.format, host),
         Command::Verify(args) => verify::run(&args, invocation.global.format, host),
         Command::Check(args) => check::run(&args, invocation.global.format, host),
+        Command::Action => action::run(host),
         Command::Selftest => selftest::run(&Tools::new(host), invocation.global.format, host),
         Command::Status(args) => status::run(&args, invocation.global.format, host),
         Command::BranchDeployment(args) => branch_deployment::run(&args, invocation.global.format, host),

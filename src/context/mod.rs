@@ -5,6 +5,7 @@ pub mod event;
 pub mod git;
 pub mod inputs;
 pub mod revision;
+pub mod workflow_run;
 
 use crate::cli::DagsterArgs;
 use crate::env_vars;

@@ -2,6 +2,12 @@
 //!
 //! Everything here returns values and writes nothing. [`Report`] is also the JSON document of `deploy`.
 
+pub mod comment;
+pub mod facts;
+pub mod markdown;
+pub mod outputs;
+pub mod rows;
+pub mod summary;
 pub mod table;
 
 use crate::build::PexFile;
@@ -45,12 +51,25 @@ pub struct Report {
     /// What the user should know, with places.
     #[serde(skip)]
     pub warnings: Vec<Problem>,
-    /// The error that ended the run, where it is not one of a code location.
+    /// The errors that ended the run.
     #[serde(skip)]
-    pub problem: Option<Problem>,
+    pub problems: Vec<Problem>,
 }
 
 impl Report {
+    /// What it came to, in a sentence: `Deployed 2 code locations`.
+    pub fn sentence(&self) -> String {
+        match self.result {
+            RunResult::Closed => "The branch deployment is closed".into(),
+            RunResult::Cancelled => "Cancelled".into(),
+            RunResult::Skipped => self.reason.clone().unwrap_or_else(|| "Nothing was deployed".into()),
+            RunResult::Failure if self.locations.iter().all(|location| location.errors.is_empty()) => {
+                self.problems.first().map_or_else(|| "Not deployed".into(), |problem| problem.title.clone())
+            }
+            _ => rows::headline(&rows::of(self)).1,
+        }
+    }
+
     /// Whether a file was sent or a code location changed.
     pub fn changed(&self) -> bool {
         let sent = |location: &LocationReport| {

@@ -31,6 +31,11 @@ pub fn aligned<const N: usize>(rows: &[[String; N]], right: &[bool; N]) -> Strin
     rows.iter().map(|row| line(row).trim_end().to_string()).collect::<Vec<_>>().join("\n")
 }
 
+/// `1 code location`, `2 code locations`.
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Bytes in the unit that people expect: `912 B`, `41.3 kB`, `67.6 MB`.
 pub fn size(bytes: u64) -> String {
     match bytes {

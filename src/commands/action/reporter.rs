@@ -1,0 +1,272 @@
+//! Reports at GitHub beside the deploy: pull request comment, GitHub deployment, commit status.
+//!
+//! A thread of its own does the talking, so that the deploy never waits for it; only its end does, for the last words.
+//! Whatever fails is told once, as a warning with what would help, and nothing else depends on it.
+
+use super::leave::Leave;
+use crate::cli::action::{ActionInputs, Reporting};
+use crate::context::event::{PullRequest, Trigger};
+use crate::env_vars;
+use crate::error::Explain;
+use crate::github::GithubError;
+use crate::github::api::{self, Github};
+use crate::github::comment::StickyComment;
+use crate::github::deployments::{
+    self, CommitState, CommitStatus, DeploymentDetails, DeploymentState, NewDeployment,
+};
+use crate::github::runner::{Annotation, Level, Runner};
+use crate::host::Host;
+use crate::net::{Agent, Secret};
+use crate::report::comment::Comment;
+use crate::report::facts::Facts;
+use crate::report::{Report, RunResult};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
+
+/// Talks to GitHub in a thread of its own.
+pub struct Reporter {
+    sender: Sender<Report>,
+    worker: Option<JoinHandle<Told>>,
+}
+
+/// Where the deploy leaves word.
+pub struct Inlet(Sender<Report>);
+
+impl Inlet {
+    /// Deployment and code locations are known.
+    pub fn planned(&self, report: &Report) {
+        // Nobody listens in a run that reports nowhere.
+        let _ = self.0.send(report.clone());
+    }
+}
+
+/// What came of the reports.
+#[derive(Default)]
+struct Told {
+    comment_url: Option<String>,
+    warnings: Vec<Annotation>,
+}
+
+impl Reporter {
+    /// Begin. Nothing is sent before the deploy leaves word.
+    pub fn start(
+        inputs: &ActionInputs,
+        leave: &Leave,
+        trigger: Option<&Trigger>,
+        facts: &Facts,
+        key: &str,
+        host: &Host,
+    ) -> Reporter {
+        let (sender, receiver) = mpsc::channel();
+        let worker = Worker::new(inputs, leave, trigger, facts, key, host);
+        let worker = worker.map(|worker| std::thread::spawn(move || worker.work(&receiver)));
+        Reporter { sender, worker }
+    }
+
+    /// For the deploy.
+    pub fn inlet(&self) -> Inlet {
+        Inlet(self.sender.clone())
+    }
+
+    /// Say the last word; gives the address of the comment.
+    pub fn finish(self, report: &Report, runner: &Runner) -> Option<String> {
+        let worker = self.worker?;
+        // The worker is there until it has heard the last word.
+        let _ = self.sender.send(report.clone());
+        drop(self.sender);
+        let told = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        runner.annotate(&told.warnings);
+        told.comment_url
+    }
+}
+
+struct Worker {
+    github: Github,
+    host: Host,
+    repository: String,
+    request: Option<PullRequest>,
+    reporting: Reporting,
+    facts: Facts,
+    key: String,
+    /// Whether other jobs write to the same comment.
+    shared: bool,
+    /// The GitHub deployment of this run.
+    deployment: Option<u64>,
+    told: Told,
+}
+
+/// Reports that are not tried again after a refusal.
+#[derive(PartialEq, Eq, Clone, Copy)]
+enum Kind {
+    Comment,
+    Deployment,
+    Status,
+}
+
+impl Worker {
+    /// `None` where there is nothing to report, or nobody to report to.
+    fn new(
+        inputs: &ActionInputs,
+        leave: &Leave,
+        trigger: Option<&Trigger>,
+        facts: &Facts,
+        key: &str,
+        host: &Host,
+    ) -> Option<Worker> {
+        let request = match trigger {
+            Some(Trigger::PullRequest(request) | Trigger::PullRequestClosed(request)) => {
+                Some(request.clone())
+            }
+            _ => None,
+        };
+        let mut reporting = inputs.reporting.clone();
+        reporting.comment &= request.is_some();
+        let wanted = reporting.comment || reporting.github_deployment || reporting.commit_status;
+        // What runs of forks get is a token that cannot write.
+        if !wanted || *leave == Leave::OnlyBuild || matches!(leave, Leave::Refused { .. }) {
+            return None;
+        }
+        let token = Secret::new(host.var(env_vars::GITHUB_TOKEN)?);
+        let api_url = host.var(env_vars::GITHUB_API_URL)?;
+        let repository = host.var(env_vars::GITHUB_REPOSITORY)?.to_string();
+        let agent = Agent::with_timeouts(host, api::TIMEOUTS);
+        Some(Worker {
+            github: Github::new(api_url, token, &agent, host),
+            host: host.clone(),
+            repository,
+            request,
+            reporting,
+            facts: facts.clone(),
+            key: key.to_string(),
+            shared: false,
+            deployment: None,
+            told: Told::default(),
+        })
+    }
+
+    fn work(mut self, reports: &Receiver<Report>) -> Told {
+        let github = self.github.clone();
+        let number = self.request.as_ref().map_or(0, |request| request.number);
+        let blank = Report::default();
+        let marker = Comment::new(&self.key, &self.facts, &blank, self.host.clock.now()).marker().to_string();
+        let mut sticky = StickyComment::new(&github, &self.repository, number, &marker);
+        while let Ok(report) = reports.recv() {
+            if self.reporting.comment {
+                let outcome = self.comment(&mut sticky, &report);
+                self.heed(Kind::Comment, outcome);
+            }
+            if self.reporting.github_deployment {
+                let outcome = self.deployment(&report);
+                self.heed(Kind::Deployment, outcome);
+            }
+            if self.reporting.commit_status {
+                let outcome = self.status(&report);
+                self.heed(Kind::Status, outcome);
+            }
+            if report.result != RunResult::Running {
+                break;
+            }
+        }
+        self.told
+    }
+
+    /// A refusal is told once, and that report given up.
+    fn heed(&mut self, kind: Kind, outcome: Result<(), GithubError>) {
+        let Err(error) = outcome else { return };
+        let wanted = match kind {
+            Kind::Comment => &mut self.reporting.comment,
+            Kind::Deployment => &mut self.reporting.github_deployment,
+            Kind::Status => &mut self.reporting.commit_status,
+        };
+        *wanted = false;
+        let hint = error.hint().map(|hint| format!("\n{hint}")).unwrap_or_default();
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        let text = format!("{error}{cause}. The deploy does not depend on it.{hint}");
+        self.told.warnings.push(Annotation::new(Level::Warning, text).titled("Not reported"));
+    }
+
+    fn comment(&mut self, sticky: &mut StickyComment<'_>, report: &Report) -> Result<(), GithubError> {
+        let comment = Comment::new(&self.key, &self.facts, report, self.host.clock.now());
+        let mut shared = self.shared;
+        let mut compose = |present: Option<&str>| {
+            shared |= present.is_some_and(|present| comment.is_shared(present));
+            // There is nothing to say of a branch deployment that nobody was told of.
+            if present.is_none() && report.result == RunResult::Closed {
+                None
+            } else {
+                comment.compose(present)
+            }
+        };
+        let running = report.result == RunResult::Running;
+        let settled = |body: &str| comment.settled(body);
+        // While the deploy runs there is time to see whether another job wrote over it.
+        let settled: Option<&dyn Fn(&str) -> bool> =
+            if running || self.shared { Some(&settled) } else { None };
+        let written = sticky.upsert(&mut compose, settled)?;
+        self.shared = shared;
+        self.told.comment_url = written.and_then(|written| written.url).or(self.told.comment_url.take());
+        Ok(())
+    }
+
+    fn deployment(&mut self, report: &Report) -> Result<(), GithubError> {
+        let (Some(at), Some(sha)) = (&report.deployment, &self.facts.commit) else { return Ok(()) };
+        let environment = environment(&at.name, at.is_branch, self.request.as_ref());
+        if report.result == RunResult::Closed {
+            return deployments::deactivate(&self.github, &self.repository, &environment).map(|_| ());
+        }
+        let id = match self.deployment {
+            Some(id) => id,
+            None => {
+                let new = NewDeployment {
+                    sha: sha.clone(),
+                    environment,
+                    description: format!("Dagster+ deployment {}", at.name),
+                    transient: at.is_branch,
+                    production: !at.is_branch,
+                };
+                deployments::create(&self.github, &self.repository, &new)?
+            }
+        };
+        self.deployment = Some(id);
+        let state = match report.result {
+            RunResult::Running => DeploymentState::InProgress,
+            RunResult::Success => DeploymentState::Success,
+            RunResult::Cancelled => DeploymentState::Error,
+            _ => DeploymentState::Failure,
+        };
+        let details = DeploymentDetails {
+            environment_url: Some(at.url.clone()),
+            log_url: self.facts.run_url.clone(),
+            description: report.sentence(),
+        };
+        deployments::set_state(&self.github, &self.repository, id, state, &details)
+    }
+
+    fn status(&mut self, report: &Report) -> Result<(), GithubError> {
+        let Some(sha) = self.facts.commit.clone() else { return Ok(()) };
+        let state = match report.result {
+            RunResult::Running => CommitState::Pending,
+            RunResult::Success | RunResult::Skipped | RunResult::Closed => CommitState::Success,
+            RunResult::Failure => CommitState::Failure,
+            RunResult::Cancelled => CommitState::Error,
+        };
+        let page = report.deployment.as_ref().map(|deployment| deployment.url.clone());
+        let status = CommitStatus {
+            sha,
+            state,
+            context: format!("pexpress ({})", self.key),
+            description: report.sentence(),
+            target_url: page.or_else(|| self.facts.run_url.clone()),
+        };
+        deployments::set_commit_status(&self.github, &self.repository, &status)
+    }
+}
+
+/// Name of the environment at GitHub: that of the full deployment, or of the pull request.
+fn environment(deployment: &str, is_branch: bool, request: Option<&PullRequest>) -> String {
+    match request {
+        Some(request) if is_branch => format!("dagster-plus/pr-{}", request.number),
+        _ if is_branch => format!("dagster-plus/{deployment}"),
+        _ => deployment.to_string(),
+    }
+}

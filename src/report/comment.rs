@@ -1,0 +1,268 @@
+//! The comment on a pull request: one for all jobs of a run, which merge their rows into it.
+//!
+//! The rows travel in the comment itself, deflated and base64 in a hidden line, so that each job can put its own beside
+//! those of the others. [`Comment::compose`] and [`Comment::settled`] are pure; finding and writing the comment is
+//! `github::comment`'s.
+
+use super::facts::{Facts, utc};
+use super::rows::{self, Row};
+use super::{DeploymentReport, Report, RunResult, markdown, table};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use flate2::Compression;
+use flate2::read::{ZlibDecoder, ZlibEncoder};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::time::{Duration, SystemTime};
+
+/// Characters of a comment that we use; GitHub takes 65,536.
+const BUDGET: usize = 60_000;
+/// Bytes of data in a comment that we read.
+const MOST_DATA: u64 = 1 << 20;
+/// How much of each error is shown; the next where that is too long.
+const ERROR_LIMITS: [usize; 4] = [6_000, 1_500, 300, 0];
+
+/// One job's part in the comment of a pull request.
+pub struct Comment<'a> {
+    marker: String,
+    facts: &'a Facts,
+    report: &'a Report,
+    now: SystemTime,
+}
+
+/// What the comment is made from.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Data {
+    run: u64,
+    commit: Option<String>,
+    branch: Option<String>,
+    deployment: Option<DeploymentReport>,
+    jobs: BTreeMap<String, Job>,
+    rows: Vec<Row>,
+}
+
+/// What a job says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Job {
+    attempt: u64,
+    result: RunResult,
+    text: Option<String>,
+    milliseconds: u64,
+}
+
+impl<'a> Comment<'a> {
+    /// The part of this job. `key` tells apart what must not share a comment: organization, workflow.
+    pub fn new(key: &str, facts: &'a Facts, report: &'a Report, now: SystemTime) -> Comment<'a> {
+        Comment { marker: marker(key), facts, report, now }
+    }
+
+    /// The hidden first line, by which the comment is found.
+    pub fn marker(&self) -> &str {
+        &self.marker
+    }
+
+    /// The comment with this job's part in it; `None` if the present one is of a later run.
+    pub fn compose(&self, present: Option<&str>) -> Option<String> {
+        let present = present.and_then(read_data);
+        if let Some(later) = &present
+            && (later.run > self.facts.run_id || self.later_attempt(later))
+        {
+            return None;
+        }
+        let same_run = present.filter(|data| data.run == self.facts.run_id);
+        Some(self.text(&self.merged(same_run.unwrap_or_default())))
+    }
+
+    /// Whether the comment says what this job had to say, or is of a later run.
+    pub fn settled(&self, present: &str) -> bool {
+        let Some(data) = read_data(present) else { return false };
+        if data.run > self.facts.run_id || self.later_attempt(&data) {
+            return true;
+        }
+        // Whoever writes over this job from what was there before loses its entry together with its rows.
+        data.run == self.facts.run_id && data.jobs.get(&self.facts.job) == Some(&self.job())
+    }
+
+    fn job(&self) -> Job {
+        let milliseconds = Duration::from_secs_f64(self.report.seconds.max(0.0)).as_millis();
+        Job {
+            attempt: self.facts.attempt,
+            result: self.report.result,
+            text: self.report.reason.clone().or_else(|| own_problem(self.report)),
+            milliseconds: milliseconds.try_into().unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Whether other jobs of this run have their part in the comment.
+    pub fn is_shared(&self, present: &str) -> bool {
+        let data = read_data(present).filter(|data| data.run == self.facts.run_id);
+        data.is_some_and(|data| data.jobs.keys().any(|job| *job != self.facts.job))
+    }
+
+    fn later_attempt(&self, data: &Data) -> bool {
+        let job = data.jobs.get(&self.facts.job);
+        data.run == self.facts.run_id && job.is_some_and(|job| job.attempt > self.facts.attempt)
+    }
+
+    fn merged(&self, mut data: Data) -> Data {
+        let report = self.report;
+        data.run = self.facts.run_id;
+        data.commit = self.facts.commit.clone();
+        data.branch = self.facts.branch.clone();
+        data.deployment = report.deployment.clone().or(data.deployment);
+        data.jobs.insert(self.facts.job.clone(), self.job());
+        for mut row in rows::of(report) {
+            row.error = row.error.map(|error| markdown::cut(&error, ERROR_LIMITS[0]));
+            match data.rows.iter_mut().find(|known| known.name == row.name) {
+                Some(known) => *known = row,
+                None => data.rows.push(row),
+            }
+        }
+        data.rows.sort_by(|a, b| a.name.cmp(&b.name));
+        data
+    }
+
+    /// The longest text that fits.
+    fn text(&self, data: &Data) -> String {
+        for limit in ERROR_LIMITS {
+            let mut short = data.clone();
+            for row in &mut short.rows {
+                row.error = match limit {
+                    0 => None,
+                    limit => row.error.as_ref().map(|error| markdown::cut(error, limit)),
+                };
+            }
+            let text = self.render(&short, &short.rows);
+            if text.len() <= BUDGET {
+                return text;
+            }
+        }
+        self.without_good_rows(data)
+    }
+
+    /// Failures only, as many as fit; the others are counted.
+    fn without_good_rows(&self, data: &Data) -> String {
+        let mut bare = data.clone();
+        bare.rows.iter_mut().for_each(|row| row.error = None);
+        let (good, mut shown): (Vec<Row>, Vec<Row>) =
+            bare.rows.iter().cloned().partition(|row| row.standing.is_good() == Some(true));
+        let mut left_out = good.len();
+        loop {
+            let text = self.render(&bare, &shown);
+            let text = format!("{text}\n{left_out} more code locations are in the summary of the run.");
+            if text.len() <= BUDGET {
+                return text;
+            }
+            if shown.is_empty() {
+                // Not even the data fits: the next writer begins anew.
+                bare.rows.clear();
+                return self.render(&bare, &[]);
+            }
+            let half = shown.len() / 2;
+            left_out += shown.len() - half;
+            shown.truncate(half);
+            bare.rows.clone_from(&shown);
+        }
+    }
+
+    fn render(&self, data: &Data, shown: &[Row]) -> String {
+        let mut parts = vec![format!("{}\n### {}", self.marker, heading(data))];
+        for job in data.jobs.values() {
+            if let Some(text) = &job.text {
+                parts.push(match job.result {
+                    RunResult::Skipped => markdown::text(text),
+                    _ => markdown::block(&markdown::cut(text, ERROR_LIMITS[1])),
+                });
+            }
+        }
+        if !shown.is_empty() {
+            parts.push(rows::table(shown));
+        }
+        let errors = rows::errors(shown, ERROR_LIMITS[0]);
+        if !errors.is_empty() {
+            parts.push(errors);
+        }
+        parts.push(self.footer(data));
+        parts.push(write_data(data));
+        parts.join("\n\n")
+    }
+
+    /// Commit, run, time, duration.
+    fn footer(&self, data: &Data) -> String {
+        let commit = self.facts.commit.as_ref().map(|sha| {
+            let short = markdown::code(sha.get(..7).unwrap_or(sha));
+            self.facts.commit_url().map_or(short.clone(), |url| markdown::link(&short, &url))
+        });
+        let run = self.facts.run_url.as_ref().map(|url| markdown::link("run", url));
+        let longest = data.jobs.values().map(|job| job.milliseconds).max().unwrap_or(0);
+        let ended = data.jobs.values().all(|job| job.result != RunResult::Running);
+        let time = ended.then(|| table::time(Duration::from_millis(longest)));
+        let parts = [commit, run, Some(utc(self.now)), time];
+        format!("<sub>{}</sub>", parts.into_iter().flatten().collect::<Vec<_>>().join(" · "))
+    }
+}
+
+/// The error that ended a run, where no code location tells it.
+fn own_problem(report: &Report) -> Option<String> {
+    let told = report.locations.iter().any(|location| !location.errors.is_empty());
+    let unloaded = report.verified.iter().flatten().any(|verified| !verified.loads());
+    let texts: Vec<&str> = report.problems.iter().map(|problem| problem.text.as_str()).collect();
+    (!texts.is_empty() && !told && !unloaded).then(|| texts.join("\n\n"))
+}
+
+fn heading(data: &Data) -> String {
+    let name =
+        |deployment: &DeploymentReport| markdown::link(&markdown::code(&deployment.name), &deployment.url);
+    let deployment = data.deployment.as_ref().map(name);
+    let any = |result: RunResult| data.jobs.values().any(|job| job.result == result);
+    let to = deployment.as_ref().map(|name| format!(" to {name}")).unwrap_or_default();
+    let (sign, text) = rows::headline(&data.rows);
+    match () {
+        () if any(RunResult::Closed) => {
+            format!("🔒 Closed{}", deployment.map(|name| format!(" {name}")).unwrap_or_default())
+        }
+        () if any(RunResult::Cancelled) => format!("⚠️ Cancelled{to}"),
+        () if any(RunResult::Failure) && sign != "❌" => format!("❌ Not deployed{to}"),
+        () if any(RunResult::Skipped) => "➖ Not deployed".to_string(),
+        () if data.rows.is_empty() => format!("⏳ Deploying{to}"),
+        () if sign == "❌" => format!("{sign} {text}{}", to.replacen(" to ", " on ", 1)),
+        () => format!("{sign} {text}{to}"),
+    }
+}
+
+/// `<!-- pexpress:status:KEY -->`; a key with anything but plain characters in it is hashed.
+fn marker(key: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "-_.:/".contains(char);
+    let fits = !key.is_empty() && key.len() <= 100 && key.chars().all(plain) && !key.contains("--");
+    let key = match fits {
+        true => key.to_string(),
+        false => Sha256::digest(key.as_bytes()).iter().take(12).map(|byte| format!("{byte:02x}")).collect(),
+    };
+    format!("<!-- pexpress:status:{key} -->")
+}
+
+const DATA_START: &str = "<!-- pexpress:data:";
+const DATA_END: &str = " -->";
+
+fn write_data(data: &Data) -> String {
+    let json = serde_json::to_vec(data).unwrap_or_default();
+    let mut deflated = Vec::new();
+    // Reading from memory cannot fail.
+    let _ = ZlibEncoder::new(json.as_slice(), Compression::best()).read_to_end(&mut deflated);
+    format!("{DATA_START}{}{DATA_END}", BASE64_STANDARD.encode(deflated))
+}
+
+/// The data of a comment; `None` where there is none, or none that can be read: then the comment is written anew.
+fn read_data(body: &str) -> Option<Data> {
+    let start = body.rfind(DATA_START)? + DATA_START.len();
+    let encoded = body[start..].split(DATA_END).next()?;
+    let deflated = BASE64_STANDARD.decode(encoded.trim()).ok()?;
+    let mut json = Vec::new();
+    ZlibDecoder::new(deflated.as_slice()).take(MOST_DATA).read_to_end(&mut json).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+#[cfg(test)]
+mod tests;

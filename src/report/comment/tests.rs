@@ -1,0 +1,155 @@
+use super::*;
+use crate::report::{LocationReport, Sent, SentFiles, State};
+use std::time::UNIX_EPOCH;
+
+fn facts(run_id: u64, attempt: u64, job: &str) -> Facts {
+    Facts {
+        run_id,
+        attempt,
+        job: job.into(),
+        run_url: Some(format!("https://github.example/acme/proj/actions/runs/{run_id}/attempts/{attempt}")),
+        repository_url: Some("https://github.example/acme/proj".into()),
+        commit: Some("0123456789abcdef0123456789abcdef01234567".into()),
+        branch: Some("feature/x".into()),
+    }
+}
+
+fn location(name: &str, state: State, error: Option<&str>) -> LocationReport {
+    LocationReport {
+        name: name.into(),
+        pex_tag: Some("files=deps-1.pex:source-2.pex".into()),
+        dagster_version: Some("1.13.27".into()),
+        state: Some(state),
+        sent: Some(SentFiles { source: Sent::Uploaded, deps: Sent::Cached }),
+        errors: error.map(String::from).into_iter().collect(),
+        ..LocationReport::default()
+    }
+}
+
+fn report(result: RunResult, locations: Vec<LocationReport>) -> Report {
+    let url = "https://acme.dagster.cloud/b1/locations".to_string();
+    let deployment = DeploymentReport { name: "b1".into(), is_branch: true, url, commit_hash: None };
+    Report { result, locations, deployment: Some(deployment), seconds: 42.1, ..Report::default() }
+}
+
+fn written(facts: &Facts, report: &Report, present: Option<&str>) -> String {
+    Comment::new("acme/deploy.yml", facts, report, UNIX_EPOCH + Duration::from_secs(1_700_000_000))
+        .compose(present)
+        .unwrap()
+}
+
+/// The comment less its data.
+fn shown(body: &str) -> &str {
+    body.split(DATA_START).next().unwrap().trim_end()
+}
+
+#[test]
+fn a_comment_tells_each_location_and_folds_its_error() {
+    let failed = "error: the code location `b|ad` was updated and failed to load:\nModuleNotFoundError: x";
+    let report = report(
+        RunResult::Failure,
+        vec![location("good", State::Loaded, None), location("b|ad", State::FailedToLoad, Some(failed))],
+    );
+    insta::assert_snapshot!(shown(&written(&facts(5, 1, "deploy"), &report, None)));
+}
+
+#[test]
+fn jobs_of_a_run_share_a_comment() {
+    let (one, two) = (facts(5, 1, "one"), facts(5, 1, "two"));
+    let pending =
+        report(RunResult::Running, vec![LocationReport { name: "a".into(), ..LocationReport::default() }]);
+    let first = written(&one, &pending, None);
+    assert!(first.contains("⏳ Deploying 1 code location to [`b1`]"), "{first}");
+    let other = report(RunResult::Success, vec![location("b", State::Loaded, None)]);
+    let both = written(&two, &other, Some(&first));
+    let done = report(RunResult::Success, vec![location("a", State::Loaded, None)]);
+    let all = written(&one, &done, Some(&both));
+    assert!(all.contains("✅ Deployed 2 code locations to [`b1`]"), "{all}");
+    assert!(all.contains("| ✅ | `a` | loaded |") && all.contains("| ✅ | `b` | loaded |"), "{all}");
+}
+
+#[test]
+fn a_job_whose_rows_were_written_over_is_not_settled() {
+    let (one, two) = (facts(5, 1, "one"), facts(5, 1, "two"));
+    let (a, b) = (
+        report(RunResult::Success, vec![location("a", State::Loaded, None)]),
+        report(RunResult::Success, vec![location("b", State::Loaded, None)]),
+    );
+    let comment = |facts, report| Comment::new("k", facts, report, UNIX_EPOCH);
+    let (mine, theirs) = (comment(&one, &a), comment(&two, &b));
+    let only_mine = mine.compose(None).unwrap();
+    let written_over = theirs.compose(None).unwrap();
+    assert!(mine.settled(&only_mine) && !mine.settled(&written_over) && !mine.settled("deleted by hand"));
+    let both = mine.compose(Some(&written_over)).unwrap();
+    assert!(mine.settled(&both) && theirs.settled(&both));
+}
+
+#[test]
+fn an_older_run_leaves_a_later_ones_comment_alone() {
+    let report = report(RunResult::Success, vec![location("a", State::Loaded, None)]);
+    let later = written(&facts(6, 1, "deploy"), &report, None);
+    let again = written(&facts(5, 2, "deploy"), &report, None);
+    for (old, present) in [(facts(5, 1, "deploy"), &later), (facts(5, 1, "deploy"), &again)] {
+        let comment = Comment::new("k", &old, &report, UNIX_EPOCH);
+        assert!(comment.compose(Some(present)).is_none() && comment.settled(present));
+    }
+    let new = facts(7, 1, "deploy");
+    let body = Comment::new("k", &new, &report, UNIX_EPOCH).compose(Some(&later)).unwrap();
+    assert_eq!(read_data(&body).unwrap().run, 7);
+}
+
+#[test]
+fn a_comment_stays_within_its_budget_and_keeps_failures() {
+    let long = "x`````\n".repeat(20_000);
+    for count in [1, 40, 3_000] {
+        let mut locations: Vec<_> = (0..count)
+            .map(|n| location(&format!("location-{n}-{}", "y".repeat(40)), State::Loaded, None))
+            .collect();
+        locations.push(location("broken", State::FailedToLoad, Some(&long)));
+        let report = report(RunResult::Failure, locations);
+        let facts = facts(5, 1, "deploy");
+        let body = written(&facts, &report, None);
+        assert!(body.chars().count() <= 65_536 && body.len() <= BUDGET, "{count}: {}", body.len());
+        assert!(body.contains("`broken`"), "{count}");
+        assert!(Comment::new("k", &facts, &report, UNIX_EPOCH).settled(&body), "{count}");
+        assert_eq!(body.matches("<details>").count(), body.matches("</details>").count());
+    }
+}
+
+#[test]
+fn hostile_names_stay_inside_their_cells() {
+    let name = "x` | <script>@team #1 -->\n| y |";
+    let mut report =
+        report(RunResult::Failure, vec![location(name, State::NotUpdated, Some("```\n</details>\n@team"))]);
+    report.deployment.as_mut().unwrap().url = "javascript:alert(1)".into();
+    report.deployment.as_mut().unwrap().name = "b](https://evil)[".into();
+    let body = written(&facts(5, 1, "deploy"), &report, None);
+    insta::assert_snapshot!(shown(&body));
+    assert_eq!(read_data(&body).unwrap().rows[0].name, name);
+}
+
+#[test]
+fn what_keeps_a_run_from_deploying_is_told_without_rows() {
+    let mut skipped =
+        Report { result: RunResult::Skipped, reason: Some("no <token>".into()), ..Report::default() };
+    let facts = facts(5, 1, "deploy");
+    insta::assert_snapshot!(shown(&written(&facts, &skipped, None)));
+    skipped.result = RunResult::Closed;
+    skipped.reason = None;
+    assert!(written(&facts, &skipped, None).contains("🔒 Closed"));
+}
+
+#[test]
+fn markers_are_plain() {
+    assert_eq!(
+        marker("acme.dagster.cloud/deploy.yml"),
+        "<!-- pexpress:status:acme.dagster.cloud/deploy.yml -->"
+    );
+    for odd in ["a --> <b>", "", "ü", "a--b", &"x".repeat(200)] {
+        let marker = marker(odd);
+        let key =
+            marker.strip_prefix("<!-- pexpress:status:").and_then(|rest| rest.strip_suffix(" -->")).unwrap();
+        assert!(key.len() == 24 && key.chars().all(|char| char.is_ascii_hexdigit()), "{marker}");
+    }
+    assert_ne!(marker("a b"), marker("a  b"));
+}

@@ -1,0 +1,64 @@
+//! What a reader of a report wants to know of the run itself: which one, of what, when.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The run that a report is of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `GITHUB_RUN_ID`; later runs have higher numbers.
+    pub run_id: u64,
+    /// `GITHUB_RUN_ATTEMPT`, from 1.
+    pub attempt: u64,
+    /// Tells the jobs of a run apart.
+    pub job: String,
+    /// Page of the run.
+    pub run_url: Option<String>,
+    /// Page of the repository.
+    pub repository_url: Option<String>,
+    /// Full hash of the commit that people see.
+    pub commit: Option<String>,
+    /// The branch.
+    pub branch: Option<String>,
+}
+
+impl Facts {
+    /// Page of the commit.
+    pub fn commit_url(&self) -> Option<String> {
+        Some(format!("{}/commit/{}", self.repository_url.as_ref()?, self.commit.as_ref()?))
+    }
+}
+
+/// `2026-11-23 15:04 UTC`.
+pub fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, minutes) = (seconds / 86_400, seconds % 86_400 / 60);
+    // Years counted from March, so that the leap day comes last; day 0 is the first of March of year 0.
+    let day = days + 719_468;
+    let (era, day_of_era) = (day / 146_097, day % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = era * 400 + year_of_era + next_year;
+    format!("{year:04}-{month:02}-{day_of_month:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn times_are_written_in_utc() {
+        for (seconds, want) in [
+            (0, "1970-01-01 00:00 UTC"),
+            (951_868_799, "2000-02-29 23:59 UTC"),
+            (1_709_210_096, "2024-02-29 12:34 UTC"),
+            (1_700_000_000, "2023-11-14 22:13 UTC"),
+            (4_107_542_399, "2100-02-28 23:59 UTC"),
+        ] {
+            assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), want);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The outputs of the action's step: names as in `action.yml`, values as text.
+
+use super::{Report, markdown};
+use serde_json::{Map, Value, json};
+
+/// How much of each error goes into an output: all outputs of a job together may have 1 MB.
+const LONGEST_ERROR_BYTES: usize = 2_000;
+
+/// Name and value of each output; `comment_url` is where the pull request comment is.
+pub fn of(report: &Report, comment_url: Option<&str>) -> Vec<(&'static str, String)> {
+    let deployment = report.deployment.as_ref();
+    let text = |text: Option<&str>| text.unwrap_or_default().to_string();
+    let reason =
+        report.reason.clone().or_else(|| report.problems.first().map(|problem| problem.title.clone()));
+    vec![
+        ("result", name_of(report)),
+        ("reason", reason.unwrap_or_default()),
+        ("deployment", text(deployment.map(|deployment| deployment.name.as_str()))),
+        ("deployment_url", text(deployment.map(|deployment| deployment.url.as_str()))),
+        ("is_branch_deployment", deployment.is_some_and(|deployment| deployment.is_branch).to_string()),
+        ("locations", locations(report).to_string()),
+        ("pex_tags", pex_tags(report).to_string()),
+        ("changed", report.changed().to_string()),
+        ("comment_url", text(comment_url)),
+        ("timings", timings(report).to_string()),
+        (
+            "build_output_dir",
+            report.out_dir.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+        ),
+    ]
+}
+
+/// `success`, `failure` …
+fn name_of(report: &Report) -> String {
+    json!(report.result).as_str().unwrap_or_default().to_string()
+}
+
+fn locations(report: &Report) -> Value {
+    let cut = |errors: &mut Value| {
+        for error in errors.as_array_mut().into_iter().flatten() {
+            *error = json!(markdown::cut(error.as_str().unwrap_or_default(), LONGEST_ERROR_BYTES));
+        }
+    };
+    let mut locations = json!(report.locations);
+    for location in locations.as_array_mut().into_iter().flatten() {
+        cut(&mut location["errors"]);
+    }
+    locations
+}
+
+fn pex_tags(report: &Report) -> Value {
+    let tags = report
+        .locations
+        .iter()
+        .filter_map(|location| Some((location.name.clone(), Value::from(location.pex_tag.clone()?))));
+    Value::Object(tags.collect::<Map<_, _>>())
+}
+
+/// Seconds by stage, and `total`.
+fn timings(report: &Report) -> Value {
+    let mut timings = Map::new();
+    for stage in &report.stages {
+        timings.insert(stage.name.into(), json!(stage.seconds));
+    }
+    timings.insert("total".into(), json!(report.seconds));
+    Value::Object(timings)
+}

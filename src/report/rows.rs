@@ -1,0 +1,179 @@
+//! Code locations as rows of a Markdown table, the same for comment and summary, with what went wrong folded below.
+
+use super::{LocationReport, Report, RunResult, Sent, State, markdown, table};
+use crate::verify::Outcome;
+use serde::{Deserialize, Serialize};
+
+/// A code location as a row. Serialisable, since the jobs of a run merge their rows in one comment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// `location_name`.
+    #[serde(rename = "n")]
+    pub name: String,
+    /// How far it came.
+    #[serde(rename = "s")]
+    pub standing: Standing,
+    /// The source PEX: size and where it came from.
+    #[serde(rename = "p", default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// The deps PEX.
+    #[serde(rename = "d", default, skip_serializing_if = "String::is_empty")]
+    pub deps: String,
+    /// Version of dagster.
+    #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
+    pub dagster: Option<String>,
+    /// Why it is not as asked.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// How far a code location came, in builds and deploys alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It was to be deployed.
+    At(State),
+    /// It was only to be built, and was.
+    Built,
+    /// It was built and loads here.
+    Verified,
+    /// It could not be built, or does not load here.
+    NotBuilt,
+}
+
+impl Standing {
+    fn of(location: &LocationReport, report: &Report) -> Standing {
+        let verified = report.verified.iter().flatten().find(|verified| verified.name == location.name);
+        match (location.state, verified) {
+            (Some(state), _) if state != State::NotDeployed => Standing::At(state),
+            (_, Some(verified)) if !verified.loads() => Standing::NotBuilt,
+            (Some(state), _) => Standing::At(state),
+            _ if !location.errors.is_empty() => Standing::NotBuilt,
+            _ if report.result == RunResult::Running || location.pex_tag.is_none() => {
+                Standing::At(State::Pending)
+            }
+            (None, Some(_)) => Standing::Verified,
+            (None, None) => Standing::Built,
+        }
+    }
+
+    /// Whether it is as asked; `None` while that is open.
+    pub fn is_good(self) -> Option<bool> {
+        match self {
+            Standing::At(State::Pending) => None,
+            Standing::At(state) => Some(state.is_good()),
+            Standing::Built | Standing::Verified => Some(true),
+            Standing::NotBuilt => Some(false),
+        }
+    }
+
+    /// A sign that tells at a glance.
+    pub fn sign(self) -> &'static str {
+        match (self, self.is_good()) {
+            (Standing::At(State::Unchanged), _) => "➖",
+            (_, None) => "⏳",
+            (_, Some(true)) => "✅",
+            (Standing::At(State::Loading | State::Unknown | State::NoAgent), _) => "⚠️",
+            (_, Some(false)) => "❌",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Standing::At(state) => state.words(),
+            Standing::Built => "built",
+            Standing::Verified => "built, loads",
+            Standing::NotBuilt => "failed",
+        }
+    }
+}
+
+/// A row for each code location of a report.
+pub fn of(report: &Report) -> Vec<Row> {
+    report.locations.iter().map(|location| row(location, report)).collect()
+}
+
+fn row(location: &LocationReport, report: &Report) -> Row {
+    let file = |name: &Option<String>, sent: Option<Sent>| {
+        let built = report.files.iter().find(|file| Some(&file.name) == name.as_ref());
+        let size =
+            built.map(|file| format!("{} in {}", table::size(file.size_bytes), table::time(file.elapsed)));
+        let parts = [sent.map(|sent| sent.words().to_string()), size];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    };
+    Row {
+        name: location.name.clone(),
+        standing: Standing::of(location, report),
+        source: file(&location.source_pex, location.sent.map(|sent| sent.source)),
+        deps: file(&location.deps_pex, location.sent.map(|sent| sent.deps)),
+        dagster: location.dagster_version.clone(),
+        error: error(location, report),
+    }
+}
+
+/// All that is known of what went wrong: errors, and the traceback if it does not load here.
+fn error(location: &LocationReport, report: &Report) -> Option<String> {
+    let verified = report.verified.iter().flatten().find(|verified| verified.name == location.name);
+    let traceback = verified.and_then(|verified| match &verified.outcome {
+        Outcome::Failed { traceback, .. } => Some(traceback.clone()),
+        Outcome::Loaded { .. } => None,
+    });
+    let all: Vec<String> = location.errors.iter().cloned().chain(traceback).collect();
+    (!all.is_empty()).then(|| all.join("\n\n"))
+}
+
+/// The rows as a table; columns that would be empty are left out.
+pub fn table(rows: &[Row]) -> String {
+    let some = |text: &str| if text.is_empty() { "–".to_string() } else { markdown::text(text) };
+    let files = rows.iter().any(|row| !row.source.is_empty() || !row.deps.is_empty());
+    let mut lines = vec![match files {
+        true => "| | Code location | State | Source PEX | Deps PEX | dagster |\n|---|---|---|---|---|---|"
+            .to_string(),
+        false => "| | Code location | State |\n|---|---|---|".to_string(),
+    }];
+    for row in rows {
+        let start =
+            format!("| {} | {} | {} |", row.standing.sign(), markdown::code(&row.name), row.standing.words());
+        let dagster = row.dagster.as_deref().unwrap_or_default();
+        lines.push(match files {
+            true => format!("{start} {} | {} | {} |", some(&row.source), some(&row.deps), some(dagster)),
+            false => start,
+        });
+    }
+    lines.join("\n")
+}
+
+/// What went wrong, a folded part a code location, each cut to `limit` bytes.
+pub fn errors(rows: &[Row], limit: usize) -> String {
+    let failed = rows.iter().filter_map(|row| Some((row, row.error.as_ref()?)));
+    let parts = failed.map(|(row, error)| {
+        let summary =
+            format!("{} {}: {}", row.standing.sign(), markdown::html(&row.name), row.standing.words());
+        markdown::folded(&summary, &markdown::block(&markdown::cut(error, limit)))
+    });
+    parts.collect::<Vec<_>>().join("\n\n")
+}
+
+/// What changed in the dependencies, a folded part a code location.
+pub fn dependency_changes(_rows: &[Row]) -> String {
+    String::new()
+}
+
+/// One line on all of them: `Deploying 2 code locations`, `1 of 2 code locations failed`.
+pub fn headline(rows: &[Row]) -> (&'static str, String) {
+    let total = rows.len();
+    let locations = |count: usize| table::count(count, "code location");
+    let failed = rows.iter().filter(|row| row.standing.is_good() == Some(false)).count();
+    let open = rows.iter().filter(|row| row.standing.is_good().is_none()).count();
+    let built = rows
+        .iter()
+        .any(|row| matches!(row.standing, Standing::Built | Standing::Verified | Standing::NotBuilt))
+        && !rows.iter().any(|row| matches!(row.standing, Standing::At(state) if state.is_updated()));
+    match (failed, open) {
+        (0, 0) if built => ("✅", format!("Built {}", locations(total))),
+        (0, 0) => ("✅", format!("Deployed {}", locations(total))),
+        (0, _) => ("⏳", format!("Deploying {}", locations(total))),
+        (failed, _) if failed == total => ("❌", format!("{} failed", locations(total))),
+        (failed, _) => ("❌", format!("{failed} of {} failed", locations(total))),
+    }
+}

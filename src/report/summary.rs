@@ -1,0 +1,94 @@
+//! The summary of the action's step, as Markdown.
+
+use super::facts::{Facts, utc};
+use super::{Problem, Report, RunResult, markdown, rows, table};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// How much of each error is shown; the whole summary may have a mebibyte.
+const LONGEST_ERROR_BYTES: usize = 20_000;
+
+/// The summary of a run. Places are told relative to `workspace`.
+pub fn of(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime) -> String {
+    let rows = rows::of(report);
+    let mut parts = vec![format!("### {}", heading(report, &rows))];
+    if let Some(reason) = &report.reason {
+        parts.push(markdown::text(reason));
+    }
+    if !rows.is_empty() {
+        parts.push(rows::table(&rows));
+    }
+    let told = rows.iter().any(|row| row.error.is_some());
+    if !told {
+        let problems = report.problems.iter();
+        parts.extend(
+            problems.map(|problem| markdown::block(&markdown::cut(&problem.text, LONGEST_ERROR_BYTES))),
+        );
+    }
+    let errors = rows::errors(&rows, LONGEST_ERROR_BYTES);
+    let changes = rows::dependency_changes(&rows);
+    parts.extend([errors, changes].into_iter().filter(|part| !part.is_empty()));
+    if !report.warnings.is_empty() {
+        let lines = report.warnings.iter().map(|warning| warning_line(warning, workspace));
+        parts.push(markdown::folded(
+            &format!("⚠️ {}", table::count(report.warnings.len(), "warning")),
+            &lines.collect::<Vec<_>>().join("\n"),
+        ));
+    }
+    if report.seconds > 0.0 && !report.stages.is_empty() {
+        let title = format!("⏱️ {}", table::time(Duration::from_secs_f64(report.seconds)));
+        parts.push(markdown::folded(&title, &chart(report)));
+    }
+    parts.push(footer(report, facts, now));
+    parts.join("\n\n") + "\n"
+}
+
+fn heading(report: &Report, rows: &[rows::Row]) -> String {
+    let to = report.deployment.as_ref().map(|deployment| {
+        let kind = if deployment.is_branch { "branch deployment" } else { "deployment" };
+        format!(" the {kind} {}", markdown::link(&markdown::code(&deployment.name), &deployment.url))
+    });
+    let to = to.unwrap_or_default();
+    let (sign, text) = rows::headline(rows);
+    match report.result {
+        RunResult::Closed => format!("🔒 Closed{to}"),
+        RunResult::Skipped => "➖ Nothing was deployed".to_string(),
+        RunResult::Cancelled => "⚠️ Cancelled".to_string(),
+        RunResult::Failure if sign != "❌" => "❌ Not deployed".to_string(),
+        _ if to.is_empty() => format!("{sign} {text}"),
+        _ => format!("{sign} {text}: {}", to.trim_start()),
+    }
+}
+
+fn warning_line(warning: &Problem, workspace: &Path) -> String {
+    let place = warning.place.as_ref().map(|place| {
+        let file = place.file.strip_prefix(workspace).unwrap_or(&place.file).display().to_string();
+        let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
+        format!("{}: ", markdown::code(&format!("{file}{line}")))
+    });
+    format!("- {}{}", place.unwrap_or_default(), markdown::text(&warning.title))
+}
+
+/// The stages as a Gantt chart, in milliseconds since the run began. Source: Mermaid's manual, "Gantt diagrams".
+fn chart(report: &Report) -> String {
+    let milliseconds = |seconds: f64| Duration::from_secs_f64(seconds.max(0.0)).as_millis();
+    let bars = report.stages.iter().map(|stage| {
+        let (start, end) = (milliseconds(stage.start), milliseconds(stage.start + stage.seconds));
+        let time = table::time(Duration::from_secs_f64(stage.seconds.max(0.0)));
+        format!("    {} ({time}) :{start}, {}", stage.name, end.max(start + 1))
+    });
+    let bars: Vec<String> = bars.collect();
+    format!("```mermaid\ngantt\n    dateFormat x\n    axisFormat %M:%S\n{}\n```", bars.join("\n"))
+}
+
+fn footer(report: &Report, facts: &Facts, now: SystemTime) -> String {
+    let commit = facts.commit.as_ref().map(|sha| {
+        let short = markdown::code(sha.get(..7).unwrap_or(sha));
+        facts.commit_url().map_or(short.clone(), |url| markdown::link(&short, &url))
+    });
+    let branch = facts.branch.as_ref().map(|branch| markdown::code(branch));
+    let target = report.python_version.as_ref().zip(report.platform.as_ref());
+    let target = target.map(|(python, platform)| format!("Python {python}, {}", markdown::code(platform)));
+    let parts = [branch, commit, target, Some(utc(now))];
+    format!("<sub>{}</sub>", parts.into_iter().flatten().collect::<Vec<_>>().join(" · "))
+}
