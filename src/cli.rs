@@ -21,11 +21,22 @@ pub struct Invocation {
     pub command: Command,
 }
 
+/// What `--version` prints (`-V` prints the first line): the source hash is that of `scripts/source-hash`, and by it a
+/// binary is told from one of other source.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nsource ",
+    env!("PEXPRESS_SOURCE_HASH"),
+    "\ntarget ",
+    env!("PEXPRESS_TARGET"),
+);
+
 /// Build the two PEX files of each Dagster+ Serverless code location, natively and fast.
 #[derive(Debug, Parser)]
 #[command(
     name = "pexpress",
     version,
+    long_version = LONG_VERSION,
     max_term_width = 110,
     propagate_version = true,
     infer_subcommands = false,

@@ -35,5 +35,6 @@ mod tools;
 mod uv_find;
 mod uv_project;
 mod verify;
+mod version;
 mod workspace_oracle;
 mod yaml_oracle;
