@@ -98,7 +98,7 @@ impl Annotation {
     pub fn to_command(&self) -> String {
         let number = |number: Option<usize>| number.map(|number| number.to_string());
         let properties = [
-            ("title", self.title.as_deref().map(neutral)),
+            ("title", self.title.as_deref().map(|title| neutral(title).trim().to_string())),
             ("file", self.file.clone()),
             ("line", number(self.line)),
             ("endLine", number(self.end_line)),
