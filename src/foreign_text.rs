@@ -8,9 +8,11 @@ pub fn neutral(text: &str) -> String {
 /// Text of which no line is a workflow command.
 ///
 /// A GitHub runner obeys lines that begin with `::`, blanks before them or not, and knows the older `##[…]` anywhere.
-/// Source: "Workflow commands for GitHub Actions" (GitHub's manual).
+/// A carriage return ends a line there as well.
+/// Source: "Workflow commands for GitHub Actions" (GitHub's manual); actions/runner, `ActionCommand` and
+/// `ProcessInvoker`, which reads with .NET's `ReadLine`.
 pub fn without_commands(text: &str) -> String {
-    let lines = text.replace("##[", "## [");
+    let lines = text.replace("##[", "## [").replace("\r\n", "\n").replace('\r', "\n");
     let safe = lines.lines().map(|line| match line.trim_start().starts_with("::") {
         true => format!("| {line}"),
         false => line.to_string(),
@@ -78,5 +80,11 @@ mod tests {
         ] {
             assert_eq!(neutral(given), want);
         }
+    }
+
+    /// Names of files can hold one, and a message with such a name would have been obeyed.
+    #[test]
+    fn a_carriage_return_begins_a_line() {
+        assert_eq!(without_commands("a\r::error::b\r\n::c::\rd"), "a\n| ::error::b\n| ::c::\nd");
     }
 }
