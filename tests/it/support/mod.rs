@@ -11,6 +11,7 @@ pub mod reference;
 pub mod scripted_server;
 pub mod small_project;
 pub mod standin;
+pub mod step;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

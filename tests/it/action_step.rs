@@ -1,0 +1,254 @@
+//! `pexpress action` as the runner starts it, against both stand-ins: what it deploys, what it reports, what it refuses.
+
+use crate::support::github_standin::{GithubStandin, READONLY};
+use crate::support::small_project::write_project;
+use crate::support::standin::Standin;
+use crate::support::step::{HEAD, PUSHED, Ran, Step, pull_request};
+use serde_json::{Value, json};
+
+struct Scene {
+    dir: tempfile::TempDir,
+    dagster: Standin,
+    github: GithubStandin,
+}
+
+impl Scene {
+    /// A project with these code locations, and both stand-ins.
+    fn new(locations: &[(&str, &str)], dagster: Value) -> Scene {
+        let dir = tempfile::tempdir().unwrap();
+        write_project(dir.path(), locations);
+        Scene { dir, dagster: Standin::start(dagster), github: GithubStandin::start(json!({})) }
+    }
+
+    fn step(&self) -> Step<'_> {
+        Step::new(self.dir.path(), &self.dagster, &self.github)
+    }
+
+    fn opened(&self) -> Ran {
+        self.step().event("pull_request", &pull_request("opened")).run()
+    }
+
+    fn comment(&self) -> String {
+        let [body] = &self.github.bodies()[..] else { panic!("{:#?}", self.github.bodies()) };
+        body.clone()
+    }
+
+    fn assert_clean(&self) {
+        self.dagster.journal().assert_clean();
+        self.github.journal().assert_clean();
+    }
+}
+
+/// Operations that change something at GitHub, in order.
+fn writes(github: &GithubStandin) -> Vec<String> {
+    let operations = github.journal().operations();
+    operations
+        .into_iter()
+        .filter(|name| name.contains("create") || name.contains("update") || name.contains("delete"))
+        .collect()
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
+    let scene = Scene::new(&[("one", "")], json!({}));
+    let ran = scene.opened();
+    assert_eq!((ran.code, ran.output("result")), (Some(0), "success"), "{}", ran.log);
+    assert_eq!((ran.output("is_branch_deployment"), ran.output("changed")), ("true", "true"));
+    let deployment = ran.output("deployment").to_string();
+    let state = scene.dagster.state();
+    let document = &state["deployments"][&deployment]["locations"]["one"];
+    assert_eq!(document["git"]["commit_hash"], HEAD);
+    assert_eq!(document["pex_metadata"]["pex_tag"], ran.json("pex_tags")["one"]);
+    assert_eq!(ran.json("locations")[0]["state"], "loaded");
+    assert!(ran.json("timings")["total"].as_f64().unwrap() > 0.0);
+    let comment = scene.comment();
+    for part in [
+        "✅ Deployed 1 code location to",
+        &deployment,
+        "| ✅ | `one` | loaded |",
+        "/actions/runs/1001/attempts/1",
+    ] {
+        assert!(comment.contains(part), "{part}: {comment}");
+    }
+    assert!(ran.output("comment_url").contains("comment"), "{:?}", ran.outputs);
+    assert!(
+        ran.summary.contains("| ✅ | `one` | loaded |") && ran.summary.contains("gantt"),
+        "{}",
+        ran.summary
+    );
+    assert!(ran.log.contains("::group::Build") && !ran.log.contains("::error"), "{}", ran.log);
+    assert_eq!(writes(&scene.github), ["issues/create-comment", "issues/update-comment"], "pending first");
+
+    let again =
+        scene.step().with("GITHUB_RUN_ID", "1002").event("pull_request", &pull_request("synchronize")).run();
+    assert_eq!((again.code, again.output("changed")), (Some(0), "true"), "{}", again.log);
+    assert!(scene.comment().contains("/actions/runs/1002/"));
+
+    let closed =
+        scene.step().with("GITHUB_RUN_ID", "1003").event("pull_request", &pull_request("closed")).run();
+    assert_eq!(
+        (closed.code, closed.output("result"), closed.output("deployment")),
+        (Some(0), "closed", deployment.as_str())
+    );
+    assert!(scene.comment().contains("🔒 Closed"), "{}", scene.comment());
+    scene.assert_clean();
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_location_that_fails_to_load_is_told_everywhere_with_its_python_error() {
+    let error = json!({"message": "ModuleNotFoundError: No module named 'nowhere'\n", "stack": ["  File \"defs.py\"\n"], "chain": []});
+    let scene = Scene::new(&[("good", ""), ("bad", "")], json!({"load": {"bad": {"error": error}}}));
+    let ran = scene.opened();
+    assert_eq!((ran.code, ran.output("result")), (Some(1), "failure"), "{}", ran.log);
+    let comment = scene.comment();
+    for text in [&comment, &ran.summary] {
+        assert!(text.contains("❌ 1 of 2 code locations failed"), "{text}");
+        assert!(
+            text.contains("No module named 'nowhere'") && text.contains("| ✅ | `good` | loaded |"),
+            "{text}"
+        );
+    }
+    let annotation = ran.log.lines().find(|line| line.starts_with("::error")).unwrap_or_default();
+    assert!(annotation.contains("title=Code location bad,file=dagster_cloud.yaml,line="), "{}", ran.log);
+    assert!(ran.json("locations")[1]["errors"][0].as_str().unwrap().contains("nowhere"), "{:?}", ran.outputs);
+    scene.assert_clean();
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_pull_request_of_a_fork_is_built_and_said_not_to_be_deployed() {
+    let scene = Scene::new(&[("one", "")], json!({}));
+    let mut payload = pull_request("opened");
+    payload["pull_request"]["head"]["repo"]["full_name"] = json!("someone/proj");
+    let fork = || {
+        let step =
+            scene.step().with("INPUT_DAGSTER_CLOUD_API_TOKEN", "").with("INPUT_GITHUB_TOKEN", READONLY);
+        step.with("INPUT_VERIFY", "false").event("pull_request", &payload)
+    };
+    let ran = fork().run();
+    assert_eq!((ran.code, ran.output("result")), (Some(0), "skipped"), "{}", ran.log);
+    assert!(ran.output("reason").contains("comes from a fork"), "{:?}", ran.outputs);
+    assert!(ran.log.contains("::notice title=Nothing was deployed::"), "{}", ran.log);
+    assert!(
+        ran.json("pex_tags")["one"].is_string() && ran.summary.contains("✅ | `one` | built |"),
+        "{}",
+        ran.summary
+    );
+    let required = fork().with("INPUT_REQUIRE_DEPLOY", "true").run();
+    assert_eq!((required.code, required.output("result")), (Some(2), "failure"), "{}", required.log);
+    payload["action"] = json!("closed");
+    let closed = scene.step().with("INPUT_DAGSTER_CLOUD_API_TOKEN", "").event("pull_request", &payload).run();
+    assert_eq!((closed.code, closed.output("result")), (Some(0), "skipped"), "{}", closed.log);
+    assert!(scene.dagster.journal().calls().is_empty() && writes(&scene.github).is_empty());
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_push_without_its_token_fails() {
+    let scene = Scene::new(&[("one", "")], json!({}));
+    let ran = scene.step().with("INPUT_DAGSTER_CLOUD_API_TOKEN", "").event("push", &json!({})).run();
+    assert_eq!((ran.code, ran.output("result")), (Some(2), "failure"), "{}", ran.log);
+    assert!(ran.log.contains("::error title=pexpress::no token for Dagster+"), "{}", ran.log);
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn what_github_refuses_never_fails_a_deploy() {
+    let scene = Scene::new(&[("one", "")], json!({}));
+    let event = pull_request("opened");
+    let readonly = scene.step().with("INPUT_GITHUB_TOKEN", READONLY).event("pull_request", &event).run();
+    assert_eq!((readonly.code, readonly.output("result")), (Some(0), "success"), "{}", readonly.log);
+    assert!(readonly.log.contains("::warning title=Not reported::"), "{}", readonly.log);
+    assert!(readonly.log.contains("pull-requests: write"), "{}", readonly.log);
+    let unreachable =
+        scene.step().with("GITHUB_API_URL", "http://127.0.0.1:1").event("pull_request", &event).run();
+    assert_eq!((unreachable.code, unreachable.output("result")), (Some(0), "success"), "{}", unreachable.log);
+    assert!(unreachable.log.contains("::warning title=Not reported::"), "{}", unreachable.log);
+    assert!(scene.github.bodies().is_empty());
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn jobs_of_a_matrix_end_in_one_comment() {
+    let names = ["a", "b", "c", "d"];
+    let scene = Scene::new(&names.map(|name| (name, "")), json!({}));
+    std::thread::scope(|scope| {
+        let steps = names.map(|name| {
+            scene.step().with("INPUT_LOCATIONS", name).event("pull_request", &pull_request("opened"))
+        });
+        let jobs = steps.map(|step| scope.spawn(|| step.run()));
+        for ran in jobs.map(|job| job.join().unwrap()) {
+            assert_eq!((ran.code, ran.output("result")), (Some(0), "success"), "{}", ran.log);
+        }
+    });
+    let comment = scene.comment();
+    assert!(comment.contains("✅ Deployed 4 code locations"), "{comment}");
+    for name in names {
+        assert!(comment.contains(&format!("| ✅ | `{name}` | loaded |")), "{name}: {comment}");
+    }
+    scene.github.journal().assert_clean();
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_manual_run_elsewhere_has_to_say_where_it_goes() {
+    let scene = Scene::new(&[("one", "")], json!({}));
+    let payload = json!({"inputs": null, "repository": {"full_name": "acme/proj", "default_branch": "main"}});
+    let manual = |choice: &str| {
+        let step =
+            scene.step().with("GITHUB_REF", "refs/heads/feature").with("INPUT_BRANCH_DEPLOYMENT", choice);
+        step.event("workflow_dispatch", &payload).run()
+    };
+    let undecided = manual("auto");
+    assert_eq!(undecided.code, Some(2), "{}", undecided.log);
+    assert!(undecided.log.contains("branch_deployment: true"), "{}", undecided.log);
+    let (branch, full) = (manual("true"), manual("false"));
+    assert_eq!((branch.code, branch.output("is_branch_deployment")), (Some(0), "true"), "{}", branch.log);
+    assert_eq!((full.code, full.output("deployment")), (Some(0), "prod"), "{}", full.log);
+    let state = scene.dagster.state();
+    assert_eq!(state["deployments"]["prod"]["locations"]["one"]["git"]["commit_hash"], PUSHED);
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn other_peoples_code_is_not_built_with_secrets() {
+    let scene = Scene::new(&[("one", "")], json!({}));
+    let ran = scene.step().event("pull_request_target", &pull_request("opened")).run();
+    assert_eq!((ran.code, ran.output("result")), (Some(2), "failure"), "{}", ran.log);
+    assert!(ran.log.contains("allow_untrusted_code: true"), "{}", ran.log);
+    assert!(scene.dagster.journal().calls().is_empty());
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_push_tells_githubs_deployments_and_commit_statuses_where_asked() {
+    let scene = Scene::new(&[("one", "")], json!({}));
+    let step = scene.step().with("INPUT_GITHUB_DEPLOYMENT", "true").with("INPUT_COMMIT_STATUS", "true");
+    let ran = step
+        .event("push", &json!({"repository": {"full_name": "acme/proj", "default_branch": "main"}}))
+        .run();
+    assert_eq!((ran.code, ran.output("deployment")), (Some(0), "prod"), "{}", ran.log);
+    let state = scene.github.state();
+    let text = state.to_string();
+    assert!(text.contains("in_progress") && text.contains("success") && text.contains(PUSHED), "{state:#}");
+    assert!(scene.github.bodies().is_empty());
+    scene.assert_clean();
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_broken_project_file_is_annotated_at_its_line() {
+    let scene = Scene::new(&[("one", "")], json!({}));
+    std::fs::write(
+        scene.dir.path().join("dagster_cloud.yaml"),
+        "locations:\n  - location_name: one\n    code_sauce: {}\n",
+    )
+    .unwrap();
+    let ran = scene.opened();
+    assert_eq!((ran.code, ran.output("result")), (Some(1), "failure"), "{}", ran.log);
+    assert!(ran.log.contains("::error title=pexpress,file=dagster_cloud.yaml,line=3"), "{}", ran.log);
+    assert!(ran.summary.contains("❌ Not deployed") && ran.summary.contains("code_sauce"), "{}", ran.summary);
+    assert!(scene.comment().contains("code_sauce"), "{}", scene.comment());
+}

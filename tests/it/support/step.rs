@@ -1,0 +1,143 @@
+//! A step of a workflow as the runner starts it: inputs and event in, files of the runner out. Without `act`, which the
+//! tests of `action_runs.rs` use, so that each takes a second.
+
+use super::github_standin::{GithubStandin, REPOSITORY, WRITE};
+use super::pexpress_with_uv;
+use super::standin::{Standin, TOKEN};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The commit at the head of the pull request.
+pub const HEAD: &str = "2222222222222222222222222222222222222222";
+/// The commit that a push brought.
+pub const PUSHED: &str = "1111111111111111111111111111111111111111";
+
+/// A step before it runs.
+pub struct Step<'a> {
+    dir: &'a Path,
+    env: BTreeMap<String, String>,
+}
+
+/// What a step left behind.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub outputs: BTreeMap<String, String>,
+    pub summary: String,
+    /// stdout and stderr.
+    pub log: String,
+}
+
+impl<'a> Step<'a> {
+    /// A step for the project in `dir`, with a token for each stand-in.
+    pub fn new(dir: &'a Path, dagster: &Standin, github: &GithubStandin) -> Step<'a> {
+        let mut env = BTreeMap::new();
+        for (name, value) in [
+            ("GITHUB_ACTIONS", "true"),
+            ("CI", "true"),
+            ("GITHUB_SERVER_URL", "https://github.example"),
+            ("GITHUB_REPOSITORY", REPOSITORY),
+            ("GITHUB_RUN_ID", "1001"),
+            ("GITHUB_RUN_ATTEMPT", "1"),
+            ("GITHUB_RUN_NUMBER", "5"),
+            ("GITHUB_JOB", "deploy"),
+            ("GITHUB_ACTION", "__self"),
+            ("GITHUB_WORKFLOW_REF", "acme/proj/.github/workflows/deploy.yml@refs/heads/main"),
+            ("GITHUB_API_URL", &github.url),
+            ("DAGSTER_CLOUD_URL", &dagster.url),
+            ("INPUT_DAGSTER_CLOUD_API_TOKEN", TOKEN),
+            ("INPUT_GITHUB_TOKEN", WRITE),
+            ("INPUT_LOCATION_LOAD_TIMEOUT", "20"),
+            ("GITHUB_WORKSPACE", dir.to_str().unwrap()),
+        ] {
+            env.insert(name.to_string(), value.to_string());
+        }
+        Step { dir, env }
+    }
+
+    /// The same with a variable; an empty one as good as not set.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// The same in another run, job or attempt.
+    pub fn event(self, name: &str, payload: &Value) -> Self {
+        let path = self.dir.join(format!("event-{name}-{}.json", self.env.len()));
+        std::fs::write(&path, payload.to_string()).unwrap();
+        let pull_request = name.starts_with("pull_request");
+        let reference = if pull_request { "refs/pull/7/merge" } else { "refs/heads/main" };
+        let reference = self.env.get("GITHUB_REF").cloned().unwrap_or(reference.to_string());
+        self.with("GITHUB_EVENT_NAME", name)
+            .with("GITHUB_EVENT_PATH", path.to_str().unwrap())
+            .with("GITHUB_REF", &reference)
+            .with("GITHUB_SHA", PUSHED)
+    }
+
+    /// Run it to its end.
+    pub fn run(self) -> Ran {
+        let files = tempfile::tempdir().unwrap();
+        let file = |name: &str| files.path().join(name);
+        let (temp, log) = (file("temp"), file("log"));
+        std::fs::create_dir(&temp).unwrap();
+        let out = std::fs::File::create(&log).unwrap();
+        let mut command: Command = pexpress_with_uv();
+        command
+            .arg("action")
+            .current_dir(self.dir)
+            .envs(&self.env)
+            .env("RUNNER_TEMP", &temp)
+            .env("GITHUB_OUTPUT", file("output"))
+            .env("GITHUB_STEP_SUMMARY", file("summary"))
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out);
+        let status = command.status().unwrap();
+        let read = |name: &str| std::fs::read_to_string(file(name)).unwrap_or_default();
+        Ran {
+            code: status.code(),
+            outputs: outputs(&read("output")),
+            summary: read("summary"),
+            log: read("log"),
+        }
+    }
+}
+
+impl Ran {
+    /// An output.
+    pub fn output(&self, name: &str) -> &str {
+        self.outputs.get(name).unwrap_or_else(|| panic!("no output {name}: {}", self.log))
+    }
+
+    /// An output that is JSON.
+    pub fn json(&self, name: &str) -> Value {
+        serde_json::from_str(self.output(name)).unwrap()
+    }
+}
+
+/// Read the runner's file of outputs: `NAME<<DELIMITER`, lines, `DELIMITER`.
+fn outputs(text: &str) -> BTreeMap<String, String> {
+    let mut outputs = BTreeMap::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let (name, delimiter) = line.split_once("<<").unwrap_or_else(|| panic!("not a block: {line}"));
+        let value: Vec<&str> = lines.by_ref().take_while(|line| *line != delimiter).collect();
+        outputs.insert(name.to_string(), value.join("\n"));
+    }
+    outputs
+}
+
+/// The payload of a pull request's event.
+pub fn pull_request(action: &str) -> Value {
+    json!({
+        "action": action,
+        "repository": {"full_name": REPOSITORY, "default_branch": "main"},
+        "pull_request": {
+            "number": 7, "state": if action == "closed" { "closed" } else { "open" }, "merged": false,
+            "html_url": "https://github.example/acme/proj/pull/7", "user": {"login": "ann"},
+            "head": {"ref": "feature", "sha": HEAD, "repo": {"full_name": REPOSITORY}}, "base": {"ref": "main"},
+        },
+    })
+}
