@@ -10,7 +10,7 @@ pub const OPENAPI: &str = "@octokit/openapi@23.0.2";
 /// Payloads of every webhook, as GitHub's own people collected them.
 pub const WEBHOOKS: &str = "@octokit/webhooks-examples@7.6.1";
 
-/// The directory of an unpacked package (`@scope/name@version`). Needs npm.
+/// The directory of an unpacked package (`@scope/name@version`). Needs npm, which `scripts/setup tests` sees to.
 pub fn package(name: &str) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
