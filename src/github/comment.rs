@@ -153,6 +153,23 @@ impl<'a> StickyComment<'a> {
         Err(last.unwrap_or(GithubError::Contended { doing, rounds: MOST_ROUNDS }))
     }
 
+    /// Look again, after a pause, whether the comment holds what this job had to say, and write it again if not: for a
+    /// caller who learns only while composing that others write here too. Arguments as for [`Self::upsert`].
+    ///
+    /// # Errors
+    /// As for [`Self::upsert`].
+    pub fn settle(
+        &mut self,
+        compose: &mut dyn FnMut(Option<&str>) -> Option<String>,
+        settled: &dyn Fn(&str) -> bool,
+    ) -> Result<Option<Written>, GithubError> {
+        self.pause();
+        match self.read()? {
+            Some(comment) if settled(comment.body()) => Ok(Some(comment.written())),
+            _ => self.upsert(compose, Some(settled)),
+        }
+    }
+
     fn doing(&self, what: &str) -> String {
         format!("{what} pull request {}", self.number)
     }

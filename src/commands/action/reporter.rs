@@ -20,6 +20,7 @@ use crate::net::{Agent, Secret};
 use crate::report::comment::Comment;
 use crate::report::facts::Facts;
 use crate::report::{Report, RunResult};
+use std::cell::Cell;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
@@ -138,7 +139,8 @@ impl Worker {
             reporting,
             facts: facts.clone(),
             key: key.to_string(),
-            shared: false,
+            // A job that deploys some of the code locations has siblings for the others.
+            shared: !inputs.deploy.locations.is_empty(),
             deployment: None,
             told: Told::default(),
         })
@@ -187,9 +189,9 @@ impl Worker {
 
     fn comment(&mut self, sticky: &mut StickyComment<'_>, report: &Report) -> Result<(), GithubError> {
         let comment = Comment::new(&self.key, &self.facts, report, self.host.clock.now());
-        let mut shared = self.shared;
+        let shared = Cell::new(self.shared);
         let mut compose = |present: Option<&str>| {
-            shared |= present.is_some_and(|present| comment.is_shared(present));
+            shared.set(shared.get() || present.is_some_and(|present| comment.is_shared(present)));
             // There is nothing to say of a branch deployment that nobody was told of.
             if present.is_none() && report.result == RunResult::Closed {
                 None
@@ -197,13 +199,12 @@ impl Worker {
                 comment.compose(present)
             }
         };
-        let running = report.result == RunResult::Running;
-        let settled = |body: &str| comment.settled(body);
-        // While the deploy runs there is time to see whether another job wrote over it.
-        let settled: Option<&dyn Fn(&str) -> bool> =
-            if running || self.shared { Some(&settled) } else { None };
-        let written = sticky.upsert(&mut compose, settled)?;
-        self.shared = shared;
+        let mut written = sticky.upsert(&mut compose, None)?;
+        // Another job may have written over it from what was there before; who is alone need not wait to see that.
+        if shared.get() && written.is_some() {
+            written = sticky.settle(&mut compose, &|body| comment.settled(body))?;
+        }
+        self.shared = shared.get();
         self.told.comment_url = written.and_then(|written| written.url).or(self.told.comment_url.take());
         Ok(())
     }
