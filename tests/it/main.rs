@@ -18,6 +18,7 @@ mod dagster_publish;
 mod dagster_update;
 mod deploy;
 mod dg_oracle;
+mod dist;
 mod fetch;
 mod github;
 mod github_events;

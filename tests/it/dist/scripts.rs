@@ -1,0 +1,169 @@
+//! `scripts/build-dist --check` and `scripts/install.sh`, on files that stand in for binaries.
+
+use crate::support::{repository, run};
+use std::path::Path;
+use std::process::{Command, Output};
+
+const TARGETS: [&str; 4] = [
+    "x86_64-unknown-linux-musl",
+    "aarch64-unknown-linux-musl",
+    "aarch64-apple-darwin",
+    "x86_64-apple-darwin",
+];
+
+/// A directory like `dist/`, of this source, whose programs only say a version.
+fn made() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for target in TARGETS {
+        write_program(&dir.path().join(format!("pexpress-{target}")), "echo pexpress 9.8.7");
+    }
+    let sums = run(Command::new("sh").args(["-c", "sha256sum pexpress-*"]).current_dir(dir.path()));
+    std::fs::write(dir.path().join("SHA256SUMS"), sums.stdout).unwrap();
+    let hash = run(Command::new("sh").arg("scripts/source-hash").current_dir(repository()));
+    std::fs::write(dir.path().join("SOURCE"), hash.stdout).unwrap();
+    dir
+}
+
+fn write_program(path: &Path, line: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, format!("#!/bin/sh\n{line}\n")).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn check(dir: &Path) -> Output {
+    let script = repository().join("scripts/build-dist");
+    Command::new("bash").arg(script).args(["--check", "--out"]).arg(dir).output().unwrap()
+}
+
+/// What `--check` says when it refuses.
+fn refusal(dir: &Path) -> String {
+    let output = check(dir);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn binaries_of_this_source_with_their_checksums_are_accepted() {
+    let dir = made();
+    let output = check(dir.path());
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn binaries_of_other_source_are_refused() {
+    let dir = made();
+    std::fs::write(dir.path().join("SOURCE"), format!("{}\n", "0".repeat(64))).unwrap();
+    assert!(refusal(dir.path()).contains("was built from other source (0000"));
+}
+
+#[test]
+fn a_binary_that_was_changed_is_refused() {
+    let dir = made();
+    write_program(&dir.path().join("pexpress-aarch64-apple-darwin"), "echo changed");
+    assert!(refusal(dir.path()).contains("does not match its SHA256SUMS"));
+}
+
+#[test]
+fn a_target_without_a_binary_is_refused() {
+    let dir = made();
+    std::fs::remove_file(dir.path().join("pexpress-x86_64-apple-darwin")).unwrap();
+    let sums = run(Command::new("sh").args(["-c", "sha256sum pexpress-*"]).current_dir(dir.path()));
+    std::fs::write(dir.path().join("SHA256SUMS"), sums.stdout).unwrap();
+    assert!(refusal(dir.path()).contains("pexpress-x86_64-apple-darwin is missing"));
+}
+
+#[test]
+fn a_binary_that_nobody_may_execute_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = made();
+    let binary = dir.path().join("pexpress-x86_64-unknown-linux-musl");
+    std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(refusal(dir.path()).contains("cannot be executed"));
+}
+
+/// A release at a `file:` address, to be installed below the same directory.
+struct Release {
+    dir: tempfile::TempDir,
+}
+
+impl Release {
+    fn new() -> Release {
+        let dir = made();
+        let files = dir.path().join("v9.8.7");
+        std::fs::create_dir(&files).unwrap();
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                std::fs::rename(&path, files.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        Release { dir }
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join("v9.8.7").join(name)
+    }
+
+    fn installed(&self) -> std::path::PathBuf {
+        self.dir.path().join("bin/pexpress")
+    }
+
+    fn install(&self) -> Output {
+        // A `gh` that is not logged in, whatever the machine has.
+        let tools = self.dir.path().join("tools");
+        std::fs::create_dir_all(&tools).unwrap();
+        write_program(&tools.join("gh"), "exit 1");
+        let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+        Command::new("sh")
+            .arg(repository().join("scripts/install.sh"))
+            .env("PATH", path)
+            .env("PEXPRESS_REPOSITORY", "someone/pexpress")
+            .env("PEXPRESS_VERSION", "v9.8.7")
+            .env("PEXPRESS_RELEASES", format!("file://{}", self.dir.path().display()))
+            .env("PEXPRESS_INSTALL_DIR", self.dir.path().join("bin"))
+            .output()
+            .unwrap()
+    }
+
+    /// What the installer says when it refuses; then it leaves nothing behind.
+    fn refusal(&self) -> String {
+        let output = self.install();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let left: Vec<_> = std::fs::read_dir(self.dir.path().join("bin")).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+#[test]
+fn a_release_is_installed_when_its_checksum_is_right() {
+    let release = Release::new();
+    let output = release.install();
+    assert!(output.status.success(), "{output:?}");
+    let version = run(&mut Command::new(release.installed()));
+    assert_eq!(String::from_utf8(version.stdout).unwrap(), "pexpress 9.8.7\n");
+}
+
+#[test]
+fn a_download_with_another_checksum_is_not_installed() {
+    let release = Release::new();
+    for target in TARGETS {
+        write_program(&release.file(&format!("pexpress-{target}")), "echo tampered");
+    }
+    assert!(release.refusal().contains("is that of the release; nothing was installed"));
+}
+
+#[test]
+fn a_download_without_a_checksum_is_not_installed() {
+    let release = Release::new();
+    std::fs::write(release.file("SHA256SUMS"), "").unwrap();
+    assert!(release.refusal().contains("SHA256SUMS of v9.8.7 does not list pexpress-"));
+}
+
+#[test]
+fn an_installer_that_is_of_no_release_says_what_to_do() {
+    let output = Command::new("sh").arg(repository().join("scripts/install.sh")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("set PEXPRESS_REPOSITORY and PEXPRESS_VERSION"), "{said}");
+}
