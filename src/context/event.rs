@@ -131,7 +131,9 @@ pub struct HeadCommit {
 }
 
 /// Events whose commit deploys the full deployment.
-const COMMIT_EVENTS: [&str; 4] = ["workflow_dispatch", "schedule", "release", "repository_dispatch"];
+const COMMIT_EVENTS: [&str; 3] = ["workflow_dispatch", "schedule", "repository_dispatch"];
+/// What happens to a release when it comes out. It can be edited and deleted years later, and its commit is old then.
+const COMES_OUT: [&str; 4] = ["created", "published", "released", "prereleased"];
 
 /// What made this run happen.
 ///
@@ -151,6 +153,7 @@ pub fn read(host: &Host) -> Result<Trigger, ContextError> {
         "issue_comment" => Ok(issue_comment(&payload?)),
         "workflow_run" => Ok(workflow_run(&payload?, host)),
         "push" => Ok(push(&payload.unwrap_or_default(), host)),
+        "release" => Ok(release(&payload.unwrap_or_default(), host)),
         name if COMMIT_EVENTS.contains(&name) => Ok(commit(name, &payload.unwrap_or_default(), host)),
         other => Err(ContextError::EventNotDeployable { event: other.to_string() }),
     }
@@ -228,6 +231,15 @@ fn push(payload: &Value, host: &Host) -> Trigger {
         return Trigger::Nothing("the push deleted a branch or tag".into());
     }
     commit("push", payload, host)
+}
+
+fn release(payload: &Value, host: &Host) -> Trigger {
+    match text_at(payload, "/action") {
+        Some(action) if !COMES_OUT.contains(&action.as_str()) => {
+            Trigger::Nothing(format!("a release was {}", crate::foreign_text::neutral(&action)))
+        }
+        _ => commit("release", payload, host),
+    }
 }
 
 /// A comment on a pull request; its payload tells nothing of the code.

@@ -73,6 +73,25 @@ fn pushes_deploy_unless_they_delete() {
     }
 }
 
+/// A corrected typo in the notes of an old release must not bring that release back.
+#[test]
+#[ignore = "GitHub's example payloads come from a package index"]
+fn a_release_deploys_when_it_comes_out_and_not_when_it_is_edited_or_deleted() {
+    for payload in payloads_of("release") {
+        let action = payload["action"].as_str().unwrap();
+        let deploys = match read("release", &payload).unwrap() {
+            Trigger::Commit(_) => true,
+            Trigger::Nothing(_) => false,
+            trigger => panic!("{trigger:?}"),
+        };
+        assert_eq!(
+            deploys,
+            ["created", "published", "released", "prereleased"].contains(&action),
+            "{action}"
+        );
+    }
+}
+
 #[test]
 #[ignore = "GitHub's example payloads come from a package index"]
 fn a_merge_queue_deploys_nothing() {
