@@ -85,10 +85,10 @@ impl Github {
         &self.host
     }
 
-    /// Whether the token is that of a person, who has comments under a name of their own. The job's and an App's begin
-    /// with `ghs_`. Source: GitHub's blog, "Behind GitHub's new authentication token formats".
-    pub(super) fn token_is_of_a_person(&self) -> bool {
-        ["ghp_", "github_pat_", "gho_", "ghu_"].iter().any(|prefix| self.token.reveal().starts_with(prefix))
+    /// Whether the token is surely that of a job or an App, and not a person's. Others have to be asked about.
+    /// Source: GitHub's blog, "Behind GitHub's new authentication token formats".
+    pub(super) fn is_of_an_app(&self) -> bool {
+        self.token.reveal().starts_with("ghs_")
     }
 
     /// The address of `segments`, each encoded, below `repos/OWNER/NAME`.

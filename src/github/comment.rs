@@ -10,12 +10,15 @@ use super::error::GithubError;
 use crate::net::retry::random;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::Method;
 use url::Url;
 
 /// Times that the comment is read and written before giving up.
 const MOST_ROUNDS: u32 = 8;
+/// No round begins later than this after the first.
+const LAST_ROUND_AFTER: Duration = Duration::from_secs(40);
 /// Pages of 100 comments that are looked at.
 const MOST_PAGES: usize = 100;
 /// From a write to the look whether it lasted: longer than another job needs from its read to its write.
@@ -127,11 +130,14 @@ impl<'a> StickyComment<'a> {
         compose: &mut dyn FnMut(Option<&str>) -> Option<String>,
         settled: Option<&dyn Fn(&str) -> bool>,
     ) -> Result<Option<Written>, GithubError> {
-        let mut last = None;
-        for round in 0..MOST_ROUNDS {
-            if round > 0 {
+        let clock = Arc::clone(&self.github.host().clock);
+        let (began, mut last, mut rounds) = (clock.now(), None, 0);
+        while rounds < MOST_ROUNDS && clock.now().duration_since(began).unwrap_or_default() < LAST_ROUND_AFTER
+        {
+            if rounds > 0 {
                 self.pause();
             }
+            rounds += 1;
             let present = self.present()?;
             let Some(body) = compose(present.as_ref().map(Comment::body)) else {
                 return Ok(present.as_ref().map(Comment::written));
@@ -150,7 +156,7 @@ impl<'a> StickyComment<'a> {
             }
         }
         let doing = self.doing("write the comment of");
-        Err(last.unwrap_or(GithubError::Contended { doing, rounds: MOST_ROUNDS }))
+        Err(last.unwrap_or(GithubError::Contended { doing, rounds }))
     }
 
     /// Look again, after a pause, whether the comment holds what this job had to say, and write it again if not: for a
@@ -231,22 +237,24 @@ impl<'a> StickyComment<'a> {
         Ok(found)
     }
 
-    /// Whose comments are ours. The job's token and an App's may not ask; a person's may.
+    /// Whose comments are ours. The job's token and an App's may not ask who they are; a person's may.
     fn author(&mut self) -> Result<Author, GithubError> {
         if let Some(author) = self.author {
             return Ok(author);
         }
-        let author = if self.github.token_is_of_a_person() {
-            let doing = "ask GitHub whose token this is";
-            let url = self.github.url(doing, &["user"], &[])?;
-            let user: User =
-                self.github.call(&self.call(doing, Method::GET, url, None))?.parse(doing, "an account")?;
-            Author::Person(user.id)
-        } else {
-            Author::Bot
-        };
+        let author = if self.github.is_of_an_app() { Author::Bot } else { self.asked_author()? };
         self.author = Some(author);
         Ok(author)
+    }
+
+    fn asked_author(&self) -> Result<Author, GithubError> {
+        let doing = "ask GitHub whose token this is";
+        let url = self.github.url(doing, &["user"], &[])?;
+        match self.github.call(&self.call(doing, Method::GET, url, None)) {
+            Ok(answer) => Ok(Author::Person(answer.parse::<User>(doing, "an account")?.id)),
+            Err(GithubError::Forbidden { .. } | GithubError::NotFound { .. }) => Ok(Author::Bot),
+            Err(error) => Err(error),
+        }
     }
 
     /// Edit; `None` when the comment was deleted meanwhile. Not repeated by itself: what was read before may be out of

@@ -398,6 +398,31 @@ fn a_person_s_token_edits_that_person_s_comment_only() {
     assert_eq!(journal.operations(), ["users/get-authenticated", LIST, EDIT, READ]);
 }
 
+/// Tokens of older servers do not tell by their first letters whose they are.
+#[test]
+#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
+fn a_token_that_may_not_ask_whose_it_is_is_a_bot_s() {
+    let bot = json!({"login": "github-actions[bot]", "id": 5, "type": "Bot", "permissions": "write-all"});
+    let standin = GithubStandin::start(json!({
+        "comments": [ours(1, "first"), comment_of("User", "bob", &format!("{MARKER}\nhis"))],
+        "tokens": {"v1.0123456789abcdef": bot},
+    }));
+    assert_eq!(add_row(&standin.connect("v1.0123456789abcdef").0, "mine").unwrap().id, 1);
+    assert_eq!(standin.journal().operations(), ["users/get-authenticated", LIST, EDIT, READ]);
+}
+
+#[test]
+#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
+fn a_comment_that_never_arrives_is_given_up_within_a_minute() {
+    let standin = GithubStandin::start(json!({
+        "faults": [{"operation": CREATE, "times": 0, "status": 502}, {"operation": LIST, "times": 0, "call": 2, "status": 503}],
+    }));
+    let (github, clock) = standin.connect(WRITE);
+    let error = add_row(&github, "mine").unwrap_err();
+    assert!(error.to_string().contains("GitHub answered 503 after 4 attempts"), "{error}");
+    assert!(clock.slept().iter().sum::<f64>() < 60.0, "{:?}", clock.slept());
+}
+
 #[test]
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_moved_repository_is_found_and_an_enterprise_server_has_a_prefix() {

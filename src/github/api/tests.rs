@@ -98,14 +98,3 @@ fn messages_are_short_and_cannot_command() {
     }
     assert_eq!(message_of("x".repeat(5000).as_bytes()).len(), 200);
 }
-
-#[test]
-fn a_token_s_beginning_says_whether_it_is_a_person_s() {
-    for (token, want) in
-        [("ghs_a", false), ("ghp_a", true), ("github_pat_a", true), ("ghu_a", true), ("", false)]
-    {
-        let host = host(Path::new("/"), &[]);
-        let github = Github::new("https://h", Secret::new(token), &Agent::new(&host), &host);
-        assert_eq!(github.token_is_of_a_person(), want, "{token}");
-    }
-}
