@@ -1,5 +1,6 @@
 //! What the tests stand on: the program in a clean environment, sample projects, and tools from PyPI.
 
+pub mod act;
 pub mod environments;
 pub mod fake_uv;
 pub mod github_standin;

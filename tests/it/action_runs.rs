@@ -1,0 +1,229 @@
+//! The action as a workflow runs it, event by event: `act` runs the workflows of `examples/`, a stand-in is Dagster+.
+
+use crate::support::act::{BRANCH, Finished, Run, Workspace, git};
+use crate::support::github_standin::{GithubStandin, READONLY, WRITE};
+use crate::support::standin::{Standin, TOKEN};
+use serde_json::{Value, json};
+
+const TWO: &[(&str, &str)] = &[("one", ""), ("two", "extra==1")];
+const BRANCH_CALL: &str = "createOrUpdateBranchDeployment";
+
+fn standin() -> Standin {
+    Standin::start(json!({"deployments": [{"name": "prod"}, {"name": "staging"}]}))
+}
+
+fn deploying<'a>(run: Run<'a>, standin: &Standin) -> Run<'a> {
+    run.organization(&standin.url, TOKEN)
+}
+
+/// Names of the code locations of a deployment of the stand-in.
+fn locations(standin: &Standin, deployment: &str) -> Vec<String> {
+    let state = standin.state();
+    let locations = state["deployments"][deployment]["locations"].as_object();
+    let locations = locations.unwrap_or_else(|| panic!("no deployment {deployment}: {state:#}"));
+    locations.keys().cloned().collect()
+}
+
+fn states(finished: &Finished, job: &str) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    let locations = finished.json_output(job, "locations");
+    let pairs = locations.as_array().unwrap().iter();
+    pairs.map(|location| (text(&location["name"]), text(&location["state"]))).collect()
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn a_push_goes_to_the_full_deployment() {
+    let (workspace, standin) = (Workspace::new(TWO), standin());
+    let finished = deploying(workspace.push("deploy.yml", "main"), &standin).start();
+    finished.assert_success();
+    standin.journal().assert_clean();
+    assert_eq!(locations(&standin, "prod"), ["one", "two"]);
+    let outputs = finished.outputs("deploy");
+    assert_eq!((outputs["result"].as_str(), outputs["deployment"].as_str()), ("success", "prod"));
+    assert_eq!((outputs["is_branch_deployment"].as_str(), outputs["changed"].as_str()), ("false", "true"));
+    let loaded = |name: &str| (name.to_string(), "loaded".to_string());
+    assert_eq!(states(&finished, "deploy"), [loaded("one"), loaded("two")]);
+    let tags = finished.json_output("deploy", "pex_tags");
+    assert!(tags["one"].as_str().unwrap().starts_with("files=deps-"), "{tags}");
+    assert!(outputs["deployment_url"].starts_with(&standin.url), "{outputs:?}");
+    let summary = finished.summary();
+    assert!(summary.contains("one") && summary.contains("two") && summary.contains("prod"), "{summary}");
+    assert_eq!(finished.annotations("error"), [""; 0]);
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn a_pull_request_has_its_branch_deployment_until_it_is_closed() {
+    let (workspace, standin) = (Workspace::new(TWO), standin());
+    for action in ["opened", "synchronize"] {
+        let finished = deploying(workspace.pull_request("deploy.yml", action), &standin).start();
+        finished.assert_success();
+        let outputs = finished.outputs("deploy");
+        assert_eq!(
+            (outputs["result"].as_str(), outputs["is_branch_deployment"].as_str()),
+            ("success", "true")
+        );
+        assert_eq!(locations(&standin, &outputs["deployment"]), ["one", "two"], "{action}");
+        let branch = standin.journal().variables(BRANCH_CALL).pop().unwrap();
+        assert_eq!(branch["branchData"]["branchName"], BRANCH);
+        assert_eq!(branch["commit"]["commitHash"], json!(workspace.head), "and not the merge");
+        assert_eq!(branch["branchData"]["pullRequestStatus"], "OPEN");
+        assert_eq!(locations(&standin, "prod"), [""; 0], "a pull request never touches it");
+    }
+    standin.journal().assert_clean();
+    standin.control("journal", &Value::Null);
+    let finished = deploying(workspace.pull_request("deploy.yml", "closed"), &standin).start();
+    finished.assert_success();
+    assert_eq!(finished.output("deploy", "result"), "closed");
+    let journal = standin.journal();
+    assert_eq!(journal.variables(BRANCH_CALL)[0]["branchData"]["pullRequestStatus"], "CLOSED");
+    assert_eq!(journal.count("PUT "), 0, "nothing is built: {:?}", journal.calls());
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn one_comment_follows_the_pull_request() {
+    let (workspace, standin, github) = (Workspace::new(TWO), standin(), GithubStandin::start(json!({})));
+    let run = |action: &str| {
+        let run = workspace.pull_request("deploy.yml", action).github(&github, WRITE);
+        let finished = deploying(run, &standin).start();
+        finished.assert_success();
+        github.journal().assert_clean();
+        let bodies = github.bodies();
+        assert_eq!(bodies.len(), 1, "{action}: {bodies:#?}");
+        (finished, bodies[0].clone())
+    };
+    let (opened, body) = run("opened");
+    assert!(body.contains("one") && body.contains("two") && body.contains(&workspace.head[..7]), "{body}");
+    assert!(body.contains(&opened.output("deploy", "deployment_url")), "{body}");
+    assert!(opened.output("deploy", "comment_url").contains("/pull/7#issuecomment-"), "{}", opened.log());
+    let (synchronized, _) = run("synchronize");
+    assert_eq!(synchronized.output("deploy", "comment_url"), opened.output("deploy", "comment_url"));
+    assert_eq!(synchronized.output("deploy", "deployment"), opened.output("deploy", "deployment"));
+    let (_, body) = run("closed");
+    assert!(body.to_lowercase().contains("closed"), "{body}");
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn github_out_of_order_does_not_fail_a_deployment() {
+    let (workspace, standin) = (Workspace::new(TWO), standin());
+    let always = json!({"faults": [{"operation": "*", "status": 500, "times": 0}]});
+    for (github, token) in
+        [(GithubStandin::start(always), WRITE), (GithubStandin::start(json!({})), READONLY)]
+    {
+        let run = workspace.pull_request("deploy.yml", "opened").github(&github, token);
+        let finished = deploying(run, &standin).start();
+        finished.assert_success();
+        assert_eq!(finished.output("deploy", "result"), "success");
+        let notices = [finished.annotations("notice"), finished.annotations("warning")].concat();
+        assert!(notices.iter().any(|notice| notice.contains("comment")), "{notices:?}");
+        assert_eq!(github.bodies(), [""; 0]);
+    }
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn a_merged_pull_request_does_not_deploy_what_it_was_merged_into() {
+    let (workspace, standin) = (Workspace::new(TWO), standin());
+    let mut run = deploying(workspace.pull_request("deploy.yml", "closed"), &standin);
+    run.payload["pull_request"]["merged"] = json!(true);
+    // As the runner has it then: the base branch, at the commit that landed there.
+    git(&workspace.path(), &["checkout", "-q", "main"]);
+    let finished = run.env("GITHUB_REF", "refs/heads/main").start();
+    finished.assert_success();
+    assert_eq!(finished.output("deploy", "result"), "closed");
+    let journal = standin.journal();
+    assert_eq!(journal.variables(BRANCH_CALL)[0]["branchData"]["pullRequestStatus"], "MERGED");
+    assert_eq!((journal.count("PUT "), locations(&standin, "prod").len()), (0, 0));
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn a_fork_is_built_and_told_why_it_is_not_deployed() {
+    let (workspace, standin) = (Workspace::new(TWO), standin());
+    let from_fork = |example: &str| {
+        let mut run = deploying(workspace.pull_request(example, "opened"), &standin);
+        run.payload["pull_request"]["head"]["repo"] = json!({"id": 2, "full_name": "eve/proj", "fork": true});
+        run.secret("DAGSTER_CLOUD_API_TOKEN", "")
+    };
+    let finished = from_fork("forks.yml").start();
+    finished.assert_success();
+    let outputs = finished.outputs("branch");
+    assert_eq!(outputs["result"], "skipped");
+    assert!(outputs["reason"].contains("fork"), "{outputs:?}");
+    assert!(finished.summary().contains("fork"), "{}", finished.summary());
+    assert_eq!(finished.annotations("notice").len(), 1, "{}", finished.log());
+    let tags = finished.json_output("branch", "pex_tags");
+    assert!(tags["two"].as_str().unwrap().contains("source-"), "built all the same: {tags}");
+    let finished = from_fork("deploy.yml").edit("verify: false", "require_deploy: true").start();
+    assert!(!finished.success, "{}", finished.log());
+    assert_eq!(finished.annotations("error").len(), 1, "{}", finished.log());
+    assert_eq!(standin.journal().calls(), [""; 0]);
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn by_hand_it_goes_where_the_inputs_say() {
+    let (workspace, standin) = (Workspace::new(TWO), standin());
+    git(&workspace.path(), &["checkout", "-q", BRANCH]);
+    let dispatch = |inputs: Value| {
+        let payload = json!({"ref": format!("refs/heads/{BRANCH}"), "inputs": inputs});
+        deploying(workspace.event("manual.yml", "workflow_dispatch", payload), &standin).start()
+    };
+    let finished = dispatch(json!({"full": "false", "locations": "two"}));
+    finished.assert_success();
+    let outputs = finished.outputs("deploy");
+    assert_eq!(outputs["is_branch_deployment"], "true");
+    assert_eq!(locations(&standin, &outputs["deployment"]), ["two"]);
+    let finished = dispatch(json!({"full": "true", "locations": "one,two"}));
+    finished.assert_success();
+    assert_eq!(finished.output("deploy", "deployment"), "prod");
+    assert_eq!(locations(&standin, "prod"), ["one", "two"]);
+    standin.journal().assert_clean();
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn by_hand_on_a_branch_somebody_has_to_choose() {
+    let (workspace, standin) = (Workspace::new(TWO), standin());
+    git(&workspace.path(), &["checkout", "-q", BRANCH]);
+    let payload = json!({"ref": format!("refs/heads/{BRANCH}"), "inputs": null});
+    let run = deploying(workspace.event("manual.yml", "workflow_dispatch", payload), &standin);
+    let finished = run
+        .edit("${{ !inputs.full && github.ref_name != github.event.repository.default_branch }}", "auto")
+        .start();
+    assert!(!finished.success, "{}", finished.log());
+    let errors = finished.annotations("error");
+    assert!(errors.len() == 1 && errors[0].contains("branch_deployment"), "{errors:?}");
+    assert_eq!(standin.journal().count("PUT "), 0);
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn a_location_that_does_not_load_fails_the_run_and_is_explained() {
+    let (workspace, standin) = (Workspace::new(TWO), standin());
+    let error = json!({"message": "ImportError: no module named nothing", "stack": [], "chain": []});
+    standin.control("config", &json!({"load": {"two": {"error": error}}}));
+    let finished = deploying(workspace.push("deploy.yml", "main"), &standin).start();
+    assert!(!finished.success, "{}", finished.log());
+    assert_eq!(finished.output("deploy", "result"), "failure");
+    let state = |name: &str, state: &str| (name.to_string(), state.to_string());
+    assert_eq!(states(&finished, "deploy"), [state("one", "loaded"), state("two", "failed_to_load")]);
+    assert!(finished.summary().contains("no module named nothing"), "{}", finished.summary());
+    let errors = finished.annotations("error");
+    assert!(errors.iter().any(|error| error.contains("two")), "{errors:?}");
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn a_bad_input_is_one_sentence() {
+    let (workspace, standin) = (Workspace::new(TWO), standin());
+    let run = deploying(workspace.push("deploy.yml", "main"), &standin);
+    let finished = run.edit("verify: false", "verify: sometimes").start();
+    assert!(!finished.success, "{}", finished.log());
+    let errors = finished.annotations("error");
+    assert!(errors.len() == 1 && errors[0].contains("`verify`"), "{errors:?}");
+    assert_eq!(finished.output("deploy", "result"), "failure");
+}
