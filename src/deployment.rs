@@ -2,6 +2,10 @@
 //!
 //! [`decide`] is pure. Its one rule above all: what is or may be a pull request never reaches a full deployment.
 
+mod untrusted;
+
+pub use untrusted::admit;
+
 use crate::cli::{BranchArgs, CodeLocationDetails, SnapshotBase};
 use crate::context::event::{HeadCommit, PullRequest, Trigger};
 use crate::context::revision::url_path;
@@ -10,7 +14,7 @@ use crate::dagster::operations::{BranchData, CommitData, PullRequestStatus};
 use crate::dagster::{Client, DagsterError};
 use crate::env_vars;
 use crate::error::{Explain, Fault};
-use crate::github::{self, Github};
+use crate::github::{self, Github, GithubError};
 use crate::host::Host;
 use crate::net::{Agent, Secret};
 use serde::Serialize;
@@ -76,6 +80,10 @@ pub enum DeploymentError {
     NotNamed { why: &'static str },
     #[error("no branch deployment can be named: {why}")]
     NoBranch { why: &'static str },
+    #[error(transparent)]
+    Github(#[from] GithubError),
+    #[error("the work tree does not hold the commit {head}, the head of pull request {number}")]
+    OtherCheckedOut { number: u64, head: String },
     #[error("nobody can be asked whether to deploy to the full deployment `{name}`")]
     NobodyToAsk { name: String },
     #[error("not deployed to `{name}`, as answered")]
@@ -87,6 +95,7 @@ impl Explain for DeploymentError {
         match self {
             DeploymentError::Context(error) => error.fault(),
             DeploymentError::Dagster(error) => error.fault(),
+            DeploymentError::Github(error) => error.fault(),
             _ => Fault::Usage,
         }
     }
@@ -95,6 +104,10 @@ impl Explain for DeploymentError {
         match self {
             DeploymentError::Context(error) => error.hint(),
             DeploymentError::Dagster(error) => error.hint(),
+            DeploymentError::Github(error) => error.hint(),
+            DeploymentError::OtherCheckedOut { number, .. } => {
+                Some(format!("give the checkout step `ref: refs/pull/{number}/head`"))
+            }
             DeploymentError::NotNamed { .. } => Some(
                 "name it with --code-location-details deployment=NAME,commit_hash=HASH, or ask for a branch deployment with --deployment-for-branch".into(),
             ),

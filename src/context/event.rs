@@ -29,6 +29,18 @@ pub enum Trigger {
     Person,
 }
 
+impl Trigger {
+    /// Number of the pull request that the run is of.
+    pub fn pull_request_number(&self) -> Option<u64> {
+        match self {
+            Trigger::PullRequest(request) | Trigger::PullRequestClosed(request) => Some(request.number),
+            Trigger::Untrusted(Untrusted { request: Asked::Known(request), .. }) => Some(request.number),
+            Trigger::Untrusted(Untrusted { request: Asked::Number { number, .. }, .. }) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
 /// Code that anyone may have written, in a run that has secrets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Untrusted {

@@ -122,6 +122,16 @@ impl WorkTree {
         })
     }
 
+    /// Whether the commit that is checked out is this one, or a merge of it. Read from the commit itself: a shallow clone
+    /// has a merge and not its parents.
+    pub fn holds(&self, hash: &str) -> bool {
+        let is_head = self.git(&["rev-parse", "--verify", "HEAD"]).is_some_and(|head| head == hash);
+        let head = self.git(&["cat-file", "commit", "HEAD"]).unwrap_or_default();
+        let parents =
+            head.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("parent "));
+        is_head || parents.clone().any(|parent| parent == hash)
+    }
+
     /// Run git and take its first line of output, if it worked. In a container the checkout often belongs to another
     /// user, hence `safe.directory`; all questions here only read.
     fn git(&self, args: &[&str]) -> Option<String> {
@@ -193,5 +203,12 @@ mod tests {
             ("First line", "Ann Émile", 1_700_000_000.0)
         );
         assert_eq!(tree.commit(&"0".repeat(40)), None);
+        let second = tree.commit("HEAD").unwrap().hash;
+        git(&["checkout", "-q", "-b", "side", &first.hash]);
+        git(&["commit", "-q", "--allow-empty", "-m", "Side"]);
+        let side = tree.commit("HEAD").unwrap().hash;
+        git(&["merge", "-q", "--no-ff", "-m", &format!("parent {}", "0".repeat(40)), &second]);
+        assert!(tree.holds(&tree.commit("HEAD").unwrap().hash) && tree.holds(&side) && tree.holds(&second));
+        assert!(!tree.holds(&first.hash) && !tree.holds(&"0".repeat(40)));
     }
 }

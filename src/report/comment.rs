@@ -109,7 +109,8 @@ impl<'a> Comment<'a> {
     fn merged(&self, mut data: Data) -> Data {
         let report = self.report;
         data.run = self.facts.run_id;
-        data.commit = self.facts.commit.clone();
+        let deployed = report.deployment.as_ref().and_then(|deployment| deployment.commit_hash.clone());
+        data.commit = self.facts.commit.clone().or(deployed);
         data.branch = self.facts.branch.clone();
         data.deployment = report.deployment.clone().or(data.deployment);
         data.jobs.insert(self.facts.job.clone(), self.job());
@@ -191,10 +192,7 @@ impl<'a> Comment<'a> {
 
     /// Commit, run, time, duration.
     fn footer(&self, data: &Data) -> String {
-        let commit = self.facts.commit.as_ref().map(|sha| {
-            let short = markdown::code(sha.get(..7).unwrap_or(sha));
-            self.facts.commit_url().map_or(short.clone(), |url| markdown::link(&short, &url))
-        });
+        let commit = data.commit.as_deref().map(|sha| self.facts.commit_link(sha));
         let run = self.facts.run_url.as_ref().map(|url| markdown::link("run", url));
         let longest = data.jobs.values().map(|job| job.milliseconds).max().unwrap_or(0);
         let ended = data.jobs.values().all(|job| job.result != RunResult::Running);
@@ -213,9 +211,7 @@ fn own_problem(report: &Report) -> Option<String> {
 }
 
 fn heading(data: &Data) -> String {
-    let name =
-        |deployment: &DeploymentReport| markdown::link(&markdown::code(&deployment.name), &deployment.url);
-    let deployment = data.deployment.as_ref().map(name);
+    let deployment = data.deployment.as_ref().map(|deployment| deployment.link(data.branch.as_deref()));
     let any = |result: RunResult| data.jobs.values().any(|job| job.result == result);
     let to = deployment.as_ref().map(|name| format!(" to {name}")).unwrap_or_default();
     let (sign, text) = rows::headline(&data.rows);

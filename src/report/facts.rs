@@ -1,5 +1,6 @@
 //! What a reader of a report wants to know of the run itself: which one, of what, when.
 
+use super::markdown;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The run that a report is of.
@@ -22,9 +23,13 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Page of the commit.
-    pub fn commit_url(&self) -> Option<String> {
-        Some(format!("{}/commit/{}", self.repository_url.as_ref()?, self.commit.as_ref()?))
+    /// Markdown that leads to a commit.
+    pub fn commit_link(&self, sha: &str) -> String {
+        let short = markdown::code(sha.get(..7).unwrap_or(sha));
+        match &self.repository_url {
+            Some(page) => markdown::link(&short, &format!("{page}/commit/{sha}")),
+            None => short,
+        }
     }
 }
 

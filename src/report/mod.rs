@@ -114,6 +114,18 @@ pub struct DeploymentReport {
     pub commit_hash: Option<String>,
 }
 
+impl DeploymentReport {
+    /// Markdown that leads there: a full deployment by its name, a branch deployment by its branch's.
+    pub fn link(&self, branch: Option<&str>) -> String {
+        match branch.filter(|_| self.is_branch) {
+            Some(branch) => {
+                format!("the branch deployment of {}", markdown::link(&markdown::code(branch), &self.url))
+            }
+            None => markdown::link(&markdown::code(&self.name), &self.url),
+        }
+    }
+}
+
 /// A code location in a report.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct LocationReport {

@@ -11,7 +11,7 @@ const LONGEST_ERROR_BYTES: usize = 20_000;
 /// The summary of a run. Places are told relative to `workspace`.
 pub fn of(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime) -> String {
     let rows = rows::of(report);
-    let mut parts = vec![format!("### {}", heading(report, &rows))];
+    let mut parts = vec![format!("### {}", heading(report, facts, &rows))];
     if let Some(reason) = &report.reason {
         parts.push(markdown::text(reason));
     }
@@ -43,20 +43,21 @@ pub fn of(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime) -> 
     parts.join("\n\n") + "\n"
 }
 
-fn heading(report: &Report, rows: &[rows::Row]) -> String {
-    let to = report.deployment.as_ref().map(|deployment| {
-        let kind = if deployment.is_branch { "branch deployment" } else { "deployment" };
-        format!(" the {kind} {}", markdown::link(&markdown::code(&deployment.name), &deployment.url))
-    });
-    let to = to.unwrap_or_default();
+fn heading(report: &Report, facts: &Facts, rows: &[rows::Row]) -> String {
+    let to = report
+        .deployment
+        .as_ref()
+        .map(|deployment| deployment.link(facts.branch.as_deref()))
+        .unwrap_or_default();
     let (sign, text) = rows::headline(rows);
     match report.result {
-        RunResult::Closed => format!("🔒 Closed{to}"),
+        RunResult::Closed => format!("🔒 Closed {to}"),
         RunResult::Skipped => "➖ Nothing was deployed".to_string(),
         RunResult::Cancelled => "⚠️ Cancelled".to_string(),
         RunResult::Failure if sign != "❌" => "❌ Not deployed".to_string(),
         _ if to.is_empty() => format!("{sign} {text}"),
-        _ => format!("{sign} {text}: {}", to.trim_start()),
+        _ if sign == "❌" => format!("{sign} {text} on {to}"),
+        _ => format!("{sign} {text} to {to}"),
     }
 }
 
@@ -82,10 +83,8 @@ fn chart(report: &Report) -> String {
 }
 
 fn footer(report: &Report, facts: &Facts, now: SystemTime) -> String {
-    let commit = facts.commit.as_ref().map(|sha| {
-        let short = markdown::code(sha.get(..7).unwrap_or(sha));
-        facts.commit_url().map_or(short.clone(), |url| markdown::link(&short, &url))
-    });
+    let deployed = report.deployment.as_ref().and_then(|deployment| deployment.commit_hash.as_deref());
+    let commit = facts.commit.as_deref().or(deployed).map(|sha| facts.commit_link(sha));
     let branch = facts.branch.as_ref().map(|branch| markdown::code(branch));
     let target = report.python_version.as_ref().zip(report.platform.as_ref());
     let target = target.map(|(python, platform)| format!("Python {python}, {}", markdown::code(platform)));

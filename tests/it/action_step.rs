@@ -219,6 +219,35 @@ fn other_peoples_code_is_not_built_with_secrets() {
     assert_eq!((ran.code, ran.output("result")), (Some(2), "failure"), "{}", ran.log);
     assert!(ran.log.contains("allow_untrusted_code: true"), "{}", ran.log);
     assert!(scene.dagster.journal().calls().is_empty());
+
+    let allowed = |head: &str| {
+        let mut payload = pull_request("opened");
+        payload["pull_request"]["head"]["sha"] = json!(head);
+        scene.step().with("INPUT_ALLOW_UNTRUSTED_CODE", "true").event("pull_request_target", &payload).run()
+    };
+    let elsewhere = allowed(HEAD);
+    assert_eq!(elsewhere.code, Some(2), "{}", elsewhere.log);
+    assert!(elsewhere.log.contains("ref: refs/pull/7/head"), "{}", elsewhere.log);
+    let head = commit_all(scene.dir.path());
+    let ran = allowed(&head);
+    assert_eq!((ran.code, ran.output("is_branch_deployment")), (Some(0), "true"), "{}", ran.log);
+    assert!(scene.comment().contains(&head[..7]), "{}", scene.comment());
+}
+
+/// Commit all that is in `dir`; the hash.
+fn commit_all(dir: &std::path::Path) -> String {
+    let git = |args: &[&str]| {
+        let options =
+            ["-c", "user.name=Ann", "-c", "user.email=ann@example.test", "-c", "init.defaultBranch=main"];
+        let output =
+            std::process::Command::new("git").args(options).args(args).current_dir(dir).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_string()
+    };
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "All"]);
+    git(&["rev-parse", "HEAD"])
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use super::leave::Leave;
 use crate::cli::action::{ActionInputs, Reporting};
-use crate::context::event::{PullRequest, Trigger};
+use crate::context::event::Trigger;
 use crate::env_vars;
 use crate::error::Explain;
 use crate::github::GithubError;
@@ -85,7 +85,8 @@ struct Worker {
     github: Github,
     host: Host,
     repository: String,
-    request: Option<PullRequest>,
+    /// `number` of the pull request.
+    request: Option<u64>,
     reporting: Reporting,
     facts: Facts,
     key: String,
@@ -114,12 +115,7 @@ impl Worker {
         key: &str,
         host: &Host,
     ) -> Option<Worker> {
-        let request = match trigger {
-            Some(Trigger::PullRequest(request) | Trigger::PullRequestClosed(request)) => {
-                Some(request.clone())
-            }
-            _ => None,
-        };
+        let request = trigger.and_then(Trigger::pull_request_number);
         let mut reporting = inputs.reporting.clone();
         reporting.comment &= request.is_some();
         let wanted = reporting.comment || reporting.github_deployment || reporting.commit_status;
@@ -148,7 +144,7 @@ impl Worker {
 
     fn work(mut self, reports: &Receiver<Report>) -> Told {
         let github = self.github.clone();
-        let number = self.request.as_ref().map_or(0, |request| request.number);
+        let number = self.request.unwrap_or(0);
         let blank = Report::default();
         let marker = Comment::new(&self.key, &self.facts, &blank, self.host.clock.now()).marker().to_string();
         let mut sticky = StickyComment::new(&github, &self.repository, number, &marker);
@@ -210,8 +206,8 @@ impl Worker {
     }
 
     fn deployment(&mut self, report: &Report) -> Result<(), GithubError> {
-        let (Some(at), Some(sha)) = (&report.deployment, &self.facts.commit) else { return Ok(()) };
-        let environment = environment(&at.name, at.is_branch, self.request.as_ref());
+        let Some((at, sha)) = report.deployment.as_ref().zip(self.commit(report)) else { return Ok(()) };
+        let environment = environment(&at.name, at.is_branch, self.request);
         if report.result == RunResult::Closed {
             return deployments::deactivate(&self.github, &self.repository, &environment).map(|_| ());
         }
@@ -219,7 +215,7 @@ impl Worker {
             Some(id) => id,
             None => {
                 let new = NewDeployment {
-                    sha: sha.clone(),
+                    sha,
                     environment,
                     description: format!("Dagster+ deployment {}", at.name),
                     transient: at.is_branch,
@@ -243,8 +239,14 @@ impl Worker {
         deployments::set_state(&self.github, &self.repository, id, state, &details)
     }
 
+    /// The commit that people see.
+    fn commit(&self, report: &Report) -> Option<String> {
+        let deployed = report.deployment.as_ref().and_then(|deployment| deployment.commit_hash.clone());
+        self.facts.commit.clone().or(deployed)
+    }
+
     fn status(&mut self, report: &Report) -> Result<(), GithubError> {
-        let Some(sha) = self.facts.commit.clone() else { return Ok(()) };
+        let Some(sha) = self.commit(report) else { return Ok(()) };
         let state = match report.result {
             RunResult::Running => CommitState::Pending,
             RunResult::Success | RunResult::Skipped | RunResult::Closed => CommitState::Success,
@@ -264,9 +266,9 @@ impl Worker {
 }
 
 /// Name of the environment at GitHub: that of the full deployment, or of the pull request.
-fn environment(deployment: &str, is_branch: bool, request: Option<&PullRequest>) -> String {
+fn environment(deployment: &str, is_branch: bool, request: Option<u64>) -> String {
     match request {
-        Some(request) if is_branch => format!("dagster-plus/pr-{}", request.number),
+        Some(number) if is_branch => format!("dagster-plus/pr-{number}"),
         _ if is_branch => format!("dagster-plus/{deployment}"),
         _ => deployment.to_string(),
     }

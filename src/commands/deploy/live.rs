@@ -72,6 +72,6 @@ impl Live {
 /// The stage that is at work has lasted until `now`.
 fn end_stage(report: &mut Report, now: f64) {
     if let Some(last) = report.stages.last_mut() {
-        last.seconds = now - last.start;
+        last.seconds = ((now - last.start) * 1000.0).round() / 1000.0;
     }
 }

@@ -6,6 +6,7 @@ use crate::cli::DeployArgs;
 use crate::commands::Error;
 use crate::commands::interrupt::{self, Reached};
 use crate::context::Context;
+use crate::context::event::Trigger;
 use crate::dagster::operations::Registry;
 use crate::dagster::{Client, DagsterError};
 use crate::deployment::{self, Branch, Choice, Deployment};
@@ -74,14 +75,19 @@ pub fn intent(args: &DeployArgs, target: Target, host: &Host) -> Result<Intent, 
         }
         return Ok(Intent::BuildOnly);
     }
-    let context = Context::read(&args.dagster, &directory_of(&host.absolute(&args.file)), host)?;
+    let mut context = Context::read(&args.dagster, &directory_of(&host.absolute(&args.file)), host)?;
+    let agent = Agent::new(host);
+    if let Trigger::Untrusted(code) = &context.trigger
+        && publish.branch.allow_untrusted_code
+    {
+        context.trigger = deployment::admit(code, &context, &agent, host)?;
+    }
     let details = publish.code_location_details.as_ref();
     let named_by_flag = args.dagster.deployment.is_some();
     let choice = deployment::decide(&context, details, &publish.branch, named_by_flag, host)?;
     if let Choice::Named { name, ask: true } = &choice {
         deployment::confirm(name, publish.yes, host)?;
     }
-    let agent = Agent::new(host);
     let url = &context.endpoint.organization_url;
     let client = Client::new(host, &agent, url, context.token.clone(), target.python);
     let going = Box::new(Going { context, agent, client });

@@ -59,12 +59,15 @@ fn jobs_of_a_run_share_a_comment() {
     let pending =
         report(RunResult::Running, vec![LocationReport { name: "a".into(), ..LocationReport::default() }]);
     let first = written(&one, &pending, None);
-    assert!(first.contains("⏳ Deploying 1 code location to [`b1`]"), "{first}");
+    assert!(
+        first.contains("⏳ Deploying 1 code location to the branch deployment of [`feature/x`]"),
+        "{first}"
+    );
     let other = report(RunResult::Success, vec![location("b", State::Loaded, None)]);
     let both = written(&two, &other, Some(&first));
     let done = report(RunResult::Success, vec![location("a", State::Loaded, None)]);
     let all = written(&one, &done, Some(&both));
-    assert!(all.contains("✅ Deployed 2 code locations to [`b1`]"), "{all}");
+    assert!(all.contains("✅ Deployed 2 code locations to the branch deployment of [`feature/x`]"), "{all}");
     assert!(all.contains("| ✅ | `a` | loaded |") && all.contains("| ✅ | `b` | loaded |"), "{all}");
 }
 
@@ -122,7 +125,8 @@ fn hostile_names_stay_inside_their_cells() {
     let mut report =
         report(RunResult::Failure, vec![location(name, State::NotUpdated, Some("```\n</details>\n@team"))]);
     report.deployment.as_mut().unwrap().url = "javascript:alert(1)".into();
-    report.deployment.as_mut().unwrap().name = "b](https://evil)[".into();
+    let deployment = report.deployment.as_mut().unwrap();
+    (deployment.name, deployment.is_branch) = ("b](https://evil)[".into(), false);
     let body = written(&facts(5, 1, "deploy"), &report, None);
     insta::assert_snapshot!(shown(&body));
     assert_eq!(read_data(&body).unwrap().rows[0].name, name);
