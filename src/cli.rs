@@ -125,7 +125,8 @@ pub enum Command {
 /// What shapes a build; the same for `deploy`, `source` and `deps`.
 #[derive(Debug, Clone, Args)]
 pub struct BuildArgs {
-    /// Python of the code location: 3.8 to 3.14. Default: 3.11.
+    /// Python of the code location: 3.8 to 3.14. Default: what `.python-version` or `requires-python` of the project
+    /// says, else 3.11.
     #[arg(long, value_name = "X.Y")]
     pub python_version: Option<PythonVersion>,
     /// Platform of the code location, such as `manylinux_2_28_x86_64`. Default: what Dagster+ runs for that Python.

@@ -19,6 +19,11 @@ impl PythonVersion {
     /// Lowest and highest minor version.
     pub const MINORS: std::ops::RangeInclusive<u8> = 8..=14;
 
+    /// All of them, ascending.
+    pub fn all() -> impl Iterator<Item = PythonVersion> {
+        Self::MINORS.map(|minor| PythonVersion { minor })
+    }
+
     /// The `Y` of `3.Y`.
     pub fn minor(self) -> u8 {
         self.minor

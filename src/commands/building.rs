@@ -7,7 +7,7 @@ use crate::display::Display;
 use crate::host::{Host, lexically_normal};
 use crate::plan::requirements_hash;
 use crate::project::build_directory::relative;
-use crate::project::{self, CollectOptions, LockUse, Requirements};
+use crate::project::{self, CollectOptions, LockUse, Requirements, TargetPython, Warning};
 use crate::resolve::Resolution;
 use crate::target::{PythonVersion, Target};
 use crate::tools::Tools;
@@ -24,13 +24,26 @@ pub struct Building<'a> {
     pub display: Display,
     /// Target of everything built.
     pub target: Target,
+    /// What said which Python: the command line, a file, or nothing.
+    pub python_origin: String,
+    /// What the user should know of that choice; told already.
+    pub warnings: Vec<Warning>,
     options: CollectOptions,
 }
 
 impl<'a> Building<'a> {
-    /// Read the flags; nothing is touched yet.
-    pub fn new(args: &BuildArgs, host: &'a Host) -> Building<'a> {
-        let python = args.python_version.unwrap_or(PythonVersion::DEFAULT);
+    /// Read the flags, and what the project in `root` with these build directories says where they are silent.
+    ///
+    /// # Errors
+    /// When no Python version can be told.
+    pub fn new(
+        args: &BuildArgs,
+        root: &Path,
+        directories: &[&Path],
+        host: &'a Host,
+    ) -> Result<Building<'a>, Error> {
+        let (python, python_origin, warnings) = python(args, root, directories)?;
+        warnings.iter().for_each(|warning| host.warn(&warning.message));
         let target = Target { python, platform: args.platform.unwrap_or(python.serverless_platform()) };
         let lock_use = match (args.locked, args.no_locked) {
             (true, _) => LockUse::Required,
@@ -44,7 +57,20 @@ impl<'a> Building<'a> {
             all_extras: args.all_extras,
             groups: args.groups.clone(),
         };
-        Building { host, tools: Tools::new(host), display: Display::new(host), target, options }
+        let (tools, display) = (Tools::new(host), Display::new(host));
+        Ok(Building { host, tools, display, target, python_origin, warnings, options })
+    }
+
+    /// The same for a single directory; the log says which Python it is where a file decided.
+    ///
+    /// # Errors
+    /// When no Python version can be told.
+    pub fn of_directory(args: &BuildArgs, directory: &Path, host: &'a Host) -> Result<Building<'a>, Error> {
+        let building = Building::new(args, directory, &[directory], host)?;
+        if args.python_version.is_none() && building.python_origin.starts_with("from ") {
+            host.note(format!("Building for Python {} ({})", building.target.python, building.python_origin));
+        }
+        Ok(building)
     }
 
     /// Collect what one build directory asks for, and tell of its warnings.
@@ -68,6 +94,20 @@ impl<'a> Building<'a> {
     pub fn context<'b>(&'b self, out_dir: &'b Path) -> Result<Context<'b>, Error> {
         Ok(Context::new(self.target, out_dir, &self.tools, &self.display)?)
     }
+}
+
+/// The target Python, what said so, and what the user should know of it.
+fn python(
+    args: &BuildArgs,
+    root: &Path,
+    directories: &[&Path],
+) -> Result<(PythonVersion, String, Vec<Warning>), Error> {
+    if let Some(version) = args.python_version {
+        return Ok((version, "as asked for".into(), Vec::new()));
+    }
+    let TargetPython { version, origin, warnings } = project::python_version::infer(root, directories)?;
+    let origin = origin.map_or_else(|| "the default".into(), |file| format!("from {file}"));
+    Ok((version, origin, warnings))
 }
 
 /// What a build directory asks for, as JSON. `resolution` is absent until it is resolved.

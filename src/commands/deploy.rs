@@ -71,15 +71,14 @@ fn problems(error: &Error) -> Vec<Problem> {
 
 fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> Result<Exit, Error> {
     live.stage("prepare");
-    let building = Building::new(&args.build, host);
-    let (going, choice) = match online::intent(args, building.target, host)? {
+    let (going, choice) = match online::intent(args, host)? {
         Intent::BuildOnly => (None, None),
         Intent::Deploy(going, choice) => (Some(going), Some(choice)),
         Intent::Close(going, branch) => return close(&going, &branch, live, host),
         Intent::Nothing(reason) => return Ok(nothing(reason, live, host)),
     };
-    let planned = prepare(args, &building, live)?;
-    let plan = &planned.plan;
+    let Planned { building, plan, .. } = prepare(args, host, live)?;
+    let plan = &plan;
     let online = match going.zip(choice) {
         Some((going, choice)) => Some(going.connect(&choice, args, reached, host)?),
         None => None,
@@ -97,7 +96,7 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     });
     live.planned();
     live.stage("build");
-    host.note(heading(plan));
+    host.note(heading(plan, &building.python_origin));
     let built = build::run(plan, &context);
     drop(context);
     if publisher.is_some() {
@@ -146,28 +145,33 @@ pub fn read_only(file: &Path, live: &Live, host: &Host) -> Result<Exit, Error> {
 }
 
 /// What is to be built, and what each build directory asks for.
-struct Planned {
+struct Planned<'a> {
+    building: Building<'a>,
     plan: Plan,
     requirements: BTreeMap<PathBuf, Arc<Requirements>>,
 }
 
 /// Read the project, and collect what it asks for.
-fn prepare(args: &DeployArgs, building: &Building<'_>, live: &Live) -> Result<Planned, Error> {
-    let host = building.host;
+fn prepare<'a>(args: &DeployArgs, host: &'a Host, live: &Live) -> Result<Planned<'a>, Error> {
     let project = Project::read(&host.absolute(&args.file), host)?;
     project.warnings.iter().for_each(|warning| host.warn(&warning.message));
     live.update(|report| report.warnings = project.warnings.iter().map(warning).collect());
+    let root = project.root.clone();
     let locations = select(project, &args.locations)?;
+    live.update(|report| report.locations = locations.iter().map(location_report).collect());
+    let directories: BTreeSet<&Path> = locations.iter().map(|location| &*location.directory).collect();
+    let building = Building::new(&args.build, &root, &Vec::from_iter(directories), host)?;
     live.update(|report| {
+        report.warnings.extend(building.warnings.iter().map(warning));
         report.python_version = Some(building.target.python.to_string());
         report.platform = Some(building.target.platform.to_string());
-        report.locations = locations.iter().map(location_report).collect();
     });
-    let requirements = collect(building, &locations)?;
+    let requirements = collect(&building, &locations)?;
     live.update(|report| {
         report.warnings.extend(requirements.values().flat_map(|asked| asked.warnings.iter().map(warning)));
     });
-    Ok(Planned { plan: Plan::decide(building.target, locations, &requirements), requirements })
+    let plan = Plan::decide(building.target, locations, &requirements);
+    Ok(Planned { building, plan, requirements })
 }
 
 fn warning(warning: &Warning) -> Problem {
@@ -337,10 +341,10 @@ fn collect(
     Ok(requirements)
 }
 
-fn heading(plan: &Plan) -> String {
+fn heading(plan: &Plan, python_origin: &str) -> String {
     use crate::report::table::count;
     format!(
-        "Building {} for Python {} on {}: {}, {}",
+        "Building {} for Python {} ({python_origin}) on {}: {}, {}",
         count(plan.locations.len(), "code location"),
         plan.target.python,
         plan.target.platform,

@@ -18,8 +18,8 @@ use std::sync::Arc;
 /// # Errors
 /// When the project cannot be read, its requirements not be resolved, or the PEX not be built.
 pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    let building = Building::new(&args.build, host);
     let directory = host.absolute(&args.project_dir);
+    let building = Building::of_directory(&args.build, &directory, host)?;
     let requirements = Arc::new(building.collect(&directory)?);
     let asked = Asked::new(&directory, &requirements, building.target);
     let requirements_hash = requirements_hash(&requirements, &directory, building.target);

@@ -22,7 +22,7 @@ use crate::deployment::DeploymentError;
 use crate::error::{Explain, Fault, Place};
 use crate::github::runner::RunnerError;
 use crate::host::Host;
-use crate::project::{CollectError, ProjectErrors};
+use crate::project::{CollectError, ProjectErrors, PythonVersionError};
 use crate::render::{self, Exit};
 use crate::tools::{self, Tools};
 use crate::verify::VerifyError;
@@ -40,6 +40,9 @@ pub enum Error {
     #[error(transparent)]
     #[allow(missing_docs)]
     Collect(#[from] CollectError),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    PythonVersion(#[from] PythonVersionError),
     #[error(transparent)]
     #[allow(missing_docs)]
     Context(#[from] ContextError),
@@ -151,6 +154,7 @@ impl Error {
             Error::Tools(error) => Some(error),
             Error::Project(error) => Some(error),
             Error::Collect(error) => Some(error),
+            Error::PythonVersion(error) => Some(error),
             Error::Context(error) => Some(error),
             Error::Deployment(error) => Some(error),
             Error::Dagster(error) => Some(error),

@@ -16,8 +16,8 @@ use serde_json::json;
 /// # Errors
 /// When the project cannot be read, a local package not be built, or the PEX not be written.
 pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    let building = Building::new(&args.build, host);
     let directory = host.absolute(&args.project_dir);
+    let building = Building::of_directory(&args.build, &directory, host)?;
     let requirements = building.collect(&directory)?;
     let mut document = json!(Asked::new(&directory, &requirements, building.target));
     if let (Some(out_dir), false) = (&args.out_dir, args.build.dry_run) {

@@ -8,12 +8,14 @@ pub mod collect;
 mod defaults;
 mod dg;
 mod error;
+pub mod python_version;
 mod reading;
 mod unknown_key;
 mod workspace;
 
 pub use collect::{CollectError, collect};
 pub use error::{ProjectError, ProjectErrors};
+pub use python_version::{PythonVersionError, TargetPython};
 pub use reading::Reading;
 
 use crate::error::Place;

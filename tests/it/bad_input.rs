@@ -135,8 +135,17 @@ fn metadata_that_is_wrong() {
         &project(
             "[project]\nname = 'one'\nversion = '1'\nrequires-python = '>=3.13'\ndependencies = ['dagster', 'dagster-cloud']\n",
         ),
+        &["deps", ".", "out", "--python-version", "3.11"],
+    );
+    check_changed(
+        "python-version-disagreement",
+        &[
+            (".python-version", "# for everyone\n3.10\n"),
+            ("pyproject.toml", "[project]\nname = 'one'\nversion = '1'\nrequires-python = '>=3.12'\n"),
+        ],
         deps,
     );
+    check_changed("python-version-not-run", &[(".python-version", "3.7.17\n")], deps);
     check_changed(
         "pyproject-unknown-extra",
         &project("[project]\nname = 'one'\nversion = '1'\n"),

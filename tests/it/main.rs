@@ -29,6 +29,7 @@ mod module;
 mod other_client;
 mod pex_oracle;
 mod pex_tools;
+mod python_version;
 mod resolving;
 mod selftest;
 mod side_by_side;

@@ -5,7 +5,7 @@ use super::{Planned, prepare};
 use crate::build::deps;
 use crate::cli::{DeployArgs, Format};
 use crate::commands::Error;
-use crate::commands::building::{Asked, Building};
+use crate::commands::building::Asked;
 use crate::host::Host;
 use crate::plan::PlannedLocation;
 use crate::render::{self, Exit};
@@ -16,9 +16,9 @@ use serde_json::json;
 /// # Errors
 /// When the project cannot be read, or what it asks for cannot be had.
 pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    super::online::intent(args, Building::new(&args.build, host).target, host)?;
-    let building = Building::new(&args.build, host);
-    let Planned { plan, requirements } = prepare(args, &building, &Live::new(Box::new(Nobody)))?;
+    super::online::intent(args, host)?;
+    let live = Live::new(Box::new(Nobody));
+    let Planned { building, plan, requirements } = prepare(args, host, &live)?;
     let out_dir = tempfile::tempdir().map_err(Error::Temporary)?;
     let context = building.context(out_dir.path())?;
     let resolutions: Vec<_> = plan.deps.iter().map(|job| deps::resolve(job, &context)).collect();

@@ -19,7 +19,7 @@ use crate::pex::{FORMAT_REVISION, PEX_VERSION};
 use crate::plan::{Plan, PlannedLocation};
 use crate::publish::{self, CacheTags, Published, Publisher};
 use crate::report::{DeploymentReport, Sent, SentFiles, State};
-use crate::target::Target;
+use crate::target::{PythonVersion, Target};
 use crate::update::document::{Additions, location_document};
 use crate::update::{self, Before, Outcome, Update, UpdateError, Updated};
 use serde_json::Value;
@@ -67,7 +67,7 @@ pub struct Deployed {
 ///
 /// # Errors
 /// A setting that is missing, an event that cannot be read, or a question that was answered with no.
-pub fn intent(args: &DeployArgs, target: Target, host: &Host) -> Result<Intent, Error> {
+pub fn intent(args: &DeployArgs, host: &Host) -> Result<Intent, Error> {
     let publish = &args.publish;
     if args.build.dry_run || !(publish.upload_pex || publish.update_code_location) {
         if let Some(flag) = idle_flag(args) {
@@ -89,7 +89,8 @@ pub fn intent(args: &DeployArgs, target: Target, host: &Host) -> Result<Intent, 
         deployment::confirm(name, publish.yes, host)?;
     }
     let url = &context.endpoint.organization_url;
-    let client = Client::new(host, &agent, url, context.token.clone(), target.python);
+    let python = args.build.python_version.unwrap_or(PythonVersion::DEFAULT);
+    let client = Client::new(host, &agent, url, context.token.clone(), python);
     let going = Box::new(Going { context, agent, client });
     Ok(match choice {
         Choice::Nothing(reason) => Intent::Nothing(reason),

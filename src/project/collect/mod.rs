@@ -29,8 +29,10 @@ pub use error::CollectError;
 pub use python_metadata::{SetupPyRun, run_setup_py};
 pub(super) use requirement::file_url;
 
+use crate::error::Place;
 use crate::host::Host;
 use crate::project::{CollectOptions, Requirements};
+use crate::target::PythonVersion;
 use crate::tools::Tools;
 use std::path::Path;
 
@@ -55,4 +57,31 @@ pub fn collect(
         host.note(line);
     }
     Ok(requirements)
+}
+
+/// What a pyproject.toml says of the Python version.
+#[derive(Debug)]
+pub(super) struct AllowedPythons {
+    /// `requires-python = ">=3.9"`, as written.
+    pub(super) setting: String,
+    /// Where.
+    pub(super) place: Place,
+    /// The versions of Dagster+ that it allows, ascending.
+    pub(super) allowed: Vec<PythonVersion>,
+}
+
+/// What pyproject.toml of `directory` says of the Python version; `None` where there is none, or it is silent.
+///
+/// # Errors
+/// The file cannot be understood.
+pub(super) fn requires_python(directory: &Path) -> Result<Option<AllowedPythons>, CollectError> {
+    let file = directory.join("pyproject.toml");
+    if !file.is_file() {
+        return Ok(None);
+    }
+    Ok(pyproject::read(&file)?.requires_python.map(|python| AllowedPythons {
+        allowed: python.allowed(),
+        setting: python.setting,
+        place: python.place,
+    }))
 }

@@ -399,13 +399,17 @@ impl RequiresPython {
         self.alternatives.iter().any(|specifiers| versions.iter().any(|version| specifiers.contains(version)))
     }
 
+    /// The versions of Dagster+ that it allows, ascending.
+    pub(super) fn allowed(&self) -> Vec<PythonVersion> {
+        PythonVersion::all().filter(|python| self.allows(*python)).collect()
+    }
+
     /// Refuse a target that it excludes.
     pub(super) fn check(&self, target: &Target) -> Result<(), CollectError> {
         if self.allows(target.python) {
             return Ok(());
         }
-        let all = PythonVersion::MINORS.filter_map(|minor| format!("3.{minor}").parse().ok());
-        let allowed = all.filter(|python| self.allows(*python)).map(|python| python.to_string());
+        let allowed = self.allowed().into_iter().map(|python| python.to_string());
         Err(CollectError::PythonExcluded {
             setting: self.setting.clone(),
             target: target.python,
