@@ -331,7 +331,7 @@ mod tests {
         assert!(!format!("{run:?}").contains("secret"));
         let Command::Deploy(args) = run.command else { panic!() };
         assert!(args.publish.upload_pex && args.publish.update_code_location);
-        assert_eq!(args.publish.deps_cache_from, args.publish.deps_cache_to);
+        assert_eq!(args.publish.deps_cache_from, Vec::from_iter(args.publish.deps_cache_to));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! The rule of this stage: nothing refers to an object before it is stored. A location is updated, and a deps cache
 //! entry written, only for files that this stage saw in the registry or put there itself.
 
+pub mod cache_tags;
 pub mod deps_cache;
 mod publisher;
 
-pub use publisher::{CacheTags, Published, Publisher};
+pub use cache_tags::{CacheTags, default_cache_tags};
+pub use publisher::{Published, Publisher};
 
 use crate::dagster::artifacts::{Content, Stored};
 use crate::dagster::operations::Method;

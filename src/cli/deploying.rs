@@ -14,9 +14,10 @@ pub struct PublishArgs {
     /// Update the code locations to the PEX files, and wait until they have loaded.
     #[arg(long)]
     pub update_code_location: bool,
-    /// Take deps PEX files from cache entries with this tag (usually the repository, `owner/name`).
+    /// Take deps PEX files from cache entries with this tag, such as the repository, `owner/name` (repeatable: the first
+    /// entry found counts).
     #[arg(long, alias = "deps-cache-tag-read", value_name = "TAG")]
-    pub deps_cache_from: Option<String>,
+    pub deps_cache_from: Vec<String>,
     /// Record deps PEX files in cache entries with this tag.
     #[arg(long, alias = "deps-cache-tag-write", value_name = "TAG")]
     pub deps_cache_to: Option<String>,

@@ -17,6 +17,7 @@ use crate::error::{Explain, Place};
 use crate::github::runner::{Annotation, Level, Runner};
 use crate::host::Host;
 use crate::net::Secret;
+use crate::publish::default_cache_tags;
 use crate::render::Exit;
 use crate::report::facts::Facts;
 use crate::report::{Problem, Report, RunResult, outputs, summary};
@@ -103,8 +104,8 @@ impl<'a> Step<'a> {
                 if inputs.cache
                     && let Ok(trigger) = trigger
                 {
-                    let tags = leave::cache_tags(trigger, &self.run);
-                    (args.publish.deps_cache_from, args.publish.deps_cache_to) = tags;
+                    let tags = default_cache_tags(trigger);
+                    (args.publish.deps_cache_from, args.publish.deps_cache_to) = (tags.from, tags.to);
                 }
                 deploy::perform(args, live, self.host)
             }

@@ -11,6 +11,7 @@ use crate::resolve::{Artifact, Resolution};
 use crate::target::Target;
 use base64::Engine;
 use sha1::{Digest, Sha1};
+use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 
 /// A deps PEX that an earlier run stored.
@@ -71,38 +72,49 @@ fn parse(text: &str) -> Option<CacheEntry> {
     })
 }
 
-/// The entry for a hash, if there is one whose deps PEX is stored and whole. Whatever goes wrong is a miss with a note:
-/// the cache saves time and decides nothing.
+/// The first entry for a hash, in the order of `tags`, whose deps PEX is stored and whole. Whatever goes wrong is a miss
+/// with a note: the cache saves time and decides nothing. A tag is asked about only when those before it miss.
 ///
-/// `likely` are deps PEX files that the entry may name, such as those that run now: they are looked for while the entry
-/// is read, and if it is one of them, that saves two round trips.
-pub fn read(client: &Client, tag: &str, hash: &str, likely: &[String]) -> Option<CacheEntry> {
-    let name = object_name(hash, tag);
-    let miss = |what: &str, why: &dyn std::fmt::Display| {
-        client.host().note(format!("deps cache: {what} cannot be used, so the deps PEX is built: {why}"));
-    };
-    let names: Vec<_> = std::iter::once(&name).chain(likely).map(String::as_str).collect();
-    let mut urls = match client.presigned_urls(&names, Method::Get) {
-        Ok(urls) => urls.into_iter(),
+/// `likely` are deps PEX files that the entry may name, such as those that run now: they are looked for while the first
+/// entry is read, and if it is one of them, that saves two round trips.
+pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> Option<CacheEntry> {
+    let entries: Vec<String> = tags.iter().map(|tag| object_name(hash, tag)).collect();
+    let names: Vec<_> = entries.iter().chain(likely).map(String::as_str).collect();
+    let mut entry_urls = match client.presigned_urls(&names, Method::Get) {
+        Ok(urls) => urls,
         Err(error) => {
-            miss("the registry", &error);
+            miss(client, "the registry", &error);
             return None;
         }
     };
-    let url = urls.next()?;
-    let (text, looked) = std::thread::scope(|scope| {
+    let likely_urls = entry_urls.split_off(entries.len());
+    let mut entries = entries.iter().zip(entry_urls);
+    let (name, url) = entries.next()?;
+    let (first, looked) = std::thread::scope(|scope| {
         let look = |(name, url): (&String, PresignedUrl)| {
             let name = name.clone();
-            scope.spawn(move || (client.stored(&name, &url), name))
+            scope.spawn(move || {
+                let stored = client.stored(&name, &url);
+                (name, stored)
+            })
         };
-        let looks: Vec<_> = likely.iter().zip(urls).map(look).collect();
-        let text = client.download_text(&name, &url);
+        let looks: Vec<_> = likely.iter().zip(likely_urls).map(look).collect();
+        let first = read_entry(client, name, &url);
         let looked = looks.into_iter().map(|look| look.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        (text, looked.collect::<Vec<_>>())
+        (first, looked.collect::<BTreeMap<_, _>>())
     });
-    let entry = match text {
+    let usable = |entry: CacheEntry| is_stored(client, &entry, &looked).then_some(entry);
+    first.and_then(usable).or_else(|| {
+        let mut others = entries.filter_map(|(name, url)| read_entry(client, name, &url));
+        others.find_map(usable)
+    })
+}
+
+/// The entry of this object name; `None`, with a note unless it is merely not there, for anything else.
+fn read_entry(client: &Client, name: &str, url: &PresignedUrl) -> Option<CacheEntry> {
+    match client.download_text(name, url) {
         Ok(Some(text)) => parse(&text).or_else(|| {
-            miss(&name, &"it is not a cache entry");
+            miss(client, name, &"it is not a cache entry");
             None
         }),
         Ok(None) => {
@@ -110,22 +122,38 @@ pub fn read(client: &Client, tag: &str, hash: &str, likely: &[String]) -> Option
             None
         }
         Err(error) => {
-            miss(&name, &error);
+            miss(client, name, &error);
             None
         }
-    }?;
+    }
+}
+
+/// Whether the registry has all of the deps PEX that an entry names; `looked` are those looked for already.
+fn is_stored(
+    client: &Client,
+    entry: &CacheEntry,
+    looked: &BTreeMap<String, Result<Stored, DagsterError>>,
+) -> bool {
     let deps = &entry.deps_pex_name;
-    let stored = match looked.into_iter().find(|(_, name)| name == deps) {
-        Some((stored, _)) => stored,
-        None => client.presigned_url(deps, Method::Get).and_then(|url| client.stored(deps, &url)),
+    let asked;
+    let stored = match looked.get(deps) {
+        Some(stored) => stored,
+        None => {
+            asked = client.presigned_url(deps, Method::Get).and_then(|url| client.stored(deps, &url));
+            &asked
+        }
     };
     match stored {
-        Ok(Stored::Whole { .. }) => return Some(entry),
-        Ok(Stored::Absent) => miss(deps, &"it is not in the registry any more"),
-        Ok(Stored::Broken) => miss(deps, &"it is not a whole PEX file"),
-        Err(error) => miss(deps, &error),
+        Ok(Stored::Whole { .. }) => return true,
+        Ok(Stored::Absent) => miss(client, deps, &"it is not in the registry any more"),
+        Ok(Stored::Broken) => miss(client, deps, &"it is not a whole PEX file"),
+        Err(error) => miss(client, deps, error),
     }
-    None
+    false
+}
+
+fn miss(client: &Client, what: &str, why: &dyn std::fmt::Display) {
+    client.host().note(format!("deps cache: {what} cannot be used: {why}"));
 }
 
 /// Record that `entry` satisfies the requirement set of this hash.

@@ -1,6 +1,7 @@
 //! What follows a build while it runs: files are sent as they are finished, and the deps cache is asked before a deps
 //! PEX is built and told after it is stored.
 
+use super::cache_tags::CacheTags;
 use super::deps_cache::{self, CacheEntry, resolution_hash};
 use super::{Artifact, Outcomes, Sent, Uploads};
 use crate::build::observer::{Observer, StoredDeps};
@@ -11,15 +12,6 @@ use crate::resolve::Resolution;
 use crate::target::Target;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// Which entries of the deps cache are read and written.
-#[derive(Debug, Clone, Default)]
-pub struct CacheTags {
-    /// Entries with this tag are used.
-    pub from: Option<String>,
-    /// Entries with this tag are written.
-    pub to: Option<String>,
-}
 
 /// More deps PEX files than these are not looked for ahead.
 const MOST_LIKELY: usize = 2;
@@ -100,11 +92,11 @@ impl Publisher {
             let stored = |entry: &CacheEntry, cached| {
                 cached || matches!(outcomes.get(&entry.deps_pex_name), Some(Ok(_)))
             };
-            // An entry just read need not be written back.
-            let same_tag = self.tags.from.as_ref() == Some(tag);
+            // An entry just read will be read again, from wherever it was.
+            let read_again = self.tags.from.contains(tag);
             let write = entries
                 .iter()
-                .filter(|(_, (entry, cached))| stored(entry, *cached) && !(*cached && same_tag));
+                .filter(|(_, (entry, cached))| stored(entry, *cached) && !(*cached && read_again));
             std::thread::scope(|scope| {
                 for (hash, (entry, _)) in write {
                     scope.spawn(|| record(&self.client, tag, hash, entry));
@@ -147,9 +139,11 @@ impl Observer for Publisher {
     }
 
     fn stored_deps(&self, resolution: &Resolution) -> Option<StoredDeps> {
-        let tag = self.tags.from.as_ref()?;
+        if self.tags.from.is_empty() {
+            return None;
+        }
         let hash = self.hash(resolution)?;
-        let entry = deps_cache::read(&self.client, tag, &hash, &self.likely)?;
+        let entry = deps_cache::read(&self.client, &self.tags.from, &hash, &self.likely)?;
         self.client.host().note(format!("{}: already there, from the deps cache", entry.deps_pex_name));
         self.remember(hash, entry.clone(), true);
         Some(StoredDeps { name: entry.deps_pex_name, dagster_version: entry.dagster_version })

@@ -168,7 +168,10 @@ fn a_cache_entry_is_found_again_under_its_tag() {
     let client = connected.client.at("prod");
     deps_cache::write(&client, "acme/proj", HASH, &entry()).unwrap();
     standin.journal().assert_clean();
-    let read = |tag, hash, likely: &[String]| deps_cache::read(&client, tag, hash, likely);
+    let read = |tag: &str, hash, likely: &[String]| {
+        let tags: Vec<String> = tag.split_whitespace().map(String::from).collect();
+        deps_cache::read(&client, &tags, hash, likely)
+    };
     assert_eq!(read("acme/proj", HASH, &[]), Some(entry()));
     assert_eq!((read("acme/other", HASH, &[]), read("acme/proj", "ff", &[])), (None, None));
     // A good guess saves a call, a bad one costs nothing but itself.
@@ -176,6 +179,17 @@ fn a_cache_entry_is_found_again_under_its_tag() {
         standin.control("journal", &Value::Null);
         assert_eq!(read("acme/proj", HASH, &[likely.to_string()]), Some(entry()));
         assert_eq!(standin.journal().count("generateServerlessPexUrl"), calls, "{likely}");
+    }
+    // Tags are read in their order, the next one only when those before it miss.
+    standin.control("put-object", &json!({"name": object_name(HASH, "broken"), "text": "<html>"}));
+    for (tags, reads) in [
+        ("acme/proj acme/other", 1),
+        ("acme/other acme/proj", 2),
+        ("broken acme/other acme/proj acme/last", 3),
+    ] {
+        standin.control("journal", &Value::Null);
+        assert_eq!(read(tags, HASH, &[]), Some(entry()), "{tags}");
+        assert_eq!(standin.journal().count("GET requirements-"), reads, "{tags}");
     }
 }
 
@@ -202,8 +216,8 @@ fn a_cache_entry_that_cannot_be_used_is_a_miss_with_a_note() {
         }
         standin.control("faults", &faults);
         let connected = standin.connect();
-        assert!(deps_cache::read(&connected.client, "t", HASH, &[]).is_none(), "{says}");
+        assert!(deps_cache::read(&connected.client, &["t".into()], HASH, &[]).is_none(), "{says}");
         let heard = connected.heard.text();
-        assert!(heard.contains(says) && heard.contains("so the deps PEX is built"), "{says}: {heard}");
+        assert!(heard.contains(says) && heard.contains("cannot be used"), "{says}: {heard}");
     }
 }

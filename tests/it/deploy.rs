@@ -142,6 +142,29 @@ fn a_cached_deps_pex_that_is_gone_is_built_again() {
 
 #[test]
 #[ignore = "graphql-core comes from a package index"]
+fn several_cache_tags_are_read_and_one_is_written() {
+    let tags = ["--deps-cache-from", "base", "--deps-cache-from", "own", "--deps-cache-to", "own"];
+    let (first, standin, dir) =
+        deploy_one(json!({}), &["--deps-cache-from", "base", "--deps-cache-to", "base"]);
+    assert_eq!(first.document["locations"][0]["sent"]["deps"], "uploaded", "{}", first.stderr);
+    let texts = || standin.state()["texts"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let written = texts();
+    assert!(matches!(&written[..], [one] if one.ends_with("-YmFzZQ==.txt")), "{written:?}");
+    // What the first tag has need not be written under the other, which is only read where the first has nothing.
+    standin.control("journal", &Value::Null);
+    let hit = ran(deploy(&standin, dir.path()).args(TO_PROD).args(tags));
+    assert_eq!(hit.document["locations"][0]["sent"]["deps"], "cached", "{}", hit.stderr);
+    let journal = standin.journal();
+    assert_eq!((journal.count("GET requirements-"), journal.count("PUT")), (1, 0));
+    standin.control("delete-object", &json!(written[0]));
+    let miss = ran(deploy(&standin, dir.path()).args(TO_PROD).args(tags));
+    assert_eq!(miss.document["locations"][0]["sent"]["deps"], "already_there", "{}", miss.stderr);
+    assert!(matches!(&texts()[..], [one] if one.ends_with("-b3du.txt")), "{:?}", texts());
+    standin.journal().assert_clean();
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
 fn a_pull_request_goes_to_its_branch_deployment_as_its_head_commit() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);

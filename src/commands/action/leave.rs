@@ -3,7 +3,6 @@
 use crate::cli::action::{ActionCommand, ActionInputs};
 use crate::context::event::Trigger;
 use crate::context::inputs;
-use crate::context::workflow_run::WorkflowRun;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 
@@ -67,9 +66,4 @@ pub fn of(inputs: &ActionInputs, trigger: Option<&Trigger>, host: &Host) -> Leav
         ),
     };
     Leave::Refused { why, build: !closed }
-}
-
-/// Tags of the deps cache: what to read, and what to write.
-pub fn cache_tags(_trigger: &Trigger, run: &WorkflowRun) -> (Option<String>, Option<String>) {
-    (run.repository.clone(), run.repository.clone())
 }

@@ -103,7 +103,7 @@ pub fn intent(args: &DeployArgs, host: &Host) -> Result<Intent, Error> {
 fn idle_flag(args: &DeployArgs) -> Option<&'static str> {
     let publish = &args.publish;
     let given = [
-        ("--deps-cache-from", publish.deps_cache_from.is_some()),
+        ("--deps-cache-from", !publish.deps_cache_from.is_empty()),
         ("--deps-cache-to", publish.deps_cache_to.is_some()),
         ("--code-location-details", publish.code_location_details.is_some()),
         ("--deployment-for-branch", publish.branch.deployment_for_branch),
@@ -232,7 +232,8 @@ impl Online {
     pub fn publisher(&self, args: &DeployArgs, target: Target, host: &Host) -> Publisher {
         let publish = &args.publish;
         // A deps PEX that is to be loaded here has to be here.
-        let from = publish.deps_cache_from.clone().filter(|_| !publish.force_rebuild_deps && !args.verify);
+        let read = !publish.force_rebuild_deps && !args.verify;
+        let from = if read { publish.deps_cache_from.clone() } else { Vec::new() };
         let tags = CacheTags { from, to: publish.deps_cache_to.clone() };
         let runtime = format!("pex {PEX_VERSION} format {FORMAT_REVISION}");
         let progress = Arc::new(Display::new(host));

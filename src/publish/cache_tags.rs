@@ -1,0 +1,108 @@
+//! Tags that share deps PEX files between runs: by repository and branch, so that a branch profits from the one that it
+//! will be merged into, and never the other way round.
+
+use crate::context::event::{CommitEvent, PullRequest, Trigger};
+
+/// Which entries of the deps cache are read and written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CacheTags {
+    /// Entries with these tags are used; the first found counts.
+    pub from: Vec<String>,
+    /// Entries with this tag are written.
+    pub to: Option<String>,
+}
+
+/// The tags of a run that names none.
+///
+/// A commit reads and writes `owner/name@branch` (`owner/name` where there is no branch: tags, releases) and reads the
+/// default branch's besides. A pull request reads its base branch's, then its own, `owner/name#NUMBER`, and writes only
+/// the latter: no branch has such a tag, so what a pull request builds is never what a branch deploys. Other runs, and
+/// those of an unknown repository, have none.
+pub fn default_cache_tags(trigger: &Trigger) -> CacheTags {
+    match trigger {
+        Trigger::Commit(commit) => of_commit(commit).unwrap_or_default(),
+        Trigger::PullRequest(request) => of_pull_request(request),
+        _ => CacheTags::default(),
+    }
+}
+
+fn of_commit(commit: &CommitEvent) -> Option<CacheTags> {
+    let repository = commit.repository.as_deref()?;
+    let own = match &commit.branch {
+        Some(branch) => branch_tag(repository, branch),
+        None => repository.to_lowercase(),
+    };
+    let default = commit.default_branch.as_ref().map(|branch| branch_tag(repository, branch));
+    let mut from = Vec::from_iter([own.clone()].into_iter().chain(default));
+    from.dedup();
+    Some(CacheTags { from, to: Some(own) })
+}
+
+fn of_pull_request(request: &PullRequest) -> CacheTags {
+    let own = format!("{}#{}", request.repository.to_lowercase(), request.number);
+    let base = request.base_branch.as_ref().map(|branch| branch_tag(&request.repository, branch));
+    CacheTags { from: base.into_iter().chain([own.clone()]).collect(), to: Some(own) }
+}
+
+/// Repository names compare without regard to case, so they are written in lower case; branches differ by it.
+fn branch_tag(repository: &str, branch: &str) -> String {
+    format!("{}@{branch}", repository.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(branch: Option<&str>) -> Trigger {
+        Trigger::Commit(CommitEvent {
+            event: "push".into(),
+            sha: None,
+            repository: Some("Acme/proj".into()),
+            branch: branch.map(String::from),
+            default_branch: Some("main".into()),
+            head: None,
+        })
+    }
+
+    fn pull_request(number: u64, base: &str) -> Trigger {
+        Trigger::PullRequest(PullRequest {
+            number,
+            branch: "feature".into(),
+            head_sha: "ab".into(),
+            repository: "Acme/proj".into(),
+            head_repository: None,
+            url: None,
+            base_branch: Some(base.into()),
+            merged: false,
+            open: true,
+            author: None,
+            avatar_url: None,
+        })
+    }
+
+    #[test]
+    fn tags_follow_repository_and_branch() {
+        for (trigger, from, to) in [
+            (commit(Some("main")), &["acme/proj@main"][..], Some("acme/proj@main")),
+            (commit(Some("Dev")), &["acme/proj@Dev", "acme/proj@main"], Some("acme/proj@Dev")),
+            (commit(None), &["acme/proj", "acme/proj@main"], Some("acme/proj")),
+            (pull_request(7, "main"), &["acme/proj@main", "acme/proj#7"], Some("acme/proj#7")),
+            (pull_request(8, "release/1"), &["acme/proj@release/1", "acme/proj#8"], Some("acme/proj#8")),
+            (Trigger::Person, &[], None),
+            (Trigger::OtherCi, &[], None),
+        ] {
+            let tags = default_cache_tags(&trigger);
+            assert_eq!((tags.from, tags.to.as_deref()), (from.iter().map(ToString::to_string).collect(), to));
+        }
+    }
+
+    #[test]
+    fn a_pull_request_never_writes_what_a_branch_reads() {
+        let written = default_cache_tags(&pull_request(7, "main")).to.unwrap();
+        for branch in ["main", "7", "#7", "pull/7", "feature", ""] {
+            for trigger in [commit(Some(branch)), pull_request(8, branch), commit(None)] {
+                assert!(!default_cache_tags(&trigger).from.contains(&written), "{branch}");
+            }
+        }
+    }
+}
