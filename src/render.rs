@@ -1,7 +1,7 @@
 //! The one place an error becomes text.
 
 use crate::error::{Explain, Fault};
-use crate::foreign_text::neutral;
+use crate::foreign_text::{neutral, without_commands};
 use crate::host::Host;
 
 /// An exit code of this program.
@@ -18,6 +18,26 @@ impl From<Exit> for std::process::ExitCode {
 pub fn failure(host: &Host, error: &impl Explain) -> Exit {
     host.say(&error_text(error, host.color()));
     Exit(error.fault().exit_code())
+}
+
+/// What is said of a panic: an invariant of ours broke, and only a report of it can mend that.
+pub fn panic_text(panic: &std::panic::PanicHookInfo<'_>) -> String {
+    let payload = panic.payload();
+    let message =
+        payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    bug_text(
+        message.unwrap_or("a panic without a message"),
+        panic.location().map(ToString::to_string).as_deref(),
+    )
+}
+
+fn bug_text(message: &str, place: Option<&str>) -> String {
+    let place = place.map(|place| format!("\n  at: {place}")).unwrap_or_default();
+    let hint = format!(
+        "this is a bug of pexpress {}; please report it with the lines above",
+        env!("CARGO_PKG_VERSION")
+    );
+    without_commands(&format!("error: {}{place}\nhint: {hint}", neutral(message))) + "\n"
 }
 
 /// The same as JSON, for stdout: `message`, `causes`, `hint`, `file`, `line`, `column`, `exit_code`.
@@ -83,6 +103,18 @@ pub fn clap_answer(host: &Host, answer: &clap::Error) -> std::process::ExitCode 
 mod tests {
     use super::*;
     use crate::cache::CacheError;
+
+    #[test]
+    fn a_panic_is_told_as_a_bug_that_asks_for_a_report() {
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            bug_text("index 3 is out of range\n::warning::not ours", Some("src/a.rs:1:2")),
+            format!(
+                "error: index 3 is out of range\n| ::warning::not ours\n  at: src/a.rs:1:2\n\
+                 hint: this is a bug of pexpress {version}; please report it with the lines above\n"
+            )
+        );
+    }
 
     #[test]
     fn the_chain_of_causes_is_printed_once_each() {
