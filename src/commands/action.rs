@@ -1,6 +1,6 @@
 //! `pexpress action`: what `action.yml` runs. Inputs and event in; a deploy, and reports where people look, out.
 //!
-//! A failed deploy has its summary and comment too; a report that fails is a warning and changes nothing else.
+//! A failed deploy has its summary and comment too; a report that fails is a notice and changes nothing else.
 
 mod leave;
 mod reporter;

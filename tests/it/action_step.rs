@@ -83,6 +83,7 @@ fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
     let again =
         scene.step().with("GITHUB_RUN_ID", "1002").event("pull_request", &pull_request("synchronize")).run();
     assert_eq!((again.code, again.output("changed")), (Some(0), "true"), "{}", again.log);
+    assert_eq!(again.json("locations")[0]["sent"], json!({"source": "already_there", "deps": "cached"}));
     assert!(scene.comment().contains("/actions/runs/1002/"));
 
     let closed =
@@ -160,12 +161,12 @@ fn what_github_refuses_never_fails_a_deploy() {
     let event = pull_request("opened");
     let readonly = scene.step().with("INPUT_GITHUB_TOKEN", READONLY).event("pull_request", &event).run();
     assert_eq!((readonly.code, readonly.output("result")), (Some(0), "success"), "{}", readonly.log);
-    assert!(readonly.log.contains("::warning title=Not reported::"), "{}", readonly.log);
+    assert!(readonly.log.contains("::notice title=Not reported::"), "{}", readonly.log);
     assert!(readonly.log.contains("pull-requests: write"), "{}", readonly.log);
     let unreachable =
         scene.step().with("GITHUB_API_URL", "http://127.0.0.1:1").event("pull_request", &event).run();
     assert_eq!((unreachable.code, unreachable.output("result")), (Some(0), "success"), "{}", unreachable.log);
-    assert!(unreachable.log.contains("::warning title=Not reported::"), "{}", unreachable.log);
+    assert!(unreachable.log.contains("::notice title=Not reported::"), "{}", unreachable.log);
     assert!(scene.github.bodies().is_empty());
 }
 

@@ -1,7 +1,7 @@
 //! Reports at GitHub beside the deploy: pull request comment, GitHub deployment, commit status.
 //!
 //! A thread of its own does the talking, so that the deploy never waits for it; only its end does, for the last words.
-//! Whatever fails is told once, as a warning with what would help, and nothing else depends on it.
+//! Whatever fails is told once, as a notice with what would help, and nothing else depends on it.
 
 use super::leave::Leave;
 use crate::cli::action::{ActionInputs, Reporting};
@@ -45,7 +45,7 @@ impl Inlet {
 #[derive(Default)]
 struct Told {
     comment_url: Option<String>,
-    warnings: Vec<Annotation>,
+    notices: Vec<Annotation>,
 }
 
 impl Reporter {
@@ -76,7 +76,7 @@ impl Reporter {
         let _ = self.sender.send(report.clone());
         drop(self.sender);
         let told = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        runner.annotate(&told.warnings);
+        runner.annotate(&told.notices);
         told.comment_url
     }
 }
@@ -180,7 +180,7 @@ impl Worker {
         let hint = error.hint().map(|hint| format!("\n{hint}")).unwrap_or_default();
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         let text = format!("{error}{cause}. The deploy does not depend on it.{hint}");
-        self.told.warnings.push(Annotation::new(Level::Warning, text).titled("Not reported"));
+        self.told.notices.push(Annotation::new(Level::Notice, text).titled("Not reported"));
     }
 
     fn comment(&mut self, sticky: &mut StickyComment<'_>, report: &Report) -> Result<(), GithubError> {
