@@ -220,8 +220,8 @@ impl<'a> StickyComment<'a> {
         let mut found = Vec::new();
         for _ in 0..MOST_PAGES {
             let Some(url) = next else { break };
-            let answer = self.github.call(&self.call(&doing, Method::GET, url, None))?;
-            next = answer.next.clone();
+            let answer = self.github.call(&self.call(&doing, Method::GET, url.clone(), None))?;
+            next = answer.next.clone().filter(|next| *next != url);
             // One that cannot be read is not ours.
             let page: Vec<Value> = answer.parse(&doing, "a list of comments")?;
             let page = page.into_iter().filter_map(|comment| serde_json::from_value::<Comment>(comment).ok());

@@ -89,11 +89,24 @@ fn call(
 /// Announce a deployment; its id.
 ///
 /// `auto_merge` is off and no checks are required: GitHub would otherwise merge the base into the branch, or refuse
-/// because the very check that deploys is still pending.
+/// because the very check that deploys is still pending. Where the answer is lost, it looks before it asks again.
 ///
 /// # Errors
 /// When GitHub refuses, or does not answer.
 pub fn create(github: &Github, repository: &str, new: &NewDeployment) -> Result<u64, GithubError> {
+    match create_once(github, repository, new) {
+        Err(error) if error.is_uncertain() => {
+            let present = list(github, repository, &[("environment", &new.environment), ("sha", &new.sha)])?;
+            match present.first() {
+                Some(deployment) => Ok(deployment.id),
+                None => create_once(github, repository, new),
+            }
+        }
+        outcome => outcome,
+    }
+}
+
+fn create_once(github: &Github, repository: &str, new: &NewDeployment) -> Result<u64, GithubError> {
     let doing = format!("create a GitHub deployment for `{}`", new.environment);
     let body = json!({
         "ref": new.sha,
@@ -105,19 +118,22 @@ pub fn create(github: &Github, repository: &str, new: &NewDeployment) -> Result<
         "transient_environment": new.transient,
         "production_environment": new.production,
     });
-    let answer = call(
-        github,
-        repository,
-        &doing,
-        Method::POST,
-        (&["deployments"], &[]),
-        Some(body),
-        "deployments: write",
-    )?;
+    let place: (&[&str], &[(&str, &str)]) = (&["deployments"], &[]);
+    let answer = call(github, repository, &doing, Method::POST, place, Some(body), "deployments: write")?;
     if answer.status == 202 {
-        return Err(GithubError::Answer { doing, what: "a deployment, but word of a merge" });
+        let message = "it merged another branch instead".to_string();
+        return Err(GithubError::Invalid { doing, status: 202, message });
     }
     Ok(answer.parse::<Created>(&doing, "a deployment")?.id)
+}
+
+/// Deployments, newest first.
+fn list(github: &Github, repository: &str, query: &[(&str, &str)]) -> Result<Vec<Created>, GithubError> {
+    let doing = "list the GitHub deployments";
+    let query = [query, &[("per_page", MOST_DEPLOYMENTS)]].concat();
+    let place: (&[&str], &[(&str, &str)]) = (&["deployments"], &query);
+    call(github, repository, doing, Method::GET, place, None, "deployments: read")?
+        .parse(doing, "a list of deployments")
 }
 
 /// Say how deployment `id` stands.
@@ -149,11 +165,7 @@ pub fn set_state(
 /// # Errors
 /// The first refusal, or that there was no answer.
 pub fn deactivate(github: &Github, repository: &str, environment: &str) -> Result<usize, GithubError> {
-    let doing = format!("list the GitHub deployments of `{environment}`");
-    let query = [("environment", environment), ("per_page", MOST_DEPLOYMENTS)];
-    let answer =
-        call(github, repository, &doing, Method::GET, (&["deployments"], &query), None, "deployments: read")?;
-    let deployments: Vec<Created> = answer.parse(&doing, "a list of deployments")?;
+    let deployments = list(github, repository, &[("environment", environment)])?;
     for deployment in &deployments {
         let details = DeploymentDetails { description: "closed".into(), ..DeploymentDetails::default() };
         set_state(github, repository, deployment.id, DeploymentState::Inactive, &details)?;

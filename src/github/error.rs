@@ -66,6 +66,13 @@ impl GithubError {
     }
 }
 
+impl GithubError {
+    /// Whether the same may work some minutes later: GitHub was out of reach, broken or busy.
+    pub fn may_pass(&self) -> bool {
+        self.is_uncertain() || matches!(self, GithubError::RateLimited { .. } | GithubError::Contended { .. })
+    }
+}
+
 impl Explain for GithubError {
     fn fault(&self) -> Fault {
         match self {

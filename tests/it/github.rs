@@ -516,19 +516,23 @@ fn deployments_are_announced_without_merging_and_set_inactive_on_close() {
 #[test]
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_deployment_whose_answer_was_lost_is_not_created_twice() {
-    let standin = GithubStandin::start(
-        json!({"faults": [{"operation": "repos/create-deployment", "status": 502, "apply": true}]}),
-    );
-    let new = NewDeployment {
-        sha: "a".repeat(40),
-        environment: "prod".into(),
-        description: String::new(),
-        transient: false,
-        production: true,
-    };
-    let error = create(&standin.connect(WRITE).0, REPOSITORY, &new).unwrap_err();
-    assert!(error.is_uncertain(), "{error}");
-    assert_eq!(standin.state()["deployments"].as_array().unwrap().len(), 1);
+    for (stored, posts) in [(true, 1), (false, 2)] {
+        let fault = json!({"operation": "repos/create-deployment", "status": 502, "apply": stored});
+        let standin = GithubStandin::start(json!({"faults": [fault]}));
+        let new = NewDeployment {
+            sha: "a".repeat(40),
+            environment: "prod".into(),
+            description: String::new(),
+            transient: false,
+            production: true,
+        };
+        let id = create(&standin.connect(WRITE).0, REPOSITORY, &new).unwrap();
+        let present = &standin.state()["deployments"];
+        assert_eq!((present.as_array().unwrap().len(), &present[0]["id"]), (1, &json!(id)));
+        let journal = standin.journal();
+        assert_eq!(journal.sent("repos/create-deployment").len(), posts);
+        journal.assert_clean();
+    }
 }
 
 #[test]

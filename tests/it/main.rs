@@ -23,6 +23,7 @@ mod dist;
 mod fetch;
 mod github;
 mod github_events;
+mod github_hostile;
 mod http;
 mod interruptions;
 mod module;

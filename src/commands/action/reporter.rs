@@ -149,28 +149,42 @@ impl Worker {
         let marker = Comment::new(&self.key, &self.facts, &blank, self.host.clock.now()).marker().to_string();
         let mut sticky = StickyComment::new(&github, &self.repository, number, &marker);
         while let Ok(report) = reports.recv() {
+            let last = report.result != RunResult::Running;
             if self.reporting.comment {
                 let outcome = self.comment(&mut sticky, &report);
-                self.heed(Kind::Comment, outcome);
+                self.heed(Kind::Comment, outcome, last);
             }
             if self.reporting.github_deployment {
                 let outcome = self.deployment(&report);
-                self.heed(Kind::Deployment, outcome);
+                self.heed(Kind::Deployment, outcome, last);
             }
             if self.reporting.commit_status {
                 let outcome = self.status(&report);
-                self.heed(Kind::Status, outcome);
+                self.heed(Kind::Status, outcome, last);
             }
-            if report.result != RunResult::Running {
+            if last {
                 break;
             }
         }
         self.told
     }
 
-    /// A refusal is told once, and that report given up.
-    fn heed(&mut self, kind: Kind, outcome: Result<(), GithubError>) {
+    /// A refusal is told once, and that report given up. What may pass is tried again with the next word; where the
+    /// last one fails so, GitHub is out of reach, and the run does not wait for more of it.
+    fn heed(&mut self, kind: Kind, outcome: Result<(), GithubError>, last: bool) {
         let Err(error) = outcome else { return };
+        if error.may_pass() && !last {
+            self.host.detail(format!("{error}; it is tried again at the end"));
+            return;
+        }
+        if error.may_pass() {
+            self.reporting = Reporting {
+                comment: false,
+                github_deployment: false,
+                commit_status: false,
+                ..self.reporting.clone()
+            };
+        }
         let wanted = match kind {
             Kind::Comment => &mut self.reporting.comment,
             Kind::Deployment => &mut self.reporting.github_deployment,

@@ -1,0 +1,138 @@
+//! GitHub at its worst: answers that are not what they should be, and a deploy that does not mind.
+
+use crate::support::github_standin::{GithubStandin, REPOSITORY};
+use crate::support::recording_clock::host_in;
+use crate::support::scripted_server::{Delivery, Reply, ScriptedServer};
+use crate::support::small_project::write_project;
+use crate::support::standin::Standin;
+use crate::support::step::{Step, pull_request};
+use pexpress::github::comment::StickyComment;
+use pexpress::github::{Github, GithubError, commit, deployments, pull_request as pulls};
+use pexpress::net::{Agent, Secret};
+use serde_json::{Value, json};
+use std::path::Path;
+
+const MARKER: &str = "<!-- m -->";
+
+fn github(server: &ScriptedServer, dir: &Path) -> Github {
+    let (host, _, _) = host_in(dir, &[]);
+    Github::new(&server.url(""), Secret::new("ghs_word"), &Agent::new(&host), &host)
+}
+
+fn upsert(github: &Github) -> Result<(), GithubError> {
+    let mut comment = StickyComment::new(github, REPOSITORY, 7, MARKER);
+    comment.upsert(&mut |_| Some(format!("{MARKER}\ntext")), Some(&|body| body.contains("text"))).map(|_| ())
+}
+
+#[test]
+fn answers_that_are_no_answers_are_errors_and_never_a_panic() {
+    let deep = "[".repeat(100_000);
+    for body in [
+        "",
+        "null",
+        "{}",
+        "[null, 5, \"x\", [], {}]",
+        "{\"id\": -1}",
+        "{\"id\": 1e400}",
+        "{\"id\": 18446744073709551616}",
+        "[{\"id\": \"7\", \"user\": 5, \"body\": {}}]",
+        "{\"number\": 7, \"state\": 5, \"head\": null}",
+        "<html>",
+        "\u{0}\u{ffff}",
+        deep.as_str(),
+    ] {
+        for status in [200, 201, 202, 204, 300, 304, 400, 418, 451, 599] {
+            let dir = tempfile::tempdir().unwrap();
+            let text = body.to_string();
+            let server = ScriptedServer::answering(move |_| Reply::new(status, text.as_str()));
+            let github = github(&server, dir.path());
+            let new = deployments::NewDeployment {
+                sha: "a".into(),
+                environment: "e".into(),
+                description: String::new(),
+                transient: false,
+                production: false,
+            };
+            let shown: String = body.chars().take(20).collect();
+            assert!(upsert(&github).is_err(), "{status} {shown}");
+            assert!(pulls::fetch(&github, REPOSITORY, 7).is_err(), "{status} {shown}");
+            assert!(commit::fetch(&github, REPOSITORY, "a").is_err(), "{status} {shown}");
+            assert!(deployments::create(&github, REPOSITORY, &new).is_err(), "{status} {shown}");
+            assert!(server.requests().len() < 50, "{} requests", server.requests().len());
+        }
+    }
+}
+
+#[test]
+fn a_list_that_never_ends_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = ScriptedServer::answering(|request| {
+        let host = request.header("host").unwrap_or_default().to_string();
+        Reply::new(200, "[]").header("Link", format!("<http://{host}{}>; rel=\"next\"", request.target))
+    });
+    assert!(upsert(&github(&server, dir.path())).is_err());
+    let pages = server.requests().iter().filter(|request| request.method == "GET").count();
+    assert!(pages < 10, "{pages} pages");
+}
+
+#[test]
+fn silence_and_cuts_are_errors() {
+    for delivery in [Delivery::ResetAtOnce, Delivery::Truncated(1), Delivery::Reset(1)] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = ScriptedServer::answering(move |_| Reply::new(200, "[]").delivered(delivery));
+        let error = upsert(&github(&server, dir.path())).unwrap_err();
+        assert!(matches!(error, GithubError::Network { attempts: 4, .. }), "{error}");
+    }
+}
+
+/// What breaks, and whether the comment is there in the end all the same.
+fn accidents() -> Vec<(Value, bool)> {
+    let forbidden = json!({"message": "Resource not accessible by integration"}).to_string();
+    vec![
+        (json!({"operation": "*", "times": 0, "status": 401}), false),
+        (json!({"operation": "*", "times": 0, "status": 403, "body": forbidden}), false),
+        (json!({"operation": "*", "times": 0, "status": 429, "headers": {"Retry-After": "3600"}}), false),
+        (json!({"operation": "*", "times": 0, "status": 503}), false),
+        (json!({"operation": "*", "times": 0, "html": true}), false),
+        (json!({"operation": "*", "times": 0, "reset": true}), false),
+        (json!({"operation": "*", "times": 0, "delay_seconds": 0.7}), true),
+        (json!({"operation": "*", "times": 2, "status": 502}), true),
+        // Longer than the first words are tried for, and over when the last ones are said.
+        (json!({"operation": "*", "times": 6, "status": 502}), true),
+        (json!({"operation": "issues/create-comment", "reset": true, "apply": true}), true),
+        (json!({"operation": "issues/create-comment", "truncate": true}), true),
+        (json!({"operation": "issues/create-comment", "status": 502}), true),
+        (json!({"operation": "issues/update-comment", "reset": true, "apply": true}), true),
+        (json!({"operation": "issues/update-comment", "status": 404, "body": "{}"}), true),
+    ]
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn whatever_breaks_at_github_the_deploy_is_done_and_what_is_missing_is_told() {
+    std::thread::scope(|scope| {
+        for (accident, arrives) in accidents() {
+            scope.spawn(move || {
+                let dir = tempfile::tempdir().unwrap();
+                write_project(dir.path(), &[("one", "")]);
+                let dagster = Standin::start(json!({}));
+                let github = GithubStandin::start(json!({"faults": [accident]}));
+                let step = Step::new(dir.path(), &dagster, &github);
+                let ran = step.event("pull_request", &pull_request("opened")).run();
+                assert_eq!((ran.code, ran.output("result")), (Some(0), "success"), "{accident}: {}", ran.log);
+                let marked: Vec<_> =
+                    github.bodies().into_iter().filter(|body| body.starts_with("<!-- pexpress:")).collect();
+                let done = marked.iter().filter(|body| body.contains("Deployed 1 code location")).count();
+                assert_eq!(
+                    (marked.len(), done),
+                    (usize::from(arrives), usize::from(arrives)),
+                    "{accident}: {}",
+                    ran.log
+                );
+                let told = ran.log.contains("::warning title=Not reported::");
+                assert_eq!(told, !arrives, "{accident}: {}", ran.log);
+                github.journal().assert_clean();
+            });
+        }
+    });
+}
