@@ -129,7 +129,7 @@ fn whatever_breaks_at_github_the_deploy_is_done_and_what_is_missing_is_told() {
                     "{accident}: {}",
                     ran.log
                 );
-                let told = ran.log.contains("::warning title=Not reported::");
+                let told = ran.log.contains("::notice title=Not reported::");
                 assert_eq!(told, !arrives, "{accident}: {}", ran.log);
                 github.journal().assert_clean();
             });
