@@ -1,5 +1,6 @@
 //! What can go wrong while building.
 
+use super::compiled::CompiledError;
 use super::fetch::FetchError;
 use super::manifest;
 use super::working_directory::TreeError;
@@ -28,6 +29,8 @@ pub enum BuildError {
     Pex(#[from] PexError),
     #[error(transparent)]
     Wheel(#[from] WheelError),
+    #[error(transparent)]
+    Compiled(#[from] CompiledError),
     #[error(transparent)]
     Tree(#[from] TreeError),
     #[error("could not build the local package `{directory}`")]
@@ -73,6 +76,7 @@ impl BuildError {
             BuildError::Cache(error) => Some(error),
             BuildError::Pex(error) => Some(error),
             BuildError::Wheel(error) => Some(error),
+            BuildError::Compiled(error) => Some(error),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 //! Wheels are fetched by a pool, the largest first, so that the last one to finish is a small one; source
 //! distributions are built meanwhile by a pool of their own, so that a slow build holds up no download.
 
+use super::compiled::CompiledError;
 use super::from_source::{self, SourceBuilder};
 use super::git_source::GitError;
 use crate::cache::CacheError;
@@ -56,6 +57,8 @@ pub enum FetchError {
     Cache(#[from] CacheError),
     #[error(transparent)]
     Wheel(#[from] WheelError),
+    #[error(transparent)]
+    Compiled(#[from] CompiledError),
     /// A repository or commit cannot be had.
     #[error("could not get `{name}` from its Git repository")]
     Git {
@@ -107,6 +110,7 @@ impl Explain for FetchError {
             FetchError::Tools(error) => error.fault(),
             FetchError::Cache(error) => error.fault(),
             FetchError::Wheel(error) => error.fault(),
+            FetchError::Compiled(error) => error.fault(),
             FetchError::Git { source, .. } => source.fault(),
             FetchError::Build { source, .. } => source.fault(),
             FetchError::Temporary { .. } => Fault::Tool,
@@ -123,6 +127,7 @@ impl Explain for FetchError {
             FetchError::Tools(error) => error.hint(),
             FetchError::Cache(error) => error.hint(),
             FetchError::Wheel(error) => error.hint(),
+            FetchError::Compiled(error) => error.hint(),
             FetchError::Git { source, .. } => source.hint(),
             FetchError::Build { name, source, .. } => source.hint().or_else(|| {
                 Some(format!(

@@ -5,8 +5,9 @@
 //! the downloaded ones.
 //!
 //! A wheel with compiled parts gets the tag `linux_ARCH` here, which says nothing of the glibc it needs; it is taken
-//! for the target when the processor and the Python fit.
+//! for the target when the processor and the Python fit, and what [`super::compiled`] reads in its files.
 
+use super::compiled;
 use super::fetch::{FetchError, FetchedWheel, Job, check_identity, lock};
 use super::git_source;
 use crate::cache::{CacheError, write_atomically};
@@ -25,12 +26,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use url::Url;
 
-/// Unpacks the archive `argv[1]` into the directory `argv[2]`, refusing members that lead out of it where this Python
-/// knows how to.
+/// Unpacks the archive `argv[1]` into the directory `argv[2]`, refusing members that lead out of it; links and anything
+/// special at all where this Python has no filter of its own (before 3.8.17, 3.9.17, 3.10.12 and 3.11.4).
 const UNPACK: &str = "\
-import shutil, sys, tarfile
-options = {'filter': 'data'} if hasattr(tarfile, 'data_filter') and not sys.argv[1].endswith('.zip') else {}
-shutil.unpack_archive(sys.argv[1], sys.argv[2], **options)
+import os, shutil, sys, tarfile
+archive, into = sys.argv[1:]
+options = {}
+if not archive.endswith('.zip'):
+    if hasattr(tarfile, 'data_filter'):
+        options = {'filter': 'data'}
+    else:
+        with tarfile.open(archive) as members:
+            for member in members:
+                inside = (os.path.normpath(os.path.join('/top', member.name)) + '/').startswith('/top/')
+                if not inside or not (member.isreg() or member.isdir()):
+                    sys.exit('it has the member %r, which this Python cannot unpack safely' % member.name)
+shutil.unpack_archive(archive, into, **options)
 ";
 
 /// Builds wheels; threads may share it, and two that want the same one wait for one build.
@@ -118,7 +129,7 @@ impl<'a> SourceBuilder<'a> {
         let _alone = lock(&alone);
         let record_path = self.tools.cache().root().join("built").join(format!("{key}.json"));
         if let Some((record, stored)) = self.remembered(job, &record_path)? {
-            return job.wheel(stored, &record.file_name, Some(source.archive));
+            return runnable(job, job.wheel(stored, &record.file_name, Some(source.archive))?);
         }
         job.progress.start(Activity::Build, &source.distribution.name, None);
         let built = self.build(job, source, prepare);
@@ -126,7 +137,7 @@ impl<'a> SourceBuilder<'a> {
         let (file_name, stored) = built?;
         let wheel = job.wheel(stored, &file_name, Some(source.archive))?;
         remember(&record_path, &Record { file_name, sha256: wheel.sha256.clone() })?;
-        Ok(wheel)
+        runnable(job, wheel)
     }
 
     /// What an earlier run built, if the wheel is still there and whole.
@@ -191,6 +202,12 @@ impl<'a> SourceBuilder<'a> {
             })?;
         source.directory(&only_directory(&tree).unwrap_or(tree))
     }
+}
+
+/// A wheel built here, by this run or an earlier one for another target, once its compiled files are known to run.
+fn runnable(job: &Job<'_>, wheel: FetchedWheel) -> Result<FetchedWheel, FetchError> {
+    compiled::check(&wheel.path, &wheel.file_name, job.target)?;
+    Ok(wheel)
 }
 
 impl Source<'_> {

@@ -3,7 +3,9 @@
 //! Source PEXes are written while dependencies still resolve; distinct requirement sets go side by side. A file appears
 //! under its final name only when it is whole.
 
+mod compiled;
 pub mod deps;
+pub mod elf;
 mod error;
 pub mod fetch;
 mod from_source;

@@ -17,14 +17,16 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-/// Builds a wheel whose name is the text of `name` in the source directory, or else of `$FAKE_UV_DIR/name`.
+/// Builds a wheel (an empty archive) whose name is the text of `name` in the source directory, or else of `$FAKE_UV_DIR/name`.
 const BUILD: &str = r#"
 while [ $# -gt 1 ]; do [ "$1" = --out-dir ] && out=$2; shift; done
 mkdir -p "$out"
 name=$(cat "$1/name" 2>/dev/null || cat "$FAKE_UV_DIR/name")
 [ -n "$name" ] || { echo 'the backend is broken' >&2; exit 1; }
-echo "built" > "$out/$name"
+printf 'PK\005\006\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' > "$out/$name"
 "#;
+/// What it builds.
+const BUILT: &[u8] = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 const PYTHON: &str = "#!/bin/sh\ncase \"$3\" in *sys.implementation*) printf 'cpython\\n3.11.9\\n-\\n%s\\n' \"$0\";; *) exec python3 \"$@\";; esac\n";
 
 struct Fixture {
@@ -167,9 +169,9 @@ fn an_sdist_is_built_once_and_its_wheel_kept() {
     let source = sdist(download(&server, "pkg-1.0.tar.gz", b"an sdist"));
     let fixture = Fixture::new().builds("pkg-1.0-py3-none-any.whl");
     let built = fixture.fetch(vec![source.clone()]).unwrap();
-    assert_eq!(std::fs::read_to_string(&built[0].path).unwrap(), "built\n");
+    assert_eq!(std::fs::read(&built[0].path).unwrap(), BUILT);
     assert_eq!((built[0].name.as_str(), built[0].version.as_str()), ("pkg", "1.0"));
-    assert_eq!(built[0].sha256, sha256(b"built\n"));
+    assert_eq!(built[0].sha256, sha256(BUILT));
     let call = fixture.uv.calls().pop().unwrap();
     assert!(
         call.contains(&format!("--python {}", fixture.dir.path().join("python3.11").display())),
@@ -178,7 +180,7 @@ fn an_sdist_is_built_once_and_its_wheel_kept() {
     assert!(call.ends_with("/pkg-1.0.tar.gz"), "{call}");
     assert_eq!(fixture.fetch(vec![source.clone()]).unwrap(), built);
     assert_eq!((fixture.builds_started(), server.requests().len()), (1, 1));
-    std::fs::write(&built[0].path, "bujlt\n").unwrap();
+    std::fs::write(&built[0].path, b"PK\x05\x07").unwrap();
     assert_eq!(fixture.fetch(vec![source]).unwrap(), built);
     assert_eq!((fixture.builds_started(), server.requests().len()), (2, 1));
     let left = std::fs::read_dir(fixture.dir.path().join("cache/building")).unwrap().count();

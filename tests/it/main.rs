@@ -14,6 +14,7 @@ mod bad_input;
 mod branch_deployments;
 mod check;
 mod collect;
+mod compiled;
 mod dagster_calls;
 mod dagster_publish;
 mod dagster_update;
