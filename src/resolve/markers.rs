@@ -4,6 +4,7 @@
 //! and `'x' in dependency_groups`. A lock of the user's own is installed with no extras and with its default groups,
 //! which for us are none; each such test is therefore replaced by its outcome before the rest is evaluated.
 
+use crate::wheel::requirement;
 use pep508_rs::{MarkerEnvironment, MarkerTree};
 use std::str::FromStr;
 
@@ -17,6 +18,7 @@ const FALSE: &str = "python_version < '0'";
 /// # Errors
 /// The text of what is wrong with the marker.
 pub fn holds(marker: &str, environment: &MarkerEnvironment) -> Result<bool, String> {
+    requirement::check(marker).map_err(|error| error.to_string())?;
     let marker = without_set_tests(marker);
     let tree = MarkerTree::from_str(&marker).map_err(|error| error.to_string())?;
     Ok(tree.evaluate(environment, &[]))

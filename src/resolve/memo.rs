@@ -9,6 +9,7 @@ use crate::cache::{CacheError, write_atomically};
 use crate::env_vars;
 use crate::host::Host;
 use crate::tools::{CompileRequest, Tools, Uv};
+use crate::wheel::requirement;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -80,8 +81,10 @@ impl Memo {
 fn is_public(request: &CompileRequest) -> bool {
     let index = &request.index;
     let named = |line: &String| {
-        let requirement = line.parse::<pep508_rs::Requirement>();
-        requirement.is_ok_and(|found| !matches!(found.version_or_url, Some(pep508_rs::VersionOrUrl::Url(_))))
+        let named = |found: pep508_rs::Requirement| {
+            !matches!(found.version_or_url, Some(pep508_rs::VersionOrUrl::Url(_)))
+        };
+        requirement::check(line).is_ok() && line.parse().is_ok_and(named)
     };
     let mut lines =
         [&request.requirements, &request.constraints, &request.overrides, &request.build_constraints]

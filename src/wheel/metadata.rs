@@ -1,10 +1,16 @@
 //! METADATA and WHEEL, the two header files of a dist-info directory.
 
-use super::WheelError;
 use super::filename::normalized_name;
+use super::{WheelError, requirement};
 use pep440_rs::{Version, VersionSpecifiers};
-use pep508_rs::{Pep508Error, Requirement, VerbatimUrl};
+use pep508_rs::{Requirement, VerbatimUrl};
+use std::error::Error;
 use std::str::FromStr;
+
+/// More dependencies than any distribution has.
+const MAX_REQUIREMENTS: usize = 10_000;
+/// So much of a malformed line is shown.
+const SHOWN_CHARACTERS: usize = 300;
 
 /// What METADATA says, as far as it matters for putting distributions together.
 ///
@@ -42,13 +48,17 @@ impl Metadata {
             })?),
             None => None,
         };
+        if headers.all("Requires-Dist").nth(MAX_REQUIREMENTS).is_some() {
+            let reason = format!("METADATA has more than {MAX_REQUIREMENTS} `Requires-Dist`");
+            return Err(WheelError::metadata(wheel, reason));
+        }
         let requires_dist = headers
             .all("Requires-Dist")
             .map(|line| {
-                requirement(line).map_err(|source| WheelError::RequiresDist {
+                dependency(line).map_err(|source| WheelError::RequiresDist {
                     wheel: wheel.to_string(),
-                    line: line.to_string(),
-                    source: Box::new(source),
+                    line: line.chars().take(SHOWN_CHARACTERS).collect(),
+                    source,
                 })
             })
             .collect::<Result<_, _>>()?;
@@ -68,7 +78,8 @@ impl Metadata {
 }
 
 /// A requirement; as for the agent, its versions may end in a comma (`a>=1,`), which older setup.py files have.
-fn requirement(line: &str) -> Result<Requirement<VerbatimUrl>, Pep508Error<VerbatimUrl>> {
+fn dependency(line: &str) -> Result<Requirement<VerbatimUrl>, Box<dyn Error + Send + Sync>> {
+    requirement::check(line)?;
     Requirement::from_str(line).or_else(|error| {
         let (versions, marker) = line.split_once(';').unwrap_or((line, ""));
         let (versions, closing) = match versions.trim_end().strip_suffix(')') {
@@ -78,7 +89,7 @@ fn requirement(line: &str) -> Result<Requirement<VerbatimUrl>, Pep508Error<Verba
         let is_versioned = |text: &&str| text.contains(['<', '>', '=']);
         let versions = versions.strip_suffix(',').filter(is_versioned).ok_or(error)?;
         let marker = if marker.is_empty() { String::new() } else { format!(" ;{marker}") };
-        Requirement::from_str(&format!("{versions}{closing}{marker}"))
+        Ok(Requirement::from_str(&format!("{versions}{closing}{marker}"))?)
     })
 }
 
@@ -170,7 +181,26 @@ mod tests {
             ("a,", None),
             ("a>=1.*", None),
         ] {
-            assert_eq!(requirement(line).ok().map(|found| found.to_string()).as_deref(), want, "{line}");
+            assert_eq!(dependency(line).ok().map(|found| found.to_string()).as_deref(), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn dependencies_that_would_take_forever_are_refused_at_once() {
+        let head = "Name: a\nVersion: 1\n";
+        let tangle = (0..40).map(|at| format!("(extra == 'a{at:02}' and extra == 'b{at:02}')"));
+        let tangle = tangle.collect::<Vec<_>>().join(" or ");
+        for (lines, reason) in [
+            (format!("Requires-Dist: b; {}\n", "(".repeat(10_000)), "malformed dependency"),
+            (format!("Requires-Dist: b; {tangle}\n"), "malformed dependency"),
+            ("Requires-Dist: b\n".repeat(10_001), "more than 10000"),
+        ] {
+            let message =
+                Metadata::parse("w.whl", format!("{head}{lines}").as_bytes()).unwrap_err().to_string();
+            assert!(
+                message.contains(reason) && message.contains("w.whl") && message.len() < 1000,
+                "{message}"
+            );
         }
     }
 

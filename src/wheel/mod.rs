@@ -11,6 +11,7 @@ pub mod filename;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod metadata;
+pub mod requirement;
 pub mod tags;
 
 pub use archive::{Archive, Member, RawData, Reader};

@@ -136,6 +136,7 @@ impl Chosen {
 
     /// Whether a marker holds, `'a' in extras` and `'b' in dependency_groups` included.
     fn holds(&self, marker: &str, file: &Path, options: &CollectOptions) -> Result<bool, CollectError> {
+        super::requirement::check(marker, &whole(file))?;
         let plain = self.without_sets(marker);
         let tree = MarkerTree::parse_str::<Link>(&plain).map_err(|error| {
             CollectError::invalid(whole(file), format!("`{marker}` is not a marker: {}", error.message))
@@ -150,7 +151,7 @@ impl Chosen {
             for (words, wanted) in [(format!(" not in {set}"), false), (format!(" in {set}"), true)] {
                 while let Some(at) = text.find(&words) {
                     let before = text[..at].trim_end();
-                    let Some(quote) = before.chars().last() else { break };
+                    let Some(quote @ ('\'' | '"')) = before.chars().last() else { break };
                     let Some(open) = before[..before.len() - 1].rfind(quote) else { break };
                     let name = ExtraName::new(before[open + 1..before.len() - 1].to_string());
                     let is_member = name.is_ok_and(|name| members.contains(&name));

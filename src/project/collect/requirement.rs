@@ -6,12 +6,16 @@
 use super::error::CollectError;
 use crate::error::Place;
 use crate::host::lexically_normal;
+use crate::wheel;
 use pep508_rs::{
     ExtraName, MarkerEnvironment, MarkerTree, PackageName, Pep508Url, Requirement, VersionOrUrl,
 };
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+/// So much of a line that is refused for its length is shown.
+const SHOWN_CHARACTERS: usize = 80;
 
 /// What follows the `@` of a direct reference, as written. Unlike the URL type of `pep508_rs` it reads neither the
 /// process environment nor the file system.
@@ -154,10 +158,19 @@ pub(super) fn read_editable(
 
 /// Read a PEP 508 requirement.
 pub(super) fn parse(text: &str, place: &Place) -> Result<Requirement<Link>, CollectError> {
+    check(text, place)?;
     Requirement::<Link>::from_str(text).map_err(|error| CollectError::Invalid {
         problem: format!("`{text}` is not a requirement: {}", error.message),
         place: place.clone(),
         hint: advice(text).map(str::to_string),
+    })
+}
+
+/// Refuse a requirement or marker that is too large or too tangled to be read.
+pub(super) fn check(text: &str, place: &Place) -> Result<(), CollectError> {
+    wheel::requirement::check(text).map_err(|error| {
+        let shown: String = text.chars().take(SHOWN_CHARACTERS).collect();
+        CollectError::invalid(place.clone(), format!("`{shown} …` cannot be used: {error}"))
     })
 }
 
@@ -427,6 +440,7 @@ pub(super) fn split_extras<'t>(
 /// Whether a marker, if there is one, holds for the target.
 pub(super) fn holds(marker: Option<&str>, scope: Scope<'_>, place: &Place) -> Result<bool, CollectError> {
     let Some(marker) = marker.map(str::trim).filter(|marker| !marker.is_empty()) else { return Ok(true) };
+    check(marker, place)?;
     let tree = MarkerTree::parse_str::<Link>(marker).map_err(|error| {
         CollectError::invalid(place.clone(), format!("`{marker}` is not a marker: {}", error.message))
     })?;

@@ -1,0 +1,199 @@
+//! Requirements of strangers, looked at before `pep508_rs` reads them.
+//!
+//! That crate parses brackets by recursion (a thousand of them overflow the stack) and turns markers into decision
+//! diagrams, whose size can double with each `(extra == 'a1' and extra == 'b1') or …`. Real requirements come nowhere
+//! near the limits here; what does not pass is refused instead of being worked on for hours.
+
+use std::collections::BTreeMap;
+
+/// The longest requirement that is read; a kilobyte is much.
+const MAX_BYTES: usize = 16 * 1024;
+/// The most brackets inside one another. The deepest seen on the index are the 10 of SQLAlchemy's markers.
+const MAX_DEPTH: usize = 64;
+/// The most nodes that the diagram of a marker may need, by the estimate of [`Shape::states`].
+const MAX_STATES: u64 = 200_000;
+/// The most variables of a marker; the diagram is as deep as there are.
+const MAX_VARIABLES: usize = 400;
+
+/// A requirement or marker that is too large or too tangled to be read; completes "it …".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it {0}")]
+pub struct TooComplex(&'static str);
+
+/// Check a requirement, or a marker alone, for what would take `pep508_rs` too much stack, memory or time.
+///
+/// # Errors
+/// When it is longer than 16 KiB, has brackets deeper than 64, or a marker of too many alternatives.
+pub fn check(text: &str) -> Result<(), TooComplex> {
+    if text.len() > MAX_BYTES {
+        return Err(TooComplex("is longer than 16384 bytes"));
+    }
+    let mut shape = Shape::default();
+    shape.read(text)?;
+    if shape.states() > MAX_STATES || shape.values.len() > MAX_VARIABLES {
+        return Err(TooComplex("has a marker of too many alternatives"));
+    }
+    Ok(())
+}
+
+/// What of a text decides how large the diagram of its marker can become.
+#[derive(Default)]
+struct Shape {
+    /// Changes between `and` and `or`, brackets included: groups that can be open at once in a diagram.
+    groups: u32,
+    /// Values that each variable is compared with; each `extra`, each `in` and each value whose variable does not stand
+    /// right before it is a variable of its own.
+    values: BTreeMap<String, u64>,
+}
+
+impl Shape {
+    fn read(&mut self, text: &str) -> Result<(), TooComplex> {
+        // The last operator of each open bracket.
+        let mut operators: Vec<Option<&str>> = vec![None];
+        let mut variable = String::new();
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            let length = match first {
+                '(' | '[' => {
+                    operators.push(None);
+                    1
+                }
+                ')' | ']' => {
+                    // One too many is for the parser to refuse.
+                    if operators.len() > 1 {
+                        operators.pop();
+                    }
+                    1
+                }
+                '\'' | '"' => {
+                    let length = rest[1..].find(first).map_or(rest.len(), |end| end + 2);
+                    self.value(&std::mem::take(&mut variable), &rest[..length]);
+                    length
+                }
+                first if is_word(first) => {
+                    let length = rest.find(|each| !is_word(each)).unwrap_or(rest.len());
+                    match &rest[..length] {
+                        word @ ("and" | "or") => {
+                            variable.clear();
+                            self.operator(word, &mut operators);
+                        }
+                        "in" | "not" => variable += " in",
+                        word => variable = word.to_string(),
+                    }
+                    length
+                }
+                other => other.len_utf8(),
+            };
+            rest = &rest[length..];
+            if operators.len() > MAX_DEPTH {
+                return Err(TooComplex("has more than 64 brackets inside one another"));
+            }
+        }
+        Ok(())
+    }
+
+    fn operator<'t>(&mut self, word: &'t str, operators: &mut [Option<&'t str>]) {
+        if let Some(last) = operators.last_mut()
+            && *last != Some(word)
+        {
+            *last = Some(word);
+            self.groups += 1;
+        }
+    }
+
+    fn value(&mut self, variable: &str, quoted: &str) {
+        let own = variable.is_empty() || variable == "extra" || variable.ends_with(" in");
+        let name = if own { format!("{variable} {quoted}") } else { variable.to_string() };
+        // `python_version in '3.8 3.9'` has several.
+        let values = quoted.split([' ', ',', '|']).count() as u64;
+        *self.values.entry(name).or_default() += values;
+    }
+
+    /// An upper bound of the nodes of the diagram: at each variable, a node stands for the state that every group is
+    /// in (true, false, open), and for the interval that each variable before is in.
+    fn states(&self) -> u64 {
+        let by_groups = 3_u64.saturating_pow(self.groups);
+        let by_values = self.values.values().fold(1_u64, |all, values| all.saturating_mul(2 * values + 1));
+        by_groups.min(by_values)
+    }
+}
+
+fn is_word(each: char) -> bool {
+    each.is_alphanumeric() || matches!(each, '_' | '-' | '.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_overflow_the_stack_or_the_memory_is_refused() {
+        let pairs = |count: usize| {
+            let pair = |at: usize| format!("(extra == 'a{at:02}' and extra == 'b{at:02}')");
+            (0..count).map(pair).collect::<Vec<_>>().join(" or ")
+        };
+        for (text, reason) in [
+            (format!("a; {}os_name == 'a'{}", "(".repeat(100), ")".repeat(100)), "inside one another"),
+            (format!("a; {}", "(".repeat(10_000)), "inside one another"),
+            (format!("a; {}", pairs(30)), "too many alternatives"),
+            (format!("a; {}", pairs(30).replace("extra ==", "platform_version in")), "too many alternatives"),
+            (
+                format!("a; {}", pairs(30).replace("extra == 'a", "'a").replace("' and", "' == extra and")),
+                "too many alternatives",
+            ),
+            (
+                format!("a; {}", (0..600).map(|at| format!("extra=='{at}' or ")).collect::<String>()),
+                "too many alternatives",
+            ),
+            (format!("a{}", " ".repeat(20_000)), "longer than 16384 bytes"),
+        ] {
+            assert!(check(&text).unwrap_err().to_string().contains(reason), "{text:.100}");
+        }
+    }
+
+    #[test]
+    fn requirements_of_real_packages_pass() {
+        let machines = ["aarch64", "ppc64le", "x86_64", "amd64", "AMD64", "win32", "WIN32"];
+        // SQLAlchemy 2.0's own form.
+        let nested = machines.map(|name| format!("platform_machine == \"{name}\" or (")).join("");
+        let nested = format!("{nested}os_name == 'x'{}", ")".repeat(machines.len()));
+        // What Poetry writes for a dependency of many extras.
+        let extras = (0..60).map(|at| format!("extra == \"extra-{at}\"")).collect::<Vec<_>>().join(" or ");
+        // What uv writes for forks.
+        let fork = |minor: usize| {
+            format!(
+                "(python_full_version == '3.{minor}.*' and platform_machine == 'arm64' and sys_platform == 'darwin') or (python_full_version >= '3.{minor}' and sys_platform != 'win32')"
+            )
+        };
+        let forks = (8..14).map(fork).collect::<Vec<_>>().join(" or ");
+        for marker in [
+            format!("python_version < \"3.14\" and ({nested})"),
+            format!("(python_version >= \"3.8\" and python_version < \"4.0\") and ({extras})"),
+            forks,
+        ] {
+            let text = format!("greenlet[a,b]!=0.4.17,>=1 ; {marker}");
+            assert_eq!(check(&text), Ok(()), "{text}");
+            text.parse::<pep508_rs::Requirement>().unwrap();
+        }
+    }
+
+    proptest::proptest! {
+        /// What passes is read at once, whatever its form: the estimate is one from above.
+        #[test]
+        fn what_passes_is_no_burden(
+            tests in proptest::collection::vec((0_usize..5, 0_usize..8, 0_usize..4), 1..40),
+        ) {
+            let variables = ["extra", "os_name", "sys_platform", "platform_machine", "platform_system"];
+            let joints = [" and ", " or ", ") and (", ") or ("];
+            let mut marker = String::from("(");
+            for (at, (variable, value, joint)) in tests.iter().enumerate() {
+                let joint = if at == 0 { "" } else { joints[*joint] };
+                marker += &format!("{joint}{} == 'v{value}'", variables[*variable]);
+            }
+            let text = format!("a ; {marker})");
+            if check(&text).is_ok() {
+                proptest::prop_assert!(text.parse::<pep508_rs::Requirement>().is_ok());
+            }
+        }
+    }
+}
