@@ -100,6 +100,7 @@ impl Explain for BuildError {
                 return source.hint().or_else(|| Some("see what its build backend says above".to_string()));
             }
             BuildError::Tree(TreeError::Pattern { .. }) => "patterns are written as in a .gitignore",
+            BuildError::Tree(TreeError::TooMany { .. }) => "leave directories out with a .pexignore",
             BuildError::Tree(TreeError::Read { .. }) | BuildError::Read { .. } => {
                 "make it readable, or leave it out with a .pexignore"
             }

@@ -42,7 +42,7 @@ pub fn digest(directory: &Path, backend: &str, python: PythonVersion) -> io::Res
         return Ok(None);
     }
     let Ok(tree) = working_directory::list(directory, &[]) else { return Ok(None) };
-    if tree.warnings.iter().any(|warning| warning.contains("outside the project")) {
+    if !tree.outside.is_empty() {
         return Ok(None);
     }
     hash(directory, &tree, backend, python).map(Some)
@@ -63,6 +63,7 @@ fn is_self_contained(directory: &Path, pyproject: &str, backend: &str) -> bool {
 }
 
 fn distribution_name(line: &str) -> Option<String> {
+    crate::wheel::requirement::check(line).ok()?;
     let requirement: pep508_rs::Requirement = line.parse().ok()?;
     Some(requirement.name.to_string())
 }

@@ -1,7 +1,7 @@
 //! The source PEX: built local packages at the top, the project under `working_directory/root`.
 
 use super::working_directory::{self, Tree};
-use super::{BuildError, Context, PexFile, local_packages};
+use super::{BuildError, Context, PexFile, compiled, local_packages};
 use crate::pex::{Content, SourceEntry, SourcePex};
 use crate::plan::SourceJob;
 use std::collections::BTreeMap;
@@ -25,17 +25,39 @@ pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildErr
         tempfile::tempdir().map_err(|source| BuildError::Read { path: std::env::temp_dir(), source })?;
     let mut members = Members::default();
     for (package, wheel) in job.local_packages.iter().zip(wheels(job, scratch.path(), context)) {
-        for entry in wheel?.as_deref().map(local_packages::entries).transpose()?.unwrap_or_default() {
+        let Some(wheel) = wheel? else { continue };
+        compiled::check(&wheel, &wheel_name(&wheel), context.target)?;
+        for entry in local_packages::entries(&wheel)? {
             members.add(entry, &package.directory.display().to_string());
         }
     }
     let tree = working_directory::list(&job.directory, &[context.out_dir.to_path_buf()])?;
     members.add_tree(&tree);
     context.tell(&tree, members.replaced);
+    tell_of_links(job, &tree, context)?;
     let pex =
         SourcePex::plan(members.entries.into_values().map(|(entry, _)| entry).collect(), &context.target)?;
     let packages = job.local_packages.len();
     context.write(&pex.file_name(), packages, started, |file| Ok(pex.write(file, context.runtime()?)?))
+}
+
+fn wheel_name(wheel: &Path) -> String {
+    wheel.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Links by which the build of a local package may have taken files from elsewhere, but for those told of already.
+fn tell_of_links(job: &SourceJob, told: &Tree, context: &Context<'_>) -> Result<(), BuildError> {
+    for package in &job.local_packages {
+        let links = working_directory::links_outside(&package.directory)?;
+        let is_told = |link: &&String| package.directory == job.directory && told.outside.contains(link);
+        for link in links.iter().filter(|link| !is_told(link)) {
+            context.tools.host().warn(format!(
+                "`{}` is a link to something outside its package; what the build took of it is shipped",
+                package.directory.join(link).display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The wheels of the local packages, in their order, built side by side; `None` where there is nothing to build.

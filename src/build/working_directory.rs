@@ -29,6 +29,9 @@ const IGNORED_NAMES: [&str; 11] = [
 /// A file that marks the directory it is in as a virtual environment. Source: PEP 405.
 const ENVIRONMENT_MARKER: &str = "pyvenv.cfg";
 
+/// More files and directories are refused: links between directories can multiply a few into millions.
+const MAX_ENTRIES: usize = if cfg!(test) { 5_000 } else { 500_000 };
+
 /// Gitignore-syntax patterns of what not to ship, at the top of a project directory.
 pub const PEXIGNORE: &str = ".pexignore";
 
@@ -48,6 +51,8 @@ pub struct Tree {
     pub files: BTreeMap<String, Shipped>,
     /// Paths left out by rule, for `--verbose`.
     pub left_out: Vec<String>,
+    /// Links that lead out of the directory, and are followed.
+    pub outside: Vec<String>,
     /// Things that look like mistakes, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -63,6 +68,12 @@ pub enum TreeError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// No end in sight.
+    #[error("`{directory}` has more than {MAX_ENTRIES} files and directories, links followed")]
+    TooMany {
+        /// The directory that was to be shipped.
+        directory: PathBuf,
     },
     /// A pattern in `.pexignore`.
     #[error("`{file}` has a pattern that cannot be used")]
@@ -89,8 +100,27 @@ pub fn list(directory: &Path, outputs: &[PathBuf]) -> Result<Tree, TreeError> {
         .filter_map(|output| output.canonicalize().ok())
         .filter(|output| *output != root)
         .collect();
-    let patterns = patterns(directory)?;
-    let mut walk = Walk { root: root.clone(), outputs, patterns, tree: Tree::default() };
+    walk(directory, root, outputs, patterns(directory)?)
+}
+
+/// The links in a package's directory that lead out of it, whatever a `.pexignore` says: a build backend knows none.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn links_outside(directory: &Path) -> Result<Vec<String>, TreeError> {
+    let root = directory
+        .canonicalize()
+        .map_err(|source| TreeError::Read { path: directory.to_path_buf(), source })?;
+    Ok(walk(directory, root, Vec::new(), Gitignore::empty())?.outside)
+}
+
+fn walk(
+    directory: &Path,
+    root: PathBuf,
+    outputs: Vec<PathBuf>,
+    patterns: Gitignore,
+) -> Result<Tree, TreeError> {
+    let mut walk = Walk { root: root.clone(), entries: 0, outputs, patterns, tree: Tree::default() };
     walk.directory(directory, "", &mut vec![root])?;
     Ok(walk.tree)
 }
@@ -108,6 +138,7 @@ fn patterns(directory: &Path) -> Result<Gitignore, TreeError> {
 
 struct Walk {
     root: PathBuf,
+    entries: usize,
     outputs: Vec<PathBuf>,
     patterns: Gitignore,
     tree: Tree,
@@ -145,7 +176,8 @@ impl Walk {
         kind: FileType,
         above: &mut Vec<PathBuf>,
     ) -> Result<(), TreeError> {
-        let kind = match kind.is_symlink() {
+        let is_link = kind.is_symlink();
+        let kind = match is_link {
             true => match self.link_target(path, &relative) {
                 Some(kind) => kind,
                 None => return Ok(()),
@@ -155,6 +187,13 @@ impl Walk {
         if self.is_left_out(path, name, &relative, kind.is_dir()) {
             self.tree.left_out.push(relative);
             return Ok(());
+        }
+        if is_link {
+            self.tell_of_outside(path, &relative);
+        }
+        self.entries += 1;
+        if self.entries > MAX_ENTRIES {
+            return Err(TreeError::TooMany { directory: self.root.clone() });
         }
         if kind.is_dir() {
             self.subdirectory(path, relative, above)
@@ -201,13 +240,19 @@ impl Walk {
             self.warn(format!("`{relative}` is a link that leads nowhere and is left out"));
             return None;
         };
-        let outside = path.canonicalize().is_ok_and(|target| !target.starts_with(&self.root));
-        if outside {
-            self.warn(format!(
-                "`{relative}` is a link to something outside the project; its content is shipped"
-            ));
-        }
         Some(metadata.file_type())
+    }
+
+    /// What comes from elsewhere is never shipped in silence.
+    fn tell_of_outside(&mut self, path: &Path, relative: &str) {
+        let target = path.canonicalize().ok().filter(|target| !target.starts_with(&self.root));
+        if let Some(target) = target {
+            self.warn(format!(
+                "`{relative}` is a link to something outside the project, `{}`; its content is shipped",
+                target.display()
+            ));
+            self.tree.outside.push(relative.to_string());
+        }
     }
 
     fn is_left_out(&self, path: &Path, name: &str, relative: &str, is_dir: bool) -> bool {
@@ -335,6 +380,47 @@ mod tests {
         ] {
             assert!(warnings.contains(part), "{part} in {warnings}");
         }
+    }
+
+    #[test]
+    fn a_link_that_is_left_out_is_not_said_to_be_shipped() {
+        let fixture = Fixture::new(&["a.py"]);
+        fs::write(fixture.0.path().join("outside.txt"), "o").unwrap();
+        symlink("../outside.txt", fixture.path("data.csv")).unwrap();
+        symlink("..", fixture.path(".venv")).unwrap();
+        fixture.write(".pexignore", "*.csv\n");
+        let tree = fixture.tree();
+        assert_eq!((tree.warnings, tree.outside), (Vec::<String>::new(), Vec::<String>::new()));
+    }
+
+    #[test]
+    fn files_below_a_directory_outside_are_told_of_by_its_link() {
+        let fixture = Fixture::new(&["a.py"]);
+        let outside = fixture.0.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("key"), "k").unwrap();
+        symlink("../outside", fixture.path("shared")).unwrap();
+        // By way of a link inside, too.
+        symlink("shared/key", fixture.path("key")).unwrap();
+        let tree = fixture.tree();
+        assert_eq!(tree.outside, ["key", "shared"]);
+        assert!(
+            tree.warnings[0].contains(&outside.join("key").canonicalize().unwrap().display().to_string())
+        );
+    }
+
+    #[test]
+    fn links_that_multiply_directories_come_to_an_end() {
+        let fixture = Fixture::new(&["d00/x"]);
+        for level in 1..40 {
+            let directory = fixture.path(&format!("d{level:02}"));
+            fs::create_dir(&directory).unwrap();
+            for link in ["a", "b"] {
+                symlink(format!("../d{:02}", level - 1), directory.join(link)).unwrap();
+            }
+        }
+        let error = list(&fixture.path(""), &[]).unwrap_err();
+        assert!(error.to_string().contains("more than 5000 files"), "{error}");
     }
 
     #[test]
