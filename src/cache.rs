@@ -81,10 +81,21 @@ impl Cache {
         Ok(path)
     }
 
-    /// Where a wheel with this SHA-256 (lower-case hex) and file name is or will be kept.
+    /// Where a wheel is or will be kept, by its SHA-256 ([`is_sha256`]) and name ([`is_file_name`]).
     pub fn wheel_path(&self, sha256: &str, file_name: &str) -> PathBuf {
-        self.root.join("wheels").join(&sha256[..2.min(sha256.len())]).join(sha256).join(file_name)
+        self.root.join("wheels").join(sha256.get(..2).unwrap_or_default()).join(sha256).join(file_name)
     }
+}
+
+/// Whether a text is a SHA-256 as lower-case hex, and so does as the name of a directory.
+pub fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether a text can be nothing but the name of a file in a directory.
+pub fn is_file_name(text: &str) -> bool {
+    !matches!(text, "" | "." | "..")
+        && !text.contains(|each: char| matches!(each, '/' | '\\') || each.is_control())
 }
 
 /// Write a file so that its final name only ever shows the whole of it.

@@ -3,11 +3,11 @@
 //! Written by `deploy` as its last act, so it names only finished files; read by `verify`.
 
 use super::BuildError;
-use crate::cache::{CacheError, write_atomically};
+use crate::cache::{self, CacheError, write_atomically};
 use crate::target::{PythonVersion, Target};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Its file name.
 pub const FILE_NAME: &str = "pexpress.json";
@@ -82,12 +82,25 @@ impl Manifest {
             Err(source) => return Err(BuildError::NoManifest { directory: out_dir.to_path_buf(), source }),
         };
         match serde_json::from_str::<Manifest>(&text) {
-            Ok(manifest) if manifest.format == FORMAT => Ok(manifest),
+            Ok(manifest) if manifest.format == FORMAT => manifest.checked(path),
             Ok(manifest) => Err(BuildError::ManifestFormat {
                 path,
                 reason: format!("format {} instead of {FORMAT}", manifest.format),
             }),
             Err(error) => Err(BuildError::ManifestFormat { path, reason: error.to_string() }),
+        }
+    }
+
+    /// The manifest, if the files that it names are in its own directory.
+    fn checked(self, path: PathBuf) -> Result<Manifest, BuildError> {
+        let names = self.locations.iter().flat_map(|entry| [&entry.source_pex, &entry.deps_pex]);
+        let stray = names.into_iter().find(|name| !cache::is_file_name(name)).cloned();
+        match stray {
+            None => Ok(self),
+            Some(name) => Err(BuildError::ManifestFormat {
+                path,
+                reason: format!("`{name}` is not the name of a file in it"),
+            }),
         }
     }
 
@@ -109,6 +122,23 @@ mod tests {
     #[test]
     fn the_tag_lists_sorted_names() {
         assert_eq!(pex_tag(&["source-b.pex", "deps-a.pex"]), "files=deps-a.pex:source-b.pex");
+    }
+
+    #[test]
+    fn files_elsewhere_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = Target::serverless("3.12".parse().unwrap());
+        let entry = |deps_pex: &str| Entry {
+            name: "a".into(),
+            source_pex: "source-0.pex".into(),
+            deps_pex: deps_pex.into(),
+            pex_tag: String::new(),
+            document: serde_json::Map::new(),
+        };
+        for (deps_pex, is_read) in [("deps-0.pex", true), ("../deps-0.pex", false), ("/deps-0.pex", false)] {
+            Manifest::new(target, vec![entry(deps_pex)]).write(dir.path()).unwrap();
+            assert_eq!(Manifest::read(dir.path()).is_ok(), is_read, "{deps_pex}");
+        }
     }
 
     #[test]

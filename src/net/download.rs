@@ -24,6 +24,8 @@ use ureq::http::header::AUTHORIZATION;
 use url::Url;
 
 const BUFFER_BYTES: usize = 128 * 1024;
+/// Nothing longer is taken where no size is known: a server that never ends its answer would fill the disk.
+const MAX_BYTES: u64 = 16 << 30;
 /// Statuses that may pass by themselves; a GET may always be repeated.
 const PASSING: [u16; 6] = [408, 429, 500, 502, 503, 504];
 
@@ -104,6 +106,12 @@ pub enum DownloadError {
         /// The URL, or what stands there instead.
         url: SafeUrl,
     },
+    /// A name or digest that would lead out of the cache.
+    #[error("`{file_name}` cannot be kept: its name or its SHA-256 is none")]
+    Name {
+        /// The file, control characters escaped.
+        file_name: String,
+    },
     #[error(transparent)]
     #[allow(missing_docs)]
     Cache(#[from] CacheError),
@@ -114,7 +122,9 @@ impl Explain for DownloadError {
         match self {
             DownloadError::Net { source, .. } => source.fault(),
             DownloadError::Digest { .. } => Fault::Remote,
-            DownloadError::Read { .. } | DownloadError::Url { .. } => Fault::Project,
+            DownloadError::Read { .. } | DownloadError::Url { .. } | DownloadError::Name { .. } => {
+                Fault::Project
+            }
             DownloadError::Cache(error) => error.fault(),
         }
     }
@@ -128,6 +138,9 @@ impl Explain for DownloadError {
             ),
             DownloadError::Read { .. } => Some("check the path in the requirement that names it".into()),
             DownloadError::Url { .. } => Some("URLs are written like `https://…` or `file:///…`".into()),
+            DownloadError::Name { .. } => {
+                Some("lock again, or look into the index or lock file that lists it".into())
+            }
             DownloadError::Cache(error) => error.hint(),
         }
     }
@@ -167,6 +180,11 @@ impl Downloader {
         progress: &dyn Progress,
     ) -> Result<Stored, DownloadError> {
         let sha256 = wanted.sha256.map(str::to_ascii_lowercase);
+        if !cache::is_file_name(wanted.file_name)
+            || sha256.as_deref().is_some_and(|digest| !cache::is_sha256(digest))
+        {
+            return Err(DownloadError::Name { file_name: wanted.file_name.escape_debug().to_string() });
+        }
         let Some(sha256) = sha256 else { return self.fetch(wanted, credentials, progress) };
         let wanted = Wanted { sha256: Some(&sha256), ..*wanted };
         let path = self.cache.wheel_path(&sha256, wanted.file_name);
@@ -186,6 +204,9 @@ impl Downloader {
     /// # Errors
     /// When it is there and cannot be read or, being damaged, not removed.
     pub fn find(&self, file_name: &str, sha256: &str) -> Result<Option<Stored>, DownloadError> {
+        if !cache::is_file_name(file_name) || !cache::is_sha256(sha256) {
+            return Ok(None);
+        }
         let path = self.cache.wheel_path(sha256, file_name);
         let entry = self.entry(&path);
         let mut checked = entry.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -255,8 +276,9 @@ impl Downloader {
         progress: &dyn Progress,
     ) -> Result<(NamedTempFile, String), DownloadError> {
         let read_failure = |source| DownloadError::Read { path: path.to_path_buf(), source };
-        let mut source = File::open(path).map_err(read_failure)?;
+        let source = File::open(path).map_err(read_failure)?;
         progress.start(Activity::Download, wanted.file_name, source.metadata().ok().map(|data| data.len()));
+        let mut source = source.take(MAX_BYTES + 1);
         let mut target = self.temporary()?;
         let sha256 =
             pump(&mut source, target.as_file_mut(), |bytes| progress.advance(wanted.file_name, bytes))
@@ -264,6 +286,9 @@ impl Downloader {
                     Pump::Read(source) => read_failure(source),
                     Pump::Write(source) => write_failure(target.path(), source).into(),
                 })?;
+        if source.limit() == 0 {
+            return Err(read_failure(io::Error::from(io::ErrorKind::FileTooLarge)));
+        }
         Ok((target, sha256))
     }
 
@@ -303,7 +328,7 @@ impl Downloader {
         progress.start(Activity::Download, wanted.file_name, wanted.size_bytes.or(response.content_length()));
         let mut target = self.temporary()?;
         let broken = response.failure();
-        let limit = wanted.size_bytes.unwrap_or(u64::MAX);
+        let limit = wanted.size_bytes.unwrap_or(MAX_BYTES);
         let mut body = response.into_reader().take(limit.saturating_add(1));
         let mut length = 0;
         let sha256 = pump(&mut body, target.as_file_mut(), |bytes| {

@@ -29,6 +29,8 @@ pub enum ResolveError {
     PylockVersion { file: PathBuf, version: String },
     #[error("`{file}`: the marker of `{name}` cannot be read: `{marker}`: {reason}")]
     Marker { file: PathBuf, name: String, marker: String, reason: String },
+    #[error("`{file}` lists a file of `{name}` {problem}")]
+    BadFile { file: PathBuf, name: String, problem: String },
     #[error("`{file}` has two entries for `{name}` that both apply to the target")]
     Twice { file: PathBuf, name: String },
     #[error("`{what}` requires Python {requires}, and the target is Python {python}")]
@@ -59,7 +61,7 @@ impl Explain for ResolveError {
             Self::Tools(error) => return error.hint(),
             Self::Uv(error) => return error.hint(),
             Self::Lock { .. } => "bring the lock file up to date, or build with --no-locked".to_string(),
-            Self::Pylock { .. } | Self::PylockVersion { .. } | Self::Marker { .. } | Self::Twice { .. } => {
+            Self::Pylock { .. } | Self::PylockVersion { .. } | Self::Marker { .. } | Self::BadFile { .. } | Self::Twice { .. } => {
                 "make the lock file anew with the tool that wrote it, or pass --no-locked".to_string()
             }
             Self::RequiresPython { .. } => "choose another --python-version, or relax requires-python".to_string(),

@@ -4,6 +4,7 @@
 //! unknown keys are tolerated, an unknown major version is not.
 
 use super::{Download, ResolveError};
+use crate::cache;
 use crate::host::lexically_normal;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -97,7 +98,31 @@ impl Pylock {
                 version: lock.lock_version,
             });
         }
+        lock.packages.iter().try_for_each(|package| package.check_files(origin))?;
         Ok(lock)
+    }
+}
+
+impl Package {
+    /// File names and digests become paths in the cache: refuse what would lead out of it.
+    fn check_files(&self, origin: &Path) -> Result<(), ResolveError> {
+        let files = self.archive.iter().chain(&self.sdist).chain(&self.wheels);
+        for Download { file_name, sha256, .. } in files.filter_map(|file| file.download(Path::new("/"))) {
+            let refuse = |problem: &str| ResolveError::BadFile {
+                file: origin.to_path_buf(),
+                name: self.name.clone(),
+                problem: problem.to_string(),
+            };
+            if !cache::is_file_name(&file_name) {
+                return Err(refuse(&format!("called `{}`, which is no file name", file_name.escape_debug())));
+            }
+            if sha256.is_some_and(|digest| !cache::is_sha256(&digest)) {
+                return Err(refuse(&format!(
+                    "`{file_name}` with a SHA-256 that is not 64 hexadecimal digits"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -160,14 +185,36 @@ mod tests {
 
     #[test]
     fn paths_are_relative_to_the_lock() {
-        let text = "lock-version = '1.0'\n[[packages]]\nname = 'a'\narchive = { path = '../w/a b.whl', hashes = { sha256 = 'AB' } }";
-        let lock = Pylock::parse(text, Path::new("/p/pylock.toml")).unwrap();
+        let text = format!(
+            "lock-version = '1.0'\n[[packages]]\nname = 'a'\narchive = {{ path = '../w/a b.whl', hashes = {{ sha256 = '{}' }} }}",
+            "AB".repeat(32)
+        );
+        let lock = Pylock::parse(&text, Path::new("/p/pylock.toml")).unwrap();
         let download = lock.packages[0].archive.as_ref().unwrap().download(Path::new("/p/q")).unwrap();
         assert_eq!(
             (download.url.as_str(), download.file_name.as_str()),
             ("file:///p/w/a%20b.whl", "a b.whl")
         );
-        assert_eq!(download.sha256.as_deref(), Some("ab"));
+        assert_eq!(download.sha256, Some("ab".repeat(32)));
+    }
+
+    #[test]
+    fn names_and_digests_that_would_lead_out_of_the_cache_are_refused() {
+        for file in [
+            "name = '../../x.whl', url = 'https://e.example/x.whl'",
+            "name = '/etc/x.whl', url = 'https://e.example/x.whl'",
+            "name = '..', url = 'https://e.example/x.whl'",
+            "url = 'https://e.example/a%2F..%2F..%2Fx.tar.gz'",
+            "url = 'https://e.example/x.whl', hashes = { sha256 = '../../../../home/me/thesis' }",
+            "url = 'https://e.example/x.whl', hashes = { sha256 = 'aé' }",
+        ] {
+            for field in ["archive = {FILE}", "sdist = {FILE}", "wheels = [{FILE}]"] {
+                let field = field.replace("FILE", file);
+                let text = format!("lock-version = '1.0'\n[[packages]]\nname = 'a'\n{field}");
+                let message = Pylock::parse(&text, Path::new("/p/pylock.toml")).unwrap_err().to_string();
+                assert!(message.starts_with("`/p/pylock.toml` lists a file of `a`"), "{message}");
+            }
+        }
     }
 
     #[test]

@@ -170,9 +170,12 @@ mod tests {
             })
             .collect();
         let sdist = if sdist {
-            "sdist = { url = 'https://e.example/a-1.0.tar.gz', hashes = { sha256 = 'ff' } }"
+            format!(
+                "sdist = {{ url = 'https://e.example/a-1.0.tar.gz', hashes = {{ sha256 = '{:064x}' }} }}",
+                255
+            )
         } else {
-            ""
+            String::new()
         };
         let text = format!(
             "lock-version = '1.0'\n[[packages]]\nname = 'a'\nversion = '1.0'\n{sdist}\nwheels = [{}]",

@@ -13,11 +13,11 @@ created-by = 'uv'
 [[packages]]
 name = 'dagster'
 version = '1.0'
-wheels = [{ url = 'https://e.example/dagster-1.0-py3-none-any.whl', hashes = { sha256 = '00' } }]
+wheels = [{ url = 'https://e.example/dagster-1.0-py3-none-any.whl', hashes = { sha256 = '0000000000000000000000000000000000000000000000000000000000000000' } }]
 [[packages]]
 name = 'dagster-cloud'
 version = '1.0'
-wheels = [{ url = 'https://e.example/dagster_cloud-1.0-py3-none-any.whl', hashes = { sha256 = '00' } }]
+wheels = [{ url = 'https://e.example/dagster_cloud-1.0-py3-none-any.whl', hashes = { sha256 = '0000000000000000000000000000000000000000000000000000000000000000' } }]
 END";
 
 struct Scene {
