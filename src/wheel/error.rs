@@ -42,6 +42,16 @@ pub enum WheelError {
         /// Completes "its member `x` …".
         reason: String,
     },
+    /// It would unpack to absurdly much.
+    #[error("the wheel `{wheel}` cannot be used: {archive_bytes} bytes would unpack to {unpacked_bytes}")]
+    Bomb {
+        /// File name.
+        wheel: String,
+        /// Bytes unpacked.
+        unpacked_bytes: u64,
+        /// Bytes packed.
+        archive_bytes: u64,
+    },
     /// A file of the dist-info directory is missing, malformed, or says what the file name does not.
     #[error("the wheel `{wheel}` has bad metadata: {reason}")]
     Metadata {
@@ -100,7 +110,7 @@ impl Explain for WheelError {
             WheelError::RequiresDist { .. } => Some(
                 "require another version of this package: newer releases usually corrected it".to_string(),
             ),
-            WheelError::Member { .. } | WheelError::Metadata { .. } => Some(
+            WheelError::Member { .. } | WheelError::Metadata { .. } | WheelError::Bomb { .. } => Some(
                 "require another version of this package, or rebuild the wheel if it is yours".to_string(),
             ),
         }

@@ -2,12 +2,18 @@
 
 use super::{LOCAL_HEADER_BYTES, Member, Method, RawData, file_name};
 use crate::wheel::WheelError;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Larger central directories are refused: 300 000 members or so, far above any wheel.
 const MAX_DIRECTORY_BYTES: u64 = 32 * 1024 * 1024;
+/// How many times its own size a wheel may unpack to, beyond [`UNPACKED_FREE_BYTES`]. Wheels of the index stay below 20;
+/// DEFLATE reaches 1032.
+const MAX_RATIO: u64 = 200;
+/// Less than this is unpacked in no time.
+const UNPACKED_FREE_BYTES: u64 = 512 << 20;
 const END_SIGNATURE: &[u8] = b"PK\x05\x06";
 const END_BYTES: usize = 22;
 const ZIP64_LOCATOR_SIGNATURE: &[u8] = b"PK\x06\x07";
@@ -59,8 +65,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Member>, WheelError> {
     if bytes.limit() > 0 {
         return Err(damaged("its central directory has more entries than it says".to_string()));
     }
+    refuse_bombs(&wheel, &members, directory.offset)?;
     refuse_overlaps(&wheel, &mut members, directory.offset)?;
-    distinct(&wheel, members)
+    let members = distinct(&wheel, members)?;
+    refuse_case_twins(&wheel, &members)?;
+    Ok(members)
 }
 
 /// Find the central directory through the end record; the inner error says why there is none.
@@ -265,6 +274,15 @@ fn foreign_path_fault(path: &str) -> Option<&'static str> {
     drive.then_some("has an absolute path")
 }
 
+/// What unpacks to many times its size would keep us, and the agent after us, busy for hours.
+fn refuse_bombs(wheel: &str, members: &[Member], archive_bytes: u64) -> Result<(), WheelError> {
+    let unpacked = members.iter().fold(0_u64, |sum, member| sum.saturating_add(member.data.size_bytes));
+    if unpacked <= UNPACKED_FREE_BYTES || unpacked / archive_bytes.max(1) <= MAX_RATIO {
+        return Ok(());
+    }
+    Err(WheelError::Bomb { wheel: wheel.to_string(), unpacked_bytes: unpacked, archive_bytes })
+}
+
 /// Members that share bytes are how a small archive unpacks to a huge one.
 fn refuse_overlaps(wheel: &str, members: &mut [Member], directory_offset: u64) -> Result<(), WheelError> {
     members.sort_unstable_by_key(|member| member.data.header_offset);
@@ -299,6 +317,26 @@ fn distinct(wheel: &str, mut members: Vec<Member>) -> Result<Vec<Member>, WheelE
         Some(member) => Err(WheelError::member(wheel, &member.name, "is both a file and a directory")),
         None => Ok(members),
     }
+}
+
+/// Names that differ only in case are one file on some systems, and there one of the two would stand in for the other.
+///
+/// Refused where Python looks: modules, `.pth` files, metadata. Data files are kept apart, as the target's file system
+/// does; wheels with the headers of Linux have such pairs (`xt_MARK.h`, `xt_mark.h`).
+fn refuse_case_twins(wheel: &str, members: &[Member]) -> Result<(), WheelError> {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for Member { name, .. } in members.iter().filter(|member| is_looked_for(&member.name)) {
+        if let Some(twin) = seen.insert(name.to_lowercase(), name) {
+            let reason = format!("differs only in case from `{}`", twin.escape_debug());
+            return Err(WheelError::member(wheel, name, reason));
+        }
+    }
+    Ok(())
+}
+
+fn is_looked_for(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    [".py", ".so", ".pth"].iter().any(|suffix| lower.ends_with(suffix)) || lower.contains(".dist-info/")
 }
 
 fn same_content(a: &Member, b: &Member) -> bool {

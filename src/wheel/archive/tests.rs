@@ -77,6 +77,43 @@ fn two_contents_under_one_name_are_refused_and_repetitions_merged() {
 }
 
 #[test]
+fn modules_and_metadata_whose_names_differ_only_in_case_are_refused() {
+    for (first, second) in [
+        ("pkg/Config.py", "pkg/config.py"),
+        ("a.so", "A.SO"),
+        ("É.py", "é.py"),
+        ("a-1.dist-info/RECORD", "A-1.dist-info/RECORD"),
+    ] {
+        let message = refusal(&[file(first, "1"), file(second, "2")]);
+        assert!(message.contains("differs only in case from"), "{message}");
+    }
+    let (_dir, archive) = open(&[file("linux/xt_MARK.h", "1"), file("linux/xt_mark.h", "2")]);
+    assert_eq!(archive.unwrap().members().len(), 2);
+}
+
+#[test]
+fn an_archive_that_unpacks_to_many_times_its_size_is_refused_before_it_is_unpacked() {
+    let bomb = TestMember { size: Some(u32::MAX), ..file("zeros", &"0".repeat(100_000)) };
+    let message = refusal(&[bomb]);
+    assert!(message.contains("would unpack to 4294967295"), "{message}");
+    let (_dir, archive) = open(&[file("zeros", &"0".repeat(10_000_000))]);
+    assert!(archive.is_ok(), "a small one of any ratio does no harm");
+}
+
+#[test]
+fn bytes_that_two_local_headers_lead_to_are_read_for_one_member_only() {
+    // The first member's extra field reaches over the second's header into its content.
+    let mut bytes = zip_bytes(&[file("a", "first"), TestMember { method: 0, ..file("b", "second") }]);
+    bytes[28..30].copy_from_slice(&40_u16.to_le_bytes());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a-1-py3-none-any.whl");
+    std::fs::write(&path, bytes).unwrap();
+    let archive = Archive::open(&path).unwrap();
+    assert!(content(&archive, "a").is_err());
+    assert_eq!(content(&archive, "b").unwrap(), b"second");
+}
+
+#[test]
 fn a_file_that_is_also_a_directory_is_refused() {
     let message = refusal(&[file("a", ""), file("a-b", ""), file("a/c", "")]);
     assert!(message.contains("`a` is both a file and a directory"), "{message}");
