@@ -31,9 +31,11 @@ pub mod dagster;
 pub mod github;
 pub mod tools;
 // ground floor
+pub mod bounded_file;
 pub mod cache;
 pub mod env_vars;
 pub mod error;
+pub mod foreign_json;
 pub mod foreign_text;
 pub mod host;
 pub mod net;

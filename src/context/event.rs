@@ -5,9 +5,9 @@
 //! Source of names and shapes: GitHub's documentation of default variables and webhook payloads.
 
 use super::ContextError;
-use crate::env_vars;
 use crate::github::commit::epoch_seconds;
 use crate::host::Host;
+use crate::{bounded_file, env_vars, foreign_json};
 use serde_json::Value;
 
 /// What made this run happen.
@@ -142,6 +142,9 @@ pub struct HeadCommit {
     pub avatar_url: Option<String>,
 }
 
+/// GitHub's own payloads have at most 25 MB. Source: "Webhook events and payloads".
+const MAX_PAYLOAD_BYTES: u64 = 64 << 20;
+
 /// Events whose commit deploys the full deployment.
 const COMMIT_EVENTS: [&str; 3] = ["workflow_dispatch", "schedule", "repository_dispatch"];
 /// What happens to a release when it comes out. It can be edited and deleted years later, and its commit is old then.
@@ -156,7 +159,15 @@ pub fn read(host: &Host) -> Result<Trigger, ContextError> {
     let Some(name) = host.var(env_vars::GITHUB_EVENT_NAME) else {
         return outside_github(host);
     };
-    let payload = payload(name, host);
+    of_payload(name, payload(name, host), host)
+}
+
+/// What an event of this name and payload is.
+fn of_payload(
+    name: &str,
+    payload: Result<Value, ContextError>,
+    host: &Host,
+) -> Result<Trigger, ContextError> {
     match name {
         "pull_request" | "pull_request_target" => pull_request(name, &payload?),
         "merge_group" => {
@@ -193,10 +204,11 @@ fn payload(event: &str, host: &Host) -> Result<Value, ContextError> {
         .path_var(env_vars::GITHUB_EVENT_PATH)
         .ok_or_else(|| unreadable(format!("{} is not set", env_vars::GITHUB_EVENT_PATH), None))?;
     let path = host.absolute(&path);
-    let text = std::fs::read(&path)
+    let text = bounded_file::read(&path, MAX_PAYLOAD_BYTES)
         .map_err(|error| unreadable(format!("`{}` cannot be read", path.display()), Some(error.into())))?;
-    serde_json::from_slice(&text)
-        .map_err(|error| unreadable(format!("`{}` is not JSON", path.display()), Some(error.into())))
+    foreign_json::read(&text).map_err(|error| {
+        unreadable(format!("`{}` is not an event payload", path.display()), Some(error.into()))
+    })
 }
 
 fn pull_request(event: &str, payload: &Value) -> Result<Trigger, ContextError> {

@@ -4,6 +4,7 @@
 //! passing status is tried again even when its body has `errors`, and no `Retry-After` outlives the retry it was for.
 
 use super::error::DagsterError;
+use crate::foreign_json;
 use crate::host::Host;
 use crate::net::retry::{self, Again, Backoff};
 use crate::net::{self, Agent, Request, Secret, Transience};
@@ -188,8 +189,10 @@ impl Client {
             Err(_) if passing => return Err(Again::After { error: failure(b""), retry_after }),
             Err(error) => return Err(network(error)),
         };
-        let answer: Option<Map<String, Value>> = serde_json::from_slice(&bytes).ok();
-        let answer = answer.unwrap_or_default();
+        let answer: Map<String, Value> = match foreign_json::read(&bytes) {
+            Ok(Value::Object(answer)) => answer,
+            _ => Map::new(),
+        };
         if let Some(reply) = maintenance(&answer) {
             return Ok(reply);
         }

@@ -25,6 +25,7 @@ mod fetch;
 mod github;
 mod github_events;
 mod github_hostile;
+mod hostile;
 mod http;
 mod interruptions;
 mod module;

@@ -9,6 +9,7 @@ use super::error::{CollectError, whole};
 use super::package::Package;
 use super::poetry_lock;
 use super::pylock;
+use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use crate::error::{Explain, Fault};
 use crate::project::CollectOptions;
 use crate::tools::{ExportRequest, Tools};
@@ -83,7 +84,7 @@ pub(super) fn read(
         return read_uv_lock(file, package, options, tools).map(Some);
     }
     if let Some(file) = pylock_file(directory)? {
-        let text = std::fs::read_to_string(&file).map_err(CollectError::read(&file))?;
+        let text = bounded_file::read_text(&file, TEXT_LIMIT_BYTES).map_err(CollectError::read(&file))?;
         let read = pylock::read(&text, &file, options)?;
         return Ok(Some(LockFile {
             file,

@@ -152,7 +152,7 @@ fn metadata(
 /// setup.py may ask for what newer releases of setuptools ignore: `[project]` is there and does not call it dynamic.
 fn ignored_by_setuptools(directory: &Path, project: &PyProject) -> Option<Warning> {
     let script = directory.join("setup.py");
-    let text = std::fs::read_to_string(&script).ok()?;
+    let text = crate::bounded_file::read_text(&script, crate::bounded_file::TEXT_LIMIT_BYTES).ok()?;
     let is_ignored = project.has_project
         && project.static_dependencies
         && project.uses_setuptools()

@@ -242,13 +242,15 @@ impl PyProject {
         let directory = root.file().parent().unwrap_or(Path::new("."));
         for file in files.one_or_more_strings()? {
             let path = directory.join(file);
-            let text = std::fs::read_to_string(&path).map_err(|source| {
-                if path.exists() {
-                    CollectError::Read { file: path.clone(), source }
-                } else {
-                    files.invalid(format!("`{file}` does not exist"))
-                }
-            })?;
+            let text = crate::bounded_file::read_text(&path, crate::bounded_file::TEXT_LIMIT_BYTES).map_err(
+                |source| {
+                    if path.exists() {
+                        CollectError::Read { file: path.clone(), source }
+                    } else {
+                        files.invalid(format!("`{file}` does not exist"))
+                    }
+                },
+            )?;
             self.requires.extend(setuptools_lines(&text, &path)?);
         }
         Ok(())

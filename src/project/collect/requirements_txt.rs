@@ -9,6 +9,7 @@ use super::error::CollectError;
 use super::options::{self, Opt};
 use super::requirement::{self, Asked, Scope, scheme};
 use super::text_encoding;
+use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use crate::error::Place;
 use crate::host::{Host, lexically_normal};
 use crate::net::{Agent, Request, SafeUrl};
@@ -67,13 +68,17 @@ impl Source {
 
     fn bytes(&self, host: &Host) -> Result<Vec<u8>, CollectError> {
         match self {
-            Source::File(path) => std::fs::read(path).map_err(CollectError::read(path)),
+            Source::File(path) => {
+                bounded_file::read(path, TEXT_LIMIT_BYTES).map_err(CollectError::read(path))
+            }
             Source::Remote(url) => fetch(url, host)
                 .map_err(|source| CollectError::Fetch { url: SafeUrl::from(url), source: Box::new(source) }),
         }
     }
 }
 
+/// The most files that one requirements file may lead to, by however many steps.
+const MAX_FILES: usize = 200;
 /// The longest requirements file that is fetched, in bytes.
 const REMOTE_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -99,6 +104,13 @@ impl RequirementsTxt {
         let identity = shown.canonicalize().unwrap_or_else(|_| shown.clone());
         if !self.read.insert((identity, context.kind == Kind::Constraints)) {
             return Ok(());
+        }
+        if self.read.len() > MAX_FILES {
+            let place = Place { file: shown, line: None, column: None };
+            return Err(CollectError::invalid(
+                place,
+                format!("more than {MAX_FILES} requirements files name one another"),
+            ));
         }
         let decoded = text_encoding::decode(&context.source.bytes(context.host)?, &shown)?;
         if let Some(line) = decoded.assumed_at {
@@ -331,12 +343,12 @@ fn hashes(options: &[Opt], place: &Place) -> Result<Vec<String>, CollectError> {
 
 /// A line after joining continuations and dropping comments; numbers are of its first physical line.
 #[derive(Debug, PartialEq)]
-struct LogicalLine {
+pub(super) struct LogicalLine {
     number: usize,
-    text: String,
+    pub(super) text: String,
 }
 
-fn logical_lines(text: &str) -> Vec<LogicalLine> {
+pub(super) fn logical_lines(text: &str) -> Vec<LogicalLine> {
     let mut lines = Vec::new();
     let mut joined: Option<LogicalLine> = None;
     for (index, physical) in split_lines(text).into_iter().enumerate() {

@@ -1,6 +1,7 @@
 //! A TOML file whose every value knows its line, so that a message can point at it.
 
 use super::error::CollectError;
+use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use crate::error::Place;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ pub(in crate::project) struct TomlFile {
 impl TomlFile {
     /// Read `path`; a byte order mark is skipped.
     pub(in crate::project) fn read(path: &Path) -> Result<TomlFile, CollectError> {
-        let bytes = std::fs::read(path).map_err(CollectError::read(path))?;
+        let bytes = bounded_file::read(path, TEXT_LIMIT_BYTES).map_err(CollectError::read(path))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;

@@ -1,0 +1,56 @@
+//! Files of others read into memory, up to a limit: a link to a device or a file of gigabytes is an error, not the end.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Requirements files, TOML files, lock files: real ones have a few megabytes at most.
+pub const TEXT_LIMIT_BYTES: u64 = 32 << 20;
+
+/// The content of a file of at most `limit_bytes`.
+///
+/// # Errors
+/// Those of the file system, and [`io::ErrorKind::FileTooLarge`].
+pub fn read(path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(limit_bytes.saturating_add(1)).read_to_end(&mut content)?;
+    if content.len() as u64 > limit_bytes {
+        let problem = format!("it has more than {limit_bytes} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(content)
+}
+
+/// The same as text.
+///
+/// # Errors
+/// As for [`read`], and when it is not UTF-8.
+pub fn read_text(path: &Path, limit_bytes: u64) -> io::Result<String> {
+    String::from_utf8(read(path, limit_bytes)?)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_above_the_limit_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read_text(&path, 5).unwrap(), "12345");
+        let error = read(&path, 4).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (io::ErrorKind::FileTooLarge, "it has more than 4 bytes")
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_endless_file_is_refused() {
+        let error = read(Path::new("/dev/zero"), 1 << 20).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+}

@@ -1,0 +1,66 @@
+//! JSON from others (event payloads, answers of servers), read so that memory is bounded by more than its length.
+//!
+//! A value in memory takes up to 72 bytes where its text takes two, so a limit on bytes alone would let a few megabytes
+//! become gigabytes. serde_json itself refuses more than 128 levels.
+
+use serde_json::Value;
+
+/// More values than any payload or answer has: GitHub's payloads are below 25 MB of mostly text.
+pub const MAX_VALUES: usize = 2_000_000;
+
+/// Why bytes were not read as JSON.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// Too large to be what was asked for.
+    #[error("it has more than {MAX_VALUES} values")]
+    TooMany,
+    /// No JSON.
+    #[error(transparent)]
+    Syntax(#[from] serde_json::Error),
+}
+
+/// Read one JSON document.
+///
+/// # Errors
+/// When it is no JSON, or has more than [`MAX_VALUES`] values.
+pub fn read(bytes: &[u8]) -> Result<Value, JsonError> {
+    if separators(bytes) > MAX_VALUES {
+        return Err(JsonError::TooMany);
+    }
+    Ok(serde_json::from_slice(bytes)?)
+}
+
+/// Commas, colons and opening brackets outside strings: at least as many as there are values, less one.
+fn separators(bytes: &[u8]) -> usize {
+    let (mut count, mut in_string, mut escaped) = (0, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b',' | b':' | b'[' | b'{' if !in_string => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_of_too_many_values_is_refused_before_it_is_built() {
+        let many = |each: &str| format!("[{}1]", each.repeat(MAX_VALUES));
+        for text in [many("1,"), many("{},"), format!("{{{}\"a\":1}}", "\"a\":1,".repeat(MAX_VALUES))] {
+            assert!(matches!(read(text.as_bytes()), Err(JsonError::TooMany)));
+        }
+        assert!(matches!(read("[".repeat(100_000).as_bytes()), Err(JsonError::Syntax(_))));
+    }
+
+    #[test]
+    fn commas_in_text_are_no_values() {
+        let text = format!("{{\"log\": \"\\\"{}\"}}", ",[".repeat(MAX_VALUES));
+        assert_eq!(read(text.as_bytes()).unwrap()["log"].as_str().unwrap().len(), 1 + 2 * MAX_VALUES);
+    }
+}
