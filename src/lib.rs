@@ -43,3 +43,6 @@ pub mod pex;
 pub mod target;
 pub mod wheel;
 pub mod yaml;
+// for tests and tests/fuzz alone
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;

@@ -211,6 +211,14 @@ fn payload(event: &str, host: &Host) -> Result<Value, ContextError> {
     })
 }
 
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzzing(name: &str, payload: &[u8], host: &Host) {
+    if let Ok(payload) = foreign_json::read(payload) {
+        let _ = of_payload(name, Ok(payload), host);
+    }
+}
+
 fn pull_request(event: &str, payload: &Value) -> Result<Trigger, ContextError> {
     let missing = |member: &str| ContextError::EventUnreadable {
         event: event.to_string(),

@@ -1,6 +1,8 @@
 //! Requirements → the exact wheels and source distributions, by uv's resolver or by a lock file.
 
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod markers;
 mod memo;
 mod pylock;

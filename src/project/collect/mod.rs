@@ -5,6 +5,8 @@
 
 mod core_metadata;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod locked;
 mod locks;
 mod options;

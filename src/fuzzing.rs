@@ -1,0 +1,293 @@
+//! Every parser of foreign bytes as a function of bytes that panics when a law of it is broken.
+//!
+//! Here only for tests and fuzzing: `tests/fuzz/` has a target for each, and its corpora are replayed by the test below.
+//! What a parser answers does not matter; that it answers, within memory and time, and what it promises, does.
+
+use crate::build::elf;
+use crate::error::Place;
+use crate::foreign_text::neutral;
+use crate::github::runner::{Annotation, Level, Runner};
+use crate::host::{Host, SystemClock};
+use crate::net::SafeUrl;
+use crate::net::netrc::Netrc;
+use crate::project::{Project, collect};
+use crate::target::Target;
+use crate::wheel::archive::path_fault;
+use crate::wheel::{Archive, Metadata, WheelName, entry_points::EntryPoint};
+use crate::{context, foreign_json, pex, resolve, yaml};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Reads bytes; panics when a law is broken.
+pub type Parser = fn(&[u8]);
+
+/// Name and function of each parser; the names are those of the fuzz targets and of their corpora.
+pub const PARSERS: [(&str, Parser); 16] = [
+    ("elf", elf),
+    ("event_payload", event_payload),
+    ("foreign_text", foreign_text),
+    ("json", json),
+    ("metadata", metadata),
+    ("netrc", netrc),
+    ("poetry_lock", poetry_lock),
+    ("pylock", pylock),
+    ("pyproject", pyproject),
+    ("requirement", requirement),
+    ("requirements_txt", requirements_txt),
+    ("url", url),
+    ("wheel_archive", wheel_archive),
+    ("wheel_name", wheel_name),
+    ("workflow_command", workflow_command),
+    ("yaml", yaml),
+];
+
+/// More of a member is not inflated here.
+const MEMBER_LIMIT_BYTES: u64 = 1 << 20;
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+fn target() -> Target {
+    Target::serverless(crate::target::PythonVersion::DEFAULT)
+}
+
+/// A host that knows no variable and writes nowhere.
+fn host(directory: &Path) -> Host {
+    let sink = || Box::new(std::io::sink());
+    Host::for_test(BTreeMap::new(), directory, sink(), sink(), Arc::new(SystemClock))
+}
+
+/// The bytes as a file, for parsers that take a path.
+fn with_file(name: &str, bytes: &[u8], parse: impl FnOnce(&Path)) {
+    thread_local! {
+        static DIRECTORY: tempfile::TempDir = tempfile::tempdir().expect("a temporary directory can be made");
+    }
+    DIRECTORY.with(|directory| {
+        let path: PathBuf = directory.path().join(name);
+        std::fs::write(&path, bytes).expect("the temporary directory can be written");
+        parse(&path);
+    });
+}
+
+/// Version needs and processor of a compiled file.
+pub fn elf(bytes: &[u8]) {
+    let _ = elf::read(bytes);
+}
+
+/// GitHub's event payload, read for a pull request and for a push.
+pub fn event_payload(bytes: &[u8]) {
+    for event in ["pull_request", "push"] {
+        context::event::fuzzing(event, bytes, &host(Path::new("/")));
+    }
+}
+
+/// Text that others wrote: no line of it is a workflow command afterwards, and nothing steers a terminal.
+pub fn foreign_text(bytes: &[u8]) {
+    let shown = neutral(&String::from_utf8_lossy(bytes));
+    assert!(!shown.contains("##["), "an old workflow command is left: {shown:?}");
+    assert!(
+        !shown.lines().any(|line| line.trim_start().starts_with("::")),
+        "a workflow command is left: {shown:?}"
+    );
+    assert!(!shown.chars().any(|each| each.is_control() && !matches!(each, '\n' | '\t')), "{shown:?}");
+    assert_eq!(neutral(&shown), shown, "once is not enough");
+}
+
+/// Answers of servers.
+pub fn json(bytes: &[u8]) {
+    if let Ok(value) = foreign_json::read(bytes) {
+        let again = serde_json::to_vec(&value).expect("JSON can be written");
+        assert_eq!(foreign_json::read(&again).ok(), Some(value));
+    }
+}
+
+/// METADATA, WHEEL and entry points of a wheel.
+pub fn metadata(bytes: &[u8]) {
+    let _ = Metadata::parse("fuzz.whl", bytes);
+    let points = EntryPoint::scripts("fuzz.whl", &String::from_utf8_lossy(bytes)).unwrap_or_default();
+    for point in points {
+        assert!(path_fault(&point.name).is_none(), "a script called {:?}", point.name);
+        let stub = pex::script_stub(&point);
+        assert!(!stub.contains('\0'));
+    }
+}
+
+/// A netrc file.
+pub fn netrc(bytes: &[u8]) {
+    if let Some(Err(error)) = text(bytes).map(Netrc::parse) {
+        assert!(error.line >= 1);
+    }
+}
+
+/// A poetry.lock.
+pub fn poetry_lock(bytes: &[u8]) {
+    with_file("poetry.lock", bytes, |path| collect::fuzzing::poetry_lock(path, target()));
+}
+
+/// A pylock.toml, and what uv answers in its form: no file is called anything but a file name.
+pub fn pylock(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    collect::fuzzing::pylock(text, target());
+    for download in resolve::fuzzing::downloads(text, target()) {
+        assert!(
+            !download.file_name.contains(['/', '\\', '\0']) && download.file_name != "..",
+            "{download:?}"
+        );
+        assert!(download.sha256.is_none_or(|digest| crate::cache::is_sha256(&digest)));
+    }
+}
+
+/// A pyproject.toml.
+pub fn pyproject(bytes: &[u8]) {
+    with_file("pyproject.toml", bytes, collect::fuzzing::pyproject);
+}
+
+/// One requirement.
+pub fn requirement(bytes: &[u8]) {
+    if let Some(text) = text(bytes) {
+        collect::fuzzing::requirement(text, target());
+    }
+}
+
+/// The lines of a requirements.txt.
+pub fn requirements_txt(bytes: &[u8]) {
+    collect::fuzzing::requirements_txt(bytes, target());
+}
+
+/// A URL to be shown: nothing between `//` and `@` is.
+pub fn url(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let shown = SafeUrl::parse(text).to_string();
+    if let Ok(url) = url::Url::parse(text)
+        && let Some(password) = url.password().filter(|password| password.len() > 8)
+    {
+        assert!(!shown.contains(password), "{shown}");
+    }
+}
+
+/// A wheel as a zip archive, and its layout in a PEX.
+pub fn wheel_archive(bytes: &[u8]) {
+    with_file("a-1-py3-none-any.whl", bytes, |path| {
+        let Ok(archive) = Archive::open(path) else { return };
+        let mut reader = archive.reader().expect("the file is there");
+        for member in archive.members() {
+            assert!(path_fault(&member.name).is_none(), "{:?}", member.name);
+            if let Ok(content) = reader.read(&member.name, &member.data, MEMBER_LIMIT_BYTES) {
+                assert_eq!(content.len() as u64, member.data.size_bytes);
+            }
+        }
+        if let Ok(chroot) = pex::Chroot::open(path, "a-1-py3-none-any.whl", &pex::script_stub) {
+            let _ = chroot.fingerprint();
+        }
+    });
+}
+
+/// The file name of a wheel: what is printed is what was parsed.
+pub fn wheel_name(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    if let Ok(name) = text.parse::<WheelName>() {
+        assert_eq!(name.to_string(), text);
+        assert!(path_fault(text).is_none() && !text.contains('/'));
+    }
+}
+
+/// Other people's text in a workflow command and in an output: one line, and one value, whatever the text.
+pub fn workflow_command(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let place = Place { file: text.as_ref().into(), line: Some(1), column: None };
+    let annotation =
+        Annotation::new(Level::Error, text.as_ref()).titled(text.as_ref()).at(&place, Path::new("/w"));
+    let command = annotation.to_command();
+    assert!(command.starts_with("::error ") && !command.contains(['\n', '\r']), "{command:?}");
+    let (properties, _) = command[2..].split_once("::").expect("a command has two parts");
+    assert_eq!(properties.matches("line=").count(), 1, "{properties:?}");
+    with_file("output", b"", |path| {
+        let env = [("GITHUB_ACTIONS", "true".into()), ("GITHUB_OUTPUT", path.as_os_str().to_owned())];
+        let env = env.map(|(name, value)| (name.into(), value)).into();
+        let sink = || Box::new(std::io::sink());
+        let host = Host::for_test(env, Path::new("/"), sink(), sink(), Arc::new(SystemClock));
+        Runner::new(&host).set_outputs(&[("name", text.as_ref())]).expect("the file can be written");
+        let written = std::fs::read_to_string(path).expect("the file can be read");
+        let (delimiter, rest) =
+            written.strip_prefix("name<<").and_then(|rest| rest.split_once('\n')).expect("a block");
+        let value = rest.strip_suffix(&format!("\n{delimiter}\n")).expect("the block ends");
+        assert!(value == text && !value.contains(delimiter));
+    });
+}
+
+/// A dagster_cloud.yaml, as YAML and as code locations.
+pub fn yaml(bytes: &[u8]) {
+    if let Ok(document) = yaml::read(bytes)
+        && let Some(root) = document.root
+    {
+        let _ = root.to_json();
+    }
+    with_file("dagster_cloud.yaml", bytes, |path| {
+        let _ = Project::inspect(path, &host(Path::new("/")));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files that once broke a parser, and one of each kind that its code knows.
+    #[test]
+    fn every_parser_takes_its_corpus() {
+        let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+        for (name, parse) in PARSERS {
+            let mut replayed = 0;
+            for entry in std::fs::read_dir(corpora.join(name)).unwrap() {
+                parse(&std::fs::read(entry.unwrap().path()).unwrap());
+                replayed += 1;
+            }
+            assert!(replayed > 0, "{name} has no corpus");
+        }
+    }
+
+    /// Each file of the corpora with a few bytes changed, cut out or doubled; the same ones in every run.
+    #[test]
+    fn every_parser_takes_what_is_near_its_corpus() {
+        let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+        let rounds = if std::env::var_os("PEXPRESS_NIGHTLY").is_some() { 2000 } else { 20 };
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = |limit: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % limit.max(1) as u64).unwrap()
+        };
+        for (name, parse) in PARSERS {
+            for entry in std::fs::read_dir(corpora.join(name)).unwrap() {
+                let whole = std::fs::read(entry.unwrap().path()).unwrap();
+                for _ in 0..rounds {
+                    let mut bytes = whole.clone();
+                    for _ in 0..1 + random(4) {
+                        let at = random(bytes.len());
+                        match random(3) {
+                            0 => bytes.truncate(at.max(1)),
+                            1 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = random(256) as u8),
+                            _ => bytes
+                                .splice(at..at, whole[..random(whole.len()).min(64)].to_vec())
+                                .for_each(drop),
+                        }
+                    }
+                    parse(&bytes);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_parser_has_a_fuzz_target_and_the_other_way_round() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/fuzz_targets");
+        let entries = std::fs::read_dir(directory).unwrap();
+        let mut targets: Vec<String> = entries
+            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        targets.sort();
+        assert_eq!(targets, PARSERS.map(|(name, _)| name.to_string()));
+    }
+}

@@ -1,0 +1,52 @@
+//! The parsers of this room for [`crate::fuzzing`].
+
+use super::options;
+use super::requirement::{self, Scope};
+use super::text_encoding;
+use super::{
+    core_metadata, poetry_lock as poetry, pylock as lock, pyproject as project, requirements_txt as lines,
+};
+use crate::error::Place;
+use crate::project::{CollectOptions, LockUse};
+use crate::target::Target;
+use std::path::Path;
+
+fn place() -> Place {
+    Place { file: "fuzz".into(), line: Some(1), column: None }
+}
+
+fn options(target: Target) -> CollectOptions {
+    let extras = vec!["x".to_string()];
+    CollectOptions { target, lock_use: LockUse::Automatic, extras, all_extras: true, groups: Vec::new() }
+}
+
+pub(crate) fn poetry_lock(path: &Path, target: Target) {
+    let _ = poetry::read(path, &options(target));
+}
+
+pub(crate) fn pylock(text: &str, target: Target) {
+    let _ = lock::read(text, Path::new("/nowhere/pylock.toml"), &options(target));
+}
+
+pub(crate) fn pyproject(path: &Path) {
+    let _ = project::read(path);
+}
+
+pub(crate) fn requirement(text: &str, target: Target) {
+    let environment = target.marker_environment();
+    let directory = Path::new("/nowhere");
+    let scope = Scope { directory, file_directory: None, environment: &environment };
+    let _ = requirement::read(text, scope, &place());
+    let _ = requirement::read_editable(text, scope, &place());
+    let _ = core_metadata::read(format!("Requires-Dist: {text}").as_bytes(), directory, &environment);
+}
+
+/// Options that name other files or addresses are split, and not followed.
+pub(crate) fn requirements_txt(bytes: &[u8], target: Target) {
+    let Ok(decoded) = text_encoding::decode(bytes, Path::new("requirements.txt")) else { return };
+    for line in lines::logical_lines(&decoded.text) {
+        if let Ok(split) = options::split(&line.text, &place()) {
+            requirement(&split.requirement, target);
+        }
+    }
+}
