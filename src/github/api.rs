@@ -76,6 +76,8 @@ impl Github {
     /// A connection to the API at `api_url` (`GITHUB_API_URL`), with this token. Nothing is sent yet.
     pub fn new(api_url: &str, token: Secret, agent: &Agent, host: &Host) -> Github {
         let api_url = api_url.trim_end_matches('/').to_string();
+        // Secrets are often pasted with a line end.
+        let token = Secret::new(token.reveal().trim());
         let backoff = Backoff { longest_pause: LONGEST_PAUSE, ..Backoff::API };
         Github { api_url, token, agent: agent.clone(), host: host.clone(), backoff }
     }
@@ -136,6 +138,9 @@ impl Github {
     /// # Errors
     /// Any answer but success, and none.
     pub(super) fn call(&self, call: &Call<'_>) -> Result<Answer, GithubError> {
+        if !self.token.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(GithubError::MalformedToken { doing: call.doing.into() });
+        }
         let began = self.host.clock.now();
         let outcome = retry::run(&self.backoff, self.host.clock.as_ref(), |number| {
             self.attempt(call, number).map_err(|again| self.unless_too_late(again, began))

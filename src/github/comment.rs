@@ -42,6 +42,7 @@ pub struct StickyComment<'a> {
     number: u64,
     marker: String,
     settling: Duration,
+    hesitant: bool,
     id: Option<u64>,
     author: Option<Author>,
 }
@@ -51,8 +52,8 @@ pub struct StickyComment<'a> {
 enum Author {
     /// A bot's. The job's token may not ask who it is, and a person cannot be a bot.
     Bot,
-    /// This person's.
-    Person(u64),
+    /// This account's: a person's, or the one that our comment turned out to be by.
+    Account(u64),
 }
 
 /// A comment as the API tells of it. The account may be gone (`user` is null then), and bodies can be missing.
@@ -87,7 +88,7 @@ impl Comment {
     fn is_ours(&self, author: Author, marker: &str) -> bool {
         let by_author = self.user.as_ref().is_some_and(|user| match author {
             Author::Bot => user.r#type.as_deref() == Some("Bot"),
-            Author::Person(id) => user.id == id,
+            Author::Account(id) => user.id == id,
         });
         by_author && self.body().lines().next().is_some_and(|line| line.trim_end() == marker)
     }
@@ -102,6 +103,7 @@ impl<'a> StickyComment<'a> {
             number,
             marker: marker.trim_end().to_string(),
             settling: SETTLING,
+            hesitant: false,
             id: None,
             author: None,
         }
@@ -111,6 +113,14 @@ impl<'a> StickyComment<'a> {
     #[must_use]
     pub fn settling(mut self, pause: Duration) -> Self {
         self.settling = pause;
+        self
+    }
+
+    /// The same, looking twice before it creates the comment: for jobs that begin together. Two comments would become
+    /// one, but each of them sends people a message.
+    #[must_use]
+    pub fn hesitant(mut self) -> Self {
+        self.hesitant = true;
         self
     }
 
@@ -142,6 +152,9 @@ impl<'a> StickyComment<'a> {
             let Some(body) = compose(present.as_ref().map(Comment::body)) else {
                 return Ok(present.as_ref().map(Comment::written));
             };
+            if present.is_none() && std::mem::take(&mut self.hesitant) {
+                continue;
+            }
             let outcome = match &present {
                 Some(comment) if same_text(comment.body(), &body) => return Ok(Some(comment.written())),
                 Some(comment) => self.edit(comment.id, &body),
@@ -251,7 +264,7 @@ impl<'a> StickyComment<'a> {
         let doing = "ask GitHub whose token this is";
         let url = self.github.url(doing, &["user"], &[])?;
         match self.github.call(&self.call(doing, Method::GET, url, None)) {
-            Ok(answer) => Ok(Author::Person(answer.parse::<User>(doing, "an account")?.id)),
+            Ok(answer) => Ok(Author::Account(answer.parse::<User>(doing, "an account")?.id)),
             Err(GithubError::Forbidden { .. } | GithubError::NotFound { .. }) => Ok(Author::Bot),
             Err(error) => Err(error),
         }
@@ -280,6 +293,8 @@ impl<'a> StickyComment<'a> {
         let url = self.github.repository_url(&doing, &self.repository, &segments, &[])?;
         let answer = self.github.call(&self.call(&doing, Method::POST, url, Some(json!({"body": body}))))?;
         let created: Comment = answer.parse(&doing, "a comment")?;
+        // Now it is known who we are, and another bot's comment is none of ours.
+        self.author = created.user.as_ref().map(|user| Author::Account(user.id)).or(self.author);
         let ours = self.find(|_| false)?;
         let survivor = ours.first().map_or(created.id, |first| first.id.min(created.id));
         self.id = Some(survivor);

@@ -17,6 +17,10 @@ pub enum GithubError {
     },
     #[error("could not {doing}: GitHub refused the token (401 Unauthorized)")]
     BadToken { doing: String },
+    #[error(
+        "could not {doing}: the token has characters that no token has (spaces, line breaks or non-ASCII ones)"
+    )]
+    MalformedToken { doing: String },
     /// `accepted` is what the header `X-Accepted-GitHub-Permissions` says, as lines of a workflow's `permissions:`.
     #[error("could not {doing}: the token lacks the permission for it{}", said(message))]
     Forbidden { doing: String, accepted: Vec<String>, message: String },
@@ -77,7 +81,9 @@ impl Explain for GithubError {
     fn fault(&self) -> Fault {
         match self {
             GithubError::Client { .. } => Fault::Tool,
-            GithubError::BadUrl { .. } | GithubError::BadRepository { .. } => Fault::Usage,
+            GithubError::BadUrl { .. }
+            | GithubError::BadRepository { .. }
+            | GithubError::MalformedToken { .. } => Fault::Usage,
             _ => Fault::Remote,
         }
     }
@@ -85,7 +91,7 @@ impl Explain for GithubError {
     fn hint(&self) -> Option<String> {
         let text = match self {
             GithubError::Network { source, .. } => return network_hint(source),
-            GithubError::BadToken { .. } => {
+            GithubError::BadToken { .. } | GithubError::MalformedToken { .. } => {
                 "check the token given to this step; the job's own is `${{ github.token }}`, and it ends with the job".into()
             }
             GithubError::Forbidden { accepted, .. } => match accepted.first() {

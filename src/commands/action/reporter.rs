@@ -148,6 +148,9 @@ impl Worker {
         let blank = Report::default();
         let marker = Comment::new(&self.key, &self.facts, &blank, self.host.clock.now()).marker().to_string();
         let mut sticky = StickyComment::new(&github, &self.repository, number, &marker);
+        if self.shared {
+            sticky = sticky.hesitant();
+        }
         while let Ok(report) = reports.recv() {
             let last = report.result != RunResult::Running;
             if self.reporting.comment {

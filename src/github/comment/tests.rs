@@ -22,7 +22,7 @@ fn a_comment_is_ours_by_author_and_first_line() {
         ),
     ] {
         let parsed: Comment = from_value(comment.clone()).unwrap();
-        let found = (parsed.is_ours(Author::Bot, MARKER), parsed.is_ours(Author::Person(5), MARKER));
+        let found = (parsed.is_ours(Author::Bot, MARKER), parsed.is_ours(Author::Account(5), MARKER));
         assert_eq!(found, (bot, person), "{comment}");
     }
 }

@@ -33,9 +33,11 @@ pub struct GithubStandin {
 }
 
 impl GithubStandin {
-    /// Start one with this configuration (`tests/standin/github/README.md`).
+    /// Start one with this configuration (`tests/standin/github/README.md`); `openapi` is the name of one of GitHub's
+    /// descriptions, that of github.com unless given.
     pub fn start(mut config: Value) -> GithubStandin {
-        config["openapi"] = json!(npm::package(npm::OPENAPI).join("generated/api.github.com.json"));
+        let description = config["openapi"].as_str().unwrap_or("api.github.com.json").to_string();
+        config["openapi"] = json!(npm::package(npm::OPENAPI).join("generated").join(description));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.json");
         std::fs::write(&path, config.to_string()).unwrap();
