@@ -2,10 +2,13 @@
 
 pub mod action;
 mod deploying;
+mod planning;
 
 pub use deploying::{
     BranchArgs, BranchDeploymentArgs, CodeLocationDetails, DagsterArgs, PublishArgs, SnapshotBase, StatusArgs,
 };
+
+pub use planning::PlanArgs;
 
 use crate::target::{Platform, PythonVersion};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -101,6 +104,8 @@ pub enum Command {
     Deps(ProjectArgs),
     /// Check a `dagster_cloud.yaml` (or dg project) and print its code locations, defaults merged in.
     Check(CheckArgs),
+    /// Print the code locations that have changed since they were deployed, as a matrix of jobs for a workflow.
+    Plan(PlanArgs),
     /// Load the code locations of built PEX files as the Dagster+ agent does, and print what they define.
     Verify(VerifyArgs),
     /// Show the code locations of a deployment: their state and the PEX files they run.
@@ -123,7 +128,7 @@ pub enum Command {
 }
 
 /// What shapes a build; the same for `deploy`, `source` and `deps`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct BuildArgs {
     /// Python of the code location: 3.8 to 3.14. Default: what `.python-version` or `requires-python` of the project
     /// says, else 3.11.

@@ -3,6 +3,8 @@
 //! Code locations of one build directory share a source PEX, and those that ask for the same requirements share a deps
 //! PEX, so cost grows with what differs and not with the number of code locations.
 
+pub mod shards;
+
 use crate::project::{LocalPackage, Location, Requirements, ResolveSettings, build_directory};
 use crate::target::Target;
 use serde::Serialize;

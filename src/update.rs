@@ -3,7 +3,10 @@
 //! Each code location has its own outcome; one that fails takes nothing from the others.
 
 pub mod document;
+mod running;
 pub mod wait;
+
+pub use running::Difference;
 
 use crate::context::inputs::WaitLimits;
 use crate::dagster::operations::{LocationState, PythonFailure};
@@ -133,12 +136,8 @@ impl Before {
     pub fn deps_files(&self) -> Vec<String> {
         let metadata =
             self.metadata.iter().flatten().filter_map(|(_, text)| serde_json::from_str::<Value>(text).ok());
-        let tags = metadata.filter_map(|value| value["pex_metadata"]["pex_tag"].as_str().map(String::from));
-        let names = tags.flat_map(|tag| {
-            let names = tag.trim_start_matches("files=").split(':').map(String::from);
-            names.filter(|name| name.starts_with("deps-")).collect::<Vec<_>>()
-        });
-        names.collect::<BTreeSet<_>>().into_iter().collect()
+        let names = metadata.flat_map(|value| running::files(&value));
+        names.filter(|name| name.starts_with("deps-")).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 

@@ -21,10 +21,33 @@ const PACKAGE_TEXT: &[u8] =
 pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildError> {
     let started = Instant::now();
     let _phase = context.display.phase(format!("Building the source PEX of {}", job.directory.display()));
-    let scratch =
-        tempfile::tempdir().map_err(|source| BuildError::Read { path: std::env::temp_dir(), source })?;
+    let scratch = scratch()?;
+    let (members, tree) = members(job, scratch.path(), context)?;
+    context.tell(&tree, members.replaced);
+    tell_of_links(job, &tree, context)?;
+    let pex = SourcePex::plan(in_order(members.entries), &context.target)?;
+    let packages = job.local_packages.len();
+    context.write(&pex.file_name(), packages, started, |file| Ok(pex.write(file, context.runtime()?)?))
+}
+
+/// The file name that a source PEX would have; nothing is written.
+///
+/// # Errors
+/// Those of [`build`], less those of writing.
+pub fn name(job: &SourceJob, context: &Context<'_>) -> Result<String, BuildError> {
+    let scratch = scratch()?;
+    let (members, _) = members(job, scratch.path(), context)?;
+    Ok(SourcePex::plan(in_order(members.entries), &context.target)?.file_name())
+}
+
+fn scratch() -> Result<tempfile::TempDir, BuildError> {
+    tempfile::tempdir().map_err(|source| BuildError::Read { path: std::env::temp_dir(), source })
+}
+
+/// What goes into the PEX; wheels of local packages are built below `scratch`.
+fn members(job: &SourceJob, scratch: &Path, context: &Context<'_>) -> Result<(Members, Tree), BuildError> {
     let mut members = Members::default();
-    for (package, wheel) in job.local_packages.iter().zip(wheels(job, scratch.path(), context)) {
+    for (package, wheel) in job.local_packages.iter().zip(wheels(job, scratch, context)) {
         let Some(wheel) = wheel? else { continue };
         compiled::check(&wheel, &wheel_name(&wheel), context.target)?;
         for entry in local_packages::entries(&wheel)? {
@@ -33,12 +56,11 @@ pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildErr
     }
     let tree = working_directory::list(&job.directory, &[context.out_dir.to_path_buf()])?;
     members.add_tree(&tree);
-    context.tell(&tree, members.replaced);
-    tell_of_links(job, &tree, context)?;
-    let pex =
-        SourcePex::plan(members.entries.into_values().map(|(entry, _)| entry).collect(), &context.target)?;
-    let packages = job.local_packages.len();
-    context.write(&pex.file_name(), packages, started, |file| Ok(pex.write(file, context.runtime()?)?))
+    Ok((members, tree))
+}
+
+fn in_order(entries: BTreeMap<String, (SourceEntry, String)>) -> Vec<SourceEntry> {
+    entries.into_values().map(|(entry, _)| entry).collect()
 }
 
 fn wheel_name(wheel: &Path) -> String {

@@ -6,9 +6,9 @@ mod leave;
 mod reporter;
 
 use super::deploy::live::{Listener, Live};
-use super::{Error, deploy};
+use super::{Error, deploy, plan};
 use crate::cli::action::{ActionCommand, ActionInputs};
-use crate::cli::{CheckArgs, Format};
+use crate::cli::{CheckArgs, Format, PlanArgs};
 use crate::context::event::{self, Trigger};
 use crate::context::workflow_run::WorkflowRun;
 use crate::context::{ContextError, inputs as endpoint};
@@ -154,8 +154,22 @@ impl<'a> Step<'a> {
     }
 
     /// Say which code locations are to be deployed.
-    fn plan(&self, _inputs: ActionInputs) -> Result<Exit, Error> {
-        self.failed(&Error::NothingToDeploy)
+    fn plan(&self, inputs: ActionInputs) -> Result<Exit, Error> {
+        let mut args = PlanArgs { shards: inputs.shards, ..PlanArgs::from(inputs.deploy) };
+        if inputs.cache
+            && let Ok(trigger) = event::read(self.host)
+        {
+            args.publish.deps_cache_from = default_cache_tags(&trigger).from;
+        }
+        let matrix = match plan::matrix(&args, self.host) {
+            Ok(matrix) => matrix,
+            Err(error) => return self.failed(&error),
+        };
+        // GitHub fails a matrix without jobs, and an empty text is what a condition can ask for.
+        let text = if matrix.include.is_empty() { String::new() } else { matrix.json() };
+        self.host.note(matrix.json());
+        self.runner.set_outputs(&[("result", "success".to_string()), ("matrix", text)])?;
+        Ok(Exit(0))
     }
 
     /// The step ends before it began.

@@ -2,7 +2,7 @@
 
 mod dry_run;
 pub mod live;
-mod online;
+pub mod online;
 
 use super::building::Building;
 use super::interrupt::{self, Reached, guard};
@@ -145,14 +145,17 @@ pub fn read_only(file: &Path, live: &Live, host: &Host) -> Result<Exit, Error> {
 }
 
 /// What is to be built, and what each build directory asks for.
-struct Planned<'a> {
-    building: Building<'a>,
-    plan: Plan,
+pub(super) struct Planned<'a> {
+    pub(super) building: Building<'a>,
+    pub(super) plan: Plan,
     requirements: BTreeMap<PathBuf, Arc<Requirements>>,
 }
 
 /// Read the project, and collect what it asks for.
-fn prepare<'a>(args: &DeployArgs, host: &'a Host, live: &Live) -> Result<Planned<'a>, Error> {
+///
+/// # Errors
+/// A file of the project that cannot be used.
+pub(super) fn prepare<'a>(args: &DeployArgs, host: &'a Host, live: &Live) -> Result<Planned<'a>, Error> {
     let project = Project::read(&host.absolute(&args.file), host)?;
     project.warnings.iter().for_each(|warning| host.warn(&warning.message));
     live.update(|report| report.warnings = project.warnings.iter().map(warning).collect());

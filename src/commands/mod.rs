@@ -7,6 +7,7 @@ pub mod check;
 mod deploy;
 mod deps;
 pub mod interrupt;
+pub mod plan;
 pub mod python;
 pub mod selftest;
 mod source;
@@ -221,6 +222,7 @@ fn dispatch(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
         }
         Command::Deploy(args) => deploy::run(args, invocation.global.format, host),
         Command::Deps(args) => deps::run(&args, invocation.global.format, host),
+        Command::Plan(args) => plan::run(&args, host),
         Command::Source(args) => source::run(&args, invocation.global.format, host),
         Command::Verify(args) => verify::run(&args, invocation.global.format, host),
         Command::Check(args) => check::run(&args, invocation.global.format, host),

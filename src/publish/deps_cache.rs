@@ -78,6 +78,9 @@ fn parse(text: &str) -> Option<CacheEntry> {
 /// `likely` are deps PEX files that the entry may name, such as those that run now: they are looked for while the first
 /// entry is read, and if it is one of them, that saves two round trips.
 pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> Option<CacheEntry> {
+    if tags.is_empty() {
+        return None;
+    }
     let entries: Vec<String> = tags.iter().map(|tag| object_name(hash, tag)).collect();
     let names: Vec<_> = entries.iter().chain(likely).map(String::as_str).collect();
     let mut entry_urls = match client.presigned_urls(&names, Method::Get) {

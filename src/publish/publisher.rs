@@ -139,9 +139,6 @@ impl Observer for Publisher {
     }
 
     fn stored_deps(&self, resolution: &Resolution) -> Option<StoredDeps> {
-        if self.tags.from.is_empty() {
-            return None;
-        }
         let hash = self.hash(resolution)?;
         let entry = deps_cache::read(&self.client, &self.tags.from, &hash, &self.likely)?;
         self.client.host().note(format!("{}: already there, from the deps cache", entry.deps_pex_name));

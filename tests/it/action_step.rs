@@ -172,6 +172,30 @@ fn what_github_refuses_never_fails_a_deploy() {
 
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
+fn a_plan_of_what_has_changed_is_an_output() {
+    let scene = Scene::new(&[("one", ""), ("two", "extra==1")], json!({}));
+    let push = |step: Step<'_>| step.event("push", &json!({"ref": "refs/heads/main"})).run();
+    let plan = || push(scene.step().with("INPUT_COMMAND", "plan").with("INPUT_SHARDS", "4"));
+    let first = plan();
+    assert_eq!((first.code, first.output("result")), (Some(0), "success"), "{}", first.log);
+    let names: Vec<_> =
+        first.json("matrix")["include"].as_array().unwrap().iter().map(|job| job["names"].clone()).collect();
+    assert_eq!(names, [json!(["one"]), json!(["two"])], "{}", first.log);
+    let deployed = push(scene.step());
+    assert_eq!(deployed.code, Some(0), "{}", deployed.log);
+    assert_eq!(plan().output("matrix"), "", "{}", plan().log);
+    // A pull request reads what main has stored.
+    std::fs::write(scene.dir.path().join("two/defs.py"), "changed = 1\n").unwrap();
+    let request =
+        scene.step().with("INPUT_COMMAND", "plan").event("pull_request", &pull_request("opened")).run();
+    let want = json!({"include": [{"shard": 1, "locations": "two", "names": ["two"]}]});
+    assert_eq!(request.json("matrix"), want, "{}", request.log);
+    assert_eq!(scene.dagster.journal().count("createOrUpdateBranchDeployment"), 0);
+    scene.assert_clean();
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
 fn jobs_of_a_matrix_end_in_one_comment() {
     let names = ["a", "b", "c", "d"];
     let scene = Scene::new(&names.map(|name| (name, "")), json!({}));

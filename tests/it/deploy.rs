@@ -10,24 +10,24 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 const FLAGS: [&str; 2] = ["--upload-pex", "--update-code-location"];
-const TO_PROD: [&str; 2] = ["--code-location-details", "deployment=prod,commit_hash=ab12"];
+pub const TO_PROD: [&str; 2] = ["--code-location-details", "deployment=prod,commit_hash=ab12"];
 
 /// `deploy` of the project in `dir`, into `dir/out`.
-fn deploy(standin: &Standin, dir: &Path) -> Command {
+pub fn deploy(standin: &Standin, dir: &Path) -> Command {
     let mut command = pexpress_with_uv();
     standin.point(&mut command);
     command.arg("deploy").arg(dir).arg(dir.join("out")).args(FLAGS).current_dir(dir).stdin(Stdio::null());
     command
 }
 
-struct Ran {
-    code: Option<i32>,
-    document: Value,
-    stderr: String,
+pub struct Ran {
+    pub code: Option<i32>,
+    pub document: Value,
+    pub stderr: String,
 }
 
 impl Ran {
-    fn state(&self, name: &str) -> &str {
+    pub fn state(&self, name: &str) -> &str {
         let locations = self.document["locations"].as_array().map(Vec::as_slice).unwrap_or_default();
         let found = locations.iter().find(|location| location["name"] == name);
         found
@@ -36,7 +36,7 @@ impl Ran {
     }
 }
 
-fn ran(command: &mut Command) -> Ran {
+pub fn ran(command: &mut Command) -> Ran {
     let Output { status, stdout, stderr } = command.args(["--format", "json"]).output().unwrap();
     Ran {
         code: status.code(),
@@ -55,7 +55,7 @@ fn deploy_one(config: Value, args: &[&str]) -> (Ran, Standin, tempfile::TempDir)
 }
 
 /// The variables of a pull request's run, and its payload in `dir`.
-fn in_pull_request<'a>(command: &'a mut Command, dir: &Path, payload: &Value) -> &'a mut Command {
+pub fn in_pull_request<'a>(command: &'a mut Command, dir: &Path, payload: &Value) -> &'a mut Command {
     let event = dir.join("event.json");
     std::fs::write(&event, payload.to_string()).unwrap();
     command.env("GITHUB_EVENT_PATH", event).envs([
@@ -70,7 +70,7 @@ fn in_pull_request<'a>(command: &'a mut Command, dir: &Path, payload: &Value) ->
 
 const HEAD: &str = "2222222222222222222222222222222222222222";
 
-fn payload(action: &str) -> Value {
+pub fn payload(action: &str) -> Value {
     json!({
         "action": action,
         "repository": {"full_name": "acme/proj"},

@@ -32,6 +32,7 @@ mod module;
 mod other_client;
 mod pex_oracle;
 mod pex_tools;
+mod plan;
 mod python_version;
 mod resolving;
 mod selftest;

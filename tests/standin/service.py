@@ -22,6 +22,8 @@ LOCATION_KEYS = {
     "pex_bundle",
     "defs_state_info",
 }
+# What `CodeLocationDeployData` of dagster-cloud-cli 1.13.27 keeps as it is.
+METADATA_KEYS = ("image", "working_directory", "executable_path", "attribute", "agent_queue", "defs_state_info")
 CODE_SOURCES = {"package_name", "module_name", "python_file", "autoload_defs_module_name"}
 
 
@@ -297,13 +299,14 @@ def entry_of(location):
     document = location.document
     metadata = {
         "__class__": "CodeDeploymentMetadata",
-        **{key: document.get(key) for key in ("image", "working_directory", "executable_path", "attribute")},
+        **{key: document.get(key) for key in METADATA_KEYS},
         **{key: document["code_source"].get(key) for key in sorted(CODE_SOURCES)},
         "git_metadata": {"__class__": "GitMetadata", **document["git"]} if document.get("git") else None,
         "pex_metadata": {"__class__": "PexMetadata", **document["pex_metadata"]}
         if document.get("pex_metadata")
         else None,
         "container_context": document.get("container_context") or {},
+        "cloud_context_env": {},
     }
     return union("WorkspaceEntry", locationName=location.name, serializedDeploymentMetadata=json.dumps(metadata))
 

@@ -125,6 +125,29 @@ fn directory_of(file: &Path) -> PathBuf {
 }
 
 impl Going {
+    /// A client at no deployment in particular.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What the run adds to documents, as far as it may tell them from those that are there: all but the commit.
+    /// `client` is at a deployment that exists.
+    ///
+    /// # Errors
+    /// A file or setting that cannot be read.
+    pub fn lasting_additions(
+        &self,
+        client: &Client,
+        args: &DeployArgs,
+        host: &Host,
+    ) -> Result<Additions, Error> {
+        let tagged = base_image_tag(args, host).is_some();
+        let registry = if tagged { look_at_registry(client, args, host)? } else { None };
+        let info = args.publish.defs_state_info.as_deref().map(|file| read_json(file, host)).transpose()?;
+        let image = image(args, registry.as_ref(), host)?;
+        Ok(Additions { image, defs_state_info: info, ..Additions::default() })
+    }
+
     /// Mark the branch deployment of a closed pull request as closed.
     ///
     /// # Errors
@@ -175,6 +198,11 @@ impl Going {
         };
         Ok(Online { deployment, client, before, additions, context: self.context })
     }
+}
+
+/// The version of what goes into every deps PEX.
+pub fn runtime() -> String {
+    format!("pex {PEX_VERSION} format {FORMAT_REVISION}")
 }
 
 /// The registry, asked before anything is built for it. A registry that does not answer the question is taken for
@@ -235,10 +263,10 @@ impl Online {
         let read = !publish.force_rebuild_deps && !args.verify;
         let from = if read { publish.deps_cache_from.clone() } else { Vec::new() };
         let tags = CacheTags { from, to: publish.deps_cache_to.clone() };
-        let runtime = format!("pex {PEX_VERSION} format {FORMAT_REVISION}");
         let progress = Arc::new(Display::new(host));
         let likely = self.before.as_ref().map(Before::deps_files).unwrap_or_default();
-        Publisher::start(&self.client, tags, target, &runtime, publish.upload_pex, progress).expecting(likely)
+        Publisher::start(&self.client, tags, target, &runtime(), publish.upload_pex, progress)
+            .expecting(likely)
     }
 
     /// Update the code locations whose files are stored, and wait for them. `unfit` are those not to be updated.

@@ -1,0 +1,64 @@
+//! Arguments of `plan`.
+
+use super::{BuildArgs, DagsterArgs, DeployArgs, PublishArgs};
+use crate::plan::shards::MOST_SHARDS;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Arguments of `plan`. It takes the flags of `deploy`, so that both can be given the same ones and come to the same; those
+/// that only say what to do with finished files have no effect.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlanArgs {
+    /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace.
+    #[arg(value_name = "DAGSTER_CLOUD_YAML", default_value = ".")]
+    pub file: PathBuf,
+    /// Jobs to spread the code locations over, at most; fewer where there is not enough to do.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = shards)]
+    pub shards: usize,
+    /// All code locations, changed or not.
+    #[arg(long)]
+    pub all: bool,
+    /// Only these code locations (repeatable).
+    #[arg(long = "location", value_name = "NAME")]
+    pub locations: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub build: BuildArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub publish: PublishArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub dagster: DagsterArgs,
+}
+
+impl PlanArgs {
+    /// What a deploy would do that is planned here, without questions to a person.
+    pub fn deploy(&self) -> DeployArgs {
+        let publish = PublishArgs { update_code_location: true, yes: true, ..self.publish.clone() };
+        DeployArgs {
+            file: self.file.clone(),
+            out_dir: PathBuf::new(),
+            locations: self.locations.clone(),
+            verify: false,
+            build: BuildArgs { dry_run: false, ..self.build.clone() },
+            publish,
+            dagster: self.dagster.clone(),
+        }
+    }
+}
+
+impl From<DeployArgs> for PlanArgs {
+    /// The plan for a deploy, of one job.
+    fn from(deploy: DeployArgs) -> PlanArgs {
+        let DeployArgs { file, out_dir: _, locations, verify: _, build, publish, dagster } = deploy;
+        PlanArgs { file, shards: 1, all: false, locations, build, publish, dagster }
+    }
+}
+
+fn shards(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=MOST_SHARDS) => Ok(number),
+        _ => Err(format!("a matrix has 1 to {MOST_SHARDS} jobs")),
+    }
+}

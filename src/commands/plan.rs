@@ -1,0 +1,216 @@
+//! `pexpress plan PROJECT --shards N`: the code locations that a deploy would change, spread over jobs. Nothing is
+//! created or changed at Dagster+.
+
+use super::Error;
+use super::deploy::live::{Live, Nobody};
+use super::deploy::online::{self, Going, Intent};
+use super::deploy::{Planned, prepare};
+use crate::build::manifest::pex_tag;
+use crate::build::{BuildError, Context, deps, in_parallel, source};
+use crate::cli::{DeployArgs, PlanArgs};
+use crate::context::ContextError;
+use crate::context::event::{self, Trigger};
+use crate::dagster::{Client, DagsterError};
+use crate::deployment::{Branch, Choice};
+use crate::host::Host;
+use crate::plan::shards::Matrix;
+use crate::plan::{Plan, PlannedLocation};
+use crate::publish::deps_cache;
+use crate::render::Exit;
+use crate::report::table::count;
+use crate::resolve::Resolution;
+use crate::update::document::{Additions, location_document};
+use crate::update::{Before, Difference};
+
+/// Run it.
+///
+/// # Errors
+/// Those of [`matrix`].
+pub fn run(args: &PlanArgs, host: &Host) -> Result<Exit, Error> {
+    let matrix = matrix(args, host)?;
+    host.data(&matrix.json()).map_err(Error::Stdout)?;
+    Ok(Exit(0))
+}
+
+/// Which code locations to compare with what.
+enum Scope {
+    /// None, for this reason.
+    Nothing(String),
+    /// None: all are to be deployed, for this reason.
+    All(String),
+    /// Each with what runs.
+    Compared(Box<(Box<Going>, Choice)>),
+}
+
+/// The jobs that deploy what has changed.
+///
+/// # Errors
+/// When the project cannot be read, or Dagster+ cannot be asked what runs.
+pub fn matrix(args: &PlanArgs, host: &Host) -> Result<Matrix, Error> {
+    let deploy = args.deploy();
+    let scope = scope(args, &deploy, host)?;
+    if let Scope::Nothing(reason) = scope {
+        host.note(format!("Nothing to deploy: {reason}"));
+        return Ok(Matrix::default());
+    }
+    let Planned { building, plan, .. } = prepare(&deploy, host, &Live::new(Box::new(Nobody)))?;
+    let changed: Vec<&PlannedLocation> = match scope {
+        Scope::Compared(compared) => {
+            let (going, choice) = *compared;
+            if deploy.publish.deps_cache_from.is_empty() {
+                host.warn(
+                    "without --deps-cache-from every deps PEX counts as changed: only an entry of the deps cache tells what a build would come to",
+                );
+            }
+            let running = Running::look(&going, &choice)?;
+            let additions = going.lasting_additions(&running.client, &deploy, host)?;
+            let out_dir = tempfile::tempdir().map_err(Error::Temporary)?;
+            let files = Files::find(&plan, &deploy, &running, &building.context(out_dir.path())?);
+            let differs = |planned: &&PlannedLocation| {
+                let reason = difference(planned, &plan, &files, &running, &additions);
+                reason.as_ref().inspect(|reason| host.note(format!("{}: {reason}", planned.location.name)));
+                reason.is_some()
+            };
+            plan.locations.iter().filter(differs).collect()
+        }
+        Scope::All(reason) => {
+            host.note(format!("All code locations are planned: {reason}"));
+            plan.locations.iter().collect()
+        }
+        Scope::Nothing(_) => Vec::new(),
+    };
+    let named: Vec<_> =
+        changed.iter().map(|planned| (planned.location.name.as_str(), planned.deps)).collect();
+    let matrix = Matrix::spread(&named, args.shards);
+    let (all, jobs) = (count(plan.locations.len(), "code location"), count(matrix.include.len(), "job"));
+    host.note(format!("{} of {all} to deploy, in {jobs}", named.len()));
+    Ok(matrix)
+}
+
+fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Error> {
+    if args.all {
+        return Ok(Scope::All("--all was given".into()));
+    }
+    if args.publish.force_rebuild_deps {
+        return Ok(Scope::All("their deps PEX files are to be built anew".into()));
+    }
+    match online::intent(deploy, host) {
+        Ok(Intent::Deploy(going, choice)) => Ok(Scope::Compared(Box::new((going, choice)))),
+        Ok(Intent::Close(..)) => Ok(Scope::Nothing(CLOSED.into())),
+        Ok(Intent::Nothing(reason)) => Ok(Scope::Nothing(reason)),
+        Ok(Intent::BuildOnly) => Ok(Scope::All("nothing was asked of Dagster+".into())),
+        Err(Error::Context(missing @ (ContextError::NoToken | ContextError::NoUrl))) => {
+            Ok(match event::read(host)? {
+                Trigger::PullRequestClosed(_) => Scope::Nothing(CLOSED.into()),
+                Trigger::Nothing(reason) => Scope::Nothing(reason),
+                _ => Scope::All(format!("what runs cannot be asked: {missing}")),
+            })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+const CLOSED: &str = "the pull request is closed";
+
+/// What runs where the run goes; for a branch deployment that does not exist yet, or lacks a code location, what runs in
+/// the deployment that it is based on.
+struct Running {
+    /// At a deployment that exists.
+    client: Client,
+    own: Option<Before>,
+    base: Option<Before>,
+}
+
+impl Running {
+    fn look(going: &Going, choice: &Choice) -> Result<Running, Error> {
+        match choice {
+            Choice::Branch(branch) => Ok(Running::of_branch(branch, going.client())?),
+            Choice::Named { name, .. } => {
+                let client = going.client().at(name);
+                Ok(Running { own: Some(Before::look(&client)?), base: None, client })
+            }
+            Choice::Close(_) | Choice::Nothing(_) => Err(Error::NothingToDeploy),
+        }
+    }
+
+    fn of_branch(branch: &Branch, client: &Client) -> Result<Running, DagsterError> {
+        let name = client.branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)?;
+        let (own, base) = (client.at(&name), client.at(&branch.base));
+        let (looked, looked_at_base) = std::thread::scope(|scope| {
+            let base = scope.spawn(|| Before::look(&base));
+            let own = Before::look(&own);
+            (own, base.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        match looked {
+            Ok(before) => {
+                let told = |error: &DagsterError| client.host().detail(error.to_string());
+                Ok(Running { client: own, own: Some(before), base: looked_at_base.inspect_err(told).ok() })
+            }
+            // Dagster+ may refuse what does not exist; that the token is good, the base tells.
+            Err(DagsterError::NotFound { .. } | DagsterError::Unauthorized { .. }) => {
+                Ok(Running { client: base, own: None, base: Some(looked_at_base?) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The deployment to compare a code location with.
+    fn before(&self, name: &str) -> Option<&Before> {
+        self.own.as_ref().filter(|own| own.has(name)).or(self.base.as_ref()).or(self.own.as_ref())
+    }
+
+    /// Deps PEX files that an entry of the deps cache may name.
+    fn deps_files(&self) -> Vec<String> {
+        self.own.as_ref().or(self.base.as_ref()).map(Before::deps_files).unwrap_or_default()
+    }
+}
+
+/// Names of the PEX files that a deploy would come to.
+struct Files {
+    /// By index of [`Plan::sources`].
+    sources: Vec<Result<String, BuildError>>,
+    /// By index of [`Plan::deps`]; `None` where it would have to be built to be known.
+    deps: Vec<Result<Option<String>, BuildError>>,
+}
+
+impl Files {
+    fn find(plan: &Plan, args: &DeployArgs, running: &Running, context: &Context<'_>) -> Files {
+        let likely = running.deps_files();
+        let stored = |resolution: &Resolution| {
+            let hash = deps_cache::resolution_hash(resolution, plan.target, &online::runtime())?;
+            let tags = &args.publish.deps_cache_from;
+            Some(deps_cache::read(&running.client, tags, &hash, &likely)?.deps_pex_name)
+        };
+        std::thread::scope(|scope| {
+            let sources = scope.spawn(|| in_parallel(&plan.sources, 1, |job| source::name(job, context)));
+            let deps = in_parallel(&plan.deps, 2, |job| {
+                deps::resolve(job, context).map(|resolution| stored(&resolution))
+            });
+            let sources = sources.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Files { sources, deps }
+        })
+    }
+}
+
+/// Why a code location is to be deployed, if it is. What cannot be built is: its own job will say what is wrong.
+fn difference(
+    planned: &PlannedLocation,
+    plan: &Plan,
+    files: &Files,
+    running: &Running,
+    additions: &Additions,
+) -> Option<String> {
+    let (source, deps) = match (&files.sources[planned.source], &files.deps[planned.deps]) {
+        (Ok(source), Ok(deps)) => (source, deps),
+        (Err(error), _) | (_, Err(error)) => return Some(format!("it cannot be built: {error}")),
+    };
+    let name = &planned.location.name;
+    let Some(before) = running.before(name).filter(|before| before.has(name)) else {
+        return Some(Difference::Absent.to_string());
+    };
+    // No file is called so: where the deps PEX is not known, it differs.
+    let deps = deps.as_deref().unwrap_or("deps-unknown.pex");
+    let tag = pex_tag(&[source, deps]);
+    let document = location_document(&planned.location.document, &tag, plan.target.python, additions);
+    before.difference(name, &document).map(|difference| difference.to_string())
+}
