@@ -1,8 +1,11 @@
 //! The action as a workflow runs it, event by event: `act` runs the workflows of `examples/`, a stand-in is Dagster+.
 
 use crate::support::act::{BRANCH, Finished, Run, Workspace, git};
+use crate::support::environments::python_versions;
 use crate::support::github_standin::{GithubStandin, READONLY, WRITE};
+use crate::support::small_project::write_wheels;
 use crate::support::standin::{Standin, TOKEN};
+use crate::support::{quickstart, run};
 use serde_json::{Value, json};
 
 const TWO: &[(&str, &str)] = &[("one", ""), ("two", "extra==1")];
@@ -226,4 +229,69 @@ fn a_bad_input_is_one_sentence() {
     let errors = finished.annotations("error");
     assert!(errors.len() == 1 && errors[0].contains("`verify`"), "{errors:?}");
     assert_eq!(finished.output("deploy", "result"), "failure");
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn runners_of_ones_own_and_private_indexes_need_no_other_action() {
+    let (workspace, standin) = (Workspace::new(TWO), standin());
+    for example in ["self-hosted.yml", "private-packages.yml"] {
+        let run = deploying(workspace.push(example, "main"), &standin).secret("PACKAGES_PASSWORD", "sesame");
+        let finished = run.start();
+        finished.assert_success();
+        assert_eq!(finished.output("deploy", "deployment"), "prod", "{example}");
+    }
+    standin.journal().assert_clean();
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn a_dg_workspace_below_the_root_is_deployed_in_one_step() {
+    let workspace = Workspace::with(|path| {
+        write_wheels(path, 0);
+        let requirements = "--no-index\n--find-links ../../wheels\ndagster\ndagster-cloud\n";
+        let projects = "[[workspace.projects]]\npath = 'sales'\n[[workspace.projects]]\npath = 'stock'\n";
+        for (file, text) in [
+            ("dg.toml", format!("directory_type = 'workspace'\n{projects}").as_str()),
+            ("sales/dg.toml", "directory_type = 'project'\n[project]\nroot_module = 'sales'\n"),
+            ("sales/requirements.txt", requirements),
+            ("sales/sales/definitions.py", "name = 'sales'\n"),
+            ("stock/dg.toml", "directory_type = 'project'\n[project]\nroot_module = 'stock'\n"),
+            ("stock/requirements.txt", requirements),
+            ("stock/stock/definitions.py", "name = 'stock'\n"),
+        ] {
+            let file = path.join("dagster").join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        }
+    });
+    let standin = standin();
+    let finished = deploying(workspace.push("dg.yml", "main"), &standin).start();
+    finished.assert_success();
+    assert_eq!(locations(&standin, "prod"), ["sales", "stock"]);
+    standin.journal().assert_clean();
+}
+
+#[test]
+#[ignore = "dagster, act and graphql-core come from a package index"]
+fn what_a_fork_sends_is_loaded_before_it_is_called_good() {
+    let workspace = Workspace::with(|path| {
+        run(std::process::Command::new("cp").arg("-R").arg(quickstart().join(".")).arg(path));
+    });
+    let from_fork = || {
+        let mut run = workspace.pull_request("forks.yml", "opened");
+        run.payload["pull_request"]["head"]["repo"] = json!({"id": 2, "full_name": "eve/proj", "fork": true});
+        let python = &python_versions()[0];
+        run.python(python).edit("organization: my-organization", &format!("python_version: '{python}'"))
+    };
+    let finished = from_fork().start();
+    finished.assert_success();
+    assert_eq!(finished.output("branch", "result"), "skipped");
+    assert!(finished.summary().contains("built, loads"), "{}", finished.summary());
+    std::fs::write(workspace.path().join("src/quickstart/definitions.py"), "import nothing_like_it\n")
+        .unwrap();
+    let finished = from_fork().start();
+    assert!(!finished.success, "{}", finished.log());
+    assert_eq!(finished.output("branch", "result"), "failure");
+    assert!(finished.summary().contains("nothing_like_it"), "{}", finished.summary());
 }

@@ -4,13 +4,14 @@
 //! `act` copies the work tree in place of `actions/checkout`, and takes the action from a directory, so that nothing is
 //! fetched. What it tells in JSON (`act --json`) is read back here: outputs, summaries, annotations, results of jobs.
 
-use super::environments::environment;
+use super::environments::{environment, python};
 use super::github_standin::{GithubStandin, WRITE};
 use super::small_project::write_project;
 use super::{kept_dir, repository, run};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,12 +42,17 @@ pub fn git(dir: &Path, args: &[&str]) -> String {
 impl Workspace {
     /// A project with these code locations (see [`write_project`]).
     pub fn new(locations: &[(&str, &str)]) -> Workspace {
+        Workspace::with(|path| write_project(path, locations))
+    }
+
+    /// A repository with what `write` puts into its work tree.
+    pub fn with(write: impl FnOnce(&Path)) -> Workspace {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("repository");
         std::fs::create_dir(&path).unwrap();
         git(&path, &["init", "-q"]);
         git(&path, &["remote", "add", "origin", "https://github.example/acme/proj.git"]);
-        write_project(&path, locations);
+        write(&path);
         commit(&path, "Base");
         git(&path, &["checkout", "-q", "-b", BRANCH]);
         git(&path, &["commit", "-q", "--allow-empty", "-m", "Head <b>commit</b>\n\nMore."]);
@@ -87,7 +93,8 @@ impl Workspace {
             ("PEXPRESS_CACHE_DIR".to_string(), kept_dir("cache").display().to_string()),
         ]);
         let secrets = BTreeMap::from([("GITHUB_TOKEN".to_string(), WRITE.to_string())]);
-        Run { workspace: self, event: event.into(), payload, workflow, env, secrets }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        Run { workspace: self, event: event.into(), payload, workflow, env, secrets, path }
     }
 
     /// A push of what is checked out to `branch`.
@@ -147,6 +154,7 @@ pub struct Run<'a> {
     pub workflow: String,
     env: BTreeMap<String, String>,
     secrets: BTreeMap<String, String>,
+    path: OsString,
 }
 
 impl Run<'_> {
@@ -160,6 +168,14 @@ impl Run<'_> {
     /// Set a variable of the runner.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// Let the runner have the Python of this version.
+    pub fn python(mut self, version: &str) -> Self {
+        let python = python(version);
+        let dirs = [python.parent().unwrap().to_path_buf()];
+        self.path = std::env::join_paths(dirs.into_iter().chain(std::env::split_paths(&self.path))).unwrap();
         self
     }
 
@@ -212,7 +228,7 @@ impl Run<'_> {
             command.args(["-s", &format!("{name}={value}")]);
         }
         command.current_dir(self.workspace.path()).env_clear().env("HOME", dir);
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("PATH", &self.path);
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let events: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
