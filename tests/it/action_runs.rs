@@ -19,12 +19,14 @@ fn deploying<'a>(run: Run<'a>, standin: &Standin) -> Run<'a> {
     run.organization(&standin.url, TOKEN)
 }
 
-/// Names of the code locations of a deployment of the stand-in.
+/// Names of the code locations of a deployment of the stand-in, sorted.
 fn locations(standin: &Standin, deployment: &str) -> Vec<String> {
     let state = standin.state();
     let locations = state["deployments"][deployment]["locations"].as_object();
     let locations = locations.unwrap_or_else(|| panic!("no deployment {deployment}: {state:#}"));
-    locations.keys().cloned().collect()
+    let mut names: Vec<String> = locations.keys().cloned().collect();
+    names.sort();
+    names
 }
 
 fn states(finished: &Finished, job: &str) -> Vec<(String, String)> {
@@ -294,4 +296,55 @@ fn what_a_fork_sends_is_loaded_before_it_is_called_good() {
     assert!(!finished.success, "{}", finished.log());
     assert_eq!(finished.output("branch", "result"), "failure");
     assert!(finished.summary().contains("nothing_like_it"), "{}", finished.summary());
+}
+
+/// A run of monorepo.yml after a push; the matrix that it planned.
+fn push_monorepo(workspace: &Workspace, standin: &Standin) -> Value {
+    let run = workspace.push("monorepo.yml", "main").edit("shards: 4", "shards: 2");
+    let finished = deploying(run, standin).start();
+    finished.assert_success();
+    standin.journal().assert_clean();
+    match finished.output("plan", "matrix").as_str() {
+        "" => Value::Null,
+        _ => finished.json_output("plan", "matrix"),
+    }
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn a_monorepo_is_deployed_by_a_matrix_of_what_has_changed() {
+    let (workspace, standin) =
+        (Workspace::new(&[("one", ""), ("two", "extra==1"), ("three", "")]), standin());
+    let matrix = push_monorepo(&workspace, &standin);
+    assert_eq!(matrix["include"].as_array().map(Vec::len), Some(2), "{matrix}");
+    assert_eq!(locations(&standin, "prod"), ["one", "three", "two"]);
+    standin.control("journal", &Value::Null);
+    assert_eq!(push_monorepo(&workspace, &standin), Value::Null, "the same again has no jobs");
+    assert_eq!(standin.journal().count("PUT "), 0);
+    std::fs::write(workspace.path().join("two/defs.py"), "name = 'changed'\n").unwrap();
+    let matrix = push_monorepo(&workspace, &standin);
+    assert_eq!(matrix["include"], json!([{"shard": 1, "locations": "two", "names": ["two"]}]));
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
+fn the_rows_of_all_jobs_of_a_matrix_end_in_one_comment() {
+    let workspace = Workspace::new(&[("one", ""), ("two", "extra==1"), ("three", "extra==2")]);
+    let (standin, github) = (standin(), GithubStandin::start(json!({})));
+    let run = |action: &str| {
+        let run = workspace.pull_request("monorepo.yml", action).github(&github, WRITE);
+        let finished = deploying(run.edit("shards: 4", "shards: 3"), &standin).start();
+        finished.assert_success();
+        let bodies = github.bodies();
+        assert_eq!(bodies.len(), 1, "{bodies:#?}");
+        bodies[0].clone()
+    };
+    let body = run("opened");
+    for name in ["`one`", "`two`", "`three`"] {
+        assert!(body.contains(name), "no {name}: {body}");
+    }
+    let body = run("closed");
+    assert!(body.to_lowercase().contains("closed"), "{body}");
+    github.journal().assert_clean();
+    standin.journal().assert_clean();
 }
