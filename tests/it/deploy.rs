@@ -142,6 +142,49 @@ fn a_cached_deps_pex_that_is_gone_is_built_again() {
 
 #[test]
 #[ignore = "graphql-core comes from a package index"]
+fn only_what_has_changed_is_updated_on_demand() {
+    let dir = tempfile::tempdir().unwrap();
+    write_project(dir.path(), &[("one", ""), ("two", ""), ("bad", "")]);
+    let error = json!({"error": {"message": "ImportError: x"}});
+    let standin = Standin::start(json!({"load": {"bad": error}}));
+    let changed_only = || ran(deploy(&standin, dir.path()).args(TO_PROD).arg("--changed-only"));
+    let first = changed_only();
+    assert_eq!((first.state("one"), first.state("bad")), ("loaded", "failed_to_load"), "{}", first.stderr);
+    let stamp = || standin.state()["deployments"]["prod"]["locations"].clone();
+    let before = stamp();
+
+    standin.control("journal", &Value::Null);
+    standin.control("config", &json!({"load": {}}));
+    std::fs::write(dir.path().join("two/defs.py"), "changed = 1\n").unwrap();
+    let second = changed_only();
+    assert_eq!(second.code, Some(0), "{}", second.stderr);
+    assert_eq!(
+        (second.state("one"), second.state("two"), second.state("bad")),
+        ("unchanged", "loaded", "loaded")
+    );
+    assert!(second.stderr.contains("one: unchanged, left alone"), "{}", second.stderr);
+    let updated: Vec<_> = standin.journal().variables("deployLocations")[0]["document"]["locations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|document| document["location_name"].clone())
+        .collect();
+    assert_eq!(updated, ["two", "bad"]);
+    assert_eq!(stamp()["one"], before["one"]);
+
+    // Another commit alone changes nothing, another document does.
+    standin.control("journal", &Value::Null);
+    let commit = ["--code-location-details", "deployment=prod,commit_hash=cd34", "--changed-only"];
+    let third = ran(deploy(&standin, dir.path()).args(commit));
+    assert_eq!((third.code, third.state("one"), third.state("bad")), (Some(0), "unchanged", "unchanged"));
+    assert_eq!((standin.journal().count("agents"), standin.journal().count("PUT")), (0, 0));
+    let other = ran(deploy(&standin, dir.path()).args(commit).args(["--image", "a:1", "--location", "one"]));
+    assert_eq!((other.code, other.state("one")), (Some(0), "loaded"), "{}", other.stderr);
+    standin.journal().assert_clean();
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
 fn several_cache_tags_are_read_and_one_is_written() {
     let tags = ["--deps-cache-from", "base", "--deps-cache-from", "own", "--deps-cache-to", "own"];
     let (first, standin, dir) =

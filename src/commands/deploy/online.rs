@@ -51,6 +51,7 @@ pub struct Online {
     deployment: Deployment,
     client: Client,
     before: Option<Before>,
+    changed_only: bool,
     additions: Additions,
     context: Context,
 }
@@ -103,6 +104,7 @@ pub fn intent(args: &DeployArgs, host: &Host) -> Result<Intent, Error> {
 fn idle_flag(args: &DeployArgs) -> Option<&'static str> {
     let publish = &args.publish;
     let given = [
+        ("--changed-only", publish.changed_only),
         ("--deps-cache-from", !publish.deps_cache_from.is_empty()),
         ("--deps-cache-to", publish.deps_cache_to.is_some()),
         ("--code-location-details", publish.code_location_details.is_some()),
@@ -196,7 +198,8 @@ impl Going {
             image: image(args, registry.as_ref(), host)?,
             defs_state_info,
         };
-        Ok(Online { deployment, client, before, additions, context: self.context })
+        let changed_only = args.publish.changed_only;
+        Ok(Online { deployment, client, before, changed_only, additions, context: self.context })
     }
 }
 
@@ -284,8 +287,11 @@ impl Online {
             let Some((source, deps)) = files(planned, built) else { continue };
             match stored(published, source, deps) {
                 Ok(sent) => {
-                    deployed.locations.insert(planned.location.name.clone(), (State::Published, Some(sent)));
-                    updates.push(self.update(planned, source, deps, plan.target));
+                    let update = self.update(planned, source, deps, plan.target);
+                    let leave = self.is_left_alone(&update);
+                    let state = if leave { State::Unchanged } else { State::Published };
+                    deployed.locations.insert(update.name.clone(), (state, Some(sent)));
+                    updates.extend((!leave).then_some(update));
                 }
                 Err(error) => {
                     let location = planned.location.name.clone();
@@ -310,6 +316,22 @@ impl Online {
         let location = &planned.location;
         let document = location_document(&location.document, &tag, target.python, &self.additions);
         Update { name: location.name.clone(), document }
+    }
+
+    /// Whether the code location is just what the update would make it, and only changes are asked for.
+    fn is_left_alone(&self, update: &Update) -> bool {
+        let Some(before) = self.before.as_ref().filter(|_| self.changed_only) else { return false };
+        let host = self.client.host();
+        match before.difference(&update.name, &update.document) {
+            None => {
+                host.note(format!("{}: unchanged, left alone", update.name));
+                true
+            }
+            Some(difference) => {
+                host.detail(format!("{}: updated, since {difference}", update.name));
+                false
+            }
+        }
     }
 
     /// The deployment, for the report.
