@@ -3,140 +3,32 @@
 //! Source: "Workflow commands for GitHub Actions" (GitHub's manual); how commands and files are read, what is cut and
 //! what is thrown away: actions/runner, `ActionCommand`, `FileCommandManager` and `CreateStepSummaryCommand`.
 
+mod annotation;
+mod files;
+
+pub use annotation::{Annotation, Level};
+pub use files::LONGEST_SUMMARY_BYTES;
+
 use crate::env_vars;
-use crate::error::{Explain, Fault, Place};
+use crate::error::{Explain, Fault};
 use crate::foreign_text::neutral;
 use crate::host::Host;
 use crate::net::Secret;
+use annotation::command;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use files::{append, cut_markdown, is_output_name, output_block, random_word};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-/// A message is cut after so many UTF-16 units. Source: actions/runner, `ExecutionContext.AddIssue`.
-const LONGEST_MESSAGE_UNITS: usize = 4096;
 /// So many annotations of a level reach the web page for each step; more are dropped without a word.
 const MOST_ANNOTATIONS: usize = 10;
 /// A secret shorter than this is not masked: it would turn half of the log to stars.
 const SHORTEST_SECRET_CHARS: usize = 6;
-/// A longer step summary is thrown away as a whole. GitHub's own limit is 1 MiB; this leaves room for earlier parts.
-pub const LONGEST_SUMMARY_BYTES: usize = 900 * 1024;
 /// What stays as it is when a URL is encoded. Source: RFC 3986, "unreserved".
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// How grave an annotation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Level {
-    /// For information.
-    Notice,
-    /// Probably not as wanted.
-    Warning,
-    /// Why something failed.
-    Error,
-}
-
-impl Level {
-    fn command(self) -> &'static str {
-        match self {
-            Level::Notice => "notice",
-            Level::Warning => "warning",
-            Level::Error => "error",
-        }
-    }
-}
-
-/// A message at the top of the run's page, and at a line of a file where it names one. Lines and columns count from 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Annotation {
-    /// How grave it is.
-    pub level: Level,
-    /// A few words; GitHub shows its own where there are none.
-    pub title: Option<String>,
-    /// The file, from the top of the repository.
-    pub file: Option<String>,
-    /// First line.
-    pub line: Option<usize>,
-    /// Last line.
-    pub end_line: Option<usize>,
-    /// Column, within one line.
-    pub column: Option<usize>,
-    /// What there is to say; several lines are allowed.
-    pub message: String,
-}
-
-impl Annotation {
-    /// An annotation at no place in particular.
-    pub fn new(level: Level, message: impl Into<String>) -> Annotation {
-        let message = message.into();
-        Annotation { level, title: None, file: None, line: None, end_line: None, column: None, message }
-    }
-
-    /// The same with a title.
-    #[must_use]
-    pub fn titled(mut self, title: impl Into<String>) -> Annotation {
-        self.title = Some(title.into());
-        self
-    }
-
-    /// The same at a place in one of the user's files. Paths below `workspace`, the top of the repository, are made
-    /// relative to it, since GitHub finds files by that name only.
-    #[must_use]
-    pub fn at(mut self, place: &Place, workspace: &Path) -> Annotation {
-        let file = place.file.strip_prefix(workspace).unwrap_or(&place.file);
-        self.file = Some(file.to_string_lossy().into_owned());
-        (self.line, self.column) = (place.line, place.column);
-        self
-    }
-
-    /// The workflow command: one line, whatever is in the texts.
-    pub fn to_command(&self) -> String {
-        let number = |number: Option<usize>| number.map(|number| number.to_string());
-        let properties = [
-            ("title", self.title.as_deref().map(|title| neutral(title).trim().to_string())),
-            ("file", self.file.clone()),
-            ("line", number(self.line)),
-            ("endLine", number(self.end_line)),
-            ("col", number(self.column)),
-        ];
-        let given = properties.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        command(self.level.command(), given, cut_units(&neutral(&self.message), LONGEST_MESSAGE_UNITS))
-    }
-}
-
-/// `::name property=value,…::data`, escaped.
-fn command(name: &str, properties: impl IntoIterator<Item = (&'static str, String)>, data: &str) -> String {
-    let properties = properties.into_iter().filter(|(_, value)| !value.is_empty());
-    let properties: Vec<_> =
-        properties.map(|(name, value)| format!("{name}={}", escape_property(&value))).collect();
-    let gap = if properties.is_empty() { "" } else { " " };
-    format!("::{name}{gap}{}::{}", properties.join(","), escape_data(data))
-}
-
-/// What follows the second `::`.
-fn escape_data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// What follows a `=`.
-fn escape_property(text: &str) -> String {
-    escape_data(text).replace(':', "%3A").replace(',', "%2C")
-}
-
-/// The beginning of `text`, of at most `limit` UTF-16 units.
-fn cut_units(text: &str, limit: usize) -> &str {
-    let mut units = 0;
-    let end = text.char_indices().find(|(_, char)| {
-        units += char.len_utf16();
-        units > limit
-    });
-    end.map_or(text, |(at, _)| &text[..at])
-}
 
 /// The runner. Clones share what was said so far.
 #[derive(Clone)]
@@ -284,96 +176,6 @@ fn forms_of(secret: &str) -> Vec<String> {
         }
     }
     kept
-}
-
-/// Letters, digits, `_` and `-`: what the manual allows in the id of an output.
-fn is_output_name(name: &str) -> bool {
-    let plain = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == '-';
-    name.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_') && name.chars().all(plain)
-}
-
-/// `name<<DELIMITER`, the value, `DELIMITER`, with a delimiter that does not occur in the value.
-fn output_block(name: &str, value: &str, mut delimiter: impl FnMut() -> String) -> String {
-    let delimiter = loop {
-        let word = delimiter();
-        if !value.contains(&word) {
-            break word;
-        }
-    };
-    format!("{name}<<{delimiter}\n{value}\n{delimiter}\n")
-}
-
-/// A word that nobody can guess: it ends values of others, so it has to be one.
-fn random_word() -> String {
-    // std seeds these keys from the system's random numbers once a thread, and counts on from there; the process id and
-    // time would add nothing that an author of a commit message could know.
-    let mut word = String::from("pexpress-");
-    for _ in 0..2 {
-        let _ = write!(word, "{:016x}", RandomState::new().build_hasher().finish());
-    }
-    word
-}
-
-/// Write at the end of a file, in one piece. Other steps share it, so it is never truncated.
-fn append(path: &Path, text: &str) -> std::io::Result<()> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
-    let end = if text.ends_with('\n') { "" } else { "\n" };
-    file.write_all(format!("{text}{end}").as_bytes())
-}
-
-/// `markdown` in at most `limit` bytes: cut at the end of a line, what was open closed, and a line that says so.
-fn cut_markdown(markdown: &str, limit: usize) -> String {
-    if markdown.len() < limit {
-        return markdown.to_string();
-    }
-    // What is open is known only after the cut, and closing it takes room.
-    let mut budget = limit.saturating_sub(256);
-    loop {
-        let kept = whole_lines(markdown, budget);
-        let (fence, details) = open_at_end(kept);
-        let lost = markdown.len() - kept.len();
-        let closing =
-            fence.map(|fence| format!("{fence}\n")).unwrap_or_default() + &"</details>\n".repeat(details);
-        let text = format!(
-            "{kept}{closing}\n_The rest ({lost} bytes) was cut: a summary has to stay below 1 MiB._\n"
-        );
-        if text.len() <= limit {
-            return text;
-        }
-        if budget == 0 {
-            return String::new();
-        }
-        budget = budget.saturating_sub(text.len() - limit);
-    }
-}
-
-/// The lines that end within the first `limit` bytes.
-fn whole_lines(text: &str, limit: usize) -> &str {
-    let end = text.as_bytes()[..limit.min(text.len())].iter().rposition(|byte| *byte == b'\n');
-    &text[..end.map_or(0, |at| at + 1)]
-}
-
-/// The code fence that `markdown` leaves open, and how many `<details>`.
-fn open_at_end(markdown: &str) -> (Option<String>, usize) {
-    let mut fence: Option<String> = None;
-    let mut details = 0_usize;
-    for line in markdown.lines() {
-        let line = line.trim_start();
-        let marks = line.chars().take_while(|char| *char == '`').count();
-        match &fence {
-            Some(open) if marks >= open.len() && line.trim_end().len() == marks => fence = None,
-            Some(_) => {}
-            None if marks >= 3 => fence = Some("`".repeat(marks)),
-            None => {
-                details += line.matches("<details").count();
-                details = details.saturating_sub(line.matches("</details>").count());
-            }
-        }
-    }
-    (fence, details)
 }
 
 /// The runner's files could not be written.

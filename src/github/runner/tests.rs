@@ -1,7 +1,11 @@
+use super::files::open_at_end;
 use super::*;
+use crate::error::Place;
 use crate::host::SystemClock;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
 
 /// What a runner makes of a line of output: name, properties, data. `None` for a line that is only text.
 fn obey(line: &str) -> Option<(String, BTreeMap<String, String>, String)> {
