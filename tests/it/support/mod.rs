@@ -3,6 +3,7 @@
 pub mod act;
 pub mod environments;
 pub mod fake_uv;
+pub mod github_rows;
 pub mod github_standin;
 pub mod hosts;
 pub mod npm;
