@@ -223,6 +223,21 @@ fn a_location_that_does_not_load_fails_the_run_and_is_explained() {
 
 #[test]
 #[ignore = "act and graphql-core come from a package index"]
+fn the_environment_of_a_step_serves_where_inputs_are_blank() {
+    let (workspace, standin) = (Workspace::new(TWO), standin());
+    let inputs = "organization: my-organization\n          dagster_cloud_api_token: ${{ secrets.DAGSTER_CLOUD_API_TOKEN }}";
+    let env = format!(
+        "verify: false\n        env:\n          DAGSTER_CLOUD_URL: {}/staging\n          DAGSTER_CLOUD_API_TOKEN: ${{{{ secrets.TOKEN }}}}",
+        standin.url
+    );
+    let finished = workspace.push("deploy.yml", "main").edit(inputs, &env).secret("TOKEN", TOKEN).start();
+    finished.assert_success();
+    assert_eq!(finished.output("deploy", "deployment"), "staging");
+    assert_eq!(locations(&standin, "staging"), ["one", "two"]);
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
 fn a_bad_input_is_one_sentence() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     let run = deploying(workspace.push("deploy.yml", "main"), &standin);

@@ -41,8 +41,12 @@ impl Action {
     }
 
     fn command(&self, shell: &[&str]) -> Command {
+        self.start(shell, &self.home.join("scripts/action.sh"))
+    }
+
+    fn start(&self, shell: &[&str], script: &Path) -> Command {
         let mut command = Command::new(shell[0]);
-        command.args(&shell[1..]).arg(self.home.join("scripts/action.sh")).current_dir(self.dir.path());
+        command.args(&shell[1..]).arg(script).current_dir(self.dir.path());
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("RUNNER_OS", "Linux").env("RUNNER_ARCH", "X64").env("INPUT_COMMAND", "check");
         command.env("RUNNER_TEMP", self.home.join("temp"));
@@ -89,6 +93,24 @@ fn the_binary_becomes_the_process_in_every_shell() {
     }
     assert!(tried >= 2, "`sh` runs everywhere");
     assert_eq!(files_below(&action.home.join("temp")), [] as [PathBuf; 0], "nothing is copied");
+}
+
+#[test]
+fn signals_of_the_runner_reach_the_binary_as_no_shell_stands_between() {
+    let action = Action::new(LINUX_X64);
+    let binary = "#!/bin/sh\necho $$\n";
+    write_executable(&action.binary(), binary);
+    action.write_sums(&format!("{}  {LINUX_X64}\n", digest(binary)));
+    let document = std::fs::read(repository().join("action.yml")).unwrap();
+    let step = pexpress::yaml::read(&document).unwrap().root.unwrap().to_json();
+    let script = action.home.join("temp/step.sh");
+    std::fs::write(&script, step["runs"]["steps"][0]["run"].as_str().unwrap()).unwrap();
+    // As the runner starts a step with `shell: sh`.
+    let mut command = action.start(&["sh", "-e"], &script);
+    command.env("GITHUB_ACTION_PATH", &action.home).stdout(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    let id = child.id();
+    assert_eq!(stdout(&child.wait_with_output().unwrap()), format!("{id}\n"));
 }
 
 #[test]
