@@ -18,6 +18,7 @@ pub mod render;
 // stages
 pub mod build;
 pub mod context;
+pub mod dependencies;
 pub mod deployment;
 pub mod plan;
 pub mod project;

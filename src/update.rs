@@ -132,6 +132,11 @@ impl Before {
         Ok(Before { states, metadata })
     }
 
+    /// Look only at what code locations were last updated to.
+    pub fn look_at_metadata(client: &Client) -> Before {
+        Before { states: BTreeMap::new(), metadata: metadata(client) }
+    }
+
     /// The deps PEX files that code locations run, as far as the server tells.
     pub fn deps_files(&self) -> Vec<String> {
         let metadata =

@@ -10,6 +10,7 @@ use super::{Error, verify};
 use crate::build::manifest::{Entry, Manifest, pex_tag};
 use crate::build::{self, Built, DepsPexFile, PexFile};
 use crate::cli::{DeployArgs, Format};
+use crate::dependencies::DependencyChanges;
 use crate::deployment::Branch;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
@@ -99,6 +100,7 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     host.note(heading(plan, &building.python_origin));
     let built = build::run(plan, &context);
     drop(context);
+    let changes = online.as_ref().map(|online| online.dependency_changes(plan, &built));
     if publisher.is_some() {
         live.stage("upload");
     }
@@ -119,6 +121,9 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
         let unfit = live.update(|report| unfit(report));
         let deployed = online.finish(published, plan, &built, &unfit, reached);
         tell_deployed(deployed, live, host);
+    }
+    if let Some(changes) = changes {
+        put_down_changes(changes.found(host), live);
     }
     conclude(not_built, live, plan.locations.len())
 }
@@ -230,6 +235,15 @@ fn put_down_build(report: &mut Report, plan: &Plan, built: &Built) {
         location.dagster_version =
             deps.as_ref().ok().and_then(|deps| deps.dagster_version()).map(String::from);
     }
+}
+
+/// Put down what changes in the dependencies of each code location.
+fn put_down_changes(mut changes: BTreeMap<String, DependencyChanges>, live: &Live) {
+    live.update(|report| {
+        for location in &mut report.locations {
+            location.dependencies = changes.remove(&location.name);
+        }
+    });
 }
 
 /// Print each failure, and put down what became of each code location.

@@ -177,6 +177,37 @@ impl Client {
         got.map_err(|failed| failed.error)
     }
 
+    /// So many bytes of an object from `start` on, or at its end; and the size of the whole.
+    ///
+    /// # Errors
+    /// When the store refuses, knows no ranges, or is not reached within the retries.
+    pub fn piece(
+        &self,
+        name: &str,
+        url: &PresignedUrl,
+        start: Option<u64>,
+        bytes: u64,
+    ) -> Result<(Vec<u8>, u64), DagsterError> {
+        // Both ends are part of a range. Source: RFC 9110, 14.1.2.
+        let range = match start {
+            Some(start) => format!("bytes={start}-{}", start.saturating_add(bytes).saturating_sub(1)),
+            None => format!("bytes=-{bytes}"),
+        };
+        let got = retry::run(&Backoff::API, self.host().clock.as_ref(), |number| {
+            let doing = format!("read a part of `{name}`");
+            let lost = |error| again(&doing, number, error);
+            let response = self.agent().send(Request::get(&url.0).header("Range", &range)).map_err(lost)?;
+            match (response.status, whole_size(&response)) {
+                (206, Some(size)) => response.into_bytes(bytes).map(|part| (part, size)).map_err(lost),
+                (200 | 206, _) => {
+                    Err(Again::No(DagsterError::Unexpected { doing, what: "its range".into() }))
+                }
+                _ => Err(self.refusal(doing, &response, number)),
+            }
+        });
+        got.map_err(|failed| failed.error)
+    }
+
     /// One presigned URL.
     ///
     /// # Errors
@@ -197,12 +228,15 @@ impl Client {
     }
 }
 
-/// What the end of an object tells. `Content-Range: bytes A-B/SIZE` has the size of the whole. Source: RFC 9110, 14.4.
+/// `Content-Range: bytes A-B/SIZE` has the size of the whole. Source: RFC 9110, 14.4.
+fn whole_size(response: &Response) -> Option<u64> {
+    let (_, size) = response.header("Content-Range")?.rsplit_once('/')?;
+    size.trim().parse().ok()
+}
+
+/// What the end of an object tells.
 fn read_tail(response: Response) -> Result<Stored, net::Error> {
-    let size_bytes = response
-        .header("Content-Range")
-        .and_then(|range| range.rsplit_once('/'))
-        .and_then(|(_, size)| size.trim().parse().ok());
+    let size_bytes = whole_size(&response);
     let tail = response.into_bytes(TAIL_BYTES)?;
     let whole = tail.windows(ZIP_END.len()).any(|window| window == ZIP_END);
     Ok(if whole { Stored::Whole { size_bytes } } else { Stored::Broken })

@@ -16,6 +16,7 @@ mod deps;
 mod error;
 mod hash;
 mod info;
+pub mod inspect;
 mod layout;
 pub mod python_json;
 mod runtime;

@@ -11,6 +11,7 @@ pub mod summary;
 pub mod table;
 
 use crate::build::PexFile;
+use crate::dependencies::DependencyChanges;
 use crate::error::{Explain, Fault, Place};
 use crate::render::error_text;
 use crate::verify::Verified;
@@ -153,6 +154,9 @@ pub struct LocationReport {
     /// How its files came to be in the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent: Option<SentFiles>,
+    /// What changes in its dependencies; absent where nothing does, or it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dependencies: Option<DependencyChanges>,
     /// The same as `errors`, with places.
     #[serde(skip)]
     pub problems: Vec<Problem>,

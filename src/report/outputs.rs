@@ -44,6 +44,8 @@ fn locations(report: &Report) -> Value {
     let mut locations = json!(report.locations);
     for location in locations.as_array_mut().into_iter().flatten() {
         cut(&mut location["errors"]);
+        // Long, and the same for every code location of a requirement set.
+        location.as_object_mut().map(|location| location.shift_remove("dependencies"));
     }
     locations
 }

@@ -174,6 +174,9 @@ class StoreHandler(Handler):
             return 200, data, "binary/octet-stream", {"Accept-Ranges": "bytes"}
         first, last = wanted.groups()
         start = int(first) if first else max(0, len(data) - int(last))
+        if start >= len(data):
+            entry.update(status=416)
+            return 416, b"", "application/xml", {"Content-Range": f"bytes */{len(data)}"}
         stop = min(len(data), int(last) + 1) if first and last else len(data)
         entry.update(status=206, size=stop - start)
         return 206, data[start:stop], "binary/octet-stream", {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}

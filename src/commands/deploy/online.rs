@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::context::event::Trigger;
 use crate::dagster::operations::Registry;
 use crate::dagster::{Client, DagsterError};
+use crate::dependencies::{self, DependencyChanges, Exchange, Listed};
 use crate::deployment::{self, Branch, Choice, Deployment};
 use crate::display::Display;
 use crate::env_vars;
@@ -26,6 +27,8 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 /// What a deploy has to do at Dagster+, known before anything is read or built.
 pub enum Intent {
@@ -50,6 +53,8 @@ pub struct Going {
 pub struct Online {
     deployment: Deployment,
     client: Client,
+    /// The deployment that a branch deployment is based on.
+    base: Option<String>,
     before: Option<Before>,
     changed_only: bool,
     additions: Additions,
@@ -199,7 +204,11 @@ impl Going {
             defs_state_info,
         };
         let changed_only = args.publish.changed_only;
-        Ok(Online { deployment, client, before, changed_only, additions, context: self.context })
+        let base = match choice {
+            Choice::Branch(branch) => Some(branch.base.clone()),
+            _ => None,
+        };
+        Ok(Online { deployment, client, base, before, changed_only, additions, context: self.context })
     }
 }
 
@@ -318,6 +327,36 @@ impl Online {
         Update { name: location.name.clone(), document }
     }
 
+    /// Begin to find out what changes in the dependencies of each code location: against what it ran before, or for a
+    /// branch deployment against what the deployment runs that it is based on. Goes on beside the deploy.
+    pub fn dependency_changes(&self, plan: &Plan, built: &Built) -> Changes {
+        let files: Vec<_> = plan
+            .locations
+            .iter()
+            .filter_map(|planned| Some((&planned.location.name, files(planned, built)?.1)))
+            .map(|(location, deps)| (location.clone(), deps.name().to_string(), listed(deps)))
+            .collect();
+        let (client, base, before) = (self.client.clone(), self.base.clone(), self.before.clone());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let before = match base {
+                Some(base) => Some(Before::look_at_metadata(&client.at(&base))),
+                None => before,
+            };
+            let exchanges = before.iter().flat_map(|before| {
+                files.iter().filter_map(|(location, after, listed)| {
+                    let before = before.deps_file(location).filter(|before| before != after)?;
+                    let (location, after, listed) = (location.clone(), after.clone(), listed.clone());
+                    Some(Exchange { location, before, after, listed })
+                })
+            });
+            let changes = dependencies::changes(&client, &exchanges.collect::<Vec<_>>());
+            // A deploy that did not wait for it does not miss it.
+            let _ = sender.send(changes);
+        });
+        Changes(receiver)
+    }
+
     /// Whether the code location is just what the update would make it, and only changes are asked for.
     fn is_left_alone(&self, update: &Update) -> bool {
         let Some(before) = self.before.as_ref().filter(|_| self.changed_only) else { return false };
@@ -343,6 +382,30 @@ impl Online {
             commit_hash: self.additions.revision.commit_hash.clone(),
         }
     }
+}
+
+/// Changes of dependencies that are still being looked for.
+pub struct Changes(Receiver<BTreeMap<String, DependencyChanges>>);
+
+/// A finished deploy waits so long for a list that is only nice to have.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Changes {
+    /// What was found, by code location.
+    pub fn found(self, host: &Host) -> BTreeMap<String, DependencyChanges> {
+        self.0.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            host.detail(format!("which dependencies changed is not told: {error}"));
+            BTreeMap::new()
+        })
+    }
+}
+
+/// Where the distributions of a deps PEX can be read.
+fn listed(deps: &DepsPexFile) -> Listed {
+    Listed::of(deps.resolution()).unwrap_or_else(|| match deps.file() {
+        Some(file) => Listed::Local(file.path.clone()),
+        None => Listed::Stored,
+    })
 }
 
 fn files<'a>(planned: &PlannedLocation, built: &'a Built) -> Option<(&'a str, &'a DepsPexFile)> {

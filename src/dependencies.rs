@@ -1,0 +1,187 @@
+//! What a deploy changes in the dependencies of a code location: the distributions of the deps PEX that it gets, held
+//! against those of the one that ran before.
+//!
+//! The old file is in the registry; its list is read from a few kilobytes of it. The cause of a failure is told in
+//! detail, and there is no list then: it informs and decides nothing.
+
+use crate::dagster::Client;
+use crate::dagster::operations::{Method, PresignedUrl};
+use crate::pex::inspect::{self, InspectError, Span};
+use crate::resolve::Resolution;
+use pep440_rs::Version;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// More files than these are not looked into.
+const MOST_FILES: usize = 20;
+
+/// Normalised name → version.
+pub type Distributions = BTreeMap<String, String>;
+
+/// How the distributions of two deps PEX files differ. Sorted by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DependencyChanges {
+    /// The file that ran before: `deps-HASH.pex`.
+    pub deps_pex_before: String,
+    /// Name and version.
+    pub added: Vec<(String, String)>,
+    /// Name and version.
+    pub removed: Vec<(String, String)>,
+    /// Name, version before, and version now.
+    pub changed: Vec<(String, String, String)>,
+}
+
+impl DependencyChanges {
+    /// Compare what ran before, from the file called `deps_pex_before`, with what comes.
+    pub fn between(
+        deps_pex_before: &str,
+        before: &Distributions,
+        after: &Distributions,
+    ) -> DependencyChanges {
+        let only = |one: &Distributions, other: &Distributions| {
+            let only = one.iter().filter(|(name, _)| !other.contains_key(*name));
+            only.map(|(name, version)| (name.clone(), version.clone())).collect()
+        };
+        let both = after.iter().filter_map(|(name, now)| Some((name, before.get(name)?, now)));
+        let changed = both.filter(|(_, before, now)| !same_version(before, now));
+        DependencyChanges {
+            deps_pex_before: deps_pex_before.to_string(),
+            added: only(after, before),
+            removed: only(before, after),
+            changed: changed.map(|(name, before, now)| (name.clone(), before.clone(), now.clone())).collect(),
+        }
+    }
+}
+
+/// `1.0` and `1.0.0` are one version.
+fn same_version(one: &str, other: &str) -> bool {
+    let versions = Version::from_str(one).ok().zip(Version::from_str(other).ok());
+    one == other || versions.is_some_and(|(one, other)| one == other)
+}
+
+/// Where the distributions of a deps PEX can be read.
+#[derive(Debug, Clone)]
+pub enum Listed {
+    /// Here.
+    Known(Distributions),
+    /// In the file at this path.
+    Local(PathBuf),
+    /// In the registry.
+    Stored,
+}
+
+impl Listed {
+    /// The distributions of a resolution, unless it does not know all versions.
+    pub fn of(resolution: &Resolution) -> Option<Listed> {
+        let named = resolution.distributions.iter().map(|one| Some((one.name.clone(), one.version.clone()?)));
+        named.collect::<Option<Distributions>>().map(Listed::Known)
+    }
+}
+
+/// A code location that gets another deps PEX.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// `location_name`.
+    pub location: String,
+    /// The file that ran before.
+    pub before: String,
+    /// The file that comes.
+    pub after: String,
+    /// What the latter holds.
+    pub listed: Listed,
+}
+
+/// The changes of each code location, by name; those that cannot be told are left out.
+pub fn changes(client: &Client, exchanges: &[Exchange]) -> BTreeMap<String, DependencyChanges> {
+    let mut files: BTreeSet<&str> = exchanges.iter().map(|one| one.before.as_str()).collect();
+    files.extend(exchanges.iter().filter(|one| matches!(one.listed, Listed::Stored)).map(|one| &*one.after));
+    let stored = read_stored(client, &files.into_iter().take(MOST_FILES).collect::<Vec<_>>());
+    let compare = |exchange: &Exchange| {
+        let local;
+        let after = match &exchange.listed {
+            Listed::Known(distributions) => distributions,
+            Listed::Stored => stored.get(&exchange.after)?,
+            Listed::Local(path) => {
+                local = told(client, &exchange.after, read_local(path))?;
+                &local
+            }
+        };
+        let changes = DependencyChanges::between(&exchange.before, stored.get(&exchange.before)?, after);
+        Some((exchange.location.clone(), changes))
+    };
+    exchanges.iter().filter_map(compare).collect()
+}
+
+/// What these files of the registry hold.
+fn read_stored(client: &Client, files: &[&str]) -> BTreeMap<String, Distributions> {
+    if files.is_empty() {
+        return BTreeMap::new();
+    }
+    let urls = match client.presigned_urls(files, Method::Get) {
+        Ok(urls) => urls,
+        Err(error) => {
+            client.host().detail(format!("{error}; which dependencies changed is not told"));
+            return BTreeMap::new();
+        }
+    };
+    let read = |name: &str, url: &PresignedUrl| {
+        inspect::distributions(|span| match span {
+            Span::Last(bytes) => client.piece(name, url, None, bytes),
+            Span::At { start, bytes } => client.piece(name, url, Some(start), bytes),
+        })
+    };
+    let named = files.iter().zip(&urls);
+    named.filter_map(|(name, url)| Some((name.to_string(), told(client, name, read(name, url))?))).collect()
+}
+
+fn read_local(path: &Path) -> Result<Distributions, InspectError<std::io::Error>> {
+    let mut file = std::fs::File::open(path)?;
+    inspect::distributions(|span| {
+        let size = file.seek(SeekFrom::End(0))?;
+        let (start, bytes) = match span {
+            Span::Last(bytes) => (size.saturating_sub(bytes), bytes),
+            Span::At { start, bytes } => (start, bytes),
+        };
+        file.seek(SeekFrom::Start(start))?;
+        let mut piece = Vec::new();
+        (&mut file).take(bytes).read_to_end(&mut piece)?;
+        Ok((piece, size))
+    })
+}
+
+/// The value; a failure is told in detail and no more.
+fn told<T>(client: &Client, name: &str, result: Result<T, impl std::error::Error>) -> Option<T> {
+    let tell = |error: &_| {
+        client.host().detail(format!("which distributions are in {name} is not told: {error}"));
+    };
+    result.inspect_err(tell).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn distributions(named: &[(&str, &str)]) -> Distributions {
+        named.iter().map(|(name, version)| (name.to_string(), version.to_string())).collect()
+    }
+
+    #[test]
+    fn what_is_added_removed_and_changed_is_told_apart() {
+        let before = distributions(&[("dagster", "1.12.1"), ("old", "1"), ("same", "1.0"), ("kept", "odd")]);
+        let after = distributions(&[("dagster", "1.13.0"), ("new", "2"), ("same", "1.0.0"), ("kept", "odd")]);
+        let changes = DependencyChanges::between("deps-a.pex", &before, &after);
+        let want = DependencyChanges {
+            deps_pex_before: "deps-a.pex".into(),
+            added: vec![("new".into(), "2".into())],
+            removed: vec![("old".into(), "1".into())],
+            changed: vec![("dagster".into(), "1.12.1".into(), "1.13.0".into())],
+        };
+        assert_eq!(changes, want);
+        let text = serde_json::to_value(&changes).unwrap();
+        assert_eq!(text["changed"][0], serde_json::json!(["dagster", "1.12.1", "1.13.0"]));
+        assert_eq!(serde_json::from_value::<DependencyChanges>(text).unwrap(), want);
+    }
+}
