@@ -49,6 +49,51 @@ fn the_linux_binaries_name_no_interpreter_and_no_library() {
     }
 }
 
+/// Load commands of a 64-bit little-endian Mach-O file: kind, and all its bytes.
+///
+/// Source: `mach-o/loader.h` of XNU: `ncmds` is at byte 16, the commands begin at 32 with `cmd` and `cmdsize`.
+fn load_commands(file: &[u8]) -> Vec<(u32, &[u8])> {
+    assert_eq!(&file[..4], b"\xcf\xfa\xed\xfe");
+    let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+    let mut at = 32;
+    let mut commands = Vec::new();
+    for _ in 0..word(16) {
+        let size = usize::try_from(word(at + 4)).unwrap();
+        commands.push((word(at), &file[at..at + size]));
+        at += size;
+    }
+    commands
+}
+
+#[test]
+fn the_macos_binaries_run_on_macos_11_and_need_the_system_alone() {
+    const LC_LOAD_DYLIB: u32 = 0xc;
+    const LC_CODE_SIGNATURE: u32 = 0x1d;
+    const LC_BUILD_VERSION: u32 = 0x32;
+    for target in MACOS {
+        let Some(binary) = binary(target) else { return };
+        let file = std::fs::read(binary).unwrap();
+        let commands = load_commands(&file);
+        let of =
+            |kind: u32| commands.iter().filter(move |(other, _)| *other == kind).map(|(_, bytes)| *bytes);
+        // The name follows `cmd`, `cmdsize` and four more words, and ends with zeros.
+        let libraries: Vec<_> = of(LC_LOAD_DYLIB)
+            .map(|bytes| String::from_utf8_lossy(&bytes[24..]).trim_end_matches('\0').to_string())
+            .collect();
+        let frameworks = ["CoreFoundation", "Security"];
+        let mut wanted = frameworks
+            .map(|name| format!("/System/Library/Frameworks/{name}.framework/Versions/A/{name}"))
+            .to_vec();
+        wanted.push("/usr/lib/libSystem.B.dylib".into());
+        assert_eq!(libraries, wanted, "{target}");
+        // `minos` is the fourth word: 11.0.0 as xxxx.yy.zz in nibbles.
+        let oldest: Vec<_> = of(LC_BUILD_VERSION).map(|bytes| bytes[12..16].to_vec()).collect();
+        assert_eq!(oldest, [vec![0, 0, 11, 0]], "{target}");
+        // Apple silicon runs nothing unsigned; an ad-hoc signature is enough.
+        assert_eq!(of(LC_CODE_SIGNATURE).count(), usize::from(target.starts_with("aarch64")), "{target}");
+    }
+}
+
 #[test]
 fn every_binary_is_small_and_can_be_executed() {
     for target in LINUX.into_iter().chain(MACOS) {
