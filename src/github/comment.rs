@@ -43,6 +43,8 @@ pub struct StickyComment<'a> {
     marker: String,
     settling: Duration,
     hesitant: bool,
+    /// Whether there may be two of ours.
+    untidy: bool,
     id: Option<u64>,
     author: Option<Author>,
 }
@@ -104,6 +106,7 @@ impl<'a> StickyComment<'a> {
             marker: marker.trim_end().to_string(),
             settling: SETTLING,
             hesitant: false,
+            untidy: false,
             id: None,
             author: None,
         }
@@ -157,19 +160,35 @@ impl<'a> StickyComment<'a> {
             }
             let outcome = match &present {
                 Some(comment) if same_text(comment.body(), &body) => return Ok(Some(comment.written())),
-                Some(comment) => self.edit(comment.id, &body),
+                Some(comment) => self.edit(comment.id, &body).map(Some),
                 None => self.create(&body),
             };
             match outcome {
-                Ok(Some(written)) if self.has_settled(settled)? => return Ok(Some(written)),
+                Ok(Some(written)) if self.has_settled(settled) => return Ok(Some(written)),
                 Ok(_) => {}
-                // It may be there all the same: the next round looks before it writes.
-                Err(error) if error.is_uncertain() => last = Some(error),
+                Err(error) if self.is_worth_a_round(&error, last.as_ref()) => last = Some(error),
                 Err(error) => return Err(error),
             }
         }
         let doing = self.doing("write the comment of");
         Err(last.unwrap_or(GithubError::Contended { doing, rounds }))
+    }
+
+    /// Whether to look anew after a write that failed.
+    fn is_worth_a_round(&mut self, error: &GithubError, last: Option<&GithubError>) -> bool {
+        match error {
+            // Deleted since it was read. Twice in a row, it is there to be read and not to be written.
+            GithubError::NotFound { .. } => {
+                self.id = None;
+                !matches!(last, Some(GithubError::NotFound { .. }))
+            }
+            // It may be there all the same, and beside one of another job.
+            error if error.is_uncertain() => {
+                self.untidy = true;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Look again, after a pause, whether the comment holds what this job had to say, and write it again if not: for a
@@ -198,14 +217,30 @@ impl<'a> StickyComment<'a> {
         self.github.host().clock.sleep(self.settling.mul_f64(0.5 + random()));
     }
 
-    /// Our comment as it is now: the one we know of, or else the first that is found.
+    /// Our comment as it is now: the one we know of, or else the oldest that is found.
     fn present(&mut self) -> Result<Option<Comment>, GithubError> {
         if let Some(comment) = self.read()? {
             return Ok(Some(comment));
         }
-        let found = self.find(|_| true)?.into_iter().next();
-        self.id = found.as_ref().map(|comment| comment.id);
-        Ok(found)
+        let untidy = std::mem::take(&mut self.untidy);
+        let found = self.find(|_| !untidy)?;
+        self.tidy(&found);
+        let oldest = found.into_iter().next();
+        self.id = oldest.as_ref().map(|comment| comment.id);
+        Ok(oldest)
+    }
+
+    /// Delete all but the oldest. Their jobs find their rows missing and write them there; another account's comments
+    /// are none of ours, whatever they begin with.
+    fn tidy(&self, oldest_first: &[Comment]) {
+        let account = |comment: &Comment| comment.user.as_ref().map(|user| user.id);
+        let Some((oldest, rest)) = oldest_first.split_first() else { return };
+        for twin in rest.iter().filter(|twin| account(twin) == account(oldest)) {
+            // A second comment is no reason to leave the first one unwritten.
+            if let Err(error) = self.delete(twin) {
+                self.github.host().detail(format!("{error}; it stays"));
+            }
+        }
     }
 
     /// The comment that we know of; `None` when there is none any more.
@@ -270,19 +305,12 @@ impl<'a> StickyComment<'a> {
         }
     }
 
-    /// Edit; `None` when the comment was deleted meanwhile. Not repeated by itself: what was read before may be out of
-    /// date after a failure.
-    fn edit(&mut self, id: u64, body: &str) -> Result<Option<Written>, GithubError> {
+    /// Edit. Not repeated by itself: what was read before may be out of date after a failure.
+    fn edit(&self, id: u64, body: &str) -> Result<Written, GithubError> {
         let doing = self.doing("edit the comment of");
         let url = self.comment_url(&doing, id)?;
-        match self.github.call_once(&self.call(&doing, Method::PATCH, url, Some(json!({"body": body})))) {
-            Ok(answer) => Ok(Some(answer.parse::<Comment>(&doing, "a comment")?.written())),
-            Err(GithubError::NotFound { .. }) => {
-                self.id = None;
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        let call = self.call(&doing, Method::PATCH, url, Some(json!({"body": body})));
+        Ok(self.github.call_once(&call)?.parse::<Comment>(&doing, "a comment")?.written())
     }
 
     /// Create; `None` when another job was faster, whose comment is ours from now on.
@@ -293,14 +321,12 @@ impl<'a> StickyComment<'a> {
         let url = self.github.repository_url(&doing, &self.repository, &segments, &[])?;
         let answer = self.github.call(&self.call(&doing, Method::POST, url, Some(json!({"body": body}))))?;
         let created: Comment = answer.parse(&doing, "a comment")?;
-        // Now it is known who we are, and another bot's comment is none of ours.
+        // Now it is known who we are.
         self.author = created.user.as_ref().map(|user| Author::Account(user.id)).or(self.author);
         let ours = self.find(|_| false)?;
-        let survivor = ours.first().map_or(created.id, |first| first.id.min(created.id));
+        self.tidy(&ours);
+        let survivor = ours.first().map_or(created.id, |oldest| oldest.id.min(created.id));
         self.id = Some(survivor);
-        for twin in ours.iter().filter(|twin| twin.id > survivor) {
-            self.delete(twin)?;
-        }
         Ok(Some(created.written()).filter(|_| survivor == created.id))
     }
 
@@ -313,11 +339,17 @@ impl<'a> StickyComment<'a> {
         }
     }
 
-    /// Whether what we wrote is there to stay.
-    fn has_settled(&mut self, settled: Option<&dyn Fn(&str) -> bool>) -> Result<bool, GithubError> {
-        let Some(settled) = settled else { return Ok(true) };
+    /// Whether what we wrote is there to stay. It was written, so where nobody can tell, it is.
+    fn has_settled(&mut self, settled: Option<&dyn Fn(&str) -> bool>) -> bool {
+        let Some(settled) = settled else { return true };
         self.pause();
-        Ok(self.read()?.is_some_and(|comment| settled(comment.body())))
+        match self.read() {
+            Ok(comment) => comment.is_some_and(|comment| settled(comment.body())),
+            Err(error) => {
+                self.github.host().detail(format!("{error}; it was written before"));
+                true
+            }
+        }
     }
 
     fn comment_url(&self, doing: &str, id: u64) -> Result<Url, GithubError> {

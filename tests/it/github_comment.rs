@@ -115,6 +115,43 @@ fn of_two_comments_made_at_once_the_older_stays_with_the_rows_of_both() {
 
 #[test]
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
+fn a_second_comment_of_which_nobody_was_told_does_not_stay() {
+    let standin = GithubStandin::start(json!({
+        "faults": [{"operation": CREATE, "before": {"comment": ours(1, "other")}, "status": 502, "apply": true}],
+    }));
+    assert_eq!(add_row(&standin.connect(WRITE).0, "mine").unwrap().id, 1);
+    assert_eq!(standin.bodies(), [format!("{MARKER}\nother\nmine")]);
+}
+
+#[test]
+#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
+fn what_cannot_be_tidied_or_looked_at_does_not_take_the_comment_back() {
+    for fault in [
+        json!({"operation": "issues/delete-comment", "times": 0, "status": 403, "body": "{}"}),
+        json!({"operation": READ, "times": 0, "status": 503}),
+    ] {
+        let standin = GithubStandin::start(json!({
+            "faults": [{"operation": CREATE, "before": {"comment": ours(9_900_000_000, "other")}}, fault],
+        }));
+        add_row(&standin.connect(WRITE).0, "mine").unwrap();
+        assert_eq!(standin.bodies()[0], format!("{MARKER}\nmine"), "{fault}");
+    }
+}
+
+#[test]
+#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
+fn a_comment_that_can_be_read_and_not_edited_is_an_error_soon() {
+    let standin = GithubStandin::start(json!({
+        "comments": [ours(1, "first")],
+        "faults": [{"operation": EDIT, "times": 0, "status": 404, "body": "{}"}],
+    }));
+    let error = add_row(&standin.connect(WRITE).0, "mine").unwrap_err();
+    assert!(error.to_string().starts_with("could not edit the comment of pull request 7"), "{error}");
+    assert_eq!(standin.journal().operations(), [LIST, EDIT, LIST, EDIT]);
+}
+
+#[test]
+#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn rows_that_another_job_overwrote_are_written_again() {
     let overwritten = json!({"id": 1, "body": format!("{MARKER}\nother")});
     let standin = GithubStandin::start(json!({
