@@ -3,9 +3,9 @@
 //! Data goes one way; each arrow is a type that the next stage takes and nothing hands back:
 //!
 //! ```text
-//! argv ─► Invocation ─► Project ─► Requirements ─► Plan ─► Resolution ─► Built ─► Published ─► Updated
-//! strings   typed       locations   what each       each     exact wheels   PEX      names at     code locations
-//!                       and data    asks for        once     and sdists     files    Dagster+     loaded or failed
+//! argv, INPUT_* ─► Invocation ─► Project ─► Requirements ─► Plan ─► Resolution ─► Built ─► Published ─► Updated ─► Report
+//! strings            typed       locations   what each       each     exact wheels   PEX      names at     code locations   comment,
+//!                                and data    asks for        once     and sdists     files    Dagster+     loaded or failed summary …
 //! ```
 //!
 //! Imports point down this list: commands, stages, speakers, ground floor.

@@ -24,6 +24,9 @@ const MOST_DATA: u64 = 1 << 20;
 /// How much of each error is shown; the next where that is too long.
 const ERROR_LIMITS: [usize; 4] = [6_000, 1_500, 300, 0];
 
+/// How many changed dependencies of a code location are listed.
+const MOST_CHANGES: usize = 40;
+
 /// One job's part in the comment of a pull request.
 pub struct Comment<'a> {
     marker: String,
@@ -130,6 +133,7 @@ impl<'a> Comment<'a> {
         for limit in ERROR_LIMITS {
             let mut short = data.clone();
             for row in &mut short.rows {
+                row.changes = row.changes.take().filter(|_| limit >= ERROR_LIMITS[1]);
                 row.error = match limit {
                     0 => None,
                     limit => row.error.as_ref().map(|error| markdown::cut(error, limit)),
@@ -146,7 +150,7 @@ impl<'a> Comment<'a> {
     /// Failures only, as many as fit; the others are counted.
     fn without_good_rows(&self, data: &Data) -> String {
         let mut bare = data.clone();
-        bare.rows.iter_mut().for_each(|row| row.error = None);
+        bare.rows.iter_mut().for_each(|row| (row.error, row.changes) = (None, None));
         let (good, mut shown): (Vec<Row>, Vec<Row>) =
             bare.rows.iter().cloned().partition(|row| row.standing.is_good() == Some(true));
         let mut left_out = good.len();
@@ -184,6 +188,10 @@ impl<'a> Comment<'a> {
         let errors = rows::errors(shown, ERROR_LIMITS[0]);
         if !errors.is_empty() {
             parts.push(errors);
+        }
+        let changes = rows::dependency_changes(shown, MOST_CHANGES);
+        if !changes.is_empty() {
+            parts.push(changes);
         }
         parts.push(self.footer(data));
         parts.push(write_data(data));

@@ -1,6 +1,7 @@
 //! Code locations as rows of a Markdown table, the same for comment and summary, with what went wrong folded below.
 
 use super::{LocationReport, Report, RunResult, Sent, State, markdown, table};
+use crate::dependencies::DependencyChanges;
 use crate::verify::Outcome;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ pub struct Row {
     /// Version of dagster.
     #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
     pub dagster: Option<String>,
+    /// What changes in its dependencies.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<DependencyChanges>,
     /// Why it is not as asked.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -107,6 +111,7 @@ fn row(location: &LocationReport, report: &Report) -> Row {
         source: file(&location.source_pex, location.sent.map(|sent| sent.source)),
         deps: file(&location.deps_pex, location.sent.map(|sent| sent.deps)),
         dagster: location.dagster_version.clone(),
+        changes: location.dependencies.clone(),
         error: error(location, report),
     }
 }
@@ -154,9 +159,53 @@ pub fn errors(rows: &[Row], limit: usize) -> String {
     parts.collect::<Vec<_>>().join("\n\n")
 }
 
-/// What changed in the dependencies, a folded part a code location.
-pub fn dependency_changes(_rows: &[Row]) -> String {
-    String::new()
+/// What changed in the dependencies, a folded part for each set of changes, `limit` lines of each at most.
+pub fn dependency_changes(rows: &[Row], limit: usize) -> String {
+    let mut sets: Vec<(&DependencyChanges, Vec<&str>)> = Vec::new();
+    for row in rows {
+        let Some(changes) = &row.changes else { continue };
+        match sets.iter_mut().find(|(known, _)| *known == changes) {
+            Some((_, names)) => names.push(&row.name),
+            None => sets.push((changes, vec![&row.name])),
+        }
+    }
+    let parts = sets.iter().map(|(changes, names)| {
+        let names = names.iter().map(|name| markdown::html(name)).collect::<Vec<_>>().join(", ");
+        markdown::folded(&format!("📦 {names}: {}", counts(changes)), &change_lines(changes, limit))
+    });
+    parts.collect::<Vec<_>>().join("\n\n")
+}
+
+/// `3 dependencies changed, 1 added`.
+fn counts(changes: &DependencyChanges) -> String {
+    let kinds = [
+        (changes.changed.len(), "changed"),
+        (changes.added.len(), "added"),
+        (changes.removed.len(), "removed"),
+    ];
+    let mut some = kinds.iter().filter(|(count, _)| *count > 0);
+    let first = some
+        .next()
+        .map(|(count, what)| format!("{} {what}", table::plural(*count, "dependency", "dependencies")));
+    first
+        .into_iter()
+        .chain(some.map(|(count, what)| format!("{count} {what}")))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn change_lines(changes: &DependencyChanges, limit: usize) -> String {
+    let changed = changes.changed.iter().map(|(name, before, now)| format!("{name} {before} → {now}"));
+    let added = changes.added.iter().map(|(name, version)| format!("{name} {version} added"));
+    let removed = changes.removed.iter().map(|(name, version)| format!("{name} {version} removed"));
+    let mut lines: Vec<String> =
+        changed.chain(added).chain(removed).map(|line| format!("- {}", markdown::text(&line))).collect();
+    if lines.len() > limit {
+        let rest = lines.len() - limit;
+        lines.truncate(limit);
+        lines.push(format!("- and {rest} more"));
+    }
+    lines.join("\n")
 }
 
 /// One line on all of them: `Deploying 2 code locations`, `1 of 2 code locations failed`.

@@ -8,6 +8,9 @@ use std::time::{Duration, SystemTime};
 /// How much of each error is shown; the whole summary may have a mebibyte.
 const LONGEST_ERROR_BYTES: usize = 20_000;
 
+/// How many changed dependencies of a code location are listed.
+const MOST_CHANGES: usize = 500;
+
 /// The summary of a run. Places are told relative to `workspace`.
 pub fn of(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime) -> String {
     let rows = rows::of(report);
@@ -26,7 +29,7 @@ pub fn of(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime) -> 
         );
     }
     let errors = rows::errors(&rows, LONGEST_ERROR_BYTES);
-    let changes = rows::dependency_changes(&rows);
+    let changes = rows::dependency_changes(&rows, MOST_CHANGES);
     parts.extend([errors, changes].into_iter().filter(|part| !part.is_empty()));
     if !report.warnings.is_empty() {
         let lines = report.warnings.iter().map(|warning| warning_line(warning, workspace));

@@ -33,7 +33,12 @@ pub fn aligned<const N: usize>(rows: &[[String; N]], right: &[bool; N]) -> Strin
 
 /// `1 code location`, `2 code locations`.
 pub fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+    plural(number, what, &format!("{what}s"))
+}
+
+/// `1 dependency`, `2 dependencies`.
+pub fn plural(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Bytes in the unit that people expect: `912 B`, `41.3 kB`, `67.6 MB`.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::dependencies::DependencyChanges;
 use crate::report::{LocationReport, Sent, SentFiles, State};
 use std::time::UNIX_EPOCH;
 
@@ -51,6 +52,30 @@ fn a_comment_tells_each_location_and_folds_its_error() {
         vec![location("good", State::Loaded, None), location("b|ad", State::FailedToLoad, Some(failed))],
     );
     insta::assert_snapshot!(shown(&written(&facts(5, 1, "deploy"), &report, None)));
+}
+
+#[test]
+fn changed_dependencies_are_told_once_for_all_locations_that_share_them() {
+    let changes = |count: usize| DependencyChanges {
+        deps_pex_before: "deps-0.pex".into(),
+        added: vec![("polars".into(), "1.2".into())],
+        removed: vec![],
+        changed: (0..count).map(|n| (format!("d_{n}"), "1".into(), "2".into())).collect(),
+    };
+    let located = |name: &str, count| LocationReport {
+        dependencies: Some(changes(count)),
+        ..location(name, State::Loaded, None)
+    };
+    let report = report(RunResult::Success, vec![located("a", 1), located("b", 1), located("c", 90)]);
+    let body = written(&facts(5, 1, "deploy"), &report, None);
+    for part in [
+        "<summary>📦 a, b: 1 dependency changed, 1 added</summary>",
+        "- d\\_0 1 → 2\n- polars 1.2 added\n",
+        "📦 c: 90 dependencies changed, 1 added",
+        "- and 51 more\n",
+    ] {
+        assert!(body.contains(part), "{part}: {body}");
+    }
 }
 
 #[test]
