@@ -215,6 +215,7 @@ impl Inputs<'_> {
         Ok(PublishArgs {
             upload_pex: true,
             update_code_location: true,
+            changed_only: self.flag("changed_only", false)?,
             force_rebuild_deps,
             branch: BranchArgs {
                 deployment_for_branch: branch_deployment == Some(true),
@@ -283,6 +284,7 @@ mod tests {
             ("INPUT_LOCKED", "true"),
             ("INPUT_EXTRAS", "*"),
             ("INPUT_VERIFY", "TRUE"),
+            ("INPUT_CHANGED_ONLY", "true"),
             ("INPUT_SHARDS", "4"),
             ("INPUT_SNAPSHOT_BASE", "on-create"),
         ];
@@ -296,7 +298,7 @@ mod tests {
                 && inputs.deploy.build.all_extras
                 && inputs.deploy.build.extras.is_empty()
         );
-        assert!(inputs.deploy.publish.branch.full_deployment);
+        assert!(inputs.deploy.publish.branch.full_deployment && inputs.deploy.publish.changed_only);
         assert_eq!(inputs.deploy.publish.branch.snapshot_base, Some(SnapshotBase::OnCreate));
     }
 
