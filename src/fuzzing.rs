@@ -10,6 +10,7 @@ use crate::github::runner::{Annotation, Level, Runner};
 use crate::host::{Host, SystemClock};
 use crate::net::SafeUrl;
 use crate::net::netrc::Netrc;
+use crate::project::python_version::infer;
 use crate::project::{Project, collect};
 use crate::target::Target;
 use crate::wheel::archive::path_fault;
@@ -23,16 +24,18 @@ use std::sync::Arc;
 pub type Parser = fn(&[u8]);
 
 /// Name and function of each parser; the names are those of the fuzz targets and of their corpora.
-pub const PARSERS: [(&str, Parser); 16] = [
+pub const PARSERS: [(&str, Parser); 18] = [
     ("elf", elf),
     ("event_payload", event_payload),
     ("foreign_text", foreign_text),
     ("json", json),
     ("metadata", metadata),
     ("netrc", netrc),
+    ("pex_info", pex_info),
     ("poetry_lock", poetry_lock),
     ("pylock", pylock),
     ("pyproject", pyproject),
+    ("python_version", python_version),
     ("requirement", requirement),
     ("requirements_txt", requirements_txt),
     ("url", url),
@@ -164,6 +167,33 @@ pub fn url(bytes: &[u8]) {
         && let Some(password) = url.password().filter(|password| password.len() > 8)
     {
         assert!(!shown.contains(password), "{shown}");
+    }
+}
+
+/// The end of a PEX file of the registry, and its PEX-INFO: read in few spans, each of which was asked for with bounds.
+pub fn pex_info(bytes: &[u8]) {
+    let mut spans = 0;
+    let _ = pex::inspect::distributions(|span| {
+        spans += 1;
+        assert!(spans <= 3);
+        let size = bytes.len() as u64;
+        let (start, end) = match span {
+            pex::inspect::Span::Last(length) => (size.saturating_sub(length), size),
+            pex::inspect::Span::At { start, bytes } => {
+                (start.min(size), start.saturating_add(bytes).min(size))
+            }
+        };
+        let place = |offset: u64| usize::try_from(offset).expect("an offset in memory");
+        Ok::<_, std::convert::Infallible>((bytes[place(start)..place(end)].to_vec(), size))
+    });
+}
+
+/// A `.python-version`.
+pub fn python_version(bytes: &[u8]) {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    std::fs::write(directory.path().join(".python-version"), bytes).expect("it can be written");
+    if let Ok(target) = infer(directory.path(), &[directory.path()]) {
+        assert!(target.origin.is_some() || target.version == crate::target::PythonVersion::DEFAULT);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::wheel::WheelName;
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -166,7 +167,7 @@ fn content(member: &[u8], entry: Entry) -> Option<Vec<u8>> {
 /// What PEX-INFO says of distributions: wheel file names and their fingerprints.
 #[derive(Deserialize)]
 struct Info {
-    distributions: BTreeMap<String, serde_json::Value>,
+    distributions: BTreeMap<String, IgnoredAny>,
 }
 
 fn parse(text: &[u8]) -> Option<BTreeMap<String, String>> {
