@@ -146,6 +146,25 @@ fn a_merged_pull_request_does_not_deploy_what_it_was_merged_into() {
 
 #[test]
 #[ignore = "act and graphql-core come from a package index"]
+fn closing_needs_neither_the_project_nor_leave_to_build_it() {
+    let workspace = Workspace::with(|path| std::fs::write(path.join("README.md"), "No project.\n").unwrap());
+    let standin = standin();
+    for (example, job, event) in
+        [("monorepo.yml", "close", "pull_request"), ("deploy.yml", "deploy", "pull_request_target")]
+    {
+        let mut run = deploying(workspace.pull_request(example, "closed"), &standin);
+        run.event = event.into();
+        let finished = run.edit("  pull_request:\n", &format!("  {event}:\n")).start();
+        finished.assert_success();
+        assert_eq!(finished.output(job, "result"), "closed", "{event}");
+        let branch = standin.journal().variables(BRANCH_CALL).pop().unwrap();
+        assert_eq!(branch["branchData"]["pullRequestStatus"], "CLOSED", "{event}");
+        standin.control("journal", &Value::Null);
+    }
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
 fn a_fork_is_built_and_told_why_it_is_not_deployed() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     let from_fork = |example: &str| {

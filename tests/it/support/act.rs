@@ -147,7 +147,8 @@ fn stage_action(action: &Path) {
 /// A run that is about to start.
 pub struct Run<'a> {
     workspace: &'a Workspace,
-    event: String,
+    /// The event's name.
+    pub event: String,
     /// The event payload.
     pub payload: Value,
     /// The text of the workflow file.
