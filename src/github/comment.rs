@@ -148,7 +148,7 @@ impl<'a> StickyComment<'a> {
         while rounds < MOST_ROUNDS && clock.now().duration_since(began).unwrap_or_default() < LAST_ROUND_AFTER
         {
             if rounds > 0 {
-                self.pause();
+                self.pause(rounds);
             }
             rounds += 1;
             let present = self.present()?;
@@ -201,7 +201,7 @@ impl<'a> StickyComment<'a> {
         compose: &mut dyn FnMut(Option<&str>) -> Option<String>,
         settled: &dyn Fn(&str) -> bool,
     ) -> Result<Option<Written>, GithubError> {
-        self.pause();
+        self.pause(1);
         match self.read()? {
             Some(comment) if settled(comment.body()) => Ok(Some(comment.written())),
             _ => self.upsert(compose, Some(settled)),
@@ -212,9 +212,10 @@ impl<'a> StickyComment<'a> {
         format!("{what} pull request {}", self.number)
     }
 
-    /// From a half to one and a half times the settling time, so that jobs which met do not meet again.
-    fn pause(&self) {
-        self.github.host().clock.sleep(self.settling.mul_f64(0.5 + random()));
+    /// From a half to one and a half times the settling time, and to one time more with each further round, so that
+    /// jobs which met do not meet again, however many they are.
+    fn pause(&self, round: u32) {
+        self.github.host().clock.sleep(self.settling.mul_f64(0.5 + random() * f64::from(round)));
     }
 
     /// Our comment as it is now: the one we know of, or else the oldest that is found.
@@ -324,10 +325,17 @@ impl<'a> StickyComment<'a> {
         // Now it is known who we are.
         self.author = created.user.as_ref().map(|user| Author::Account(user.id)).or(self.author);
         let ours = self.find(|_| false)?;
-        self.tidy(&ours);
-        let survivor = ours.first().map_or(created.id, |oldest| oldest.id.min(created.id));
-        self.id = Some(survivor);
-        Ok(Some(created.written()).filter(|_| survivor == created.id))
+        let oldest = ours.first().filter(|oldest| oldest.id < created.id);
+        self.id = Some(oldest.map_or(created.id, |oldest| oldest.id));
+        match oldest {
+            // Of many that were created at once, each job takes its own back, and one looks after all.
+            Some(oldest) => self.tidy(&[oldest.clone(), created]),
+            None => {
+                self.tidy(&ours);
+                return Ok(Some(created.written()));
+            }
+        }
+        Ok(None)
     }
 
     fn delete(&self, comment: &Comment) -> Result<(), GithubError> {
@@ -342,7 +350,7 @@ impl<'a> StickyComment<'a> {
     /// Whether what we wrote is there to stay. It was written, so where nobody can tell, it is.
     fn has_settled(&mut self, settled: Option<&dyn Fn(&str) -> bool>) -> bool {
         let Some(settled) = settled else { return true };
-        self.pause();
+        self.pause(1);
         match self.read() {
             Ok(comment) => comment.is_some_and(|comment| settled(comment.body())),
             Err(error) => {
