@@ -10,8 +10,8 @@ const LONGEST_ERROR_BYTES: usize = 2_000;
 pub fn of(report: &Report, comment_url: Option<&str>) -> Vec<(&'static str, String)> {
     let deployment = report.deployment.as_ref();
     let text = |text: Option<&str>| text.unwrap_or_default().to_string();
-    let reason =
-        report.reason.clone().or_else(|| report.problems.first().map(|problem| problem.title.clone()));
+    let problem = report.problems.first().map(|problem| problem.title.clone());
+    let reason = problem.or_else(|| report.reason.clone());
     vec![
         ("result", name_of(report)),
         ("reason", reason.unwrap_or_default()),
