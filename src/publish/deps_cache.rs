@@ -14,6 +14,9 @@ use sha1::{Digest, Sha1};
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 
+/// More deps PEX files than these are not looked for ahead: each entry that is read looks for all of them.
+const MOST_LIKELY: usize = 2;
+
 /// A deps PEX that an earlier run stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheEntry {
@@ -76,11 +79,12 @@ fn parse(text: &str) -> Option<CacheEntry> {
 /// with a note: the cache saves time and decides nothing. A tag is asked about only when those before it miss.
 ///
 /// `likely` are deps PEX files that the entry may name, such as those that run now: they are looked for while the first
-/// entry is read, and if it is one of them, that saves two round trips.
+/// entry is read, and if it is one of them, that saves two round trips. More than a few are not looked for.
 pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> Option<CacheEntry> {
     if tags.is_empty() {
         return None;
     }
+    let likely = if likely.len() <= MOST_LIKELY { likely } else { &[] };
     let entries: Vec<String> = tags.iter().map(|tag| object_name(hash, tag)).collect();
     let names: Vec<_> = entries.iter().chain(likely).map(String::as_str).collect();
     let mut entry_urls = match client.presigned_urls(&names, Method::Get) {

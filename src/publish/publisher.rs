@@ -13,9 +13,6 @@ use crate::target::Target;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// More deps PEX files than these are not looked for ahead.
-const MOST_LIKELY: usize = 2;
-
 /// Publishes what a build makes.
 pub struct Publisher {
     client: Client,
@@ -79,8 +76,7 @@ impl Publisher {
 
     /// The same, with deps PEX files that entries of the deps cache may name, such as those that run now.
     pub fn expecting(mut self, likely: Vec<String>) -> Publisher {
-        // Each entry that is read looks for all of them, which pays only while they are few.
-        self.likely = if likely.len() <= MOST_LIKELY { likely } else { Vec::new() };
+        self.likely = likely;
         self
     }
 

@@ -180,6 +180,10 @@ fn a_cache_entry_is_found_again_under_its_tag() {
         assert_eq!(read("acme/proj", HASH, &[likely.to_string()]), Some(entry()));
         assert_eq!(standin.journal().count("generateServerlessPexUrl"), calls, "{likely}");
     }
+    standin.control("journal", &Value::Null);
+    let many = ["deps-0b.pex", "deps-fe.pex", "deps-ff.pex"].map(String::from);
+    assert_eq!(read("acme/proj", HASH, &many), Some(entry()));
+    assert_eq!(standin.journal().count("GET deps-"), 1);
     // Tags are read in their order, the next one only when those before it miss.
     standin.control("put-object", &json!({"name": object_name(HASH, "broken"), "text": "<html>"}));
     for (tags, reads) in [
