@@ -221,7 +221,7 @@ fn missing_settings_are_named() {
         ),
         (&[("DAGSTER_CLOUD_URL", "https://acme.dagster.cloud")], "DAGSTER_CLOUD_API_TOKEN is not set"),
         (
-            &[("DAGSTER_CLOUD_URL", "http://acme.dagster.cloud"), ("DAGSTER_CLOUD_API_TOKEN", "t")],
+            &[("DAGSTER_CLOUD_URL", "ftp://acme.dagster.cloud"), ("DAGSTER_CLOUD_API_TOKEN", "t")],
             "the token may only travel over https",
         ),
     ] {
