@@ -2,8 +2,9 @@
 
 use super::Chroot;
 use crate::target::Target;
+use crate::wheel::requirement::Link;
 use pep440_rs::Version;
-use pep508_rs::{ExtraName, Requirement, VerbatimUrl, VersionOrUrl};
+use pep508_rs::{ExtraName, Requirement, VersionOrUrl};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
@@ -67,8 +68,7 @@ pub(super) fn gaps(chroots: &[&Chroot], target: &Target) -> Vec<Gap> {
         chroots.iter().map(|chroot| (*chroot, Vec::new())).collect();
     let mut seen = BTreeSet::new();
     while let Some((chroot, extras)) = open.pop() {
-        let applies =
-            |requirement: &&Requirement<VerbatimUrl>| requirement.marker.evaluate(&environment, &extras);
+        let applies = |requirement: &&Requirement<Link>| requirement.marker.evaluate(&environment, &extras);
         for requirement in chroot.metadata().requires_dist.iter().filter(applies) {
             let Some(found) = by_name.get(requirement.name.as_ref()) else {
                 gaps.insert(Gap::Missing { by: pin(chroot), requirement: without_marker(requirement) });
@@ -92,14 +92,14 @@ pub(super) fn gaps(chroots: &[&Chroot], target: &Target) -> Vec<Gap> {
 }
 
 /// Pre-releases count, as they do for the agent.
-fn satisfies(version: &Version, requirement: &Requirement<VerbatimUrl>) -> bool {
+fn satisfies(version: &Version, requirement: &Requirement<Link>) -> bool {
     match &requirement.version_or_url {
         Some(VersionOrUrl::VersionSpecifier(specifiers)) => specifiers.contains(version),
         Some(VersionOrUrl::Url(_)) | None => true,
     }
 }
 
-fn without_marker(requirement: &Requirement<VerbatimUrl>) -> String {
+fn without_marker(requirement: &Requirement<Link>) -> String {
     let text = requirement.to_string();
     text.split(" ;").next().unwrap_or_default().to_string()
 }

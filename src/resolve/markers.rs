@@ -18,7 +18,7 @@ const FALSE: &str = "python_version < '0'";
 /// # Errors
 /// The text of what is wrong with the marker.
 pub fn holds(marker: &str, environment: &MarkerEnvironment) -> Result<bool, String> {
-    requirement::check(marker).map_err(|error| error.to_string())?;
+    requirement::check_marker(marker).map_err(|error| error.to_string())?;
     let marker = without_set_tests(marker);
     let tree = MarkerTree::from_str(&marker).map_err(|error| error.to_string())?;
     Ok(tree.evaluate(environment, &[]))

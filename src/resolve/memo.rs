@@ -9,7 +9,7 @@ use crate::cache::{CacheError, write_atomically};
 use crate::env_vars;
 use crate::host::Host;
 use crate::tools::{CompileRequest, Tools, Uv};
-use crate::wheel::requirement;
+use crate::wheel::requirement::{self, Link};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -81,7 +81,7 @@ impl Memo {
 fn is_public(request: &CompileRequest) -> bool {
     let index = &request.index;
     let named = |line: &String| {
-        let named = |found: pep508_rs::Requirement| {
+        let named = |found: pep508_rs::Requirement<Link>| {
             !matches!(found.version_or_url, Some(pep508_rs::VersionOrUrl::Url(_)))
         };
         requirement::check(line).is_ok() && line.parse().is_ok_and(named)

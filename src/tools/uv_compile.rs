@@ -330,7 +330,7 @@ fn write(path: &Path, text: &str) -> Result<(), UvError> {
 
 fn is_named(line: &str) -> bool {
     crate::wheel::requirement::check(line).is_ok()
-        && pep508_rs::Requirement::<pep508_rs::VerbatimUrl>::from_str(line).is_ok()
+        && pep508_rs::Requirement::<crate::wheel::requirement::Link>::from_str(line).is_ok()
 }
 
 fn array<'a>(values: impl IntoIterator<Item = &'a str>) -> Value {

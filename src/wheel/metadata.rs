@@ -1,9 +1,10 @@
 //! METADATA and WHEEL, the two header files of a dist-info directory.
 
+use super::WheelError;
 use super::filename::normalized_name;
-use super::{WheelError, requirement};
+use super::requirement::{self, Link};
 use pep440_rs::{Version, VersionSpecifiers};
-use pep508_rs::{Requirement, VerbatimUrl};
+use pep508_rs::Requirement;
 use std::error::Error;
 use std::str::FromStr;
 
@@ -22,7 +23,7 @@ pub struct Metadata {
     /// `Version`.
     pub version: Version,
     /// `Requires-Dist`, in order.
-    pub requires_dist: Vec<Requirement<VerbatimUrl>>,
+    pub requires_dist: Vec<Requirement<Link>>,
     /// `Requires-Python`.
     pub requires_python: Option<VersionSpecifiers>,
     /// `Provides-Extra`, in order.
@@ -78,7 +79,7 @@ impl Metadata {
 }
 
 /// A requirement; as for the agent, its versions may end in a comma (`a>=1,`), which older setup.py files have.
-fn dependency(line: &str) -> Result<Requirement<VerbatimUrl>, Box<dyn Error + Send + Sync>> {
+fn dependency(line: &str) -> Result<Requirement<Link>, Box<dyn Error + Send + Sync>> {
     requirement::check(line)?;
     Requirement::from_str(line).or_else(|error| {
         let (versions, marker) = line.split_once(';').unwrap_or((line, ""));

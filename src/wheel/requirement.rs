@@ -2,9 +2,13 @@
 //!
 //! That crate parses brackets by recursion (a thousand of them overflow the stack) and turns markers into decision
 //! diagrams, whose size can double with each `(extra == 'a1' and extra == 'b1') or …`. Real requirements come nowhere
-//! near the limits here; what does not pass is refused instead of being worked on for hours.
+//! near the limits here; what does not pass is refused instead of being worked on for hours. The panics of that crate that
+//! fuzzing found are kept from it here too.
 
+use pep508_rs::Pep508Url;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
 
 /// The longest requirement that is read; a kilobyte is much.
 const MAX_BYTES: usize = 16 * 1024;
@@ -15,16 +19,71 @@ const MAX_STATES: u64 = 200_000;
 /// The most variables of a marker; the diagram is as deep as there are.
 const MAX_VARIABLES: usize = 400;
 
+/// `pep508_rs` counts characters where it means bytes, and panics in the middle of one.
+const NOT_ASCII: TooComplex = TooComplex("has a marker with other characters than those of ASCII");
+
 /// A requirement or marker that is too large or too tangled to be read; completes "it …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it {0}")]
 pub struct TooComplex(&'static str);
 
-/// Check a requirement, or a marker alone, for what would take `pep508_rs` too much stack, memory or time.
+/// What follows the `@` of a direct reference, as written. Unlike the URL type of `pep508_rs` it reads neither the
+/// process environment (whose tokens would then be in messages) nor the file system.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Link(pub String);
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Pep508Url for Link {
+    type Err = std::convert::Infallible;
+    fn parse_url(url: &str, _working_dir: Option<&Path>) -> Result<Self, Self::Err> {
+        Ok(Link(url.to_string()))
+    }
+}
+
+/// Check a requirement for what `pep508_rs` panics at, or would take too much stack, memory or time for.
 ///
 /// # Errors
-/// When it is longer than 16 KiB, has brackets deeper than 64, or a marker of too many alternatives.
+/// When it is longer than 16 KiB, has brackets deeper than 64, a marker of too many alternatives or not in ASCII, or
+/// names that end in punctuation.
 pub fn check(text: &str) -> Result<(), TooComplex> {
+    check_names(text)?;
+    if text.split_once(';').is_some_and(|(_, marker)| !marker.is_ascii()) {
+        return Err(NOT_ASCII);
+    }
+    check_size(text)
+}
+
+/// The same for a marker alone.
+///
+/// # Errors
+/// As for [`check`].
+pub fn check_marker(text: &str) -> Result<(), TooComplex> {
+    if !text.is_ascii() {
+        return Err(NOT_ASCII);
+    }
+    check_size(text)
+}
+
+/// `pep508_rs` takes the names of `a-` and `a[b-]` before it judges them, and panics.
+fn check_names(text: &str) -> Result<(), TooComplex> {
+    let text = text.trim_start();
+    let is_name = |each: char| each.is_ascii_alphanumeric() || ".-_".contains(each);
+    let (name, rest) = text.split_at(text.find(|each| !is_name(each)).unwrap_or(text.len()));
+    let extras =
+        rest.trim_start().strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or_default();
+    let mut names = extras.split(|each: char| each == ',' || each.is_whitespace()).chain([name]);
+    match names.any(|name| name.ends_with(['.', '-', '_'])) {
+        true => Err(TooComplex("has a name that ends in punctuation")),
+        false => Ok(()),
+    }
+}
+
+fn check_size(text: &str) -> Result<(), TooComplex> {
     if text.len() > MAX_BYTES {
         return Err(TooComplex("is longer than 16384 bytes"));
     }
@@ -148,6 +207,27 @@ mod tests {
             (format!("a{}", " ".repeat(20_000)), "longer than 16384 bytes"),
         ] {
             assert!(check(&text).unwrap_err().to_string().contains(reason), "{text:.100}");
+        }
+    }
+
+    /// Found by fuzzing; each ended the program.
+    #[test]
+    fn what_the_parser_panics_at_is_refused() {
+        for text in [
+            "a-",
+            "extra-*-",
+            "a. b",
+            " a_[x]",
+            "a[x-]",
+            "a [ x , y_ z]",
+            "a; os_name == 'x' '€'",
+            "a; os_name == 'x' €€",
+        ] {
+            assert!(check(text).is_err(), "{text}");
+        }
+        assert!(check_marker("os_name == 'x' '€'").is_err());
+        for text in ["a-b[c-d]>=1.*", "a @ https://h/€ ; os_name == 'x'", "a", "a[]"] {
+            assert_eq!(check(text), Ok(()), "{text}");
         }
     }
 

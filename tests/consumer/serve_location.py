@@ -18,13 +18,17 @@ import subprocess
 import sys
 import time
 
-from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._serdes import deserialize_value
 from dagster._utils.error import SerializableErrorInfo
 from dagster_cloud.pex.grpc.server.manager import MultiPexManager
 from dagster_cloud.pex.grpc.server.registry import PexS3Registry
 from dagster_cloud.pex.grpc.types import PexServerHandle
 from dagster_cloud_cli.core.workspace import CodeLocationDeployData, PexMetadata
+
+try:
+    from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
+except ImportError:  # before dagster 1.11
+    from dagster._core.remote_representation.origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
 
 START_LIMIT_SECONDS = 300
 
@@ -34,13 +38,11 @@ class LoadError(Exception):
 
 
 def deploy_data(document):
-    source = document.get("code_source", {})
+    # Older agents do not know every kind of source.
+    source = {kind: value for kind, value in document.get("code_source", {}).items() if value is not None}
     return CodeLocationDeployData(
         pex_metadata=PexMetadata(**document["pex_metadata"]),
-        python_file=source.get("python_file"),
-        package_name=source.get("package_name"),
-        module_name=source.get("module_name"),
-        autoload_defs_module_name=source.get("autoload_defs_module_name"),
+        **source,
         working_directory=document.get("working_directory"),
         attribute=document.get("attribute"),
     )

