@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// What the agent finds in the quickstart of `pair` on Python `version`, with no other Python in sight:
 /// `{"repositories": …}` or `{"error": …}`. `more` are further arguments of the script.
-fn serve(pair: &BuiltPair, version: &str, agent: &[&str], module: &str, more: &[&str]) -> Value {
+pub fn serve(pair: &BuiltPair, version: &str, agent: &[&str], module: &str, more: &[&str]) -> Value {
     let environment = environment(version, agent);
     let home = tempfile::tempdir().unwrap();
     let (location, answer) = (home.path().join("location.json"), home.path().join("answer.json"));
@@ -30,7 +30,7 @@ fn serve(pair: &BuiltPair, version: &str, agent: &[&str], module: &str, more: &[
     serde_json::from_slice(&text).unwrap()
 }
 
-fn quickstart_definitions() -> Value {
+pub fn quickstart_definitions() -> Value {
     json!({"repositories": {"__repository__": {
         "assets": ["temperatures", "warmest_day"],
         "schedules": ["refresh_schedule"],

@@ -29,6 +29,7 @@ mod github_hostile;
 mod github_refusals;
 mod hostile;
 mod http;
+mod interop;
 mod interruptions;
 mod module;
 mod other_client;

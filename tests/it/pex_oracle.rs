@@ -45,7 +45,7 @@ fn download(dir: &Path, requirements: &[&str]) {
 }
 
 /// A wheel with every category of the `.data` directory, and both kinds of scripts.
-fn write_synthetic(dir: &Path) {
+pub fn write_synthetic(dir: &Path) {
     let mut zip = zip::ZipWriter::new(std::fs::File::create(dir.join(SYNTHETIC)).unwrap());
     let mut member = |name: &str, mode: u32, content: &str| {
         let options = zip::write::SimpleFileOptions::default().unix_permissions(mode);

@@ -13,8 +13,8 @@ const PYTHON: &str = "3.11";
 /// Where a member of the PEX is to be found in the environment, or `None` if it is not for it.
 ///
 /// Source: `docs/pex.md`, "One wheel as a chroot".
-fn place_in_environment(member: &str) -> Option<String> {
-    let site_packages = format!("lib/python{PYTHON}/site-packages");
+fn place_in_environment(member: &str, python: &str) -> Option<String> {
+    let site_packages = format!("lib/python{python}/site-packages");
     let own = ["__main__.py", "PEX-INFO"].contains(&member);
     if own || member.starts_with(".bootstrap/") || member.starts_with("__pex__/") {
         return None;
@@ -24,7 +24,7 @@ fn place_in_environment(member: &str) -> Option<String> {
     };
     match inside.strip_prefix(".prefix/") {
         _ if inside == ".layout.json" => None,
-        Some(stashed) => Some(stashed.replace("/pythonX.Y/", &format!("/python{PYTHON}/"))),
+        Some(stashed) => Some(stashed.replace("/pythonX.Y/", &format!("/python{python}/"))),
         None => Some(format!("{site_packages}/{inside}")),
     }
 }
@@ -66,7 +66,7 @@ fn is_of_the_environment(inside: &str) -> bool {
 
 /// Which executable bits a pex release keeps.
 #[derive(Clone, Copy, PartialEq)]
-enum KeptModes {
+pub enum KeptModes {
     /// Those of every file.
     All,
     /// Only those of scripts: 2.60 and newer do so to PEX files of their own making as well.
@@ -74,12 +74,12 @@ enum KeptModes {
 }
 
 /// What is wrong with the environment at `dir`, made from the PEX `file`.
-fn differences(file: &Path, dir: &Path, kept: KeptModes) -> Vec<String> {
+pub fn differences(file: &Path, dir: &Path, kept: KeptModes, python: &str) -> Vec<String> {
     let found = files_below(dir);
     let mut wrong = Vec::new();
     let mut expected = BTreeSet::new();
     for (name, member) in pex_file::members(file) {
-        let Some(place) = place_in_environment(&name) else { continue };
+        let Some(place) = place_in_environment(&name, python) else { continue };
         let is_script = place.starts_with("bin/");
         match found.get(&place) {
             None => wrong.push(format!("{place}: missing")),
@@ -93,7 +93,7 @@ fn differences(file: &Path, dir: &Path, kept: KeptModes) -> Vec<String> {
         }
         expected.insert(place);
     }
-    let site_packages = format!("lib/python{PYTHON}/site-packages/");
+    let site_packages = format!("lib/python{python}/site-packages/");
     for name in found.keys().filter(|name| !expected.contains(*name)) {
         if name.strip_prefix(&site_packages).is_some_and(|inside| !is_of_the_environment(inside)) {
             wrong.push(format!("{name}: not in the PEX"));
@@ -102,11 +102,12 @@ fn differences(file: &Path, dir: &Path, kept: KeptModes) -> Vec<String> {
     wrong
 }
 
-/// The command that the agent runs. Source: `PexS3Registry.install_venv` of dagster-cloud 1.13.27.
-fn unpack(pex_release: &str, file: &Path, into: &Path) -> PathBuf {
-    let environment = environment(PYTHON, &[pex_release]);
+/// The command that the agent runs, by the pex in `environment`. Source: `PexS3Registry.install_venv` of dagster-cloud
+/// 1.13.27.
+pub fn unpacking(environment: &Path, file: &Path, into: &Path) -> (Command, PathBuf) {
     let dir = into.join("environment");
-    run(Command::new(environment.join("bin/pex-tools"))
+    let mut command = Command::new(environment.join("bin/pex-tools"));
+    command
         .arg(file)
         .args(["venv", "--collisions-ok", "--non-hermetic-scripts"])
         .arg(&dir)
@@ -114,8 +115,8 @@ fn unpack(pex_release: &str, file: &Path, into: &Path) -> PathBuf {
         .env_clear()
         .env("PATH", environment.join("bin"))
         .env("HOME", into)
-        .env("PEX_ROOT", into.join("pex_root")));
-    dir
+        .env("PEX_ROOT", into.join("pex_root"));
+    (command, dir)
 }
 
 fn quickstart_pair() -> &'static BuiltPair {
@@ -137,8 +138,14 @@ fn unpacks_and_imports(pex_release: &str, kept: KeptModes) {
         ),
     ] {
         let into = tempfile::tempdir().unwrap();
-        let dir = unpack(pex_release, file, into.path());
-        assert_eq!(differences(file, &dir, kept), Vec::<String>::new(), "{pex_release}: {}", file.display());
+        let (mut command, dir) = unpacking(&environment(PYTHON, &[pex_release]), file, into.path());
+        run(&mut command);
+        assert_eq!(
+            differences(file, &dir, kept, PYTHON),
+            Vec::<String>::new(),
+            "{pex_release}: {}",
+            file.display()
+        );
         run(Command::new(dir.join("pex")).args(["-c", import]).env_clear().env("HOME", into.path()));
     }
 }
