@@ -47,6 +47,10 @@ fn masked(line: &str) -> String {
     while let Some(start) = rest.find("://").map(|at| at + 3) {
         let end = rest[start..].find(|c: char| c.is_whitespace() || "/'\"`<>)".contains(c));
         let authority = &rest[start..end.map_or(rest.len(), |end| start + end)];
+        // The scheme of a next URL, right behind: its `://` is looked for in the next round.
+        let followed =
+            authority.strip_suffix(':').filter(|_| rest[start + authority.len()..].starts_with("//"));
+        let authority = followed.unwrap_or(authority);
         shown += &rest[..start];
         shown += &match authority.rfind('@') {
             Some(at) => format!("***{}", &authority[at..]),
@@ -75,6 +79,7 @@ mod tests {
                 "see https://me:pw@host/simple and git+ssh://git@h/x",
                 "see https://***@host/simple and git+ssh://***@h/x",
             ),
+            ("https://a,https://me:pw@b/x", "https://a,https://***@b/x"),
             ("https://a@b/@scope", "https://***@b/@scope"),
             ("a b::c", "a b::c"),
         ] {
