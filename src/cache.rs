@@ -9,13 +9,19 @@
 //! fingerprints/…                         chroot fingerprints by wheel digest
 //! uv/VERSION/uv                          the fetched uv
 //! environments/…                         managed Python environments
+//! local-packages/DIGEST/NAME.whl         wheels of local packages
+//! resolutions/…                          answers of uv's that still hold
 //! ```
+//!
+//! What is not finished has a name that begins with `.partial-`, in the directory of what it will be.
 
 use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
+use crate::scratch::{self, Scratch};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use tempfile::NamedTempFile;
 
 /// The cache directory of this user.
@@ -81,6 +87,26 @@ impl Cache {
         Ok(path)
     }
 
+    /// A temporary directory below a directory of the cache, which is created if missing.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn scratch(&self, relative: impl AsRef<Path>) -> Result<Scratch, CacheError> {
+        let parent = self.dir(relative)?;
+        Scratch::below(&parent).map_err(|source| CacheError { action: "create", path: parent, source })
+    }
+
+    /// Remove what killed runs left in the cache ([`scratch::sweep`]).
+    pub fn sweep(&self, now: SystemTime) {
+        let below = |dir: &Path| {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect::<Vec<_>>()
+        };
+        for dir in below(&self.root).into_iter().chain(below(&self.root.join("uv"))) {
+            scratch::sweep(&dir, now);
+        }
+    }
+
     /// Where a wheel is or will be kept, by its SHA-256 ([`is_sha256`]) and name ([`is_file_name`]).
     pub fn wheel_path(&self, sha256: &str, file_name: &str) -> PathBuf {
         self.root.join("wheels").join(sha256.get(..2).unwrap_or_default()).join(sha256).join(file_name)
@@ -120,7 +146,7 @@ pub fn write_atomically<E: From<CacheError>>(
 pub fn temporary_in(dir: &Path) -> Result<NamedTempFile, CacheError> {
     let fail = |action| move |source| CacheError { action, path: dir.to_path_buf(), source };
     std::fs::create_dir_all(dir).map_err(fail("create"))?;
-    tempfile::Builder::new().prefix(".partial-").tempfile_in(dir).map_err(fail("write to"))
+    scratch::file_in(dir).map_err(fail("write to"))
 }
 
 /// Give a finished temporary file its final name, on the same file system. Replaces a file of that name.

@@ -41,6 +41,7 @@ pub mod foreign_text;
 pub mod host;
 pub mod net;
 pub mod pex;
+pub mod scratch;
 pub mod target;
 pub mod wheel;
 pub mod yaml;

@@ -90,13 +90,6 @@ pub enum FetchError {
     /// The wheel cannot be installed on the target.
     #[error("the wheel `{file_name}`{} does not run on Python {} and {}", built_from(.archive), .target.python, .target.platform)]
     Unfit { file_name: String, archive: Option<String>, target: Target },
-    /// A temporary directory cannot be used.
-    #[error("could not use the temporary directory `{path}`")]
-    Temporary {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 fn built_from(archive: &Option<String>) -> String {
@@ -113,7 +106,6 @@ impl Explain for FetchError {
             FetchError::Compiled(error) => error.fault(),
             FetchError::Git { source, .. } => source.fault(),
             FetchError::Build { source, .. } => source.fault(),
-            FetchError::Temporary { .. } => Fault::Tool,
             FetchError::Unpack { .. }
             | FetchError::Subdirectory { .. }
             | FetchError::OtherPackage { .. }
@@ -142,9 +134,6 @@ impl Explain for FetchError {
             ),
             FetchError::Unfit { archive: None, .. } => {
                 Some("name a wheel for the target, or choose another target with --python-version or --platform".into())
-            }
-            FetchError::Temporary { .. } => {
-                Some(format!("set {} to a directory that can be written and has room", env_vars::PEXPRESS_CACHE_DIR))
             }
         }
     }

@@ -154,9 +154,7 @@ impl<'a> SourceBuilder<'a> {
         source: &Source<'_>,
         prepare: impl FnOnce(&Path) -> Result<PathBuf, FetchError>,
     ) -> Result<(String, Stored), FetchError> {
-        let parent = self.tools.cache().dir("building")?;
-        let scratch = tempfile::tempdir_in(&parent)
-            .map_err(|error| FetchError::Temporary { path: parent.clone(), source: error })?;
+        let scratch = self.tools.cache().scratch("building")?;
         let tree = prepare(scratch.path())?;
         let python = self.tools.python(job.target.python)?;
         let request = BuildRequest {

@@ -6,6 +6,7 @@
 
 use super::BuildError;
 use super::self_contained;
+use crate::cache::CacheError;
 use crate::pex::{Content, SourceEntry};
 use crate::project::{LocalPackage, PackageBuild, ResolveSettings};
 use crate::resolve;
@@ -44,7 +45,13 @@ pub fn wheel(
         tools.host().detail(format!("`{}` is unchanged since it was built", package.directory.display()));
         return Ok(Some(wheel));
     }
-    build(package, python, settings, &directory, tools).map(Some)
+    // Built elsewhere in the cache, so that what a killed run leaves is found again.
+    let building = tools.cache().scratch("building")?;
+    let built = build(package, python, settings, building.path(), tools)?;
+    let wheel = directory.join(built.file_name().unwrap_or_default());
+    let renamed = std::fs::create_dir_all(&directory).and_then(|()| std::fs::rename(&built, &wheel));
+    renamed.map_err(|source| CacheError { action: "write", path: wheel.clone(), source })?;
+    Ok(Some(wheel))
 }
 
 fn build(

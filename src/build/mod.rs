@@ -25,6 +25,7 @@ use crate::cache::write_atomically;
 use crate::display::Display;
 use crate::pex::{Runtime, Written};
 use crate::plan::{Plan, SourceJob};
+use crate::scratch;
 use crate::target::Target;
 use crate::tools::Tools;
 use fetch::Fetcher;
@@ -88,6 +89,7 @@ impl<'a> Context<'a> {
     ) -> Result<Self, BuildError> {
         std::fs::create_dir_all(out_dir)
             .map_err(|source| BuildError::OutDir { directory: out_dir.to_path_buf(), source })?;
+        sweep(out_dir, tools);
         let fetcher = Fetcher::new(tools);
         Ok(Context {
             target,
@@ -172,6 +174,14 @@ fn make_executable(file: &File) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn make_executable(_: &File) -> std::io::Result<()> {
     Ok(())
+}
+
+/// Remove what killed runs left where this one will write.
+fn sweep(out_dir: &Path, tools: &Tools) {
+    let now = tools.host().clock.now();
+    scratch::sweep(out_dir, now);
+    scratch::sweep_shared(now);
+    tools.cache().sweep(now);
 }
 
 /// How many threads to work with.

@@ -4,6 +4,7 @@ use super::working_directory::{self, Tree};
 use super::{BuildError, Context, PexFile, compiled, local_packages};
 use crate::pex::{Content, SourceEntry, SourcePex};
 use crate::plan::SourceJob;
+use crate::scratch::Scratch;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -40,8 +41,8 @@ pub fn name(job: &SourceJob, context: &Context<'_>) -> Result<String, BuildError
     Ok(SourcePex::plan(in_order(members.entries), &context.target)?.file_name())
 }
 
-fn scratch() -> Result<tempfile::TempDir, BuildError> {
-    tempfile::tempdir().map_err(|source| BuildError::Read { path: std::env::temp_dir(), source })
+fn scratch() -> Result<Scratch, BuildError> {
+    Scratch::anywhere().map_err(|source| BuildError::Read { path: std::env::temp_dir(), source })
 }
 
 /// What goes into the PEX; wheels of local packages are built below `scratch`.

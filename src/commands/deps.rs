@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::plan::{DepsJob, requirements_hash};
 use crate::render::{self, Exit};
 use crate::report;
+use crate::scratch::Scratch;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,7 +60,7 @@ fn resolve_only(
     mut asked: Asked,
     format: Format,
 ) -> Result<Exit, Error> {
-    let out_dir = tempfile::tempdir().map_err(Error::Temporary)?;
+    let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
     let resolved = deps::resolve(job, &building.context(out_dir.path())?);
     let exit = match resolved {
         Ok(resolution) => {

@@ -6,6 +6,7 @@
 
 use crate::error::Fault;
 use crate::host::Host;
+use crate::scratch;
 use crate::update::Phase;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
@@ -101,7 +102,7 @@ pub fn guard<T: Send + 'static>(
         Ok(Event::Done(Ok(result))) => Ok(result),
         Ok(Event::Done(Err(panic))) => resume_unwind(panic),
         Ok(Event::Signal(number)) => {
-            remove_partial_files(out_dir);
+            scratch::remove_own(out_dir);
             host.say(&format!("interrupted: {}", sentence(&reached.state())));
             Err(u8::try_from(128 + number).unwrap_or(130))
         }
@@ -113,16 +114,6 @@ pub fn guard<T: Send + 'static>(
 enum Event<T> {
     Done(std::thread::Result<T>),
     Signal(i32),
-}
-
-/// Files that were being written.
-fn remove_partial_files(directory: &Path) {
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(".partial-") {
-            // Best effort: the next run does not mind them.
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
 }
 
 #[cfg(unix)]

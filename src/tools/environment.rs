@@ -10,9 +10,7 @@ use crate::cache::CacheError;
 use crate::env_vars;
 use crate::target::PythonVersion;
 use sha2::{Digest, Sha256};
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The release of dagster, dagster-cloud and dagster-cloud-cli that `-m MODULE` runs, unless
 /// [`env_vars::PEXPRESS_DAGSTER_VERSION`] says otherwise. The three are released together under one number.
@@ -20,9 +18,6 @@ pub const DAGSTER_VERSION: &str = "1.13.27";
 
 /// Which Pythons to build `-m MODULE`'s environment with, best first: the middle ones serve the most releases.
 const MINORS: [&str; 5] = ["3.11", "3.12", "3.10", "3.13", "3.14"];
-
-/// An unfinished environment of a run that was killed is removed when it is this old.
-const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Packages of an environment, under a name for people.
 #[derive(Debug, Clone)]
@@ -78,12 +73,12 @@ impl Tools {
             return Ok(interpreter);
         }
         self.host().note(format!("making the environment `{}` (once)", request.name));
-        remove_abandoned(&parent, self.host().clock.now());
+        self.cache().sweep(self.host().clock.now());
         let executable = match python {
             Some(version) => self.python(version)?,
             None => self.any_python()?,
         };
-        self.build_environment(request, &executable, &parent, &directory)?;
+        self.build_environment(request, &executable, &directory)?;
         Ok(interpreter)
     }
 
@@ -91,15 +86,13 @@ impl Tools {
         &self,
         request: &EnvironmentRequest,
         python: &Path,
-        parent: &Path,
         directory: &Path,
     ) -> Result<(), Error> {
         let fail = |action| {
             let path = directory.to_path_buf();
             move |source| CacheError { action, path, source }
         };
-        let temporary =
-            tempfile::Builder::new().prefix(PARTIAL).tempdir_in(parent).map_err(fail("create"))?;
+        let temporary = self.cache().scratch("environments")?;
         let built = temporary.path().join("environment");
         // Compiled now, by all cores: where PYTHONDONTWRITEBYTECODE is set, as in many images, Python would compile
         // dagster anew on each start, which takes several seconds.
@@ -130,24 +123,9 @@ impl Tools {
     }
 }
 
-const PARTIAL: &str = ".partial-";
-
-/// Remove what runs that were killed left behind. Best effort: what cannot be removed does no harm.
-fn remove_abandoned(parent: &Path, now: std::time::SystemTime) {
-    let abandoned = |entry: &std::fs::DirEntry| -> io::Result<bool> {
-        let age = now.duration_since(entry.metadata()?.modified()?).unwrap_or_default();
-        Ok(entry.file_name().to_string_lossy().starts_with(PARTIAL) && age > ABANDONED_AFTER)
-    };
-    let entries = std::fs::read_dir(parent).into_iter().flatten().filter_map(Result::ok);
-    for entry in entries.filter(|entry| abandoned(entry).unwrap_or(false)) {
-        let _ = std::fs::remove_dir_all(entry.path());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::SystemTime;
 
     #[test]
     fn the_directory_follows_the_requirements_and_the_python() {
@@ -160,19 +138,5 @@ mod tests {
         assert_ne!(of(&["a==1"], None), of(&["a==2"], None));
         assert_ne!(of(&["a==1", "b==1"], None), of(&["a==1b==1"], None));
         assert!(of(&["a==1"], Some("3.12")).starts_with("x-py3.12-"));
-    }
-
-    #[test]
-    fn only_what_is_abandoned_is_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in [".partial-a/environment", "dagster-1/bin"] {
-            std::fs::create_dir_all(dir.path().join(name)).unwrap();
-        }
-        let now = SystemTime::now();
-        remove_abandoned(dir.path(), now);
-        assert!(dir.path().join(".partial-a").exists());
-        remove_abandoned(dir.path(), now + ABANDONED_AFTER + Duration::from_secs(60));
-        assert!(!dir.path().join(".partial-a").exists());
-        assert!(dir.path().join("dagster-1/bin").exists());
     }
 }

@@ -9,6 +9,7 @@ use super::process::Process;
 use super::uv::{Heed, Uv, UvError};
 use crate::env_vars;
 use crate::host::lexically_normal;
+use crate::scratch::Scratch;
 use crate::target::{PythonVersion, Target};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -239,7 +240,7 @@ impl Uv {
     pub(super) fn compile_heeding(&self, request: &CompileRequest, heed: Heed) -> Result<String, UvError> {
         let task = "resolve the requirements";
         let fail = |source| UvError::File { action: "create", path: std::env::temp_dir(), source };
-        let temporary = tempfile::tempdir().map_err(fail)?;
+        let temporary = Scratch::anywhere().map_err(fail)?;
         let dir = temporary.path().canonicalize().map_err(fail)?;
         let (document, unnamed) = request.synthesise();
         write(&dir.join(PYPROJECT), &document.to_string())?;

@@ -106,11 +106,7 @@ fn intact(path: &Path, pin: &Pin) -> io::Result<bool> {
 /// Fetch the pinned wheel with the first pip that can, verify it, and put its executable at `path`.
 fn fetch(host: &Host, cache: &Cache, pin: &Pin, path: &Path) -> Result<(), Error> {
     host.note(format!("fetching uv {} with pip", uv_pins::VERSION));
-    let parent = cache.dir("uv")?;
-    let temporary = tempfile::Builder::new()
-        .prefix(".partial-")
-        .tempdir_in(&parent)
-        .map_err(|source| CacheError { action: "create", path: parent.clone(), source })?;
+    let temporary = cache.scratch("uv")?;
     let wheel = download(host, pin, temporary.path())?;
     let fail = |source| CacheError { action: "read", path: wheel.clone(), source };
     let bytes = std::fs::read(&wheel).map_err(fail)?;

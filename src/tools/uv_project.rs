@@ -2,6 +2,7 @@
 
 use super::uv::{Heed, Uv, UvError};
 use super::uv_compile::IndexSettings;
+use crate::scratch::Scratch;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -96,10 +97,7 @@ impl Uv {
     pub fn build_wheel(&self, request: &BuildRequest<'_>) -> Result<PathBuf, UvError> {
         let fail = |action| move |source| UvError::File { action, path: request.out_dir.into(), source };
         std::fs::create_dir_all(request.out_dir).map_err(fail("create"))?;
-        let temporary = tempfile::Builder::new()
-            .prefix(".partial-")
-            .tempdir_in(request.out_dir)
-            .map_err(fail("create"))?;
+        let temporary = Scratch::below(request.out_dir).map_err(fail("create"))?;
         let mut process = self
             .process(&["build"])
             .args(["--wheel", "--no-create-gitignore", "--python"])

@@ -3,6 +3,7 @@
 use super::VerifyError;
 use crate::env_vars;
 use crate::host::Host;
+use crate::scratch::Scratch;
 use crate::target::PythonVersion;
 use crate::tools::{Process, Tools};
 use std::ffi::OsString;
@@ -31,7 +32,7 @@ impl Environment {
         python: PythonVersion,
         tools: &Tools,
     ) -> Result<Environment, VerifyError> {
-        let cache = tempfile::tempdir().map_err(|source| VerifyError::File {
+        let cache = Scratch::anywhere().map_err(|source| VerifyError::File {
             action: "create",
             path: std::env::temp_dir(),
             source,

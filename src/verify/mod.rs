@@ -11,6 +11,7 @@ use crate::build::manifest::{Entry, Manifest};
 use crate::cache::CacheError;
 use crate::display::Display;
 use crate::error::{Explain, Fault, Place};
+use crate::scratch::Scratch;
 use crate::target::PythonVersion;
 use crate::tools::{self, Process, ProcessError, Tools};
 use environment::Environment;
@@ -152,7 +153,7 @@ pub fn run(
 ) -> Result<Vec<Verified>, VerifyError> {
     let python = manifest.python()?;
     check_platform(manifest, python)?;
-    let scratch = tempfile::tempdir().map_err(|source| VerifyError::File {
+    let scratch = Scratch::anywhere().map_err(|source| VerifyError::File {
         action: "create",
         path: std::env::temp_dir(),
         source,

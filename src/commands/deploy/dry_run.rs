@@ -9,6 +9,7 @@ use crate::commands::building::Asked;
 use crate::host::Host;
 use crate::plan::PlannedLocation;
 use crate::render::{self, Exit};
+use crate::scratch::Scratch;
 use serde_json::json;
 
 /// Collect and resolve every code location; build nothing.
@@ -19,7 +20,7 @@ pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error
     super::online::intent(args, host)?;
     let live = Live::new(Box::new(Nobody));
     let Planned { building, plan, requirements } = prepare(args, host, &live)?;
-    let out_dir = tempfile::tempdir().map_err(Error::Temporary)?;
+    let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
     let context = building.context(out_dir.path())?;
     let resolutions: Vec<_> = plan.deps.iter().map(|job| deps::resolve(job, &context)).collect();
     let mut locations = Vec::new();

@@ -7,6 +7,7 @@
 use super::core_metadata::{self, CoreMetadata};
 use super::error::CollectError;
 use super::pyproject::BuildSystem;
+use crate::scratch::Scratch;
 use crate::target::Target;
 use crate::tools::{Output, Process, ProcessError, Tools};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// What one run of a setup.py gave.
 pub struct SetupPyRun {
     /// Holds what the run wrote; removed when dropped.
-    pub directory: tempfile::TempDir,
+    pub directory: Scratch,
     /// `PKG-INFO` of the project.
     pub metadata: Vec<u8>,
     /// The importable packages and modules, if `build` was asked for and there are any.
@@ -36,7 +37,7 @@ pub fn run_setup_py(
     target: &Target,
     tools: &Tools,
 ) -> Result<SetupPyRun, CollectError> {
-    let scratch = tempfile::tempdir().map_err(CollectError::read(&std::env::temp_dir()))?;
+    let scratch = Scratch::anywhere().map_err(CollectError::read(&std::env::temp_dir()))?;
     let mut arguments: Vec<String> = match directory.join("setup.py").is_file() {
         true => vec!["setup.py".into()],
         false => vec!["-c".into(), "import setuptools; setuptools.setup()".into()],
@@ -223,7 +224,7 @@ pub(super) fn of_backend(
         let run = run_setup_py(directory, &system.requires, false, target, tools)?;
         return core_metadata::read(&run.metadata, &file, &target.marker_environment());
     }
-    let scratch = tempfile::tempdir().map_err(CollectError::read(&std::env::temp_dir()))?;
+    let scratch = Scratch::anywhere().map_err(CollectError::read(&std::env::temp_dir()))?;
     let further = scratch.path().join("requires.txt");
     let out = scratch.path().join("out");
     std::fs::create_dir(&out).map_err(CollectError::read(&out))?;

@@ -1,0 +1,169 @@
+//! Temporary files and directories, and what becomes of those whose run was killed.
+//!
+//! Each has a name that begins with [`PREFIX`] and the number of its process, and is locked (`flock`) for as long as
+//! that process lives: the kernel lets go of the lock however it ends. A later run removes those that nobody holds
+//! ([`sweep`]), so that a killed run leaves nothing for ever and a running sibling loses nothing, whatever the clocks
+//! say. Where a file system has no locks, nothing is swept.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use tempfile::{NamedTempFile, TempDir};
+
+/// Start of the names beside final ones. Such a file is never whole.
+const PREFIX: &str = ".partial-";
+/// Start of the names in the system's directory for temporary files, which others use too.
+const SHARED_PREFIX: &str = "pexpress-";
+/// Younger ones are left alone, as they may not have been locked yet.
+const NEW: Duration = Duration::from_secs(60);
+
+/// A temporary directory, removed when dropped.
+#[derive(Debug)]
+pub struct Scratch {
+    dir: TempDir,
+    /// Held, not read. `None` where a directory cannot be locked.
+    _lock: Option<File>,
+}
+
+impl Scratch {
+    /// One below `parent`, which exists.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn below(parent: &Path) -> io::Result<Scratch> {
+        Scratch::new(PREFIX, parent)
+    }
+
+    /// One where the system wants temporary files.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn anywhere() -> io::Result<Scratch> {
+        Scratch::new(SHARED_PREFIX, &std::env::temp_dir())
+    }
+
+    fn new(prefix: &str, parent: &Path) -> io::Result<Scratch> {
+        let dir = tempfile::Builder::new().prefix(&own(prefix)).tempdir_in(parent)?;
+        let lock = File::open(dir.path()).ok().filter(lock);
+        Ok(Scratch { dir, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// A temporary file in `dir`, which exists; removed when dropped.
+///
+/// # Errors
+/// Those of the file system.
+pub fn file_in(dir: &Path) -> io::Result<NamedTempFile> {
+    let file = tempfile::Builder::new().prefix(&own(PREFIX)).tempfile_in(dir)?;
+    lock(file.as_file());
+    Ok(file)
+}
+
+/// Remove what killed runs left in the system's directory for temporary files.
+pub fn sweep_shared(now: SystemTime) {
+    sweep_named(&std::env::temp_dir(), SHARED_PREFIX, now);
+}
+
+/// Remove what killed runs left in `dir`. Best effort: what cannot be removed does no harm.
+pub fn sweep(dir: &Path, now: SystemTime) {
+    sweep_named(dir, PREFIX, now);
+}
+
+/// Remove the unfinished files of this very process from `dir`, and nobody else's: it is about to end.
+pub fn remove_own(dir: &Path) {
+    let own = own(PREFIX);
+    named(dir, &own).for_each(|path| remove(&path));
+}
+
+fn sweep_named(dir: &Path, prefix: &str, now: SystemTime) {
+    for path in named(dir, prefix).filter(|path| is_abandoned(path, now)) {
+        remove(&path);
+    }
+}
+
+fn own(prefix: &str) -> String {
+    format!("{prefix}{}-", std::process::id())
+}
+
+fn named(dir: &Path, prefix: &str) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let named = move |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(prefix);
+    entries.filter(named).map(|entry| entry.path())
+}
+
+/// Whether nobody holds it and it is not new. One from the future (a clock was set back) is not new either.
+fn is_abandoned(path: &Path, now: SystemTime) -> bool {
+    let Ok(modified) = path.symlink_metadata().and_then(|data| data.modified()) else { return false };
+    let distance = now.duration_since(modified).unwrap_or_else(|error| error.duration());
+    distance > NEW && File::open(path).is_ok_and(|file| lock(&file))
+}
+
+fn remove(path: &Path) {
+    // Another run may be removing the same one.
+    let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+}
+
+/// Take the lock, which is let go of with the file; whether it could be had.
+#[cfg(unix)]
+fn lock(file: &File) -> bool {
+    rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+#[cfg(not(unix))]
+fn lock(_: &File) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATER: Duration = Duration::from_secs(3600);
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> = named(dir, "").map(|path| path.display().to_string()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_nobody_holds_is_swept_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (held_file, held_dir) = (file_in(dir.path()).unwrap(), Scratch::below(dir.path()).unwrap());
+        std::fs::write(held_dir.path().join("within"), "x").unwrap();
+        std::fs::write(dir.path().join("deps-1.pex"), "whole").unwrap();
+        let kept = names(dir.path());
+        std::fs::write(dir.path().join(".partial-1-a"), "half").unwrap();
+        std::fs::create_dir_all(dir.path().join(".partial-1-b/wheel")).unwrap();
+        let now = SystemTime::now();
+        sweep(dir.path(), now);
+        assert_eq!(names(dir.path()).len(), 5, "new ones may belong to a run that has not locked them yet");
+        sweep(dir.path(), now + LATER);
+        assert_eq!(names(dir.path()), kept);
+        drop((held_file, held_dir));
+        assert_eq!(names(dir.path()).len(), 1);
+    }
+
+    #[test]
+    fn leftovers_from_the_future_are_swept_too() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(".partial-1-a"), "half").unwrap();
+        sweep(dir.path(), SystemTime::now() - LATER);
+        assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn an_interrupted_run_removes_its_own_files_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let _own = file_in(dir.path()).unwrap();
+        std::fs::write(dir.path().join(".partial-1-of-another"), "").unwrap();
+        remove_own(dir.path());
+        assert!(matches!(&names(dir.path())[..], [one] if one.ends_with("of-another")));
+    }
+}
