@@ -53,6 +53,12 @@ pub enum UpdateError {
         #[source]
         source: Arc<DagsterError>,
     },
+    #[error("whether the code location `{location}` was updated is not known")]
+    Uncertain {
+        location: String,
+        #[source]
+        source: Arc<DagsterError>,
+    },
     #[error("the code location `{location}` was not updated, since its files are not stored")]
     NotPublished {
         location: String,
@@ -85,6 +91,7 @@ impl Explain for UpdateError {
         match self {
             UpdateError::Refused { source, .. }
             | UpdateError::NotPublished { source, .. }
+            | UpdateError::Uncertain { source, .. }
             | UpdateError::Unseen { source, .. } => source.fault(),
             UpdateError::Load { .. } => Fault::Project,
             UpdateError::LoadTimeout { .. } | UpdateError::NoAgent { .. } => Fault::Remote,
@@ -104,7 +111,9 @@ impl Explain for UpdateError {
                 "start the agent, or wait longer with --agent-heartbeat-timeout; the update is kept for it"
                     .into(),
             ),
-            UpdateError::Unseen { .. } => Some("`pexpress status` shows it".into()),
+            UpdateError::Uncertain { .. } | UpdateError::Unseen { .. } => {
+                Some("`pexpress status` shows it".into())
+            }
         }
     }
 }
@@ -168,14 +177,25 @@ pub fn run(
     let names: Vec<String> = updates.iter().map(|update| update.name.clone()).collect();
     reached(Phase::Updating(names));
     let mut outcomes = Vec::new();
-    let mut awaited = Vec::new();
+    let (mut awaited, mut uncertain) = (Vec::new(), Vec::new());
     for (name, applied) in apply(client, &updates) {
         match applied {
             Ok(()) => awaited.push(name),
+            Err(source) if source.is_uncertain() => uncertain.push((name, source)),
             Err(source) => {
                 let error = UpdateError::Refused { location: name.clone(), source };
                 outcomes.push(Outcome { name, result: Err(error) });
             }
+        }
+    }
+    let taken = if uncertain.is_empty() { BTreeSet::new() } else { taken(client, &updates, before) };
+    for (name, source) in uncertain {
+        if taken.contains(&name) {
+            client.host().detail(format!("{source}; {name} was updated all the same"));
+            awaited.push(name);
+        } else {
+            let error = UpdateError::Uncertain { location: name.clone(), source };
+            outcomes.push(Outcome { name, result: Err(error) });
         }
     }
     if limits.wait {
@@ -216,6 +236,25 @@ fn apply(client: &Client, updates: &[Update]) -> Vec<(String, Result<(), Arc<Dag
         .iter()
         .map(|update| (update.name.clone(), client.update_location(&update.document).map_err(Arc::new)))
         .collect()
+}
+
+/// The code locations that the server shows with these PEX files and did not before: their update took effect, although
+/// no answer said so.
+fn taken(client: &Client, updates: &[Update], before: &Before) -> BTreeSet<String> {
+    let now = metadata(client).unwrap_or_default();
+    let tag_in = |text: &String| {
+        let value: Value = serde_json::from_str(text).ok()?;
+        value["pex_metadata"]["pex_tag"].as_str().map(String::from)
+    };
+    let is_taken = |update: &&Update| {
+        let (now, before) =
+            (now.get(&update.name), before.metadata.as_ref().map(|all| all.get(&update.name)));
+        let wanted = update.document.get("pex_metadata").and_then(|metadata| metadata["pex_tag"].as_str());
+        before.is_some_and(|before| before != now)
+            && wanted.is_some()
+            && now.and_then(tag_in).as_deref() == wanted
+    };
+    updates.iter().filter(is_taken).map(|update| update.name.clone()).collect()
 }
 
 /// Whether another set of documents might fare better.

@@ -58,6 +58,18 @@ impl DagsterError {
     pub fn is_graphql(&self) -> bool {
         matches!(self, DagsterError::GraphQl { .. })
     }
+
+    /// Whether the call may have taken effect all the same: an answer was lost, or a gateway gave one of its own.
+    pub fn is_uncertain(&self) -> bool {
+        match self {
+            DagsterError::Network { .. }
+            | DagsterError::NotTheApi { .. }
+            | DagsterError::Unexpected { .. } => true,
+            DagsterError::GraphQl { .. } | DagsterError::Maintenance { .. } => true,
+            DagsterError::Status { status, .. } => *status == 408 || *status >= 500,
+            _ => false,
+        }
+    }
 }
 
 impl Explain for DagsterError {

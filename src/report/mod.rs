@@ -207,7 +207,7 @@ pub enum State {
     Loading,
     /// It was updated and no agent was there to load it.
     NoAgent,
-    /// It was updated, and whether it loaded could not be seen.
+    /// Whether it was updated, or whether it then loaded, could not be seen.
     Unknown,
 }
 

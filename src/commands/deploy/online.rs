@@ -433,7 +433,7 @@ impl Deployed {
             Err(UpdateError::Load { .. }) => State::FailedToLoad,
             Err(UpdateError::LoadTimeout { .. }) => State::Loading,
             Err(UpdateError::NoAgent { .. }) => State::NoAgent,
-            Err(UpdateError::Unseen { .. }) => State::Unknown,
+            Err(UpdateError::Uncertain { .. } | UpdateError::Unseen { .. }) => State::Unknown,
         };
         if let Some((known, _)) = self.locations.get_mut(&outcome.name) {
             *known = state;
