@@ -37,6 +37,7 @@ mod pex_oracle;
 mod pex_tools;
 mod plan;
 mod python_version;
+mod reliability;
 mod resolving;
 mod selftest;
 mod side_by_side;

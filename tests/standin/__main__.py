@@ -6,6 +6,7 @@ prints one JSON line with the addresses, then serves until its standard input cl
 See README.md beside this file for the configuration and the control endpoints.
 """
 
+import hashlib
 import json
 import pathlib
 import sys
@@ -37,6 +38,7 @@ class World:
     def state(self):
         return {
             "objects": {name: len(data) for name, data in self.store.objects.items()},
+            "digests": {name: hashlib.sha256(data).hexdigest() for name, data in self.store.objects.items()},
             "texts": {
                 name: data.decode("utf-8", "replace")
                 for name, data in self.store.objects.items()
@@ -48,6 +50,7 @@ class World:
                     "branch": d.branch,
                     "status": d.status,
                     "locations": {x.name: x.document for x in d.locations.values()},
+                    "serving": {x.name: x.serving() for x in d.locations.values()},
                 }
                 for d in self.service.deployments.values()
             },
@@ -61,6 +64,13 @@ class World:
             self.config.update(value)
             self.store.url_seconds = self.config.get("url_seconds", 3600)
             self.service.agent_polls = 0
+        elif what == "reset":
+            self.config = value
+            self.config.setdefault("token", "user:token-for-tests")
+            self.faults.replace(value.get("faults", []))
+            self.store.clear(value.get("url_seconds", 3600))
+            self.service = Service(value, self.store, self.store_server.url, self.journal.violation)
+            self.journal.clear()
         elif what == "journal":
             self.journal.clear()
         elif what == "delete-object":

@@ -18,6 +18,7 @@ and ACTION is one of
     "reset_mid_body": true                             likewise, with a reset
     "html": true                                       200 with a web page
     "delay_seconds": 2.0                               the true reply, late
+    "duplicate": true                                  the true reply, twice on the same connection
     "maintenance": {"message": .., "timeout": .., "retry_interval": ..}
     "errors": [..]                                     200 with GraphQL errors
     "data": {..}                                       200 with this as data

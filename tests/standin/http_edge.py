@@ -126,7 +126,7 @@ class StoreHandler(Handler):
         fault = self.world.faults.next(method, (name,))
         if fault and "reset_upload_after" in fault:
             entry["fault"] = {"reset_upload_after": fault["reset_upload_after"]}
-            self.rfile.read(fault["reset_upload_after"])
+            self.rfile.read(min(fault["reset_upload_after"], int(self.headers.get("Content-Length") or 0)))
             return self.reset()
         body = self.read_body() if method == "PUT" else None
 

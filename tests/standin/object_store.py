@@ -21,6 +21,13 @@ class ObjectStore:
         self._grants = {}
         self._lock = threading.Lock()
 
+    def clear(self, url_seconds):
+        """Forget all objects, and all URLs: an upload that was under way is refused."""
+        with self._lock:
+            self.url_seconds = url_seconds
+            self.objects.clear()
+            self._grants.clear()
+
     def presign(self, name, method):
         """Path and query of a URL that allows one method on one object for `url_seconds`."""
         signature = secrets.token_hex(16)
@@ -49,6 +56,8 @@ class ObjectStore:
 
     def put(self, name, body, grant):
         with self._lock:
+            if grant not in self._grants.values():
+                raise Refused(403, "SignatureDoesNotMatch")
             grant["used"] = True
             self.objects[name] = body
 

@@ -76,6 +76,13 @@ class Location:
                 error = {"message": f"PEX files not found in the registry: {', '.join(missing)}"}
             self.served = (self.document, self.stamp, self.version, error)
 
+    def serving(self):
+        """The PEX tag that runs now, that of the load before while another loads; null if none did, or it failed."""
+        if not self.served:
+            return None
+        document, _, _, error = self.served
+        return None if error else (document.get("pex_metadata") or {}).get("pex_tag")
+
     def entry(self):
         """The WorkspaceLocationEntry that is shown now."""
         stale = not self.done and self.served and (self.stale_polls > 0 or self.plan.get("never_flips"))

@@ -72,6 +72,11 @@ class Handler(BaseHTTPRequestHandler):
             status, body, kind, *headers = true_reply()
             entry["status"] = status
             return self.reply(status, body, kind, *headers)
+        if fault.get("duplicate"):
+            status, body, kind, *headers = true_reply()
+            entry["status"] = status
+            self.reply(status, body, kind, *headers)
+            return self.reply(status, body, kind, *headers)
         cut = fault.get("truncate") or fault.get("reset_mid_body")
         if fault.get("apply") or cut:
             status, body, kind, *_ = true_reply()

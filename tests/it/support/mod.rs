@@ -11,6 +11,7 @@ pub mod pex_file;
 pub mod recording_clock;
 pub mod reference;
 pub mod scripted_server;
+pub mod seed;
 pub mod small_project;
 pub mod standin;
 pub mod step;

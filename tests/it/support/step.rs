@@ -6,8 +6,9 @@ use super::pexpress_with_uv;
 use super::standin::{Standin, TOKEN};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// The commit at the head of the pull request.
 pub const HEAD: &str = "2222222222222222222222222222222222222222";
@@ -76,36 +77,80 @@ impl<'a> Step<'a> {
             .with("GITHUB_SHA", PUSHED)
     }
 
+    /// Its variables, less those of the machine.
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
     /// Run it to its end.
     pub fn run(self) -> Ran {
+        self.start().finish()
+    }
+
+    /// Let it run, at the head of a process group.
+    pub fn start(self) -> Running {
         let files = tempfile::tempdir().unwrap();
         let file = |name: &str| files.path().join(name);
-        let (temp, log) = (file("temp"), file("log"));
-        std::fs::create_dir(&temp).unwrap();
-        let out = std::fs::File::create(&log).unwrap();
+        std::fs::create_dir(file("temp")).unwrap();
+        let out = std::fs::File::create(file("log")).unwrap();
         let mut command: Command = pexpress_with_uv();
         command
             .arg("action")
             .current_dir(self.dir)
-            .envs(&self.env)
-            .env("RUNNER_TEMP", &temp)
+            .env("RUNNER_TEMP", file("temp"))
             .env("GITHUB_OUTPUT", file("output"))
             .env("GITHUB_STEP_SUMMARY", file("summary"))
+            .envs(&self.env)
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
-            .stderr(out);
-        let status = command.status().unwrap();
-        let read = |name: &str| std::fs::read_to_string(file(name)).unwrap_or_default();
-        Ran {
-            code: status.code(),
-            outputs: outputs(&read("output")),
-            summary: read("summary"),
-            log: read("log"),
-        }
+            .stderr(out)
+            .process_group(0);
+        Running { child: command.spawn().unwrap(), files }
+    }
+}
+
+/// A step that runs.
+pub struct Running {
+    child: Child,
+    files: tempfile::TempDir,
+}
+
+impl Running {
+    /// Wait for its end.
+    pub fn finish(mut self) -> Ran {
+        let status = self.child.wait().unwrap();
+        Ran::read(status.code(), self.files.path())
+    }
+
+    /// What it said so far.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.files.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Whether it runs.
+    pub fn is_there(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// SIGKILL for it and all its children; what it had said, if it was still there.
+    pub fn kill(mut self) -> Option<String> {
+        let there = self.is_there();
+        let group = rustix::process::Pid::from_child(&self.child);
+        // Children may outlive it; with nobody left in the group there is nothing to kill.
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        self.child.wait().unwrap();
+        there.then(|| self.log())
     }
 }
 
 impl Ran {
+    /// What a step left in the files `output`, `summary` and `log` of `dir`.
+    pub fn read(code: Option<i32>, dir: &Path) -> Ran {
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+        Ran { code, outputs: outputs(&read("output")), summary: read("summary"), log: read("log") }
+    }
+
     /// An output.
     pub fn output(&self, name: &str) -> &str {
         self.outputs.get(name).unwrap_or_else(|| panic!("no output {name}: {}", self.log))

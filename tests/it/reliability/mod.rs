@@ -1,0 +1,4 @@
+//! What docs/reliability.md promises under kills, faults, and machines that are full or broken.
+
+mod kills;
+mod schedules;
