@@ -125,6 +125,9 @@ impl Client {
             .agent()
             .send(Request::put(&url.0, &mut body, size_bytes))
             .map_err(|error| again(&doing(), number, error))?;
+        if is_page(&response) {
+            return Err(Again::After { error: page(doing(), response.status, number), retry_after: None });
+        }
         if (200..300).contains(&response.status) {
             return Ok(size_bytes);
         }
@@ -162,6 +165,9 @@ impl Client {
             let range = format!("bytes=-{TAIL_BYTES}");
             let response = self.agent().send(Request::get(&url.0).header("Range", &range)).map_err(lost)?;
             match response.status {
+                200 if is_page(&response) => {
+                    Err(Again::After { error: page(doing, 200, number), retry_after: None })
+                }
                 206 => read_tail(response).map_err(lost),
                 // The store knows no ranges; its whole answer is not worth reading.
                 200 => Ok(Stored::Whole { size_bytes: response.content_length() }),
@@ -232,6 +238,17 @@ impl Client {
 fn whole_size(response: &Response) -> Option<u64> {
     let (_, size) = response.header("Content-Range")?.rsplit_once('/')?;
     size.trim().parse().ok()
+}
+
+/// Whether a proxy or a sign-in page answered in the store's place, with a status as if all were well. The store itself
+/// answers an upload with nothing, and a PEX file is no page.
+fn is_page(response: &Response) -> bool {
+    (200..300).contains(&response.status)
+        && response.header("Content-Type").is_some_and(|kind| kind.trim_start().starts_with("text/html"))
+}
+
+fn page(doing: String, status: u16, attempts: u32) -> DagsterError {
+    DagsterError::Status { doing, whom: STORE, status, attempts, body: "a web page".into() }
 }
 
 /// What the end of an object tells.

@@ -79,7 +79,7 @@ impl Annotation {
         let number = |number: Option<usize>| number.map(|number| number.to_string());
         let properties = [
             ("title", self.title.as_deref().map(|title| neutral(title).trim().to_string())),
-            ("file", self.file.clone()),
+            ("file", self.file.as_deref().map(neutral)),
             ("line", number(self.line)),
             ("endLine", number(self.end_line)),
             ("col", number(self.column)),
