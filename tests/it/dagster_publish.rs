@@ -225,3 +225,18 @@ fn a_cache_entry_that_cannot_be_used_is_a_miss_with_a_note() {
         assert!(heard.contains(says) && heard.contains("cannot be used"), "{says}: {heard}");
     }
 }
+
+/// Users saw `loaded` of files that were never stored: a proxy had answered each upload with a page and status 200.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_web_page_in_place_of_the_store_is_no_success() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = pex(dir.path(), "deps-b.pex", 10);
+    for (times, stored) in [(2, true), (0, false)] {
+        let page = |operation| json!({"operation": operation, "html": true, "times": times});
+        let standin = Standin::start(json!({"faults": [page("PUT"), page("GET")]}));
+        let sent = one(publish(&standin.connect(), &[&file]));
+        assert_eq!(sent.is_ok(), stored, "{sent:?}");
+        assert_eq!(standin.state()["objects"].as_object().unwrap().contains_key("deps-b.pex"), stored);
+    }
+}

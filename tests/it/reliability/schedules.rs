@@ -155,8 +155,11 @@ fn dagster_fault(random: &mut Random, passing: &mut bool) -> Value {
     if fault.get("reset_upload_after").is_some() && operation != "PUT" {
         fault = json!({"reset": true});
     }
-    // What a client cannot be expected to get over.
-    let lasting = fault["status"].as_u64().is_some_and(|status| [400, 401, 403, 404, 409].contains(&status))
+    let status = fault["status"].as_u64().unwrap_or_default();
+    let refused = [400, 401, 403, 404, 409].contains(&status);
+    // What is not tried again: refusals, and of the API the statuses that dagster-cloud-cli does not repeat either.
+    let lasting = refused
+        || (!matches!(operation, "PUT" | "GET") && [408, 500].contains(&status))
         || fault.get("html").is_some()
         || fault.get("errors").is_some();
     let harmless = fault.get("delay_seconds").is_some() || fault.get("duplicate").is_some();
@@ -164,7 +167,8 @@ fn dagster_fault(random: &mut Random, passing: &mut bool) -> Value {
     fault["operation"] = json!(operation);
     fault["times"] = json!(times);
     fault["call"] = json!(random.below(4) + 1);
-    fault["apply"] = json!(random.chance(50));
+    // Who refuses does not do it.
+    fault["apply"] = json!(random.chance(50) && !refused);
     fault
 }
 

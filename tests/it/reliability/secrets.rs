@@ -1,0 +1,105 @@
+//! Canaries: secrets that are like no other text, looked for in everything that a run leaves behind.
+
+use crate::support::environments::uv;
+use crate::support::github_standin::{GithubStandin, WRITE};
+use crate::support::small_project::write_project;
+use crate::support::standin::{Standin, TOKEN};
+use crate::support::step::{Step, pull_request};
+use crate::support::write_executable;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Credentials of a package index, in a variable that uv and pip read.
+const INDEX_PASSWORD: &str = "canary-index-password";
+/// What only the runner's own services take.
+const RUNTIME_TOKEN: &str = "canary-runtime-token";
+
+/// A uv that writes down its arguments and its environment, and does its work.
+fn spying_uv(dir: &Path) -> PathBuf {
+    let (script, log) = (dir.join("uv"), dir.join("children"));
+    let text = format!(
+        "#!/bin/sh\n{{ printf '%s\\n' \"$@\"; tr '\\0' '\\n' </proc/$$/environ; }} >>'{}'\nexec '{}' \"$@\"\n",
+        log.display(),
+        uv().display()
+    );
+    write_executable(&script, &text);
+    script
+}
+
+/// All files below `dir`, with what is in them.
+fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            found.push((path, bytes));
+        }
+    }
+    found
+}
+
+fn has(bytes: &[u8], secret: &str) -> bool {
+    bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn no_secret_is_in_what_a_run_leaves_behind() {
+    let error = json!({"message": "ImportError: no\n", "stack": [], "chain": []});
+    let refused =
+        json!([{"operation": "PUT", "object": "deps-", "times": 0, "status": 403, "body": "denied"}]);
+    for (what, dagster, further) in [
+        ("success", json!({}), ("RUNNER_DEBUG", "1")),
+        ("a load that fails", json!({"load": {"*": {"error": error}}}), ("RUNNER_DEBUG", "1")),
+        ("an upload that is refused", json!({"faults": refused}), ("RUNNER_DEBUG", "1")),
+        (
+            "a token that is refused",
+            json!({"faults": [{"operation": "*", "times": 0, "status": 401, "body": "no"}]}),
+            ("CI", "true"),
+        ),
+        ("GitHub out of reach", json!({}), ("GITHUB_API_URL", "http://127.0.0.1:1")),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+        let project = dir.path().join("project");
+        std::fs::create_dir(&project).unwrap();
+        write_project(&project, &[("one", "")]);
+        let (dagster, github) = (Standin::start(dagster), GithubStandin::start(json!({})));
+        let ran = Step::new(&project, &dagster, &github)
+            .with("PEXPRESS_UV", spying_uv(dir.path()).to_str().unwrap())
+            .with("PEXPRESS_CACHE_DIR", &path("cache"))
+            .with("INPUT_BUILD_OUTPUT_DIR", &path("out"))
+            .with("TMPDIR", dir.path().to_str().unwrap())
+            .with("ACTIONS_RUNTIME_TOKEN", RUNTIME_TOKEN)
+            .with("UV_INDEX_PRIVATE_USERNAME", "ann")
+            .with("UV_INDEX_PRIVATE_PASSWORD", INDEX_PASSWORD)
+            .with(further.0, further.1)
+            .event("pull_request", &pull_request("opened"))
+            .run();
+        let unmasked: Vec<&str> = ran.log.lines().filter(|line| !line.starts_with("::add-mask::")).collect();
+        let mut places = contents(dir.path());
+        places.push(("log".into(), unmasked.join("\n").into_bytes()));
+        places.push(("summary".into(), ran.summary.clone().into_bytes()));
+        places.push(("outputs".into(), format!("{:?}", ran.outputs).into_bytes()));
+        places.push(("comment".into(), github.bodies().join("\n").into_bytes()));
+        places.push(("GitHub's journal".into(), github.journal().0.to_string().into_bytes()));
+        let children =
+            places.iter().find(|(path, _)| path.ends_with("children")).map(|(_, bytes)| bytes.clone());
+        assert!(children.is_none_or(|bytes| has(&bytes, "compile") && has(&bytes, INDEX_PASSWORD)), "{what}");
+        assert!(ran.log.contains(&format!("::add-mask::{TOKEN}")), "{what}: {}", ran.log);
+        for (place, bytes) in &places {
+            let is_child = place.ends_with("children");
+            let secrets = [TOKEN, WRITE, RUNTIME_TOKEN, "X-Signature="];
+            for secret in secrets.into_iter().chain((!is_child).then_some(INDEX_PASSWORD)) {
+                assert!(!has(bytes, secret), "{what}: `{secret}` is in {}\n{}", place.display(), ran.log);
+            }
+        }
+        // Neither server learns what is the other's.
+        let journal = dagster.journal().0.to_string();
+        for secret in [WRITE, INDEX_PASSWORD, RUNTIME_TOKEN] {
+            assert!(!journal.contains(secret), "{what}: `{secret}` reached Dagster+");
+        }
+    }
+}
