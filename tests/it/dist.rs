@@ -1,6 +1,6 @@
 //! The shipped binaries of `dist/`, and the scripts that check, install and describe them.
 //!
-//! A checkout may have no `dist/` while it is being worked on; then what needs it says so and is left out.
+//! `dist/` is built with the last commit of a piece of work; `scripts/build-dist --check` says whether it is up to date.
 
 mod binaries;
 mod scripts;

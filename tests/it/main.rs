@@ -13,6 +13,7 @@ mod agent;
 mod bad_input;
 mod branch_deployments;
 mod check;
+mod commands_doc;
 mod collect;
 mod compiled;
 mod dagster_calls;
