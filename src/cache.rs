@@ -1,19 +1,21 @@
 //! Where cached files live, and how one is put there: written beside its final name, then renamed.
 //!
-//! Layout below the cache directory; every file is named by the digest or version of its content:
+//! Layout below the cache directory. Nothing is used before it was compared with a SHA-256 in this very run (the fetched
+//! uv with its CRC-32): that in its path, that in its first line ([`records`]), or the pinned one.
 //!
 //! ```text
 //! wheels/SHA256[0..2]/SHA256/NAME.whl    wheels as downloaded or built
-//! built/KEY.json                         which wheel was built from a source distribution or commit
+//! built/KEY                              which wheel was built from what: archive, commit or local package
 //! building/…                             scratch space of such builds
 //! fingerprints/…                         chroot fingerprints by wheel digest
 //! uv/VERSION/uv                          the fetched uv
 //! environments/…                         managed Python environments
-//! local-packages/DIGEST/NAME.whl         wheels of local packages
 //! resolutions/…                          answers of uv's that still hold
 //! ```
 //!
 //! What is not finished has a name that begins with `.partial-`, in the directory of what it will be.
+
+mod records;
 
 use crate::env_vars;
 use crate::error::{Explain, Fault};

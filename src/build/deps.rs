@@ -3,11 +3,9 @@
 use super::fetch::FetchedWheel;
 use super::observer::StoredDeps;
 use super::{BuildError, Context, PexFile};
-use crate::cache::{CacheError, write_atomically};
 use crate::pex::{Chroot, Completeness, DepsPex, FORMAT_REVISION, script_stub};
 use crate::plan::DepsJob;
 use crate::resolve::{self, Resolution};
-use std::io::Write;
 use std::time::Instant;
 
 /// A deps PEX and what is in it.
@@ -141,16 +139,10 @@ fn chroots(wheels: &[FetchedWheel], context: &Context<'_>) -> Result<Vec<Chroot>
 fn chroot(wheel: &FetchedWheel, context: &Context<'_>) -> Result<Chroot, BuildError> {
     let chroot = Chroot::open(&wheel.path, &wheel.file_name, &script_stub)?;
     let cache = context.tools.cache();
-    let remembered = cache.root().join("fingerprints").join(format!("{}-{FORMAT_REVISION}", wheel.sha256));
-    if let Ok(fingerprint) = std::fs::read_to_string(&remembered)
-        && fingerprint.len() == 64
-    {
+    let name = format!("fingerprints/{}-{FORMAT_REVISION}", wheel.sha256);
+    if let Some(fingerprint) = cache.recall(&name) {
         return Ok(chroot.with_fingerprint(fingerprint));
     }
-    let fingerprint = chroot.fingerprint()?.to_string();
-    write_atomically(&remembered, |file| {
-        let written = file.write_all(fingerprint.as_bytes());
-        written.map_err(|source| CacheError { action: "write", path: remembered.clone(), source })
-    })?;
+    cache.keep(&name, chroot.fingerprint()?)?;
     Ok(chroot)
 }

@@ -1,27 +1,25 @@
 //! Source distributions and Git commits → wheels, built by uv with the target Python and kept in the cache.
 //!
 //! A built wheel is found again by what went into it: the archive's SHA-256 or the commit, the Python version, the
-//! kind of this machine and the settings of the build. `built/KEY.json` in the cache names the wheel, which lies with
+//! kind of this machine and the settings of the build. `built/KEY` in the cache names the wheel, which lies with
 //! the downloaded ones.
 //!
 //! A wheel with compiled parts gets the tag `linux_ARCH` here, which says nothing of the glibc it needs; it is taken
 //! for the target when the processor and the Python fit, and what [`super::compiled`] reads in its files.
 
+use super::built_wheel::BuiltWheel;
 use super::compiled;
 use super::fetch::{FetchError, FetchedWheel, Job, check_identity, lock};
 use super::git_source;
-use crate::cache::{CacheError, write_atomically};
 use crate::net::download::{Stored, Wanted};
 use crate::net::{Activity, Credentials, SafeUrl, Silent};
 use crate::project::ResolveSettings;
 use crate::resolve::{self, Distribution, Download};
 use crate::target::PythonVersion;
 use crate::tools::{BuildRequest, Process, Tools};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use url::Url;
@@ -49,13 +47,6 @@ pub(super) struct SourceBuilder<'a> {
     tools: &'a Tools,
     /// By key of the built wheel; held while it is built.
     building: Mutex<HashMap<String, Arc<Mutex<()>>>>,
-}
-
-/// What the cache remembers of a build.
-#[derive(Debug, Serialize, Deserialize)]
-struct Record {
-    file_name: String,
-    sha256: String,
 }
 
 /// What a wheel is to be built from.
@@ -127,25 +118,19 @@ impl<'a> SourceBuilder<'a> {
         let key = key(source, job);
         let alone = Arc::clone(lock(&self.building).entry(key.clone()).or_default());
         let _alone = lock(&alone);
-        let record_path = self.tools.cache().root().join("built").join(format!("{key}.json"));
-        if let Some((record, stored)) = self.remembered(job, &record_path)? {
-            return runnable(job, job.wheel(stored, &record.file_name, Some(source.archive))?);
+        let (cache, record) = (self.tools.cache(), format!("built/{key}"));
+        if let Some(built) = BuiltWheel::recall(cache, &record)
+            && let Some(stored) = job.downloader().find(&built.file_name, &built.sha256)?
+        {
+            return runnable(job, job.wheel(stored, &built.file_name, Some(source.archive))?);
         }
         job.progress.start(Activity::Build, &source.distribution.name, None);
         let built = self.build(job, source, prepare);
         job.progress.finish(&source.distribution.name);
         let (file_name, stored) = built?;
         let wheel = job.wheel(stored, &file_name, Some(source.archive))?;
-        remember(&record_path, &Record { file_name, sha256: wheel.sha256.clone() })?;
+        BuiltWheel { file_name, sha256: wheel.sha256.clone() }.keep(cache, &record)?;
         runnable(job, wheel)
-    }
-
-    /// What an earlier run built, if the wheel is still there and whole.
-    fn remembered(&self, job: &Job<'_>, record: &Path) -> Result<Option<(Record, Stored)>, FetchError> {
-        let text = std::fs::read(record).unwrap_or_default();
-        let Ok(record) = serde_json::from_slice::<Record>(&text) else { return Ok(None) };
-        let stored = job.downloader().find(&record.file_name, &record.sha256)?;
-        Ok(stored.map(|stored| (record, stored)))
     }
 
     fn build(
@@ -258,12 +243,6 @@ fn keep(job: &Job<'_>, wheel: &Path, file_name: &str) -> Result<Stored, FetchErr
     let url = Url::from_file_path(wheel).map(String::from).unwrap_or_default();
     let wanted = Wanted { file_name, url: &url, sha256: None, size_bytes: None };
     Ok(job.downloader().get(&wanted, &Credentials::default(), &Silent)?)
-}
-
-fn remember(path: &Path, record: &Record) -> Result<(), FetchError> {
-    let fail = |source| CacheError { action: "write", path: path.to_path_buf(), source };
-    let text = serde_json::to_vec(record).map_err(|error| fail(error.into()))?;
-    Ok(write_atomically(path, |file| file.write_all(&text).map_err(fail))?)
 }
 
 /// `tool.uv.config-settings` as `KEY=VALUE`; a list gives its key several times.

@@ -1,12 +1,14 @@
 //! Local packages → the files that they put at the top of the source PEX.
 //!
 //! Each is built to a wheel by its own backend (`setup.py` by setuptools), never inside the user's tree; the wheel's
-//! members are then taken as they are. Wheels of packages whose build looks at nothing but their files are kept
-//! ([`super::self_contained`]).
+//! members are then taken as they are. Wheels of packages whose build looks at nothing but their files
+//! ([`super::self_contained`]) are kept with the downloaded ones; `built/DIGEST` in the cache names them.
 
 use super::BuildError;
+use super::built_wheel::BuiltWheel;
 use super::self_contained;
 use crate::cache::CacheError;
+use crate::net::download::sha256_of_file;
 use crate::pex::{Content, SourceEntry};
 use crate::project::{LocalPackage, PackageBuild, ResolveSettings};
 use crate::resolve;
@@ -14,9 +16,6 @@ use crate::target::PythonVersion;
 use crate::tools::{BuildRequest, Tools};
 use crate::wheel::{Archive, Member};
 use std::path::{Path, PathBuf};
-
-/// Where kept wheels are, below the cache directory.
-const KEPT: &str = "local-packages";
 
 /// Build one local package; `None` if it has nothing to build.
 ///
@@ -40,18 +39,39 @@ pub fn wheel(
     let Some(digest) = kept else {
         return build(package, python, settings, scratch, tools).map(Some);
     };
-    let directory = tools.cache().root().join(KEPT).join(digest);
-    if let Some(wheel) = complete_wheel(&directory) {
+    let record = format!("built/{digest}");
+    if let Some(wheel) = whole(tools, &record) {
         tools.host().detail(format!("`{}` is unchanged since it was built", package.directory.display()));
         return Ok(Some(wheel));
     }
     // Built elsewhere in the cache, so that what a killed run leaves is found again.
     let building = tools.cache().scratch("building")?;
     let built = build(package, python, settings, building.path(), tools)?;
-    let wheel = directory.join(built.file_name().unwrap_or_default());
-    let renamed = std::fs::create_dir_all(&directory).and_then(|()| std::fs::rename(&built, &wheel));
-    renamed.map_err(|source| CacheError { action: "write", path: wheel.clone(), source })?;
-    Ok(Some(wheel))
+    keep(&built, &record, tools).map(Some)
+}
+
+/// The wheel that a record names, if it is there and has the digest that it had.
+fn whole(tools: &Tools, record: &str) -> Option<PathBuf> {
+    let built = BuiltWheel::recall(tools.cache(), record)?;
+    let path = tools.cache().wheel_path(&built.sha256, &built.file_name);
+    (sha256_of_file(&path).ok()? == built.sha256).then_some(path)
+}
+
+/// Put a wheel with the others, and remember it.
+fn keep(wheel: &Path, record: &str, tools: &Tools) -> Result<PathBuf, BuildError> {
+    let cache = tools.cache();
+    let fail = |action, path: &Path| {
+        let path = path.to_path_buf();
+        move |source| CacheError { action, path, source }
+    };
+    let file_name = wheel.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let sha256 = sha256_of_file(wheel).map_err(fail("read", wheel))?;
+    let path = cache.wheel_path(&sha256, &file_name);
+    let directory = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(directory).map_err(fail("create", directory))?;
+    std::fs::rename(wheel, &path).map_err(fail("rename", &path))?;
+    BuiltWheel { file_name, sha256 }.keep(cache, record)?;
+    Ok(path)
 }
 
 fn build(
@@ -75,13 +95,6 @@ fn build(
         directory: package.directory.clone(),
         source: Box::new(source),
     })
-}
-
-/// The one wheel in a directory of kept wheels, if it can be read.
-fn complete_wheel(directory: &Path) -> Option<PathBuf> {
-    let mut entries = std::fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
-    let wheel = entries.find(|path| path.extension().is_some_and(|extension| extension == "whl"))?;
-    Archive::open(&wheel).is_ok().then_some(wheel)
 }
 
 /// The members of a wheel as they lie at the top of a source PEX.

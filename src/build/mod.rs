@@ -3,6 +3,7 @@
 //! Source PEXes are written while dependencies still resolve; distinct requirement sets go side by side. A file appears
 //! under its final name only when it is whole.
 
+mod built_wheel;
 mod compiled;
 pub mod deps;
 pub mod elf;

@@ -5,13 +5,12 @@
 //! such promise (people publish to a private index and deploy a minute later), so with any index, page of links,
 //! repository, URL or uv configuration of the user's, uv is asked each time.
 
-use crate::cache::{CacheError, write_atomically};
+use crate::cache::{Cache, CacheError};
 use crate::env_vars;
 use crate::host::Host;
 use crate::tools::{CompileRequest, Tools, Uv};
 use crate::wheel::requirement::{self, Link};
 use sha2::{Digest, Sha256};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,7 +32,9 @@ const OTHER_SOURCES: [&str; 8] = [
 /// The place of one question's answer.
 #[derive(Debug)]
 pub struct Memo {
-    path: PathBuf,
+    cache: Cache,
+    /// Below the cache directory.
+    name: String,
 }
 
 impl Memo {
@@ -53,16 +54,15 @@ impl Memo {
         for (name, value) in host.child_env().filter(|(name, _)| name.to_string_lossy().starts_with("UV_")) {
             digest.update(format!("{name:?}={value:?}\n"));
         }
-        Some(Memo { path: tools.cache().root().join("resolutions").join(hex(digest)) })
+        Some(Memo { cache: tools.cache().clone(), name: format!("resolutions/{}", hex(digest)) })
     }
 
     /// The answer, if there is a whole one that still holds.
     pub fn recall(&self, host: &Host) -> Option<String> {
-        let written = std::fs::metadata(&self.path).and_then(|metadata| metadata.modified()).ok()?;
+        let path = self.cache.root().join(&self.name);
+        let written = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
         let age = host.clock.now().duration_since(written).ok()?;
-        let content = std::fs::read_to_string(&self.path).ok().filter(|_| age < FRESH)?;
-        let (digest, text) = content.split_once('\n')?;
-        (digest == hex(Sha256::new_with_prefix(text))).then(|| text.to_string())
+        if age < FRESH { self.cache.recall(&self.name) } else { None }
     }
 
     /// Keep an answer for later runs.
@@ -70,10 +70,7 @@ impl Memo {
     /// # Errors
     /// When the cache cannot be written.
     pub fn keep(&self, text: &str) -> Result<(), CacheError> {
-        write_atomically(&self.path, |file| {
-            let written = write!(file, "{}\n{text}", hex(Sha256::new_with_prefix(text)));
-            written.map_err(|source| CacheError { action: "write", path: self.path.clone(), source })
-        })
+        self.cache.keep(&self.name, text)
     }
 }
 

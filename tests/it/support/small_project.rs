@@ -6,17 +6,22 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
+use std::process::Command;
 
 /// Write a `py3-none-any` wheel with one module into `dir`.
 pub fn write_wheel(dir: &Path, name: &str, version: &str) {
+    write_wheel_of(dir, name, version, &[("__init__.py", &format!("version = '{version}'\n"))]);
+}
+
+/// Write a `py3-none-any` wheel with one package of these files into `dir`.
+pub fn write_wheel_of(dir: &Path, name: &str, version: &str, package: &[(&str, &str)]) {
     let module = name.replace('-', "_");
     let info = format!("{module}-{version}.dist-info");
     let tag = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
-    let mut files = vec![
-        (format!("{module}/__init__.py"), format!("version = '{version}'\n")),
-        (format!("{info}/METADATA"), format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")),
-        (format!("{info}/WHEEL"), tag.to_string()),
-    ];
+    let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
+    let mut files: Vec<_> =
+        package.iter().map(|(path, text)| (format!("{module}/{path}"), text.to_string())).collect();
+    files.extend([(format!("{info}/METADATA"), metadata), (format!("{info}/WHEEL"), tag.to_string())]);
     let mut record = String::new();
     for (path, text) in &files {
         let digest = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes()));
@@ -31,6 +36,20 @@ pub fn write_wheel(dir: &Path, name: &str, version: &str) {
         archive.write_all(text.as_bytes()).unwrap();
     }
     archive.finish().unwrap();
+}
+
+/// Write a source distribution with these files at its top into `dir`.
+pub fn write_sdist(dir: &Path, name: &str, version: &str, files: &[(&str, &str)]) {
+    let top = format!("{name}-{version}");
+    let tree = tempfile::tempdir().unwrap();
+    let inside = tree.path().join(&top);
+    std::fs::create_dir(&inside).unwrap();
+    let metadata = format!("Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n");
+    for (path, text) in files.iter().chain(&[("PKG-INFO", metadata.as_str())]) {
+        std::fs::write(inside.join(path), text).unwrap();
+    }
+    let archive = dir.join(format!("{top}.tar.gz"));
+    super::run(Command::new("tar").arg("-czf").arg(archive).arg("-C").args([tree.path(), Path::new(&top)]));
 }
 
 /// Wheels of dagster and dagster-cloud, and of `extra` with versions 1 to `versions`, in `dir/wheels`.

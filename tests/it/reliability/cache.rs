@@ -1,0 +1,103 @@
+//! Damage to any file of the cache, or of an output directory, is found and mended, and never gets into what is built.
+
+use super::small_runs::{Runs, files};
+use crate::support::seed::{Random, seed, sized};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What happens to a file.
+#[derive(Debug, Clone, Copy)]
+enum Damage {
+    /// One bit is another; where, in thousandths of the file.
+    Bit(u64),
+    /// Nothing is left.
+    Emptied,
+    /// The second half is gone.
+    Halved,
+    /// The second half is zeros, as after a power cut.
+    Zeroed,
+}
+
+impl Damage {
+    fn any(random: &mut Random) -> Damage {
+        match random.below(6) {
+            0 => Damage::Emptied,
+            1 => Damage::Halved,
+            2 => Damage::Zeroed,
+            _ => Damage::Bit(random.below(1000)),
+        }
+    }
+
+    fn to(self, bytes: &[u8], random: &mut Random) -> Vec<u8> {
+        let mut damaged = bytes.to_vec();
+        let half = bytes.len() / 2;
+        match self {
+            Damage::Bit(place) => {
+                let at = bytes.len() * usize::try_from(place).unwrap() / 1000;
+                damaged[at] ^= 1 << random.below(8);
+            }
+            Damage::Emptied => damaged.clear(),
+            Damage::Halved => damaged.truncate(half),
+            Damage::Zeroed => damaged[half..].fill(0),
+        }
+        damaged
+    }
+}
+
+type Contents = BTreeMap<PathBuf, Vec<u8>>;
+
+fn contents(dir: &Path) -> Contents {
+    files(dir).into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+/// Write over a file, whatever its mode.
+fn overwrite(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// Run, and expect the same as if nothing were damaged; each file of the cache whole or gone.
+fn assert_mends(runs: &Runs, whole: &Contents, built: &Contents, what: &str) {
+    let output = runs.deploy().output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {said}");
+    assert!(contents(&runs.path("out")) == *built, "{what}: something else was built\n{said}");
+    for (path, bytes) in contents(&runs.path("cache")) {
+        // Files that were not there before are none of this test's.
+        assert!(whole.get(&path).is_none_or(|known| *known == bytes), "{what}: {} stays", path.display());
+    }
+}
+
+#[test]
+#[ignore = "the PEX runtime comes from a package index"]
+fn damage_to_any_file_of_the_cache_is_mended_and_never_built_in() {
+    let seed = seed();
+    eprintln!("PEXPRESS_SEED={seed}");
+    let mut random = Random::new(seed);
+    let runs = Runs::new();
+    runs.succeed();
+    let (whole, built) = (contents(&runs.path("cache")), contents(&runs.path("out")));
+    for kind in ["wheels/", "built/", "fingerprints/"] {
+        let of_kind = |path: &&PathBuf| path.to_string_lossy().contains(kind);
+        assert!(whole.keys().filter(of_kind).count() >= 2, "no {kind}: {:?}", whole.keys());
+    }
+    assert_eq!(built.len(), 5, "{:?}", built.keys());
+    let all: Vec<(&PathBuf, &Vec<u8>)> = whole.iter().chain(&built).collect();
+    for (path, bytes) in &all {
+        for _ in 0..sized(1, 12) {
+            let damage = Damage::any(&mut random);
+            overwrite(path, &damage.to(bytes, &mut random));
+            if path.extension().is_some_and(|extension| extension == "gz") {
+                // A wheel that was built from it would be taken, and it not be looked at.
+                std::fs::remove_dir_all(runs.path("cache/built")).unwrap();
+            }
+            assert_mends(&runs, &whole, &built, &format!("{damage:?} of {}", path.display()));
+        }
+    }
+    for _ in 0..sized(2, 20) {
+        for (path, bytes) in &all {
+            overwrite(path, &Damage::any(&mut random).to(bytes, &mut random));
+        }
+        assert_mends(&runs, &whole, &built, "damage of everything");
+    }
+    eprintln!("{} files: {:#?}", all.len(), whole.keys());
+}

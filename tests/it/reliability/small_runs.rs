@@ -1,0 +1,108 @@
+//! A project with a source distribution and a local package, built again and again without any index.
+
+use crate::support::small_project::{write_project, write_sdist, write_wheel_of};
+use crate::support::{kept_dir, pexpress_with_uv, project_tree, run};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A build backend of a few lines that goes by a known name: what is built is kept for such a one.
+const BACKEND: &str = "\
+import pathlib, re, zipfile
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    text = pathlib.Path('pyproject.toml').read_text()
+    name, version = (re.search(key + r' = \"(.*)\"', text)[1] for key in ('name', 'version'))
+    info = f'{name}-{version}.dist-info'
+    members = {path.as_posix(): path.read_text() for path in sorted(pathlib.Path('.').glob('*.py'))}
+    members[f'{info}/METADATA'] = f'Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n'
+    members[f'{info}/WHEEL'] = 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n'
+    members[f'{info}/RECORD'] = ''.join(f'{member},,\\n' for member in [*members, f'{info}/RECORD'])
+    file_name = f'{name}-{version}-py3-none-any.whl'
+    with zipfile.ZipFile(pathlib.Path(directory, file_name), 'w') as archive:
+        for member, content in members.items():
+            archive.writestr(zipfile.ZipInfo(member), content)
+    return file_name
+";
+
+fn pyproject(name: &str) -> String {
+    format!(
+        "[project]\nname = \"{name}\"\nversion = \"1\"\n[build-system]\nrequires = [\"hatchling\"]\nbuild-backend = \"hatchling.build\"\n"
+    )
+}
+
+/// A project, and the directories that its runs use.
+pub struct Runs {
+    dir: tempfile::TempDir,
+}
+
+impl Runs {
+    /// Two code locations, in `project`; `cache`, `out` and `tmp` are empty.
+    pub fn new() -> Runs {
+        let runs = Runs { dir: tempfile::tempdir().unwrap() };
+        let project = runs.path("project");
+        std::fs::create_dir(&project).unwrap();
+        std::fs::create_dir(runs.path("tmp")).unwrap();
+        write_project(&project, &[("one", "extra==1\nfromsource"), ("two", "extra==2")]);
+        let wheels = project.join("wheels");
+        write_wheel_of(&wheels, "hatchling", "1", &[("build.py", BACKEND)]);
+        write_sdist(
+            &wheels,
+            "fromsource",
+            "1",
+            &[("pyproject.toml", &pyproject("fromsource")), ("fromsource.py", "a = 1\n")],
+        );
+        std::fs::write(project.join("one/pyproject.toml"), pyproject("local")).unwrap();
+        std::fs::write(project.join("one/local.py"), "b = 2\n").unwrap();
+        std::fs::copy(pex_runtime(), wheels.join(pexpress::tools::runtime::PEX_WHEEL)).unwrap();
+        runs
+    }
+
+    /// Something below the directory of this test.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `deploy` of the project into `out`. No index is asked for anything.
+    pub fn deploy(&self) -> Command {
+        let mut command = pexpress_with_uv();
+        command
+            .arg("deploy")
+            .args([self.path("project"), self.path("out")])
+            .args(["--python-version", "3.11"])
+            .current_dir(self.dir.path())
+            .env("PEXPRESS_CACHE_DIR", self.path("cache"))
+            .env("TMPDIR", self.path("tmp"))
+            .env("UV_OFFLINE", "1")
+            .env("UV_NO_INDEX", "1")
+            .env("UV_FIND_LINKS", self.path("project/wheels"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// A run that succeeds.
+    pub fn succeed(&self) {
+        run(&mut self.deploy());
+    }
+}
+
+/// The wheel of pex in the cache of the tests, fetched if it is not there.
+fn pex_runtime() -> PathBuf {
+    use pexpress::tools::runtime::{PEX_SHA256, PEX_WHEEL};
+    let path = kept_dir("cache").join("wheels").join(&PEX_SHA256[..2]).join(PEX_SHA256).join(PEX_WHEEL);
+    if !path.exists() {
+        let (project, out) = (project_tree(&[("a.py", "")]), tempfile::tempdir().unwrap());
+        run(pexpress_with_uv().arg("source").args([project.path(), out.path()]));
+    }
+    path
+}
+
+/// All files below `dir`, sorted.
+pub fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
