@@ -36,24 +36,20 @@ class World:
         self.service = Service(config, self.store, self.store_server.url, self.journal.violation)
 
     def state(self):
+        objects = self.store.snapshot()
+        with self.service.lock:
+            return {"deployments": self.deployments(), **described(objects)}
+
+    def deployments(self):
         return {
-            "objects": {name: len(data) for name, data in self.store.objects.items()},
-            "digests": {name: hashlib.sha256(data).hexdigest() for name, data in self.store.objects.items()},
-            "texts": {
-                name: data.decode("utf-8", "replace")
-                for name, data in self.store.objects.items()
-                if name.endswith(".txt")
-            },
-            "deployments": {
-                d.name: {
-                    "kind": d.kind,
-                    "branch": d.branch,
-                    "status": d.status,
-                    "locations": {x.name: x.document for x in d.locations.values()},
-                    "serving": {x.name: x.serving() for x in d.locations.values()},
-                }
-                for d in self.service.deployments.values()
-            },
+            d.name: {
+                "kind": d.kind,
+                "branch": d.branch,
+                "status": d.status,
+                "locations": {x.name: x.document for x in d.locations.values()},
+                "serving": {x.name: x.serving() for x in d.locations.values()},
+            }
+            for d in self.service.deployments.values()
         }
 
     def control(self, what, value):
@@ -92,6 +88,14 @@ class World:
             self.journal.violation("cache entry is spelt differently", object=name, text=body.decode())
         if entry.get("deps_pex_name") not in self.store.objects:
             self.journal.violation("cache entry names a missing object", object=name)
+
+
+def described(objects):
+    return {
+        "objects": {name: len(data) for name, data in objects.items()},
+        "digests": {name: hashlib.sha256(data).hexdigest() for name, data in objects.items()},
+        "texts": {name: data.decode("utf-8", "replace") for name, data in objects.items() if name.endswith(".txt")},
+    }
 
 
 def main():

@@ -45,7 +45,8 @@ class GraphQLHandler(Handler):
             return 404, PAGE, None
         name = unquote(self.path[1 : -len("/graphql")].strip("/"))
         service = self.world.service
-        deployment = service.deployments.get(name) if name else service.default_deployment()
+        with service.lock:
+            deployment = service.deployments.get(name) if name else service.default_deployment()
         entry["deployment"] = name or None
         if self.headers.get("Dagster-Cloud-Api-Token") != self.world.config["token"]:
             return 401, json.dumps({"message": "Unauthorized"}), None
@@ -94,9 +95,11 @@ class GraphQLHandler(Handler):
             entry["status"] = status
             return status, answer, "text/html" if answer == PAGE else "application/json"
         document, variables, deployment = call
-        result = graphql.execute_sync(
-            self.world.schema, document, Root(self.world.service, deployment), variable_values=variables
-        )
+        service = self.world.service
+        with service.lock:
+            result = graphql.execute_sync(
+                self.world.schema, document, Root(service, deployment), variable_values=variables
+            )
         answer = {"data": result.data}
         if result.errors:
             answer["errors"] = [{"message": error.message} for error in result.errors]
@@ -160,7 +163,8 @@ class StoreHandler(Handler):
             data = store.get(name)
         except Refused as refused:
             entry.update(status=refused.status, refused=refused.code)
-            if refused.status not in (403, 404):
+            # A body that ends early is that of a client that died.
+            if refused.status not in (403, 404) and refused.code != "IncompleteBody":
                 self.world.journal.violation(refused.code, object=name)
             text = f"<?xml version='1.0'?><Error><Code>{refused.code}</Code></Error>"
             return refused.status, text.encode(), "application/xml", None

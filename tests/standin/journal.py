@@ -39,8 +39,10 @@ class Journal:
     def as_json(self):
         with self._lock:
             return {
-                "requests": self.requests,
-                "violations": self.violations,
+                # Copies: an entry grows while its request is being answered.
+                "requests": [dict(entry) for entry in self.requests],
+                "violations": list(self.violations),
                 "connections": self.connections,
                 "most_open_connections": self.most_open,
+                "open_connections": self._open,
             }

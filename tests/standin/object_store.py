@@ -67,6 +67,11 @@ class ObjectStore:
                 raise Refused(404, "NoSuchKey")
             return self.objects[name]
 
+    def snapshot(self):
+        """All objects by name, as they are at one moment."""
+        with self._lock:
+            return dict(self.objects)
+
     @staticmethod
     def check_headers(headers, method):
         """What would break a presigned request, or leak a credential to another host."""

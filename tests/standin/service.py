@@ -128,7 +128,7 @@ class Service:
 
     def __init__(self, config, store, store_url, violation):
         self.config, self.store, self.store_url, self.violation = config, store, store_url, violation
-        self.lock = threading.RLock()
+        self.lock = threading.Lock()  # held while a request is resolved
         self.numbers = itertools.count(1)
         self.stamps = itertools.count(1_700_000_000)
         self.agent_polls = 0
@@ -198,12 +198,11 @@ class Root:
         if baseDeploymentName is not None and baseDeploymentName not in service.deployments:
             return python_error(f"deployment {baseDeploymentName} does not exist")
         name = branch_deployment_name(branchData["repoName"], branchData["branchName"])
-        with service.lock:
-            found = service.deployments.get(name)
-            if found is None:
-                found = service.deployments[name] = Deployment(next(service.numbers), name, "BRANCH")
-            found.branch = {"branchData": branchData, "commit": commit, "baseDeploymentName": baseDeploymentName}
-            found.status = branchData.get("pullRequestStatus")
+        found = service.deployments.get(name)
+        if found is None:
+            found = service.deployments[name] = Deployment(next(service.numbers), name, "BRANCH")
+        found.branch = {"branchData": branchData, "commit": commit, "baseDeploymentName": baseDeploymentName}
+        found.status = branchData.get("pullRequestStatus")
         return found.graphql()
 
     def deleteDeployment(self, info, deploymentId):
@@ -256,25 +255,23 @@ class Root:
             service.violation("update refers to missing objects", location=name, missing=missing)
         if document.get("image") and (document.get("pex_metadata") or {}).get("python_version"):
             service.violation("image and python_version together", location=name)
-        with service.lock:
-            location = self._deployment.locations.get(name)
-            if location is None:
-                location = self._deployment.locations[name] = Location(document)
-            plans = service.config.get("load", {})
-            plan = plans.get(name, plans.get("*", {}))
-            same = location.document == document and location.done
-            if same and plan.get("unchanged_keeps_stamp"):
-                return entry_of(location)
-            stamp = float(next(service.stamps))
-            location.update(document, stamp, hashlib.sha1(f"{name}{stamp}".encode()).hexdigest(), plan)
+        location = self._deployment.locations.get(name)
+        if location is None:
+            location = self._deployment.locations[name] = Location(document)
+        plans = service.config.get("load", {})
+        plan = plans.get(name, plans.get("*", {}))
+        same = location.document == document and location.done
+        if same and plan.get("unchanged_keeps_stamp"):
+            return entry_of(location)
+        stamp = float(next(service.stamps))
+        location.update(document, stamp, hashlib.sha1(f"{name}{stamp}".encode()).hexdigest(), plan)
         return entry_of(location)
 
     def workspaceOrError(self, info):
         service = self._service
-        with service.lock:
-            for location in self._deployment.locations.values():
-                location.poll(service.agent_running(), missing_objects(location.document, service.store))
-            return union("Workspace", locationEntries=[x.entry() for x in self._deployment.locations.values()])
+        for location in self._deployment.locations.values():
+            location.poll(service.agent_running(), missing_objects(location.document, service.store))
+        return union("Workspace", locationEntries=[x.entry() for x in self._deployment.locations.values()])
 
     def workspace(self, info):
         return {"workspaceEntries": [entry_of(x) for x in self._deployment.locations.values()]}
@@ -288,9 +285,8 @@ class Root:
 
     def agents(self, info):
         service = self._service
-        with service.lock:
-            running = service.agent_running()
-            service.agent_polls += 1
+        running = service.agent_running()
+        service.agent_polls += 1
         if service.config.get("agents", {}).get("absent") == "none listed":
             return []
         return [{"id": "agent-1", "status": "RUNNING" if running else "NOT_RUNNING", "errors": []}]

@@ -3,7 +3,9 @@
 import json
 import socket
 import struct
+import sys
 import time
+import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PAGE = "<!DOCTYPE html><html><body>Please sign in</body></html>"
@@ -18,7 +20,9 @@ class Server(ThreadingHTTPServer):
         self.world = world
 
     def handle_error(self, request, client_address):
-        pass  # resets are part of the script
+        """Connections that break are part of the script; anything else is a mistake in here, and no test may pass it."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            self.world.journal.violation("the stand-in failed", traceback=traceback.format_exc())
 
     @property
     def url(self):

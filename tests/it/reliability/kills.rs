@@ -114,7 +114,10 @@ impl Lane {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(after);
-        running.kill().map(|log| self.phase(&log))
+        let log = running.kill();
+        self.dagster.settle();
+        self.github.settle();
+        log.map(|log| self.phase(&log))
     }
 
     fn serving(&self) -> Value {

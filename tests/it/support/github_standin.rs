@@ -63,6 +63,11 @@ impl GithubStandin {
         GithubJournal(self.ask(Request::get(&self.control_url("journal"))))
     }
 
+    /// Wait until what a killed client asked for last has been dealt with.
+    pub fn settle(&self) {
+        super::standin::settle(|| self.journal().0);
+    }
+
     /// Comments, deployments, commit statuses.
     pub fn state(&self) -> Value {
         self.ask(Request::get(&self.control_url("state")))

@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use url::Url;
 
 /// The only token that a stand-in takes.
@@ -50,6 +51,11 @@ impl Standin {
         Journal(self.ask("journal"))
     }
 
+    /// Wait until what a killed client asked for last has been dealt with.
+    pub fn settle(&self) {
+        settle(|| self.journal().0);
+    }
+
     /// Objects, deployments and their code locations.
     pub fn state(&self) -> Value {
         self.ask("state")
@@ -78,6 +84,15 @@ impl Drop for Standin {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
+    }
+}
+
+/// Ask for the journal until no connection is open but the one that asks.
+pub fn settle(journal: impl Fn() -> Value) {
+    let began = Instant::now();
+    while journal()["open_connections"] != 1 {
+        assert!(began.elapsed() < Duration::from_secs(60), "connections stay open: {:#}", journal());
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

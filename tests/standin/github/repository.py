@@ -86,7 +86,7 @@ class Repository:
     def state(self):
         with self.lock:
             return {
-                "comments": list(self.comments.values()),
-                "deployments": list(self.deployments.values()),
-                "statuses": self.statuses,
+                "comments": [dict(comment) for comment in self.comments.values()],
+                "deployments": [dict(deployment) for deployment in self.deployments.values()],
+                "statuses": list(self.statuses),
             }
