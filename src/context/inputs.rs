@@ -30,7 +30,7 @@ impl Endpoint {
     /// Neither is given, or the URL is malformed or would send the token in clear.
     pub fn read(args: &DagsterArgs, host: &Host) -> Result<Endpoint, ContextError> {
         let from_url = match (&args.url, &args.organization) {
-            (Some(url), _) => Some(("--url", url.as_str())),
+            (Some(url), _) => Some(("--url (`dagster_cloud_url`)", url.as_str())),
             (None, Some(_)) => None,
             (None, None) => {
                 host.var(env_vars::DAGSTER_CLOUD_URL).map(|url| (env_vars::DAGSTER_CLOUD_URL, url))
@@ -43,7 +43,7 @@ impl Endpoint {
             (None, Some(name)) => Endpoint::of_organization(name, host.var(env_vars::DAGSTER_CLOUD_ENV))?,
             (None, None) => return Err(ContextError::NoUrl),
         };
-        let named = args.deployment.as_deref().map(|name| ("--deployment", name));
+        let named = args.deployment.as_deref().map(|name| ("--deployment (`deployment`)", name));
         let named = named.or_else(|| {
             let from_variable = host.var(env_vars::DAGSTER_CLOUD_DEPLOYMENT);
             from_variable.map(|name| (env_vars::DAGSTER_CLOUD_DEPLOYMENT, name))

@@ -96,14 +96,14 @@ impl Explain for ContextError {
     fn hint(&self) -> Option<String> {
         let text = match self {
             ContextError::NoUrl => format!(
-                "set {} to https://ORGANIZATION.dagster.cloud, or pass --organization",
+                "set {} to https://ORGANIZATION.dagster.cloud, or pass --organization; the action has the inputs `dagster_cloud_url` and `organization` for them",
                 env_vars::DAGSTER_CLOUD_URL
             ),
             ContextError::BadUrl { .. } => {
                 "it looks like https://ORGANIZATION.dagster.cloud or https://ORGANIZATION.dagster.cloud/DEPLOYMENT".into()
             }
             ContextError::BadDeployment { .. } => "deployments are named in the switcher of the web page".into(),
-            ContextError::NoToken => "create a user or agent token in the organization settings of Dagster+ and pass it in that variable; in CI, check that the secret exists and that this run may read it (runs of forks and of Dependabot may not)".into(),
+            ContextError::NoToken => "create a user or agent token in the organization settings of Dagster+ and pass it in that variable, or to the action as `dagster_cloud_api_token`; in CI, check that the secret exists and that this run may read it (runs of forks and of Dependabot may not)".into(),
             ContextError::TokenFile { .. } | ContextError::BadToken | ContextError::BadSeconds { .. } => return None,
             ContextError::EventUnreadable { .. } => {
                 "nothing was deployed, since a pull request must not reach a full deployment; name the target with --code-location-details deployment=NAME,commit_hash=HASH".into()
