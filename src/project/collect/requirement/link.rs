@@ -1,0 +1,157 @@
+//! Links and paths as text: schemes, `file:` URLs, archives by their suffix, `#egg=`.
+
+use super::Scope;
+use crate::error::Place;
+use crate::host::lexically_normal;
+use crate::project::collect::error::CollectError;
+use pep508_rs::PackageName;
+use std::path::{Path, PathBuf};
+
+/// Take `egg=…` out of a URL's fragment.
+pub(super) fn take_egg(url: &str) -> (String, Option<String>) {
+    let Some((head, fragment)) = url.split_once('#') else { return (url.to_string(), None) };
+    let (egg, rest): (Vec<&str>, Vec<&str>) = fragment.split('&').partition(|part| part.starts_with("egg="));
+    let link = if rest.is_empty() { head.to_string() } else { format!("{head}#{}", rest.join("&")) };
+    let egg = egg.first().and_then(|egg| egg.strip_prefix("egg=")).filter(|egg| !egg.is_empty());
+    (link, egg.map(|egg| percent_decoded(egg).replace(' ', "")))
+}
+
+/// The path of a `file:` URL, relative ones against the project; `#subdirectory=` applied.
+/// `None` if it names another host.
+pub(super) fn file_url_path(
+    url: &str,
+    scope: Scope<'_>,
+    place: &Place,
+) -> Result<Option<PathBuf>, CollectError> {
+    let rest = url.get("file:".len()..).unwrap_or_default();
+    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let path = match rest.strip_prefix("//") {
+        None => rest,
+        Some(rest) if rest.starts_with(['/', '.']) => rest,
+        Some(rest) => match rest.split_once('/') {
+            Some(("localhost", _)) => &rest["localhost".len()..],
+            Some((host, _)) if !scope.directory.join(host).exists() => {
+                return Err(CollectError::invalid_with(
+                    place.clone(),
+                    format!("`{url}` names the host `{host}`"),
+                    "write `file:///ABSOLUTE/PATH`, or a relative path such as `./PATH`",
+                ));
+            }
+            _ => rest,
+        },
+    };
+    let path = scope.path(&percent_decoded(path));
+    let subdirectory = fragment.split('&').find_map(|part| part.strip_prefix("subdirectory="));
+    Ok(Some(match subdirectory {
+        Some(subdirectory) if path.is_dir() => lexically_normal(&path.join(percent_decoded(subdirectory))),
+        _ => path,
+    }))
+}
+
+/// Suffixes of the archives that pip takes.
+const ARCHIVES: &[&str] = &[
+    ".whl",
+    ".tar.gz",
+    ".tgz",
+    ".zip",
+    ".tar.bz2",
+    ".tbz",
+    ".tar.xz",
+    ".txz",
+    ".tlz",
+    ".tar.lz",
+    ".tar.lzma",
+    ".tar",
+    ".tar.zst",
+];
+
+/// Whether the path is that of a wheel or sdist, by its suffix.
+pub(super) fn is_archive(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    ARCHIVES.iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// `NAME-VERSION-…whl`, `NAME-VERSION.tar.gz`.
+pub(super) fn archive_name(path: &Path) -> Option<PackageName> {
+    let file = path.file_name()?.to_str()?;
+    let name = match file.strip_suffix(".whl") {
+        Some(wheel) => wheel.split('-').next()?,
+        None => {
+            let suffix = ARCHIVES.iter().find(|suffix| file.to_lowercase().ends_with(*suffix))?;
+            file.get(..file.len() - suffix.len())?.rsplit_once('-')?.0
+        }
+    };
+    PackageName::new(name.to_string()).ok()
+}
+
+/// The scheme of a URL: `https`, `file`, `git+ssh`, … One letter is a Windows drive.
+pub(in super::super) fn scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once(':')?;
+    let known = rest.starts_with("//") || scheme == "file" || scheme.contains('+');
+    let well_formed = scheme.len() > 1
+        && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.chars().all(|each| each.is_ascii_alphanumeric() || "+-.".contains(each));
+    (known && well_formed).then_some(scheme)
+}
+
+/// pip's rule: a separator in it or a dot before it, unless it is `name @ …`.
+pub(super) fn looks_like_path(text: &str) -> bool {
+    let body = text.split(';').next().unwrap_or(text);
+    let pathlike =
+        |text: &str| text.starts_with('.') || text.contains('/') || is_archive(Path::new(text.trim()));
+    match body.split_once('@') {
+        Some((before, _)) if !pathlike(before) => false,
+        _ => pathlike(body.split('[').next().unwrap_or(body)),
+    }
+}
+
+/// Write out what build backends put for the project's own directory: Hatch `{root:uri}` and `{root:parent:uri}`,
+/// PDM `file:///${PROJECT_ROOT}`.
+/// Sources: Hatch's documentation on context formatting; PDM's on local dependencies.
+pub(super) fn expand_roots(text: &str, directory: &Path) -> String {
+    if !text.contains("{root") && !text.contains("${PROJECT_ROOT}") {
+        return text.to_string();
+    }
+    let root = file_url(directory);
+    let bare = root.trim_start_matches("file://").trim_start_matches('/').to_string();
+    let mut text = text.replace("${PROJECT_ROOT}", &bare).replace("{root:uri}", &root);
+    for parents in 1..=6 {
+        let parent = directory.ancestors().nth(parents).unwrap_or(Path::new("/"));
+        text = text.replace(&format!("{{root{}:uri}}", ":parent".repeat(parents)), &file_url(parent));
+    }
+    text
+}
+
+/// The `file:` URL of an absolute path, or of a relative one (`file:../x`, which only this program reads).
+pub(in crate::project) fn file_url(path: &Path) -> String {
+    let mut url = String::from(if path.is_absolute() { "file://" } else { "file:" });
+    for byte in path.to_string_lossy().bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' | b'+' | b'@' => {
+                url.push(byte as char);
+            }
+            _ => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    url
+}
+
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                decoded.push(byte);
+                at += 3;
+            }
+            None => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
