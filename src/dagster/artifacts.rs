@@ -123,7 +123,7 @@ impl Client {
         let mut body = Counted { source: source.as_mut(), name, progress };
         let response = self
             .agent()
-            .send(Request::put(&url.0, &mut body, size_bytes))
+            .send(Request::put(&url.0, &mut body, size_bytes).confidential())
             .map_err(|error| again(&doing(), number, error))?;
         if is_page(&response) {
             return Err(Again::After { error: page(doing(), response.status, number), retry_after: None });
@@ -142,7 +142,7 @@ impl Client {
         let got = retry::run(&Backoff::API, self.host().clock.as_ref(), |number| {
             let doing = format!("read `{name}`");
             let lost = |error| again(&doing, number, error);
-            let response = self.agent().send(Request::get(&url.0)).map_err(lost)?;
+            let response = self.agent().send(Request::get(&url.0).confidential()).map_err(lost)?;
             match response.status {
                 404 => Ok(None),
                 200 => response.into_bytes(64 << 10).map(Some).map_err(lost),
@@ -163,7 +163,10 @@ impl Client {
             let doing = format!("look for `{name}`");
             let lost = |error| again(&doing, number, error);
             let range = format!("bytes=-{TAIL_BYTES}");
-            let response = self.agent().send(Request::get(&url.0).header("Range", &range)).map_err(lost)?;
+            let response = self
+                .agent()
+                .send(Request::get(&url.0).confidential().header("Range", &range))
+                .map_err(lost)?;
             match response.status {
                 200 if is_page(&response) => {
                     Err(Again::After { error: page(doing, 200, number), retry_after: None })
@@ -202,7 +205,10 @@ impl Client {
         let got = retry::run(&Backoff::API, self.host().clock.as_ref(), |number| {
             let doing = format!("read a part of `{name}`");
             let lost = |error| again(&doing, number, error);
-            let response = self.agent().send(Request::get(&url.0).header("Range", &range)).map_err(lost)?;
+            let response = self
+                .agent()
+                .send(Request::get(&url.0).confidential().header("Range", &range))
+                .map_err(lost)?;
             match (response.status, whole_size(&response)) {
                 (206, Some(size)) => response.into_bytes(bytes).map(|part| (part, size)).map_err(lost),
                 (200 | 206, _) => {

@@ -78,6 +78,7 @@ pub struct Request<'a> {
     url: Url,
     headers: Vec<(String, String)>,
     secret_headers: Vec<(String, Secret)>,
+    is_secret: bool,
     body: RequestBody<'a>,
 }
 
@@ -122,7 +123,7 @@ impl<'a> Request<'a> {
         let (url, user) = credentials::split(url);
         let secret_headers =
             user.map(|user| (AUTHORIZATION.to_string(), user.header())).into_iter().collect();
-        Request { method, url, headers: Vec::new(), secret_headers, body }
+        Request { method, url, headers: Vec::new(), secret_headers, is_secret: false, body }
     }
 
     /// The same with a header more.
@@ -136,6 +137,12 @@ impl<'a> Request<'a> {
     pub fn secret_header(mut self, name: &str, value: Secret) -> Self {
         self.secret_headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
         self.secret_headers.push((name.into(), value));
+        self
+    }
+
+    /// The same, whose URL is a credential itself, as a presigned one is: it goes nowhere unencrypted either.
+    pub fn confidential(mut self) -> Self {
+        self.is_secret = true;
         self
     }
 
@@ -229,7 +236,8 @@ impl Agent {
 
     fn send_once(&self, request: &mut Request<'_>) -> Result<Response, Error> {
         let url = request.url.clone();
-        if url.scheme() != "https" && !request.secret_headers.is_empty() && !self.may_be_unencrypted(&url) {
+        let is_secret = request.is_secret || !request.secret_headers.is_empty();
+        if is_secret && url.scheme() != "https" && !self.may_be_unencrypted(&url) {
             return Err(Error::Unencrypted { url: SafeUrl::from(&url) });
         }
         let proxy = self.inner.proxies.for_url(&url)?;
@@ -415,4 +423,27 @@ fn body_failure(url: SafeUrl, silence: Duration, source: io::Error) -> Error {
         .and_then(|inner| inner.downcast_ref::<ureq::Error>())
         .is_some_and(|inner| matches!(inner, ureq::Error::Timeout(_)));
     if timed_out { Error::TimedOut { url, waited: silence } } else { Error::Interrupted { url, source } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_never_leaves_encryption() {
+        let leads = |from: &str, location: &str| redirect_target(&Url::parse(from).unwrap(), location);
+        for (from, location, want) in [
+            ("https://a.example/x", "/y", "https://a.example/y"),
+            ("https://a.example/x", "//b.example/y", "https://b.example/y"),
+            ("http://a.example/x", "https://b.example/y", "https://b.example/y"),
+        ] {
+            assert_eq!(leads(from, location).unwrap().as_str(), want);
+        }
+        for location in ["http://a.example/y", "HTTP://127.0.0.1/", "file:///etc/passwd", "https://"] {
+            assert!(
+                matches!(leads("https://a.example/x", location), Err(Error::Redirect { .. })),
+                "{location}"
+            );
+        }
+    }
 }

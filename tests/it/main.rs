@@ -16,6 +16,7 @@ mod check;
 mod collect;
 mod commands_doc;
 mod compiled;
+mod credentials;
 mod dagster_calls;
 mod dagster_publish;
 mod dagster_update;
