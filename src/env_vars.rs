@@ -23,13 +23,16 @@ pub const HOME: &str = "HOME";
 /// Base of user caches. Source: XDG Base Directory specification.
 pub const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 
-/// Variables that hold secrets which no child process of ours needs; they are removed from every child's environment.
+/// Variables that hold tokens of this run and of the runner: masked in the log, and given to no child but a cloning git.
 pub const SECRETS: &[&str] = &[
     "DAGSTER_CLOUD_API_TOKEN",
     "INPUT_DAGSTER_CLOUD_API_TOKEN",
     "INPUT_GITHUB_TOKEN",
     "GITHUB_TOKEN",
     "GH_TOKEN",
+    "GITHUB_ENTERPRISE_TOKEN",
+    "GH_ENTERPRISE_TOKEN",
+    "CI_JOB_TOKEN",
     "ACTIONS_RUNTIME_TOKEN",
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 ];
@@ -161,6 +164,10 @@ pub const GITLAB_CI: &str = "GITLAB_CI";
 pub const UV_CONCURRENT_BUILDS: &str = "UV_CONCURRENT_BUILDS";
 /// A token for GitHub, read by its command line program and credential helper.
 pub const GH_TOKEN: &str = "GH_TOKEN";
+/// The same for GitHub Enterprise Server.
+pub const GH_ENTERPRISE_TOKEN: &str = "GH_ENTERPRISE_TOKEN";
+/// The same.
+pub const GITHUB_ENTERPRISE_TOKEN: &str = "GITHUB_ENTERPRISE_TOKEN";
 /// The organization, as workflows of the predecessor name it.
 pub const ORGANIZATION_ID: &str = "ORGANIZATION_ID";
 /// A directory that is emptied after each job.

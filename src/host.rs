@@ -150,14 +150,8 @@ impl Host {
         (!value.is_empty()).then(|| PathBuf::from(value))
     }
 
-    /// All variables, for a child process, less the secrets that no child needs ([`env_vars::SECRETS`]).
-    pub fn child_env(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
-        self.env
-            .iter()
-            .filter(|(name, _)| !env_vars::SECRETS.iter().any(|secret| name.as_os_str() == *secret))
-    }
-
-    /// All variables, secrets included: only for a child that stands in for the user's own shell (`-m MODULE`).
+    /// All variables, secrets included. What a child process gets of them, [`crate::child_env`] decides; only one that
+    /// stands in for the user's own shell (`-m MODULE`) gets all.
     pub fn full_env(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
         self.env.iter()
     }

@@ -34,6 +34,7 @@ pub mod tools;
 // ground floor
 pub mod bounded_file;
 pub mod cache;
+pub mod child_env;
 pub mod env_vars;
 pub mod error;
 pub mod foreign_json;

@@ -11,6 +11,7 @@ use super::built_wheel::BuiltWheel;
 use super::compiled;
 use super::fetch::{FetchError, FetchedWheel, Job, check_identity, lock};
 use super::git_source;
+use crate::child_env::Purpose;
 use crate::net::download::{Stored, Wanted};
 use crate::net::{Activity, Credentials, SafeUrl, Silent};
 use crate::project::ResolveSettings;
@@ -174,7 +175,7 @@ impl<'a> SourceBuilder<'a> {
         }
         let tree = scratch.join("tree");
         let host = self.tools.host();
-        Process::new(host, self.tools.python(python)?)
+        Process::new(host, Purpose::Own, self.tools.python(python)?)
             .args(["-I", "-c", UNPACK])
             .arg(archive)
             .arg(&tree)

@@ -3,6 +3,7 @@
 //! Credential helpers, `insteadOf` rewrites and SSH keys work as they do for the user. History and tags come along,
 //! since tools that derive versions from them need both; file contents of other commits do not (a blobless clone).
 
+use crate::child_env::Purpose;
 use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
@@ -93,14 +94,23 @@ pub fn check_out(host: &Host, url: &str, commit: &str, directory: &Path) -> Resu
     Ok(())
 }
 
+/// What the credential helper of GitHub's command-line program reads. Source: its manual, "gh help environment".
+const HELPER_TOKENS: [&str; 4] = [
+    env_vars::GH_TOKEN,
+    env_vars::GITHUB_TOKEN,
+    env_vars::GH_ENTERPRISE_TOKEN,
+    env_vars::GITHUB_ENTERPRISE_TOKEN,
+];
+
 /// A git that asks nobody, does not mind the repository it is started in, and may use the tokens that GitHub's
 /// credential helper reads.
 fn git(host: &Host, subcommand: &str) -> Process {
-    let mut git = Process::new(host, "git").subcommand(&[subcommand]).env("GIT_TERMINAL_PROMPT", "0");
+    let mut git =
+        Process::new(host, Purpose::Fetch, "git").subcommand(&[subcommand]).env("GIT_TERMINAL_PROMPT", "0");
     for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"] {
         git = git.env_remove(variable);
     }
-    for variable in [env_vars::GH_TOKEN, env_vars::GITHUB_TOKEN] {
+    for variable in HELPER_TOKENS {
         if let Some(token) = host.var(variable) {
             git = git.env(variable, token);
         }

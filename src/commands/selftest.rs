@@ -1,6 +1,7 @@
 //! `selftest`: what a build and a deploy would use, and whether they can work; one line a check.
 
 use super::Error;
+use crate::child_env::Purpose;
 use crate::cli::Format;
 use crate::env_vars;
 use crate::error::{Explain, Fault};
@@ -208,7 +209,11 @@ fn pythons(tools: &Tools) -> Vec<Check> {
 }
 
 fn git(host: &Host) -> Check {
-    match Process::new(host, "git").subcommand(&["--version"]).run(host).and_then(|output| output.text()) {
+    match Process::new(host, Purpose::Git, "git")
+        .subcommand(&["--version"])
+        .run(host)
+        .and_then(|output| output.text())
+    {
         Ok(text) => Check::ok("git", text.trim().trim_start_matches("git version ").to_string()),
         Err(_) => Check::warn("git", "not found: needed for requirements from Git repositories"),
     }

@@ -1,7 +1,10 @@
 //! What the work tree knows: branch, remote, and the metadata of a commit. Every question may stay unanswered: no git,
 //! no repository, or (after a shallow checkout) no such commit.
 
+use crate::child_env::{self, Purpose};
 use crate::host::Host;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -9,7 +12,7 @@ use std::process::{Command, Stdio};
 #[derive(Debug, Clone)]
 pub struct WorkTree {
     directory: PathBuf,
-    env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+    env: BTreeMap<OsString, OsString>,
 }
 
 /// Metadata of one commit.
@@ -76,10 +79,7 @@ impl Remote {
 impl WorkTree {
     /// The work tree that `directory` lies in, if it lies in one.
     pub fn at(directory: &Path, host: &Host) -> WorkTree {
-        WorkTree {
-            directory: directory.to_path_buf(),
-            env: host.child_env().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        }
+        WorkTree { directory: directory.to_path_buf(), env: child_env::of(host, Purpose::Git) }
     }
 
     /// The branch that is checked out; `None` when the head is detached or there is no repository.
@@ -140,7 +140,7 @@ impl WorkTree {
             .args(args)
             .current_dir(&self.directory)
             .env_clear()
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .envs(&self.env)
             .env("GIT_TERMINAL_PROMPT", "0")
             .stdin(Stdio::null())
             .stderr(Stdio::null())

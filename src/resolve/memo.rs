@@ -51,7 +51,7 @@ impl Memo {
         }
         let mut digest = Sha256::new();
         digest.update(format!("{} {request:?}\n", uv.version()));
-        for (name, value) in host.child_env().filter(|(name, _)| name.to_string_lossy().starts_with("UV_")) {
+        for (name, value) in host.full_env().filter(|(name, _)| name.to_string_lossy().starts_with("UV_")) {
             digest.update(format!("{name:?}={value:?}\n"));
         }
         Some(Memo { cache: tools.cache().clone(), name: format!("resolutions/{}", hex(digest)) })

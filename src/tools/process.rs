@@ -4,6 +4,7 @@
 //! workflow command, so it passes [`neutral`] before it is shown or kept in an error. Source: "Workflow commands for
 //! GitHub Actions" (GitHub's manual); the runner trims leading white space first and knows the older `##[…]` too.
 
+use crate::child_env::{self, Purpose};
 use crate::error::{Explain, Fault};
 use crate::foreign_text::neutral;
 use crate::host::{Host, Verbosity};
@@ -22,7 +23,7 @@ const STDOUT_LIMIT_BYTES: usize = 256 * 1024 * 1024;
 /// How long to wait for the pipes to close once the child has ended: a daemon it left behind may hold them for ever.
 const PIPE_GRACE: Duration = Duration::from_secs(1);
 
-/// A child process to be run: stdin empty, environment that of [`Host::child_env`] unless changed.
+/// A child process to be run: stdin empty, environment that of its kind ([`Purpose`]) unless changed.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -96,11 +97,11 @@ impl Explain for ProcessError {
 
 impl Process {
     /// `program`, looked up on `PATH` if it is a bare name. Error messages call it by its file name.
-    pub fn new(host: &Host, program: impl AsRef<OsStr>) -> Process {
+    pub fn new(host: &Host, purpose: Purpose, program: impl AsRef<OsStr>) -> Process {
         let program = program.as_ref();
         let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned();
         let mut command = Command::new(program);
-        command.env_clear().envs(host.child_env()).current_dir(host.cwd()).stdin(Stdio::null());
+        command.env_clear().envs(child_env::of(host, purpose)).current_dir(host.cwd()).stdin(Stdio::null());
         Process { name, command }
     }
 
@@ -327,7 +328,7 @@ mod tests {
 
     fn shell(script: &str) -> Result<Output, ProcessError> {
         let (host, _, _) = host(&[("PATH", "/usr/bin:/bin")]);
-        Process::new(&host, "sh").args(["-c", script]).run(&host)
+        Process::new(&host, Purpose::Code, "sh").args(["-c", script]).run(&host)
     }
 
     #[test]
@@ -352,7 +353,7 @@ mod tests {
     #[test]
     fn a_missing_program_is_named() {
         let (host, _, _) = host(&[]);
-        let error = Process::new(&host, "/nowhere/uv").run(&host).unwrap_err();
+        let error = Process::new(&host, Purpose::Code, "/nowhere/uv").run(&host).unwrap_err();
         assert_eq!(error.to_string(), "could not start `/nowhere/uv`");
     }
 
@@ -367,8 +368,10 @@ mod tests {
     #[test]
     fn secrets_are_not_handed_to_children() {
         let (host, _, _) = host(&[("PATH", "/usr/bin:/bin"), ("DAGSTER_CLOUD_API_TOKEN", "t"), ("A", "b")]);
-        let output =
-            Process::new(&host, "sh").args(["-c", "echo $A$DAGSTER_CLOUD_API_TOKEN"]).run(&host).unwrap();
+        let output = Process::new(&host, Purpose::Code, "sh")
+            .args(["-c", "echo $A$DAGSTER_CLOUD_API_TOKEN"])
+            .run(&host)
+            .unwrap();
         assert_eq!(output.stdout, b"b\n");
     }
 
@@ -376,7 +379,10 @@ mod tests {
     fn verbose_shows_lines_as_prefixed_text() {
         let (host, _, stderr) = host(&[("PATH", "/usr/bin:/bin"), ("RUNNER_DEBUG", "1")]);
         let host = host.configured(&crate::cli::Global::default());
-        Process::new(&host, "sh").args(["-c", "printf '::error::x\\nlast' >&2"]).run(&host).unwrap();
+        Process::new(&host, Purpose::Code, "sh")
+            .args(["-c", "printf '::error::x\\nlast' >&2"])
+            .run(&host)
+            .unwrap();
         assert_eq!(stderr.text(), "  sh: | ::error::x\n  sh: last\n");
     }
 }

@@ -5,6 +5,7 @@
 
 use super::process::Process;
 use super::uv_find::{is_executable, path_dirs};
+use crate::child_env::Purpose;
 use crate::env_vars;
 use crate::host::Host;
 use crate::target::PythonVersion;
@@ -186,7 +187,7 @@ print(getattr(sys, '_base_executable', None) or sys.executable)";
 /// Ask the interpreter at `path` what it is. `None` if it does not answer, is no CPython, or has no GIL (its wheels
 /// are others).
 fn probe(host: &Host, source: PythonSource, path: &Path) -> Option<Python> {
-    let output = Process::new(host, path).args(["-I", "-c", QUESTION]).run(host);
+    let output = Process::new(host, Purpose::Own, path).args(["-I", "-c", QUESTION]).run(host);
     let text = output.and_then(|output| output.text()).map_err(|error| {
         host.detail(format!("`{}` is not used: {error}", path.display()));
     });

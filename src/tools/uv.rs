@@ -7,6 +7,7 @@
 use super::pip_config::PipConfig;
 use super::process::{Output, Process, ProcessError};
 use super::python::Pythons;
+use crate::child_env::{Purpose, is_index};
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::target::PythonVersion;
@@ -203,7 +204,7 @@ impl Uv {
     /// # Errors
     /// When it does not run or says no version.
     pub(super) fn at(program: PathBuf, host: &Host, pythons: &Pythons) -> Result<Uv, ProcessError> {
-        let output = Process::new(host, &program).subcommand(&["--version"]).run(host)?;
+        let output = Process::new(host, Purpose::Uv, &program).subcommand(&["--version"]).run(host)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = UvVersion::parse(&text)
             .ok_or_else(|| output.unusable(format!("`{}` is no version of uv", text.trim())))?;
@@ -232,7 +233,18 @@ impl Uv {
     }
 
     pub(super) fn process_heeding(&self, words: &[&str], heed: Heed) -> Process {
-        let mut process = Process::new(&self.host, &self.program).subcommand(words).envs(self.env());
+        self.process_as(Purpose::Fetch, words, heed)
+    }
+
+    /// A call that neither fetches packages nor runs anybody's code: it gets less of the environment.
+    pub(super) fn plain_process(&self, words: &[&str]) -> Process {
+        self.process_as(Purpose::Uv, words, Heed::IndexOnly)
+    }
+
+    fn process_as(&self, purpose: Purpose, words: &[&str], heed: Heed) -> Process {
+        let own = self.env().into_iter();
+        let own = own.filter(|(name, _)| purpose == Purpose::Fetch || !is_index(&name.to_string_lossy()));
+        let mut process = Process::new(&self.host, purpose, &self.program).subcommand(words).envs(own);
         for name in DIRECTORY_VARS {
             process = process.env_remove(name);
         }
@@ -289,15 +301,21 @@ impl Uv {
     /// When there is none and none can be installed.
     pub fn find_python(&self, python: PythonVersion) -> Result<PathBuf, UvError> {
         let version = python.to_string();
-        let find =
-            || self.process(&["python", "find"]).args(["--no-project", "--system", "--no-config", &version]);
+        let find = || {
+            self.plain_process(&["python", "find"]).args([
+                "--no-project",
+                "--system",
+                "--no-config",
+                &version,
+            ])
+        };
         let found = find().output(&self.host).map_err(|error| UvError::judge("look for Pythons", error))?;
         let text = if found.status.success() {
             String::from_utf8_lossy(&found.stdout).into_owned()
         } else {
             let task = format!("find or install Python {version}");
             self.host.note(format!("installing Python {version} with uv"));
-            self.run(&task, self.process(&["python", "install"]).args(["--no-bin", &version]))?;
+            self.run(&task, self.plain_process(&["python", "install"]).args(["--no-bin", &version]))?;
             self.text(&task, find())?
         };
         Ok(PathBuf::from(text.trim()))

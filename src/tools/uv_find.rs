@@ -10,6 +10,7 @@ use super::python::Pythons;
 use super::uv::Uv;
 use super::uv_pins::{self, Pin};
 use crate::cache::{Cache, CacheError, write_atomically};
+use crate::child_env::Purpose;
 use crate::env_vars;
 use crate::foreign_text::neutral;
 use crate::host::Host;
@@ -176,9 +177,9 @@ fn download(host: &Host, pin: &Pin, dir: &Path) -> Result<PathBuf, Error> {
 /// Every way to call a pip: as a module of each Python on `PATH`, then by its own name.
 fn pips(host: &Host) -> impl Iterator<Item = Process> {
     let pythons = ["python3", "python"].into_iter().flat_map(|name| which(host, name));
-    let modules = pythons.map(|python| Process::new(host, python).subcommand(&["-m", "pip"]));
+    let modules = pythons.map(|python| Process::new(host, Purpose::Fetch, python).subcommand(&["-m", "pip"]));
     let programs = ["pip3", "pip"].into_iter().flat_map(|name| which(host, name));
-    modules.chain(programs.map(|program| Process::new(host, program)))
+    modules.chain(programs.map(|program| Process::new(host, Purpose::Fetch, program)))
 }
 
 /// Python says `No module named pip` when it has none; a program that does not start is no pip either.

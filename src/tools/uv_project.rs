@@ -132,7 +132,7 @@ impl Uv {
     /// When uv cannot.
     pub fn venv(&self, dir: &Path, python: &Path) -> Result<(), UvError> {
         let process = self
-            .process_heeding(&["venv"], Heed::IndexOnly)
+            .plain_process(&["venv"])
             .args(["--no-project", "--no-config", "--relocatable", "--python"])
             .arg(python)
             .arg(dir)

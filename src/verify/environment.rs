@@ -1,6 +1,7 @@
 //! A PEX unpacked into a virtual environment by pex's own tools, with the command line that the agent uses.
 
 use super::VerifyError;
+use crate::child_env::Purpose;
 use crate::env_vars;
 use crate::host::Host;
 use crate::scratch::Scratch;
@@ -37,7 +38,7 @@ impl Environment {
             path: std::env::temp_dir(),
             source,
         })?;
-        let process = Process::new(tools.host(), tools.pex_tools(python)?)
+        let process = Process::new(tools.host(), Purpose::Own, tools.pex_tools(python)?)
             .args(["-m", "pex.tools"])
             .arg(pex)
             .args(["venv", "--collisions-ok", "--non-hermetic-scripts"])

@@ -9,6 +9,7 @@ mod environment;
 use crate::build::BuildError;
 use crate::build::manifest::{Entry, Manifest};
 use crate::cache::CacheError;
+use crate::child_env::Purpose;
 use crate::display::Display;
 use crate::error::{Explain, Fault, Place};
 use crate::scratch::Scratch;
@@ -200,7 +201,7 @@ fn load(
         return Err(VerifyError::File { action: "remove", path: answer, source });
     }
     let document = serde_json::Value::Object(entry.document.clone()).to_string();
-    let output = Process::new(tools.host(), source.directory.join("pex"))
+    let output = Process::new(tools.host(), Purpose::Code, source.directory.join("pex"))
         .args(["-c", LOAD])
         .arg(&answer)
         .arg(document)

@@ -138,10 +138,14 @@ fn an_environment_that_is_moved_still_runs() {
     uv.pip_install(&made.join("bin/python"), &[dir.path().join("alone")]).unwrap();
     std::fs::rename(&made, &moved).unwrap();
     let code = "import importlib.metadata as m, sys; print(m.version('alone'), sys.prefix)";
-    let output = pexpress::tools::Process::new(tools.host(), moved.join("bin/python"))
-        .args(["-c", code])
-        .run(tools.host())
-        .unwrap();
+    let output = pexpress::tools::Process::new(
+        tools.host(),
+        pexpress::child_env::Purpose::Own,
+        moved.join("bin/python"),
+    )
+    .args(["-c", code])
+    .run(tools.host())
+    .unwrap();
     let prefix = moved.canonicalize().unwrap();
     assert_eq!(output.text().unwrap().trim(), format!("1.0 {}", prefix.display()));
 }

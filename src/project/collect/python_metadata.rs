@@ -7,6 +7,7 @@
 use super::core_metadata::{self, CoreMetadata};
 use super::error::CollectError;
 use super::pyproject::BuildSystem;
+use crate::child_env::Purpose;
 use crate::scratch::Scratch;
 use crate::target::Target;
 use crate::tools::{Output, Process, ProcessError, Tools};
@@ -141,7 +142,7 @@ fn run_in_environment(
 ) -> Result<Output, CollectError> {
     let python = tools.python(target.python).map_err(tool)?;
     if !needs_environment(build_requires) {
-        let output = quiet(Process::new(tools.host(), &python)).args(arguments).cwd(directory);
+        let output = quiet(Process::new(tools.host(), Purpose::Code, &python)).args(arguments).cwd(directory);
         let output = output.output(tools.host()).map_err(process)?;
         let lacks_setuptools = ["setuptools", "distutils", "pkg_resources"]
             .iter()
