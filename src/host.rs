@@ -13,8 +13,8 @@ use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Time, as far as this program asks for it. Tests pass one that only records.
 pub trait Clock: Send + Sync {
@@ -24,13 +24,18 @@ pub trait Clock: Send + Sync {
     fn sleep(&self, time: Duration);
 }
 
-/// The real clock.
+/// The real clock: that on the wall when it is asked for the first time, and from then on what has passed since. A wall
+/// clock that is set while a run waits makes it neither give up early nor wait for ever.
 #[derive(Debug, Default)]
 pub struct SystemClock;
 
+/// When this process first asked for the time: by the wall clock, and by one that is never set.
+static FIRST_ASKED: OnceLock<(SystemTime, Instant)> = OnceLock::new();
+
 impl Clock for SystemClock {
     fn now(&self) -> SystemTime {
-        SystemTime::now()
+        let (wall, began) = FIRST_ASKED.get_or_init(|| (SystemTime::now(), Instant::now()));
+        *wall + began.elapsed()
     }
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);

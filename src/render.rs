@@ -52,7 +52,7 @@ pub fn error_json(error: &(impl Explain + ?Sized)) -> serde_json::Value {
     serde_json::json!({
         "message": error.to_string(),
         "causes": causes,
-        "hint": error.hint(),
+        "hint": hint(error),
         "file": place.as_ref().map(|place| &place.file),
         "line": place.as_ref().and_then(|place| place.line),
         "column": place.as_ref().and_then(|place| place.column),
@@ -81,10 +81,34 @@ pub fn error_text(error: &(impl Explain + ?Sized), color: bool) -> String {
     if error.fault() == Fault::Bug {
         text += "\nThis is a bug in pexpress; please report it with the command you ran.";
     }
-    if let Some(hint) = error.hint() {
+    if let Some(hint) = hint(error) {
         text += &format!("\n{} {hint}", paint("1;36", "hint:"));
     }
     text
+}
+
+/// What the reader can do next. Where file handles have run out, any step may be the one to fail, so the answer is the
+/// same for all of them.
+fn hint(error: &(impl Explain + ?Sized)) -> Option<String> {
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        if next.downcast_ref().is_some_and(is_out_of_handles) {
+            return Some("too many files are open at once: raise the limit (`ulimit -n 1024`)".into());
+        }
+        cause = next.source();
+    }
+    error.hint()
+}
+
+#[cfg(unix)]
+fn is_out_of_handles(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+#[cfg(not(unix))]
+fn is_out_of_handles(_: &std::io::Error) -> bool {
+    false
 }
 
 /// Print what clap answered: help and version on stdout, a usage error on stderr.

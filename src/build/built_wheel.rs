@@ -1,8 +1,7 @@
 //! Wheels built here, kept with the downloaded ones and found again by what they were built from.
 
-use crate::cache::{Cache, CacheError};
+use crate::tools::Tools;
 use serde::{Deserialize, Serialize};
-use std::io;
 
 /// What the cache remembers of a build: which wheel it gave.
 #[derive(Debug, Serialize, Deserialize)]
@@ -14,21 +13,19 @@ pub(super) struct BuiltWheel {
 }
 
 impl BuiltWheel {
-    /// What is remembered under `name`, a path below the cache directory.
-    pub(super) fn recall(cache: &Cache, name: &str) -> Option<BuiltWheel> {
-        serde_json::from_str(&cache.recall(name)?).ok()
+    /// What is remembered under this key.
+    pub(super) fn recall(tools: &Tools, key: &str) -> Option<BuiltWheel> {
+        serde_json::from_str(&tools.cache().recall(place(key))?).ok()
     }
 
-    /// Remember it under `name`, a path below the cache directory.
-    ///
-    /// # Errors
-    /// When the cache cannot be written.
-    pub(super) fn keep(&self, cache: &Cache, name: &str) -> Result<(), CacheError> {
-        let text = serde_json::to_string(self).map_err(|error| CacheError {
-            action: "write",
-            path: cache.root().join(name),
-            source: io::Error::other(error),
-        })?;
-        cache.keep(name, &text)
+    /// Remember it under this key, if the cache can be written.
+    pub(super) fn keep(&self, tools: &Tools, key: &str) {
+        let text = serde_json::json!(self).to_string();
+        tools.keep(&place(key), &text);
     }
+}
+
+/// Where it is remembered, below the cache directory.
+fn place(key: &str) -> String {
+    format!("built/{key}")
 }

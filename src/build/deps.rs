@@ -138,11 +138,10 @@ fn chroots(wheels: &[FetchedWheel], context: &Context<'_>) -> Result<Vec<Chroot>
 /// One wheel with its fingerprint, which is remembered by the digest of the wheel.
 fn chroot(wheel: &FetchedWheel, context: &Context<'_>) -> Result<Chroot, BuildError> {
     let chroot = Chroot::open(&wheel.path, &wheel.file_name, &script_stub)?;
-    let cache = context.tools.cache();
     let name = format!("fingerprints/{}-{FORMAT_REVISION}", wheel.sha256);
-    if let Some(fingerprint) = cache.recall(&name) {
+    if let Some(fingerprint) = context.tools.cache().recall(&name) {
         return Ok(chroot.with_fingerprint(fingerprint));
     }
-    cache.keep(&name, chroot.fingerprint()?)?;
+    context.tools.keep(&name, chroot.fingerprint()?);
     Ok(chroot)
 }

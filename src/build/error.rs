@@ -51,6 +51,18 @@ pub enum BuildError {
         #[source]
         source: io::Error,
     },
+    #[error("could not make a temporary directory in `{directory}`")]
+    Temporary {
+        directory: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("`{path}` was taken away or replaced while the others were built")]
+    Replaced {
+        path: PathBuf,
+        #[source]
+        source: Option<io::Error>,
+    },
     #[error("could not use `{directory}` for the PEX files")]
     OutDir {
         directory: PathBuf,
@@ -89,7 +101,6 @@ impl Explain for BuildError {
                 Fault::Project
             }
             BuildError::LocalPackage { source, .. } => source.fault(),
-            BuildError::Read { .. } | BuildError::Write { .. } | BuildError::OutDir { .. } => Fault::Tool,
             _ => self.inner().map_or(Fault::Tool, Explain::fault),
         }
     }
@@ -107,6 +118,8 @@ impl Explain for BuildError {
             BuildError::Write { .. } | BuildError::OutDir { .. } => {
                 "choose a directory that can be written and has room"
             }
+            BuildError::Temporary { .. } => "set TMPDIR to a directory that can be written and has room",
+            BuildError::Replaced { .. } => "leave the output directory alone while pexpress runs",
             BuildError::NoManifest { .. } | BuildError::ManifestFormat { .. } => {
                 "build the code locations into it with `pexpress deploy` first"
             }

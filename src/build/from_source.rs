@@ -119,8 +119,7 @@ impl<'a> SourceBuilder<'a> {
         let key = key(source, job);
         let alone = Arc::clone(lock(&self.building).entry(key.clone()).or_default());
         let _alone = lock(&alone);
-        let (cache, record) = (self.tools.cache(), format!("built/{key}"));
-        if let Some(built) = BuiltWheel::recall(cache, &record)
+        if let Some(built) = BuiltWheel::recall(self.tools, &key)
             && let Some(stored) = job.downloader().find(&built.file_name, &built.sha256)?
         {
             return runnable(job, job.wheel(stored, &built.file_name, Some(source.archive))?);
@@ -130,7 +129,7 @@ impl<'a> SourceBuilder<'a> {
         job.progress.finish(&source.distribution.name);
         let (file_name, stored) = built?;
         let wheel = job.wheel(stored, &file_name, Some(source.archive))?;
-        BuiltWheel { file_name, sha256: wheel.sha256.clone() }.keep(cache, &record)?;
+        BuiltWheel { file_name, sha256: wheel.sha256.clone() }.keep(self.tools, &key);
         runnable(job, wheel)
     }
 

@@ -39,38 +39,36 @@ pub fn wheel(
     let Some(digest) = kept else {
         return build(package, python, settings, scratch, tools).map(Some);
     };
-    let record = format!("built/{digest}");
-    if let Some(wheel) = whole(tools, &record) {
+    if let Some(wheel) = whole(tools, &digest) {
         tools.host().detail(format!("`{}` is unchanged since it was built", package.directory.display()));
         return Ok(Some(wheel));
     }
     // Built elsewhere in the cache, so that what a killed run leaves is found again.
     let building = tools.cache().scratch("building")?;
     let built = build(package, python, settings, building.path(), tools)?;
-    keep(&built, &record, tools).map(Some)
+    keep(&built, &digest, tools).map(Some)
 }
 
-/// The wheel that a record names, if it is there and has the digest that it had.
-fn whole(tools: &Tools, record: &str) -> Option<PathBuf> {
-    let built = BuiltWheel::recall(tools.cache(), record)?;
+/// The wheel that is remembered, if it is there and has the digest that it had.
+fn whole(tools: &Tools, key: &str) -> Option<PathBuf> {
+    let built = BuiltWheel::recall(tools, key)?;
     let path = tools.cache().wheel_path(&built.sha256, &built.file_name);
     (sha256_of_file(&path).ok()? == built.sha256).then_some(path)
 }
 
 /// Put a wheel with the others, and remember it.
-fn keep(wheel: &Path, record: &str, tools: &Tools) -> Result<PathBuf, BuildError> {
-    let cache = tools.cache();
+fn keep(wheel: &Path, key: &str, tools: &Tools) -> Result<PathBuf, BuildError> {
     let fail = |action, path: &Path| {
         let path = path.to_path_buf();
         move |source| CacheError { action, path, source }
     };
     let file_name = wheel.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let sha256 = sha256_of_file(wheel).map_err(fail("read", wheel))?;
-    let path = cache.wheel_path(&sha256, &file_name);
+    let path = tools.cache().wheel_path(&sha256, &file_name);
     let directory = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory).map_err(fail("create", directory))?;
     std::fs::rename(wheel, &path).map_err(fail("rename", &path))?;
-    BuiltWheel { file_name, sha256 }.keep(cache, record)?;
+    BuiltWheel { file_name, sha256 }.keep(tools, key);
     Ok(path)
 }
 

@@ -3,7 +3,7 @@
 //! Written by `deploy` as its last act, so it names only finished files; read by `verify`.
 
 use super::BuildError;
-use crate::cache::{self, CacheError, write_atomically};
+use crate::cache::{self, write_atomically};
 use crate::target::{PythonVersion, Target};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -67,8 +67,9 @@ impl Manifest {
         write_atomically(&path, |file| {
             let text = serde_json::to_string_pretty(self).map_err(std::io::Error::other);
             let written = text.and_then(|text| writeln!(file, "{text}"));
-            written.map_err(|source| CacheError { action: "write", path: path.clone(), source }.into())
+            written.map_err(|source| BuildError::Write { path: path.clone(), source })
         })
+        .map_err(|error| super::of_output(error, &path))
     }
 
     /// Read that of an output directory.

@@ -22,9 +22,9 @@ pub mod working_directory;
 pub use deps::{BuiltDeps, DepsPexFile};
 pub use error::BuildError;
 
-use crate::cache::write_atomically;
+use crate::cache::{CacheError, write_atomically};
 use crate::display::Display;
-use crate::pex::{Runtime, Written};
+use crate::pex::{PexError, Runtime, Written};
 use crate::plan::{Plan, SourceJob};
 use crate::scratch;
 use crate::target::Target;
@@ -136,7 +136,8 @@ impl<'a> Context<'a> {
         write_atomically(&path, |file| {
             zip64 = write(file)?.zip64;
             make_executable(file).map_err(|source| BuildError::Write { path: path.clone(), source })
-        })?;
+        })
+        .map_err(|error| of_output(error, &path))?;
         if zip64 {
             self.tools.host().warn(format!(
                 "`{name}` is so large that Python before 3.13 cannot run it directly; Dagster+ can"
@@ -163,6 +164,16 @@ impl<'a> Context<'a> {
         for path in &tree.left_out {
             host.detail(format!("left out of the source PEX: {path}"));
         }
+    }
+}
+
+/// An error in writing a file of the output directory, which is no cache, as one that names the file.
+fn of_output(error: BuildError, path: &Path) -> BuildError {
+    match error {
+        BuildError::Cache(CacheError { source, .. }) | BuildError::Pex(PexError::Write(source)) => {
+            BuildError::Write { path: path.to_path_buf(), source }
+        }
+        error => error,
     }
 }
 
@@ -206,6 +217,26 @@ pub fn run(plan: &Plan, context: &Context<'_>) -> Built {
         let sources = sources.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Built { sources, deps }
     })
+    .still_there()
+}
+
+impl Built {
+    /// The same, with an error for each file that somebody took away since it was written.
+    fn still_there(self) -> Built {
+        let there = |file: &PexFile| match file.path.metadata() {
+            Ok(found) if found.len() == file.size_bytes => Ok(()),
+            Ok(_) => Err(BuildError::Replaced { path: file.path.clone(), source: None }),
+            Err(source) => Err(BuildError::Replaced { path: file.path.clone(), source: Some(source) }),
+        };
+        let source = |built: Result<PexFile, _>| built.and_then(|file| there(&file).map(|()| file));
+        let deps = |built: Result<DepsPexFile, _>| {
+            built.and_then(|deps| deps.file().map_or(Ok(()), there).map(|()| deps))
+        };
+        Built {
+            sources: self.sources.into_iter().map(source).collect(),
+            deps: self.deps.into_iter().map(deps).collect(),
+        }
+    }
 }
 
 fn built_source(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildError> {

@@ -42,7 +42,7 @@ pub fn name(job: &SourceJob, context: &Context<'_>) -> Result<String, BuildError
 }
 
 fn scratch() -> Result<Scratch, BuildError> {
-    Scratch::anywhere().map_err(|source| BuildError::Read { path: std::env::temp_dir(), source })
+    Scratch::anywhere().map_err(|source| BuildError::Temporary { directory: std::env::temp_dir(), source })
 }
 
 /// What goes into the PEX; wheels of local packages are built below `scratch`.

@@ -188,6 +188,9 @@ impl Explain for Error {
                 crate::env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT
             )),
             Error::NoRegistry { .. } => Some("name the whole image with --image".to_string()),
+            Error::Temporary(_) => {
+                Some("set TMPDIR to a directory that can be written and has room".to_string())
+            }
             Error::NotLoaded { .. } => Some("the tracebacks above show the lines to mend".to_string()),
             _ => self.inner().and_then(Explain::hint),
         }

@@ -229,7 +229,7 @@ impl Downloader {
                 Ok(false)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(DownloadError::Read { path: path.to_path_buf(), source }),
+            Err(source) => Err(CacheError { action: "read", path: path.to_path_buf(), source }.into()),
         }
     }
 

@@ -181,6 +181,13 @@ impl Tools {
         &self.cache
     }
 
+    /// Keep a text in the cache ([`Cache::keep`]). Where it cannot be kept the next run makes it again, and that is all.
+    pub fn keep(&self, name: &str, text: &str) {
+        if let Err(error) = self.cache.keep(name, text) {
+            self.host.detail(format!("{error}: {}", error.source));
+        }
+    }
+
     /// The host that the tools run on.
     pub fn host(&self) -> &Host {
         &self.host

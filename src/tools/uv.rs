@@ -8,6 +8,7 @@ use super::pip_config::PipConfig;
 use super::process::{Output, Process, ProcessError};
 use super::python::Pythons;
 use crate::child_env::{Purpose, is_index};
+use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::target::PythonVersion;
@@ -59,6 +60,15 @@ pub enum UvError {
         #[allow(missing_docs)]
         source: ProcessError,
     },
+    /// This machine did not let it: no space, no right to write, no file handles. The cause is uv's own text.
+    #[error("could not {task}: this machine did not let uv")]
+    Machine {
+        /// What was asked.
+        task: String,
+        #[source]
+        #[allow(missing_docs)]
+        source: ProcessError,
+    },
     /// A file for uv could not be written, or one of its files not be moved.
     #[error("could not {action} `{path}` for uv")]
     File {
@@ -90,7 +100,8 @@ impl Explain for UvError {
         match self {
             UvError::Remote { .. } => Fault::Remote,
             UvError::Project { .. } | UvError::NoWheel { .. } => Fault::Project,
-            UvError::Tool { .. } | UvError::File { .. } | UvError::Lock { .. } => Fault::Tool,
+            UvError::Machine { .. } | UvError::Tool { .. } => Fault::Tool,
+            UvError::File { .. } | UvError::Lock { .. } => Fault::Tool,
         }
     }
     fn hint(&self) -> Option<String> {
@@ -99,6 +110,13 @@ impl Explain for UvError {
                 "`pexpress selftest` shows the index, proxy and certificates in use; a private index is named by UV_DEFAULT_INDEX or PIP_INDEX_URL".into(),
             ),
             UvError::Tool { .. } => Some("`pexpress selftest` shows which uv is used".into()),
+            UvError::Machine { .. } if self.says("Too many open files") => {
+                Some("too many files are open at once: raise the limit (`ulimit -n 1024`)".into())
+            }
+            UvError::Machine { .. } | UvError::File { .. } => Some(format!(
+                "name directories that can be written and have room: {} for this program's cache, UV_CACHE_DIR for uv's, TMPDIR for temporary files",
+                env_vars::PEXPRESS_CACHE_DIR
+            )),
             _ => None,
         }
     }
@@ -118,6 +136,16 @@ const REMOTE_WORDS: [&str; 9] = [
     "operation timed out",              // a stalled download
 ];
 
+/// Words of uv, or of what it ran, that tell of a machine that is full, locked or exhausted. The first is uv's (0.13,
+/// with a home that cannot be written), the others are the system's own (`strerror`).
+const MACHINE_WORDS: [&str; 5] = [
+    "Failed to initialize cache",
+    "No space left on device",
+    "Disk quota exceeded",
+    "Read-only file system",
+    "Too many open files",
+];
+
 impl UvError {
     /// Whether uv itself said this.
     pub(super) fn says(&self, words: &str) -> bool {
@@ -129,12 +157,13 @@ impl UvError {
         match self {
             UvError::Remote { source, .. }
             | UvError::Project { source, .. }
+            | UvError::Machine { source, .. }
             | UvError::Tool { source, .. } => Some(source),
             UvError::File { .. } | UvError::NoWheel { .. } | UvError::Lock { .. } => None,
         }
     }
 
-    /// Judge a failed call by uv's own words ([`REMOTE_WORDS`]); a uv that crashed or did not start is a tool's fault.
+    /// Judge a failed call by uv's own words ([`MACHINE_WORDS`], [`REMOTE_WORDS`]); a uv that crashed or did not start is a tool's fault.
     pub(super) fn judge(task: impl Into<String>, source: ProcessError) -> UvError {
         let task = task.into();
         let ProcessError::Failed { status, stderr, .. } = &source else {
@@ -142,7 +171,9 @@ impl UvError {
         };
         let text = stderr.as_ref().map_or("", |said| said.0.as_str());
         let text_lower = text.to_lowercase();
-        if REMOTE_WORDS.iter().any(|words| text_lower.contains(&words.to_lowercase())) {
+        if MACHINE_WORDS.iter().any(|words| text.contains(words)) {
+            UvError::Machine { task, source }
+        } else if REMOTE_WORDS.iter().any(|words| text_lower.contains(&words.to_lowercase())) {
             UvError::Remote { task, source }
         } else if status.code().is_none() || text_lower.contains("error: unexpected argument") {
             UvError::Tool { task, source }
@@ -403,6 +434,8 @@ mod tests {
             ),
             (no_solution.into(), 1, Fault::Project),
             ("error: unexpected argument '--x' found".into(), 2, Fault::Tool),
+            ("error: Failed to initialize cache at `/x/uv`\n  cause: …".into(), 2, Fault::Tool),
+            ("error: Failed to write\n  cause: No space left on device (os error 28)".into(), 2, Fault::Tool),
         ] {
             let (status, stderr) = (ExitStatus::from_raw(code << 8), Some(Said(said.clone())));
             let error = UvError::judge("x", ProcessError::Failed { name: "uv".into(), status, stderr });

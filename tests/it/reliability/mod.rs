@@ -3,6 +3,7 @@
 mod cache;
 mod children;
 mod kills;
+mod machines;
 mod schedules;
 mod secrets;
 mod small_runs;

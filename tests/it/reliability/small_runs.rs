@@ -64,10 +64,15 @@ impl Runs {
 
     /// `deploy` of the project into `out`. No index is asked for anything.
     pub fn deploy(&self) -> Command {
+        self.deploy_into("out")
+    }
+
+    /// The same into another directory below that of this test.
+    pub fn deploy_into(&self, out: &str) -> Command {
         let mut command = pexpress_with_uv();
         command
             .arg("deploy")
-            .args([self.path("project"), self.path("out")])
+            .args([self.path("project"), self.path(out)])
             .args(["--python-version", "3.11"])
             .current_dir(self.dir.path())
             .env("PEXPRESS_CACHE_DIR", self.path("cache"))
