@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 const PHASES: [&str; 5] = ["build", "cache", "upload", "update", "report"];
-const LANES: u64 = 2;
+const LANES: u64 = 4;
 /// From the beginning of a phase to the kill, at most, in milliseconds.
 const LONGEST_MS: u64 = 200;
 /// What a killed run leaves has to be older than this to be swept, in seconds.
@@ -240,6 +240,9 @@ fn kill_many(wanted: u64, mut random: Random) -> (BTreeMap<&'static str, u64>, u
         lane.reset();
         let Some(reached) = lane.kill_in(phase, after) else { continue };
         kills += 1;
+        if kills % 25 == 0 {
+            eprintln!("{kills} kills, by phase {hits:?} so far");
+        }
         let what = format!("killed {after:?} into `{phase}`, in {reached:?}");
         lane.assert_whole(&whole, &what);
         if let Some(reached) = reached {
