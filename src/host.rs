@@ -22,6 +22,10 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> SystemTime;
     /// Wait.
     fn sleep(&self, time: Duration);
+    /// Since a moment that stays the same. Unlike [`Clock::now`], which somebody may set, it never goes back.
+    fn elapsed(&self) -> Duration {
+        self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
 }
 
 /// The real clock: that on the wall when it is asked for the first time, and from then on what has passed since. A wall
@@ -39,6 +43,10 @@ impl Clock for SystemClock {
     }
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+    fn elapsed(&self) -> Duration {
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        FIRST.get_or_init(Instant::now).elapsed()
     }
 }
 

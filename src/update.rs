@@ -2,6 +2,7 @@
 //!
 //! Each code location has its own outcome; one that fails takes nothing from the others.
 
+mod confirm;
 pub mod document;
 mod running;
 pub mod wait;
@@ -74,6 +75,12 @@ pub enum UpdateError {
         reported(errors)
     )]
     NoAgent { location: String, seconds: u64, errors: Vec<String> },
+    #[error("the code location `{location}` was updated, but then {}", overtaken(now.as_deref()))]
+    Overtaken {
+        location: String,
+        /// Its PEX tag now; empty without PEX files, `None` if it is not there.
+        now: Option<String>,
+    },
     #[error("the code location `{location}` was updated, but whether it loaded could not be seen")]
     Unseen {
         location: String,
@@ -86,6 +93,14 @@ fn reported(errors: &[String]) -> String {
     if errors.is_empty() { String::new() } else { format!("; agents report: {}", errors.join("; ")) }
 }
 
+fn overtaken(now: Option<&str>) -> String {
+    match now {
+        None => "it was removed by somebody else".into(),
+        Some("") => "somebody else updated it to run without PEX files".into(),
+        Some(tag) => format!("somebody else updated it to `{tag}`"),
+    }
+}
+
 impl Explain for UpdateError {
     fn fault(&self) -> Fault {
         match self {
@@ -94,7 +109,9 @@ impl Explain for UpdateError {
             | UpdateError::Uncertain { source, .. }
             | UpdateError::Unseen { source, .. } => source.fault(),
             UpdateError::Load { .. } => Fault::Project,
-            UpdateError::LoadTimeout { .. } | UpdateError::NoAgent { .. } => Fault::Remote,
+            UpdateError::LoadTimeout { .. } | UpdateError::NoAgent { .. } | UpdateError::Overtaken { .. } => {
+                Fault::Remote
+            }
         }
     }
 
@@ -109,6 +126,10 @@ impl Explain for UpdateError {
             ),
             UpdateError::NoAgent { .. } => Some(
                 "start the agent, or wait longer with --agent-heartbeat-timeout; the update is kept for it"
+                    .into(),
+            ),
+            UpdateError::Overtaken { .. } => Some(
+                "let only one run at a time deploy there, for example with `concurrency:` in the workflow"
                     .into(),
             ),
             UpdateError::Uncertain { .. } | UpdateError::Unseen { .. } => {
@@ -188,18 +209,25 @@ pub fn run(
             }
         }
     }
-    let taken = if uncertain.is_empty() { BTreeSet::new() } else { taken(client, &updates, before) };
+    let taken = if uncertain.is_empty() { None } else { confirm::taken(client, &updates, before) };
     for (name, source) in uncertain {
-        if taken.contains(&name) {
-            client.host().detail(format!("{source}; {name} was updated all the same"));
-            awaited.push(name);
-        } else {
-            let error = UpdateError::Uncertain { location: name.clone(), source };
-            outcomes.push(Outcome { name, result: Err(error) });
+        let location = name.clone();
+        match &taken {
+            Some(taken) if taken.contains(&name) => {
+                client.host().detail(format!("{source}; {name} was updated all the same"));
+                awaited.push(name);
+            }
+            // The server is done with it, so that nothing can come of it any more.
+            Some(_) if matches!(*source, DagsterError::Refused { .. }) => {
+                outcomes.push(Outcome { name, result: Err(UpdateError::Refused { location, source }) });
+            }
+            _ => outcomes.push(Outcome { name, result: Err(UpdateError::Uncertain { location, source }) }),
         }
     }
     if limits.wait {
-        outcomes.extend(wait::run(client, awaited, before, limits, reached));
+        let mut waited = wait::run(client, awaited, before, limits, reached);
+        confirm::run(client, &updates, before, &mut waited);
+        outcomes.extend(waited);
     } else {
         outcomes.extend(awaited.into_iter().map(|name| Outcome { name, result: Ok(Updated::NotAwaited) }));
     }
@@ -219,11 +247,13 @@ pub enum Phase {
 
 /// Send the documents: all in one call, and if that is refused one by one, so that a bad one does not stop the others.
 fn apply(client: &Client, updates: &[Update]) -> Vec<(String, Result<(), Arc<DagsterError>>)> {
+    let mut uncertain = false;
     if let [_, _, ..] = updates {
         let documents: Vec<_> = updates.iter().map(|update| &update.document).collect();
         match client.update_locations(&documents) {
             Ok(()) => return updates.iter().map(|update| (update.name.clone(), Ok(()))).collect(),
             Err(error) if concerns_documents(&error) => {
+                uncertain = error.is_uncertain();
                 client.host().detail(format!("{error}; updating the code locations one by one"));
             }
             Err(error) => {
@@ -232,29 +262,14 @@ fn apply(client: &Client, updates: &[Update]) -> Vec<(String, Result<(), Arc<Dag
             }
         }
     }
-    updates
-        .iter()
-        .map(|update| (update.name.clone(), client.update_location(&update.document).map_err(Arc::new)))
-        .collect()
-}
-
-/// The code locations that the server shows with these PEX files and did not before: their update took effect, although
-/// no answer said so.
-fn taken(client: &Client, updates: &[Update], before: &Before) -> BTreeSet<String> {
-    let now = metadata(client).unwrap_or_default();
-    let tag_in = |text: &String| {
-        let value: Value = serde_json::from_str(text).ok()?;
-        value["pex_metadata"]["pex_tag"].as_str().map(String::from)
+    // What the first call may have done is not undone by a refusal now.
+    let told = |error: DagsterError| match uncertain && !error.is_uncertain() {
+        true => DagsterError::AfterLoss { last: Box::new(error) },
+        false => error,
     };
-    let is_taken = |update: &&Update| {
-        let (now, before) =
-            (now.get(&update.name), before.metadata.as_ref().map(|all| all.get(&update.name)));
-        let wanted = update.document.get("pex_metadata").and_then(|metadata| metadata["pex_tag"].as_str());
-        before.is_some_and(|before| before != now)
-            && wanted.is_some()
-            && now.and_then(tag_in).as_deref() == wanted
-    };
-    updates.iter().filter(is_taken).map(|update| update.name.clone()).collect()
+    let one =
+        |update: &Update| client.update_location(&update.document).map_err(|error| Arc::new(told(error)));
+    updates.iter().map(|update| (update.name.clone(), one(update))).collect()
 }
 
 /// Whether another set of documents might fare better.

@@ -66,6 +66,7 @@ fn location(state: &LocationState, metadata: Option<&String>) -> Value {
     json!({
         "name": state.name,
         "state": match (state.loaded, &state.failure) {
+            _ if state.unclear => "unknown",
             (false, _) => "loading",
             (true, None) => "loaded",
             (true, Some(_)) => "failed",
@@ -106,8 +107,13 @@ mod tests {
 
     #[test]
     fn a_table_shows_what_each_code_location_runs() {
-        let state =
-            |name: &str, loaded| LocationState { name: name.into(), loaded, failure: None, stamp: None };
+        let state = |name: &str, loaded| LocationState {
+            name: name.into(),
+            loaded,
+            unclear: false,
+            failure: None,
+            stamp: None,
+        };
         let metadata = json!({
             "pex_metadata": {"pex_tag": "files=deps-a.pex:source-b.pex"},
             "git_metadata": {"commit_hash": "0123456789abcdef"},

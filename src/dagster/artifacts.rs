@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// Statuses that pass by themselves. An upload may be repeated: it overwrites.
-const PASSING: [u16; 6] = [409, 429, 500, 502, 503, 504];
+const PASSING: [u16; 7] = [408, 409, 429, 500, 502, 503, 504];
 /// Times that a new URL is asked for when one is refused: it may have expired, or been used by a try whose answer was
 /// lost.
 const FRESH_URLS: u32 = 2;

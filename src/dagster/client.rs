@@ -1,7 +1,8 @@
 //! The envelope: one GraphQL document and its variables out, `data` in; headers, retries, maintenance windows.
 //!
-//! Source: what dagster-cloud-cli 1.13.27 sends and how it treats answers, with two differences. An answer with a
-//! passing status is tried again even when its body has `errors`, and no `Retry-After` outlives the retry it was for.
+//! Source: what dagster-cloud-cli 1.13.27 sends and how it treats answers, with these differences. More is tried again:
+//! 408 and 500, a passing status even when its body has `errors`, errors that a query met on the way, and whatever is no
+//! answer of the API at all, such as a proxy's page. No `Retry-After` outlives the retry it was for.
 
 use super::error::DagsterError;
 use crate::foreign_json;
@@ -10,16 +11,18 @@ use crate::net::retry::{self, Again, Backoff};
 use crate::net::{self, Agent, Request, Secret, Transience};
 use crate::target::PythonVersion;
 use serde_json::{Map, Value, json};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use url::Url;
 
 /// The version of Dagster+'s API that is spoken here: that of the dagster-cloud-cli it was read from.
 const API_VERSION: &str = "1.13.27";
 /// Statuses that pass by themselves, for queries and mutations alike.
-const PASSING: [u16; 5] = [409, 429, 502, 503, 504];
+const PASSING: [u16; 7] = [408, 409, 429, 500, 502, 503, 504];
 /// No answer of the API comes near this; a page of something else might.
 const LONGEST_ANSWER_BYTES: u64 = 64 << 20;
 const MAINTENANCE_PAUSE: Duration = Duration::from_secs(30);
+/// Whatever pause a maintenance window asks for, it may be over sooner.
+const LONGEST_MAINTENANCE_PAUSE: Duration = Duration::from_secs(300);
 const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(57_600);
 
 /// One GraphQL document, and what an error says was being done with it.
@@ -34,6 +37,13 @@ pub struct Operation {
     pub query: &'static str,
     /// The one root field.
     pub field: &'static str,
+}
+
+impl Operation {
+    /// Whether it only asks.
+    fn is_query(self) -> bool {
+        self.query.starts_with("query")
+    }
 }
 
 /// A connection to one organization, at its default deployment or at a named one. Cheap to clone.
@@ -115,10 +125,7 @@ impl Client {
         let mut data = self.data(operation, &variables)?;
         match data.get_mut(operation.field).map(Value::take) {
             Some(value) if !value.is_null() => Ok(value),
-            _ => Err(DagsterError::Unexpected {
-                doing: operation.doing.into(),
-                what: format!("`{}`", operation.field),
-            }),
+            _ => Err(lacks_field(operation)),
         }
     }
 
@@ -129,15 +136,20 @@ impl Client {
             doing: operation.doing.into(),
             what: error.to_string(),
         })?;
-        let began = self.host.clock.now();
+        let began = self.host.clock.elapsed();
+        let mut lost = false;
         loop {
             let reply = retry::run(&self.backoff, self.host.clock.as_ref(), |number| {
-                self.attempt(operation, &parsed, body.as_bytes(), number)
+                let reply = self.attempt(operation, &parsed, body.as_bytes(), number);
+                match operation.is_query() {
+                    true => reply,
+                    false => reply.map_err(|failure| after_loss(failure, &mut lost)),
+                }
             });
             match reply.map_err(|failed| failed.error)? {
                 Reply::Data(data) => return Ok(data),
                 Reply::Maintenance { message, timeout, pause } => {
-                    let waited = elapsed(began, self.host.clock.now());
+                    let waited = self.host.clock.elapsed().saturating_sub(began);
                     if waited + pause > timeout {
                         return Err(DagsterError::Maintenance {
                             doing: operation.doing.into(),
@@ -198,18 +210,49 @@ impl Client {
         }
         let data = answer.get("data").filter(|data| data.is_object());
         let errors = error_messages(&answer);
-        if passing && (data.is_none() || !errors.is_empty()) {
-            return Err(Again::After { error: failure(&bytes), retry_after });
-        }
         let doing = operation.doing.to_string();
-        Err(Again::No(match (data, status) {
-            (_, 401 | 403) => DagsterError::Unauthorized { doing, status },
-            _ if !errors.is_empty() => DagsterError::GraphQl { doing, messages: errors },
-            (Some(data), _) => return Ok(Reply::Data(data.clone())),
-            (None, 404) => DagsterError::NotFound { doing, url: self.url() },
-            (None, 200..=399) => DagsterError::NotTheApi { doing, url: self.url(), excerpt: excerpt(&bytes) },
-            (None, _) => failure(&bytes),
-        }))
+        // Without `data`, the document was not even begun. Source: GraphQL specification, section 7.1.
+        let begun = status < 400 && answer.contains_key("data");
+        let (error, passes) = match (data, status) {
+            (_, 401 | 403) => (DagsterError::Unauthorized { doing, status }, false),
+            _ if !errors.is_empty() && (!passing || status == 500) => {
+                let error = DagsterError::GraphQl { doing, messages: errors };
+                (error, passing || (begun && operation.is_query()))
+            }
+            (Some(data), _) if errors.is_empty() && data.get(operation.field).is_some() => {
+                return Ok(Reply::Data(data.clone()));
+            }
+            // A reply that came twice answers the next question on its connection too.
+            (Some(_), _) if errors.is_empty() => (lacks_field(operation), true),
+            _ if passing => (failure(&bytes), true),
+            (_, 404) => (DagsterError::NotFound { doing, url: self.url() }, false),
+            (_, 200..=399) => {
+                let excerpt = excerpt(&bytes);
+                (DagsterError::NotTheApi { doing, url: self.url(), excerpt }, true)
+            }
+            _ => (failure(&bytes), false),
+        };
+        Err(if passes { Again::After { error, retry_after } } else { Again::No(error) })
+    }
+}
+
+fn lacks_field(operation: Operation) -> DagsterError {
+    DagsterError::Unexpected { doing: operation.doing.into(), what: format!("`{}`", operation.field) }
+}
+
+/// A failure as it is to be told after other tries: what lost its answer may have been done, whatever came later.
+fn after_loss(failure: Again<DagsterError>, lost: &mut bool) -> Again<DagsterError> {
+    let before = *lost;
+    let mut told = |error: DagsterError| {
+        *lost |= error.is_uncertain();
+        match before && !error.is_uncertain() {
+            true => DagsterError::AfterLoss { last: Box::new(error) },
+            false => error,
+        }
+    };
+    match failure {
+        Again::No(error) => Again::No(told(error)),
+        Again::After { error, retry_after } => Again::After { error: told(error), retry_after },
     }
 }
 
@@ -228,10 +271,12 @@ fn maintenance(answer: &Map<String, Value>) -> Option<Reply> {
             window.get(key).and_then(Value::as_f64).filter(|seconds| seconds.is_finite() && *seconds > 0.0);
         given.map_or(default, |seconds| Duration::from_secs_f64(seconds.min(1e6)))
     };
+    let timeout = seconds("timeout", MAINTENANCE_TIMEOUT);
+    let longest = LONGEST_MAINTENANCE_PAUSE.min(timeout);
     Some(Reply::Maintenance {
         message: window.get("message").and_then(Value::as_str).unwrap_or_default().to_string(),
-        timeout: seconds("timeout", MAINTENANCE_TIMEOUT),
-        pause: seconds("retry_interval", MAINTENANCE_PAUSE),
+        timeout,
+        pause: seconds("retry_interval", MAINTENANCE_PAUSE).min(longest),
     })
 }
 
@@ -247,10 +292,6 @@ fn error_messages(answer: &Map<String, Value>) -> Vec<String> {
             .collect(),
         Some(other) => vec![other.to_string()],
     }
-}
-
-fn elapsed(from: SystemTime, to: SystemTime) -> Duration {
-    to.duration_since(from).unwrap_or_default()
 }
 
 /// The beginning of a body, on one line.

@@ -30,6 +30,8 @@ pub enum DagsterError {
     Unexpected { doing: String, what: String },
     #[error("could not {doing}: Dagster+ is still under maintenance after {waited_seconds} s: {message}")]
     Maintenance { doing: String, waited_seconds: u64, message: String },
+    #[error("{last}; an earlier try may have taken effect")]
+    AfterLoss { last: Box<DagsterError> },
     #[error("`{name}` is not in the registry")]
     NotStored { name: String },
     #[error("could not read `{path}` for its upload")]
@@ -67,6 +69,9 @@ impl DagsterError {
             | DagsterError::Unexpected { .. } => true,
             DagsterError::GraphQl { .. } | DagsterError::Maintenance { .. } => true,
             DagsterError::Status { status, .. } => *status == 408 || *status >= 500,
+            // Raised while it was being done.
+            DagsterError::Refused { type_name, .. } => type_name == "PythonError",
+            DagsterError::AfterLoss { .. } => true,
             _ => false,
         }
     }
@@ -78,6 +83,7 @@ impl Explain for DagsterError {
             DagsterError::Refused { type_name, .. } if type_name == "InvalidLocationError" => Fault::Project,
             DagsterError::ReadFile { .. } => Fault::Tool,
             DagsterError::Network { source, .. } => source.fault(),
+            DagsterError::AfterLoss { last } => last.fault(),
             _ => Fault::Remote,
         }
     }
@@ -104,6 +110,7 @@ impl Explain for DagsterError {
                 Some("it may pass: run the same command again later".into())
             }
             DagsterError::GraphQl { .. } | DagsterError::Refused { .. } | DagsterError::Unexpected { .. } => None,
+            DagsterError::AfterLoss { last } => last.hint(),
             DagsterError::NotStored { .. } => Some("add --upload-pex".into()),
             DagsterError::ReadFile { .. } => None,
         }

@@ -110,6 +110,8 @@ pub struct LocationState {
     pub name: String,
     /// Loaded, one way or the other; else still loading.
     pub loaded: bool,
+    /// The server says something of it that is not understood here; then neither `loaded` nor `failure` tells anything.
+    pub unclear: bool,
     /// Why it could not be loaded.
     pub failure: Option<PythonFailure>,
     /// Which load this is; `None` from a server that does not say.
@@ -283,6 +285,9 @@ impl Client {
             .iter()
             .filter_map(|item| Url::parse(item["url"].as_str()?).ok().map(PresignedUrl))
             .collect();
+        if let Some((name, _)) = names.iter().zip(&urls).find(|(name, url)| is_of_another(&url.0, name)) {
+            return Err(lacks(operation, &format!("the URL of `{name}`; it is about another file")));
+        }
         if urls.len() != names.len() {
             return Err(lacks(operation, &format!("URLs: {} for {} files", urls.len(), names.len())));
         }
@@ -295,7 +300,13 @@ impl Client {
     /// Those of the call, and the server's refusal.
     pub fn update_location(&self, document: &Map<String, Value>) -> Result<(), DagsterError> {
         let answer = self.call(ADD_OR_UPDATE_LOCATION, json!({"document": document}))?;
-        member(ADD_OR_UPDATE_LOCATION, answer, "WorkspaceEntry").map(drop)
+        let entry = member(ADD_OR_UPDATE_LOCATION, answer, "WorkspaceEntry")?;
+        match (&entry["locationName"], document.get("location_name")) {
+            (Value::String(told), Some(Value::String(asked))) if told != asked => {
+                Err(lacks(ADD_OR_UPDATE_LOCATION, &format!("`{asked}`; it is about `{told}`")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Add or change several code locations at once, all or none; the others stay as they are.
@@ -337,20 +348,28 @@ impl Client {
     }
 }
 
+/// Whether the path of a URL ends with the name of another object of the registry: a mixed-up answer, through which one
+/// file would be written under the name of another. Where paths are made otherwise, that cannot be told.
+fn is_of_another(url: &Url, name: &str) -> bool {
+    let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
+    let ours = ["deps-", "source-"].iter().any(|prefix| last.starts_with(prefix)) && last.ends_with(".pex");
+    ours && last != name
+}
+
 fn location_state(entry: &Value) -> Result<LocationState, DagsterError> {
     let name = text(entry, "name").ok_or_else(|| lacks(WORKSPACE, "the name of a code location"))?;
     let value = &entry["locationOrLoadError"];
     let loaded = entry["loadStatus"] == "LOADED";
-    let failure = match value["__typename"].as_str() {
-        Some("RepositoryLocation") => None,
-        None if !loaded => None,
-        _ => Some(python_failure(value)),
+    let (failure, unclear) = match (value["__typename"].as_str(), entry["loadStatus"].as_str()) {
+        (None, Some("LOADING")) | (Some("RepositoryLocation"), Some("LOADED" | "LOADING")) => (None, false),
+        (Some("PythonError"), Some("LOADED" | "LOADING")) => (Some(python_failure(value)), false),
+        _ => (None, true),
     };
     let stamp = entry["updatedTimestamp"].as_f64().map(|updated_seconds| LoadStamp {
         updated_seconds,
         version: text(entry, "versionKey").unwrap_or_default(),
     });
-    Ok(LocationState { name, loaded, failure, stamp })
+    Ok(LocationState { name, loaded, unclear, failure, stamp })
 }
 
 fn python_failure(error: &Value) -> PythonFailure {

@@ -14,7 +14,7 @@ use crate::host::Host;
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RETRY_AFTER};
 use ureq::http::{self, HeaderMap, Method};
 use ureq::tls::TlsConfig;
@@ -24,6 +24,8 @@ use url::{Host as UrlHost, Url};
 
 const USER_AGENT: &str = concat!("pexpress/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTS: usize = 10;
+/// An answer that is taken as a whole may take so many times the silence that is allowed.
+const LONGEST_ANSWER: u32 = 5;
 
 /// How long to wait in each phase. There is no limit on a whole transfer: large files over slow lines are fine, silence
 /// is not.
@@ -259,6 +261,9 @@ impl Agent {
             ureq::Error::Timeout(Timeout::PerRead | Timeout::PerWrite) => {
                 Error::TimedOut { url, waited: self.inner.timeouts.silence }
             }
+            ureq::Error::Timeout(Timeout::RecvResponse) => {
+                Error::TimedOut { url, waited: self.inner.timeouts.silence.saturating_mul(LONGEST_ANSWER) }
+            }
             source => Error::Unreachable { url, proxy, source: Box::new(source) },
         }
     }
@@ -304,6 +309,7 @@ impl Agent {
             .timeout_connect(Some(timeouts.connect))
             .timeout_per_read(Some(timeouts.silence))
             .timeout_per_write(Some(timeouts.silence))
+            .timeout_recv_response(Some(timeouts.silence.saturating_mul(LONGEST_ANSWER)))
             .max_idle_connections_per_host(8)
             .build();
         ureq::Agent::with_parts(config, DefaultConnector::default(), self.inner.resolver.clone())
@@ -394,18 +400,23 @@ impl Response {
         self.body.into_with_config().limit(u64::MAX).reader()
     }
 
-    /// The whole body, of at most `limit` bytes.
+    /// The whole body, of at most `limit` bytes. A body that only trickles is given up after five times the silence
+    /// that is allowed.
     ///
     /// # Errors
-    /// When it is longer, or breaks off.
+    /// When it is longer, breaks off, or does not come to an end.
     pub fn into_bytes(self, limit: u64) -> Result<Vec<u8>, Error> {
         let url = SafeUrl::from(&self.url);
         let silence = self.silence;
         let mut bytes = Vec::new();
-        let read = self.into_reader().take(limit.saturating_add(1)).read_to_end(&mut bytes);
-        match read {
+        let limited = self.into_reader().take(limit.saturating_add(1));
+        let patience = silence.saturating_mul(LONGEST_ANSWER);
+        match (Hasty { source: limited, began: Instant::now(), patience }).read_to_end(&mut bytes) {
             Ok(_) if bytes.len() as u64 > limit => Err(Error::TooLong { url, limit }),
             Ok(_) => Ok(bytes),
+            Err(source) if source.kind() == io::ErrorKind::TimedOut && source.get_ref().is_none() => {
+                Err(Error::TimedOut { url, waited: patience })
+            }
             Err(source) => Err(body_failure(url, silence, source)),
         }
     }
@@ -414,6 +425,22 @@ impl Response {
     pub fn failure(&self) -> impl FnOnce(io::Error) -> Error + use<> {
         let (url, silence) = (SafeUrl::from(&self.url), self.silence);
         move |source| body_failure(url, silence, source)
+    }
+}
+
+/// A source that ends in [`io::ErrorKind::TimedOut`] once its time is over.
+struct Hasty<R> {
+    source: R,
+    began: Instant,
+    patience: Duration,
+}
+
+impl<R: Read> Read for Hasty<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.began.elapsed() > self.patience {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.source.read(buffer)
     }
 }
 

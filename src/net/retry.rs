@@ -26,6 +26,14 @@ impl Backoff {
         longest_pause: Duration::from_secs(120),
         jitter: random,
     };
+    /// Around calls that are tried again already, where waiting costs nothing but time: 12 tries more, over about two
+    /// minutes.
+    pub const PATIENT: Backoff = Backoff {
+        retries: 12,
+        first_pause: Duration::from_millis(500),
+        longest_pause: Duration::from_secs(15),
+        jitter: random,
+    };
     /// For downloads: 4 retries after 0.5, 1, 2 and 4 s.
     pub const DOWNLOAD: Backoff = Backoff {
         retries: 4,

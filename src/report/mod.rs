@@ -207,6 +207,8 @@ pub enum State {
     Loading,
     /// It was updated and no agent was there to load it.
     NoAgent,
+    /// It was updated, and then somebody else updated or removed it.
+    Overtaken,
     /// Whether it was updated, or whether it then loaded, could not be seen.
     Unknown,
 }
@@ -226,6 +228,7 @@ impl State {
             State::FailedToLoad => "failed to load",
             State::Loading => "loading",
             State::NoAgent => "no agent",
+            State::Overtaken => "overtaken",
             State::Unknown => "unknown",
         }
     }
@@ -237,8 +240,8 @@ impl State {
 
     /// Whether Dagster+ took an update.
     pub fn is_updated(self) -> bool {
-        use State::{FailedToLoad, Loaded, Loading, NoAgent, Unknown, Updated};
-        matches!(self, Updated | Loaded | FailedToLoad | Loading | NoAgent | Unknown)
+        use State::{FailedToLoad, Loaded, Loading, NoAgent, Overtaken, Unknown, Updated};
+        matches!(self, Updated | Loaded | FailedToLoad | Loading | NoAgent | Overtaken | Unknown)
     }
 
     /// Whether it is as asked, as far as known.

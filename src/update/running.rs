@@ -77,6 +77,7 @@ impl Before {
         match self.states.get(name) {
             None => return Some(Difference::Untold),
             Some(state) if state.failure.is_some() => return Some(Difference::Failed),
+            Some(state) if state.unclear => return Some(Difference::Untold),
             Some(state) if !state.loaded => return Some(Difference::Loading),
             Some(_) => {}
         }
@@ -93,6 +94,15 @@ impl Before {
 pub(super) fn files(metadata: &Value) -> Vec<String> {
     let tag = metadata["pex_metadata"]["pex_tag"].as_str().unwrap_or_default();
     tag.trim_start_matches("files=").split(':').filter(|name| !name.is_empty()).map(String::from).collect()
+}
+
+/// Whether `metadata` is what an update to `document` leaves, its commit included.
+pub(super) fn is_made_by(metadata: &Value, document: &Map<String, Value>) -> bool {
+    let git = |value: &Value, key: &str| plain(&value[key]);
+    let commit = document.get("git").cloned().unwrap_or_default();
+    pex_difference(metadata, document).is_none()
+        && document_difference(metadata, document).is_none()
+        && ["commit_hash", "url"].iter().all(|key| git(&metadata["git_metadata"], key) == git(&commit, key))
 }
 
 fn pex_difference(metadata: &Value, document: &Map<String, Value>) -> Option<Difference> {
@@ -174,7 +184,7 @@ mod tests {
             stack: Vec::new(),
             chain: Vec::new(),
         });
-        let state = LocationState { name: "one".into(), loaded, failure, stamp: None };
+        let state = LocationState { name: "one".into(), loaded, unclear: false, failure, stamp: None };
         Before {
             states: [("one".to_string(), state)].into(),
             metadata: metadata.map(|text| [("one".to_string(), text)].into()),

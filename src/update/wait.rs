@@ -7,16 +7,18 @@
 
 use super::{Before, Outcome, Phase, UpdateError, Updated, metadata};
 use crate::context::inputs::WaitLimits;
-use crate::dagster::Client;
 use crate::dagster::operations::{LocationState, PythonFailure};
+use crate::dagster::{Client, DagsterError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// For so long a `LOADED` of which nothing tells that it is new has to last: twice the other client's polling interval.
 const SETTLE: Duration = Duration::from_secs(6);
+/// Looks that fail are repeated for so long, beyond the retries of each.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two lines of progress when nothing changes.
 const REMIND: Duration = Duration::from_secs(15);
 
@@ -34,9 +36,11 @@ enum Sight {
 struct Watch<'a> {
     client: &'a Client,
     before: &'a Before,
-    began: SystemTime,
+    began: Duration,
     seen_loading: BTreeSet<String>,
-    doubtful_since: BTreeMap<String, SystemTime>,
+    /// What the last look showed in a state that is not known here.
+    unclear: BTreeSet<String>,
+    doubtful_since: BTreeMap<String, Duration>,
     /// Whether the server now has the same metadata as before, asked for once when it matters.
     unchanged: Option<BTreeSet<String>>,
     agent_seen: bool,
@@ -51,12 +55,13 @@ pub(super) fn run(
     limits: WaitLimits,
     reached: &dyn Fn(Phase),
 ) -> Vec<Outcome> {
-    let began = client.host().clock.now();
+    let began = client.host().clock.elapsed();
     let mut watch = Watch {
         client,
         before,
         began,
         seen_loading: BTreeSet::new(),
+        unclear: BTreeSet::new(),
         doubtful_since: BTreeMap::new(),
         unchanged: None,
         agent_seen: false,
@@ -65,23 +70,33 @@ pub(super) fn run(
     let mut pending = awaited;
     let mut outcomes = Vec::new();
     let mut pause = FIRST_PAUSE;
-    let mut told: Option<(usize, SystemTime)> = None;
+    let mut told: Option<(usize, Duration)> = None;
+    let mut failing_since = None;
     while !pending.is_empty() {
         reached(Phase::Waiting(pending.clone()));
         let waited = watch.elapsed();
-        if let Err(source) = watch.look(&mut pending, &mut outcomes) {
-            let source = Arc::new(source);
-            outcomes.extend(pending.drain(..).map(|location| {
-                let error = UpdateError::Unseen { location: location.clone(), source: Arc::clone(&source) };
-                Outcome { name: location, result: Err(error) }
-            }));
-        } else if let Some(fail) = watch.out_of_time(limits, waited) {
-            outcomes.extend(
-                pending
-                    .drain(..)
-                    .map(|location| Outcome { result: Err(fail(location.clone())), name: location }),
-            );
-        } else if !pending.is_empty() {
+        let looked = watch.look(&mut pending, &mut outcomes);
+        let late = watch.out_of_time(limits, waited);
+        match (looked, late) {
+            (Err(source), late) => {
+                let since = *failing_since.get_or_insert(waited);
+                if late.is_some() || waited.saturating_sub(since) >= PATIENCE {
+                    let source = Arc::new(source);
+                    outcomes.extend(pending.drain(..).map(|name| unseen(name, &source)));
+                } else {
+                    client.host().detail(format!("{source}; looking again"));
+                }
+            }
+            (Ok(()), Some(fail)) => {
+                let failed = |name: String| match watch.unclear.contains(&name) {
+                    true => unseen(name, &Arc::new(not_understood())),
+                    false => Outcome { result: Err(fail(name.clone())), name },
+                };
+                outcomes.extend(pending.drain(..).map(failed));
+            }
+            (Ok(()), None) => failing_since = None,
+        }
+        if !pending.is_empty() {
             watch.tell(&pending, &mut told);
             client.host().clock.sleep(pause.min(watch.time_left(limits)));
             pause = pause.mul_f64(1.5).min(LONGEST_PAUSE);
@@ -90,17 +105,23 @@ pub(super) fn run(
     outcomes
 }
 
+fn unseen(name: String, source: &Arc<DagsterError>) -> Outcome {
+    let error = UpdateError::Unseen { location: name.clone(), source: Arc::clone(source) };
+    Outcome { name, result: Err(error) }
+}
+
+fn not_understood() -> DagsterError {
+    let doing = "tell whether a code location has loaded".into();
+    DagsterError::Unexpected { doing, what: "a state that is known here".into() }
+}
+
 impl Watch<'_> {
     fn elapsed(&self) -> Duration {
-        self.client.host().clock.now().duration_since(self.began).unwrap_or_default()
+        self.client.host().clock.elapsed().saturating_sub(self.began)
     }
 
     /// Look once: at the agents until one has been seen running, and at the code locations.
-    fn look(
-        &mut self,
-        pending: &mut Vec<String>,
-        outcomes: &mut Vec<Outcome>,
-    ) -> Result<(), crate::dagster::DagsterError> {
+    fn look(&mut self, pending: &mut Vec<String>, outcomes: &mut Vec<Outcome>) -> Result<(), DagsterError> {
         let client = self.client;
         let (agents, states) = std::thread::scope(|scope| {
             let agents = (!self.agent_seen).then(|| scope.spawn(|| client.agents()));
@@ -109,17 +130,21 @@ impl Watch<'_> {
                 agents.map(|asked| asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             (agents, states)
         });
-        if let Some(agents) = agents {
-            let agents = agents?;
-            self.agent_seen = agents.iter().any(|agent| agent.is_running());
-            self.agent_errors = agents.into_iter().flat_map(|agent| agent.errors).collect();
+        let mut unknown_agents = Ok(());
+        match agents.transpose() {
+            Ok(None) => {}
+            Ok(Some(agents)) => {
+                self.agent_seen = agents.iter().any(|agent| agent.is_running());
+                self.agent_errors = agents.into_iter().flat_map(|agent| agent.errors).collect();
+            }
+            Err(error) => unknown_agents = Err(error),
         }
         let states: BTreeMap<_, _> = states?.into_iter().map(|state| (state.name.clone(), state)).collect();
         let mut still = Vec::new();
         for name in pending.drain(..) {
             match self.outcome(states.get(&name)) {
                 // Whatever shows as loaded, without an agent nothing was loaded just now.
-                Some(failure) if self.agent_seen => {
+                Some(failure) if self.agent_seen || unknown_agents.is_err() => {
                     let result = match failure {
                         None => Ok(Updated::Loaded),
                         Some(failure) => Err(UpdateError::Load { location: name.clone(), failure }),
@@ -131,13 +156,18 @@ impl Watch<'_> {
             }
         }
         *pending = still;
-        Ok(())
+        if pending.is_empty() { Ok(()) } else { unknown_agents }
     }
 
     /// What this look settles: `Some(None)` for loaded, `Some(Some(_))` for failed, `None` for not yet.
     #[allow(clippy::option_option)]
     fn outcome(&mut self, state: Option<&LocationState>) -> Option<Option<PythonFailure>> {
         let state = state?;
+        if state.unclear {
+            self.unclear.insert(state.name.clone());
+            return None;
+        }
+        self.unclear.remove(&state.name);
         if !state.loaded {
             self.seen_loading.insert(state.name.clone());
             self.doubtful_since.remove(&state.name);
@@ -148,9 +178,9 @@ impl Watch<'_> {
             Sight::Pending => None,
             Sight::Certain(failure) => Some(failure),
             Sight::Doubtful(failure) => {
-                let now = self.client.host().clock.now();
+                let now = self.elapsed();
                 let since = *self.doubtful_since.entry(state.name.clone()).or_insert(now);
-                (now.duration_since(since).unwrap_or_default() >= SETTLE).then_some(failure)
+                (self.agent_seen && now.saturating_sub(since) >= SETTLE).then_some(failure)
             }
         }
     }
@@ -158,14 +188,13 @@ impl Watch<'_> {
     /// Whether the update changed nothing: the server keeps the same metadata as before it.
     fn is_unchanged(&mut self, name: &str) -> bool {
         let (client, before) = (self.client, self.before);
-        let unchanged = self.unchanged.get_or_insert_with(|| match (&before.metadata, metadata(client)) {
-            (Some(before), Some(now)) => {
+        if let (None, Some(before)) = (&self.unchanged, &before.metadata) {
+            self.unchanged = metadata(client).map(|now| {
                 let same = now.into_iter().filter(|(name, entry)| before.get(name) == Some(entry));
                 same.map(|(name, _)| name).collect()
-            }
-            _ => BTreeSet::new(),
-        });
-        unchanged.contains(name)
+            });
+        }
+        self.unchanged.as_ref().is_some_and(|unchanged| unchanged.contains(name))
     }
 
     /// How the rest fails, if a limit has passed.
@@ -202,11 +231,10 @@ impl Watch<'_> {
         self.client.host().note(format!("{name}: {what} after {:.1} s", self.elapsed().as_secs_f64()));
     }
 
-    fn tell(&self, pending: &[String], told: &mut Option<(usize, SystemTime)>) {
-        let now = self.client.host().clock.now();
-        let due = told.is_none_or(|(count, when)| {
-            count != pending.len() || now.duration_since(when).unwrap_or_default() >= REMIND
-        });
+    fn tell(&self, pending: &[String], told: &mut Option<(usize, Duration)>) {
+        let now = self.elapsed();
+        let due =
+            told.is_none_or(|(count, when)| count != pending.len() || now.saturating_sub(when) >= REMIND);
         if due {
             *told = Some((pending.len(), now));
             let what = if self.agent_seen { "to load" } else { "for a running agent" };
@@ -227,15 +255,18 @@ fn sight(
     seen_loading: bool,
     unchanged: impl FnOnce() -> bool,
 ) -> Sight {
-    if !now.loaded {
+    if !now.loaded || now.unclear {
         return Sight::Pending;
     }
     let failure = now.failure.clone();
-    let Some(before) = before.filter(|before| before.loaded && !seen_loading) else {
-        return Sight::Certain(failure);
-    };
+    let Some(before) = before else { return Sight::Certain(failure) };
     let stamps = now.stamp.as_ref().zip(before.stamp.as_ref());
-    if stamps.is_some_and(|(now, before)| now != before) || (failure != before.failure) {
+    let same_stamp = stamps.map(|(now, before)| now == before);
+    if !before.loaded && same_stamp == Some(true) {
+        // It was loading what somebody else deployed just before; this may be the end of that.
+        return if unchanged() { Sight::Certain(failure) } else { Sight::Pending };
+    }
+    if !before.loaded || seen_loading || same_stamp == Some(false) || failure != before.failure {
         return Sight::Certain(failure);
     }
     match (unchanged(), failure.is_none(), stamps.is_some()) {
@@ -257,6 +288,7 @@ mod tests {
         LocationState {
             name: "one".into(),
             loaded,
+            unclear: false,
             failure: failure.map(|message| PythonFailure {
                 message: message.into(),
                 stack: Vec::new(),
@@ -286,7 +318,7 @@ mod tests {
                 Some(&state(false, Some(1.0), None)),
                 false,
                 false,
-                certain.clone(),
+                Sight::Pending,
             ),
             ("no stamps", blind.clone(), Some(&blind), false, false, Sight::Doubtful(None)),
             ("no stamps, same document", blind.clone(), Some(&blind), false, true, certain.clone()),

@@ -2,6 +2,7 @@
 
 use crate::support::standin::{Standin, TOKEN};
 use pexpress::dagster::DagsterError;
+use pexpress::dagster::operations::Method;
 use pexpress::error::{Explain, Fault};
 use pexpress::net::agent::Timeouts;
 use serde_json::{Map, Value, json};
@@ -24,6 +25,9 @@ fn fault(field: &str, action: Value) -> Value {
 fn what_passes_by_itself_is_tried_again_for_queries_and_mutations() {
     let standin = Standin::start(json!({}));
     for action in [
+        json!({"status": 408}),
+        json!({"status": 500, "body": "oops"}),
+        json!({"status": 500, "errors": [{"message": "internal"}]}),
         json!({"status": 429}),
         json!({"status": 409}),
         json!({"status": 502}),
@@ -35,6 +39,13 @@ fn what_passes_by_itself_is_tried_again_for_queries_and_mutations() {
         json!({"reset_mid_body": true}),
         json!({"truncate": true}),
         json!({"reset": true, "apply": true}),
+        json!({"html": true}),
+        json!({"redirect": 307}),
+        json!({"status": 200, "body": "{}"}),
+        json!({"length": 5}),
+        json!({"length": -5}),
+        json!({"status": 503, "headers": {"Retry-After": "-1"}}),
+        json!({"status": 503, "headers": {"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"}}),
     ] {
         for field in ["serverless", "addOrUpdateLocationFromDocument"] {
             standin.control("faults", &json!([fault(field, action.clone())]));
@@ -84,14 +95,11 @@ fn retry_after_holds_for_its_own_retry_only() {
 fn what_does_not_pass_ends_at_once_with_one_clear_message() {
     let standin = Standin::start(json!({"unauthorized_deployments": ["prod"]}));
     for (action, says, hint) in [
-        (json!({"status": 500, "body": "oops"}), "answered 500 Internal Server Error: `oops`", "again later"),
         (json!({"status": 400}), "answered 400 Bad Request", "again later"),
-        (json!({"html": true}), "is not the API's: `<!DOCTYPE html>", "DAGSTER_CLOUD_URL"),
+        (json!({"status": 404}), "does not exist", "DAGSTER_CLOUD_URL"),
         (json!({"status": 403}), "refused the token (403 Forbidden)", "DAGSTER_CLOUD_API_TOKEN"),
         (json!({"errors": [{"message": "one"}, {"message": "two"}]}), "errors: one; two", ""),
         (json!({"data": {"serverless": null}}), "the answer lacks `serverless`", ""),
-        (json!({"status": 200, "body": "{}"}), "is not the API's", "DAGSTER_CLOUD_URL"),
-        (json!({"status": 302, "headers": {"Location": "/login"}}), "is not the API's", "DAGSTER_CLOUD_URL"),
     ] {
         standin.control("faults", &json!([fault("serverless", action.clone())]));
         let connected = standin.connect();
@@ -100,6 +108,115 @@ fn what_does_not_pass_ends_at_once_with_one_clear_message() {
         assert!(error.hint().unwrap_or_default().contains(hint), "{action}: {:?}", error.hint());
         assert_eq!((error.fault(), connected.clock.slept().len()), (Fault::Remote, 0), "{action}");
     }
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn what_might_have_passed_and_does_not_ends_with_one_clear_message_too() {
+    let standin = Standin::start(json!({}));
+    let page = "DAGSTER_CLOUD_URL";
+    for (action, says, hint) in [
+        (json!({"html": true}), "is not the API's: `<!DOCTYPE html>", page),
+        (json!({"status": 200, "body": "{}"}), "is not the API's", page),
+        (json!({"status": 302, "headers": {"Location": "/login"}}), "is not the API's", page),
+        (json!({"redirect": 307}), "is not the API's", page),
+        (
+            json!({"status": 500, "body": "oops"}),
+            "answered 500 Internal Server Error after 4 attempts",
+            "again",
+        ),
+        (json!({"status": 500, "errors": [{"message": "no"}]}), "answered with errors: no", ""),
+        (json!({"beside": {"errors": [{"message": "half"}]}}), "answered with errors: half", ""),
+    ] {
+        let mut rule = fault("serverless", action.clone());
+        rule["times"] = json!(0);
+        standin.control("faults", &json!([rule]));
+        let connected = standin.connect();
+        let error = connected.client.registry().unwrap_err();
+        assert!(error.to_string().contains(says), "{action}: {error}");
+        assert!(error.hint().unwrap_or_default().contains(hint), "{action}: {:?}", error.hint());
+        assert_eq!(connected.clock.slept().len(), 3, "{action}");
+        // Nobody but the API gets the token, redirected or not.
+        standin.journal().assert_clean();
+    }
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn odd_ways_to_say_it_are_understood_at_once() {
+    let standin = Standin::start(json!({}));
+    for action in [
+        json!({"early": 103}),
+        json!({"early": 100}),
+        json!({"drip": {"pieces": 5}}),
+        json!({"status": 503, "data": {"serverless": {"registryIsHarbor": false}}}),
+        json!({"beside": {"extensions": {"tracing": 1}, "errors": null}}),
+    ] {
+        standin.control("faults", &json!([fault("serverless", action.clone())]));
+        let connected = standin.connect();
+        connected.client.registry().unwrap_or_else(|error| panic!("{action}: {error}"));
+        assert_eq!(connected.clock.slept(), [] as [f64; 0], "{action}");
+    }
+}
+
+/// Seen in a test: the second of two equal replies was taken for the answer of the next question.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_reply_that_comes_twice_does_not_answer_the_next_question() {
+    let standin = Standin::start(json!({}));
+    for _ in 0..20 {
+        standin.control("faults", &json!([{"operation": "*", "times": 0, "duplicate": true}]));
+        let client = standin.connect().client.at("prod");
+        client.registry().unwrap();
+        assert!(client.agents().unwrap()[0].is_running());
+        for name in ["one", "two"] {
+            // Where the other's answer came, it is at least not taken for this one's.
+            let updated = client.update_location(&document(name));
+            assert!(updated.is_ok() || updated.unwrap_err().is_uncertain());
+        }
+        for name in ["source-1.pex", "source-2.pex"] {
+            if let Ok(url) = client.presigned_url(name, Method::Put) {
+                assert!(format!("{url:?}").contains(name), "{url:?}");
+            }
+        }
+    }
+}
+
+/// Users would have seen a step that hangs until its job is ended.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn an_answer_that_only_trickles_is_given_up() {
+    let endless = json!({"drip": {"pieces": 0, "pause_seconds": 0.01}});
+    let standin = Standin::start(json!({"faults": [fault("serverless", endless)]}));
+    let timeouts = Timeouts { connect: Duration::from_secs(30), silence: Duration::from_secs(1) };
+    standin.connect_with(timeouts, TOKEN).client.registry().unwrap();
+    assert_eq!(standin.journal().count("serverless"), 2);
+}
+
+/// Users saw `was not updated` of a code location that was: the first answer was lost, the second a refusal.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_refusal_after_a_lost_answer_does_not_tell_that_nothing_was_done() {
+    let field = "addOrUpdateLocationFromDocument";
+    let mut refusal = fault(field, json!({"status": 403}));
+    refusal["call"] = json!(2);
+    let lost = fault(field, json!({"reset": true, "apply": true}));
+    let standin = Standin::start(json!({"faults": [lost, refusal]}));
+    let error = standin.connect().client.update_location(&document("one")).unwrap_err();
+    assert!(error.is_uncertain(), "{error}");
+    assert!(error.to_string().contains("refused the token (403 Forbidden)"), "{error}");
+    standin.control("faults", &json!([fault(field, json!({"status": 403}))]));
+    assert!(!standin.connect().client.update_location(&document("one")).unwrap_err().is_uncertain());
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_maintenance_window_is_looked_at_again_before_it_ends() {
+    let window = json!({"timeout": 1e9, "retry_interval": 1e9});
+    let standin = Standin::start(json!({"faults": [{"operation": "serverless", "maintenance": window}]}));
+    let connected = standin.connect();
+    connected.client.registry().unwrap();
+    assert_eq!(connected.clock.slept(), [300.0]);
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn uploads_are_tried_again_from_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "deps-b.pex", 3_000_000);
     for action in [
+        json!({"status": 408}),
         json!({"status": 409}),
         json!({"status": 429}),
         json!({"status": 500}),
@@ -211,7 +212,12 @@ fn a_cache_entry_that_cannot_be_used_is_a_miss_with_a_note() {
         (good, &json!({"name": "deps-0b.pex", "text": "cut"}), json!([]), "not a whole PEX file"),
         (good, &stored, status(403), "403 Forbidden"),
         (good, &stored, status(503), "503 Service Unavailable"),
-        (good, &stored, json!([{"operation": "generateServerlessPexUrl", "html": true}]), "not the API's"),
+        (
+            good,
+            &stored,
+            json!([{"operation": "generateServerlessPexUrl", "times": 0, "html": true}]),
+            "not the API's",
+        ),
     ] {
         let standin = Standin::start(json!({}));
         standin.control("put-object", &json!({"name": name, "text": text}));

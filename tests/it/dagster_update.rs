@@ -49,7 +49,8 @@ fn a_load_is_seen_as_soon_as_it_is_there() {
     calls.sort();
     after.sort();
     assert_eq!(calls, ["addOrUpdateLocationFromDocument", "workspace", "workspaceOrError"]);
-    assert_eq!(after, ["agents", "workspaceOrError", "workspaceOrError", "workspaceOrError"]);
+    // The last question: whether it is still ours.
+    assert_eq!(after, ["agents", "workspace", "workspaceOrError", "workspaceOrError", "workspaceOrError"]);
 }
 
 #[test]
@@ -213,4 +214,177 @@ fn an_update_whose_replies_were_lost_is_looked_for() {
     }
     let refused = of(json!({"operation": operation, "status": 400, "times": 0}));
     assert!(matches!(refused, Err(UpdateError::Refused { .. })), "{refused:?}");
+}
+
+/// `one` is deployed with a PEX file that is stored, at `prod` where it ran `old` before.
+fn deploy_file(config: Value) -> (Result<Updated, UpdateError>, Connected, Standin) {
+    let standin = Standin::start(json!({}));
+    let mut config = config;
+    config["token"] = json!(crate::support::standin::TOKEN);
+    if config["deployments"].is_null() {
+        config["deployments"] = json!([{"name": "prod", "locations": [document("one", "old")]}]);
+    }
+    standin.control("reset", &config);
+    standin.control("put-object", &json!({"name": "deps-1.pex", "text": "PEX"}));
+    let connected = standin.connect();
+    let outcome = deploy(&connected, vec![update_with_file("one")]).remove(0).result;
+    (outcome, connected, standin)
+}
+
+fn update_with_file(name: &str) -> Update {
+    let mut update = update_of(name, "new");
+    update.document.insert("pex_metadata".into(), json!({"pex_tag": "files=deps-1.pex"}));
+    update
+}
+
+fn faults(operation: &str, call: u64, times: u64, action: &Value) -> Value {
+    let mut rule = json!({"operation": operation, "call": call, "times": times});
+    rule.as_object_mut().unwrap().extend(action.as_object().unwrap().clone());
+    json!({"faults": [rule], "load": {"*": {"loading_polls": 2}}})
+}
+
+/// Users saw `unknown` of code locations that ran: a look of the wait had met an error, once.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_wait_outlasts_what_goes_wrong_for_a_while() {
+    for action in [
+        json!({"status": 401}),
+        json!({"status": 404, "html": true}),
+        json!({"status": 500}),
+        json!({"html": true}),
+        json!({"errors": [{"message": "internal"}]}),
+        json!({"data": {"workspaceOrError": null, "agents": null, "workspace": null}}),
+        json!({"data": {"workspaceOrError": {"__typename": "Novelty"}}}),
+        json!({"beside": {"errors": [{"message": "half"}]}}),
+        json!({"replace": ["LOAD", "REPAIR"]}),
+        json!({"replace": ["RepositoryLocation", "Novelty"]}),
+        json!({"huge": 70_000_000}),
+        json!({"reset": true}),
+    ] {
+        for (operation, call) in
+            [("workspaceOrError", 2), ("workspaceOrError", 4), ("agents", 1), ("workspace", 2)]
+        {
+            let (outcome, _, standin) = deploy_file(faults(operation, call, 3, &action));
+            assert!(matches!(outcome, Ok(Updated::Loaded)), "{operation} {action}: {outcome:?}");
+            standin.journal().assert_clean();
+        }
+    }
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn what_cannot_be_seen_for_minutes_is_not_known() {
+    for (operation, action) in [
+        ("workspaceOrError", json!({"status": 401})),
+        ("workspaceOrError", json!({"replace": ["LOADED", "REPAIRED"]})),
+        ("workspace", json!({"status": 404, "html": true})),
+    ] {
+        let (outcome, connected, _standin) = deploy_file(faults(operation, 2, 0, &action));
+        assert!(matches!(outcome, Err(UpdateError::Unseen { .. })), "{operation} {action}: {outcome:?}");
+        assert!(connected.clock.slept().iter().sum::<f64>() < 700.0, "{operation} {action}");
+    }
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn agents_that_nobody_can_ask_for_do_not_hide_a_load() {
+    let (outcome, ..) = deploy_file(faults("agents", 1, 0, &json!({"status": 404})));
+    assert!(matches!(outcome, Ok(Updated::Loaded)), "{outcome:?}");
+    let never = json!({"load": {"*": {"never": true}}, "faults": [{"operation": "agents", "times": 0, "status": 404}]});
+    let (outcome, ..) = deploy_file(never);
+    assert!(matches!(outcome, Err(UpdateError::Unseen { .. })), "{outcome:?}");
+}
+
+/// Users saw `loaded` of files that never ran: another run had deployed while this one waited.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn what_somebody_else_deploys_meanwhile_is_not_taken_for_ours() {
+    let mut other = document("one", "theirs");
+    other["pex_metadata"] = json!({"pex_tag": "files=other.pex"});
+    let meanwhile =
+        |what: &str, value: &Value| faults("workspaceOrError", 3, 1, &json!({"before": {what: value}}));
+    let (outcome, ..) = deploy_file(meanwhile("overwrite", &other));
+    let error = outcome.unwrap_err();
+    assert!(
+        matches!(&error, UpdateError::Overtaken { now: Some(tag), .. } if tag == "files=other.pex"),
+        "{error}"
+    );
+    assert_eq!(error.fault(), Fault::Remote);
+    let (outcome, ..) = deploy_file(meanwhile("overwrite", &document("one", "an image")));
+    assert!(
+        matches!(&outcome, Err(UpdateError::Overtaken { now: Some(tag), .. }) if tag.is_empty()),
+        "{outcome:?}"
+    );
+    let (outcome, ..) = deploy_file(meanwhile("remove-location", &json!("one")));
+    assert!(matches!(outcome, Err(UpdateError::Overtaken { now: None, .. })), "{outcome:?}");
+    let (outcome, ..) = deploy_file(meanwhile("remove-deployment", &Value::Null));
+    assert!(matches!(outcome, Err(UpdateError::Unseen { .. })), "{outcome:?}");
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn files_that_vanish_before_the_load_are_a_failed_load() {
+    let vanishes = faults("agents", 1, 1, &json!({"before": {"delete-object": "deps-1.pex"}}));
+    let (outcome, ..) = deploy_file(vanishes);
+    assert!(matches!(outcome, Err(UpdateError::Load { .. })), "{outcome:?}");
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_state_that_is_not_known_here_does_not_make_the_old_load_a_new_one() {
+    let mut config = faults("workspaceOrError", 2, 1, &json!({"replace": ["LOADED", "REPAIRED"]}));
+    config["load"] = json!({"*": {"stale_polls": 4, "error": {"message": "boom"}}});
+    let (outcome, ..) = deploy_file(config);
+    assert!(matches!(outcome, Err(UpdateError::Load { .. })), "{outcome:?}");
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn the_same_document_again_is_loaded_whatever_becomes_of_the_answers() {
+    let mut same = document("one", "new");
+    same["pex_metadata"] = json!({"pex_tag": "files=deps-1.pex"});
+    let mut config = faults("addOrUpdateLocationFromDocument", 1, 0, &json!({"status": 502, "apply": true}));
+    config["deployments"] = json!([{"name": "prod", "locations": [same]}]);
+    let (outcome, ..) = deploy_file(config);
+    assert!(matches!(outcome, Ok(Updated::Loaded)), "{outcome:?}");
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn an_error_on_the_servers_side_does_not_tell_that_nothing_was_done() {
+    let operation = "addOrUpdateLocationFromDocument";
+    let error = json!({"data": {operation: {"__typename": "PythonError", "message": "late"}}});
+    let mut applied = error.clone();
+    applied["apply"] = json!(true);
+    let (outcome, ..) = deploy_file(faults(operation, 1, 0, &applied));
+    assert!(matches!(outcome, Ok(Updated::Loaded)), "{outcome:?}");
+    let (outcome, ..) = deploy_file(faults(operation, 1, 0, &error));
+    assert!(matches!(outcome, Err(UpdateError::Refused { .. })), "{outcome:?}");
+}
+
+/// A clock that somebody sets back all the time.
+#[derive(Default)]
+struct SetBack(std::sync::Mutex<Duration>);
+
+impl pexpress::host::Clock for SetBack {
+    fn now(&self) -> std::time::SystemTime {
+        std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) - *self.0.lock().unwrap()
+    }
+    fn sleep(&self, time: Duration) {
+        *self.0.lock().unwrap() += time;
+    }
+    fn elapsed(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// Users would have waited for ever on a machine whose clock is set back.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_clock_that_goes_back_prolongs_no_wait() {
+    let standin = Standin::start(json!({"load": {"*": {"never": true}}}));
+    let connected = standin.connect_by(std::sync::Arc::new(SetBack::default()));
+    let before = Before::look(&connected.at("prod")).unwrap();
+    let outcome = update::run(&connected.at("prod"), vec![update_of("one", "p")], &before, LIMITS, &|_| {});
+    assert!(matches!(outcome[0].result, Err(UpdateError::LoadTimeout { seconds: 600, .. })), "{outcome:?}");
 }

@@ -111,7 +111,7 @@ fn the_second_deploy_sends_nothing() {
     assert_eq!((second.code, second.state("one")), (Some(0), "loaded"), "{}", second.stderr);
     assert_eq!(second.document["locations"][0]["sent"], json!({"source": "already_there", "deps": "cached"}));
     let journal = standin.journal();
-    assert_eq!((journal.count("PUT"), journal.calls().len()), (0, 12), "{:#?}", journal.calls());
+    assert_eq!((journal.count("PUT"), journal.calls().len()), (0, 13), "{:#?}", journal.calls());
     journal.assert_clean();
 
     standin.control("journal", &Value::Null);

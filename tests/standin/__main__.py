@@ -17,7 +17,7 @@ from faults import Faults
 from http_edge import GraphQLHandler, StoreHandler
 from journal import Journal
 from object_store import ObjectStore
-from service import Service
+from service import Root, Service
 from wire import Server
 
 
@@ -52,8 +52,8 @@ class World:
             for d in self.service.deployments.values()
         }
 
-    def control(self, what, value):
-        """Change the world between two runs of a client."""
+    def control(self, what, value, deployment=None):
+        """Change the world between two runs of a client, or at `deployment` in the midst of one."""
         if what == "faults":
             self.faults.replace(value)
         elif what == "config":
@@ -71,6 +71,15 @@ class World:
             self.journal.clear()
         elif what == "delete-object":
             self.store.objects.pop(value, None)
+        elif what == "overwrite":
+            with self.service.lock:
+                Root(self.service, deployment or self.service.default_deployment()).overwrite(value)
+        elif what == "remove-location":
+            with self.service.lock:
+                (deployment or self.service.default_deployment()).locations.pop(value, None)
+        elif what == "remove-deployment":
+            with self.service.lock:
+                self.service.deployments.pop((deployment or self.service.default_deployment()).name, None)
         elif what == "put-object":
             self.store.objects[value["name"]] = value["text"].encode()
         else:

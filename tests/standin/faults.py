@@ -6,6 +6,8 @@ A rule is a JSON object:
      "object": "deps-",                only calls whose object or file names contain this (optional)
      "call": 1,                        the first matching call that fails, from 1 (default 1)
      "times": 1,                       how many calls in a row fail (default 1; 0 = all from `call` on)
+     "before": {"delete-object": ".."},                 controls that are turned before the call (optional), see README.md
+     "kind": "..",                     for whoever wrote the rule (optional)
      "apply": false,                   whether the call takes effect although its reply is lost (default false)
      ACTION}
 
@@ -19,6 +21,13 @@ and ACTION is one of
     "html": true                                       200 with a web page
     "delay_seconds": 2.0                               the true reply, late
     "duplicate": true                                  the true reply, twice on the same connection
+    "drip": {"pieces": 5, "pause_seconds": 0.001}      the true reply, piece by piece; 0 pieces: blanks without end
+    "length": -3                                       the true reply, its length told wrongly by so much, then a close
+    "early": 103                                       the true reply after an interim one
+    "beside": {"errors": [..]}                         the true reply with these keys beside its `data`
+    "replace": ["LOADED", "REPAIRED"]                  the true reply with one text for another
+    "huge": 80000000                                   so many blanks
+    "redirect": 307                                    a redirect to the object store, which tells of credentials
     "maintenance": {"message": .., "timeout": .., "retry_interval": ..}
     "errors": [..]                                     200 with GraphQL errors
     "data": {..}                                       200 with this as data

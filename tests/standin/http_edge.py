@@ -35,7 +35,9 @@ class GraphQLHandler(Handler):
         )
         status, answer, call = self.prepare(body, entry)
         fault = self.world.faults.next(entry.get("field", ""), (entry.get("variables") or {}).get("filenames", []))
-        if fault:
+        for what, value in (fault or {}).get("before", {}).items():
+            self.world.control(what, value, deployment=call and call[2])
+        if fault and set(fault) - {"operation", "object", "call", "times", "apply", "before", "kind"}:
             return self.play(fault, entry, lambda: self.finish_call(status, answer, call, entry))
         return self.reply(*self.finish_call(status, answer, call, entry))
 

@@ -56,7 +56,8 @@ class Handler(BaseHTTPRequestHandler):
         data = body if isinstance(body, bytes) else body.encode()
         self.send_response(status)
         self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(data)))
+        if "Content-Length" not in (headers or {}):
+            self.send_header("Content-Length", str(len(data)))
         for name, value in (headers or {}).items():
             self.send_header(name, str(value))
         self.end_headers()
@@ -71,6 +72,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def play(self, fault, entry, true_reply):
         """Act out a fault. `true_reply()` gives (status, body, content type) and has the call's effect."""
+        if set(fault) & {"early", "drip", "length", "beside", "replace"}:
+            return self.bend(fault, entry, true_reply)
         if fault.get("delay_seconds"):
             time.sleep(fault["delay_seconds"])
             status, body, kind, *headers = true_reply()
@@ -91,9 +94,54 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(status, body, kind, sent=len(body) // 2)
             self.close_connection = True
             return self.reset() if fault.get("reset_mid_body") else None
+        if fault.get("huge"):
+            return self.fill(fault["huge"])
+        if fault.get("redirect"):
+            elsewhere = {"Location": f"{self.world.store_server.url}/pex/elsewhere"}
+            return self.reply(fault["redirect"], "", "text/plain", elsewhere)
         if fault.get("html"):
             return self.reply(fault.get("status", 200), PAGE, "text/html")
         for key in ("maintenance", "errors", "data"):
             if key in fault:
                 return self.reply(fault.get("status", 200), json.dumps({key: fault[key]}), headers=fault.get("headers"))
         return self.reply(fault["status"], fault.get("body", ""), "text/plain", fault.get("headers"))
+
+    def bend(self, fault, entry, true_reply):
+        """The true reply, bent on its way."""
+        status, body, kind, *headers = true_reply()
+        entry["status"] = status
+        data = body if isinstance(body, bytes) else body.encode()
+        if "early" in fault:
+            self.send_response_only(fault["early"])
+            self.end_headers()
+        if "beside" in fault and kind == "application/json":
+            data = json.dumps({**json.loads(data), **fault["beside"]}).encode()
+        if "replace" in fault:
+            old, new = fault["replace"]
+            data = data.replace(old.encode(), new.encode())
+        if "length" in fault:
+            self.close_connection = True
+            return self.reply(status, data, kind, {"Content-Length": max(0, len(data) + fault["length"])})
+        if "drip" in fault:
+            return self.drip(status, data, kind, *headers, **fault["drip"])
+        return self.reply(status, data, kind, *headers)
+
+    def drip(self, status, data, kind, headers=None, pieces=5, pause_seconds=0.001):
+        """The reply in so many pieces; without an end for 0 of them."""
+        length = len(data) if pieces else 1 << 40
+        self.reply(status, b"", kind, {**(headers or {}), "Content-Length": length})
+        size = max(1, -(-len(data) // (pieces or 1)))
+        while not pieces:
+            self.wfile.write(b" ")
+            time.sleep(pause_seconds)
+        for start in range(0, len(data), size):
+            self.wfile.write(data[start : start + size])
+            self.wfile.flush()
+            time.sleep(pause_seconds)
+
+    def fill(self, size):
+        """So many bytes of blanks."""
+        self.reply(200, b"", headers={"Content-Length": size})
+        piece = b" " * (1 << 20)
+        for start in range(0, size, len(piece)):
+            self.wfile.write(piece[: size - start])

@@ -433,6 +433,7 @@ impl Deployed {
             Err(UpdateError::Load { .. }) => State::FailedToLoad,
             Err(UpdateError::LoadTimeout { .. }) => State::Loading,
             Err(UpdateError::NoAgent { .. }) => State::NoAgent,
+            Err(UpdateError::Overtaken { .. }) => State::Overtaken,
             Err(UpdateError::Uncertain { .. } | UpdateError::Unseen { .. }) => State::Unknown,
         };
         if let Some((known, _)) = self.locations.get_mut(&outcome.name) {

@@ -182,6 +182,15 @@ impl Standin {
         self.connect_with(pexpress::net::agent::Timeouts::default(), TOKEN)
     }
 
+    /// A client with this clock.
+    pub fn connect_by(&self, clock: Arc<dyn pexpress::host::Clock>) -> pexpress::dagster::Client {
+        let (stdout, stderr) = (Box::new(std::io::sink()), Box::new(std::io::sink()));
+        let host = pexpress::host::Host::for_test([].into(), Path::new("/"), stdout, stderr, clock);
+        let python = pexpress::target::PythonVersion::DEFAULT;
+        let token = pexpress::net::Secret::new(TOKEN);
+        pexpress::dagster::Client::new(&host, &Agent::new(&host), &self.url, token, python)
+    }
+
     /// The same with other time-outs, or another token.
     pub fn connect_with(&self, timeouts: pexpress::net::agent::Timeouts, token: &str) -> Connected {
         let clock = Arc::new(PassingClock(std::sync::Mutex::default()));

@@ -1,0 +1,89 @@
+//! Whose update it is: what Dagster+ keeps of a code location, held against what it was updated to.
+//!
+//! Asked where an answer was lost, and again at the end of a wait, since somebody else may deploy at the same time.
+//! Whoever asks here has nothing else left to do, so failures are waited out for about two minutes.
+
+use super::{Before, Outcome, Update, UpdateError, running};
+use crate::dagster::{Client, DagsterError};
+use crate::net::retry::{self, Again, Backoff};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The code locations that the server shows as these documents would make them and did not before: their update took
+/// effect, although no answer said so. `None` if the server could not be asked.
+pub(super) fn taken(client: &Client, updates: &[Update], before: &Before) -> Option<BTreeSet<String>> {
+    let now = match metadata(client, before) {
+        Ok(now) => now?,
+        Err(error) => {
+            client.host().detail(error.to_string());
+            return None;
+        }
+    };
+    let is_taken = |update: &&Update| {
+        let Some(text) = now.get(&update.name) else { return false };
+        let Ok(value) = serde_json::from_str::<Value>(text) else { return false };
+        let known = before.metadata.as_ref();
+        let changed = known.is_some_and(|before| before.get(&update.name) != Some(text));
+        has_files(&value, update) == Some(true) && (changed || running::is_made_by(&value, &update.document))
+    };
+    Some(updates.iter().filter(is_taken).map(|update| update.name.clone()).collect())
+}
+
+/// Take back what was seen of code locations that are no longer as they were updated.
+pub(super) fn run(client: &Client, updates: &[Update], before: &Before, outcomes: &mut [Outcome]) {
+    let seen = |outcome: &Outcome| {
+        matches!(outcome.result, Ok(_) | Err(UpdateError::Load { .. } | UpdateError::LoadTimeout { .. }))
+    };
+    if !outcomes.iter().any(seen) {
+        return;
+    }
+    let now = match metadata(client, before) {
+        Ok(Some(now)) => now,
+        Ok(None) => return,
+        Err(source) => {
+            let source = Arc::new(source);
+            for outcome in outcomes.iter_mut().filter(|outcome| seen(outcome)) {
+                let (location, source) = (outcome.name.clone(), Arc::clone(&source));
+                outcome.result = Err(UpdateError::Unseen { location, source });
+            }
+            return;
+        }
+    };
+    for outcome in outcomes.iter_mut().filter(|outcome| seen(outcome)) {
+        let Some(update) = updates.iter().find(|update| update.name == outcome.name) else { continue };
+        let location = outcome.name.clone();
+        let Some(text) = now.get(&outcome.name) else {
+            outcome.result = Err(UpdateError::Overtaken { location, now: None });
+            continue;
+        };
+        let value = serde_json::from_str::<Value>(text).unwrap_or_default();
+        if has_files(&value, update) == Some(false) {
+            let tag = value["pex_metadata"]["pex_tag"].as_str().unwrap_or_default();
+            outcome.result = Err(UpdateError::Overtaken { location, now: Some(tag.into()) });
+        }
+    }
+}
+
+/// Whether a code location with this metadata runs the PEX files of an update; `None` where that is not told.
+fn has_files(metadata: &Value, update: &Update) -> Option<bool> {
+    let files = |value: &Value| running::files(value).into_iter().collect::<BTreeSet<_>>();
+    let wanted = files(&Value::Object(update.document.clone()));
+    let told = metadata.get("pex_metadata").is_some() && !wanted.is_empty();
+    told.then(|| files(metadata) == wanted)
+}
+
+/// What each code location was last updated to; `None` from a server that does not tell.
+fn metadata(client: &Client, before: &Before) -> Result<Option<BTreeMap<String, String>>, DagsterError> {
+    let asked =
+        retry::run(&Backoff::PATIENT, client.host().clock.as_ref(), |_| match client.workspace_entries() {
+            Err(DagsterError::GraphQl { .. } | DagsterError::Unexpected { .. })
+                if before.metadata.is_none() =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(Again::After { error, retry_after: None }),
+            Ok(entries) => Ok(Some(entries)),
+        });
+    asked.map_err(|failed| failed.error)
+}
