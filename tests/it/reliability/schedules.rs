@@ -1,15 +1,18 @@
 //! Random fault schedules: whatever goes wrong on the way, what is said is so.
 //!
 //! A schedule is drawn from a number alone, so `PEXPRESS_SEED=N PEXPRESS_SCHEDULES=1` plays one again. It says how the
-//! code locations load, what was there before, what goes wrong at which call of Dagster+, its store and GitHub. The
-//! clock passes by sleeping only, so that retries and time-outs take no time; everything else is real.
+//! code locations load, what was there before, what goes wrong at which call of Dagster+, its store and GitHub, and what
+//! somebody else does meanwhile. The clock passes by sleeping only, so that retries and time-outs take no time;
+//! everything else is real. One schedule in ten runs the program itself, by the real clock.
 //!
 //! The law: `loaded` is said of a code location if and only if it runs the new PEX tag and the store has both files
 //! whole; the exit code is 0 if and only if `loaded` is said of all. What is not known is said to be unknown, and only
-//! where something kept going wrong for longer than the retries.
+//! where something kept going wrong for longer than the retries. Summary, comment, statuses and outputs say the same
+//! words, and nothing that GitHub does changes them.
 
 use crate::support::environments::uv;
 use crate::support::github_standin::GithubStandin;
+use crate::support::pexpress_with_uv;
 use crate::support::recording_clock::Heard;
 use crate::support::seed::{Random, seed, sized};
 use crate::support::small_project::write_project;
@@ -27,7 +30,11 @@ use std::time::Instant;
 const LANES: usize = 4;
 const NAMES: [&str; 2] = ["one", "two"];
 /// What the retries of every kind of call outlast: failures in a row of one call.
-const OUTLASTED: u64 = 2;
+const OUTLASTED: u64 = 3;
+/// What the looks of a wait outlast, whatever the failure.
+const WAITED_OUT: u64 = 5;
+/// What runs after somebody else's update.
+const OTHER_TAG: &str = "files=other.pex";
 
 struct Lane {
     dir: tempfile::TempDir,
@@ -48,6 +55,10 @@ struct Schedule {
     event: Option<&'static str>,
     /// Whether nothing goes wrong that the retries do not outlast.
     passing: bool,
+    /// Whether whatever goes wrong ends soon, and nobody else touches anything.
+    bounded: bool,
+    /// The program itself runs, by the real clock.
+    built: bool,
 }
 
 /// What a run said.
@@ -56,39 +67,95 @@ struct Said {
     /// By code location; empty where it came to none.
     states: BTreeMap<String, String>,
     log: String,
+    /// Step summary, where there is one.
+    summary: Option<String>,
 }
 
 impl Schedule {
     fn draw(number: u64, tags: &BTreeMap<String, String>) -> Schedule {
         let mut random = Random::new(number);
         let event = *random.pick(&[None, None, None, Some("push"), Some("pull_request")]);
-        let mut passing = true;
-        let faults: Vec<Value> =
-            (0..random.below(6)).map(|_| dagster_fault(&mut random, &mut passing)).collect();
+        let built = number % 10 == 7;
+        let most = if built { 3 } else { 6 };
+        let faults: Vec<Value> = (0..random.below(most)).map(|_| dagster_fault(&mut random, built)).collect();
         let github = (0..random.below(4)).map(|_| github_fault(&mut random)).collect();
         let agents = match random.below(8) {
-            0 => {
-                passing = false;
-                json!({"absent": true})
-            }
+            0 if !built => json!({"absent": true}),
             1 | 2 => json!({"appears_after_polls": random.below(6)}),
             _ => json!({}),
         };
         let mut load = Map::new();
         for name in NAMES {
-            load.insert(name.into(), how_it_loads(&mut random, &mut passing));
+            load.insert(name.into(), how_it_loads(&mut random, built));
         }
         let before: Vec<Value> = match random.below(3) {
             0 => vec![],
             1 => NAMES.map(|name| before(name, "files=deps-old.pex:source-old.pex")).to_vec(),
             _ => NAMES.map(|name| before(name, &tags[name])).to_vec(),
         };
+        let without = |keys: &[&str]| load.values().all(|plan| keys.iter().all(|key| plan[*key].is_null()));
+        let come = agents["absent"].is_null() && without(&["never", "never_flips"]);
+        let passing = come && without(&["error"]) && pass(&faults);
+        let bounded = come && faults.iter().all(is_bounded);
         let dagster = json!({
             "token": TOKEN, "faults": faults, "agents": agents, "load": load,
             "deployments": [{"name": "prod", "locations": before}],
         });
-        Schedule { number, dagster, github, event, passing }
+        Schedule { number, dagster, github, event, passing, bounded, built }
     }
+
+    fn faults(&self) -> &Vec<Value> {
+        self.dagster["faults"].as_array().unwrap()
+    }
+
+    /// Whether somebody else does this during the run.
+    fn meddles(&self, what: &str) -> bool {
+        self.faults().iter().any(|fault| !fault["before"][what].is_null())
+    }
+
+    /// Whether it goes the same way each time, whichever thread comes first.
+    fn is_repeatable(&self) -> bool {
+        let shared = ["PUT", "GET", "*", "generateServerlessPexUrl"];
+        !self.built && self.faults().iter().all(|fault| !shared.contains(&operation(fault)))
+    }
+}
+
+fn operation(fault: &Value) -> &str {
+    fault["operation"].as_str().unwrap()
+}
+
+/// Whether the faults are such that all code locations load in the end.
+fn pass(faults: &[Value]) -> bool {
+    let mut failures: BTreeMap<&str, u64> = BTreeMap::new();
+    for fault in faults.iter().filter(|fault| fault["kind"] != "harmless") {
+        let times = fault["times"].as_u64().unwrap();
+        let (operation, call) = (operation(fault), fault["call"].as_u64().unwrap());
+        // Its first call is made before there is anything to wait for.
+        let awaited = match operation {
+            "workspaceOrError" => {
+                call > 1 && faults.iter().filter(|other| other["operation"] == operation).count() == 1
+            }
+            other => ["agents", "workspace"].contains(&other),
+        };
+        match fault["kind"].as_str() {
+            Some("passing") if operation != "*" && (1..=OUTLASTED).contains(&times) => {}
+            Some("passing" | "answer") if awaited && (1..=WAITED_OUT).contains(&times) => {}
+            _ => return false,
+        }
+        *failures.entry(operation).or_default() += times;
+    }
+    let most = |operation: &str| match operation {
+        "workspaceOrError" | "agents" | "workspace" => WAITED_OUT,
+        _ => OUTLASTED,
+    };
+    !faults.iter().any(|fault| fault["operation"] == "*" && fault["kind"] != "harmless")
+        && failures.into_iter().all(|(operation, times)| times <= most(operation))
+}
+
+/// Whether a fault ends soon and nobody else is behind it.
+fn is_bounded(fault: &Value) -> bool {
+    let soon = (1..=2).contains(&fault["times"].as_u64().unwrap());
+    fault["kind"] == "harmless" || (soon && ["passing", "answer"].iter().any(|kind| fault["kind"] == *kind))
 }
 
 fn before(name: &str, tag: &str) -> Value {
@@ -98,26 +165,21 @@ fn before(name: &str, tag: &str) -> Value {
     })
 }
 
-fn how_it_loads(random: &mut Random, passing: &mut bool) -> Value {
+fn how_it_loads(random: &mut Random, built: bool) -> Value {
     match random.below(10) {
-        0 => {
-            *passing = false;
-            json!({"never": true})
-        }
+        0 if !built => json!({"never": true}),
         1 => {
-            *passing = false;
             json!({"error": {"message": "ImportError: no\n", "stack": ["  File \"defs.py\"\n"], "chain": []}})
         }
-        2 => {
-            *passing = false;
-            json!({"never_flips": true, "stale_polls": 1})
-        }
+        2 if !built => json!({"never_flips": true, "stale_polls": 1}),
         3 => json!({"stale_polls": random.below(4) + 1, "loading_polls": random.below(3)}),
         _ => json!({"loading_polls": random.below(5)}),
     }
 }
 
-fn dagster_fault(random: &mut Random, passing: &mut bool) -> Value {
+/// A fault with its kind: `harmless`, `passing` (every call is repeated), `answer` (an answer that only looks of a wait
+/// are repeated after), `long` (the server asks for a pause beyond the time-outs), `lasting`, or `meddling`.
+fn dagster_fault(random: &mut Random, quick: bool) -> Value {
     let operation = *random.pick(&[
         "generateServerlessPexUrl",
         "serverless",
@@ -127,6 +189,7 @@ fn dagster_fault(random: &mut Random, passing: &mut bool) -> Value {
         "addOrUpdateLocationFromDocument",
         "workspaceOrError",
         "workspaceOrError",
+        "workspaceOrError",
         "workspace",
         "agents",
         "PUT",
@@ -134,42 +197,70 @@ fn dagster_fault(random: &mut Random, passing: &mut bool) -> Value {
         "GET",
         "*",
     ]);
-    let times = *random.pick(&[1, 1, 1, 2, 2, 3, 5, 9, 0]);
     let store = matches!(operation, "PUT" | "GET" | "*");
-    let mut fault = match random.below(13) {
-        0..3 => json!({"status": random.pick(&[408, 429, 500, 502, 503, 504])}),
-        3 => json!({"status": random.pick(&[400, 401, 403, 404, 409])}),
-        4 => json!({"reset": true}),
-        5 => json!({"reset_upload_after": random.below(5000)}),
-        6 => json!({"truncate": true}),
-        7 => json!({"reset_mid_body": true}),
-        8 => json!({"html": true}),
-        9 => json!({"delay_seconds": 0.05}),
-        10 => json!({"maintenance": {"message": "back soon", "timeout": 300, "retry_interval": 5}}),
-        11 => json!({"errors": [{"message": "internal"}]}),
-        _ => json!({"duplicate": true}),
+    let times = if quick { 1 } else { *random.pick(&[1, 1, 1, 2, 2, 3, 5, 9, 0]) };
+    let (kind, mut fault) = match random.below(if store { 12 } else { 22 }) {
+        0..3 => ("passing", json!({"status": random.pick(&[408, 429, 500, 502, 503, 504])})),
+        3 => ("answer", json!({"status": random.pick(&[400, 401, 403, 404, 418])})),
+        4 => ("passing", json!({"reset": true})),
+        5 if operation == "PUT" => ("passing", json!({"reset_upload_after": random.below(5000)})),
+        5 => ("passing", json!({"length": random.below(9) + 1})),
+        6 => ("passing", json!({"truncate": true})),
+        7 => ("passing", json!({"reset_mid_body": true})),
+        8 => ("passing", json!({"html": true, "status": random.pick(&[200, 502])})),
+        9 => ("harmless", json!({"delay_seconds": 0.05})),
+        10 => ("harmless", json!({"drip": {"pieces": random.below(9) + 1}})),
+        // It answers another question of the store, too, which has nothing to tell questions apart by.
+        11 => (if store { "lasting" } else { "harmless" }, json!({"duplicate": true})),
+        12 => {
+            let asked = if quick {
+                "0"
+            } else {
+                *random.pick(&["-1", "0", "1", "3", "soon", "99999999999999999999"])
+            };
+            let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+            let asked = if random.chance(20) { date } else { asked };
+            ("passing", json!({"status": 429, "headers": {"Retry-After": asked}}))
+        }
+        13 => ("long", json!({"status": 503, "headers": {"Retry-After": if quick { "1" } else { "86400" }}})),
+        14 => {
+            let pause = if quick { 1 } else { 5 };
+            (
+                "passing",
+                json!({"maintenance": {"message": "back soon", "timeout": 300, "retry_interval": pause}}),
+            )
+        }
+        15 => ("answer", json!({"errors": [{"message": "internal"}]})),
+        16 => ("answer", json!({"beside": {"errors": [{"message": "half of it"}]}})),
+        17 => ("answer", json!({"data": {operation: null}})),
+        18 => ("answer", json!({"data": {operation: {"__typename": "Novelty", "message": "?"}}})),
+        19 => ("passing", json!({"redirect": random.pick(&[302, 307, 308])})),
+        20 => ("harmless", json!({"early": 103})),
+        _ if operation == "workspaceOrError" => meddling(random),
+        _ => ("passing", json!({"length": -3})),
     };
-    if store && ["maintenance", "errors"].iter().any(|key| fault.get(key).is_some()) {
-        fault = json!({"status": 503});
-    }
-    if fault.get("reset_upload_after").is_some() && operation != "PUT" {
-        fault = json!({"reset": true});
-    }
-    let status = fault["status"].as_u64().unwrap_or_default();
-    let refused = [400, 401, 403, 404, 409].contains(&status);
-    // What is not tried again: refusals, and of the API the statuses that dagster-cloud-cli does not repeat either.
-    let lasting = refused
-        || (!matches!(operation, "PUT" | "GET") && [408, 500].contains(&status))
-        || fault.get("html").is_some()
-        || fault.get("errors").is_some();
-    let harmless = fault.get("delay_seconds").is_some() || fault.get("duplicate").is_some();
-    *passing &= harmless || (!lasting && (1..=OUTLASTED).contains(&times) && operation != "*");
+    let refused = kind == "answer" && !fault["status"].is_null();
+    fault["kind"] = json!(kind);
     fault["operation"] = json!(operation);
     fault["times"] = json!(times);
     fault["call"] = json!(random.below(4) + 1);
     // Who refuses does not do it.
-    fault["apply"] = json!(random.chance(50) && !refused);
+    fault["apply"] = json!(random.chance(50) && !refused && kind != "meddling");
     fault
+}
+
+/// What somebody else does while this run waits, or a state of code locations that is not known yet.
+fn meddling(random: &mut Random) -> (&'static str, Value) {
+    let name = *random.pick(&NAMES);
+    let mut other = before(name, OTHER_TAG);
+    other["agent_queue"] = json!("q");
+    match random.below(5) {
+        0 => ("meddling", json!({"before": {"overwrite": other}})),
+        1 => ("meddling", json!({"before": {"remove-location": name}})),
+        2 => ("meddling", json!({"before": {"remove-deployment": null}})),
+        3 => ("answer", json!({"replace": ["LOADED", "REPAIRED"]})),
+        _ => ("answer", json!({"replace": ["RepositoryLocation", "Novelty"]})),
+    }
 }
 
 fn github_fault(random: &mut Random) -> Value {
@@ -194,7 +285,15 @@ impl Lane {
         write_project(&project, &NAMES.map(|name| (name, "")));
         let (dagster, github) = (Standin::start(json!({})), GithubStandin::start(json!({})));
         let mut lane = Lane { dir, dagster, github, tags: BTreeMap::new(), digests: Map::new() };
-        let calm = Schedule { number: 0, dagster: json!({}), github: json!([]), event: None, passing: true };
+        let calm = Schedule {
+            number: 0,
+            dagster: json!({"faults": []}),
+            github: json!([]),
+            event: None,
+            passing: true,
+            bounded: true,
+            built: false,
+        };
         let said = lane.play(&calm);
         assert_eq!(said.code, 0, "{}", said.log);
         let state = lane.dagster.state();
@@ -207,15 +306,30 @@ impl Lane {
 
     fn play(&self, schedule: &Schedule) -> Said {
         self.dagster.control("reset", &schedule.dagster);
+        self.github.control("faults", &json!([]));
+        self.github.control("clear", &Value::Null);
         self.github.control("faults", &schedule.github);
         match schedule.event {
-            None => self.deploy(),
-            Some(event) => self.step(event),
+            None => self.deploy(schedule.built),
+            Some(event) => self.step(event, schedule.built),
         }
     }
 
-    /// Run these arguments in this process.
-    fn run(&self, arguments: &[&str], variables: BTreeMap<String, String>) -> (u8, String, String) {
+    /// Run these arguments in this process, or as one of their own.
+    fn run(
+        &self,
+        built: bool,
+        arguments: &[&str],
+        variables: BTreeMap<String, String>,
+    ) -> (u8, String, String) {
+        if built {
+            let project = self.dir.path().join("project");
+            let output =
+                pexpress_with_uv().args(arguments).envs(variables).current_dir(project).output().unwrap();
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let code = output.status.code().unwrap();
+            return (u8::try_from(code).unwrap(), text(&output.stdout), text(&output.stderr));
+        }
         let mut env: BTreeMap<OsString, OsString> =
             variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         for name in ["PATH", "HOME"] {
@@ -233,7 +347,7 @@ impl Lane {
         (exit.0, stdout.text(), stderr.text())
     }
 
-    fn deploy(&self) -> Said {
+    fn deploy(&self, built: bool) -> Said {
         let out = self.dir.path().join("out");
         let arguments = ["deploy", ".", out.to_str().unwrap(), "--upload-pex", "--update-code-location"];
         let further = ["--deployment", "prod", "--yes", "--format", "json", "--deps-cache-from", "t"];
@@ -242,12 +356,12 @@ impl Lane {
         let variables =
             [("DAGSTER_CLOUD_URL", self.dagster.url.as_str()), ("DAGSTER_CLOUD_API_TOKEN", TOKEN)];
         let variables = variables.map(|(name, value)| (name.to_string(), value.to_string())).into();
-        let (code, stdout, log) = self.run(&[&arguments[..], &further, &last].concat(), variables);
+        let (code, stdout, log) = self.run(built, &[&arguments[..], &further, &last].concat(), variables);
         let document: Value = serde_json::from_str(&stdout).unwrap_or_default();
-        Said { code, states: states(&document["locations"]), log }
+        Said { code, states: states(&document["locations"]), log, summary: None }
     }
 
-    fn step(&self, event: &str) -> Said {
+    fn step(&self, event: &str, built: bool) -> Said {
         let project = self.dir.path().join("project");
         let files = tempfile::tempdir().unwrap();
         let file = |name: &str| files.path().join(name).to_str().unwrap().to_string();
@@ -264,13 +378,13 @@ impl Lane {
             .with("GITHUB_STEP_SUMMARY", &file("summary"))
             .with("RUNNER_TEMP", files.path().to_str().unwrap())
             .event(event, &payload);
-        let (code, _, log) = self.run(&["action"], step.variables().clone());
+        let (code, _, log) = self.run(built, &["action"], step.variables().clone());
         let ran = Ran::read(Some(code.into()), files.path());
         let locations = ran.outputs.get("locations").and_then(|text| serde_json::from_str(text).ok());
         let states = states(&locations.unwrap_or_default());
         let success = ran.outputs.get("result").is_some_and(|result| result == "success");
         assert_eq!(success, code == 0, "the output `result` differs from the exit code\n{log}");
-        Said { code, states, log }
+        Said { code, states, log, summary: Some(ran.summary) }
     }
 
     /// What of the law the run broke.
@@ -280,7 +394,7 @@ impl Lane {
         let branch = deployments.keys().find(|name| *name != "prod").cloned();
         let deployment = match schedule.event {
             Some("pull_request") => branch.map_or(&Value::Null, |name| &deployments[&name]),
-            _ => &deployments["prod"],
+            _ => deployments.get("prod").unwrap_or(&Value::Null),
         };
         let mut broken = Vec::new();
         let all_loaded =
@@ -288,20 +402,28 @@ impl Lane {
         if (said.code == 0) != all_loaded {
             broken.push(format!("exit code {} and {:?}", said.code, said.states));
         }
+        let mut reached = true;
         for name in NAMES {
             let tag = &self.tags[name];
             let names = tag.trim_start_matches("files=").split(':');
             let whole = names.into_iter().all(|file| state["digests"].get(file) == self.digests.get(file));
             let runs = whole && deployment["serving"][name] == json!(tag);
             let document = &deployment["locations"][name];
+            let has_tag = document["pex_metadata"]["pex_tag"] == json!(tag);
             // The document alone does not tell an update from what was there before it.
-            let updated = document["pex_metadata"]["pex_tag"] == json!(tag) && document.get("git").is_some();
+            let updated = has_tag && document.get("git").is_some();
+            reached &= runs && updated;
+            let meddled = ["overwrite", "remove-location", "remove-deployment"]
+                .iter()
+                .any(|what| schedule.meddles(what));
             let word = said.states.get(name).map_or("nothing", String::as_str);
             let truth = match word {
                 "loaded" => runs,
                 "not_updated" | "not_published" | "not_deployed" | "nothing" => !updated,
                 "failed_to_load" => updated && deployment["serving"][name].is_null(),
-                "unknown" | "loading" | "no_agent" => !(schedule.passing && runs),
+                "overtaken" => !has_tag && meddled,
+                "loading" | "no_agent" => updated || meddled,
+                "unknown" => true,
                 _ => false,
             };
             if !truth {
@@ -312,11 +434,80 @@ impl Lane {
                 broken.push(format!("said `{word}` of {name} though all faults pass"));
             }
         }
+        if reached && schedule.bounded && said.code != 0 {
+            broken.push(format!("all run what was asked for, and exit code {}", said.code));
+        }
+        let vanished = |violation: &Value| {
+            violation["what"] == "update refers to missing objects" && schedule.meddles("delete-object")
+        };
         for violation in self.dagster.journal().0["violations"].as_array().unwrap() {
-            broken.push(format!("violation {violation}"));
+            if !vanished(violation) {
+                broken.push(format!("violation {violation}"));
+            }
+        }
+        broken.extend(self.judge_reports(schedule, said));
+        broken
+    }
+
+    /// Where reports say something else than the outputs.
+    fn judge_reports(&self, schedule: &Schedule, said: &Said) -> Vec<String> {
+        let Some(summary) = &said.summary else { return Vec::new() };
+        let mut broken = Vec::new();
+        let calm = schedule.github.as_array().unwrap().is_empty();
+        let bodies = self.github.bodies();
+        let comments = bodies.iter().map(|body| ("comment", body, !calm));
+        for (report, text, may_be_old) in std::iter::once(("summary", summary, false)).chain(comments) {
+            let rows = rows(text);
+            for (name, state) in &said.states {
+                let word = rows.get(name).map_or("nothing", String::as_str);
+                let state = if state == "nothing" { "pending" } else { state };
+                // A comment that could not be written any more still says what it said at first.
+                if word != state.replace('_', " ") && !(may_be_old && word == "pending") {
+                    broken.push(format!("the {report} says `{word}` of {name}, the outputs `{state}`"));
+                }
+            }
+        }
+        let asked = schedule.event == Some("pull_request") && !said.states.is_empty();
+        if calm && asked && bodies.len() != 1 {
+            broken.push(format!("{} comments", bodies.len()));
+        }
+        let state = self.github.state();
+        let deployments = state["deployments"].as_array().unwrap().iter();
+        let last = deployments.filter_map(|deployment| deployment["states"].as_array().unwrap().last());
+        for status in state["statuses"].as_array().unwrap().last().into_iter().chain(last) {
+            let wanted = if said.code == 0 { ["success", "success"] } else { ["failure", "error"] };
+            let word = status["state"].as_str().unwrap();
+            let open = !calm && ["pending", "in_progress", "queued"].contains(&word);
+            if !wanted.contains(&word) && !open {
+                broken.push(format!("GitHub was told `{word}`, and the exit code is {}", said.code));
+            }
         }
         broken
     }
+
+    /// Whether the same schedule goes otherwise when all is well with GitHub.
+    fn compare_without_github(&self, schedule: &Schedule, said: &Said) -> Option<String> {
+        self.github.control("faults", &json!([]));
+        let calm = Schedule { github: json!([]), dagster: schedule.dagster.clone(), ..*schedule };
+        let other = self.play(&calm);
+        let same = (other.code, &other.states) == (said.code, &said.states);
+        (!same).then(|| {
+            format!(
+                "without GitHub's faults {} {:?}, with them {} {:?}",
+                other.code, other.states, said.code, said.states
+            )
+        })
+    }
+}
+
+/// The word for each code location in the table of a report: `| SIGN | `NAME` | WORD | …`.
+fn rows(text: &str) -> BTreeMap<String, String> {
+    let cells = text.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| ")?.split(" | ").skip(1);
+        let name = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
+        Some((name.to_string(), cells.next()?.trim_end_matches(" |").to_string()))
+    });
+    cells.collect()
 }
 
 fn states(locations: &Value) -> BTreeMap<String, String> {
@@ -375,7 +566,11 @@ fn play_all(first: u64, count: u64, next: &AtomicU64) -> Vec<(Schedule, Said, Ve
         }
         let schedule = Schedule::draw(first + index, &lane.tags);
         let said = lane.play(&schedule);
-        let broken = lane.judge(&schedule, &said);
+        let mut broken = lane.judge(&schedule, &said);
+        let disturbed = schedule.event.is_some() && !schedule.github.as_array().unwrap().is_empty();
+        if index.is_multiple_of(4) && disturbed && schedule.is_repeatable() {
+            broken.extend(lane.compare_without_github(&schedule, &said));
+        }
         results.push((schedule, said, broken));
     }
 }

@@ -54,6 +54,8 @@ class World:
             self.config.update(value)
         elif what == "journal":
             self.journal.clear()
+        elif what == "clear":
+            self.repository.clear()
         elif what == "comment":
             return self.repository.add_comment(value)
         elif what == "edit-comment":

@@ -83,6 +83,13 @@ class Repository:
             }
             raise Refused(422, "Validation Failed", errors=[error])
 
+    def clear(self):
+        """Forget what runs left behind."""
+        with self.lock:
+            self.comments.clear()
+            self.deployments.clear()
+            self.statuses.clear()
+
     def state(self):
         with self.lock:
             return {
