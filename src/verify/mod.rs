@@ -17,7 +17,9 @@ use crate::target::PythonVersion;
 use crate::tools::{self, Process, ProcessError, Tools};
 use environment::Environment;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 /// The program that loads a code location and describes it.
@@ -89,6 +91,12 @@ pub enum VerifyError {
         #[source]
         source: ProcessError,
     },
+    #[error("`{file}` is damaged")]
+    Damaged {
+        file: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("`{file}` was built for {platform}, and its packages cannot be loaded on this machine")]
     OtherPlatform { file: String, platform: String },
     #[error("the process that loads the code location `{location}` ended without a result")]
@@ -133,6 +141,10 @@ impl Explain for VerifyError {
                 "importing it ends the Python process; look for os._exit or a crash in a compiled module"
                     .into(),
             ),
+            VerifyError::Damaged { .. } => Some(
+                "build the code locations again with `pexpress deploy`; every run writes its files anew"
+                    .into(),
+            ),
             VerifyError::Unpack { .. } => Some("the file may be damaged; build it again".into()),
             _ => self.inner().and_then(Explain::hint),
         }
@@ -161,6 +173,7 @@ pub fn run(
     })?;
     let mut sources: BTreeMap<&str, Environment> = BTreeMap::new();
     let mut verified = Vec::new();
+    check_whole(manifest, out_dir)?;
     for entry in &manifest.locations {
         let _phase = display.phase(format!("Loading the code location {}", entry.name));
         if !sources.contains_key(entry.source_pex.as_str()) {
@@ -174,6 +187,24 @@ pub fn run(
         verified.push(Verified { name: entry.name.clone(), outcome });
     }
     Ok(verified)
+}
+
+/// Compare every member of the files with its CRC-32: what is unpacked may be in the cache from when a file was sound.
+fn check_whole(manifest: &Manifest, out_dir: &Path) -> Result<(), VerifyError> {
+    let names: BTreeSet<&String> =
+        manifest.locations.iter().flat_map(|entry| [&entry.source_pex, &entry.deps_pex]).collect();
+    for name in names {
+        let file = out_dir.join(name);
+        let read = || -> std::io::Result<()> {
+            let mut archive = zip::ZipArchive::new(BufReader::new(File::open(&file)?))?;
+            for index in 0..archive.len() {
+                std::io::copy(&mut archive.by_index(index)?, &mut std::io::sink())?;
+            }
+            Ok(())
+        };
+        read().map_err(|source| VerifyError::Damaged { file: file.clone(), source })?;
+    }
+    Ok(())
 }
 
 /// Compiled packages load only where they were built for.

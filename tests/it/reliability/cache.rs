@@ -2,6 +2,7 @@
 
 use super::small_runs::{Runs, files};
 use crate::support::seed::{Random, seed, sized};
+use crate::support::{files_named, pexpress_with_uv};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -100,4 +101,34 @@ fn damage_to_any_file_of_the_cache_is_mended_and_never_built_in() {
         assert_mends(&runs, &whole, &built, "damage of everything");
     }
     eprintln!("{} files: {:#?}", all.len(), whole.keys());
+}
+
+#[test]
+#[ignore = "the PEX runtime comes from a package index"]
+fn a_flipped_bit_in_a_built_pex_does_not_pass_verify() {
+    let mut random = Random::new(seed());
+    let runs = Runs::new();
+    runs.succeed();
+    for prefix in ["deps-", "source-"] {
+        let path = files_named(&runs.path("out"), prefix).remove(0);
+        let sound = std::fs::read(&path).unwrap();
+        let mut archive = zip::ZipArchive::new(std::io::Cursor::new(&sound)).unwrap();
+        let (start, length) = (0..archive.len())
+            .map(|index| {
+                let member = archive.by_index(index).unwrap();
+                (member.data_start(), member.compressed_size())
+            })
+            .filter(|(_, length)| *length > 64)
+            .nth(usize::try_from(random.below(40)).unwrap())
+            .unwrap();
+        let at = usize::try_from(start + length / 2).unwrap();
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1 << random.below(8);
+        overwrite(&path, &damaged);
+        let output = pexpress_with_uv().arg("verify").arg(runs.path("out")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(said.contains(&format!("`{}` is damaged", path.display())), "{said}");
+        overwrite(&path, &sound);
+    }
 }
