@@ -108,6 +108,10 @@ fn read_by(release: &Release, version: &str, pair: &BuiltPair) -> Outcome {
         let excluded = error.contains("Python") || error.contains("requirements are unsatisfiable");
         return if excluded { Outcome::NotForThisPython } else { Outcome::Failed(error) };
     }
+    // pex 2.1.132 asks for any Python, and its own modules cannot be imported from 3.12 on.
+    if attempt(Command::new(environment.join("bin/python")).args(["-m", "pex", "--version"])).is_err() {
+        return Outcome::NotForThisPython;
+    }
     let own_way = release.1 >= OWN_WAY_SINCE;
     let kept = if own_way { KeptModes::Scripts } else { KeptModes::All };
     let deps = "import dagster, dagster_cloud, all_data, pure_part, plat_part; print(dagster.version)";
