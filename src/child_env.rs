@@ -10,6 +10,7 @@
 
 use crate::env_vars;
 use crate::host::Host;
+use crate::net::Secret;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
@@ -102,7 +103,7 @@ const SHORTEST_SECRET_BYTES: usize = 12;
 
 /// The variables of a child of this kind.
 pub fn of(host: &Host, purpose: Purpose) -> BTreeMap<OsString, OsString> {
-    let secrets = secret_values(host);
+    let secrets = tokens(host);
     let gets = |name: &str, value: &OsStr| match purpose {
         Purpose::Own => is_listed(name),
         Purpose::Git => is_listed(name) || name.starts_with("GIT_"),
@@ -155,16 +156,16 @@ fn speaks_of_sources(name: &str) -> bool {
     ["UV_", "PIP_", "GIT_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The tokens themselves, to be found again under names that a workflow gave them.
-fn secret_values(host: &Host) -> Vec<String> {
+/// The tokens themselves, to be found again where they do not belong: under other names, in arguments.
+pub fn tokens(host: &Host) -> Vec<Secret> {
     let tokens = host.full_env().filter(|(name, _)| is_token(&name.to_string_lossy()));
     let values = tokens.map(|(_, value)| value.to_string_lossy().trim().to_string());
-    values.filter(|value| value.len() >= SHORTEST_SECRET_BYTES).collect()
+    values.filter(|value| value.len() >= SHORTEST_SECRET_BYTES).map(Secret::new).collect()
 }
 
-fn holds_any(value: &OsStr, secrets: &[String]) -> bool {
+fn holds_any(value: &OsStr, secrets: &[Secret]) -> bool {
     let value = value.to_string_lossy();
-    secrets.iter().any(|secret| value.contains(secret.as_str()))
+    secrets.iter().any(|secret| value.contains(secret.reveal()))
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 //! variable and all can run at once. Lines for people go to stderr through [`Host::note`] and its sisters, data goes
 //! to stdout through [`Host::data`].
 
+use crate::child_env;
 use crate::cli::{Color, Global};
 use crate::env_vars;
 use crate::foreign_text::without_commands;
+use crate::net::redact::without;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -247,9 +249,10 @@ impl Host {
     }
 
     /// Write a line to stderr whatever the verbosity. For `render` and the methods above. No line of it can be a
-    /// workflow command, whoever's words are in it.
+    /// workflow command, whoever's words are in it, and none has a token of the environment: one may be in an argument
+    /// that an error repeats.
     pub fn say(&self, text: &str) {
-        let line = format!("{}\n", without_commands(text));
+        let line = format!("{}\n", without_commands(&self.without_tokens(text)));
         let mut stream = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // A reader that closed stderr is no reason to fail a build.
         let _ = self.bars.suspend(|| stream.write_all(line.as_bytes()).and_then(|()| stream.flush()));
@@ -271,12 +274,17 @@ impl Host {
         self.data_written.load(Ordering::Relaxed)
     }
 
-    /// Write a document to stdout.
+    fn without_tokens(&self, text: &str) -> String {
+        without(&child_env::tokens(self), text)
+    }
+
+    /// Write a document to stdout, without a token of the environment like all that is said.
     ///
     /// # Errors
     /// When stdout cannot be written, for example because the reader closed it.
     pub fn data(&self, text: &str) -> std::io::Result<()> {
         self.data_written.store(true, Ordering::Relaxed);
+        let text = self.without_tokens(text);
         let mut stream = self.stdout.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         stream.write_all(text.as_bytes())?;
         if !text.ends_with('\n') {

@@ -1,12 +1,13 @@
 //! argv and environment in, exit code out. Everything else is in the library, where tests reach it.
 
-use pexpress::{cli, commands, error::Fault, host::Host, render};
+use pexpress::{child_env, cli, commands, error::Fault, host::Host, render};
 use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(|panic| end(&render::panic_text(panic))));
     let host = Host::from_process();
+    let tokens = child_env::tokens(&host);
+    std::panic::set_hook(Box::new(move |panic| end(&render::panic_text(panic, &tokens))));
     let argv: Vec<_> = std::env::args_os().collect();
     let invocation = match cli::parse(&argv) {
         Ok(invocation) => invocation,

@@ -3,6 +3,8 @@
 use crate::error::{Explain, Fault};
 use crate::foreign_text::{neutral, without_commands};
 use crate::host::Host;
+use crate::net::Secret;
+use crate::net::redact::without;
 
 /// An exit code of this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,15 +22,14 @@ pub fn failure(host: &Host, error: &impl Explain) -> Exit {
     Exit(error.fault().exit_code())
 }
 
-/// What is said of a panic: an invariant of ours broke, and only a report of it can mend that.
-pub fn panic_text(panic: &std::panic::PanicHookInfo<'_>) -> String {
+/// What is said of a panic: an invariant of ours broke, and only a report of it can mend that. It says none of `tokens`,
+/// since a report of it is public.
+pub fn panic_text(panic: &std::panic::PanicHookInfo<'_>, tokens: &[Secret]) -> String {
     let payload = panic.payload();
     let message =
         payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
-    bug_text(
-        message.unwrap_or("a panic without a message"),
-        panic.location().map(ToString::to_string).as_deref(),
-    )
+    let message = without(tokens, message.unwrap_or("a panic without a message"));
+    bug_text(&message, panic.location().map(ToString::to_string).as_deref())
 }
 
 fn bug_text(message: &str, place: Option<&str>) -> String {
@@ -127,6 +128,7 @@ pub fn clap_answer(host: &Host, answer: &clap::Error) -> std::process::ExitCode 
 mod tests {
     use super::*;
     use crate::cache::CacheError;
+    use std::sync::{Arc, Mutex};
 
     #[test]
     fn a_panic_is_told_as_a_bug_that_asks_for_a_report() {
@@ -138,6 +140,30 @@ mod tests {
                  hint: this is a bug of pexpress {version}; please report it with the lines above\n"
             )
         );
+    }
+
+    #[test]
+    fn a_panic_says_no_token() {
+        let tokens = [Secret::new("user:canary"), Secret::new("ghs_canary")];
+        let shown = move |panic: &std::panic::PanicHookInfo<'_>| panic_text(panic, &tokens);
+        let said = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&said);
+        let of_this = std::thread::current().id();
+        let before = Arc::new(std::panic::take_hook());
+        let others = Arc::clone(&before);
+        // Other tests may panic meanwhile, each in its own thread.
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().id() == of_this {
+                *heard.lock().unwrap() = shown(panic);
+            } else {
+                others(panic);
+            }
+        }));
+        let caught = std::panic::catch_unwind(|| panic!("no header for user:canary and ghs_canary"));
+        std::panic::set_hook(Box::new(move |panic| before(panic)));
+        assert!(caught.is_err());
+        let said = said.lock().unwrap().clone();
+        assert!(said.starts_with("error: no header for *** and ***\n  at: src/render.rs:"), "{said}");
     }
 
     #[test]

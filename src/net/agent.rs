@@ -163,6 +163,8 @@ pub struct Response {
     headers: HeaderMap,
     body: Body,
     silence: Duration,
+    /// The secrets that the request had, which a server may repeat.
+    told: Vec<Secret>,
 }
 
 impl Agent {
@@ -249,7 +251,15 @@ impl Agent {
         match answer {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
-                Ok(Response { url, status: parts.status.as_u16(), headers: parts.headers, body, silence })
+                let told = request.secret_headers.iter().map(|(_, secret)| secret.clone()).collect();
+                Ok(Response {
+                    url,
+                    status: parts.status.as_u16(),
+                    headers: parts.headers,
+                    body,
+                    silence,
+                    told,
+                })
             }
             Err(source) => Err(self.failure(&url, proxy.map(|(_, shown)| shown), source)),
         }
@@ -400,20 +410,22 @@ impl Response {
         self.body.into_with_config().limit(u64::MAX).reader()
     }
 
-    /// The whole body, of at most `limit` bytes. A body that only trickles is given up after five times the silence
-    /// that is allowed.
+    /// The whole body, of at most `limit` bytes, less the credentials of the request: pages of proxies and servers repeat
+    /// them, and what they say ends in messages and comments. A body that only trickles is given up after five times the
+    /// silence that is allowed.
     ///
     /// # Errors
     /// When it is longer, breaks off, or does not come to an end.
     pub fn into_bytes(self, limit: u64) -> Result<Vec<u8>, Error> {
         let url = SafeUrl::from(&self.url);
         let silence = self.silence;
+        let told = self.told.clone();
         let mut bytes = Vec::new();
         let limited = self.into_reader().take(limit.saturating_add(1));
         let patience = silence.saturating_mul(LONGEST_ANSWER);
         match (Hasty { source: limited, began: Instant::now(), patience }).read_to_end(&mut bytes) {
             Ok(_) if bytes.len() as u64 > limit => Err(Error::TooLong { url, limit }),
-            Ok(_) => Ok(bytes),
+            Ok(_) => Ok(told.iter().fold(bytes, |bytes, secret| secret.erased_from(bytes))),
             Err(source) if source.kind() == io::ErrorKind::TimedOut && source.get_ref().is_none() => {
                 Err(Error::TimedOut { url, waited: patience })
             }

@@ -4,6 +4,8 @@ use std::fmt;
 use url::Url;
 
 const HIDDEN: &str = "***";
+/// A shorter secret is not looked for in texts.
+pub const SHORTEST_BYTES: usize = 8;
 
 /// A token, password or header value that carries one. `Debug` and `Display` show `***`.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -19,6 +21,24 @@ impl Secret {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// `bytes` with `***` in place of each occurrence; of `Bearer TOKEN`, also of the token alone. What is shorter than
+    /// [`SHORTEST_BYTES`] stays, since it may be there by chance.
+    pub fn erased_from(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let word = self.0.rsplit(' ').next().unwrap_or_default().as_bytes();
+        if word.len() < SHORTEST_BYTES || word.len() > bytes.len() {
+            return bytes;
+        }
+        let mut erased = Vec::with_capacity(bytes.len());
+        let mut rest = bytes.as_slice();
+        while let Some(at) = position(rest, word) {
+            erased.extend_from_slice(&rest[..at]);
+            erased.extend_from_slice(HIDDEN.as_bytes());
+            rest = &rest[at + word.len()..];
+        }
+        erased.extend_from_slice(rest);
+        erased
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -31,6 +51,17 @@ impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(HIDDEN)
     }
+}
+
+/// `text` with `***` in place of each of these secrets.
+pub fn without(secrets: &[Secret], text: &str) -> String {
+    let bytes = secrets.iter().fold(text.as_bytes().to_vec(), |text, secret| secret.erased_from(text));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Where `word`, which is not empty, begins in `bytes`.
+fn position(bytes: &[u8], word: &[u8]) -> Option<usize> {
+    bytes.windows(word.len()).position(|window| window[0] == word[0] && window == word)
 }
 
 /// A URL fit to be shown: user information and query become `***`, the fragment is left out.
@@ -101,6 +132,21 @@ mod tests {
         ] {
             let safe = SafeUrl::parse(given);
             assert_eq!((safe.to_string().as_str(), format!("{safe:?}").as_str()), (want, want), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_erased_wherever_it_occurs() {
+        for (secret, text, want) in [
+            ("user:abcdef", "bad token user:abcdef, user:abcdef", "bad token ***, ***"),
+            ("Bearer ghs_abcdef", "Authorization: Bearer ghs_abcdef", "Authorization: Bearer ***"),
+            ("user:abcdef", "user:abcde", "user:abcde"),
+            ("aaaaaaaa", "aaaaaaaaaaaaaaaaa", "******a"),
+            ("short", "a short text", "a short text"),
+            ("", "text", "text"),
+        ] {
+            let erased = Secret::new(secret).erased_from(text.into());
+            assert_eq!(String::from_utf8(erased).unwrap(), want, "{secret}");
         }
     }
 

@@ -94,6 +94,32 @@ fn the_token_of_the_organization_and_the_files_follow_no_redirect() {
 }
 
 #[test]
+fn a_server_that_repeats_a_token_does_not_bring_it_into_a_message() {
+    let repeating = |status, json: bool| {
+        ScriptedServer::answering(move |request| {
+            let token = ["dagster-cloud-api-token", "authorization"].map(|name| request.header(name));
+            let echo = format!("no such token: {}", token.into_iter().flatten().collect::<String>());
+            let text =
+                if json { json!({"message": echo, "errors": [{"message": echo}]}).to_string() } else { echo };
+            Reply::new(status, text)
+        })
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (host, ..) = host_in(dir.path(), &[]);
+    for (status, json) in
+        [(200, false), (200, true), (400, true), (403, true), (422, true), (500, false), (503, true)]
+    {
+        let server = repeating(status, json);
+        let error = dagster(&server.url(""), &host).presigned_url("a", Method::Put).unwrap_err();
+        let github = Github::new(&server.url(""), Secret::new(TOKEN), &Agent::new(&host), &host);
+        let other = add_row(&github, "mine").unwrap_err();
+        let said = format!("{} {error:?} {} {other:?}", error_text(&error, false), error_text(&other, false));
+        assert!(!said.contains("canary"), "{status}: {said}");
+        assert!(heard(&server).contains(TOKEN));
+    }
+}
+
+#[test]
 fn what_the_store_leads_to_gets_no_token() {
     let elsewhere = ScriptedServer::answering(|_| Reply::new(200, "text"));
     let target = elsewhere.url("/x");

@@ -2,6 +2,7 @@
 //!
 //! The projects are small (`support/small_project.rs`); only the PEX runtime comes from a package index, once.
 
+use crate::support::assert_no_secret;
 use crate::support::pexpress_with_uv;
 use crate::support::small_project::write_project;
 use crate::support::standin::Standin;
@@ -38,6 +39,7 @@ impl Ran {
 
 pub fn ran(command: &mut Command) -> Ran {
     let Output { status, stdout, stderr } = command.args(["--format", "json"]).output().unwrap();
+    [&stdout, &stderr].iter().for_each(|said| assert_no_secret(&String::from_utf8_lossy(said)));
     Ran {
         code: status.code(),
         document: serde_json::from_slice(&stdout).unwrap_or_default(),

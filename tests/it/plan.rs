@@ -1,6 +1,7 @@
 //! `plan` against a stand-in: which code locations it takes for changed, and that it changes nothing itself.
 
 use crate::deploy::{TO_PROD, deploy, in_pull_request, payload, ran};
+use crate::support::assert_no_secret;
 use crate::support::pexpress_with_uv;
 use crate::support::small_project::write_project;
 use crate::support::standin::Standin;
@@ -25,6 +26,7 @@ struct Planned {
 
 fn planned(command: &mut Command) -> Planned {
     let Output { status, stdout, stderr } = command.output().unwrap();
+    [&stdout, &stderr].iter().for_each(|said| assert_no_secret(&String::from_utf8_lossy(said)));
     let stderr = String::from_utf8(stderr).unwrap();
     assert!(status.success(), "{stderr}");
     let text = String::from_utf8(stdout).unwrap();

@@ -1,7 +1,10 @@
 //! Canaries: secrets that are like no other text, looked for in everything that a run leaves behind.
 
 use crate::support::environments::uv;
+use crate::support::fake_uv::FakeUv;
 use crate::support::github_standin::{GithubStandin, WRITE};
+use crate::support::pexpress;
+use crate::support::scripted_server::{Reply, ScriptedServer};
 use crate::support::small_project::write_project;
 use crate::support::standin::{Standin, TOKEN};
 use crate::support::step::{Step, pull_request};
@@ -100,6 +103,111 @@ fn no_secret_is_in_what_a_run_leaves_behind() {
         let journal = dagster.journal().0.to_string();
         for secret in [WRITE, INDEX_PASSWORD, RUNTIME_TOKEN] {
             assert!(!journal.contains(secret), "{what}: `{secret}` reached Dagster+");
+        }
+    }
+}
+
+/// Passwords of indexes and of a proxy, each from another place that is read.
+const PASSWORDS: [&str; 5] = [
+    "canary-in-a-variable",
+    "canary-in-pip-conf",
+    "canary-in-netrc",
+    "canary-in-a-requirements-file",
+    "canary-of-the-proxy",
+];
+
+/// A uv that breaks off and says all it was given.
+const TALKATIVE_UV: &str = "echo \"error: Failed to fetch: https://ann:canary-in-a-variable@index.example/simple/\" >&2
+for index in $UV_DEFAULT_INDEX $UV_EXTRA_INDEX_URL $UV_INDEX $HTTPS_PROXY; do echo \"trying $index,$index\" >&2; done
+exit 2";
+
+/// A line of arguments that says something wrong, and so is answered with them.
+const COMMANDS: [&str; 17] = [
+    "deploy . out --upload-pex --update-code-location --deployment prod",
+    "deploy . out --upload-pex --update-code-location --deployment prod --format json",
+    "deploy . out --format json --location one",
+    "deps one out --format json",
+    "deps one out",
+    "source one out --python-version TOKEN",
+    "check TOKEN",
+    "plan . --deployment prod",
+    "status --deployment prod",
+    "branch-deployment . --deployment prod",
+    "verify out",
+    "deploy . out TOKEN TOKEN",
+    "deploy . out --location-load-timeout TOKEN",
+    "deploy . out --bogus=TOKEN",
+    "deploy . out --api-token TOKEN --bogus",
+    "deploy --url https://ann:canary-of-the-proxy@dagster.example . out --upload-pex",
+    "TOKEN",
+];
+
+#[test]
+fn no_command_says_a_secret() {
+    let dagster = ScriptedServer::answering(|request| {
+        let token = request.header("dagster-cloud-api-token").unwrap_or_default().to_string();
+        Reply::new(401, format!("{{\"errors\": [{{\"message\": \"no such token: {token}\"}}]}}"))
+    });
+    std::thread::scope(|scope| {
+        for line in COMMANDS {
+            let dagster = &dagster;
+            scope.spawn(move || {
+                for verbosity in ["--verbose", "--quiet"] {
+                    say_no_secret(line, verbosity, dagster);
+                }
+            });
+        }
+    });
+    let heard = dagster.requests();
+    assert!(heard.iter().any(|request| request.header("dagster-cloud-api-token") == Some(TOKEN)));
+}
+
+/// Run a command where every place that may hold a secret holds one; none is in what it says or leaves behind.
+fn say_no_secret(line: &str, verbosity: &str, dagster: &ScriptedServer) {
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    write("pip.conf", "[global]\nextra-index-url = https://bob:canary-in-pip-conf@pip.example/simple\n");
+    write(".netrc", "machine index.example login ann password canary-in-netrc\n");
+    let dir = tempfile::tempdir().unwrap();
+    write_project(
+        dir.path(),
+        &[("one", "--extra-index-url https://c:canary-in-a-requirements-file@x.example/\n")],
+    );
+    let fake = tempfile::tempdir().unwrap();
+    let (temp, cache) = (dir.path().join("temp"), dir.path().join("cache"));
+    std::fs::create_dir(&temp).unwrap();
+    let arguments = line.split(' ').map(|word| {
+        if word == "TOKEN" { TOKEN.to_string() } else { word.replace("=TOKEN", &format!("={TOKEN}")) }
+    });
+    let output = pexpress()
+        .args(arguments)
+        .arg(verbosity)
+        .current_dir(dir.path())
+        .env("HOME", home.path())
+        .env("PIP_CONFIG_FILE", home.path().join("pip.conf"))
+        .env("TMPDIR", &temp)
+        .env("PEXPRESS_CACHE_DIR", &cache)
+        .env("PEXPRESS_UV", FakeUv::new(fake.path(), TALKATIVE_UV).program())
+        .env("UV_DEFAULT_INDEX", "https://ann:canary-in-a-variable@index.example/simple")
+        .env("HTTPS_PROXY", "http://dan:canary-of-the-proxy@127.0.0.1:1")
+        .env("DAGSTER_CLOUD_URL", dagster.url(""))
+        .env("DAGSTER_CLOUD_API_TOKEN", TOKEN)
+        .env("GITHUB_TOKEN", WRITE)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(!output.status.success(), "{line}: {}", String::from_utf8_lossy(&said));
+    if line == "deps one out" {
+        let text = String::from_utf8_lossy(&said);
+        assert!(text.contains("trying https://***@index.example/simple"), "uv was not repeated: {text}");
+    }
+    let mut places = [contents(&temp), contents(&cache), contents(&dir.path().join("out"))].concat();
+    places.push(("arguments of uv".into(), std::fs::read(fake.path().join("uv.log")).unwrap_or_default()));
+    places.push(("what it said".into(), said));
+    for (place, bytes) in places {
+        for secret in [TOKEN, WRITE].iter().chain(&PASSWORDS) {
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(!has(&bytes, secret), "{line} {verbosity}: `{secret}` is in {}: {text}", place.display());
         }
     }
 }

@@ -78,7 +78,8 @@ impl GithubStandin {
         let state = self.state();
         let mut comments = state["comments"].as_array().unwrap().clone();
         comments.sort_by_key(|comment| comment["id"].as_u64());
-        comments.iter().map(|comment| comment["body"].as_str().unwrap().to_string()).collect()
+        let bodies = comments.iter().map(|comment| comment["body"].as_str().unwrap().to_string());
+        bodies.inspect(|body| super::assert_no_secret(body)).collect()
     }
 
     /// Change something: `faults`, `config`, `journal`, `comment`, `edit-comment`, `delete-comment`, `pull`.

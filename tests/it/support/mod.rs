@@ -62,6 +62,8 @@ pub fn pexpress_with_uv() -> Command {
 /// Run `command`; its output if it succeeded, else a panic with all it said.
 pub fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert_no_secret(&String::from_utf8_lossy(&output.stdout));
+    assert_no_secret(&String::from_utf8_lossy(&output.stderr));
     assert!(
         output.status.success(),
         "{command:?} ended with {}\n--- stdout\n{}\n--- stderr\n{}",
@@ -70,6 +72,18 @@ pub fn run(command: &mut Command) -> Output {
         String::from_utf8_lossy(&output.stderr),
     );
     output
+}
+
+/// What a run said has none of the tests' tokens and no presigned signature; masking them is the one way to say them.
+///
+/// Every helper that runs the program asks this, so that the whole suite looks for leaks.
+pub fn assert_no_secret(said: &str) {
+    let tokens = [standin::TOKEN, github_standin::WRITE, "X-Signature="];
+    for line in said.lines().filter(|line| !line.starts_with("::add-mask::")) {
+        for token in tokens {
+            assert!(!line.contains(token), "`{token}` was said: {line}");
+        }
+    }
 }
 
 /// The JSON document that a command printed on stdout.

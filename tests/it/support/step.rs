@@ -2,8 +2,8 @@
 //! tests of `action_runs.rs` use, so that each takes a second.
 
 use super::github_standin::{GithubStandin, REPOSITORY, WRITE};
-use super::pexpress_with_uv;
 use super::standin::{Standin, TOKEN};
+use super::{assert_no_secret, pexpress_with_uv};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
@@ -148,6 +148,9 @@ impl Ran {
     /// What a step left in the files `output`, `summary` and `log` of `dir`.
     pub fn read(code: Option<i32>, dir: &Path) -> Ran {
         let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+        for file in ["log", "summary", "output"] {
+            assert_no_secret(&read(file));
+        }
         Ran { code, outputs: outputs(&read("output")), summary: read("summary"), log: read("log") }
     }
 
