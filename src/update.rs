@@ -209,21 +209,9 @@ pub fn run(
             }
         }
     }
-    let taken = if uncertain.is_empty() { None } else { confirm::taken(client, &updates, before) };
-    for (name, source) in uncertain {
-        let location = name.clone();
-        match &taken {
-            Some(taken) if taken.contains(&name) => {
-                client.host().detail(format!("{source}; {name} was updated all the same"));
-                awaited.push(name);
-            }
-            // The server is done with it, so that nothing can come of it any more.
-            Some(_) if matches!(*source, DagsterError::Refused { .. }) => {
-                outcomes.push(Outcome { name, result: Err(UpdateError::Refused { location, source }) });
-            }
-            _ => outcomes.push(Outcome { name, result: Err(UpdateError::Uncertain { location, source }) }),
-        }
-    }
+    let (taken, not_taken) = look_for(client, &updates, before, uncertain);
+    awaited.extend(taken);
+    outcomes.extend(not_taken);
     if limits.wait {
         let mut waited = wait::run(client, awaited, before, limits, reached);
         confirm::run(client, &updates, before, &mut waited);
@@ -234,6 +222,32 @@ pub fn run(
     let place = |outcome: &Outcome| updates.iter().position(|update| update.name == outcome.name);
     outcomes.sort_by_key(place);
     outcomes
+}
+
+/// Which of the code locations whose answers were lost were updated all the same, and what came of the others.
+fn look_for(
+    client: &Client,
+    updates: &[Update],
+    before: &Before,
+    uncertain: Vec<(String, Arc<DagsterError>)>,
+) -> (Vec<String>, Vec<Outcome>) {
+    let (mut awaited, mut outcomes) = (Vec::new(), Vec::new());
+    let taken = if uncertain.is_empty() { None } else { confirm::taken(client, updates, before) };
+    for (name, source) in uncertain {
+        let location = name.clone();
+        match &taken {
+            Some(taken) if taken.contains(&name) => {
+                client.host().detail(format!("{source}; {name} was updated all the same"));
+                awaited.push(name);
+            }
+            // The server is done with it, so that nothing can come of it any more.
+            Some(_) if source.is_final() => {
+                outcomes.push(Outcome { name, result: Err(UpdateError::Refused { location, source }) });
+            }
+            _ => outcomes.push(Outcome { name, result: Err(UpdateError::Uncertain { location, source }) }),
+        }
+    }
+    (awaited, outcomes)
 }
 
 /// How far an update has come.

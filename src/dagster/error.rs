@@ -68,11 +68,25 @@ impl DagsterError {
             | DagsterError::NotTheApi { .. }
             | DagsterError::Unexpected { .. } => true,
             DagsterError::GraphQl { .. } | DagsterError::Maintenance { .. } => true,
-            DagsterError::Status { status, .. } => *status == 408 || *status >= 500,
-            // Raised while it was being done.
-            DagsterError::Refused { type_name, .. } => type_name == "PythonError",
+            // Gateways say 409 and 429 too, after what they did not stop.
+            DagsterError::Status { status, .. } => [408, 409, 429].contains(status) || *status >= 500,
+            // Whatever else there may be is raised while it is being done.
+            DagsterError::Refused { type_name, .. } => {
+                !["InvalidLocationError", "UnauthorizedError"].contains(&type_name.as_str())
+            }
             DagsterError::AfterLoss { .. } => true,
             _ => false,
+        }
+    }
+}
+
+impl DagsterError {
+    /// Whether the server gave an answer of its own, so that nothing can come of the call any more.
+    pub fn is_final(&self) -> bool {
+        match self {
+            DagsterError::Refused { .. } => true,
+            DagsterError::Status { status, .. } => [409, 429].contains(status),
+            _ => !self.is_uncertain(),
         }
     }
 }

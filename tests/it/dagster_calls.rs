@@ -164,20 +164,23 @@ fn odd_ways_to_say_it_are_understood_at_once() {
 #[ignore = "graphql-core comes from a package index"]
 fn a_reply_that_comes_twice_does_not_answer_the_next_question() {
     let standin = Standin::start(json!({}));
-    for _ in 0..20 {
-        standin.control("faults", &json!([{"operation": "*", "times": 0, "duplicate": true}]));
+    let twice = |field| standin.control("faults", &json!([fault(field, json!({"duplicate": true}))]));
+    for _ in 0..10 {
         let client = standin.connect().client.at("prod");
+        twice("serverless");
         client.registry().unwrap();
         assert!(client.agents().unwrap()[0].is_running());
-        for name in ["one", "two"] {
-            // Where the other's answer came, it is at least not taken for this one's.
-            let updated = client.update_location(&document(name));
-            assert!(updated.is_ok() || updated.unwrap_err().is_uncertain());
-        }
-        for name in ["source-1.pex", "source-2.pex"] {
-            if let Ok(url) = client.presigned_url(name, Method::Put) {
-                assert!(format!("{url:?}").contains(name), "{url:?}");
-            }
+        let client = standin.connect().client.at("prod");
+        twice("addOrUpdateLocationFromDocument");
+        client.update_location(&document("one")).unwrap();
+        // Where the other's answer came, it is at least not taken for this one's.
+        let updated = client.update_location(&document("two"));
+        assert!(updated.is_ok() || updated.unwrap_err().is_uncertain());
+        let client = standin.connect().client.at("prod");
+        twice("generateServerlessPexUrl");
+        client.presigned_url("source-1.pex", Method::Put).unwrap();
+        if let Ok(url) = client.presigned_url("source-2.pex", Method::Put) {
+            assert!(format!("{url:?}").contains("source-2.pex"), "{url:?}");
         }
     }
 }
@@ -190,7 +193,7 @@ fn an_answer_that_only_trickles_is_given_up() {
     let standin = Standin::start(json!({"faults": [fault("serverless", endless)]}));
     let timeouts = Timeouts { connect: Duration::from_secs(30), silence: Duration::from_secs(1) };
     standin.connect_with(timeouts, TOKEN).client.registry().unwrap();
-    assert_eq!(standin.journal().count("serverless"), 2);
+    assert!(standin.journal().count("serverless") > 1);
 }
 
 /// Users saw `was not updated` of a code location that was: the first answer was lost, the second a refusal.

@@ -219,6 +219,12 @@ fn an_update_whose_replies_were_lost_is_looked_for() {
 /// `one` is deployed with a PEX file that is stored, at `prod` where it ran `old` before.
 fn deploy_file(config: Value) -> (Result<Updated, UpdateError>, Connected, Standin) {
     let standin = Standin::start(json!({}));
+    let (outcome, connected) = deploy_file_at(&standin, config);
+    (outcome, connected, standin)
+}
+
+/// The same at a stand-in that is as after a start.
+fn deploy_file_at(standin: &Standin, config: Value) -> (Result<Updated, UpdateError>, Connected) {
     let mut config = config;
     config["token"] = json!(crate::support::standin::TOKEN);
     if config["deployments"].is_null() {
@@ -228,7 +234,7 @@ fn deploy_file(config: Value) -> (Result<Updated, UpdateError>, Connected, Stand
     standin.control("put-object", &json!({"name": "deps-1.pex", "text": "PEX"}));
     let connected = standin.connect();
     let outcome = deploy(&connected, vec![update_with_file("one")]).remove(0).result;
-    (outcome, connected, standin)
+    (outcome, connected)
 }
 
 fn update_with_file(name: &str) -> Update {
@@ -247,6 +253,7 @@ fn faults(operation: &str, call: u64, times: u64, action: &Value) -> Value {
 #[test]
 #[ignore = "graphql-core comes from a package index"]
 fn a_wait_outlasts_what_goes_wrong_for_a_while() {
+    let standin = Standin::start(json!({}));
     for action in [
         json!({"status": 401}),
         json!({"status": 404, "html": true}),
@@ -264,7 +271,7 @@ fn a_wait_outlasts_what_goes_wrong_for_a_while() {
         for (operation, call) in
             [("workspaceOrError", 2), ("workspaceOrError", 4), ("agents", 1), ("workspace", 2)]
         {
-            let (outcome, _, standin) = deploy_file(faults(operation, call, 3, &action));
+            let (outcome, _) = deploy_file_at(&standin, faults(operation, call, 3, &action));
             assert!(matches!(outcome, Ok(Updated::Loaded)), "{operation} {action}: {outcome:?}");
             standin.journal().assert_clean();
         }
@@ -353,12 +360,18 @@ fn the_same_document_again_is_loaded_whatever_becomes_of_the_answers() {
 #[ignore = "graphql-core comes from a package index"]
 fn an_error_on_the_servers_side_does_not_tell_that_nothing_was_done() {
     let operation = "addOrUpdateLocationFromDocument";
-    let error = json!({"data": {operation: {"__typename": "PythonError", "message": "late"}}});
-    let mut applied = error.clone();
-    applied["apply"] = json!(true);
-    let (outcome, ..) = deploy_file(faults(operation, 1, 0, &applied));
+    for type_name in ["PythonError", "Novelty"] {
+        let error = json!({"data": {operation: {"__typename": type_name, "message": "late"}}});
+        let mut applied = error.clone();
+        applied["apply"] = json!(true);
+        let (outcome, ..) = deploy_file(faults(operation, 1, 0, &applied));
+        assert!(matches!(outcome, Ok(Updated::Loaded)), "{type_name}: {outcome:?}");
+        let (outcome, ..) = deploy_file(faults(operation, 1, 0, &error));
+        assert!(matches!(outcome, Err(UpdateError::Refused { .. })), "{type_name}: {outcome:?}");
+    }
+    let (outcome, ..) = deploy_file(faults(operation, 1, 0, &json!({"status": 429, "apply": true})));
     assert!(matches!(outcome, Ok(Updated::Loaded)), "{outcome:?}");
-    let (outcome, ..) = deploy_file(faults(operation, 1, 0, &error));
+    let (outcome, ..) = deploy_file(faults(operation, 1, 0, &json!({"status": 429})));
     assert!(matches!(outcome, Err(UpdateError::Refused { .. })), "{outcome:?}");
 }
 

@@ -73,13 +73,15 @@ class World:
             self.store.objects.pop(value, None)
         elif what == "overwrite":
             with self.service.lock:
-                Root(self.service, deployment or self.service.default_deployment()).overwrite(value)
+                if self.service.deployments:
+                    Root(self.service, deployment or self.service.default_deployment()).overwrite(value)
         elif what == "remove-location":
             with self.service.lock:
-                (deployment or self.service.default_deployment()).locations.pop(value, None)
+                if self.service.deployments:
+                    (deployment or self.service.default_deployment()).locations.pop(value, None)
         elif what == "remove-deployment":
             with self.service.lock:
-                self.service.deployments.pop((deployment or self.service.default_deployment()).name, None)
+                self.service.deployments.pop(deployment.name if deployment else value, None)
         elif what == "put-object":
             self.store.objects[value["name"]] = value["text"].encode()
         else:
