@@ -33,6 +33,7 @@ mod hostile;
 mod http;
 mod interop;
 mod interruptions;
+mod laws;
 mod module;
 mod other_client;
 mod pex_oracle;

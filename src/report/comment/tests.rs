@@ -182,3 +182,38 @@ fn markers_are_plain() {
     }
     assert_ne!(marker("a b"), marker("a  b"));
 }
+
+#[test]
+fn jobs_give_the_same_comment_in_any_order_and_once_is_enough() {
+    let states = [State::Loaded, State::FailedToLoad, State::NoAgent, State::Loaded, State::FailedToLoad];
+    let jobs: Vec<(Facts, Report)> = states
+        .into_iter()
+        .enumerate()
+        .map(|(number, state)| {
+            let error = (state == State::FailedToLoad).then_some("ImportError: no");
+            let result = if error.is_some() { RunResult::Failure } else { RunResult::Success };
+            let one = location(&format!("l{number}"), state, error);
+            (facts(5, 1, &format!("job {number}")), report(result, vec![one]))
+        })
+        .collect();
+    let comment = |order: &[usize]| {
+        let mut body = None;
+        for job in order {
+            let (facts, report) = &jobs[*job];
+            let next = written(facts, report, body.as_deref());
+            assert_eq!(written(facts, report, Some(&next)), next, "the same job again");
+            body = Some(next);
+        }
+        body.unwrap()
+    };
+    let mut order = [0, 1, 2, 3, 4];
+    let first = comment(&order);
+    let mut state = 20_261_123_u64;
+    for _ in 0..50 {
+        for last in (1..order.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            order.swap(last, usize::try_from((state >> 33) % (last as u64 + 1)).unwrap());
+        }
+        assert_eq!(comment(&order), first, "{order:?}");
+    }
+}
