@@ -12,6 +12,9 @@ use crate::net::SafeUrl;
 use crate::net::netrc::Netrc;
 use crate::project::python_version::infer;
 use crate::project::{Project, collect};
+use crate::report::Report;
+use crate::report::comment::Comment;
+use crate::report::facts::Facts;
 use crate::target::Target;
 use crate::wheel::archive::path_fault;
 use crate::wheel::{Archive, Metadata, WheelName, entry_points::EntryPoint};
@@ -24,7 +27,8 @@ use std::sync::Arc;
 pub type Parser = fn(&[u8]);
 
 /// Name and function of each parser; the names are those of the fuzz targets and of their corpora.
-pub const PARSERS: [(&str, Parser); 18] = [
+pub const PARSERS: [(&str, Parser); 19] = [
+    ("comment", comment),
     ("elf", elf),
     ("event_payload", event_payload),
     ("foreign_text", foreign_text),
@@ -72,6 +76,21 @@ fn with_file(name: &str, bytes: &[u8], parse: impl FnOnce(&Path)) {
         std::fs::write(&path, bytes).expect("the temporary directory can be written");
         parse(&path);
     });
+}
+
+/// A comment on a pull request, which anyone with the right to write may have edited: the next one is composed from the
+/// rows hidden in it, and composed again is the same.
+pub fn comment(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let (facts, report) = (Facts::default(), Report::default());
+    let comment = Comment::new("fuzz", &facts, &report, std::time::UNIX_EPOCH);
+    let present = format!("{}\n{text}", comment.marker());
+    for present in [text, &present] {
+        if let Some(next) = comment.compose(Some(present)) {
+            assert!(next.starts_with(comment.marker()));
+            assert_eq!(comment.compose(Some(&next)).as_deref(), Some(next.as_str()), "once is not enough");
+        }
+    }
 }
 
 /// Version needs and processor of a compiled file.
