@@ -17,6 +17,8 @@ const PREFIX: &str = ".partial-";
 const SHARED_PREFIX: &str = "pexpress-";
 /// Younger ones are left alone, as they may not have been locked yet.
 const NEW: Duration = Duration::from_secs(60);
+/// How often one is made anew that another run swept at once.
+const TRIES: usize = 20;
 
 /// A temporary directory, removed when dropped.
 #[derive(Debug)]
@@ -44,9 +46,15 @@ impl Scratch {
     }
 
     fn new(prefix: &str, parent: &Path) -> io::Result<Scratch> {
-        let dir = tempfile::Builder::new().prefix(&own(prefix)).tempdir_in(parent)?;
-        let lock = File::open(dir.path()).ok().filter(lock);
-        Ok(Scratch { dir, _lock: lock })
+        claimed(|| {
+            let dir = tempfile::Builder::new().prefix(&own(prefix)).tempdir_in(parent)?;
+            let lock = match File::open(dir.path()) {
+                Ok(file) if !claim(&file, dir.path()) => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                opened => opened.ok(),
+            };
+            Ok(Some(Scratch { dir, _lock: lock }))
+        })
     }
 
     /// Where it is.
@@ -60,9 +68,40 @@ impl Scratch {
 /// # Errors
 /// Those of the file system.
 pub fn file_in(dir: &Path) -> io::Result<NamedTempFile> {
-    let file = tempfile::Builder::new().prefix(&own(PREFIX)).tempfile_in(dir)?;
-    lock(file.as_file());
-    Ok(file)
+    claimed(|| {
+        let file = tempfile::Builder::new().prefix(&own(PREFIX)).tempfile_in(dir)?;
+        Ok(claim(file.as_file(), file.path()).then_some(file))
+    })
+}
+
+/// Make one until it is ours: a sweeping run whose clock is ahead may have been faster than the lock.
+fn claimed<T>(mut make: impl FnMut() -> io::Result<Option<T>>) -> io::Result<T> {
+    for _ in 0..TRIES {
+        if let Some(made) = make()? {
+            return Ok(made);
+        }
+    }
+    Err(io::Error::other("other processes keep removing what is made there"))
+}
+
+/// Lock what was just made at `path`; whether it is still there, and nobody else holds it. Where there are no locks, it is.
+fn claim(file: &File, path: &Path) -> bool {
+    match try_lock(file) {
+        Ok(()) => is_at(file, path),
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let place = |data: &std::fs::Metadata| (data.dev(), data.ino());
+    matches!((file.metadata(), path.symlink_metadata()), (Ok(ours), Ok(there)) if place(&ours) == place(&there))
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
 }
 
 /// Remove what killed runs left in the system's directory for temporary files.
@@ -82,8 +121,11 @@ pub fn remove_own(dir: &Path) {
 }
 
 fn sweep_named(dir: &Path, prefix: &str, now: SystemTime) {
-    for path in named(dir, prefix).filter(|path| is_abandoned(path, now)) {
-        remove(&path);
+    for path in named(dir, prefix) {
+        // Held until it is gone, so that nobody takes it for theirs meanwhile.
+        if let Some(_lock) = abandoned(&path, now) {
+            remove(&path);
+        }
     }
 }
 
@@ -97,11 +139,12 @@ fn named(dir: &Path, prefix: &str) -> impl Iterator<Item = PathBuf> {
     entries.filter(named).map(|entry| entry.path())
 }
 
-/// Whether nobody holds it and it is not new. One from the future (a clock was set back) is not new either.
-fn is_abandoned(path: &Path, now: SystemTime) -> bool {
-    let Ok(modified) = path.symlink_metadata().and_then(|data| data.modified()) else { return false };
+/// The lock of one that nobody holds and that is not new. One from the future (a clock was set back) is not new either.
+fn abandoned(path: &Path, now: SystemTime) -> Option<File> {
+    let modified = path.symlink_metadata().and_then(|data| data.modified()).ok()?;
     let distance = now.duration_since(modified).unwrap_or_else(|error| error.duration());
-    distance > NEW && File::open(path).is_ok_and(|file| lock(&file))
+    let file = (distance > NEW).then(|| File::open(path).ok()).flatten()?;
+    try_lock(&file).is_ok().then_some(file)
 }
 
 fn remove(path: &Path) {
@@ -109,15 +152,15 @@ fn remove(path: &Path) {
     let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
 }
 
-/// Take the lock, which is let go of with the file; whether it could be had.
+/// Take the lock, which is let go of with the file.
 #[cfg(unix)]
-fn lock(file: &File) -> bool {
-    rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+fn try_lock(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?)
 }
 
 #[cfg(not(unix))]
-fn lock(_: &File) -> bool {
-    false
+fn try_lock(_: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]
@@ -156,6 +199,30 @@ mod tests {
         std::fs::write(dir.path().join(".partial-1-a"), "half").unwrap();
         sweep(dir.path(), SystemTime::now() - LATER);
         assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn one_that_is_swept_before_it_is_locked_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // The clocks of these are an hour ahead.
+            let sweep_on = || {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    sweep(dir.path(), SystemTime::now() + LATER);
+                }
+            };
+            scope.spawn(sweep_on);
+            scope.spawn(sweep_on);
+            let lost: Vec<_> = (0..2000)
+                .filter(|_| {
+                    let (scratch, file) = (Scratch::below(dir.path()).unwrap(), file_in(dir.path()).unwrap());
+                    std::fs::write(scratch.path().join("within"), "x").is_err() || !file.path().exists()
+                })
+                .collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(lost, Vec::<usize>::new());
+        });
     }
 
     #[test]
