@@ -1,5 +1,5 @@
-//! Workflows run by `act` on this machine, without containers: real workflow files, the real `action.yml` and wrapper,
-//! the binary of this build in `dist/`.
+//! Workflows run by `act` on this machine, without containers: real workflow files, the real `action.yml` and wrapper
+//! (but for its last line, see `stage_action`), the binary of this build in `dist/`.
 //!
 //! `act` copies the work tree in place of `actions/checkout`, and takes the action from a directory, so that nothing is
 //! fetched. What it tells in JSON (`act --json`) is read back here: outputs, summaries, annotations, results of jobs.
@@ -131,10 +131,14 @@ fn commit(path: &Path, message: &str) {
 
 /// `action.yml`, the wrapper, and the binary of this build under the name it has for this machine.
 fn stage_action(action: &Path) {
-    for file in ["action.yml", "scripts/action.sh"] {
-        std::fs::create_dir_all(action.join(file).parent().unwrap()).unwrap();
-        std::fs::copy(repository().join(file), action.join(file)).unwrap();
-    }
+    std::fs::create_dir_all(action.join("scripts")).unwrap();
+    std::fs::copy(repository().join("action.yml"), action.join("action.yml")).unwrap();
+    // act stops reading a step's terminal the moment that the step fails, and loses what it has not read by then.
+    let wrapper = std::fs::read_to_string(repository().join("scripts/action.sh")).unwrap();
+    let (last, patient) =
+        ("exec \"$binary\" action\n", "\"$binary\" action || { code=$?; sleep 2; exit $code; }\n");
+    assert!(wrapper.ends_with(last), "the wrapper ends otherwise");
+    std::fs::write(action.join("scripts/action.sh"), wrapper.replace(last, patient)).unwrap();
     let name = format!("pexpress-{}-unknown-linux-musl", std::env::consts::ARCH);
     let binary = std::fs::read(env!("CARGO_BIN_EXE_pexpress")).unwrap();
     let digest: String = Sha256::digest(&binary).iter().map(|byte| format!("{byte:02x}")).collect();
