@@ -122,7 +122,7 @@ fn position_or_push<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool, make: impl
 struct Asked<'a> {
     format: &'static str,
     target: String,
-    lines: &'a [String],
+    lines: Vec<String>,
     distributions: &'a [crate::project::LocalDistribution],
     hashes: &'a BTreeMap<String, Vec<String>>,
     settings: &'a ResolveSettings,
@@ -147,7 +147,7 @@ pub fn requirements_hash(requirements: &Requirements, directory: &Path, target: 
     let asked = Asked {
         format: "pexpress requirements 1",
         target: format!("{} {}", target.python, target.platform),
-        lines: &requirements.lines,
+        lines: requirements.texts(),
         distributions: &distributions,
         hashes: &requirements.hashes,
         settings: &settings,
@@ -161,17 +161,19 @@ pub fn requirements_hash(requirements: &Requirements, directory: &Path, target: 
 mod tests {
     use super::*;
     use crate::error::Place;
+    use crate::project::RequirementLine;
 
     fn location(name: &str, directory: &str) -> Location {
         let place = Place { file: "dagster_cloud.yaml".into(), line: None, column: None };
         Location { name: name.into(), directory: directory.into(), document: serde_json::Map::new(), place }
     }
 
+    fn line(text: &str) -> RequirementLine {
+        RequirementLine { text: text.into(), name: None, is_link: false, places: Vec::new() }
+    }
+
     fn asking(lines: &[&str]) -> Arc<Requirements> {
-        Arc::new(Requirements {
-            lines: lines.iter().map(ToString::to_string).collect(),
-            ..Requirements::default()
-        })
+        Arc::new(Requirements { lines: lines.iter().copied().map(line).collect(), ..Requirements::default() })
     }
 
     #[test]
@@ -203,7 +205,7 @@ mod tests {
                 Target::serverless("3.12".parse().unwrap())
             )
         );
-        let mut limited = Requirements { lines: vec!["six".into()], ..Requirements::default() };
+        let mut limited = Requirements { lines: vec![line("six")], ..Requirements::default() };
         limited.settings.constraints.push("six<2".into());
         assert_ne!(plain, requirements_hash(&limited, Path::new("/a"), target));
     }
@@ -212,7 +214,7 @@ mod tests {
     fn the_hash_is_the_same_wherever_the_project_lies() {
         let target = Target::serverless("3.11".parse().unwrap());
         let linked = |at: &str| {
-            let mut requirements = Requirements { lines: vec!["six".into()], ..Requirements::default() };
+            let mut requirements = Requirements { lines: vec![line("six")], ..Requirements::default() };
             requirements.settings.find_links = vec![format!("{at}/wheels"), "https://e.example/w".into()];
             Arc::new(requirements)
         };

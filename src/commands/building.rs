@@ -147,7 +147,7 @@ impl Asked {
         let local = local.filter(|package| **package != here).map(|package| text(package, &here));
         Asked {
             local_packages: local.collect(),
-            requirements: requirements.lines.clone(),
+            requirements: requirements.texts(),
             requirements_hash: requirements_hash(requirements, &here, target),
             local_distributions: requirements
                 .local_distributions

@@ -20,7 +20,6 @@ pub use reading::Reading;
 
 use crate::error::Place;
 use crate::target::Target;
-use pep508_rs::PackageName;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -90,9 +89,8 @@ pub enum LockUse {
 /// All that one build directory, and its local packages in turn, ask for.
 #[derive(Debug, Clone, Default)]
 pub struct Requirements {
-    /// Third-party requirements, one PEP 508 line each (`name[extra]>=1 ; marker`, `name @ url`), sorted, unique.
-    /// Never a local directory, never an option, no `--hash`. With a lock these are its exact pins.
-    pub lines: Vec<String>,
+    /// Third-party requirements, sorted, unique. With a lock these are its exact pins.
+    pub lines: Vec<RequirementLine>,
     /// Directories that are built into the source PEX: those named by the requirements and, first, the build directory
     /// itself.
     pub local_packages: Vec<LocalPackage>,
@@ -111,16 +109,32 @@ pub struct Requirements {
 }
 
 impl Requirements {
+    /// The text of each of [`Requirements::lines`].
+    pub fn texts(&self) -> Vec<String> {
+        self.lines.iter().map(|line| line.text.clone()).collect()
+    }
+
     /// Normalised names of all that is asked for by name, local packages and distributions included.
     pub fn names(&self) -> BTreeSet<String> {
-        let lines = self.lines.iter().filter_map(|line| {
-            let end = line.find(|each: char| !(each.is_ascii_alphanumeric() || "-_.".contains(each)));
-            Some(PackageName::new(line.get(..end.unwrap_or(line.len()))?.to_string()).ok()?.to_string())
-        });
+        let lines = self.lines.iter().filter_map(|line| line.name.clone());
         let packages = self.local_packages.iter().filter_map(|package| package.name.clone());
         let distributions = self.local_distributions.iter().filter_map(|file| file.name.clone());
         lines.chain(packages).chain(distributions).collect()
     }
+}
+
+/// One third-party requirement, for the resolver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequirementLine {
+    /// A PEP 508 line (`name[extra]>=1 ; marker`, `name @ url`), or a bare URL. Never a local directory, never an
+    /// option, no `--hash`.
+    pub text: String,
+    /// Its distribution, normalised, where the line says it.
+    pub name: Option<String>,
+    /// Whether it names a URL or repository, and not a version on an index.
+    pub is_link: bool,
+    /// Where it is written; the lock file for what a lock pins.
+    pub places: Vec<Place>,
 }
 
 /// A wheel or sdist of the user's, named by path.

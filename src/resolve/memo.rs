@@ -91,6 +91,7 @@ fn is_public(request: &CompileRequest) -> bool {
         && index.indexes.is_empty()
         && index.find_links.is_empty()
         && request.index_pins.is_empty()
+        && request.unnamed.is_empty()
         && lines.all(named)
 }
 

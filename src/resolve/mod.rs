@@ -11,7 +11,7 @@ mod select;
 pub use error::ResolveError;
 
 use crate::error::{Explain, Fault};
-use crate::project::{LocalDistribution, LockContent, Requirements, ResolveSettings};
+use crate::project::{LockContent, Requirements, ResolveSettings};
 use crate::target::Target;
 use crate::tools::uv_compile::{CompileRequest, IndexSettings, NamedIndex};
 use crate::tools::{Tools, Uv, UvError};
@@ -134,10 +134,14 @@ fn compile(request: &CompileRequest, uv: &Uv, tools: &Tools) -> Result<String, U
 /// The requirement set in the words of uv's caller.
 fn request(requirements: &Requirements, target: Target) -> CompileRequest {
     let settings: ResolveSettings = requirements.settings.clone();
-    let local = requirements.local_distributions.iter().map(LocalDistribution::line);
+    let lines = requirements.lines.iter().map(|line| (line.name.is_some(), line.text.clone()));
+    let local = requirements.local_distributions.iter().map(|file| (file.name.is_some(), file.line()));
+    let (named, unnamed): (Vec<_>, Vec<_>) = lines.chain(local).partition(|(is_named, _)| *is_named);
+    let texts = |lines: Vec<(bool, String)>| lines.into_iter().map(|(_, text)| text).collect();
     let index = index_settings(&settings);
     CompileRequest {
-        requirements: requirements.lines.iter().cloned().chain(local).collect(),
+        requirements: texts(named),
+        unnamed: texts(unnamed),
         target,
         python: None,
         constraints: settings.constraints,
@@ -227,6 +231,7 @@ fn content_of(download: &Download) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::{LocalDistribution, RequirementLine};
 
     fn resolution(names: &[&str]) -> Resolution {
         let wheel = |name: &&str| Distribution {
@@ -240,6 +245,29 @@ mod tests {
             }),
         };
         Resolution { distributions: names.iter().map(wheel).collect() }
+    }
+
+    #[test]
+    fn what_has_no_name_is_handed_to_uv_as_it_is() {
+        let line = |text: &str, name: Option<&str>| RequirementLine {
+            text: text.into(),
+            name: name.map(String::from),
+            is_link: name.is_none(),
+            places: Vec::new(),
+        };
+        let file = |path: &str, name: Option<&str>| LocalDistribution {
+            path: path.into(),
+            name: name.map(String::from),
+            extras: vec!["x".into()],
+        };
+        let requirements = Requirements {
+            lines: vec![line("six>=1 ; os_name == 'a@b'", Some("six")), line("git+https://h/r@v1", None)],
+            local_distributions: vec![file("/w/a-1.whl", Some("a")), file("/w/b.zip", None)],
+            ..Requirements::default()
+        };
+        let request = request(&requirements, Target::serverless("3.11".parse().unwrap()));
+        assert_eq!(request.requirements, ["six>=1 ; os_name == 'a@b'", "a[x] @ file:///w/a-1.whl"]);
+        assert_eq!(request.unnamed, ["git+https://h/r@v1", "/w/b.zip[x]"]);
     }
 
     #[test]

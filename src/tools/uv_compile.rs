@@ -13,7 +13,6 @@ use crate::scratch::Scratch;
 use crate::target::{PythonVersion, Target};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use toml::{Table, Value};
 
 /// Where packages come from.
@@ -45,8 +44,10 @@ pub struct NamedIndex {
 /// What to resolve, and how.
 #[derive(Debug, Clone)]
 pub struct CompileRequest {
-    /// PEP 508 lines. One that names no package (a bare URL) is handed to uv as it is.
+    /// PEP 508 lines.
     pub requirements: Vec<String>,
+    /// URLs and paths that name no package; handed to uv as they are.
+    pub unnamed: Vec<String>,
     /// For which Python and platform.
     pub target: Target,
     /// Interpreter to run builds with, where metadata needs one; `None` takes the one of the target's version if this
@@ -87,6 +88,7 @@ impl CompileRequest {
     pub fn new(requirements: Vec<String>, target: Target) -> CompileRequest {
         CompileRequest {
             requirements,
+            unnamed: Vec::new(),
             target,
             python: None,
             constraints: Vec::new(),
@@ -106,21 +108,19 @@ impl CompileRequest {
         }
     }
 
-    /// The synthesised `pyproject.toml`, and the lines that it cannot hold.
-    fn synthesise(&self) -> (Table, Vec<&str>) {
-        let (named, unnamed): (Vec<_>, Vec<_>) =
-            self.requirements.iter().map(String::as_str).partition(|line| is_named(line));
+    /// The synthesised `pyproject.toml`.
+    fn synthesise(&self) -> Table {
         let mut project = Table::new();
         project.insert("name".into(), PROJECT_NAME.into());
         project.insert("version".into(), "0".into());
         project.insert("requires-python".into(), format!(">={}", self.target.python).into());
-        project.insert("dependencies".into(), array(named));
+        project.insert("dependencies".into(), array(self.requirements.iter().map(String::as_str)));
         let mut tool = Table::new();
         tool.insert("uv".into(), Value::Table(self.uv_table()));
         let mut document = Table::new();
         document.insert("project".into(), Value::Table(project));
         document.insert("tool".into(), Value::Table(tool));
-        (document, unnamed)
+        document
     }
 
     fn uv_table(&self) -> Table {
@@ -242,12 +242,12 @@ impl Uv {
         let fail = |source| UvError::File { action: "create", path: std::env::temp_dir(), source };
         let temporary = Scratch::anywhere().map_err(fail)?;
         let dir = temporary.path().canonicalize().map_err(fail)?;
-        let (document, unnamed) = request.synthesise();
-        write(&dir.join(PYPROJECT), &document.to_string())?;
-        if !unnamed.is_empty() {
-            write(&dir.join(REQUIREMENTS), &(unnamed.join("\n") + "\n"))?;
+        write(&dir.join(PYPROJECT), &request.synthesise().to_string())?;
+        let has_unnamed = !request.unnamed.is_empty();
+        if has_unnamed {
+            write(&dir.join(REQUIREMENTS), &(request.unnamed.join("\n") + "\n"))?;
         }
-        let inputs = [PYPROJECT].into_iter().chain((!unnamed.is_empty()).then_some(REQUIREMENTS));
+        let inputs = [PYPROJECT].into_iter().chain(has_unnamed.then_some(REQUIREMENTS));
         let process = || {
             let process = self.process_heeding(&["pip", "compile"], heed).args(inputs.clone()).cwd(&dir);
             let process = self.without_shadowed_index(request.add_flags(process), request);
@@ -329,11 +329,6 @@ fn write(path: &Path, text: &str) -> Result<(), UvError> {
     std::fs::write(path, text).map_err(|source| UvError::File { action: "write", path: path.into(), source })
 }
 
-fn is_named(line: &str) -> bool {
-    crate::wheel::requirement::check(line).is_ok()
-        && pep508_rs::Requirement::<crate::wheel::requirement::Link>::from_str(line).is_ok()
-}
-
 fn array<'a>(values: impl IntoIterator<Item = &'a str>) -> Value {
     Value::Array(values.into_iter().map(Value::from).collect())
 }
@@ -355,17 +350,5 @@ mod tests {
             assert_eq!(document, package(want).parse::<Table>().unwrap());
         }
         assert!(with_absolute_paths("not toml".into(), Path::new("/")).is_err());
-    }
-
-    #[test]
-    fn a_line_without_a_name_is_handed_over_as_it_is() {
-        let lines =
-            ["six>=1 ; os_name == 'posix'", "git+https://h/r@v1#egg=x", "a @ https://h/a.zip", "./a.whl"];
-        let target = Target::serverless("3.11".parse().unwrap());
-        let request = CompileRequest::new(lines.map(String::from).to_vec(), target);
-        let (document, unnamed) = request.synthesise();
-        assert_eq!(unnamed, [lines[1], lines[3]]);
-        let dependencies = document["project"]["dependencies"].as_array().unwrap();
-        assert_eq!(dependencies.len(), 2);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::support::environments;
 use super::support::hosts::host_with;
+use super::support::project_tree;
 use super::support::repository;
 use super::support::scripted_server::{Reply, ScriptedServer};
 use pexpress::error::Explain;
@@ -84,7 +85,7 @@ type Case = (&'static str, &'static str, &'static [&'static str], &'static [&'st
 fn check(cases: &[Case]) {
     for (project, words, packages, lines) in cases {
         let found = collected(project, words);
-        assert_eq!(found.lines, *lines, "{project} {words}");
+        assert_eq!(found.texts(), *lines, "{project} {words}");
         assert_eq!(local_packages(&found, project), *packages, "{project} {words}");
     }
 }
@@ -189,7 +190,7 @@ fn poetry_projects_are_converted() {
     ]);
     let with_extras = collected("poetry/app", "--extra pg --group docs");
     for line in ["psycopg2>=2.9,<3.0", "mkdocs"] {
-        assert!(with_extras.lines.iter().any(|known| known == line), "{line}: {:?}", with_extras.lines);
+        assert!(with_extras.texts().iter().any(|known| known == line), "{line}: {:?}", with_extras.texts());
     }
     for project in ["poetry/app", "poetry_two"] {
         let settings = collected(project, "").settings;
@@ -249,7 +250,7 @@ fn poetry_constraints_mean_what_poetry_core_reads() {
         std::fs::write(project.path().join("pyproject.toml"), text).unwrap();
         let found = collected_in(project.path(), "").unwrap();
         assert_eq!((found.lines.len(), found.warnings.len()), (1, 0), "{constraint}");
-        (constraint, found.lines[0].clone())
+        (constraint, found.lines[0].text.clone())
     });
     let environment = environments::environment("3.11", &["poetry-core", "packaging"]);
     let mut command = Command::new(environment.join("bin/python"));
@@ -271,7 +272,7 @@ fn uv_sources_and_workspaces_are_followed() {
             &[
                 "attrs",
                 "dagster",
-                "from-git[x] @ git+https://git.example.com/from-git.git@v2#subdirectory=python ; python_version >= '3.8'",
+                "from-git[x] @ git+https://git.example.com/from-git.git@v2#subdirectory=python ; python_full_version >= '3.8'",
                 "from-index==3",
                 "from-ssh @ git+ssh://git@git.example.com/from-ssh.git@0123456789abcdef0123456789abcdef01234567",
                 "from-url @ https://files.example.com/from_url-1.0.tar.gz#subdirectory=src",
@@ -305,6 +306,101 @@ fn uv_sources_and_workspaces_are_followed() {
     let member = collected("uv_workspace/apps/group/location", "");
     assert_eq!(member.settings.constraints, ["protobuf<7"], "settings are those of the root");
     assert!(member.warnings.iter().any(|warning| warning.message.contains("`gamma` is a member")));
+}
+
+/// An `@` in a marker made the line count as one with a URL, so that its name was asked of the index.
+#[test]
+fn a_source_counts_wherever_the_line_is_and_whatever_its_marker_says() {
+    let local = "foo = { path = './foo' }";
+    for (lines, source, words, want) in [
+        ("dependencies = [LINE]", local, "", ""),
+        ("optional-dependencies.x = [LINE]", local, "--extra x", ""),
+        ("[dependency-groups]\nx = [LINE]", local, "--group x", ""),
+        (
+            "dependencies = [LINE]",
+            "foo = { url = 'https://h/foo.zip' }",
+            "",
+            "foo[a] @ https://h/foo.zip ; platform_version != 'a@b;c'",
+        ),
+        (
+            "dependencies = [LINE]",
+            "foo = { git = 'https://h/foo', tag = 'v@1' }",
+            "",
+            "foo[a] @ git+https://h/foo@v@1 ; platform_version != 'a@b;c'",
+        ),
+    ] {
+        let project = project_tree(&[
+            ("foo/pyproject.toml", "[project]\nname = 'foo'\nversion = '1'\noptional-dependencies.a = []\n"),
+            (
+                "pyproject.toml",
+                &format!("[tool.uv.sources]\n{source}\n[project]\nname = 'p'\nversion = '1'\n{lines}\n")
+                    .replace("LINE", "\"foo[a] ; platform_version != 'a@b;c'\""),
+            ),
+        ]);
+        let found = collected_in(project.path(), words).unwrap();
+        assert_eq!(found.texts().join(", "), want, "{lines} {source}");
+        assert_eq!(found.local_packages.len(), if want.is_empty() { 2 } else { 1 }, "{lines} {source}");
+    }
+}
+
+/// `uv export` in a workspace writes paths from its root, wherever the file then lies.
+#[test]
+fn paths_of_a_workspace_export_are_found_from_the_root() {
+    let member = |name: &str| format!("[project]\nname = '{name}'\nversion = '1'\ndependencies = ['six']\n");
+    let workspace = project_tree(&[
+        ("pyproject.toml", "[tool.uv.workspace]\nmembers = ['apps/*', 'libs/*']\n"),
+        ("apps/main/pyproject.toml", &member("main")),
+        ("apps/main/requirements.txt", "-e ./apps/main\n-e ./libs/one\n./libs/two[x]\nattrs==1\n"),
+        ("libs/one/pyproject.toml", &member("one")),
+        ("libs/two/pyproject.toml", &member("two")),
+    ]);
+    let found = collected_in(&workspace.path().join("apps/main"), "").unwrap();
+    let mut names: Vec<_> = found.local_packages.iter().filter_map(|package| package.name.clone()).collect();
+    names.sort();
+    assert_eq!((names.join(" "), found.texts().join(" ")), ("main one two".into(), "attrs==1 six".into()));
+}
+
+/// The message blamed uv.lock, which `uv lock` does not change.
+#[test]
+fn a_requirements_file_that_contradicts_the_lock_is_named_with_its_line() {
+    let lock = "version = 1\nrevision = 3\nrequires-python = '>=3.11'\n[[package]]\nname = 'p'\nversion = '1'\nsource = { virtual = '.' }\ndependencies = [{ name = 'six' }]\n[package.metadata]\nrequires-dist = [{ name = 'six' }]\n[[package]]\nname = 'six'\nversion = '1.17.0'\nsource = { registry = 'https://index.example/simple' }\nwheels = [{ url = 'https://index.example/six-1.17.0-py2.py3-none-any.whl', hash = 'sha256:4721f391ed90541fddacab5acf947aa0d3dc7d27b2e1e8eda2be8970586c3274', size = 11050 }]\n";
+    let project = project_tree(&[
+        (
+            "pyproject.toml",
+            "[project]\nname = 'p'\nversion = '1'\nrequires-python = '>=3.11'\ndependencies = ['six']\n",
+        ),
+        ("requirements.txt", "# exported\nsix==1.16.0\n"),
+        ("uv.lock", lock),
+    ]);
+    let found = collected_in(project.path(), "").unwrap();
+    let [warning] = found.warnings.as_slice() else { panic!("{:?}", found.warnings) };
+    assert_eq!(
+        warning.message,
+        "`six==1.16.0` contradicts uv.lock, which has `six` 1.17.0, and is what is used; if this file is an export of the lock, write it again (`uv export --output-file requirements.txt`), else remove the line"
+    );
+    assert_eq!(warning.place.as_ref().unwrap().line, Some(2));
+    assert_eq!(found.texts(), ["six==1.16.0"]);
+    let refused = |text: &str| {
+        std::fs::write(project.path().join("requirements.txt"), text).unwrap();
+        let error = collected_in(project.path(), "--locked").unwrap_err();
+        (error.place().unwrap().line, error.to_string(), error.hint().unwrap())
+    };
+    assert_eq!(
+        refused("\nsix==1.16.0\n"),
+        (
+            Some(2),
+            "`six==1.16.0` contradicts uv.lock, which has `six` 1.17.0".into(),
+            "export this file from the lock again (`uv export --output-file requirements.txt`), or remove the line, or leave --locked out".into()
+        )
+    );
+    assert_eq!(
+        refused("\n\nattrs\n"),
+        (
+            Some(3),
+            "`attrs` is not in uv.lock, and --locked leaves nothing to choose".into(),
+            "add it to the dependencies in pyproject.toml and run `uv lock`, or leave --locked out".into()
+        )
+    );
 }
 
 #[test]
@@ -383,7 +479,7 @@ fn requirements_files_are_fetched_from_urls() {
     };
     write("/base/main.txt");
     let found = collected_in(project.path(), "").unwrap();
-    assert_eq!(found.lines, ["dagster", "six"]);
+    assert_eq!(found.texts(), ["dagster", "six"]);
     assert_eq!(found.settings.constraints, ["protobuf<7"]);
     write("/base/missing.txt");
     let error = collected_in(project.path(), "").unwrap_err();
@@ -561,7 +657,13 @@ fn what_is_wrong_is_refused_with_its_place_and_a_way_out() {
         ("refused/not_a_member", "", "has no member `stranger`", "pyproject.toml:8", "its members are proj"),
         ("refused/no_workspace", "", "the project is in none", "pyproject.toml:6", "[tool.uv.workspace]"),
         ("optional_and_groups", "--all-extras", "`./nowhere` names", "pyproject.toml:7", "correct"),
-        ("locks/uv_stale/app", "--locked", "`new` is not in it", "uv.lock", "run `uv lock`"),
+        (
+            "locks/uv_stale/app",
+            "--locked",
+            "`new` (pyproject.toml:5) is not in it",
+            "uv.lock",
+            "run `uv lock`",
+        ),
         (
             "locks/pylock",
             "--locked",

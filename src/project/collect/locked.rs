@@ -2,80 +2,69 @@
 //!
 //! Whether a lock is up to date is judged by what was collected: a line of a pyproject.toml whose package the lock does
 //! not have, or has in a version that the line excludes, makes it stale. A stale lock is an error with `--locked`
-//! (which asks `uv lock --check` too); otherwise there is a warning, the lines in question are resolved anew, and the
-//! other pins hold. Lines of a requirements.txt beside a uv.lock are no part of that lock and simply join its pins.
+//! (which asks `uv lock --check` too); otherwise there is a warning, the lines in question are resolved again, and the
+//! other pins hold.
+//!
+//! A uv.lock and a poetry.lock lock the project's pyproject.toml and nothing else. A requirements.txt next to one is
+//! often an old export of it, so a line there that contradicts the lock does not make the lock stale, and what the
+//! lock does not have simply joins its pins.
 
-use super::error::CollectError;
 use super::locks::{LockFile, Pin};
-use super::requirement::parse;
+use super::requirement::What;
+use super::walk::Line;
 use crate::error::Place;
+use crate::project::RequirementLine;
 use pep440_rs::Version;
-use pep508_rs::{ExtraName, MarkerEnvironment, PackageName, VersionOrUrl};
+use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
 use std::collections::BTreeMap;
 use std::str::FromStr;
-
-/// A line that was collected.
-#[derive(Debug, Clone)]
-pub(super) struct Collected {
-    /// The line.
-    pub(super) text: String,
-    /// Its package.
-    pub(super) name: Option<PackageName>,
-    /// Extras of it.
-    pub(super) extras: Vec<ExtraName>,
-    /// Where it is written.
-    pub(super) place: Place,
-}
 
 /// Lines held against a lock.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Verdict {
     /// Exact lines for all that the lock pins (for a poetry.lock: for what was asked for).
-    pub(super) pinned: Vec<String>,
+    pub(super) pinned: Vec<RequirementLine>,
     /// Lines that the lock does not meet.
-    pub(super) loose: Vec<String>,
+    pub(super) loose: Vec<RequirementLine>,
     /// What shows that the lock is stale, a phrase each.
     pub(super) stale: Vec<String>,
+    /// Lines of requirements files that contradict a lock which is not made from them.
+    pub(super) lagging: Vec<Lagging>,
     /// Names of pins that a line excludes.
     pub(super) overruled: Vec<PackageName>,
 }
 
+/// A line of a requirements file that contradicts the lock next to it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Lagging {
+    /// Where it is.
+    pub(super) place: Place,
+    /// ``LINE` contradicts uv.lock, which has `NAME` VERSION`.
+    pub(super) message: String,
+}
+
 /// Hold lines against a lock.
-///
-/// # Errors
-/// A line is no requirement after all.
-pub(super) fn judge(
-    lines: &[Collected],
+pub(super) fn judge<'l>(
+    lines: impl IntoIterator<Item = &'l Line>,
     lock: &LockFile,
     environment: &MarkerEnvironment,
-) -> Result<Verdict, CollectError> {
+) -> Verdict {
     let pins: BTreeMap<&PackageName, &Pin> = lock.pins.iter().map(|pin| (&pin.name, pin)).collect();
     let mut verdict = Verdict::default();
     let mut asked: BTreeMap<&PackageName, Vec<&ExtraName>> = BTreeMap::new();
     for line in lines {
-        let is_of_project = line.place.file.file_name().is_none_or(|name| name != "requirements.txt");
-        let Some(name) = &line.name else {
-            verdict.loose.push(line.text.clone());
+        let Some(name) = &line.asked.name else {
+            verdict.loose.push(line.requirement());
             continue;
         };
-        let requirement = parse(&line.text, &line.place)?;
-        if !requirement.marker.evaluate(environment, &[]) {
+        if !line.asked.applies(environment) {
             continue;
         }
-        let Some(pin) = pins.get(name) else {
-            verdict.loose.push(line.text.clone());
-            if is_of_project {
-                verdict.stale.push(format!("`{}` is not in it", line.text));
+        match pins.get(name) {
+            Some(pin) if is_met(&line.asked.what, pin) => {
+                asked.entry(name).or_default().extend(&line.asked.extras);
             }
-            continue;
-        };
-        if is_met(&requirement.version_or_url, pin) {
-            asked.entry(name).or_default().extend(&line.extras);
-        } else {
-            let version = pin.version.as_deref().unwrap_or("another source");
-            verdict.stale.push(format!("it has `{name}` {version}, which `{}` excludes", line.text));
-            verdict.loose.push(line.text.clone());
-            verdict.overruled.push(name.clone());
+            pin => verdict.refuse(line, name, pin.copied(), lock),
         }
     }
     let is_whole = lock.pylock.is_some();
@@ -85,16 +74,40 @@ pub(super) fn judge(
             continue;
         }
         let extras = extras.filter(|extras| !is_whole && !extras.is_empty());
-        verdict.pinned.extend(pin.line(&extras.map(|extras| bracketed(extras)).unwrap_or_default()));
+        let extras = extras.map(|extras| bracketed(extras)).unwrap_or_default();
+        verdict.pinned.extend(pin.requirement(&extras, &lock.file));
     }
-    Ok(verdict)
+    verdict
+}
+
+impl Verdict {
+    /// A line that the lock does not have, or has in another version.
+    fn refuse(&mut self, line: &Line, name: &PackageName, pin: Option<&Pin>, lock: &LockFile) {
+        let text = &line.asked.text;
+        self.loose.push(line.requirement());
+        let Some(pin) = pin else {
+            if !line.only_listed {
+                self.stale.push(format!("`{text}` ({}) is not in it", line.shown_place()));
+            }
+            return;
+        };
+        self.overruled.push(name.clone());
+        let version = pin.version.as_deref().unwrap_or("of another source");
+        if line.only_listed && lock.is_of_project {
+            let message = format!("`{text}` contradicts {}, which has `{name}` {version}", lock.file_name());
+            self.lagging.push(Lagging { place: line.asked.place.clone(), message });
+        } else {
+            let place = line.shown_place();
+            self.stale.push(format!("it has `{name}` {version}, which `{text}` ({place}) excludes"));
+        }
+    }
 }
 
 /// Whether a pin is what a line asks for. A direct reference is met by whatever the lock made of it.
-fn is_met<U: pep508_rs::Pep508Url>(asked: &Option<VersionOrUrl<U>>, pin: &Pin) -> bool {
+fn is_met(asked: &What, pin: &Pin) -> bool {
     let version = pin.version.as_deref().and_then(|version| Version::from_str(version).ok());
     match (asked, version) {
-        (Some(VersionOrUrl::VersionSpecifier(specifiers)), Some(version)) => specifiers.contains(&version),
+        (What::Versions(specifiers), Some(version)) => specifiers.contains(&version),
         _ => true,
     }
 }
@@ -109,8 +122,10 @@ fn bracketed(extras: &[&ExtraName]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::locks::Pinned;
+    use super::super::requirement::{self, Scope};
     use super::*;
     use crate::target::{PythonVersion, Target};
+    use std::path::Path;
 
     fn lock(pins: &[(&str, &str)], is_whole: bool) -> LockFile {
         let pins = pins.iter().map(|(name, version)| Pin {
@@ -121,25 +136,31 @@ mod tests {
             index: None,
         });
         LockFile {
-            file: "/p/lock".into(),
+            file: "/p/uv.lock".into(),
             pins: pins.collect(),
             pylock: is_whole.then(String::new),
             has_files: true,
+            is_of_project: true,
             remedy: "relock",
         }
     }
 
     fn judged(lines: &[(&str, &str)], lock: &LockFile) -> Verdict {
-        let lines: Vec<Collected> = lines
+        let environment = Target::serverless(PythonVersion::DEFAULT).marker_environment();
+        let scope = Scope::of(Path::new("/p"), &environment);
+        let lines: Vec<Line> = lines
             .iter()
             .map(|(text, file)| {
                 let place = Place { file: file.into(), line: Some(1), column: None };
-                let requirement = parse(text, &place).unwrap();
-                let (name, extras) = (Some(requirement.name), requirement.extras);
-                Collected { text: (*text).to_string(), name, extras, place }
+                let asked = requirement::read(text, scope, &place).unwrap().unwrap();
+                Line { asked, places: vec![place], only_listed: *file == "requirements.txt" }
             })
             .collect();
-        judge(&lines, lock, &Target::serverless(PythonVersion::DEFAULT).marker_environment()).unwrap()
+        judge(&lines, lock, &environment)
+    }
+
+    fn texts(lines: &[RequirementLine]) -> Vec<&str> {
+        lines.iter().map(|line| line.text.as_str()).collect()
     }
 
     #[test]
@@ -147,8 +168,8 @@ mod tests {
         let lock = lock(&[("a", "1.5"), ("b", "2")], true);
         let found =
             judged(&[("a[x]>=1", "pyproject.toml"), ("c; python_version < '3'", "pyproject.toml")], &lock);
-        let want = Verdict { pinned: vec!["a==1.5".into(), "b==2".into()], ..Verdict::default() };
-        assert_eq!(found, want);
+        assert_eq!(texts(&found.pinned), ["a==1.5", "b==2"]);
+        assert!(found.loose.is_empty() && found.stale.is_empty() && found.lagging.is_empty());
     }
 
     #[test]
@@ -158,16 +179,39 @@ mod tests {
             &[("a>=2", "pyproject.toml"), ("new", "pyproject.toml"), ("more", "requirements.txt")],
             &lock,
         );
-        assert_eq!(found.pinned, ["b==2"]);
-        assert_eq!(found.loose, ["a>=2", "new", "more"]);
-        assert_eq!(found.stale, ["it has `a` 1.5, which `a>=2` excludes", "`new` is not in it"]);
+        assert_eq!(texts(&found.pinned), ["b==2"]);
+        assert_eq!(texts(&found.loose), ["a>=2", "new", "more"]);
+        assert_eq!(
+            found.stale,
+            [
+                "it has `a` 1.5, which `a>=2` (pyproject.toml:1) excludes",
+                "`new` (pyproject.toml:1) is not in it"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_requirements_file_that_lags_behind_does_not_make_the_lock_stale() {
+        let mut lock = lock(&[("a", "1.5")], true);
+        let found = judged(&[("a==1.4 ; platform_version != 'x@y'", "requirements.txt")], &lock);
+        assert_eq!(found.stale, [""; 0]);
+        let [lagging] = found.lagging.as_slice() else { panic!("{found:?}") };
+        assert_eq!(lagging.place.to_string(), "requirements.txt:1");
+        assert_eq!(
+            lagging.message,
+            "`a==1.4 ; platform_version != 'x@y'` contradicts uv.lock, which has `a` 1.5"
+        );
+        // A pylock.toml is often made from the requirements file.
+        lock.is_of_project = false;
+        let found = judged(&[("a==1.4", "requirements.txt")], &lock);
+        assert_eq!(found.stale, ["it has `a` 1.5, which `a==1.4` (requirements.txt:1) excludes"]);
     }
 
     #[test]
     fn a_lock_that_only_limits_pins_what_is_asked_for() {
         let lock = lock(&[("a", "1.5"), ("b", "2")], false);
         let found = judged(&[("a[y,x]>=1", "pyproject.toml"), ("a[x]", "setup.py")], &lock);
-        assert_eq!(found.pinned, ["a[x,y]==1.5"]);
+        assert_eq!(texts(&found.pinned), ["a[x,y]==1.5"]);
         assert!(found.loose.is_empty() && found.stale.is_empty());
     }
 }

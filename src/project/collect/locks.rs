@@ -11,7 +11,7 @@ use super::poetry_lock;
 use super::pylock;
 use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use crate::error::{Explain, Fault};
-use crate::project::CollectOptions;
+use crate::project::{CollectOptions, RequirementLine};
 use crate::tools::{ExportRequest, Tools};
 use pep508_rs::PackageName;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,16 @@ pub(super) enum Pinned {
 }
 
 impl Pin {
+    /// The requirement of exactly this, pinned by the lock `file`; `None` for what is local.
+    pub(super) fn requirement(&self, extras: &str, file: &Path) -> Option<RequirementLine> {
+        Some(RequirementLine {
+            text: self.line(extras)?,
+            name: Some(self.name.to_string()),
+            is_link: matches!(self.what, Pinned::Link(_)),
+            places: vec![whole(file)],
+        })
+    }
+
     /// The line that asks for exactly this; `None` for what is local.
     pub(super) fn line(&self, extras: &str) -> Option<String> {
         match (&self.what, &self.version) {
@@ -66,8 +76,25 @@ pub(super) struct LockFile {
     pub(super) pylock: Option<String>,
     /// Whether it says which files each version has.
     pub(super) has_files: bool,
+    /// Whether it locks the project's pyproject.toml and nothing else.
+    pub(super) is_of_project: bool,
     /// The command that brings it up to date.
     pub(super) remedy: &'static str,
+}
+
+impl LockFile {
+    /// `uv.lock`.
+    pub(super) fn file_name(&self) -> String {
+        self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// The command that writes a requirements.txt from it, where there is one.
+    pub(super) fn export_command(&self) -> &'static str {
+        match self.remedy {
+            "poetry lock" => "poetry export --output requirements.txt",
+            _ => "uv export --output-file requirements.txt",
+        }
+    }
 }
 
 /// Read the lock file that counts for the project in `directory`, if there is one.
@@ -91,13 +118,21 @@ pub(super) fn read(
             pins: read.pins,
             pylock: Some(read.text),
             has_files: read.has_files,
+            is_of_project: false,
             remedy: "uv pip compile --format pylock.toml --output-file pylock.toml …",
         }));
     }
     let file = directory.join("poetry.lock");
     if file.is_file() {
         let pins = poetry_lock::read(&file, options)?;
-        return Ok(Some(LockFile { file, pins, pylock: None, has_files: false, remedy: "poetry lock" }));
+        return Ok(Some(LockFile {
+            file,
+            pins,
+            pylock: None,
+            has_files: false,
+            is_of_project: true,
+            remedy: "poetry lock",
+        }));
     }
     Ok(None)
 }
@@ -139,6 +174,7 @@ fn read_uv_lock(
         pins: read.pins,
         pylock: Some(read.text),
         has_files: read.has_files,
+        is_of_project: true,
         remedy: "uv lock",
     })
 }

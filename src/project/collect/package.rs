@@ -76,11 +76,15 @@ pub(super) fn read(
         });
     }
     let mut package = Package::default();
+    if pyproject_toml.is_some() {
+        package.workspace = uv_workspace::find(directory)?;
+    }
     let project = pyproject_toml.as_deref().map(pyproject::read).transpose()?;
     // Before anything is run: an excluded Python would only fail there less clearly.
     check_python(project.as_ref().and_then(|project| project.requires_python.as_ref()), request)?;
     if let Some(path) = requirements_txt {
-        let contents = requirements_txt::read(&path, scope, host)?;
+        let root = package.workspace.as_ref().map(|workspace| workspace.root.as_path());
+        let contents = requirements_txt::read(&path, Scope { root, ..scope }, host)?;
         package.asked = contents.asked;
         package.settings = contents.settings;
         package.warnings = contents.warnings;
@@ -91,9 +95,6 @@ pub(super) fn read(
         package.name = metadata.name;
         package.requires = metadata.requires;
         package.extras = metadata.extras;
-    }
-    if pyproject_toml.is_some() {
-        package.workspace = uv_workspace::find(directory)?;
     }
     let is_dependency = request.asked_by.is_some();
     package.build = Some(if pyproject_toml.is_some() {

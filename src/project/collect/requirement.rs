@@ -12,7 +12,10 @@ use crate::wheel;
 pub(super) use crate::wheel::requirement::Link;
 pub(in crate::project) use link::file_url;
 pub(super) use link::scheme;
-use link::{archive_name, expand_roots, file_url_path, is_archive, looks_like_path, take_egg};
+use link::{
+    archive_name, direct_link, expand_roots, file_url_path, is_archive, is_direct, looks_like_path, take_egg,
+};
+use pep440_rs::VersionSpecifiers;
 use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName, Requirement, VersionOrUrl};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -20,15 +23,19 @@ use std::str::FromStr;
 /// So much of a line that is refused for its length is shown.
 const SHOWN_CHARACTERS: usize = 80;
 
-/// A requirement, read.
+/// A requirement, read. Whatever is to be known of it later is asked of this value and not of its text.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Asked {
+    /// As the resolver takes it: `name[extra]>=1 ; marker`, `name @ URL`. For something local, as written.
+    pub(super) text: String,
     /// What is asked for.
     pub(super) what: What,
     /// Name of the distribution, where the requirement says it.
     pub(super) name: Option<PackageName>,
     /// Extras of it.
     pub(super) extras: Vec<ExtraName>,
+    /// Where it counts.
+    pub(super) marker: MarkerTree,
     /// Where it is written.
     pub(super) place: Place,
     /// Digests given with it, `sha256:HEX`.
@@ -38,8 +45,10 @@ pub(super) struct Asked {
 /// What a requirement asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum What {
-    /// Something for the resolver: a name with a version, a URL, a repository. As written, trimmed.
-    Line(String),
+    /// A distribution of an index, in one of these versions (any, if there are none).
+    Versions(VersionSpecifiers),
+    /// What a URL leads to: an archive or a repository.
+    Link(String),
     /// A directory, absolute; it exists.
     Directory(PathBuf),
     /// A wheel or sdist, absolute; it exists.
@@ -53,18 +62,25 @@ pub(super) struct Scope<'a> {
     pub(super) directory: &'a Path,
     /// Or here, when nothing is there: the directory of the file that the requirement is in.
     pub(super) file_directory: Option<&'a Path>,
+    /// Or here: the root of the project's workspace, which `uv export` writes paths from.
+    pub(super) root: Option<&'a Path>,
     /// Environment markers of the target.
     pub(super) environment: &'a MarkerEnvironment,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    /// The project in `directory`, with no file in particular.
+    pub(super) fn of(directory: &'a Path, environment: &'a MarkerEnvironment) -> Scope<'a> {
+        Scope { directory, file_directory: None, root: None, environment }
+    }
+
     fn path(&self, text: &str) -> PathBuf {
         let path = resolved(self.directory, text);
-        let beside = self.file_directory.map(|directory| resolved(directory, text));
-        match beside {
-            Some(beside) if !path.exists() && beside.exists() => beside,
-            _ => path,
+        if path.exists() {
+            return path;
         }
+        let others = self.file_directory.into_iter().chain(self.root);
+        others.map(|directory| resolved(directory, text)).find(|other| other.exists()).unwrap_or(path)
     }
 }
 
@@ -99,21 +115,44 @@ pub(super) fn read(text: &str, scope: Scope<'_>, place: &Place) -> Result<Option
             .transpose();
     }
     let text = tidied(text);
-    let text = text.as_str();
-    let requirement = parse(text, place)?;
-    match &requirement.version_or_url {
-        Some(VersionOrUrl::Url(Link(link))) => {
-            let link = link.clone();
-            read_direct_reference(text, requirement, &link, scope, place)
+    let requirement = parse(&text, place)?;
+    match requirement.version_or_url.clone() {
+        Some(VersionOrUrl::Url(Link(link))) => read_direct_reference(text, requirement, link, scope, place),
+        Some(VersionOrUrl::VersionSpecifier(versions)) => {
+            Ok(Some(Asked::of_name(text, requirement, What::Versions(versions), place)))
         }
-        _ => Ok(Some(line(text, Some(requirement.name), requirement.extras, place))),
+        None => {
+            Ok(Some(Asked::of_name(text, requirement, What::Versions(VersionSpecifiers::empty()), place)))
+        }
+    }
+}
+
+impl Asked {
+    /// `name`, with a version or `@ URL`.
+    fn of_name(text: String, requirement: Requirement<Link>, what: What, place: &Place) -> Asked {
+        let Requirement { name, extras, marker, .. } = requirement;
+        Asked { text, what, name: Some(name), extras, marker, place: place.clone(), hashes: Vec::new() }
+    }
+
+    /// The same distribution, taken from a URL.
+    pub(super) fn linked(self, link: String) -> Asked {
+        let name = self.name.as_ref().map(ToString::to_string).unwrap_or_default();
+        let extras: Vec<_> = self.extras.iter().map(ToString::to_string).collect();
+        let extras = if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
+        let marker = self.marker.try_to_string().map(|marker| format!(" ; {marker}")).unwrap_or_default();
+        Asked { text: format!("{name}{extras} @ {link}{marker}"), what: What::Link(link), ..self }
+    }
+
+    /// Whether it counts on the target.
+    pub(super) fn applies(&self, environment: &MarkerEnvironment) -> bool {
+        self.marker.evaluate(environment, &[])
     }
 }
 
 /// What pip takes and the specification does not: a comma behind the last version, no space between a URL and its
 /// marker.
 fn tidied(text: &str) -> String {
-    if text.contains('@') {
+    if is_direct(text) {
         return match text.split_once("; ") {
             Some((link, marker)) if !link.ends_with(' ') => format!("{link} ; {marker}"),
             _ => text.to_string(),
@@ -121,10 +160,12 @@ fn tidied(text: &str) -> String {
     }
     // Editors and web pages leave blanks that only look like one.
     let text = text.replace(|each: char| each.is_whitespace() && !each.is_ascii(), " ");
-    let (body, marker) = text.find(';').map_or((&*text, ""), |at| text.split_at(at));
-    match body.trim_end().strip_suffix(',') {
-        Some(body) => format!("{body}{marker}"),
-        None => text,
+    match split_marker(&text, ";") {
+        (body, Some(marker)) if body.trim_end().ends_with(',') => {
+            format!("{};{marker}", body.trim_end().trim_end_matches(','))
+        }
+        (body, None) if body.ends_with(',') => body.trim_end_matches(',').to_string(),
+        _ => text,
     }
 }
 
@@ -134,7 +175,7 @@ pub(super) fn read_editable(
     scope: Scope<'_>,
     place: &Place,
 ) -> Result<Option<Asked>, CollectError> {
-    let (path, _) = split_extras(text.split(';').next().unwrap_or(text).trim(), place)?;
+    let (path, _) = split_extras(split_marker(text, ";").0.trim(), place)?;
     if scheme(text).is_none() && !looks_like_path(text) && scope.path(path).is_dir() {
         return read(&format!("./{text}"), scope, place);
     }
@@ -174,7 +215,7 @@ fn refuse(
 
 /// `git@host:path` is how Git's own commands name a repository, and nothing here.
 fn check_no_scp_form(text: &str, place: &Place) -> Result<(), CollectError> {
-    let link = text.rsplit_once(" @ ").map_or(text, |(_, link)| link);
+    let link = direct_link(text).filter(|link| link.contains("git@")).unwrap_or(text);
     let link = link.strip_prefix("git+").unwrap_or(link);
     match link.strip_prefix("git@").and_then(|rest| rest.split_once(':')) {
         Some((host, path)) if !host.contains('/') => Err(CollectError::invalid_with(
@@ -204,30 +245,26 @@ fn advice(text: &str) -> Option<&'static str> {
     }
 }
 
-fn line(text: &str, name: Option<PackageName>, extras: Vec<ExtraName>, place: &Place) -> Asked {
-    Asked { what: What::Line(text.to_string()), name, extras, place: place.clone(), hashes: Vec::new() }
-}
-
 /// `name @ LINK`: something local, or a line as it is.
 fn read_direct_reference(
-    text: &str,
+    text: String,
     requirement: Requirement<Link>,
-    link: &str,
+    link: String,
     scope: Scope<'_>,
     place: &Place,
 ) -> Result<Option<Asked>, CollectError> {
-    let local_path = match scheme(link) {
-        Some("file") => file_url_path(link, scope, place)?,
+    let local_path = match scheme(&link) {
+        Some("file") => file_url_path(&link, scope, place)?,
         Some(_) => None,
-        None => Some(scope.path(link)),
+        None => Some(scope.path(&link)),
     };
     let Some(path) = local_path else {
-        return Ok(Some(line(text, Some(requirement.name), requirement.extras, place)));
+        return Ok(Some(Asked::of_name(text, requirement, What::Link(link), place)));
     };
     requirement
         .marker
         .evaluate(scope.environment, &[])
-        .then(|| local(text, &path, Some(requirement.name), requirement.extras, place))
+        .then(|| local(&text, &path, Some(requirement.name), requirement.extras, place))
         .transpose()
 }
 
@@ -274,10 +311,16 @@ fn read_url(
             return local(text, &path, name, extras, place).map(Some);
         }
     }
-    let Some(name) = name else { return Ok(Some(line(text, None, extras, place))) };
-    let egg = egg.unwrap_or_default();
-    let marker = marker.map(|marker| format!(" ; {}", marker.trim())).unwrap_or_default();
-    Ok(Some(line(&format!("{egg} @ {link}{marker}"), Some(name), extras, place)))
+    let text = match &name {
+        None => text.to_string(),
+        Some(_) => {
+            let marker = marker.map(|marker| format!(" ; {}", marker.trim())).unwrap_or_default();
+            format!("{} @ {link}{marker}", egg.unwrap_or_default())
+        }
+    };
+    let marker = parse_marker(marker, place)?;
+    let what = What::Link(link);
+    Ok(Some(Asked { text, what, name, extras, marker, place: place.clone(), hashes: Vec::new() }))
 }
 
 /// A directory, wheel or sdist of the user's.
@@ -309,9 +352,12 @@ pub(super) fn local(
         What::Distribution(path) => archive_name(path),
         _ => None,
     });
-    Ok(Asked { what, name, extras, place: place.clone(), hashes: Vec::new() })
+    // Only what counts on the target comes here.
+    let (text, marker) = (text.to_string(), MarkerTree::TRUE);
+    Ok(Asked { text, what, name, extras, marker, place: place.clone(), hashes: Vec::new() })
 }
 
+/// Split at the first `separator`, as pip does for what it takes besides PEP 508.
 fn split_marker<'t>(text: &'t str, separator: &str) -> (&'t str, Option<&'t str>) {
     match text.split_once(separator) {
         Some((body, marker)) => (body, Some(marker)),
@@ -343,12 +389,17 @@ pub(super) fn split_extras<'t>(
 
 /// Whether a marker, if there is one, holds for the target.
 pub(super) fn holds(marker: Option<&str>, scope: Scope<'_>, place: &Place) -> Result<bool, CollectError> {
-    let Some(marker) = marker.map(str::trim).filter(|marker| !marker.is_empty()) else { return Ok(true) };
+    Ok(parse_marker(marker, place)?.evaluate(scope.environment, &[]))
+}
+
+/// A marker, if there is one.
+fn parse_marker(marker: Option<&str>, place: &Place) -> Result<MarkerTree, CollectError> {
+    let marker = marker.map(str::trim).filter(|marker| !marker.is_empty());
+    let Some(marker) = marker else { return Ok(MarkerTree::TRUE) };
     check_marker(marker, place)?;
-    let tree = MarkerTree::parse_str::<Link>(marker).map_err(|error| {
+    MarkerTree::parse_str::<Link>(marker).map_err(|error| {
         CollectError::invalid(place.clone(), format!("`{marker}` is not a marker: {}", error.message))
-    })?;
-    Ok(tree.evaluate(scope.environment, &[]))
+    })
 }
 
 #[cfg(test)]
@@ -364,7 +415,7 @@ mod tests {
     fn shown(text: &str, root: &Path) -> String {
         let environment = Target::serverless(PythonVersion::DEFAULT).marker_environment();
         let directory = root.join("proj");
-        let scope = Scope { directory: &directory, file_directory: None, environment: &environment };
+        let scope = Scope::of(&directory, &environment);
         let asked = match read(text, scope, &place()) {
             Ok(Some(asked)) => asked,
             Ok(None) => return "nothing".into(),
@@ -373,7 +424,7 @@ mod tests {
         let extras: Vec<_> = asked.extras.iter().map(ToString::to_string).collect();
         let relative = |path: &Path| path.strip_prefix(root).unwrap().display().to_string();
         match asked.what {
-            What::Line(line) => line,
+            What::Versions(_) | What::Link(_) => asked.text,
             What::Directory(path) => format!("dir {} [{}]", relative(&path), extras.join(",")),
             What::Distribution(path) => format!("file {} [{}]", relative(&path), extras.join(",")),
         }

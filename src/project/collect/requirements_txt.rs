@@ -7,7 +7,7 @@
 
 use super::error::CollectError;
 use super::options::{self, Opt};
-use super::requirement::{self, Asked, Scope, scheme};
+use super::requirement::{self, Asked, Scope, What, scheme};
 use super::text_encoding;
 use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use crate::error::Place;
@@ -150,7 +150,9 @@ impl RequirementsTxt {
         match kind {
             Kind::Requirements => self.asked.push(Asked { hashes, ..asked }),
             Kind::Constraints => match asked.what {
-                requirement::What::Line(line) if asked.name.is_some() => self.settings.constraints.push(line),
+                What::Versions(_) | What::Link(_) if asked.name.is_some() => {
+                    self.settings.constraints.push(asked.text);
+                }
                 _ => {
                     self.warn(place, format!("`{text}` limits nothing: constraints are names with versions"))
                 }
@@ -218,18 +220,17 @@ impl RequirementsTxt {
     /// With `--require-hashes`, everything that is downloaded needs a digest.
     fn check_hashes(&self) -> Result<(), CollectError> {
         let bare = |asked: &&Asked| match &asked.what {
-            requirement::What::Line(line) => asked.hashes.is_empty() && !line.contains("#sha256="),
-            _ => false,
+            What::Versions(_) => asked.hashes.is_empty(),
+            What::Link(link) => asked.hashes.is_empty() && !link.contains("sha256="),
+            What::Directory(_) | What::Distribution(_) => false,
         };
         match self.asked.iter().filter(|_| self.require_hashes).find(bare) {
-            Some(Asked { what: requirement::What::Line(line), place, .. }) => {
-                Err(CollectError::invalid_with(
-                    place.clone(),
-                    format!("`{line}` has no --hash, though the file has --require-hashes"),
-                    "add its --hash (`uv pip compile --generate-hashes` writes them), or drop --require-hashes",
-                ))
-            }
-            _ => Ok(()),
+            Some(Asked { text, place, .. }) => Err(CollectError::invalid_with(
+                place.clone(),
+                format!("`{text}` has no --hash, though the file has --require-hashes"),
+                "add its --hash (`uv pip compile --generate-hashes` writes them), or drop --require-hashes",
+            )),
+            None => Ok(()),
         }
     }
 

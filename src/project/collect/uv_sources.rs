@@ -55,6 +55,8 @@ pub(super) enum From {
 /// Which list a requirement is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin<'o> {
+    /// A requirements file.
+    Listed,
     /// The project's own dependencies.
     Main,
     /// An extra's.

@@ -11,7 +11,9 @@ use super::uv_settings;
 use super::uv_sources::Origin;
 use crate::error::Place;
 use crate::host::Host;
-use crate::project::{CollectOptions, LocalDistribution, LocalPackage, PackageBuild, Requirements, Warning};
+use crate::project::{
+    CollectOptions, LocalDistribution, LocalPackage, PackageBuild, RequirementLine, Requirements, Warning,
+};
 use crate::tools::Tools;
 use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,11 +31,33 @@ struct Visited {
 }
 
 /// A line for the resolver.
-struct Line {
-    name: Option<PackageName>,
-    extras: Vec<ExtraName>,
-    place: Place,
-    hashes: Vec<String>,
+#[derive(Debug)]
+pub(super) struct Line {
+    /// The first that was read.
+    pub(super) asked: Asked,
+    /// Where it is written, that place included.
+    pub(super) places: Vec<Place>,
+    /// Whether only requirements files ask for it, and no pyproject.toml or setup.py.
+    pub(super) only_listed: bool,
+}
+
+impl Line {
+    /// `pyproject.toml:7`, without its directory.
+    pub(super) fn shown_place(&self) -> String {
+        let Place { file, line, .. } = &self.asked.place;
+        let file = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        line.map_or_else(|| file.clone(), |line| format!("{file}:{line}"))
+    }
+
+    /// For the resolver.
+    pub(super) fn requirement(&self) -> RequirementLine {
+        RequirementLine {
+            text: self.asked.text.clone(),
+            name: self.asked.name.as_ref().map(ToString::to_string),
+            is_link: matches!(self.asked.what, What::Link(_)),
+            places: self.places.clone(),
+        }
+    }
 }
 
 struct Walk<'a> {
@@ -43,6 +67,7 @@ struct Walk<'a> {
     environment: MarkerEnvironment,
     visited: Vec<Visited>,
     pending: Vec<usize>,
+    /// By [`Asked::text`].
     lines: BTreeMap<String, Line>,
     found: Requirements,
 }
@@ -120,7 +145,7 @@ impl Walk<'_> {
         let wants = !visited.extras.is_empty()
             || (is_root && (self.options.all_extras || !self.options.extras.is_empty()));
         let environment = self.environment.clone();
-        let scope = Scope { directory: &directory, file_directory: None, environment: &environment };
+        let scope = Scope::of(&directory, &environment);
         let request =
             Request { target: &self.options.target, asked_by: asked_by.as_ref(), with_extras: wants };
         let mut package = package::read(scope, request, self.tools, self.host)?;
@@ -135,7 +160,7 @@ impl Walk<'_> {
         let members = self.members_of_virtual_root(is_root, &package, &asked, &requires, &directory);
         self.visited[index].package = Some(package);
         for asked in asked {
-            self.consider(index, asked, Origin::Main)?;
+            self.consider(index, asked, Origin::Listed)?;
         }
         self.consider_raws(index, &requires, Origin::Main)?;
         for (member, place) in members {
@@ -229,8 +254,7 @@ impl Walk<'_> {
         if !is_missing {
             return Ok(());
         }
-        let scope =
-            Scope { directory: &visited.directory, file_directory: None, environment: &self.environment };
+        let scope = Scope::of(&visited.directory, &self.environment);
         let request = Request { target: &self.options.target, asked_by, with_extras: true };
         let read = package::read(scope, request, self.tools, self.host)?;
         if let Some(package) = self.visited[index].package.as_mut() {
@@ -265,7 +289,7 @@ impl Walk<'_> {
     fn consider_raws(&mut self, index: usize, lines: &[Raw], origin: Origin<'_>) -> Result<(), CollectError> {
         let directory = self.visited[index].directory.clone();
         let environment = self.environment.clone();
-        let scope = Scope { directory: &directory, file_directory: None, environment: &environment };
+        let scope = Scope::of(&directory, &environment);
         for raw in lines {
             let parsed = requirement::read(&raw.text, scope, &raw.place)?;
             let Some(asked) = parsed else { continue };
@@ -297,12 +321,9 @@ impl Walk<'_> {
                 self.add_distribution(path.clone(), &asked);
                 Ok(())
             }
-            What::Line(text) if asked.name.is_some() && !text.contains('@') => {
-                let text = text.clone();
-                self.consider_named(index, &text, asked, origin)
-            }
-            What::Line(text) => {
-                self.add_line(text.clone(), &asked);
+            What::Versions(_) => self.consider_named(index, asked, origin),
+            What::Link(_) => {
+                self.add_line(asked, origin);
                 Ok(())
             }
         }
@@ -321,14 +342,21 @@ impl Walk<'_> {
         }
     }
 
-    fn add_line(&mut self, text: String, asked: &Asked) {
-        let line = self.lines.entry(text).or_insert_with(|| Line {
-            name: asked.name.clone(),
-            extras: asked.extras.clone(),
-            place: asked.place.clone(),
-            hashes: Vec::new(),
-        });
-        line.hashes.extend(asked.hashes.iter().cloned());
+    fn add_line(&mut self, asked: Asked, origin: Origin<'_>) {
+        let is_listed = origin == Origin::Listed;
+        match self.lines.get_mut(&asked.text) {
+            Some(line) => {
+                line.only_listed &= is_listed;
+                line.asked.hashes.extend(asked.hashes);
+                if !line.places.contains(&asked.place) {
+                    line.places.push(asked.place);
+                }
+            }
+            None => {
+                let places = vec![asked.place.clone()];
+                self.lines.insert(asked.text.clone(), Line { asked, places, only_listed: is_listed });
+            }
+        }
     }
 
     /// Lines that ask for a local package by its name are met by it, wherever they are. Whether there were any.
@@ -342,11 +370,11 @@ impl Walk<'_> {
         let met: Vec<String> = self
             .lines
             .iter()
-            .filter(|(_, line)| line.name.as_ref().is_some_and(|name| by_name.contains_key(name)))
+            .filter(|(_, line)| line.asked.name.as_ref().is_some_and(|name| by_name.contains_key(name)))
             .map(|(text, _)| text.clone())
             .collect();
         for text in &met {
-            let Some(line) = self.lines.remove(text) else { continue };
+            let Some(Line { asked: line, .. }) = self.lines.remove(text) else { continue };
             let Some(index) = line.name.as_ref().and_then(|name| by_name.get(name)).copied() else {
                 continue;
             };
@@ -384,15 +412,15 @@ impl Walk<'_> {
     }
 
     fn finish(mut self) -> Requirements {
-        for (text, line) in std::mem::take(&mut self.lines) {
-            if let Some(name) = line.name.filter(|_| !line.hashes.is_empty()) {
+        for line in std::mem::take(&mut self.lines).into_values() {
+            if let Some(name) = line.asked.name.as_ref().filter(|_| !line.asked.hashes.is_empty()) {
                 let hashes = self.found.hashes.entry(name.to_string()).or_default();
-                hashes.extend(line.hashes);
+                hashes.extend(line.asked.hashes.iter().cloned());
                 hashes.sort();
                 hashes.dedup();
             }
             if self.found.lock.is_none() {
-                self.found.lines.push(text);
+                self.found.lines.push(line.requirement());
             }
         }
         self.warn_of_namesakes();

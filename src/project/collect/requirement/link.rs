@@ -94,15 +94,31 @@ pub(in super::super) fn scheme(text: &str) -> Option<&str> {
     (known && well_formed).then_some(scheme)
 }
 
+/// What stands behind the `@` of `name[extras] @ …`, marker included.
+///
+/// Source: "Dependency specifiers" (PyPA specification): letters, digits and `-_.`, then extras in brackets.
+pub(super) fn direct_link(text: &str) -> Option<&str> {
+    let is_name = |each: char| each.is_ascii_alphanumeric() || "-_.".contains(each);
+    let rest = text.trim_start_matches(is_name).trim_start();
+    let rest = match rest.strip_prefix('[') {
+        Some(extras) => extras.split_once(']')?.1.trim_start(),
+        None => rest,
+    };
+    let is_named = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+    rest.strip_prefix('@').filter(|_| is_named).map(str::trim_start)
+}
+
+/// Whether a requirement is of the form `name @ …`.
+pub(super) fn is_direct(text: &str) -> bool {
+    direct_link(text).is_some()
+}
+
 /// pip's rule: a separator in it or a dot before it, unless it is `name @ …`.
 pub(super) fn looks_like_path(text: &str) -> bool {
     let body = text.split(';').next().unwrap_or(text);
-    let pathlike =
-        |text: &str| text.starts_with('.') || text.contains('/') || is_archive(Path::new(text.trim()));
-    match body.split_once('@') {
-        Some((before, _)) if !pathlike(before) => false,
-        _ => pathlike(body.split('[').next().unwrap_or(body)),
-    }
+    let path = body.split('[').next().unwrap_or(body);
+    let pathlike = path.starts_with('.') || path.contains('/') || is_archive(Path::new(path.trim()));
+    pathlike && !is_direct(text)
 }
 
 /// Write out what build backends put for the project's own directory: Hatch `{root:uri}` and `{root:parent:uri}`,

@@ -1,22 +1,11 @@
 //! The lock file's part in the walk: what is local in it is visited, its pins take the place of lines.
 
 use super::super::error::{CollectError, whole};
-use super::super::locked::{self, Collected, Verdict};
+use super::super::locked::{self, Verdict};
 use super::super::locks::{self, LockFile, Pinned};
-use super::{Line, Visited, Walk};
+use super::{Visited, Walk};
 use crate::project::{LocalDistribution, Lock, LockContent, LockUse};
 use std::path::Path;
-
-impl Line {
-    fn collected(&self, text: &str) -> Collected {
-        Collected {
-            text: text.to_string(),
-            name: self.name.clone(),
-            extras: self.extras.clone(),
-            place: self.place.clone(),
-        }
-    }
-}
 
 impl Walk<'_> {
     /// Let the lock file decide the versions, if there is one and it may.
@@ -45,8 +34,7 @@ impl Walk<'_> {
             }
         }
         self.settle()?;
-        let lines: Vec<Collected> = self.lines.iter().map(|(text, line)| line.collected(text)).collect();
-        let verdict = locked::judge(&lines, &lock, &self.environment)?;
+        let verdict = locked::judge(self.lines.values(), &lock, &self.environment);
         if required {
             self.require_current(&lock, &verdict)?;
         }
@@ -60,6 +48,16 @@ impl Walk<'_> {
 
     /// `--locked`: nothing may be left to choose, and uv has to agree that its lock is up to date.
     fn require_current(&self, lock: &LockFile, verdict: &Verdict) -> Result<(), CollectError> {
+        if let Some(lagging) = verdict.lagging.first() {
+            return Err(CollectError::invalid_with(
+                lagging.place.clone(),
+                lagging.message.clone(),
+                format!(
+                    "export this file from the lock again (`{}`), or remove the line, or leave --locked out",
+                    lock.export_command()
+                ),
+            ));
+        }
         let stale = |reason: String| CollectError::StaleLock {
             file: lock.file.clone(),
             reason,
@@ -69,7 +67,21 @@ impl Walk<'_> {
             return Err(stale(reason.clone()));
         }
         if let Some(line) = verdict.loose.first() {
-            return Err(stale(format!("it does not decide `{line}`")));
+            let Some(place) = line.places.first().filter(|_| lock.is_of_project) else {
+                return Err(stale(format!("it does not decide `{}`", line.text)));
+            };
+            return Err(CollectError::invalid_with(
+                place.clone(),
+                format!(
+                    "`{}` is not in {}, and --locked leaves nothing to choose",
+                    line.text,
+                    lock.file_name()
+                ),
+                format!(
+                    "add it to the dependencies in pyproject.toml and run `{}`, or leave --locked out",
+                    lock.remedy
+                ),
+            ));
         }
         if lock.file.file_name().is_some_and(|name| name == "uv.lock") {
             let uv = self.tools.uv().map_err(|error| CollectError::Tool(Box::new(error)))?;
@@ -85,11 +97,23 @@ impl Walk<'_> {
 
     /// Put the pins of a lock in the place of the lines that they meet.
     fn obey(&mut self, lock: LockFile, verdict: Verdict) {
-        let name = lock.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = lock.file_name();
+        if let [first, rest @ ..] = verdict.lagging.as_slice() {
+            let more =
+                if rest.is_empty() { String::new() } else { format!(" ({} more lines do)", rest.len()) };
+            self.warn(
+                format!(
+                    "{}{more}, and is what is used; if this file is an export of the lock, write it again (`{}`), else remove the line",
+                    first.message,
+                    lock.export_command()
+                ),
+                Some(first.place.clone()),
+            );
+        }
         if !verdict.stale.is_empty() {
             self.warn(
                 format!(
-                    "the lock file is out of date ({}); run `{}`. What it does not decide is resolved anew",
+                    "the lock file is out of date ({}); run `{}`. What it does not decide is resolved again",
                     verdict.stale.join("; "),
                     lock.remedy
                 ),
@@ -119,9 +143,9 @@ impl Walk<'_> {
         self.found.hashes.retain(|_, hashes| !hashes.is_empty());
         self.found.lines = verdict.pinned;
         self.found.lines.extend(verdict.loose);
-        self.found.lines.sort();
-        self.found.lines.dedup();
-        self.lines.retain(|_, line| !line.hashes.is_empty());
+        self.found.lines.sort_by(|one, other| one.text.cmp(&other.text));
+        self.found.lines.dedup_by(|one, other| one.text == other.text);
+        self.lines.retain(|_, line| !line.asked.hashes.is_empty());
         let content = match lock.pylock {
             Some(text) => LockContent::Pylock { text, complete },
             None => LockContent::Constraints,

@@ -15,12 +15,11 @@ impl Walk<'_> {
     pub(super) fn consider_named(
         &mut self,
         index: usize,
-        text: &str,
         asked: Asked,
         origin: Origin<'_>,
     ) -> Result<(), CollectError> {
         let (Some(name), Some(package)) = (asked.name.clone(), self.visited[index].package.as_ref()) else {
-            self.add_line(text.to_string(), &asked);
+            self.add_line(asked, origin);
             return Ok(());
         };
         if package.name.as_ref() == Some(&name) {
@@ -29,16 +28,14 @@ impl Walk<'_> {
         }
         let directory = self.visited[index].directory.clone();
         let environment = self.environment.clone();
-        let scope = Scope { directory: &directory, file_directory: None, environment: &environment };
+        let scope = Scope::of(&directory, &environment);
         let source = package.sources.of(&name, origin, scope)?.cloned();
         let workspace = package.workspace.clone();
-        let marker = text.split_once(';').map(|(_, marker)| marker);
         if let Some(source) = source {
-            let holds = requirement::holds(marker, scope, &asked.place)?;
-            return self.follow(source, text, asked, holds, workspace.as_ref());
+            return self.follow(source, asked, origin, workspace.as_ref());
         }
         if let Some(member) = workspace.and_then(|workspace| workspace.members.get(&name).cloned()) {
-            if requirement::holds(marker, scope, &asked.place)? {
+            if asked.applies(&environment) {
                 self.warn(
                     format!("`{name}` is a member of the workspace and is taken from there, though tool.uv.sources does not say so"),
                     Some(asked.place.clone()),
@@ -47,7 +44,7 @@ impl Walk<'_> {
             }
             return Ok(());
         }
-        self.add_line(text.to_string(), &asked);
+        self.add_line(asked, origin);
         Ok(())
     }
 
@@ -55,14 +52,13 @@ impl Walk<'_> {
     fn follow(
         &mut self,
         source: Source,
-        text: &str,
         asked: Asked,
-        holds: bool,
+        origin: Origin<'_>,
         workspace: Option<&Workspace>,
     ) -> Result<(), CollectError> {
         let name = asked.name.clone().map(|name| name.to_string()).unwrap_or_default();
         match source.from {
-            From::Path { .. } | From::Workspace if !holds => Ok(()),
+            From::Path { .. } | From::Workspace if !asked.applies(&self.environment) => Ok(()),
             From::Path { path, written, package } => {
                 let local = requirement::local(
                     &written,
@@ -82,16 +78,12 @@ impl Walk<'_> {
                 self.visit(&member, &asked.extras, Some(&source.place), false)
             }
             From::Link(link) => {
-                let extras: Vec<_> = asked.extras.iter().map(ToString::to_string).collect();
-                let extras =
-                    if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
-                let marker = text.split_once(';').map(|(_, marker)| format!(" ; {}", marker.trim()));
-                self.add_line(format!("{name}{extras} @ {link}{}", marker.unwrap_or_default()), &asked);
+                self.add_line(asked.linked(link), origin);
                 Ok(())
             }
             From::Index(index) => {
                 self.pin(&name, &index, &source.place, workspace)?;
-                self.add_line(text.to_string(), &asked);
+                self.add_line(asked, origin);
                 Ok(())
             }
         }
