@@ -103,6 +103,9 @@ pub enum Command {
     /// Build the deps PEX of one project directory.
     Deps(ProjectArgs),
     /// Check a `dagster_cloud.yaml` (or dg project) and print its code locations, defaults merged in.
+    ///
+    /// It runs no code, and warns of what cannot work all the same: a module, file, directory or attribute that is not
+    /// there, and Python versions that contradict each other.
     Check(CheckArgs),
     /// Print the code locations that have changed since they were deployed, as a matrix of jobs for a workflow.
     Plan(PlanArgs),

@@ -165,7 +165,13 @@ mod tests {
 
     fn location(name: &str, directory: &str) -> Location {
         let place = Place { file: "dagster_cloud.yaml".into(), line: None, column: None };
-        Location { name: name.into(), directory: directory.into(), document: serde_json::Map::new(), place }
+        Location {
+            name: name.into(),
+            directory: directory.into(),
+            document: serde_json::Map::new(),
+            place,
+            places: BTreeMap::new(),
+        }
     }
 
     fn line(text: &str) -> RequirementLine {

@@ -2,6 +2,8 @@
 //!
 //! A blank input is one that was not given. Names and meanings: `action.yml`.
 
+mod variables;
+
 use super::{BranchArgs, BuildArgs, DagsterArgs, DeployArgs, PublishArgs, SnapshotBase};
 use crate::env_vars;
 use crate::error::{Explain, Fault};
@@ -85,8 +87,8 @@ impl ActionInputs {
     /// The first that cannot be understood.
     pub fn read(host: &Host) -> Result<ActionInputs, InputError> {
         let inputs = Inputs { host };
-        let base = inputs.text("working_directory").map(PathBuf::from).unwrap_or_default();
-        let file = inputs.text("dagster_cloud_file").unwrap_or(".");
+        let base = inputs.path("working_directory")?.unwrap_or_default();
+        let file = inputs.path("dagster_cloud_file")?.unwrap_or(".".into());
         let command = inputs.word(
             "command",
             &[
@@ -99,7 +101,7 @@ impl ActionInputs {
         let force_rebuild_deps = inputs.flag("force_rebuild_deps", false)?;
         let deploy = DeployArgs {
             file: base.join(file),
-            out_dir: match inputs.text("build_output_dir") {
+            out_dir: match inputs.path("build_output_dir")? {
                 Some(directory) => base.join(directory),
                 None => default_out_dir(host),
             },
@@ -147,6 +149,14 @@ impl Inputs<'_> {
         Some(value.trim())
     }
 
+    /// A path, with `$NAME`, `${NAME}` and a leading `~` filled in from the environment: the predecessor's inputs went
+    /// through a shell, and workflows say `$GITHUB_WORKSPACE/…`.
+    fn path(&self, name: &'static str) -> Result<Option<PathBuf>, InputError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let path = variables::fill_in(text, self.host).map_err(|problem| self.bad(name, problem))?;
+        Ok(Some(PathBuf::from(path)))
+    }
+
     fn secret(&self, name: &str, variable: &str) -> Option<Secret> {
         self.text(name).or_else(|| self.host.var(variable)).map(Secret::new)
     }
@@ -181,9 +191,13 @@ impl Inputs<'_> {
         self.text(name).map(parse).transpose()
     }
 
-    /// Items on lines of their own, or separated by commas.
+    /// Items on lines of their own or separated by commas, or a JSON list of strings.
     fn list(&self, name: &str) -> Vec<String> {
-        let items = self.text(name).unwrap_or_default().split(['\n', ',']).map(str::trim);
+        let text = self.text(name).unwrap_or_default();
+        if let Ok(items) = serde_json::from_str(text) {
+            return items;
+        }
+        let items = text.split(['\n', ',']).map(str::trim);
         items.filter(|item| !item.is_empty()).map(String::from).collect()
     }
 
@@ -300,6 +314,45 @@ mod tests {
         );
         assert!(inputs.deploy.publish.branch.full_deployment && inputs.deploy.publish.changed_only);
         assert_eq!(inputs.deploy.publish.branch.snapshot_base, Some(SnapshotBase::OnCreate));
+    }
+
+    #[test]
+    fn a_list_may_be_json() {
+        for (value, want) in [
+            (r#"["one", "two, three"]"#, &["one", "two, three"][..]),
+            ("[\n  \"one\"\n]", &["one"]),
+            ("[]", &[]),
+            ("one,two", &["one", "two"]),
+            ("[one]", &["[one]"]),
+        ] {
+            let inputs = ActionInputs::read(&host(&[("INPUT_LOCATIONS", value)])).unwrap();
+            assert_eq!(inputs.deploy.locations, want, "{value}");
+        }
+    }
+
+    #[test]
+    fn variables_are_filled_in_where_an_input_is_a_path_and_only_there() {
+        let env = [
+            ("GITHUB_WORKSPACE", "/ws"),
+            ("FILE", "cloud.yaml"),
+            ("HOME", "/home/me"),
+            ("INPUT_WORKING_DIRECTORY", "$GITHUB_WORKSPACE/apps"),
+            ("INPUT_DAGSTER_CLOUD_FILE", "one/${FILE}"),
+            ("INPUT_BUILD_OUTPUT_DIR", "~/out"),
+            ("INPUT_LOCATIONS", "$FILE"),
+            ("INPUT_COMMENT_KEY", "$FILE"),
+        ];
+        let inputs = ActionInputs::read(&host(&env)).unwrap();
+        assert_eq!(inputs.deploy.file, Path::new("/ws/apps/one/cloud.yaml"));
+        assert_eq!(inputs.deploy.out_dir, Path::new("/home/me/out"));
+        assert_eq!(inputs.deploy.locations, ["$FILE"]);
+        assert_eq!(inputs.reporting.comment_key.as_deref(), Some("$FILE"));
+
+        let error = ActionInputs::read(&host(&[("INPUT_BUILD_OUTPUT_DIR", "$OUT/x")])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the input `build_output_dir` is `$OUT/x`: the variable `OUT` is not set in the environment of this step"
+        );
     }
 
     #[test]

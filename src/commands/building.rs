@@ -166,7 +166,7 @@ impl Asked {
 }
 
 /// `FILE:LINE: MESSAGE`, the file relative to the build directory.
-fn warning_line(warning: &project::Warning, directory: &Path) -> String {
+pub(super) fn warning_line(warning: &project::Warning, directory: &Path) -> String {
     let Some(place) = &warning.place else { return warning.message.clone() };
     let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
     format!("{}{line}: {}", text(&place.file, directory), warning.message)

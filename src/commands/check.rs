@@ -17,7 +17,8 @@ use std::path::Path;
 /// # Errors
 /// When stdout cannot be written.
 pub fn run(args: &CheckArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    let reading = Project::inspect(&args.file, host);
+    let mut reading = Project::inspect(&args.file, host);
+    reading.examine();
     for warning in &reading.warnings {
         host.say(&warning_text(warning));
     }

@@ -4,7 +4,7 @@ mod dry_run;
 pub mod live;
 pub mod online;
 
-use super::building::Building;
+use super::building::{Building, warning_line};
 use super::interrupt::{self, Reached, guard};
 use super::{Error, verify};
 use crate::build::manifest::{Entry, Manifest, pex_tag};
@@ -15,7 +15,7 @@ use crate::deployment::Branch;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::plan::{Plan, PlannedLocation};
-use crate::project::{Location, Project, Requirements, Warning};
+use crate::project::{Location, Project, Requirements, Warning, code_source};
 use crate::publish::Publisher;
 use crate::render::{self, Exit};
 use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, State};
@@ -134,7 +134,8 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
 /// All that is wrong with its files.
 pub fn read_only(file: &Path, live: &Live, host: &Host) -> Result<Exit, Error> {
     live.stage("prepare");
-    let project = Project::read(&host.absolute(file), host).map_err(Error::from);
+    let project = Project::read_closely(&host.absolute(file), host).map_err(Error::from);
+    project.iter().flat_map(|project| &project.warnings).for_each(|warning| host.warn(&warning.message));
     live.update(|report| match &project {
         Ok(project) => {
             report.locations = project.locations.iter().map(location_report).collect();
@@ -161,11 +162,13 @@ pub(super) struct Planned<'a> {
 /// # Errors
 /// A file of the project that cannot be used.
 pub(super) fn prepare<'a>(args: &DeployArgs, host: &'a Host, live: &Live) -> Result<Planned<'a>, Error> {
-    let project = Project::read(&host.absolute(&args.file), host)?;
-    project.warnings.iter().for_each(|warning| host.warn(&warning.message));
-    live.update(|report| report.warnings = project.warnings.iter().map(warning).collect());
+    let mut project = Project::read(&host.absolute(&args.file), host)?;
+    let mut warnings = std::mem::take(&mut project.warnings);
     let root = project.root.clone();
     let locations = select(project, &args.locations)?;
+    warnings.extend(code_source::look(&locations));
+    warnings.iter().for_each(|one| host.warn(warning_line(one, &root)));
+    live.update(|report| report.warnings = warnings.iter().map(warning).collect());
     live.update(|report| report.locations = locations.iter().map(location_report).collect());
     let directories: BTreeSet<&Path> = locations.iter().map(|location| &*location.directory).collect();
     let building = Building::new(&args.build, &root, &Vec::from_iter(directories), host)?;

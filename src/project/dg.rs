@@ -2,7 +2,7 @@
 //!
 //! A project is one code location, a workspace lists projects; `build.yaml` and `container_context.yaml` of both add
 //! to the document. Unknown keys and wrong types are refused as dg itself does, less those of `cli`, which has no say
-//! in a deploy. One knowing difference: lists in `container_context.yaml` merge by the rules of `defaults`, where dg
+//! in a deploy; of `build.yaml` dg reads what it knows, so that an unknown key there is a warning. One knowing difference: lists in `container_context.yaml` merge by the rules of `defaults`, where dg
 //! joins them all, so that a variable may be there twice. Source: dagster-dg-core and dagster-dg-cli 1.13.27, observed
 //! through `tests/it/dg_oracle.rs`.
 
@@ -14,6 +14,7 @@ use crate::error::Place;
 use crate::host::lexically_normal;
 use crate::yaml;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -128,6 +129,8 @@ struct Project {
     root: PathBuf,
     name: String,
     module: String,
+    /// Where the module, or the package that it is in, is named.
+    module_place: Place,
     agent_queue: Option<String>,
     image: Option<String>,
     place: Place,
@@ -155,6 +158,8 @@ impl Project {
         if let Some(modules) = project.get("registry_modules") {
             keep(modules.strings(), reading);
         }
+        let named = ["code_location_target_module", "root_module"].iter().find_map(|key| project.get(key));
+        let module_place = named.unwrap_or_else(|| project.clone()).place();
         let root = directory_of(settings.file());
         let directory_name = || root.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = given_name.or_else(directory_name).unwrap_or_default();
@@ -163,6 +168,7 @@ impl Project {
             root: root.clone(),
             name,
             module,
+            module_place,
             agent_queue,
             image,
             place: project.place(),
@@ -292,7 +298,14 @@ fn add(project: Project, shared: Option<&Shared>, reading: &mut Reading) {
     let given = optional.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?)));
     document.extend(given);
     let document = workspace::in_usual_order(document);
-    reading.locations.push(Location { name: project.name, directory, document, place: project.place });
+    let places = BTreeMap::from([("module_name", project.module_place)]);
+    reading.locations.push(Location {
+        name: project.name,
+        directory,
+        document,
+        place: project.place,
+        places,
+    });
 }
 
 /// The first that says so: the project's files, then the workspace's.

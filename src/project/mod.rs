@@ -4,6 +4,7 @@
 //! nothing and asks no index.
 
 pub mod build_directory;
+pub mod code_source;
 pub mod collect;
 mod defaults;
 mod dg;
@@ -21,7 +22,7 @@ pub use reading::Reading;
 use crate::error::Place;
 use crate::target::Target;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// The code locations of a `dagster_cloud.yaml`, or of a dg project or workspace.
@@ -48,6 +49,15 @@ pub struct Location {
     pub document: serde_json::Map<String, serde_json::Value>,
     /// Where the location begins in the file.
     pub place: Place,
+    /// Where the values of keys are that say which code to load, where that is known.
+    pub places: BTreeMap<&'static str, Place>,
+}
+
+impl Location {
+    /// Where the value of a key is; where the location begins if that is not known.
+    pub fn place_of(&self, key: &str) -> Place {
+        self.places.get(key).unwrap_or(&self.place).clone()
+    }
 }
 
 /// Something the user should know, though nothing is wrong enough to stop.
@@ -97,7 +107,7 @@ pub struct Requirements {
     /// Wheels and sdists named by path; they go into the deps PEX.
     pub local_distributions: Vec<LocalDistribution>,
     /// `sha256:HEX` digests that the user listed for a requirement, by normalised name.
-    pub hashes: std::collections::BTreeMap<String, Vec<String>>,
+    pub hashes: BTreeMap<String, Vec<String>>,
     /// How to resolve: constraints, overrides, indexes.
     pub settings: ResolveSettings,
     /// The lock file that decided the versions, if one did.
@@ -176,7 +186,7 @@ pub struct ResolveSettings {
     /// `--extra-index-url` and the other `[[tool.uv.index]]`, in order of priority. May hold credentials.
     pub indexes: Vec<Index>,
     /// Normalised package name → name of the index it must come from (`tool.uv.sources`, Poetry `source`).
-    pub index_pins: std::collections::BTreeMap<String, String>,
+    pub index_pins: BTreeMap<String, String>,
     /// `--find-links`: URLs, or absolute paths.
     pub find_links: Vec<String>,
     /// `--no-index`.

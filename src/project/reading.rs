@@ -1,9 +1,12 @@
 //! From a path that the user names to the code locations it stands for.
 
+use super::collect::toml_file::TomlFile;
 use super::error::{ProjectError, ProjectErrors};
-use super::{Location, Project, Warning, dg, workspace};
+use super::python_version::{self, PythonVersionError};
+use super::{Location, Project, Warning, code_source, dg, workspace};
 use crate::error::Explain;
 use crate::host::Host;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// File names of the YAML form, in the order in which they are looked for.
@@ -29,16 +32,17 @@ impl Project {
     /// # Errors
     /// All that is wrong with the files; also when `path` names none.
     pub fn read(path: &Path, host: &Host) -> Result<Project, ProjectErrors> {
-        let reading = Project::inspect(path, host);
-        match ProjectErrors::new(reading.errors) {
-            Some(errors) => Err(errors),
-            None => Ok(Project {
-                root: directory_of(&reading.file),
-                file: reading.file,
-                locations: reading.locations,
-                warnings: reading.warnings,
-            }),
-        }
+        Project::inspect(path, host).into_project()
+    }
+
+    /// Like [`Project::read`], and look at what the locations name too: see [`Reading::examine`].
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn read_closely(path: &Path, host: &Host) -> Result<Project, ProjectErrors> {
+        let mut reading = Project::inspect(path, host);
+        reading.examine();
+        reading.into_project()
     }
 
     /// Like [`Project::read`], but keep what could be read beside what is wrong.
@@ -58,6 +62,49 @@ impl Project {
             |error: &ProjectError| error.place().map(|place| (place.file, place.line, place.column));
         reading.errors.sort_by_cached_key(position);
         reading
+    }
+}
+
+impl Reading {
+    /// Look at all that a deploy would stumble over and that can be seen without running anything: a pyproject.toml that
+    /// is not TOML is an error; paths and modules that are not there, and versions of Python that contradict each other,
+    /// are warnings.
+    pub fn examine(&mut self) {
+        let root = directory_of(&self.file);
+        let directories: BTreeSet<&Path> =
+            self.locations.iter().map(|location| &*location.directory).filter(|path| path.is_dir()).collect();
+        for directory in &directories {
+            let file = directory.join("pyproject.toml");
+            if file.is_file()
+                && let Err(error) = TomlFile::read(&file).and_then(|toml| toml.parse().map(drop))
+                && !self.errors.iter().any(|known| known.place() == error.place())
+            {
+                self.errors.push(ProjectError::Toml(Box::new(error)));
+            }
+        }
+        match python_version::infer(&root, &Vec::from_iter(directories)) {
+            Ok(python) => self.warnings.extend(python.warnings),
+            // An error of the file, which is in `errors` already or is told when it is collected.
+            Err(PythonVersionError::Collect(_)) => {}
+            Err(error) => {
+                let message = format!("{error}; {}", error.hint().unwrap_or_default());
+                self.warnings.push(Warning { message, place: error.place() });
+            }
+        }
+        self.warnings.extend(code_source::look(&self.locations));
+    }
+
+    /// The project, if nothing is wrong.
+    fn into_project(self) -> Result<Project, ProjectErrors> {
+        match ProjectErrors::new(self.errors) {
+            Some(errors) => Err(errors),
+            None => Ok(Project {
+                root: directory_of(&self.file),
+                file: self.file,
+                locations: self.locations,
+                warnings: self.warnings,
+            }),
+        }
     }
 }
 

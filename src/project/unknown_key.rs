@@ -1,4 +1,4 @@
-//! What a key that nobody knows may have been meant to be.
+//! What an unknown key, or another name with a slip in it, was meant to be.
 
 /// `did you mean …?`, `… belongs …`, or the list of what is known.
 ///
@@ -13,8 +13,8 @@ pub(super) fn hint(key: &str, known: &[&str], homes: &[(&str, Vec<&str>)]) -> St
     format!("known here: {}", known.join(", "))
 }
 
-/// The known key that differs by a slip: about one letter in four, less `-`, `_` and case.
-fn closest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The known name that differs by a slip: about one letter in four, less `-`, `_` and case.
+pub(super) fn closest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |key: &str| key.to_lowercase().replace(['-', ' ', '_'], "");
     let distance = |known: &str| strsim::damerau_levenshtein(&plain(key), &plain(known));
     let (distance, known) = known.iter().map(|known| (distance(known), *known)).min()?;

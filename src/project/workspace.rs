@@ -10,7 +10,7 @@ use super::{Location, Warning, build_directory, defaults, unknown_key};
 use crate::error::Place;
 use crate::yaml::{self, Content, Entry, MAX_EXPANDED_BYTES, Mark, Node};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
@@ -65,7 +65,7 @@ const HOMES: &[(&str, Keys)] = &[
 
 /// Read `file` into `reading`.
 pub(super) fn inspect(file: &Path, reading: &mut Reading) {
-    let mut inspector = Inspector { file, reading };
+    let mut inspector = Inspector { file, reading, unknown_keys: UnknownKeys::Refused };
     if let Some(root) = inspector.document() {
         inspector.top(&root);
     }
@@ -110,15 +110,25 @@ pub(super) fn read_container_context(file: &Path, reading: &mut Reading) -> Opti
 fn read_value(file: &Path, shape: Shape, reading: &mut Reading) -> Option<Rc<Node>> {
     let errors_before = reading.errors.len();
     let root = read_yaml(file, reading)?.root.filter(|root| !root.is_null())?;
-    let mut inspector = Inspector { file, reading };
+    let mut inspector = Inspector { file, reading, unknown_keys: UnknownKeys::Ignored };
     inspector.value(&root, shape, "the file", "the file");
     inspector.doubtful_numbers(&root);
     (reading.errors.len() == errors_before).then_some(root)
 }
 
+/// What becomes of a key that means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UnknownKeys {
+    /// An error.
+    Refused,
+    /// A warning, as in the files that dg reads leniently.
+    Ignored,
+}
+
 struct Inspector<'a> {
     file: &'a Path,
     reading: &'a mut Reading,
+    unknown_keys: UnknownKeys,
 }
 
 impl Inspector<'_> {
@@ -238,7 +248,21 @@ impl Inspector<'_> {
                 directory
             }
         };
-        self.reading.locations.push(Location { name, directory, document, place });
+        let places = self.code_places(node, defaults);
+        self.reading.locations.push(Location { name, directory, document, place, places });
+    }
+
+    /// Where the values are that say which code to load.
+    fn code_places(&self, node: &Node, defaults: Option<&Node>) -> BTreeMap<&'static str, Place> {
+        let value = |owner: Option<&Node>, key: &str| {
+            let mark = owner?.entry(key).filter(|entry| !entry.value.is_null())?.value.mark;
+            Some(self.place(mark))
+        };
+        let sources = node.entry("code_source").map(|entry| &*entry.value);
+        let own = ["working_directory", "attribute"].into_iter();
+        let own = own.filter_map(|key| Some((key, value(Some(node), key).or_else(|| value(defaults, key))?)));
+        let in_sources = CODE_SOURCE.iter().filter_map(|(key, _)| Some((*key, value(sources, key)?)));
+        own.chain(in_sources).collect()
     }
 
     /// Warn of numbers that people write as text: `1:30` is 90 and `0755` is 493.
@@ -324,7 +348,12 @@ impl Inspector<'_> {
                 None => (entry.name.clone(), unknown_key_hint(&entry.name, keys)),
             };
             let (owner, place) = (owner.to_string(), self.place(entry.key.mark));
-            self.reading.errors.push(ProjectError::UnknownKey { key, owner, hint, place });
+            if self.unknown_keys == UnknownKeys::Ignored {
+                let message = format!("unknown key `{key}` in {owner}, which is ignored ({hint})");
+                self.reading.warnings.push(Warning { message, place: Some(place) });
+            } else {
+                self.reading.errors.push(ProjectError::UnknownKey { key, owner, hint, place });
+            }
         }
     }
 

@@ -233,10 +233,6 @@ fn each_mistake_of_a_dg_project_is_told_with_place_and_remedy() {
             ("the workspace's project `ROOT/a` is a workspace itself, not a project", 3, 8, remedy),
         ),
         (
-            vec![("dg.toml", project), ("build.yaml", "dir: x")],
-            ("unknown key `dir` in the file", 1, 1, "known here: directory, registry"),
-        ),
-        (
             vec![("dg.toml", project), ("build.yaml", "registry: r\ndirectory: gone")],
             (
                 "the build directory of code location `p`, `ROOT/gone`, does not exist",
@@ -342,4 +338,90 @@ fn the_text_is_a_table_of_the_locations() {
          a            .          package_name: p\n\
          longer-name  sub        python_file: defs.py\n"
     );
+}
+
+/// What `check` says on stderr, its exit code, and what it prints on stdout; the directory as `ROOT`.
+fn checked(files: &[(&str, &str)]) -> (String, Option<i32>, String) {
+    let tree = project_tree(files);
+    let output = pexpress().arg("check").arg(tree.path()).output().unwrap();
+    let text =
+        |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&tree.path().display().to_string(), "ROOT");
+    (text(&output.stderr), output.status.code(), text(&output.stdout))
+}
+
+#[test]
+fn an_unknown_key_of_build_yaml_is_a_warning() {
+    let project = "directory_type = 'project'\n[project]\nroot_module = 'p'\ncode_location_name = 'p'\n";
+    let (stderr, code, stdout) =
+        checked(&[("dg.toml", project), ("build.yaml", "directory: .\ndockerfile: Dockerfile\n")]);
+    insta::assert_snapshot!(stderr, @r"
+    warning: unknown key `dockerfile` in the file, which is ignored (known here: directory, registry)
+      at: ROOT/build.yaml:2:1
+    ");
+    assert_eq!(
+        (code, stdout.lines().last()),
+        (Some(0), Some("p         .          module_name: p.definitions"))
+    );
+}
+
+#[test]
+fn what_the_code_source_names_and_is_not_there_is_warned_of_at_its_line() {
+    let text = "locations:\n\
+        - location_name: module\n  code_source:\n    module_name: app.defintions\n\
+        - location_name: file\n  code_source: {python_file: defz.py}\n\
+        - location_name: directory\n  working_directory: srcs\n  code_source: {python_file: other.py}\n\
+        - location_name: attribute\n  code_source: {python_file: defs.py}\n  attribute: main\n\
+        - location_name: good\n  code_source: {module_name: app.definitions}\n";
+    let (stderr, code, _) = checked(&[
+        ("dagster_cloud.yaml", text),
+        ("requirements.txt", "dagster\ndagster-cloud\n"),
+        ("app/__init__.py", ""),
+        ("app/definitions.py", "defs = 1\n"),
+        ("defs.py", "defs = 1\n"),
+        ("src/other.py", ""),
+    ]);
+    insta::assert_snapshot!(stderr, @r"
+    warning: `module_name: app.defintions` of code location `module`: there is no module `defintions` in `app`; did you mean `app.definitions`?
+      at: ROOT/dagster_cloud.yaml:4:18
+    warning: `python_file: defz.py` of code location `file`: it is not in the build directory; did you mean `defs.py`?
+      at: ROOT/dagster_cloud.yaml:6:30
+    warning: `working_directory: srcs` of code location `directory`: it is not in the build directory; did you mean `src`?
+      at: ROOT/dagster_cloud.yaml:8:22
+    warning: `attribute: main` of code location `attribute`: `defs.py` does not define it
+      at: ROOT/dagster_cloud.yaml:12:14
+    ");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn a_pyproject_that_is_not_toml_is_an_error_and_pythons_that_contradict_are_a_warning() {
+    let yaml = "locations:\n- location_name: a\n  code_source: {package_name: a}\n  build: {directory: a}\n\
+        - location_name: b\n  code_source: {package_name: b}\n  build: {directory: b}\n";
+    let (stderr, code, _) = checked(&[
+        ("dagster_cloud.yaml", yaml),
+        ("a/pyproject.toml", "[project\n"),
+        ("a/a/__init__.py", ""),
+        ("b/requirements.txt", "dagster\n"),
+        ("b/b/__init__.py", ""),
+    ]);
+    assert_eq!(code, Some(1));
+    insta::assert_snapshot!(stderr, @r"
+    error: not valid TOML: unclosed table, expected `]`
+      at: ROOT/a/pyproject.toml:1:9
+    ");
+
+    let project = |range: &str| format!("[project]\nname = \"a\"\nrequires-python = \"{range}\"\n");
+    let (new, old) = (project(">=3.12"), project("<3.11"));
+    let (stderr, code, _) = checked(&[
+        ("dagster_cloud.yaml", yaml),
+        ("a/pyproject.toml", &new),
+        ("a/a/__init__.py", ""),
+        ("b/pyproject.toml", &old),
+        ("b/b/__init__.py", ""),
+    ]);
+    assert_eq!(code, Some(0));
+    insta::assert_snapshot!(stderr, @r#"
+    warning: the files disagree on the Python to build for: a/pyproject.toml says requires-python = ">=3.12", and b/pyproject.toml says requires-python = "<3.11"; say which with --python-version (input `python_version`), or build them in runs of their own with --location (input `locations`)
+      at: ROOT/b/pyproject.toml:3:19
+    "#);
 }

@@ -56,7 +56,6 @@ fn alike() -> Vec<Files> {
         vec![("dg.toml", PROJECT), ("build.yaml", "registry: r")],
         vec![("dg.toml", PROJECT), ("build.yaml", "registry:\ndirectory: .")],
         vec![("dg.toml", PROJECT), ("build.yaml", "directory: missing")],
-        vec![("dg.toml", PROJECT), ("build.yaml", "dir: sub")],
         vec![("dg.toml", PROJECT), ("build.yaml", "[]")],
         vec![("dg.toml", PROJECT), ("build.yaml", "registry: 1")],
         vec![("dg.toml", PROJECT), ("container_context.yaml", "k8s: {env_vars: [A=1]}")],
@@ -159,7 +158,9 @@ fn differences_from_dg_are_wanted() {
         ("a/container_context.yaml", "k8s: {env_vars: [A=2], volumes: [{name: v, x: 2}]}"),
     ]);
     let nothing = vec![("dg.toml", "directory_type = 'workspace'\n[workspace]\nprojects = []\n")];
-    let theirs = ask(&READER, "read_dg.py", &json!([tree_json(&named), tree_json(&nothing)]));
+    let unknown = vec![("dg.toml", PROJECT), ("build.yaml", "directory: .\ndockerfile: Dockerfile")];
+    let trees = [&named, &nothing, &unknown].map(tree_json);
+    let theirs = ask(&READER, "read_dg.py", &json!(trees));
 
     // One variable of a name, as with `defaults` in dagster_cloud.yaml; dg sends both.
     let k8s = |locations: &Value| locations[0]["container_context"]["k8s"].clone();
@@ -175,6 +176,11 @@ fn differences_from_dg_are_wanted() {
     // Nothing to deploy is a mistake.
     assert_eq!(our_answer(&nothing).unwrap_err(), ["the dg workspace lists no projects"]);
     assert_eq!(theirs[1], json!({"locations": []}));
+
+    // `dg plus deploy` takes an unknown key of build.yaml; what refuses it here is `ci check` on the file in between.
+    let build = &our_answer(&unknown).unwrap()[0]["build"];
+    assert_eq!(build, &json!({"directory": "."}));
+    assert!(theirs[2]["error"].is_string(), "{}", theirs[2]);
 }
 
 #[test]

@@ -1,0 +1,227 @@
+//! What `code_source` and `working_directory` name and the build directory does not have, seen without running code.
+//!
+//! A false alarm is worse than silence: where a module may come from a dependency, from a package elsewhere or from
+//! the build itself, nothing is said. Never an error either, since only loading the code location knows for sure.
+//! Where Dagster+ looks: `working_directory/root` of the source PEX (the build directory), the built packages, and the
+//! dependencies.
+
+mod declared;
+mod tree;
+
+use super::unknown_key::closest;
+use super::{Location, Warning};
+use crate::bounded_file::{TEXT_LIMIT_BYTES, read_text};
+use crate::host::lexically_normal;
+use declared::Declared;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tree::{Search, Tree};
+
+/// The keys of `code_source` that name a module.
+const MODULE_KEYS: [&str; 3] = ["module_name", "package_name", "autoload_defs_module_name"];
+
+/// A warning for each path, module and attribute of these code locations that cannot be there.
+pub fn look(locations: &[Location]) -> Vec<Warning> {
+    let mut known: BTreeMap<&Path, (Tree, Declared)> = BTreeMap::new();
+    let mut warnings = Vec::new();
+    for location in locations.iter().filter(|location| location.directory.is_dir()) {
+        let directory = &*location.directory;
+        let (tree, declared) =
+            known.entry(directory).or_insert_with(|| (Tree::of(directory), Declared::read(directory)));
+        warnings.extend(Look { location, tree, declared }.problem());
+    }
+    warnings
+}
+
+/// One code location, and what is known of its build directory.
+struct Look<'a> {
+    location: &'a Location,
+    tree: &'a Tree,
+    declared: &'a Declared,
+}
+
+impl Look<'_> {
+    /// The first thing that is wrong; what depends on it would be wrong too.
+    fn problem(&self) -> Option<Warning> {
+        if self.loads_from_elsewhere() {
+            return None;
+        }
+        if let Some(given) = self.text("working_directory")
+            && let Some(problem) = self.missing_path(given, &[PathBuf::new()], Path::is_dir)
+        {
+            return Some(self.warning("working_directory", given, &problem));
+        }
+        if let Some(given) = self.code_source("python_file") {
+            return self.python_file(given);
+        }
+        let (key, name) = MODULE_KEYS.iter().find_map(|key| Some((*key, self.code_source(key)?)))?;
+        self.module(key, name)
+    }
+
+    /// Code may come from the image, from another environment or from a path that the container sets.
+    fn loads_from_elsewhere(&self) -> bool {
+        let document = &self.location.document;
+        let working = self.text("working_directory").unwrap_or_default();
+        let sets_path = document
+            .get("container_context")
+            .is_some_and(|context| context.to_string().contains("PYTHONPATH"));
+        is_elsewhere(working)
+            || sets_path
+            || ["image", "executable_path"].iter().any(|key| self.text(key).is_some())
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.location.document.get(key)?.as_str().filter(|text| !text.trim().is_empty())
+    }
+
+    fn code_source(&self, key: &str) -> Option<&str> {
+        let sources = self.location.document.get("code_source")?;
+        sources.get(key)?.as_str().filter(|text| !text.trim().is_empty())
+    }
+
+    /// The working directory relative to the build directory: empty where none is given.
+    fn working_directory(&self) -> PathBuf {
+        let given = Path::new(self.text("working_directory").unwrap_or_default());
+        let normal = lexically_normal(given);
+        if normal == Path::new(".") { PathBuf::new() } else { normal }
+    }
+
+    fn warning(&self, key: &str, given: &str, problem: &str) -> Warning {
+        let message = format!("`{key}: {given}` of code location `{}`: {problem}", self.location.name);
+        Warning { message, place: Some(self.location.place_of(key)) }
+    }
+
+    fn python_file(&self, given: &str) -> Option<Warning> {
+        let bases = [PathBuf::new(), self.working_directory()];
+        if let Some(problem) = self.missing_path(given, &bases, Path::is_file) {
+            return Some(self.warning("python_file", given, &problem));
+        }
+        let files = bases.iter().map(|base| self.location.directory.join(base).join(given));
+        let mut files = files.filter(|file| file.is_file());
+        self.attribute(&files.next()?)
+    }
+
+    /// Why `given` is at none of `bases` below the build directory.
+    fn missing_path(&self, given: &str, bases: &[PathBuf], fits: fn(&Path) -> bool) -> Option<String> {
+        let path = Path::new(given);
+        let directory = &self.location.directory;
+        if is_elsewhere(given) {
+            return None;
+        }
+        let candidates = bases.iter().map(|base| directory.join(base).join(path));
+        let inside = |file: &PathBuf| lexically_normal(file).starts_with(directory);
+        let there: Vec<PathBuf> = candidates.filter(|file| fits(file)).collect();
+        if there.iter().any(inside) {
+            return None;
+        }
+        if !there.is_empty() {
+            return Some("it is outside of the build directory, which is all that is shipped".to_string());
+        }
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let name = path.file_name()?.to_str()?;
+        let mut siblings = Vec::new();
+        for entry in
+            std::fs::read_dir(directory.join(bases.last()?).join(parent)).into_iter().flatten().flatten()
+        {
+            if fits(&entry.path()) {
+                siblings.extend(entry.file_name().into_string());
+            }
+        }
+        let siblings: Vec<&str> = siblings.iter().map(String::as_str).collect();
+        let near = closest(name, &siblings).map(|near| parent.join(near));
+        let near = near.map_or_else(String::new, |near| format!("; did you mean `{}`?", near.display()));
+        Some(format!("it is not in the build directory{near}"))
+    }
+
+    fn module(&self, key: &str, name: &str) -> Option<Warning> {
+        let parts: Vec<&str> = name.split('.').collect();
+        if parts.iter().any(|part| !is_identifier(part)) || self.declared.maps_modules || !self.tree.complete
+        {
+            return None;
+        }
+        let roots = self.roots();
+        let problem = match self.tree.search(&parts, &roots) {
+            Search::Found(Some(file)) => return self.attribute(&file),
+            Search::Found(None) => return None,
+            Search::NoModule { file, name } => {
+                format!("`{file}` is a module and not a package, so nothing called `{name}` can be in it")
+            }
+            Search::Missing { parent, name, near, .. } => {
+                let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+                format!("there is no module `{name}` in `{parent}`{near}")
+            }
+            Search::NoTop => self.no_top(&parts, &roots)?,
+        };
+        Some(self.warning(key, name, &problem))
+    }
+
+    /// Where modules may be imported from: the build directory, the working directory, and their `src`.
+    fn roots(&self) -> Vec<PathBuf> {
+        let working = self.working_directory();
+        vec![PathBuf::new(), "src".into(), working.join("src"), working]
+    }
+
+    /// Nothing of the project has the name that the module begins with. Said where it looks like a slip, or where no
+    /// dependency can have it.
+    fn no_top(&self, parts: &[&str], roots: &[PathBuf]) -> Option<String> {
+        let top = parts.first()?;
+        if self.declared.has_packages_elsewhere || self.declared.mentions(top) {
+            return None;
+        }
+        let near = self.tree.near_top(top, roots).map(|near| {
+            let rest = parts.iter().skip(1).map(|part| format!(".{part}")).collect::<String>();
+            format!("; did you mean `{near}{rest}`?")
+        });
+        if near.is_none() && !(self.declared.only_dagster && !top.starts_with("dagster")) {
+            return None;
+        }
+        Some(format!(
+            "the project has no `{top}`, and no dependency is called so{}",
+            near.unwrap_or_default()
+        ))
+    }
+
+    /// A warning where `file` cannot define the attribute: its text does not have the name at all.
+    fn attribute(&self, file: &Path) -> Option<Warning> {
+        let attribute = self.text("attribute").filter(|name| is_identifier(name))?;
+        let text = read_text(file, TEXT_LIMIT_BYTES).ok()?;
+        let dynamic = [
+            "import *",
+            "globals(",
+            "exec(",
+            "setattr(",
+            "locals(",
+            "vars(",
+            "__getattr__",
+            "__dict__",
+            "modules[",
+        ];
+        let submodule = file.file_name()? == "__init__.py"
+            && file.parent().is_some_and(|parent| {
+                parent.join(attribute).exists() || parent.join(format!("{attribute}.py")).exists()
+            });
+        if submodule || dynamic.iter().any(|word| text.contains(word)) {
+            return None;
+        }
+        let mut words = text.split(|each: char| !(each.is_alphanumeric() || each == '_'));
+        if words.any(|word| word == attribute) {
+            return None;
+        }
+        let shown = file.strip_prefix(&self.location.directory).unwrap_or(file).display();
+        Some(self.warning("attribute", attribute, &format!("`{shown}` does not define it")))
+    }
+}
+
+/// A path that is not one below the build directory: absolute ones may be in the image.
+fn is_elsewhere(path: &str) -> bool {
+    path.starts_with(['/', '~', '$'])
+}
+
+/// An ASCII identifier of Python; anything else is left to Python.
+fn is_identifier(text: &str) -> bool {
+    let starts = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    starts && text.chars().all(|each| each.is_ascii_alphanumeric() || each == '_')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+use super::*;
+use crate::error::Place;
+use serde_json::{Map, Value, json};
+
+/// What is said of one code location with these keys, in a build directory with these files.
+fn said(files: &[(&str, &str)], keys: Value) -> Option<String> {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let document: Map<String, Value> = keys.as_object().unwrap().clone();
+    let place = Place { file: "dagster_cloud.yaml".into(), line: Some(2), column: None };
+    let directory = dir.path().to_path_buf();
+    let location = Location { name: "a".into(), directory, document, place, places: BTreeMap::new() };
+    let mut warnings = look(&[location]).into_iter().map(|warning| warning.message);
+    let first = warnings.next();
+    assert_eq!(warnings.next(), None);
+    first
+}
+
+fn module(name: &str) -> Value {
+    json!({"code_source": {"module_name": name}})
+}
+
+const INIT: (&str, &str) = ("app/__init__.py", "");
+const DEFINITIONS: (&str, &str) = ("app/definitions.py", "defs = 1\n");
+const HATCHLING: &str = "[project]\nname = \"app\"\ndependencies = [\"dagster\", \"dagster-cloud\"]\n[build-system]\nbuild-backend = \"hatchling.build\"\n";
+const SETUP: &str = "from setuptools import setup, find_packages\nsetup(name='app', packages=find_packages(), install_requires=['dagster'])\n";
+
+fn hatchling(more: &str) -> String {
+    format!("{HATCHLING}{more}")
+}
+
+#[test]
+fn a_module_that_cannot_be_there_is_named_with_the_one_that_is_meant() {
+    let near = |name: &str, missing: &str, meant: &str| {
+        Some(format!(
+            "`module_name: {name}` of code location `a`: there is no module `{missing}` in `app`; did you mean `{meant}`?"
+        ))
+    };
+    let slip = near("app.defintions", "defintions", "app.definitions");
+    for (files, name, want) in [
+        (vec![INIT, DEFINITIONS, ("pyproject.toml", HATCHLING)], "app.defintions", slip.clone()),
+        (vec![INIT, DEFINITIONS, ("setup.py", SETUP)], "app.defintions", slip.clone()),
+        (vec![INIT, DEFINITIONS, ("requirements.txt", "dagster\n")], "app.defintions", slip.clone()),
+        // A namespace package of the project: another distribution may add to it, but hardly a slip.
+        (vec![DEFINITIONS, ("requirements.txt", "dagster\n")], "app.defintions", slip),
+        (
+            vec![("src/app/__init__.py", ""), ("src/app/definitions.py", ""), ("setup.py", &SETUP.replace("find_packages()", "find_packages('src'), package_dir={'': 'src'}"))],
+            "app.defintions",
+            Some("`module_name: app.defintions` of code location `a`: there is no module `defintions` in `src/app`; did you mean `app.definitions`?".into()),
+        ),
+        (
+            vec![INIT, DEFINITIONS, ("pyproject.toml", HATCHLING)],
+            "app.jobs",
+            Some("`module_name: app.jobs` of code location `a`: there is no module `jobs` in `app`".into()),
+        ),
+        (
+            vec![INIT, ("app/etl/__init__.py", ""), ("app/etl/defs.py", ""), ("pyproject.toml", HATCHLING)],
+            "app.elt.defs",
+            near("app.elt.defs", "elt", "app.etl.defs"),
+        ),
+        (
+            vec![("app.py", "defs = 1"), ("requirements.txt", "dagster\n")],
+            "app.definitions",
+            Some("`module_name: app.definitions` of code location `a`: `app.py` is a module and not a package, so nothing called `definitions` can be in it".into()),
+        ),
+        (
+            vec![INIT, DEFINITIONS, ("requirements.txt", "dagster\npandas>=2\n")],
+            "ap.definitions",
+            Some("`module_name: ap.definitions` of code location `a`: the project has no `ap`, and no dependency is called so; did you mean `app.definitions`?".into()),
+        ),
+        (
+            vec![INIT, DEFINITIONS, ("pyproject.toml", HATCHLING)],
+            "warehouse",
+            Some("`module_name: warehouse` of code location `a`: the project has no `warehouse`, and no dependency is called so".into()),
+        ),
+    ] {
+        assert_eq!(said(&files, module(name)), want, "{name} in {files:?}");
+    }
+}
+
+#[test]
+fn nothing_is_said_of_a_module_that_is_there_in_whatever_layout() {
+    for (files, name) in [
+        (vec![INIT, DEFINITIONS, ("setup.py", SETUP)], "app.definitions"),
+        (vec![INIT, ("setup.py", SETUP)], "app"),
+        (
+            vec![("src/app/__init__.py", ""), ("src/app/definitions.py", ""), ("pyproject.toml", HATCHLING)],
+            "app.definitions",
+        ),
+        (
+            vec![("python/app/__init__.py", ""), ("python/app/definitions.py", ""), ("setup.py", SETUP)],
+            "app.definitions",
+        ),
+        // Without __init__.py anywhere.
+        (vec![("team/app/definitions.py", ""), ("setup.py", SETUP)], "team.app.definitions"),
+        (vec![("src/team/app/definitions.py", ""), ("pyproject.toml", HATCHLING)], "team.app.definitions"),
+        // py_modules.
+        (vec![("definitions.py", ""), ("setup.py", "setup(py_modules=['definitions'])")], "definitions"),
+        (
+            vec![
+                ("lib/definitions.py", ""),
+                ("setup.py", "setup(py_modules=['definitions'], package_dir={'': 'lib'})"),
+            ],
+            "definitions",
+        ),
+        // Below another project of the repository.
+        (
+            vec![
+                ("packages/app/app/__init__.py", ""),
+                ("packages/app/app/definitions.py", ""),
+                ("requirements.txt", "-e ./packages/app\n"),
+            ],
+            "app.definitions",
+        ),
+        (
+            vec![
+                ("app/setup.py", ""),
+                ("app/app/__init__.py", ""),
+                ("app/app/definitions.py", ""),
+                ("requirements.txt", "./app\n"),
+            ],
+            "app.definitions",
+        ),
+    ] {
+        assert_eq!(said(&files, module(name)), None, "{name} in {files:?}");
+    }
+    for more in [
+        json!({"working_directory": "./x/y"}),
+        json!({"working_directory": "/opt/app"}),
+        json!({"image": "acme/app:1"}),
+        json!({"executable_path": "/venv/bin/python"}),
+        json!({"container_context": {"k8s": {"env_vars": ["PYTHONPATH=/lib"]}}}),
+    ] {
+        let mut keys = module("warehouse");
+        keys.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(
+            said(&[("x/y/warehouse.py", ""), ("requirements.txt", "dagster\n")], keys),
+            None,
+            "{more}"
+        );
+        assert!(said(&[("requirements.txt", "dagster\n")], module("warehouse")).is_some());
+    }
+}
+
+#[test]
+fn nothing_is_said_where_the_build_or_python_may_make_the_module() {
+    let maturin = hatchling("").replace("hatchling.build", "maturin");
+    let mapped = hatchling("[tool.setuptools.package-dir]\n\"app.jobs\" = \"jobs\"\n");
+    let hook = hatchling("[tool.hatch.build.hooks.custom]\n");
+    let included = hatchling("[tool.hatch.build.targets.wheel.force-include]\n\"gen\" = \"app/gen\"\n");
+    for (files, name) in [
+        (vec![INIT, ("app/jobs.cpython-311-x86_64-linux-gnu.so", ""), ("setup.py", SETUP)], "app.jobs"),
+        (vec![INIT, ("app/jobs.pyx", ""), ("setup.py", SETUP)], "app.jobs"),
+        (vec![INIT, ("app/jobs.py.j2", ""), ("setup.py", SETUP)], "app.jobs"),
+        (vec![INIT, ("app/event.proto", ""), ("setup.py", SETUP)], "app.event_pb2"),
+        (vec![INIT, ("setup.py", SETUP)], "app._version"),
+        (vec![("app/__init__.py", "__path__ = extend(__path__)"), ("setup.py", SETUP)], "app.jobs"),
+        (
+            vec![("app/__init__.py", "import sys; sys.modules['app.jobs'] = 1"), ("setup.py", SETUP)],
+            "app.jobs",
+        ),
+        (vec![("app.py", "__path__ = ['x']"), ("setup.py", SETUP)], "app.jobs"),
+        (vec![INIT, ("setup.py", "setup(package_dir={'app.jobs': 'jobs'})")], "app.jobs"),
+        (vec![INIT, ("setup.py", "setup(package_dir = MAPPING)")], "app.jobs"),
+        (vec![INIT, ("setup.py", "setup(cmdclass={'build_py': Generate})")], "app.jobs"),
+        (vec![INIT, ("setup.cfg", "[options]\npackage_dir =\n    app.jobs = jobs\n")], "app.jobs"),
+        (vec![INIT, ("pyproject.toml", &maturin)], "app.jobs"),
+        (vec![INIT, ("pyproject.toml", &mapped)], "app.jobs"),
+        (vec![INIT, ("pyproject.toml", &hook)], "app.jobs"),
+        (vec![INIT, ("pyproject.toml", &included)], "app.gen"),
+        (vec![INIT, ("pyproject.toml", "[project")], "app.jobs"),
+        // A namespace that another distribution may share.
+        (vec![("acme/one/__init__.py", ""), ("requirements.txt", "dagster\nacme-two\n")], "acme.two"),
+        // A stand-in of the package, in the tests.
+        (vec![("tests/app/__init__.py", ""), ("requirements.txt", "-e ../app\n")], "app.definitions"),
+    ] {
+        assert_eq!(said(&files, module(name)), None, "{name} in {files:?}");
+    }
+}
+
+#[test]
+fn nothing_is_said_of_a_module_that_may_come_from_a_dependency() {
+    for (files, name) in [
+        (vec![INIT, ("requirements.txt", "dagster\napps==1\n")], "apps.definitions"),
+        (vec![INIT, ("requirements.txt", "dagster\nacme.apps\n")], "apps"),
+        (vec![INIT, ("requirements.txt", "-r base.txt\n")], "warehouse"),
+        (vec![INIT, ("requirements.txt", "git+https://example.com/x.git\n")], "apps"),
+        (vec![INIT, ("requirements.txt", "../apps\n")], "apps"),
+        (vec![INIT, ("requirements.txt", "dagster\npandas\n")], "warehouse"),
+        (vec![INIT, ("setup.py", SETUP)], "warehouse"),
+        (vec![INIT, ("pyproject.toml", "[tool.poetry.dependencies]\napps = \"^1\"\n")], "apps"),
+        (
+            vec![INIT, ("pyproject.toml", "[project]\nname = \"x\"\ndynamic = [\"dependencies\"]\n")],
+            "warehouse",
+        ),
+        (vec![INIT, ("pyproject.toml", HATCHLING)], "dagster_dbt"),
+        // Two things and not a slip.
+        (vec![("app1/__init__.py", ""), ("requirements.txt", "dagster\npandas\n")], "app2"),
+        // No files that ask for anything: a build says so.
+        (vec![INIT], "warehouse"),
+    ] {
+        assert_eq!(said(&files, module(name)), None, "{name} in {files:?}");
+    }
+}
+
+#[test]
+fn a_path_that_is_not_there_is_named() {
+    let file = |name: &str| json!({"code_source": {"python_file": name}});
+    let below = |directory: &str, name: &str| json!({"code_source": {"python_file": name}, "working_directory": directory});
+    let files = [("defs.py", "defs = 1"), ("src/other.py", ""), ("app/repo.py", "")];
+    for (keys, want) in [
+        (file("defs.py"), None),
+        (file("./app/repo.py"), None),
+        (below("src", "other.py"), None),
+        (below("./src/", "other.py"), None),
+        (below("src", "src/other.py"), None),
+        (below("app/..", "defs.py"), None),
+        (file("/opt/app/defs.py"), None),
+        (below("/opt/app", "defz.py"), None),
+        (below("$HOME", "defz.py"), None),
+        (
+            file("defz.py"),
+            Some(
+                "`python_file: defz.py` of code location `a`: it is not in the build directory; did you mean `defs.py`?",
+            ),
+        ),
+        (
+            file("app/rep.py"),
+            Some(
+                "`python_file: app/rep.py` of code location `a`: it is not in the build directory; did you mean `app/repo.py`?",
+            ),
+        ),
+        (file("app"), Some("`python_file: app` of code location `a`: it is not in the build directory")),
+        (
+            below("./srcs", "other.py"),
+            Some(
+                "`working_directory: ./srcs` of code location `a`: it is not in the build directory; did you mean `src`?",
+            ),
+        ),
+        (
+            below("defs.py", "defs.py"),
+            Some("`working_directory: defs.py` of code location `a`: it is not in the build directory"),
+        ),
+        (
+            below("..", "defs.py"),
+            Some(
+                "`working_directory: ..` of code location `a`: it is outside of the build directory, which is all that is shipped",
+            ),
+        ),
+    ] {
+        assert_eq!(said(&files, keys.clone()).as_deref(), want, "{keys}");
+    }
+}
+
+#[test]
+fn an_attribute_is_missed_only_where_the_file_does_not_have_the_word() {
+    let file = json!({"code_source": {"python_file": "defs.py"}, "attribute": "deploy_all"});
+    let missing = Some("`attribute: deploy_all` of code location `a`: `defs.py` does not define it");
+    for (text, want) in [
+        ("deploy_all = 1\n", None),
+        ("from x import deploy_all\n", None),
+        ("from x import *\n", None),
+        ("globals()[name] = 1\n", None),
+        ("def __getattr__(name): return 1\n", None),
+        ("defs = 1\n", missing),
+        ("deploy_all_jobs = 1\n", missing),
+        ("", missing),
+    ] {
+        assert_eq!(said(&[("defs.py", text)], file.clone()).as_deref(), want, "{text}");
+    }
+    let package = json!({"code_source": {"module_name": "app"}, "attribute": "definitions"});
+    assert_eq!(said(&[INIT, DEFINITIONS, ("setup.py", SETUP)], package.clone()), None);
+    assert_eq!(
+        said(&[INIT, ("setup.py", SETUP)], package).as_deref(),
+        Some("`attribute: definitions` of code location `a`: `app/__init__.py` does not define it")
+    );
+}
