@@ -1,7 +1,7 @@
 //! The action as a workflow runs it, event by event: `act` runs the workflows of `examples/`, a stand-in is Dagster+.
 
 use crate::support::act::{BRANCH, Finished, Run, Workspace, git};
-use crate::support::environments::python_versions;
+use crate::support::environments::helper_version;
 use crate::support::github_standin::{GithubStandin, READONLY, WRITE};
 use crate::support::small_project::write_wheels;
 use crate::support::standin::{Standin, TOKEN};
@@ -317,7 +317,7 @@ fn what_a_fork_sends_is_loaded_before_it_is_called_good() {
     let from_fork = || {
         let mut run = workspace.pull_request("forks.yml", "opened");
         run.payload["pull_request"]["head"]["repo"] = json!({"id": 2, "full_name": "eve/proj", "fork": true});
-        let python = &python_versions()[0];
+        let python = helper_version();
         run.python(python).edit("organization: my-organization", &format!("python_version: '{python}'"))
     };
     let finished = from_fork().start();

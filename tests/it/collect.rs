@@ -252,7 +252,8 @@ fn poetry_constraints_mean_what_poetry_core_reads() {
         assert_eq!((found.lines.len(), found.warnings.len()), (1, 0), "{constraint}");
         (constraint, found.lines[0].text.clone())
     });
-    let environment = environments::environment("3.11", &["poetry-core", "packaging"]);
+    let environment =
+        environments::environment(environments::helper_version(), &["poetry-core", "packaging"]);
     let mut command = Command::new(environment.join("bin/python"));
     command.arg(repository().join("tests/consumer/poetry_constraints.py"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

@@ -2,10 +2,10 @@
 //!
 //! The projects are small (`support/small_project.rs`); only the PEX runtime comes from a package index, once.
 
-use crate::support::assert_no_secret;
-use crate::support::pexpress_with_uv;
 use crate::support::small_project::write_project;
 use crate::support::standin::Standin;
+use crate::support::{Running, assert_no_secret, pexpress_with_uv};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -540,17 +540,17 @@ fn a_signal_stops_the_wait_and_says_what_was_reached() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);
     let standin = Standin::start(json!({"load": {"one": {"never": true}}}));
-    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         standin.control("journal", &Value::Null);
         let mut command = deploy(&standin, dir.path());
-        let child = command.args(TO_PROD).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = command.args(TO_PROD).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = Running(child.unwrap());
         while standin.journal().count("agents") == 0 {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        crate::support::run(Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()));
-        let output = child.wait_with_output().unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        child.signal(signal);
+        let stderr = std::io::read_to_string(child.0.stderr.take().unwrap()).unwrap();
+        assert_eq!(child.0.wait().unwrap().code(), Some(code), "{stderr}");
         assert!(
             stderr.contains(
                 "interrupted: these code locations were updated and had not been seen to load: one"

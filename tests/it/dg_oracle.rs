@@ -1,7 +1,7 @@
 //! Our reading of dg projects and workspaces beside what `dg plus deploy` derives from them, and on a workspace that
 //! `create-dagster` makes.
 
-use crate::support::environments::environment;
+use crate::support::environments::{environment, helper_version};
 use crate::support::hosts::host_with;
 use crate::support::reference::ask;
 use crate::support::{project_tree, run};
@@ -187,7 +187,7 @@ fn differences_from_dg_are_wanted() {
 #[ignore = "needs packages from an index"]
 fn what_create_dagster_makes_is_a_workspace_of_its_projects() {
     let directory = tempfile::tempdir().unwrap();
-    let create = environment("3.11", &["create-dagster==1.13.27"]).join("bin/create-dagster");
+    let create = environment(helper_version(), &["create-dagster==1.13.27"]).join("bin/create-dagster");
     let root = directory.path().join("shop");
     for (words, cwd) in [
         (["workspace", "shop"], directory.path()),

@@ -348,6 +348,9 @@ fn pip_settings_reach_our_downloads() {
 #[test]
 #[ignore = "needs uv"]
 fn the_real_uv_builds_sdists_and_commits() {
+    if !environments::is_here("3.11") {
+        return;
+    }
     let backend = "import zipfile\n\
         def build_wheel(out, config_settings=None, metadata_directory=None):\n    \
         name = 'pkg-1.0-py3-none-any.whl'\n    info = 'pkg-1.0.dist-info/'\n    \

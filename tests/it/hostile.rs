@@ -423,7 +423,7 @@ fn source_archives_unpack_nowhere_else() {
         add('../escaped', b'x')\n    add('evil-1/out', link=sys.argv[2])\n    add('evil-1/out/through-link', b'x')\n";
     let outside = dir.path().join("outside");
     std::fs::create_dir(&outside).unwrap();
-    let python = environments::python("3.11");
+    let python = environments::python(environments::helper_version());
     crate::support::run(Command::new(python).args(["-c", script]).args([&archive, &outside]));
     for subdirectory in ["", ", subdirectory = '.'"] {
         let project = locked_project(&dir.path().join("wheels"));

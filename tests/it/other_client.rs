@@ -1,7 +1,7 @@
 //! dagster-cloud-cli from PyPI and this program, each against a stand-in: the same operations with the same variables
 //! where the meaning is the same. It also shows that the stand-in is a fair one, since the real client passes it.
 
-use crate::support::environments::environment;
+use crate::support::environments::{environment, helper_version};
 use crate::support::standin::{Journal, Standin};
 use crate::support::{pexpress_with_uv, run};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ fn write_project(dir: &Path) -> String {
 
 /// The other client, with its interpreter first on PATH and nothing of the outside in its environment.
 fn other(standin: &Standin) -> Command {
-    let bin = environment("3.11", PACKAGES).join("bin");
+    let bin = environment(helper_version(), PACKAGES).join("bin");
     let path = std::env::join_paths([bin.clone(), PathBuf::from("/usr/bin"), PathBuf::from("/bin")]).unwrap();
     let mut command = Command::new(bin.join("dagster-cloud"));
     standin.point(&mut command).env("PATH", path);

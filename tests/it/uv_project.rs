@@ -1,6 +1,6 @@
 //! Lock files, wheels and environments through the real uv; everything it needs is made here.
 
-use super::support::environments;
+use super::support::environments::{self, helper_version};
 use super::support::hosts::host_with;
 use pexpress::error::{Explain, Fault};
 use pexpress::tools::{BuildRequest, ExportRequest, IndexSettings, Tools};
@@ -87,7 +87,7 @@ fn a_wheel_appears_whole_with_the_backends_settings() {
     let (source, out_dir) = (dir.path().join("source"), dir.path().join("out"));
     project(&source, BACKEND);
     let tools = tools(dir.path());
-    let python = tools.python("3.11".parse().unwrap()).unwrap();
+    let python = tools.python(helper_version().parse().unwrap()).unwrap();
     let request = BuildRequest {
         source: &source,
         out_dir: &out_dir,
@@ -110,7 +110,7 @@ fn a_backend_that_fails_is_quoted_and_leaves_nothing() {
     let (source, out_dir) = (dir.path().join("source"), dir.path().join("out"));
     project(&source, "def build_wheel(*_): raise SystemExit('the backend says no')\n");
     let tools = tools(dir.path());
-    let python = tools.python("3.11".parse().unwrap()).unwrap();
+    let python = tools.python(helper_version().parse().unwrap()).unwrap();
     let request = BuildRequest {
         source: &source,
         out_dir: &out_dir,
@@ -130,7 +130,7 @@ fn a_backend_that_fails_is_quoted_and_leaves_nothing() {
 fn an_environment_that_is_moved_still_runs() {
     let dir = tempfile::tempdir().unwrap();
     let tools = tools(dir.path());
-    let python = tools.python("3.11".parse().unwrap()).unwrap();
+    let python = tools.python(helper_version().parse().unwrap()).unwrap();
     let uv = tools.uv().unwrap();
     let (made, moved) = (dir.path().join("made"), dir.path().join("moved"));
     project(&dir.path().join("alone"), BACKEND);

@@ -4,7 +4,7 @@
 //! `act` copies the work tree in place of `actions/checkout`, and takes the action from a directory, so that nothing is
 //! fetched. What it tells in JSON (`act --json`) is read back here: outputs, summaries, annotations, results of jobs.
 
-use super::environments::{environment, python};
+use super::environments::{environment, helper_version, python};
 use super::github_standin::{GithubStandin, WRITE};
 use super::small_project::write_project;
 use super::{kept_dir, repository, run};
@@ -208,7 +208,7 @@ impl Run<'_> {
         let (payload, workflow) = (dir.join("event.json"), dir.join("workflow.yml"));
         std::fs::write(&payload, self.payload.to_string()).unwrap();
         std::fs::write(&workflow, &self.workflow).unwrap();
-        let mut command = Command::new(environment("3.11", &[ACT]).join("bin/act"));
+        let mut command = Command::new(environment(helper_version(), &[ACT]).join("bin/act"));
         command.arg(&self.event).args(["--json", "--no-cache-server", "--pull=false", "--rm"]);
         for label in ["ubuntu-latest", "self-hosted"] {
             command.args(["-P", &format!("{label}=-self-hosted")]);

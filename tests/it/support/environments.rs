@@ -1,21 +1,16 @@
 //! Python environments with packages from PyPI, made at first use and kept below `target/`.
 
 use super::{kept_dir, run};
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
 /// The uv that makes the environments when there is none on the machine.
 const UV_VERSION: &str = "0.13.9";
-/// Names the Python versions that the consumers run on, separated by blanks, where not all of them can be had.
+/// Names the Python versions that the consumers run on, separated by blanks. One that is named and missing is a failure.
 const PYTHONS_VARIABLE: &str = "PEXPRESS_TEST_PYTHONS";
-const PYTHONS: &str = "3.10 3.11 3.12 3.13";
-
-/// The Python versions to test on.
-pub fn python_versions() -> Vec<String> {
-    let wanted = std::env::var(PYTHONS_VARIABLE).unwrap_or_else(|_| PYTHONS.into());
-    wanted.split_whitespace().map(String::from).collect()
-}
 
 /// A uv: `PEXPRESS_UV`, the one on PATH, or one from PyPI in an environment of its own.
 pub fn uv() -> PathBuf {
@@ -43,18 +38,64 @@ fn uv_from_pypi() -> PathBuf {
     uv
 }
 
-/// The interpreter of `version` (`3.12`): on PATH, in pyenv or a runner's tool cache, or installed by uv.
+/// The interpreter of `version` (`3.12`): on PATH, in pyenv or a runner's tool cache, or one that uv has installed.
 ///
-/// Panics, with what to do, if there is none: a test that silently skips proves nothing.
+/// Panics, with what to do, if there is none: a test that silently skips proves nothing. One that may be left out asks
+/// [`is_here`] first.
 pub fn python(version: &str) -> PathBuf {
-    let candidates = [on_path(&format!("python{version}"))].into_iter().flatten().chain(versioned(version));
-    candidates.into_iter().find(|python| runs_as(python, version)).unwrap_or_else(|| {
-        let installed = Command::new(uv()).args(["python", "install", "--quiet", version]).output();
-        let found = Command::new(uv()).args(["python", "find", version]).output().ok().filter(|found| found.status.success());
-        let path = found.map(|found| PathBuf::from(String::from_utf8_lossy(&found.stdout).trim()));
-        path.unwrap_or_else(|| {
-            panic!("no Python {version}: install it, or name the versions to test in {PYTHONS_VARIABLE} (uv said {installed:?})")
-        })
+    find_python(version).unwrap_or_else(|| {
+        panic!("CPython {version} is not here: `scripts/setup tests` installs it, or names what is missing")
+    })
+}
+
+/// Whether there is an interpreter of `version`. If not, and nobody asked for it by name, the test of this thread is
+/// reported as not run, and has to end; `scripts/test` counts these lines.
+pub fn is_here(version: &str) -> bool {
+    let wanted = std::env::var(PYTHONS_VARIABLE).ok();
+    let named = wanted.as_deref().is_some_and(|wanted| wanted.split_whitespace().any(|one| one == version));
+    if wanted.is_some() && !named {
+        not_run(&format!("{PYTHONS_VARIABLE} does not name CPython {version}"));
+        return false;
+    }
+    let is_here = named || find_python(version).is_some();
+    if !is_here {
+        not_run(&format!("CPython {version} is not here"));
+    }
+    is_here
+}
+
+/// Say that the test of this thread is not run. Straight to stderr, which libtest does not capture.
+pub fn not_run(why: &str) {
+    let thread = std::thread::current();
+    let line = format!("not run: {}: {why}\n", thread.name().unwrap_or("a part of a test"));
+    // With stderr closed nobody listens.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// The version of the interpreter that stand-ins and the tools beside us run on: any that is here will do.
+pub fn helper_version() -> &'static str {
+    static VERSION: OnceLock<&str> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let here =
+            ["3.11", "3.12", "3.13", "3.10"].into_iter().find(|version| find_python(version).is_some());
+        here.expect("one of CPython 3.10 to 3.13 is needed: `scripts/setup tests` installs one")
+    })
+}
+
+fn find_python(version: &str) -> Option<PathBuf> {
+    static KNOWN: Mutex<BTreeMap<String, Option<PathBuf>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    known.entry(version.to_string()).or_insert_with(|| look_for_python(version)).clone()
+}
+
+fn look_for_python(version: &str) -> Option<PathBuf> {
+    let candidates = [on_path(&format!("python{version}")), on_path("python3")].into_iter().flatten();
+    let found = candidates.chain(versioned(version)).find(|python| runs_as(python, version));
+    found.or_else(|| {
+        let mut ask = Command::new(uv());
+        let output = ask.args(["python", "find", "--no-python-downloads", version]).output().ok()?;
+        let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        (output.status.success() && runs_as(&path, version)).then_some(path)
     })
 }
 

@@ -1,6 +1,6 @@
 //! The loopback GitHub of `tests/standin/github`, started for one test and stopped with it.
 
-use super::environments::environment;
+use super::environments::{environment, helper_version};
 use super::recording_clock::Heard;
 use super::standin::PassingClock;
 use super::{npm, repository};
@@ -41,7 +41,7 @@ impl GithubStandin {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.json");
         std::fs::write(&path, config.to_string()).unwrap();
-        let python = environment("3.11", &["jsonschema==4.25.1"]).join("bin/python");
+        let python = environment(helper_version(), &["jsonschema==4.25.1"]).join("bin/python");
         let mut child = Command::new(python)
             .arg("-B")
             .arg(repository().join("tests/standin/github"))

@@ -17,7 +17,7 @@ pub mod standin;
 pub mod step;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 /// The top of the repository.
 pub fn repository() -> &'static Path {
@@ -154,6 +154,25 @@ pub fn files_named(dir: &Path, prefix: &str) -> Vec<PathBuf> {
         .collect();
     found.sort();
     found
+}
+
+/// A child process that ends with the test, also with one that fails: left running, it would keep the output of the
+/// test program open, and whoever reads that waits for ever.
+pub struct Running(pub Child);
+
+impl Running {
+    /// Send a signal; no program `kill` is needed.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended long ago.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Write a script that can be run.

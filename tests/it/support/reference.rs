@@ -1,6 +1,6 @@
 //! Questions to Dagster+'s own Python tools: a script of `tests/consumer/` reads JSON on stdin, answers on stdout.
 
-use super::environments::environment;
+use super::environments::{environment, helper_version};
 use super::repository;
 use serde_json::Value;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 /// What `script` answers, one for each item of the list `question`, with `requirements` installed.
 pub fn ask(requirements: &[&str], script: &str, question: &Value) -> Vec<Value> {
-    let mut child = Command::new(environment("3.11", requirements).join("bin/python"))
+    let mut child = Command::new(environment(helper_version(), requirements).join("bin/python"))
         .arg(repository().join("tests/consumer").join(script))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

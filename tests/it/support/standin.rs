@@ -1,6 +1,6 @@
 //! The loopback Dagster+ of `tests/standin`, started for one test and stopped with it.
 
-use super::environments::environment;
+use super::environments::{environment, helper_version};
 use super::repository;
 use pexpress::net::{Agent, Request};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ impl Standin {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.json");
         std::fs::write(&path, config.to_string()).unwrap();
-        let python = environment("3.11", PACKAGES).join("bin/python");
+        let python = environment(helper_version(), PACKAGES).join("bin/python");
         let mut child = Command::new(python)
             .arg("-B")
             .arg(repository().join("tests/standin"))
