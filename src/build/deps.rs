@@ -125,9 +125,7 @@ fn assemble(
 /// When no set of versions fits, or dagster or dagster-cloud is not in it.
 pub fn resolve(job: &DepsJob, context: &Context<'_>) -> Result<Resolution, BuildError> {
     let _phase = context.display.phase(format!("Resolving the requirements of {}", job.directory.display()));
-    let resolution = resolve::run(&job.requirements, context.target, context.tools)?;
-    resolution.check_dagster(&job.directory)?;
-    Ok(resolution)
+    Ok(resolve::run(&job.requirements, &job.directory, context.target, context.tools)?)
 }
 
 /// Open all wheels and know their fingerprints; hashing goes on in as many threads as there are processors.

@@ -71,7 +71,9 @@ pub fn conclude(verified: &[Verified]) -> Result<Exit, Error> {
 }
 
 fn summary(location: &Verified) -> String {
-    let Outcome::Loaded { dagster, repositories } = &location.outcome else { return String::new() };
+    let Outcome::Loaded { dagster, dagster_cloud, repositories } = &location.outcome else {
+        return String::new();
+    };
     let sum = |kind: fn(&Definitions) -> usize| repositories.values().map(kind).sum::<usize>();
     let counts = [
         (sum(|found| found.assets.len()), "asset"),
@@ -83,7 +85,7 @@ fn summary(location: &Verified) -> String {
     let named: Vec<String> =
         named.map(|(count, what)| format!("{count} {what}{}", if *count == 1 { "" } else { "s" })).collect();
     let what = if named.is_empty() { "no definitions".to_string() } else { named.join(", ") };
-    format!("{what} (dagster {dagster})")
+    format!("{what} (dagster {dagster}, dagster-cloud {dagster_cloud})")
 }
 
 /// Each location with its definitions, for stdout.
@@ -131,6 +133,7 @@ mod tests {
         let outcome = Outcome::Failed {
             error: "ConfigError: no such variable\n\nStack Trace:\n  File \"x.py\"".into(),
             traceback: "Traceback …".into(),
+            not_here: None,
         };
         let failed = conclude(&[Verified { name: "one".into(), outcome }]).unwrap_err();
         assert_eq!(

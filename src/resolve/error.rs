@@ -1,8 +1,10 @@
 //! What can go wrong between requirements and exact files.
 
+use super::settle::Advice;
 use crate::error::{Explain, Fault, Place};
 use crate::target::{PythonVersion, Target};
 use crate::tools::{self, UvError};
+use pep440_rs::Version;
 use std::path::PathBuf;
 
 /// No exact set of files.
@@ -40,7 +42,16 @@ pub enum ResolveError {
     #[error("`{name}` comes from a `{kind}` repository; only git is supported")]
     Vcs { name: String, kind: String },
     #[error("{} {} not among the requirements of `{directory}`", missing.join(" and "), if missing.len() == 1 { "is" } else { "are" })]
-    MissingDagster { missing: Vec<String>, directory: PathBuf, file: PathBuf },
+    MissingDagster { missing: Vec<String>, directory: PathBuf, file: PathBuf, advice: Box<Advice> },
+    #[error("{} {} and {} {} are not of one release, and cannot work together", newer.0, newer.1, older.0, older.1)]
+    OutOfStep { newer: (String, Version), older: (String, Version), advice: Box<Advice> },
+    #[error("the requirements hold Dagster's packages to different releases: {}", lines.join(", "))]
+    NoRelease {
+        lines: Vec<String>,
+        advice: Box<Advice>,
+        #[source]
+        source: UvError,
+    },
 }
 
 fn list(names: &[String]) -> String {
@@ -73,11 +84,8 @@ impl Explain for ResolveError {
                     .to_string()
             }
             Self::Vcs { .. } => "use a git repository, or publish a wheel".to_string(),
-            Self::MissingDagster { missing, file, .. } => format!(
-                "add {} to {}; a Dagster+ code location needs dagster and dagster-cloud",
-                missing.join(" and "),
-                file.display()
-            ),
+            Self::MissingDagster { missing, file, advice, .. } => advice.adding(missing, file),
+            Self::OutOfStep { advice, .. } | Self::NoRelease { advice, .. } => advice.text(),
         })
     }
 
@@ -86,6 +94,7 @@ impl Explain for ResolveError {
             Self::MissingDagster { file, .. } | Self::Lock { file, .. } => {
                 Some(Place { file: file.clone(), line: None, column: None })
             }
+            Self::OutOfStep { advice, .. } | Self::NoRelease { advice, .. } => advice.place(),
             _ => None,
         }
     }

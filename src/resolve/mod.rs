@@ -6,7 +6,11 @@ pub(crate) mod fuzzing;
 mod markers;
 mod memo;
 mod pylock;
+mod releases;
 mod select;
+mod settle;
+#[cfg(test)]
+mod testing;
 
 pub use error::ResolveError;
 
@@ -19,11 +23,9 @@ use memo::Memo;
 use pylock::Pylock;
 use select::Choice;
 use serde::Serialize;
+use settle::Settling;
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
-
-/// What a Dagster+ code location cannot do without: the server of the code location, and what the agent talks to.
-const NEEDED: [&str; 2] = ["dagster", "dagster-cloud"];
+use std::path::Path;
 
 /// The exact distributions that a deps PEX is made of.
 #[derive(Debug, Clone, Serialize)]
@@ -83,34 +85,59 @@ pub struct Download {
     pub size_bytes: Option<u64>,
 }
 
-/// Find the exact files for a requirement set: from its lock file if that covers it, else from uv.
+/// Find the exact files for the requirement set of `directory`: from its lock file if that covers it, else from uv.
 ///
 /// # Errors
-/// When no set of versions satisfies the requirements, or none of the files of a package can be used on the target.
-pub fn run(requirements: &Requirements, target: Target, tools: &Tools) -> Result<Resolution, ResolveError> {
-    let (text, file) = match &requirements.lock {
+/// When no set of versions satisfies the requirements, none of the files of a package can be used on the target, or
+/// Dagster's packages are missing or not of one release.
+pub fn run(
+    requirements: &Requirements,
+    directory: &Path,
+    target: Target,
+    tools: &Tools,
+) -> Result<Resolution, ResolveError> {
+    let first = match &requirements.lock {
         Some(lock) if let LockContent::Pylock { text, complete: true } = &lock.content => {
-            (text.clone(), lock.file.clone())
+            choose(text, &lock.file, requirements, target)
         }
-        lock => {
-            let answer = compile(&request(requirements, target), tools.uv()?, tools);
-            let text = answer.map_err(|source| match lock {
-                Some(lock) if source.fault() == Fault::Project => {
+        lock => find(&request(requirements, target), requirements, target, tools).map_err(|error| {
+            match (lock, error) {
+                (Some(lock), ResolveError::Uv(source)) if source.fault() == Fault::Project => {
                     ResolveError::Lock { file: lock.file.clone(), source }
                 }
-                _ => source.into(),
-            })?;
-            (text, PathBuf::from("/uv/pylock.toml"))
-        }
+                (_, error) => error,
+            }
+        }),
     };
+    Settling { requirements, directory, target, tools }.settle(first)
+}
+
+/// uv's answer as exact files.
+fn find(
+    request: &CompileRequest,
+    requirements: &Requirements,
+    target: Target,
+    tools: &Tools,
+) -> Result<Resolution, ResolveError> {
+    let text = compile(request, tools.uv()?, tools)?;
+    choose(&text, Path::new("/uv/pylock.toml"), requirements, target)
+}
+
+/// The files of a lock.
+fn choose(
+    text: &str,
+    file: &Path,
+    requirements: &Requirements,
+    target: Target,
+) -> Result<Resolution, ResolveError> {
     let choice = Choice {
         target,
-        lock: &file,
+        lock: file,
         no_binary: &requirements.settings.no_binary,
         only_binary: &requirements.settings.only_binary,
         hashes: &requirements.hashes,
     };
-    choice.all(&Pylock::parse(&text, &file)?)
+    choice.all(&Pylock::parse(text, file)?)
 }
 
 /// uv's answer, or its last one while that holds.
@@ -178,24 +205,6 @@ pub fn index_settings(settings: &ResolveSettings) -> IndexSettings {
 }
 
 impl Resolution {
-    /// Check that dagster and dagster-cloud are in it.
-    ///
-    /// # Errors
-    /// When one is missing; the message names the file of `directory` to add it to.
-    pub fn check_dagster(&self, directory: &Path) -> Result<(), ResolveError> {
-        let has = |name: &str| self.distributions.iter().any(|distribution| distribution.name == name);
-        let missing: Vec<_> = NEEDED.into_iter().filter(|name| !has(name)).map(String::from).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let candidates = ["pyproject.toml", "setup.py", "requirements.txt"].map(|name| directory.join(name));
-        let file = candidates
-            .into_iter()
-            .find(|file| file.is_file())
-            .unwrap_or_else(|| directory.join("requirements.txt"));
-        Err(ResolveError::MissingDagster { missing, directory: directory.to_path_buf(), file })
-    }
-
     /// Version of a distribution in it, by normalised name.
     pub fn version_of(&self, name: &str) -> Option<&str> {
         self.distributions.iter().find(|distribution| distribution.name == name)?.version.as_deref()
@@ -230,22 +239,9 @@ fn content_of(download: &Download) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::testing::resolution_of;
     use super::*;
     use crate::project::{LocalDistribution, RequirementLine};
-
-    fn resolution(names: &[&str]) -> Resolution {
-        let wheel = |name: &&str| Distribution {
-            name: name.to_string(),
-            version: Some("1".into()),
-            artifact: Artifact::Wheel(Download {
-                file_name: format!("{name}-1-py3-none-any.whl"),
-                url: format!("https://e.example/{name}"),
-                sha256: Some("00".into()),
-                size_bytes: None,
-            }),
-        };
-        Resolution { distributions: names.iter().map(wheel).collect() }
-    }
 
     #[test]
     fn what_has_no_name_is_handed_to_uv_as_it_is() {
@@ -271,21 +267,11 @@ mod tests {
     }
 
     #[test]
-    fn missing_dagster_names_the_file_to_edit() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("setup.py"), "").unwrap();
-        let error = resolution(&["dagster"]).check_dagster(dir.path()).unwrap_err();
-        assert!(error.to_string().starts_with("dagster-cloud is not among the requirements of"), "{error}");
-        assert!(error.hint().unwrap().contains("setup.py"));
-        assert!(resolution(&["dagster", "dagster-cloud"]).check_dagster(dir.path()).is_ok());
-    }
-
-    #[test]
     fn the_digest_follows_content_and_target_not_the_address() {
         let target = Target::serverless("3.11".parse().unwrap());
-        let plain = resolution(&["a"]);
-        let mut mirrored = resolution(&["a"]);
-        let mut changed = resolution(&["a"]);
+        let plain = resolution_of("a 1");
+        let mut mirrored = resolution_of("a 1");
+        let mut changed = resolution_of("a 1");
         let Artifact::Wheel(download) = &mut mirrored.distributions[0].artifact else { panic!() };
         download.url = "https://mirror.example/a".into();
         let Artifact::Wheel(download) = &mut changed.distributions[0].artifact else { panic!() };

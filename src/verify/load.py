@@ -3,12 +3,133 @@
 Arguments: the file to write, and a JSON object with the keys of the location document that bear on loading
 (`code_source`, `attribute`, `executable_path`, `working_directory`). Runs inside the location's own environment, so it
 uses whatever dagster is there: only names that dagster has had since 1.5, looked at before they are used.
+
+The working directory is first on `sys.path`, as it is for the agent's code server and for run workers.
 """
 
+import glob
+import importlib
+import importlib.machinery
 import inspect
 import json
+import os
+import re
 import sys
 import traceback
+
+# What a process of a run imports besides the user's code: the instance, and the classes that it is configured with.
+# Source: `DagsterCloudAgentInstance.config_defaults` of dagster_cloud 1.13.27. Older releases lack the later ones.
+RUN_WORKER = (
+    "dagster_cloud.instance",
+    "dagster_cloud.storage.runs",
+    "dagster_cloud.storage.event_logs",
+    "dagster_cloud.storage.schedules",
+    "dagster_cloud.storage.compute_logs",
+    "dagster_cloud.secrets",
+    "dagster_cloud.storage.defs_state",
+)
+
+# Packages of which the user's project may have a namesake.
+DAGSTER = ("dagster", "dagster_cloud", "dagster_cloud_cli", "dagster_shared", "dagster_pipes")
+
+# Errors of servers that are not reached, or not let in, by the name of the class.
+REMOTE = {
+    "ConnectionError",
+    "TimeoutError",
+    "gaierror",
+    "URLError",
+    "RequestException",
+    "ClientConnectionError",
+    "ConnectError",
+    "ConnectTimeout",
+    "EndpointConnectionError",
+    "NoCredentialsError",
+    "NoRegionError",
+    "DefaultCredentialsError",
+    "ClientAuthenticationError",
+    "CredentialUnavailableError",
+    "OperationalError",
+}
+
+# Libraries that read settings from the environment and raise errors of their own.
+SETTINGS = re.compile(r"[/\\](pydantic_settings|decouple|environs|environ|starlette[/\\]config|dynaconf)([/\\.])")
+
+UNSET = re.compile(
+    r"(?i)(environment|env)[ _]?var.*(not set|unset|missing|not found|not defined|undefined|required|must be set|empty)"
+    r"|(missing|required|unset|undefined|must set|please set|set the).*(environment|env)[ _]?var"
+)
+
+
+def import_run_worker():
+    """Import what a run worker imports; the version of dagster-cloud."""
+    for name in RUN_WORKER:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if name == RUN_WORKER[0] or error.name != name:
+                raise
+    from dagster_cloud.version import __version__
+
+    return __version__
+
+
+def impostors():
+    """Files that are found under the name of one of Dagster's packages and are not it."""
+    for name in DAGSTER:
+        spec = importlib.machinery.PathFinder.find_spec(name)
+        origin = spec and spec.origin
+        if origin is None:
+            continue
+        top = os.path.dirname(os.path.dirname(origin) if os.path.basename(origin) == "__init__.py" else origin)
+        if not glob.glob(os.path.join(glob.escape(top), name + "-*.dist-info")):
+            yield os.path.relpath(origin), name
+
+
+class Unset:
+    """Environment variables that the user's own code asks for and that are not set."""
+
+    def __init__(self):
+        here = os.path.realpath(os.getcwd())
+        # The working directory is two levels below the site-packages of the source PEX.
+        self.root = os.path.dirname(os.path.dirname(here)) + os.sep
+        self.names = []
+        original = os._Environ.__getitem__
+
+        def getitem(environ, key):
+            try:
+                return original(environ, key)
+            except KeyError:
+                self.note(key)
+                raise
+
+        os._Environ.__getitem__ = getitem
+
+    def note(self, key):
+        frame = sys._getframe(2)
+        while frame and re.search(r"(^<frozen |[/\\])(os|_collections_abc)(\.py|>)$", frame.f_code.co_filename):
+            frame = frame.f_back
+        file = frame.f_code.co_filename if frame else ""
+        if os.path.isabs(file) and os.path.realpath(file).startswith(self.root) and key not in self.names:
+            self.names.append(key)
+
+
+def not_here(chain, unset):
+    """Why an error may be one of this machine alone (a variable, the network), or None."""
+    if any(isinstance(error, ImportError) for error in chain):
+        return None
+    for error in reversed(chain):
+        frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        message = str(error)
+        if isinstance(error, KeyError) and error.args and error.args[0] in unset.names:
+            return "the environment variable %s is not set here" % error.args[0]
+        if UNSET.search(message) or (frames and SETTINGS.search(frames[-1])):
+            named = re.search(r"[\"'`]([A-Z][A-Z0-9_]+)[\"'`]", message)
+            return "the environment variable %s is not set here" % named[1] if named else "a setting is missing here"
+        if REMOTE.intersection(kind.__name__ for kind in type(error).__mro__):
+            return "a server was not reached from here, or did not let this machine in"
+        if "NoneType" in message and unset.names:
+            return "environment variables are not set here: %s" % ", ".join(unset.names)
+    return None
 
 
 def load(document):
@@ -76,18 +197,23 @@ def user_errors(error):
 
 def main():
     output, document = sys.argv[1], json.loads(sys.argv[2])
+    unset = Unset()
     try:
         import dagster
 
         result = {
             "dagster": dagster.__version__,
+            "dagster_cloud": import_run_worker(),
             "repositories": {name: describe(found) for name, found in load(document).items()},
         }
     except BaseException as error:  # a sys.exit() in user code is a failure to load too
-        innermost = user_errors(error)[-1]
+        chain = user_errors(error)
+        text = "".join(traceback.format_exception_only(type(chain[-1]), chain[-1])).strip()
+        notes = ["%s of the project hides the package %s" % found for found in impostors()]
         result = {
-            "error": "".join(traceback.format_exception_only(type(innermost), innermost)).strip(),
+            "error": "%s (%s)" % (text, "; ".join(notes)) if notes else text,
             "traceback": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+            "not_here": None if notes else not_here(chain, unset),
         }
     with open(output, "w", encoding="utf-8") as file:
         json.dump(result, file)

@@ -50,6 +50,8 @@ pub enum Outcome {
     Loaded {
         /// Version of the dagster that loaded it.
         dagster: String,
+        /// Version of the dagster-cloud that its runs import.
+        dagster_cloud: String,
         /// Its repositories by name; usually one, called `__repository__`.
         repositories: BTreeMap<String, Definitions>,
     },
@@ -59,6 +61,9 @@ pub enum Outcome {
         error: String,
         /// The whole Python traceback.
         traceback: String,
+        /// Why it may well load elsewhere: a variable that is not set here, a server that is not reached from here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_here: Option<String>,
     },
 }
 
@@ -238,6 +243,8 @@ fn load(
         .arg(document)
         .env("PYTHONPATH", environment::joined([&source.site_packages, &deps.site_packages]))
         .env("PATH", environment::search_path([source, deps], tools.host()))
+        // What is compiled once need not be compiled for the next code location.
+        .env_remove("PYTHONDONTWRITEBYTECODE")
         .cwd(&source.site_packages.join("working_directory/root"))
         .output(tools.host());
     let output = output.map_err(|source| VerifyError::NoResult { location: entry.name.clone(), source })?;

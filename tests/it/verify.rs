@@ -88,3 +88,80 @@ fn a_directory_without_a_build_says_how_to_make_one() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("holds no pexpress.json") && said.contains("pexpress deploy"), "{said}");
 }
+
+/// A project of several code locations, each a Python file of this content.
+fn project_of(locations: &[(&str, &str)], more: &[(&str, &str)]) -> tempfile::TempDir {
+    let entry =
+        |name: &str| format!("  - location_name: {name}\n    code_source: {{python_file: {name}.py}}\n");
+    let workspace = locations.iter().map(|(name, _)| entry(name)).collect::<String>();
+    let files: Vec<(String, String)> =
+        locations.iter().map(|(name, text)| (format!("{name}.py"), (*text).to_string())).collect();
+    let mut all: Vec<(&str, &str)> = vec![("requirements.txt", REQUIREMENTS)];
+    let workspace = format!("locations:\n{workspace}");
+    all.push(("dagster_cloud.yaml", &workspace));
+    all.extend(files.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+    all.extend(more);
+    project_tree(&all)
+}
+
+const DEFS: &str = "\nimport dagster as dg\ndefs = dg.Definitions()\n";
+
+#[test]
+#[ignore = "half a minute, and a package index"]
+fn what_a_run_worker_imports_is_imported_too() {
+    let hidden = [
+        (
+            "dagster_cloud.py",
+            "TOKEN = None\n",
+            "dagster_cloud.py of the project hides the package dagster_cloud",
+        ),
+        ("dagster/__init__.py", "", "dagster/__init__.py of the project hides the package dagster"),
+    ];
+    for (file, text, says) in hidden {
+        let (project, out) = (project_of(&[("one", DEFS)], &[(file, text)]), tempfile::tempdir().unwrap());
+        let output = deploy(project.path(), out.path(), &["--verify", "--format", "json"]);
+        assert_eq!(output.status.code(), Some(1));
+        let verified = json(&output)["verified"][0].clone();
+        assert!(verified["error"].as_str().unwrap().contains(says), "{verified}");
+    }
+}
+
+#[test]
+#[ignore = "half a minute, and a package index"]
+fn what_may_load_elsewhere_is_told_from_what_is_broken() {
+    let code = |text: &str| format!("import os\n{text}\n{DEFS}");
+    let cases = [
+        ("variable", "os.environ['A_TOKEN']", Some("the environment variable A_TOKEN is not set here")),
+        (
+            "wrapped",
+            "try:\n    os.environ['A_TOKEN']\nexcept KeyError:\n    raise RuntimeError('no token')",
+            Some("the environment variable A_TOKEN is not set here"),
+        ),
+        ("none", "os.getenv('A_TOKEN').strip()", Some("environment variables are not set here: A_TOKEN")),
+        ("envvar", "import dagster\ndagster.EnvVar('A_TOKEN').get_value().strip()", None),
+        (
+            "dagsters",
+            "from dagster._config.field_utils import EnvVar\nfrom dagster import StringSource\nfrom dagster._core.execution.build_resources import build_resources\nimport dagster\n@dagster.resource(config_schema={'a': StringSource})\ndef r(c):\n    return 1\nwith build_resources({'r': r.configured({'a': {'env': 'A_TOKEN'}})}) as x:\n    pass",
+            Some("the environment variable A_TOKEN is not set here"),
+        ),
+        (
+            "network",
+            "import urllib.request\nurllib.request.urlopen('http://127.0.0.1:9/')",
+            Some("a server was not reached from here, or did not let this machine in"),
+        ),
+        ("missing", "import not_a_dependency", None),
+        ("fallback", "try:\n    import not_there\nexcept ImportError:\n    import not_there_either", None),
+        ("own", "{}['A_TOKEN']", None),
+        ("wrong", "None.strip()", None),
+    ];
+    let files: Vec<(&str, String)> = cases.iter().map(|(name, text, _)| (*name, code(text))).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let (project, out) = (project_of(&files, &[]), tempfile::tempdir().unwrap());
+    let output = deploy(project.path(), out.path(), &["--verify", "--format", "json"]);
+    let document = json(&output);
+    let verified = document["verified"].as_array().unwrap();
+    let found: Vec<_> =
+        verified.iter().map(|one| (one["name"].as_str().unwrap(), one["not_here"].as_str())).collect();
+    let want: Vec<_> = cases.iter().map(|(name, _, want)| (*name, *want)).collect();
+    assert_eq!(found, want, "{document:#}");
+}

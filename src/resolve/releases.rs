@@ -1,0 +1,205 @@
+//! Whether dagster and the packages that are released with it are of one release, and which release they all have.
+//!
+//! Old releases of dagster-cloud set no upper bound on dagster, so a resolver that is held to a dagster that has no
+//! dagster-cloud yet walks back for years to one that cannot be imported with it. The newest common release is found by
+//! the same resolver, with limits on the member that is ahead or behind; nothing here asks an index itself.
+//! Source: dependencies of dagster-cloud 0.11 to 1.13 and of the packages that it pins.
+
+use super::Resolution;
+use crate::error::Place;
+use crate::wheel::requirement::{self, Link};
+use pep440_rs::{Version, VersionSpecifiers};
+use pep508_rs::{Requirement, VersionOrUrl};
+use std::str::FromStr;
+
+/// Released together under one number. Source: the pins of dagster and dagster-cloud 1.13.27.
+const FAMILY: [&str; 7] = [
+    "dagster",
+    "dagster-cloud",
+    "dagster-cloud-cli",
+    "dagster-graphql",
+    "dagster-pipes",
+    "dagster-shared",
+    "dagster-webserver",
+];
+/// What a code location cannot do without: the server of the code location, and what its runs import.
+pub const NEEDED: [&str; 2] = ["dagster", "dagster-cloud"];
+/// So many limits are tried; one is enough in each case seen.
+const MAX_LIMITS: usize = 6;
+
+/// Two members that are not of one release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutOfStep {
+    /// Name and version of the newer one.
+    pub newer: (String, Version),
+    /// Name and version of the older one.
+    pub older: (String, Version),
+}
+
+/// Whether this is a package of the family.
+pub fn is_member(name: &str) -> bool {
+    FAMILY.contains(&name)
+}
+
+/// The first member that is not of dagster's release, or a pre-release beside a dagster that is none.
+pub fn out_of_step(resolution: &Resolution) -> Option<OutOfStep> {
+    let member = |name: &str| Some((name.to_string(), Version::from_str(resolution.version_of(name)?).ok()?));
+    let dagster = member("dagster")?;
+    let odd =
+        FAMILY[1..].iter().filter_map(|name| member(name)).find(|other| !are_in_step(&dagster.1, other))?;
+    let (newer, older) = if odd.1 > dagster.1 { (odd, dagster) } else { (dagster, odd) };
+    Some(OutOfStep { newer, older })
+}
+
+/// dagster-shared had the numbers of the libraries, 0.(N+16), up to dagster 1.10.17.
+fn are_in_step(dagster: &Version, (name, version): &(String, Version)) -> bool {
+    let number = |version: &Version| {
+        let at = |index: usize| version.release().get(index).copied().unwrap_or(0);
+        (version.epoch(), at(0), at(1), at(2))
+    };
+    let (epoch, major, minor, micro) = number(dagster);
+    let library = name == "dagster-shared" && number(version) == (epoch, 0, minor + 16, micro) && major == 1;
+    number(version) == number(dagster) || library
+}
+
+/// The resolution in which all members are of one release, beginning with what the resolver gave without limits. `ask`
+/// is the resolver: its answer with these further limits, or `None` when there is none, or none that can be had now.
+pub fn in_step(first: Resolution, ask: &dyn Fn(&[String]) -> Option<Resolution>) -> Option<Resolution> {
+    let mut found = first;
+    let mut limits = Vec::new();
+    while let Some(OutOfStep { newer, older }) = out_of_step(&found) {
+        if limits.len() == MAX_LIMITS {
+            return None;
+        }
+        let further = [above(&older), format!("{}<{}", newer.0, base(&newer.1))];
+        found = further.into_iter().find_map(|limit| {
+            limits.push(limit);
+            let found = ask(&limits);
+            if found.is_none() {
+                limits.pop();
+            }
+            found
+        })?;
+    }
+    Some(found)
+}
+
+/// A limit that excludes this version and what is older, and lets no pre-release in by naming one.
+fn above((name, version): &(String, Version)) -> String {
+    let operator = if version.is_stable() { ">" } else { ">=" };
+    format!("{name}{operator}{}", base(version))
+}
+
+fn base(version: &Version) -> Version {
+    version.only_release().with_epoch(version.epoch())
+}
+
+/// A line that has to change so that all are of one release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Normalised name.
+    pub name: String,
+    /// The line as it is.
+    pub line: String,
+    /// What to write.
+    pub instead: String,
+    /// Where it is written, where that is known.
+    pub place: Option<Place>,
+}
+
+/// What has to be written for a line of one of Dagster's packages that does not allow what is in `wanted`.
+pub fn change(line: &str, wanted: &Resolution) -> Option<Change> {
+    let requirement = dagsters(line)?;
+    let version = wanted.version_of(requirement.name.as_ref())?;
+    let Some(VersionOrUrl::VersionSpecifier(specifiers)) = &requirement.version_or_url else { return None };
+    if specifiers.contains(&Version::from_str(version).ok()?) {
+        return None;
+    }
+    let exact = VersionSpecifiers::from_str(&format!("=={version}")).ok()?;
+    let name = requirement.name.to_string();
+    let instead = Requirement { version_or_url: Some(VersionOrUrl::VersionSpecifier(exact)), ..requirement };
+    Some(Change { name, line: line.to_string(), instead: instead.to_string(), place: None })
+}
+
+/// The line without versions, if it is of one of Dagster's packages and has some.
+pub fn relaxed(line: &str) -> Option<String> {
+    let requirement = dagsters(line)?;
+    let has_versions = matches!(requirement.version_or_url, Some(VersionOrUrl::VersionSpecifier(_)));
+    has_versions.then(|| Requirement { version_or_url: None, ..requirement }.to_string())
+}
+
+/// The requirement, if it is of dagster, a member or a library.
+pub fn dagsters(line: &str) -> Option<Requirement<Link>> {
+    requirement::check(line).ok()?;
+    let requirement = Requirement::<Link>::from_str(line).ok()?;
+    let name = requirement.name.as_ref();
+    (name == "dagster" || name.starts_with("dagster-")).then_some(requirement)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::resolution_of;
+    use super::*;
+
+    #[test]
+    fn what_is_released_together_has_one_number() {
+        for (pins, want) in [
+            ("dagster 1.13.27, dagster-cloud 1.13.27, dagster-cloud-cli 1.13.27", None),
+            ("dagster 1.10.6, dagster-cloud 1.10.6, dagster-shared 0.26.6", None),
+            ("dagster 1.13.0, dagster-cloud 1.13", None),
+            ("dagster 1.13.27, dagster-aws 0.29.27", None),
+            ("dagster 1.13.30rc1, dagster-cloud 1.13.30rc1", None),
+            ("dagster 1.13.29, dagster-cloud 0.11.14rc8", Some("dagster 1.13.29 > dagster-cloud 0.11.14rc8")),
+            ("dagster 1.13.27, dagster-cloud 1.13.29", Some("dagster-cloud 1.13.29 > dagster 1.13.27")),
+            (
+                "dagster 1.13.27, dagster-cloud 1.13.27, dagster-shared 1.13.26",
+                Some("dagster 1.13.27 > dagster-shared 1.13.26"),
+            ),
+            ("dagster 1!0, dagster-cloud 0.11.14rc8", Some("dagster 1!0 > dagster-cloud 0.11.14rc8")),
+        ] {
+            let found = out_of_step(&resolution_of(pins));
+            let text = found.map(|OutOfStep { newer, older }| {
+                format!("{} {} > {} {}", newer.0, newer.1, older.0, older.1)
+            });
+            assert_eq!(text.as_deref(), want, "{pins}");
+        }
+    }
+
+    #[test]
+    fn the_newest_common_release_is_found_by_a_limit_on_the_older_one() {
+        let first = resolution_of("dagster 1.13.29, dagster-cloud 0.11.14rc8");
+        let ask = |limits: &[String]| {
+            (limits == ["dagster-cloud>=0.11.14"])
+                .then(|| resolution_of("dagster 1.13.27, dagster-cloud 1.13.27"))
+        };
+        let free = in_step(first.clone(), &ask).unwrap();
+        assert_eq!(free.version_of("dagster-cloud"), Some("1.13.27"));
+        assert!(in_step(first, &|_| None).is_none());
+    }
+
+    #[test]
+    fn a_dagster_cloud_that_is_ahead_is_limited_from_above() {
+        let ask = |limits: &[String]| {
+            (limits == ["dagster-cloud<1.13.29"])
+                .then(|| resolution_of("dagster 1.13.27, dagster-cloud 1.13.27"))
+        };
+        assert!(in_step(resolution_of("dagster 1.13.27, dagster-cloud 1.13.29"), &ask).is_some());
+    }
+
+    #[test]
+    fn a_line_changes_only_where_it_does_not_allow_the_release() {
+        let wanted = resolution_of("dagster 1.13.27, dagster-cloud 1.13.27, dagster-aws 0.29.27, pandas 2.0");
+        for (line, without, instead) in [
+            ("dagster==1.13.29", Some("dagster"), Some("dagster==1.13.27")),
+            ("dagster-aws[ecs]>=0.29.28", Some("dagster-aws[ecs]"), Some("dagster-aws[ecs]==0.29.27")),
+            ("dagster>=1.13", Some("dagster"), None),
+            ("dagster-cloud", None, None),
+            ("dagster-webserver==1.13.29", Some("dagster-webserver"), None),
+            ("dagster @ git+https://h/dagster", None, None),
+            ("pandas==3", None, None),
+        ] {
+            assert_eq!(relaxed(line).as_deref(), without, "{line}");
+            assert_eq!(change(line, &wanted).map(|change| change.instead).as_deref(), instead, "{line}");
+        }
+    }
+}
