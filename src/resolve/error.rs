@@ -45,7 +45,7 @@ pub enum ResolveError {
     MissingDagster { missing: Vec<String>, directory: PathBuf, file: PathBuf, advice: Box<Advice> },
     #[error("{} {} and {} {} are not of one release, and cannot work together", newer.0, newer.1, older.0, older.1)]
     OutOfStep { newer: (String, Version), older: (String, Version), advice: Box<Advice> },
-    #[error("the requirements hold Dagster's packages to different releases: {}", lines.join(", "))]
+    #[error("no release of Dagster's packages fits {}", lines.join(" and "))]
     NoRelease {
         lines: Vec<String>,
         advice: Box<Advice>,

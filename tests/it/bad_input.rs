@@ -159,7 +159,6 @@ fn metadata_that_is_wrong() {
 fn projects_that_python_or_the_index_refuses() {
     let deps = &["deps", ".", "out", "--dry-run"];
     check_changed("setup-py-raises", &[("setup.py", "raise SystemExit('no database here')\n")], deps);
-    check_changed("resolve-no-dagster", &[("requirements.txt", "six\n")], deps);
     check_changed("resolve-no-dagster-cloud", &[("requirements.txt", "dagster==1.13.27\n")], deps);
 }
 

@@ -459,7 +459,7 @@ fn what_a_lock_leaves_open_and_cannot_be_met_is_blamed_on_the_lock() {
     let mut found = collected("locks/pylock_without_files", "");
     found.settings.no_index = true;
     let error = with_tools(&projects(), |tools, _| {
-        pexpress::resolve::run(&found, options("").target, tools).unwrap_err()
+        pexpress::resolve::run(&found, Path::new("."), options("").target, tools).unwrap_err()
     });
     assert_eq!(error.to_string(), "what the lock file leaves open cannot be resolved");
     assert!(error.place().unwrap().file.ends_with("locks/pylock_without_files/pylock.toml"));

@@ -40,6 +40,7 @@ mod pex_oracle;
 mod pex_tools;
 mod plan;
 mod python_version;
+mod releases;
 mod reliability;
 mod resolving;
 mod selftest;

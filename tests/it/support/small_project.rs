@@ -13,12 +13,23 @@ pub fn write_wheel(dir: &Path, name: &str, version: &str) {
     write_wheel_of(dir, name, version, &[("__init__.py", &format!("version = '{version}'\n"))]);
 }
 
+/// Write a `py3-none-any` wheel that asks for `requires` into `dir`.
+pub fn write_wheel_asking(dir: &Path, name: &str, version: &str, requires: &[&str]) {
+    let lines: String = requires.iter().map(|line| format!("Requires-Dist: {line}\n")).collect();
+    write_wheel_with(dir, name, version, &lines, &[("__init__.py", &format!("version = '{version}'\n"))]);
+}
+
 /// Write a `py3-none-any` wheel with one package of these files into `dir`.
 pub fn write_wheel_of(dir: &Path, name: &str, version: &str, package: &[(&str, &str)]) {
+    write_wheel_with(dir, name, version, "", package);
+}
+
+/// `headers` are further lines of METADATA.
+fn write_wheel_with(dir: &Path, name: &str, version: &str, headers: &str, package: &[(&str, &str)]) {
     let module = name.replace('-', "_");
     let info = format!("{module}-{version}.dist-info");
     let tag = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
-    let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
+    let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{headers}");
     let mut files: Vec<_> =
         package.iter().map(|(path, text)| (format!("{module}/{path}"), text.to_string())).collect();
     files.extend([(format!("{info}/METADATA"), metadata), (format!("{info}/WHEEL"), tag.to_string())]);

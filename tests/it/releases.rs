@@ -1,0 +1,141 @@
+//! Dagster's packages of different releases are refused before anything is built, with the lines to change; where the
+//! lines allow it, the newest release that all of them have is taken.
+
+use crate::support::small_project::write_wheel_asking;
+use crate::support::{pexpress_with_uv, project_tree};
+use std::path::Path;
+use std::process::Output;
+
+/// An index on the day after a release: dagster 1.13.29 is there, and no dagster-cloud above 1.13.27.
+fn write_index(dir: &Path) {
+    for release in ["27", "28", "29"] {
+        let version = format!("1.13.{release}");
+        write_wheel_asking(dir, "dagster", &version, &[&format!("dagster-shared=={version}")]);
+        write_wheel_asking(dir, "dagster-shared", &version, &[]);
+        write_wheel_asking(dir, "dagster-aws", &format!("0.29.{release}"), &[&format!("dagster=={version}")]);
+    }
+    write_wheel_asking(dir, "dagster-cloud", "1.13.27", &["dagster==1.13.27"]);
+    write_wheel_asking(dir, "dagster-cloud", "0.11.14rc8", &["dagster"]);
+}
+
+/// What `deps --dry-run` says and gives for these files.
+fn resolve(files: &[(&str, &str)]) -> (Output, String) {
+    let project = project_tree(files);
+    let wheels = project.path().join("wheels");
+    std::fs::create_dir(&wheels).unwrap();
+    write_index(&wheels);
+    let mut command = pexpress_with_uv();
+    command.args(["deps", "--dry-run"]).arg(project.path());
+    let output = command.env("UV_FIND_LINKS", &wheels).env("UV_NO_INDEX", "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).replace(project.path().to_str().unwrap(), "[PROJECT]");
+    (output, text)
+}
+
+fn refusal(files: &[(&str, &str)]) -> String {
+    let (output, said) = resolve(files);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    // uv's own explanation is uv's.
+    let lines = said.lines().filter(|line| !line.contains("caus") && !line.starts_with("             "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn requirements(text: &str) -> String {
+    refusal(&[("requirements.txt", text)])
+}
+
+#[test]
+fn a_dagster_without_a_dagster_cloud_is_refused_with_the_line_to_change() {
+    insta::assert_snapshot!(requirements("# ours\ndagster==1.13.29\ndagster-cloud\n"), @r"
+    error: dagster 1.13.29 and dagster-cloud 0.11.14rc8 are not of one release, and cannot work together
+      at: [PROJECT]/requirements.txt:2
+    hint: the newest release that all of them have is 1.13.27: write `dagster==1.13.27` instead of `dagster==1.13.29` ([PROJECT]/requirements.txt:2)
+    ");
+    insta::assert_snapshot!(requirements("dagster-cloud\ndagster>=1.13.28\n"), @r"
+    error: dagster 1.13.29 and dagster-cloud 0.11.14rc8 are not of one release, and cannot work together
+      at: [PROJECT]/requirements.txt:2
+    hint: the newest release that all of them have is 1.13.27: write `dagster==1.13.27` instead of `dagster>=1.13.28` ([PROJECT]/requirements.txt:2)
+    ");
+    insta::assert_snapshot!(requirements("dagster-aws==0.29.29\ndagster\ndagster-cloud\n"), @r"
+    error: dagster 1.13.29 and dagster-cloud 0.11.14rc8 are not of one release, and cannot work together
+      at: [PROJECT]/requirements.txt:1
+    hint: the newest release that all of them have is 1.13.27: write `dagster-aws==0.29.27` instead of `dagster-aws==0.29.29` ([PROJECT]/requirements.txt:1)
+    ");
+    let limited = [
+        ("requirements.txt", "-c limits.txt\ndagster\ndagster-cloud\n"),
+        ("limits.txt", "dagster>=1.13.28\n"),
+    ];
+    insta::assert_snapshot!(refusal(&limited), @r"
+    error: dagster 1.13.29 and dagster-cloud 0.11.14rc8 are not of one release, and cannot work together
+      at: [PROJECT]/limits.txt:1
+    hint: the newest release that all of them have is 1.13.27: write `dagster==1.13.27` instead of `dagster>=1.13.28` ([PROJECT]/limits.txt:1)
+    ");
+}
+
+#[test]
+fn pins_of_different_releases_are_refused_with_the_line_to_change() {
+    insta::assert_snapshot!(requirements("dagster==1.13.28\ndagster-cloud==1.13.27\n"), @r"
+    error: no release of Dagster's packages fits `dagster-cloud==1.13.27` and `dagster==1.13.28`
+      at: [PROJECT]/requirements.txt:1
+    hint: the newest release that all of them have is 1.13.27: write `dagster==1.13.27` instead of `dagster==1.13.28` ([PROJECT]/requirements.txt:1)
+    ");
+    insta::assert_snapshot!(requirements("dagster==1.13.29\ndagster-cloud==1.13.29\n"), @r"
+    error: no release of Dagster's packages fits `dagster-cloud==1.13.29` and `dagster==1.13.29`
+      at: [PROJECT]/requirements.txt:2
+    hint: the newest release that all of them have is 1.13.27: write `dagster-cloud==1.13.27` instead of `dagster-cloud==1.13.29` ([PROJECT]/requirements.txt:2); write `dagster==1.13.27` instead of `dagster==1.13.29` ([PROJECT]/requirements.txt:1)
+    ");
+    insta::assert_snapshot!(requirements("dagster==1.13.27\ndagster-cloud\ndagster-shared==1.13.28\n"), @r"
+    error: no release of Dagster's packages fits `dagster-shared==1.13.28` and `dagster==1.13.27`
+      at: [PROJECT]/requirements.txt:3
+    hint: the newest release that all of them have is 1.13.27: write `dagster-shared==1.13.27` instead of `dagster-shared==1.13.28` ([PROJECT]/requirements.txt:3)
+    ");
+}
+
+#[test]
+fn a_missing_dagster_cloud_is_proposed_in_the_release_that_fits() {
+    insta::assert_snapshot!(requirements("dagster==1.13.27\n"), @r"
+    error: dagster-cloud is not among the requirements of `[PROJECT]`
+      at: [PROJECT]/requirements.txt
+    hint: add `dagster-cloud==1.13.27` to [PROJECT]/requirements.txt
+    ");
+    insta::assert_snapshot!(requirements("dagster-shared\n"), @r"
+    error: dagster and dagster-cloud are not among the requirements of `[PROJECT]`
+      at: [PROJECT]/requirements.txt
+    hint: add `dagster==1.13.27` and `dagster-cloud==1.13.27` to [PROJECT]/requirements.txt
+    ");
+    let project = "[project]\nname = 'shop'\nversion = '1'\ndependencies = [\n    'dagster==1.13.29',\n]\n";
+    insta::assert_snapshot!(refusal(&[("pyproject.toml", project)]), @r"
+    error: dagster-cloud is not among the requirements of `[PROJECT]`
+      at: [PROJECT]/pyproject.toml
+    hint: add `dagster-cloud==1.13.27` to [PROJECT]/pyproject.toml, and write `dagster==1.13.27` instead of `dagster==1.13.29` ([PROJECT]/pyproject.toml:5:5); 1.13.27 is the newest release that all of Dagster's packages have
+    ");
+}
+
+#[test]
+fn where_the_lines_allow_it_the_newest_common_release_is_taken() {
+    for lines in [
+        "dagster\ndagster-cloud\n",
+        "dagster-aws\ndagster\ndagster-cloud\n",
+        "dagster>=1.13,<2\ndagster-cloud\ndagster-aws>=0.29\n",
+    ] {
+        let (output, said) = resolve(&[("requirements.txt", lines)]);
+        let found = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            found.contains("dagster==1.13.27\n") && found.contains("dagster-cloud==1.13.27\n"),
+            "{lines}: {found}{said}"
+        );
+    }
+}
+
+#[test]
+fn an_override_of_the_users_is_a_warning() {
+    let project = "[project]\nname = 'shop'\nversion = '1'\ndependencies = ['dagster', 'dagster-cloud==1.13.27']\n\
+                   [tool.uv]\noverride-dependencies = ['dagster==1.13.29']\n";
+    let (output, said) = resolve(&[("pyproject.toml", project)]);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains(
+            "dagster 1.13.29 and dagster-cloud 1.13.27 are not of one release; an override says so"
+        ),
+        "{said}"
+    );
+}
