@@ -3,12 +3,14 @@
 pub mod action;
 mod deploying;
 mod planning;
+mod refused;
 
 pub use deploying::{
     BranchArgs, BranchDeploymentArgs, CodeLocationDetails, DagsterArgs, PublishArgs, SnapshotBase, StatusArgs,
 };
 
 pub use planning::PlanArgs;
+pub use refused::wants_json;
 
 use crate::target::{Platform, PythonVersion};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -92,6 +94,20 @@ pub enum Color {
     Never,
 }
 
+/// A Python version as `.python-version` may have it too: of `3.12.4` the patch release does not count.
+///
+/// # Errors
+/// A sentence on what it can be.
+pub fn python_version(text: &str) -> Result<PythonVersion, String> {
+    let minor: Vec<&str> = text.trim().splitn(3, '.').collect();
+    match minor.as_slice() {
+        [major, minor, patch] if !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("{major}.{minor}").parse()
+        }
+        _ => text.parse(),
+    }
+}
+
 /// What to do. There is one value of it in a run, so its size does not matter.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
@@ -135,7 +151,7 @@ pub enum Command {
 pub struct BuildArgs {
     /// Python of the code location: 3.8 to 3.14. Default: what `.python-version` or `requires-python` of the project
     /// says, else 3.11.
-    #[arg(long, value_name = "X.Y")]
+    #[arg(long, value_name = "X.Y", value_parser = python_version)]
     pub python_version: Option<PythonVersion>,
     /// Platform of the code location, such as `manylinux_2_28_x86_64`. Default: what Dagster+ runs for that Python.
     #[arg(long, value_name = "PLATFORM")]
@@ -144,10 +160,10 @@ pub struct BuildArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Fail unless a lock file (uv.lock, pylock.toml, poetry.lock) decides the versions and is up to date.
-    #[arg(long, overrides_with = "no_locked")]
+    #[arg(long, conflicts_with = "no_locked")]
     pub locked: bool,
     /// Leave lock files aside.
-    #[arg(long, overrides_with = "locked")]
+    #[arg(long)]
     pub no_locked: bool,
     /// Take this optional-dependencies group of the project too (repeatable).
     #[arg(long = "extra", value_name = "NAME")]
@@ -169,11 +185,11 @@ pub struct DeployArgs {
     /// Directory for the PEX files; made if missing.
     #[arg(value_name = "OUT_DIR")]
     pub out_dir: PathBuf,
-    /// Only this code location (repeatable).
-    #[arg(long = "location", value_name = "NAME")]
+    /// Only this code location (repeatable, or separated by commas).
+    #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
     pub locations: Vec<String>,
     /// Load each code location from its PEX files before finishing.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub verify: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -221,8 +237,8 @@ pub struct CheckArgs {
 pub struct VerifyArgs {
     /// Directory that `pexpress deploy` wrote.
     pub out_dir: PathBuf,
-    /// Only this code location (repeatable).
-    #[arg(long = "location", value_name = "NAME")]
+    /// Only this code location (repeatable, or separated by commas).
+    #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
     pub locations: Vec<String>,
 }
 
@@ -269,7 +285,7 @@ pub fn parse(argv: &[OsString]) -> Result<Invocation, clap::Error> {
 }
 
 fn parse_commands(argv: impl Iterator<Item = OsString>) -> Result<Invocation, clap::Error> {
-    let cli = Cli::try_parse_from(argv)?;
+    let cli = Cli::try_parse_from(argv).map_err(refused::with_better_name)?;
     Ok(Invocation { global: cli.global, command: cli.command })
 }
 
@@ -340,6 +356,38 @@ mod tests {
         let Command::Deploy(args) = run.command else { panic!() };
         assert!(args.publish.upload_pex && args.publish.update_code_location);
         assert_eq!(args.publish.deps_cache_from, Vec::from_iter(args.publish.deps_cache_to));
+    }
+
+    fn refused(words: &[&str]) -> String {
+        let words: Vec<_> = ["pexpress"].iter().chain(words).map(OsString::from).collect();
+        parse(&words).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn flags_that_contradict_each_other_are_refused() {
+        for (words, says) in [
+            (
+                &["deploy", "p", "o", "--locked", "--no-locked"][..],
+                "'--locked' cannot be used with '--no-locked'",
+            ),
+            (&["deps", "p", "o", "--no-locked", "--locked"], "cannot be used with"),
+            (&["deploy", "p", "o", "--dry-run", "--verify"], "cannot be used with"),
+        ] {
+            let said = refused(words);
+            assert!(said.contains(says), "{words:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn locations_may_be_separated_by_commas_and_a_patch_release_of_python_does_not_count() {
+        let words =
+            ["x", "deploy", "p", "o", "--location", "a,b", "--location", "c", "--python-version", "3.12.4"];
+        let Command::Deploy(args) = parsed(&words).command else { panic!() };
+        assert_eq!(args.locations, ["a", "b", "c"]);
+        assert_eq!(args.build.python_version, Some("3.12".parse().unwrap()));
+        for wrong in ["3.12.", "3.12.x", "3", "2.7.1", "3.12.4.1"] {
+            assert!(python_version(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

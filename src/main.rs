@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let argv: Vec<_> = std::env::args_os().collect();
     let invocation = match cli::parse(&argv) {
         Ok(invocation) => invocation,
-        Err(answer) => return render::clap_answer(&host, &answer),
+        Err(answer) => return render::clap_answer(&host, &answer, cli::wants_json(&argv)),
     };
     let host = host.configured(&invocation.global);
     commands::run(invocation, &host).into()

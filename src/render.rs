@@ -112,12 +112,23 @@ fn is_out_of_handles(_: &std::io::Error) -> bool {
     false
 }
 
-/// Print what clap answered: help and version on stdout, a usage error on stderr.
-pub fn clap_answer(host: &Host, answer: &clap::Error) -> std::process::ExitCode {
+/// Print what clap answered: help and version on stdout, a usage error on stderr, and as JSON on stdout if that is
+/// wanted.
+pub fn clap_answer(host: &Host, answer: &clap::Error, json: bool) -> std::process::ExitCode {
     let text = answer.render();
     let text = if host.color() { text.ansi().to_string() } else { text.to_string() };
     if answer.use_stderr() {
         host.say(&text);
+        let plain = answer.render().to_string();
+        let message = plain.lines().next().unwrap_or_default();
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        let document = serde_json::json!({"error": {
+            "message": message, "causes": [], "hint": "`pexpress --help` lists commands and flags", "file": null,
+            "line": null, "column": null, "exit_code": answer.exit_code(),
+        }});
+        if json && host.data(&format!("{document:#}")).is_err() {
+            return std::process::ExitCode::FAILURE;
+        }
     } else if host.data(&text).is_err() {
         return std::process::ExitCode::FAILURE;
     }

@@ -52,7 +52,7 @@ pub struct PexFile {
     /// Whether a file of this name, and so of this content, was there before.
     pub unchanged: bool,
     /// Time that it took.
-    #[serde(serialize_with = "seconds")]
+    #[serde(rename = "seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
 }
 

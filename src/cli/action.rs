@@ -9,6 +9,7 @@ use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::net::Secret;
+use crate::target::PythonVersion;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -191,6 +192,19 @@ impl Inputs<'_> {
         self.text(name).map(parse).transpose()
     }
 
+    fn python_version(&self) -> Result<Option<PythonVersion>, InputError> {
+        const NAME: &str = "python_version";
+        let parse = |text: &str| {
+            super::python_version(text).map_err(|problem| match text {
+                "3.1" => {
+                    self.bad(NAME, format!("{problem}; YAML reads 3.10 without quotes as 3.1: write '3.10'"))
+                }
+                _ => self.bad(NAME, problem),
+            })
+        };
+        self.text(NAME).map(parse).transpose()
+    }
+
     /// Items on lines of their own or separated by commas, or a JSON list of strings.
     fn list(&self, name: &str) -> Vec<String> {
         let text = self.text(name).unwrap_or_default();
@@ -209,7 +223,7 @@ impl Inputs<'_> {
         let locked = self.automatic("locked")?;
         let extras = self.list("extras");
         Ok(BuildArgs {
-            python_version: self.parsed("python_version")?,
+            python_version: self.python_version()?,
             platform: self.parsed("platform")?,
             dry_run: false,
             locked: locked == Some(true),
@@ -362,6 +376,7 @@ mod tests {
             ("INPUT_VERIFY", "maybe", "it can be `auto`, `true`, `false`"),
             ("INPUT_COMMAND", "destroy", "it can be `deploy`, `build`, `check`, `plan`"),
             ("INPUT_SHARDS", "many", "the input `shards` is `many`"),
+            ("INPUT_PYTHON_VERSION", "3.1", "YAML reads 3.10 without quotes as 3.1: write '3.10'"),
             ("INPUT_PYTHON_VERSION", "2.7", "the input `python_version` is `2.7`"),
         ] {
             let error = ActionInputs::read(&host(&[(name, value)])).unwrap_err().to_string();

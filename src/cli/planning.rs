@@ -18,8 +18,8 @@ pub struct PlanArgs {
     /// All code locations, changed or not.
     #[arg(long)]
     pub all: bool,
-    /// Only these code locations (repeatable).
-    #[arg(long = "location", value_name = "NAME")]
+    /// Only these code locations (repeatable, or separated by commas).
+    #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
     pub locations: Vec<String>,
     #[command(flatten)]
     #[allow(missing_docs)]

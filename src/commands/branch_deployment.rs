@@ -33,6 +33,9 @@ pub fn run(args: &BranchDeploymentArgs, format: Format, host: &Host) -> Result<E
         true => deployment::put(&branch, &context, &client, &Agent::new(host))?.name,
         false => client.branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)?,
     };
+    if args.close {
+        host.note(format!("Closed the branch deployment {name} of the branch {}", branch.data.branch_name));
+    }
     let text = match format {
         Format::Text => name.clone(),
         Format::Json => format!(

@@ -3,9 +3,10 @@
 mod dry_run;
 pub mod live;
 pub mod online;
+mod sending;
 
 use super::building::{Building, warning_line};
-use super::interrupt::{self, Reached, guard};
+use super::interrupt::{Reached, guard};
 use super::{Error, verify};
 use crate::build::manifest::{Entry, Manifest, pex_tag};
 use crate::build::{self, Built, DepsPexFile, PexFile};
@@ -15,12 +16,13 @@ use crate::deployment::Branch;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::plan::{Plan, PlannedLocation};
-use crate::project::{Location, Project, Requirements, Warning, code_source};
+use crate::project::{CollectError, Location, Project, Requirements, Warning, code_source};
 use crate::publish::Publisher;
 use crate::render::{self, Exit};
 use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, State};
 use live::Live;
 use online::{Deployed, Going, Intent, Online};
+use sending::Sending;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -87,9 +89,9 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     let publisher = online.as_ref().map(|online| online.publisher(args, plan.target, host));
     let out_dir = host.absolute(&args.out_dir);
     let mut context = building.context(&out_dir)?;
-    if let Some(publisher) = &publisher {
-        reached.set(interrupt::State::Uploading);
-        context = context.observed_by(publisher);
+    let sending = publisher.as_ref().map(|publisher| Sending::new(publisher, reached));
+    if let Some(sending) = &sending {
+        context = context.observed_by(sending);
     }
     live.update(|report| {
         report.out_dir = Some(out_dir.clone());
@@ -100,6 +102,7 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     host.note(heading(plan, &building.python_origin));
     let built = build::run(plan, &context);
     drop(context);
+    drop(sending);
     let changes = online.as_ref().map(|online| online.dependency_changes(plan, &built));
     if publisher.is_some() {
         live.stage("upload");
@@ -109,7 +112,10 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     let entries: Vec<Entry> = plan.locations.iter().filter_map(|planned| entry(planned, &built)).collect();
     let manifest = Manifest::new(plan.target, entries);
     manifest.write(&out_dir)?;
-    host.note(report::table::files(&files(&built)));
+    let table = report::table::files(&files(&built));
+    if !table.is_empty() {
+        host.note(table);
+    }
     live.update(|report| put_down_build(report, plan, &built));
     if args.verify && !manifest.locations.is_empty() {
         live.stage("verify");
@@ -283,7 +289,10 @@ fn outcomes(report: &Report) -> String {
 /// The pull request is closed: so is its branch deployment, and nothing is built.
 fn close(going: &Going, branch: &Branch, live: &Live, host: &Host) -> Result<Exit, Error> {
     let deployment = going.close(branch)?;
-    host.note(format!("The pull request is closed, and so is its branch deployment {}", deployment.name));
+    host.note(format!(
+        "The pull request is closed, and so is its branch deployment {} of the branch {}",
+        deployment.name, branch.data.branch_name
+    ));
     live.update(|report| {
         report.result = RunResult::Closed;
         report.deployment = Some(deployment);
@@ -332,7 +341,18 @@ fn lines(report: &Report) -> String {
     let built = report.locations.iter().filter(|location| location.pex_tag.is_some());
     let lines: Vec<String> = built.map(line).collect();
     let out_dir = report.out_dir.as_deref().unwrap_or(Path::new("."));
-    if lines.is_empty() { format!("nothing built in {}", out_dir.display()) } else { lines.join("\n") }
+    match (lines.is_empty(), report.files.as_slice()) {
+        (false, _) => lines.join("\n"),
+        (true, []) => format!("nothing built in {}", out_dir.display()),
+        (true, files) => {
+            let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+            format!(
+                "no code location has both of its files in {}; built: {}",
+                out_dir.display(),
+                names.join(", ")
+            )
+        }
+    }
 }
 
 /// The code locations asked for by `--location`; all when none was.
@@ -352,13 +372,28 @@ fn collect(
     locations: &[Location],
 ) -> Result<BTreeMap<PathBuf, Arc<Requirements>>, Error> {
     let mut requirements = BTreeMap::new();
-    for location in locations {
-        if !requirements.contains_key(&location.directory) {
-            let asked = building.collect(&location.directory)?;
-            requirements.insert(location.directory.clone(), Arc::new(asked));
+    let mut without_files: BTreeMap<PathBuf, Error> = BTreeMap::new();
+    for Location { directory, .. } in locations {
+        if requirements.contains_key(directory) || without_files.contains_key(directory) {
+            continue;
+        }
+        match building.collect(directory) {
+            Ok(asked) => drop(requirements.insert(directory.clone(), Arc::new(asked))),
+            // Cheap to see, so all of them are said at once.
+            Err(error @ Error::Collect(CollectError::NoRequirementFile { .. })) => {
+                without_files.insert(directory.clone(), error);
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(requirements)
+    match without_files.pop_last() {
+        None => Ok(requirements),
+        Some((_, last)) => {
+            let said = without_files.values().map(|error| render::error_text(error, building.host.color()));
+            said.for_each(|text| building.host.say(&text));
+            Err(last)
+        }
+    }
 }
 
 fn heading(plan: &Plan, python_origin: &str) -> String {

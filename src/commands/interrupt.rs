@@ -102,6 +102,8 @@ pub fn guard<T: Send + 'static>(
         Ok(Event::Done(Ok(result))) => Ok(result),
         Ok(Event::Done(Err(panic))) => resume_unwind(panic),
         Ok(Event::Signal(number)) => {
+            // The spinner of what was going on would stay on the terminal.
+            let _ = host.bars().clear();
             scratch::remove_own(out_dir);
             host.say(&format!("interrupted: {}", sentence(&reached.state())));
             Err(u8::try_from(128 + number).unwrap_or(130))

@@ -19,6 +19,7 @@ use crate::publish::deps_cache;
 use crate::render::Exit;
 use crate::report::table::count;
 use crate::resolve::Resolution;
+use crate::scratch::Scratch;
 use crate::update::document::{Additions, location_document};
 use crate::update::{Before, Difference};
 
@@ -64,7 +65,7 @@ pub fn matrix(args: &PlanArgs, host: &Host) -> Result<Matrix, Error> {
             }
             let running = Running::look(&going, &choice)?;
             let additions = going.lasting_additions(&running.client, &deploy, host)?;
-            let out_dir = tempfile::tempdir().map_err(Error::Temporary)?;
+            let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
             let files = Files::find(&plan, &deploy, &running, &building.context(out_dir.path())?);
             let differs = |planned: &&PlannedLocation| {
                 let reason = difference(planned, &plan, &files, &running, &additions);
@@ -99,13 +100,13 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
         Ok(Intent::Close(..)) => Ok(Scope::Nothing(CLOSED.into())),
         Ok(Intent::Nothing(reason)) => Ok(Scope::Nothing(reason)),
         Ok(Intent::BuildOnly) => Ok(Scope::All("nothing was asked of Dagster+".into())),
-        Err(Error::Context(missing @ (ContextError::NoToken | ContextError::NoUrl))) => {
-            Ok(match event::read(host)? {
-                Trigger::PullRequestClosed(_) => Scope::Nothing(CLOSED.into()),
-                Trigger::Nothing(reason) => Scope::Nothing(reason),
-                _ => Scope::All(format!("what runs cannot be asked: {missing}")),
-            })
-        }
+        Err(Error::Context(
+            missing @ (ContextError::NoToken | ContextError::NoUrl | ContextError::NoUrlAndToken),
+        )) => Ok(match event::read(host)? {
+            Trigger::PullRequestClosed(_) => Scope::Nothing(CLOSED.into()),
+            Trigger::Nothing(reason) => Scope::Nothing(reason),
+            _ => Scope::All(format!("what runs cannot be asked: {missing}")),
+        }),
         Err(error) => Err(error),
     }
 }

@@ -9,6 +9,7 @@ use crate::dagster::operations::LocationState;
 use crate::host::Host;
 use crate::net::Agent;
 use crate::render::Exit;
+use crate::report::State;
 use crate::target::PythonVersion;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -66,11 +67,12 @@ fn location(state: &LocationState, metadata: Option<&String>) -> Value {
     json!({
         "name": state.name,
         "state": match (state.loaded, &state.failure) {
-            _ if state.unclear => "unknown",
-            (false, _) => "loading",
-            (true, None) => "loaded",
-            (true, Some(_)) => "failed",
-        },
+            _ if state.unclear => State::Unknown,
+            (false, _) => State::Loading,
+            (true, None) => State::Loaded,
+            (true, Some(_)) => State::FailedToLoad,
+        }
+        .name(),
         "error": state.failure,
         "updated_seconds": state.stamp.as_ref().map(|stamp| stamp.updated_seconds),
         "pex_tag": pex["pex_tag"],
@@ -91,7 +93,7 @@ fn table(locations: &[Value]) -> String {
                 location["pex_files"].as_array().map(|files| files.iter().map(text).collect::<Vec<_>>());
             let files = files.map_or_else(|| text(&location["image"]), |files| files.join(" "));
             let commit: String = text(&location["commit_hash"]).chars().take(12).collect();
-            [text(&location["name"]), text(&location["state"]), commit, files]
+            [text(&location["name"]), text(&location["state"]).replace('_', " "), commit, files]
         })
         .collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -104,14 +106,19 @@ fn table(locations: &[Value]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dagster::operations::PythonFailure;
 
     #[test]
     fn a_table_shows_what_each_code_location_runs() {
-        let state = |name: &str, loaded| LocationState {
+        let state = |name: &str, loaded, failure: Option<&str>| LocationState {
             name: name.into(),
             loaded,
             unclear: false,
-            failure: None,
+            failure: failure.map(|message| PythonFailure {
+                message: message.into(),
+                stack: Vec::new(),
+                chain: Vec::new(),
+            }),
             stamp: None,
         };
         let metadata = json!({
@@ -119,12 +126,15 @@ mod tests {
             "git_metadata": {"commit_hash": "0123456789abcdef"},
         });
         let rows = [
-            location(&state("one", true), Some(&metadata.to_string())),
-            location(&state("three", false), None),
+            location(&state("one", true, None), Some(&metadata.to_string())),
+            location(&state("three", false, None), None),
+            location(&state("bad", true, Some("ImportError")), None),
         ];
+        // The words of a deploy, and of its JSON.
+        assert_eq!(rows[2]["state"], "failed_to_load");
         assert_eq!(
             table(&rows),
-            "one    loaded   0123456789ab  deps-a.pex source-b.pex\nthree  loading  -             -\n"
+            "one    loaded          0123456789ab  deps-a.pex source-b.pex\nthree  loading         -             -\nbad    failed to load  -             -\n"
         );
     }
 }

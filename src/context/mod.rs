@@ -37,9 +37,15 @@ impl Context {
     /// # Errors
     /// A setting that is missing or malformed, or an event that cannot be understood.
     pub fn read(args: &DagsterArgs, directory: &Path, host: &Host) -> Result<Context, ContextError> {
+        let (endpoint, token) = match (Endpoint::read(args, host), inputs::token(args, host)) {
+            (Err(ContextError::NoUrl), Err(ContextError::NoToken)) => {
+                return Err(ContextError::NoUrlAndToken);
+            }
+            (endpoint, token) => (endpoint?, token?),
+        };
         Ok(Context {
-            endpoint: Endpoint::read(args, host)?,
-            token: inputs::token(args, host)?,
+            endpoint,
+            token,
             trigger: event::read(host)?,
             work_tree: git::WorkTree::at(directory, host),
             limits: inputs::wait_limits(args, host)?,
@@ -59,6 +65,10 @@ pub enum ContextError {
     BadDeployment { setting: String, name: String },
     #[error("no token for Dagster+: DAGSTER_CLOUD_API_TOKEN is not set or empty")]
     NoToken,
+    #[error(
+        "no address of Dagster+ and no token: neither DAGSTER_CLOUD_URL nor DAGSTER_CLOUD_ORGANIZATION is set, and DAGSTER_CLOUD_API_TOKEN is not set or empty"
+    )]
+    NoUrlAndToken,
     #[error("could not read the token from `{path}`")]
     TokenFile {
         path: PathBuf,
@@ -99,6 +109,9 @@ impl Explain for ContextError {
                 "set {} to https://ORGANIZATION.dagster.cloud, or pass --organization; the action has the inputs `dagster_cloud_url` and `organization` for them",
                 env_vars::DAGSTER_CLOUD_URL
             ),
+            ContextError::NoUrlAndToken => {
+                "set DAGSTER_CLOUD_URL (--url) to https://ORGANIZATION.dagster.cloud and DAGSTER_CLOUD_API_TOKEN (--api-token-file) to a token from the organization settings of Dagster+; the deployment is `prod` unless --deployment names one. The action has the inputs `organization`, `dagster_cloud_api_token` and `deployment`".into()
+            }
             ContextError::BadUrl { .. } => {
                 "it looks like https://ORGANIZATION.dagster.cloud or https://ORGANIZATION.dagster.cloud/DEPLOYMENT".into()
             }

@@ -141,6 +141,12 @@ impl Look<'_> {
         }
         let roots = self.roots();
         let problem = match self.tree.search(&parts, &roots) {
+            Search::Found(Some(file)) if key == "autoload_defs_module_name" && self.is_only_built(&parts) => {
+                format!(
+                    "Dagster looks for the project around `{}`, and a package that is built from `src` has none there; name a module with definitions as `module_name`, or do not build the package (`package = false` below `[tool.uv]`) and set `working_directory: src`",
+                    self.shown(&file)
+                )
+            }
             Search::Found(Some(file)) => return self.attribute(&file),
             Search::Found(None) => return None,
             Search::NoModule { file, name } => {
@@ -207,8 +213,19 @@ impl Look<'_> {
         if words.any(|word| word == attribute) {
             return None;
         }
-        let shown = file.strip_prefix(&self.location.directory).unwrap_or(file).display();
-        Some(self.warning("attribute", attribute, &format!("`{shown}` does not define it")))
+        Some(self.warning("attribute", attribute, &format!("`{}` does not define it", self.shown(file))))
+    }
+
+    fn shown(&self, file: &Path) -> String {
+        file.strip_prefix(&self.location.directory).unwrap_or(file).display().to_string()
+    }
+
+    /// Whether the module is below `src` of a project that is built, and so is loaded from the built package.
+    /// Dagster's `autoload_defs_module_name` then finds no pyproject.toml above it. Source: seen with dagster 1.13.27.
+    fn is_only_built(&self, parts: &[&str]) -> bool {
+        let directory = &self.location.directory;
+        let has = |below: &str| parts.first().is_some_and(|top| directory.join(below).join(top).is_dir());
+        self.declared.is_built && has("src") && !has("") && self.working_directory() == Path::new("")
     }
 }
 

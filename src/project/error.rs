@@ -3,7 +3,7 @@
 use super::CollectError;
 use crate::error::{Explain, Fault, Place};
 use crate::yaml::YamlError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One thing that is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -163,7 +163,10 @@ impl Explain for ProjectError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            ProjectError::NoProject(_) => Some("name the file, or the directory that it is in".to_string()),
+            ProjectError::NoProject(directory) => Some(match file_above(directory) {
+                Some(file) => format!("there is a `{}`: name that", file.display()),
+                None => "name the file, or the directory that it is in".to_string(),
+            }),
             ProjectError::Yaml { error, .. } => error.hint.clone(),
             ProjectError::Empty { .. } => Some("list your code locations under `locations:`".to_string()),
             ProjectError::UnknownKey { hint, .. } | ProjectError::MissingKey { hint, .. } => {
@@ -213,6 +216,20 @@ impl Explain for ProjectError {
             | ProjectError::WorkspaceProject { place, .. } => Some(place.clone()),
         }
     }
+}
+
+/// The nearest file above `directory` that names code locations, within its repository.
+fn file_above(directory: &Path) -> Option<PathBuf> {
+    const NAMES: [&str; 3] = ["dagster_cloud.yaml", "dagster_cloud.yml", "dg.toml"];
+    for above in directory.ancestors().skip(1).take(4) {
+        if let Some(file) = NAMES.iter().map(|name| above.join(name)).find(|file| file.is_file()) {
+            return Some(file);
+        }
+        if above.join(".git").exists() {
+            break;
+        }
+    }
+    None
 }
 
 /// All that is wrong; never empty.

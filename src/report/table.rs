@@ -3,8 +3,11 @@
 use crate::build::PexFile;
 use std::time::Duration;
 
-/// `file  size  packages  seconds  state`, a line a file, columns aligned.
+/// `file  size  packages  seconds  state`, a line a file, columns aligned; nothing where there are no files.
 pub fn files(files: &[&PexFile]) -> String {
+    if files.is_empty() {
+        return String::new();
+    }
     let mut rows = vec![["file", "size", "packages", "time", ""].map(String::from)];
     rows.extend(files.iter().map(|file| {
         let state = if file.unchanged { "unchanged" } else { "built" };
@@ -74,6 +77,7 @@ mod tests {
             unchanged,
             elapsed: Duration::from_millis(1234),
         };
+        assert_eq!(files(&[]), "");
         let (deps, source) = (file("deps-1.pex", 67_660_013, true), file("source-22.pex", 936, false));
         insta::assert_snapshot!(files(&[&deps, &source]), @r"
         file              size  packages   time

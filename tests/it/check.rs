@@ -350,6 +350,49 @@ fn checked(files: &[(&str, &str)]) -> (String, Option<i32>, String) {
 }
 
 #[test]
+fn the_file_above_a_subdirectory_is_named() {
+    let tree = project_tree(&[("dagster_cloud.yaml", "locations: []"), ("a/b/x", "")]);
+    let output = pexpress().arg("check").arg(tree.path().join("a/b")).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).replace(&tree.path().display().to_string(), "ROOT");
+    insta::assert_snapshot!(stderr, @r"
+    error: `ROOT/a/b` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
+    hint: there is a `ROOT/dagster_cloud.yaml`: name that
+    ");
+}
+
+#[test]
+fn a_wrong_command_line_has_a_document_too() {
+    let output = pexpress().args(["check", "--format", "json", "--nope"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        json(&output)["error"],
+        json!({
+            "message": "unexpected argument '--nope' found",
+            "causes": [],
+            "hint": "`pexpress --help` lists commands and flags",
+            "file": null,
+            "line": null,
+            "column": null,
+            "exit_code": 2,
+        })
+    );
+    let text = pexpress().args(["check", "--nope"]).output().unwrap();
+    assert!(text.stdout.is_empty());
+}
+
+#[test]
+fn all_directories_that_lack_files_are_named_by_one_build() {
+    let text = "locations:\n- {location_name: a, code_source: {package_name: a}, build: {directory: x}}\n\
+        - {location_name: b, code_source: {package_name: b}, build: {directory: y}}\n";
+    let tree = project_tree(&[("dagster_cloud.yaml", text), ("x/x", ""), ("y/y", "")]);
+    let output = pexpress().args(["deploy", ".", "out"]).current_dir(tree.path()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    for directory in ["/x` has none of requirements.txt", "/y` has none of requirements.txt"] {
+        assert!(stderr.contains(directory), "{stderr}");
+    }
+}
+
+#[test]
 fn an_unknown_key_of_build_yaml_is_a_warning() {
     let project = "directory_type = 'project'\n[project]\nroot_module = 'p'\ncode_location_name = 'p'\n";
     let (stderr, code, stdout) =

@@ -189,8 +189,13 @@ impl Going {
             Choice::Close(_) | Choice::Nothing(_) => return Err(Error::NothingToDeploy),
         };
         let client = self.client.at(&deployment.name);
-        let kind = if deployment.is_branch { "branch deployment" } else { "deployment" };
-        host.note(format!("Deploying to the {kind} {} ({})", deployment.name, client.locations_page()));
+        let name = match choice {
+            Choice::Branch(branch) => {
+                format!("branch deployment {} of the branch {}", deployment.name, branch.data.branch_name)
+            }
+            _ => format!("deployment {}", deployment.name),
+        };
+        host.note(format!("Deploying to the {name} ({})", client.locations_page()));
         let (registry, before) = std::thread::scope(|scope| {
             let registry = scope.spawn(|| look_at_registry(&client, args, host));
             let before = args.publish.update_code_location.then(|| Before::look(&client)).transpose();

@@ -13,6 +13,8 @@ pub(super) struct Declared {
     pub(super) maps_modules: bool,
     /// Local packages from outside of the build directory may be part of it.
     pub(super) has_packages_elsewhere: bool,
+    /// There is a package to be built from the directory.
+    pub(super) is_built: bool,
     /// All dependencies are known, and each is of the dagster family.
     pub(super) only_dagster: bool,
     /// The dependencies, and the scripts that may name some; lower case, `-` and `.` as `_`.
@@ -27,7 +29,7 @@ impl Declared {
             (file("requirements.txt"), file("setup.py"), file("setup.cfg"), file("pyproject.toml"));
         let mut lines: Vec<String> = Vec::new();
         let mut all_known = requirements.is_some() || project.is_some();
-        let mut declared = Declared::default();
+        let mut declared = Declared { is_built: script.is_some(), ..Declared::default() };
         for line in requirements.as_deref().unwrap_or_default().lines() {
             let line = line.split(" #").next().unwrap_or_default().trim();
             if line.is_empty() || line.starts_with('#') {
@@ -44,6 +46,9 @@ impl Declared {
         if let Some(text) = project {
             match toml::from_str::<toml::Table>(&text) {
                 Ok(table) => {
+                    let package = at(&table, &["tool", "uv", "package"]).and_then(toml::Value::as_bool);
+                    declared.is_built |= table.contains_key("build-system");
+                    declared.is_built &= package != Some(false);
                     declared.maps_modules |= project_maps_modules(&table);
                     all_known &= table.get("project").is_some_and(|project| project.get("dynamic").is_none());
                     lines.extend(dependencies(&table));

@@ -147,6 +147,20 @@ fn nothing_is_said_of_a_module_that_is_there_in_whatever_layout() {
 }
 
 #[test]
+fn autoloading_a_package_that_is_built_from_src_is_warned_of() {
+    let autoload = |name: &str| json!({"code_source": {"autoload_defs_module_name": name}});
+    let src = ("src/app/defs/__init__.py", "");
+    let unbuilt = hatchling("[tool.uv]\npackage = false\n");
+    let want = "`autoload_defs_module_name: app.defs` of code location `a`: Dagster looks for the project around `src/app/defs/__init__.py`, and a package that is built from `src` has none there; name a module with definitions as `module_name`, or do not build the package (`package = false` below `[tool.uv]`) and set `working_directory: src`";
+    assert_eq!(said(&[src, ("pyproject.toml", HATCHLING)], autoload("app.defs")).as_deref(), Some(want));
+    assert_eq!(said(&[src, ("pyproject.toml", &unbuilt)], autoload("app.defs")), None);
+    assert_eq!(said(&[src, ("requirements.txt", "dagster\n")], autoload("app.defs")), None);
+    let flat = ("app/defs/__init__.py", "");
+    assert_eq!(said(&[flat, ("pyproject.toml", HATCHLING)], autoload("app.defs")), None);
+    assert_eq!(said(&[src, ("pyproject.toml", HATCHLING)], module("app.defs")), None);
+}
+
+#[test]
 fn nothing_is_said_where_the_build_or_python_may_make_the_module() {
     let maturin = hatchling("").replace("hatchling.build", "maturin");
     let mapped = hatchling("[tool.setuptools.package-dir]\n\"app.jobs\" = \"jobs\"\n");
@@ -238,7 +252,7 @@ fn a_path_that_is_not_there_is_named() {
         (
             below("./srcs", "other.py"),
             Some(
-                "`working_directory: ./srcs` of code location `a`: it is not in the build directory; did you mean `src`?",
+                "`working_directory: ./srcs` of code location `a`: it is not in the build directory; did you mean `./src`?",
             ),
         ),
         (
