@@ -106,7 +106,7 @@ impl ActionInputs {
                 Some(directory) => base.join(directory),
                 None => default_out_dir(host),
             },
-            locations: inputs.list("locations"),
+            locations: inputs.locations()?,
             verify: false,
             build: inputs.build()?,
             publish: inputs.publish(force_rebuild_deps)?,
@@ -213,6 +213,18 @@ impl Inputs<'_> {
         }
         let items = text.split(['\n', ',']).map(str::trim);
         items.filter(|item| !item.is_empty()).map(String::from).collect()
+    }
+
+    /// The code locations that are named; none where the input is not given, which means all of them. A list that is
+    /// given and empty, as `toJSON` makes of an empty one, must not mean all.
+    fn locations(&self) -> Result<Vec<String>, InputError> {
+        let names = self.list("locations");
+        if names.is_empty() && self.text("locations").is_some_and(|text| !text.is_empty()) {
+            let problem =
+                "it names no code location; leave the input out to deploy all of them, or skip the step";
+            return Err(self.bad("locations", problem.into()));
+        }
+        Ok(names)
     }
 
     fn bad(&self, name: &'static str, problem: String) -> InputError {
@@ -335,12 +347,26 @@ mod tests {
         for (value, want) in [
             (r#"["one", "two, three"]"#, &["one", "two, three"][..]),
             ("[\n  \"one\"\n]", &["one"]),
-            ("[]", &[]),
             ("one,two", &["one", "two"]),
             ("[one]", &["[one]"]),
         ] {
             let inputs = ActionInputs::read(&host(&[("INPUT_LOCATIONS", value)])).unwrap();
             assert_eq!(inputs.deploy.locations, want, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_of_locations_does_not_mean_all() {
+        for value in ["[]", "[ ]", ","] {
+            let error = ActionInputs::read(&host(&[("INPUT_LOCATIONS", value)])).unwrap_err();
+            let says =
+                "it names no code location; leave the input out to deploy all of them, or skip the step";
+            assert_eq!(error.to_string(), format!("the input `locations` is `{value}`: {says}"));
+        }
+        for value in ["", " \n"] {
+            assert!(
+                ActionInputs::read(&host(&[("INPUT_LOCATIONS", value)])).unwrap().deploy.locations.is_empty()
+            );
         }
     }
 
