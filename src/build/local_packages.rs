@@ -14,7 +14,8 @@ use crate::project::{LocalPackage, PackageBuild, ResolveSettings};
 use crate::resolve;
 use crate::target::PythonVersion;
 use crate::tools::{BuildRequest, Tools};
-use crate::wheel::{Archive, Member};
+use crate::wheel::filename::normalized_name;
+use crate::wheel::{Archive, Member, WheelName};
 use std::path::{Path, PathBuf};
 
 /// Build one local package; `None` if it has nothing to build.
@@ -30,30 +31,47 @@ pub fn wheel(
     scratch: &Path,
     tools: &Tools,
 ) -> Result<Option<PathBuf>, BuildError> {
-    let kept = match &package.build {
+    let read = match &package.build {
         PackageBuild::None => return Ok(None),
         PackageBuild::SetupPy { .. } => None,
-        PackageBuild::Backend { backend } => self_contained::digest(&package.directory, backend, python)
-            .map_err(|source| BuildError::Read { path: package.directory.clone(), source })?,
+        PackageBuild::Backend { backend } => self_contained::read(package, backend, python, settings, tools),
     };
-    let Some(digest) = kept else {
+    let Some(read) = read else {
         return build(package, python, settings, scratch, tools).map(Some);
     };
-    if let Some(wheel) = whole(tools, &digest) {
+    if let Some(wheel) = whole(package, tools, &read.key) {
         tools.host().detail(format!("`{}` is unchanged since it was built", package.directory.display()));
         return Ok(Some(wheel));
     }
     // Built elsewhere in the cache, so that what a killed run leaves is found again.
     let building = tools.cache().scratch("building")?;
     let built = build(package, python, settings, building.path(), tools)?;
-    keep(&built, &digest, tools).map(Some)
+    if is_of(package, &built) && read.made(&built)? {
+        return keep(&built, &read.key, tools).map(Some);
+    }
+    let fail = |source| BuildError::Temporary { directory: scratch.to_path_buf(), source };
+    std::fs::create_dir_all(scratch).map_err(fail)?;
+    let wheel = scratch.join(built.file_name().unwrap_or_default());
+    std::fs::copy(&built, &wheel).map_err(fail)?;
+    Ok(Some(wheel))
 }
 
-/// The wheel that is remembered, if it is there and has the digest that it had.
-fn whole(tools: &Tools, key: &str) -> Option<PathBuf> {
+/// The wheel that is remembered, if it is there, has the digest that it had and is one of this package.
+fn whole(package: &LocalPackage, tools: &Tools, key: &str) -> Option<PathBuf> {
     let built = BuiltWheel::recall(tools, key)?;
     let path = tools.cache().wheel_path(&built.sha256, &built.file_name);
-    (sha256_of_file(&path).ok()? == built.sha256).then_some(path)
+    let is_whole = sha256_of_file(&path).ok()? == built.sha256;
+    (is_whole && is_of(package, &path)).then_some(path)
+}
+
+/// Whether a wheel has the name that its package says it has.
+fn is_of(package: &LocalPackage, wheel: &Path) -> bool {
+    let file_name = wheel.file_name().unwrap_or_default().to_string_lossy();
+    match (&package.name, file_name.parse::<WheelName>()) {
+        (Some(name), Ok(wheel)) => wheel.name() == normalized_name(name),
+        (None, Ok(_)) => true,
+        (_, Err(_)) => false,
+    }
 }
 
 /// Put a wheel with the others, and remember it.

@@ -1,143 +1,148 @@
 //! Which local packages build to the same wheel whenever their files are the same, so that the wheel may be kept.
 //!
-//! A build backend may run anything: read a parent directory, the clock, Git. So a wheel is kept only for packages
-//! that declare a backend known to look at nothing but the package's own files, and no plugin, hook or `setup.py`
-//! beside it. Everything else is built each time.
+//! A build backend may run anything: read a parent directory, the clock, Git. A wheel is kept only if three things
+//! hold, and is built each time otherwise, since a wheel that is out of date is the wrong thing deployed:
+//!
+//! 1. the package says nothing to its backend that is not known to stay in the package's directory ([`rules`]);
+//! 2. all files and links of the directory have been read, whatever a `.pexignore` or our own list of names says of
+//!    them, for a backend knows neither ([`files`]);
+//! 3. each file in the wheel is one of them ([`SelfContained::made`]).
 
-use crate::build::working_directory::{self, Tree};
+mod files;
+mod rules;
+
+use crate::child_env::Purpose;
+use crate::project::{LocalPackage, ResolveSettings};
 use crate::target::PythonVersion;
+use crate::tools::{Process, Tools};
+use crate::wheel::{Archive, Member, WheelError};
+use files::Files;
 use sha2::{Digest, Sha256};
-use std::fs;
-use std::io::{self, Read};
 use std::path::Path;
 
-/// Distributions that such a package may name in `build-system.requires`.
-const PLAIN_REQUIRES: [&str; 7] =
-    ["hatchling", "flit-core", "poetry-core", "uv-build", "pdm-backend", "setuptools", "wheel"];
+/// Starts of the names of variables that the backends in [`rules`] read.
+const BACKEND_VARS: [&str; 8] =
+    ["HATCH_", "PDM_", "POETRY_", "FLIT_", "SETUPTOOLS_", "DISTUTILS_", "PYTHON", "SOURCE_DATE_EPOCH"];
 
-/// `build-system.build-backend` of such a package.
-const PLAIN_BACKENDS: [&str; 6] = [
-    "hatchling.build",
-    "flit_core.buildapi",
-    "poetry.core.masonry.api",
-    "uv_build",
-    "pdm.backend",
-    "setuptools.build_meta",
+/// Files that backends write into `.dist-info` themselves, out of pyproject.toml and what it names.
+const GENERATED: [&str; 7] = [
+    "METADATA",
+    "WHEEL",
+    "RECORD",
+    "entry_points.txt",
+    "top_level.txt",
+    "namespace_packages.txt",
+    "zip-safe",
 ];
 
-/// Files whose presence means that building runs the user's own code.
-const CODE_FILES: [&str; 3] = ["setup.py", "hatch_build.py", "build.py"];
-
-/// Words in a pyproject.toml that mean that something beyond the package's files is looked at, or its code run.
-const OUTWARD_WORDS: [&str; 7] =
-    ["hooks", "scm", "vcs", "\"../", "'../", "backend-path", "[tool.poetry.build"];
-
-/// The digest that a kept wheel of this package is named by; `None` when its build is not known to be self-contained.
-///
-/// # Errors
-/// When a file of the package cannot be read.
-pub fn digest(directory: &Path, backend: &str, python: PythonVersion) -> io::Result<Option<String>> {
-    let Ok(pyproject) = fs::read_to_string(directory.join("pyproject.toml")) else { return Ok(None) };
-    if !is_self_contained(directory, &pyproject, backend) {
-        return Ok(None);
-    }
-    let Ok(tree) = working_directory::list(directory, &[]) else { return Ok(None) };
-    if !tree.outside.is_empty() {
-        return Ok(None);
-    }
-    hash(directory, &tree, backend, python).map(Some)
+/// A package whose wheel depends on the files of its directory alone, at one moment.
+#[derive(Debug)]
+pub struct SelfContained {
+    /// Names the wheel: lower-case hex SHA-256 of all that decides it.
+    pub key: String,
+    files: Files,
 }
 
-fn is_self_contained(directory: &Path, pyproject: &str, backend: &str) -> bool {
-    if !PLAIN_BACKENDS.contains(&backend) || CODE_FILES.iter().any(|file| directory.join(file).exists()) {
-        return false;
+/// Read a package; `None` when its build is not known to be self-contained, or there is too much to read.
+pub fn read(
+    package: &LocalPackage,
+    backend: &str,
+    python: PythonVersion,
+    settings: &ResolveSettings,
+    tools: &Tools,
+) -> Option<SelfContained> {
+    let directory = package.directory.canonicalize().ok()?;
+    if !rules::stays_inside(&directory, backend, settings) {
+        return None;
     }
-    if OUTWARD_WORDS.iter().any(|word| pyproject.contains(word)) {
-        return false;
-    }
-    let requires = toml::from_str::<toml::Table>(pyproject).ok().and_then(|table| {
-        let requires = table.get("build-system")?.get("requires")?.as_array()?;
-        requires.iter().map(|line| line.as_str().and_then(distribution_name)).collect::<Option<Vec<_>>>()
-    });
-    requires.is_some_and(|requires| requires.iter().all(|name| PLAIN_REQUIRES.contains(&name.as_str())))
-}
-
-fn distribution_name(line: &str) -> Option<String> {
-    crate::wheel::requirement::check(line).ok()?;
-    let requirement: pep508_rs::Requirement = line.parse().ok()?;
-    Some(requirement.name.to_string())
-}
-
-/// Digest of names, modes and contents, of what decides the build besides, and of the ignore files above the package
-/// up to its repository's top, which some backends heed.
-fn hash(directory: &Path, tree: &Tree, backend: &str, python: PythonVersion) -> io::Result<String> {
+    let files = Files::read(&directory)?;
     let mut digest = Sha256::new();
-    digest.update(format!("local package 1\n{backend}\n{python}\n"));
-    for (name, file) in &tree.files {
-        digest.update(format!("{name}\n{}\n", file.executable));
-        update_with_file(&mut digest, &file.source)?;
+    let name = package.name.as_deref().unwrap_or_default();
+    digest.update(format!("local package 2\n{backend}\n{python}\n{name}\n"));
+    for path in [&package.directory, &directory] {
+        digest.update(path.as_os_str().as_encoded_bytes());
+        digest.update("\n");
     }
-    for above in directory.ancestors().skip(1) {
-        for name in [".gitignore", ".hgignore"] {
-            let file = above.join(name);
-            if file.is_file() {
-                update_with_file(&mut digest, &file)?;
+    // Maps, lists and strings always have a JSON form.
+    digest.update(serde_json::to_string(settings).unwrap_or_default());
+    for (name, value) in tools.host().full_env() {
+        let text = name.to_string_lossy();
+        if BACKEND_VARS.iter().any(|start| text.starts_with(start)) {
+            digest.update(format!("\n{text}={}", value.to_string_lossy()));
+        }
+    }
+    digest.update(ignored_by_version_control(&directory, backend, tools)?);
+    files.update(&mut digest);
+    let key = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(SelfContained { key, files })
+}
+
+impl SelfContained {
+    /// Whether a wheel was made of these files alone: each of its files has the path of one of them, or the end of it
+    /// (`src/shop/a.py` is `shop/a.py` in a wheel), and the same content.
+    ///
+    /// # Errors
+    /// When the wheel cannot be read.
+    pub fn made(&self, wheel: &Path) -> Result<bool, WheelError> {
+        let archive = Archive::open(wheel)?;
+        let mut reader = archive.reader()?;
+        for member in archive.members().iter().filter(|member| !crate::pex::is_bytecode(&member.name)) {
+            let Some(path) = path_in_package(member) else { continue };
+            let mut digest = Sha256::new();
+            reader.content::<WheelError>(&member.name, &member.data, |piece| {
+                digest.update(piece);
+                Ok(())
+            })?;
+            if !self.files.have(path, &digest.finalize().into()) {
+                return Ok(false);
             }
         }
-        if above.join(".git").exists() {
-            break;
-        }
+        Ok(true)
     }
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The content of a file, preceded by its length so that neighbours cannot be confused.
-fn update_with_file(digest: &mut Sha256, path: &Path) -> io::Result<()> {
-    let mut file = fs::File::open(path)?;
-    digest.update(file.metadata()?.len().to_le_bytes());
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(()),
-            count => digest.update(&buffer[..count]),
+/// Where a member should come from, or at least the name of the file; `None` for what backends write themselves.
+fn path_in_package(member: &Member) -> Option<&str> {
+    let Some((_, inside)) = member.name.split_once(".dist-info/") else { return Some(&member.name) };
+    // Licence files lie directly there, or below `licenses/` (PEP 639).
+    (!GENERATED.contains(&inside)).then(|| inside.strip_prefix("licenses/").unwrap_or(inside))
+}
+
+/// What decides which files version control ignores, as far as backends follow it.
+///
+/// Hatchling reads the nearest `.gitignore` or `.hgignore` on the way up to a repository's top; Poetry asks git. `None`
+/// when git does not say. Sources: hatchling's `builders/config.py`; poetry-core's `vcs/__init__.py`.
+fn ignored_by_version_control(directory: &Path, backend: &str, tools: &Tools) -> Option<Vec<u8>> {
+    let mut said = Vec::new();
+    for (level, above) in directory.ancestors().enumerate() {
+        for name in [".gitignore", ".hgignore", ".git", ".hg"] {
+            let path = above.join(name);
+            if path.exists() {
+                said.extend(format!("\n{level} {name}\n").bytes());
+            }
+            if level > 0 && path.is_file() {
+                said.extend(std::fs::read(&path).ok()?);
+            }
         }
     }
+    if backend.starts_with("poetry.") {
+        if directory.ancestors().any(|above| above.join(".hg").exists()) {
+            return None;
+        }
+        if directory.ancestors().any(|above| above.join(".git").exists()) {
+            let git = Process::new(tools.host(), Purpose::Git, "git").cwd(directory).args([
+                "ls-files",
+                "--others",
+                "--ignored",
+                "--exclude-standard",
+                "-z",
+            ]);
+            said.extend(git.run(tools.host()).ok()?.stdout);
+        }
+    }
+    Some(said)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PLAIN: &str = "[build-system]\nrequires = ['hatchling>=1.20']\nbuild-backend = 'hatchling.build'\n[project]\nname = 'a'\n";
-
-    fn digest_of(pyproject: &str, files: &[(&str, &str)]) -> Option<String> {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("pyproject.toml"), pyproject).unwrap();
-        for (name, text) in files {
-            fs::write(dir.path().join(name), text).unwrap();
-        }
-        digest(dir.path(), "hatchling.build", "3.11".parse().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn the_digest_follows_names_and_contents() {
-        let first = digest_of(PLAIN, &[("a.py", "1")]);
-        assert!(first.is_some());
-        assert_eq!(first, digest_of(PLAIN, &[("a.py", "1")]));
-        assert_ne!(first, digest_of(PLAIN, &[("a.py", "2")]));
-        assert_ne!(first, digest_of(PLAIN, &[("b.py", "1")]));
-    }
-
-    #[test]
-    fn builds_that_may_look_further_are_not_kept() {
-        for (pyproject, files) in [
-            (PLAIN.replace("'hatchling>=1.20'", "'hatchling', 'hatch-vcs'"), vec![]),
-            (format!("{PLAIN}[tool.hatch.build.hooks.custom]\n"), vec![]),
-            (format!("{PLAIN}readme = '../README.md'\n"), vec![]),
-            (PLAIN.to_string(), vec![("setup.py", "")]),
-            ("[project]\nname = 'a'\n".to_string(), vec![]),
-        ] {
-            assert_eq!(digest_of(&pyproject, &files), None, "{pyproject}");
-        }
-    }
-}
+#[cfg(unix)]
+mod tests;
