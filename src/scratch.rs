@@ -20,6 +20,11 @@ const NEW: Duration = Duration::from_secs(60);
 /// How often one is made anew that another run swept at once.
 const TRIES: usize = 20;
 
+/// Whether a file or directory of this name is unfinished, of whatever run.
+pub fn is_unfinished(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
 /// A temporary directory, removed when dropped.
 #[derive(Debug)]
 pub struct Scratch {

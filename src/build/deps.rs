@@ -2,10 +2,11 @@
 
 use super::fetch::FetchedWheel;
 use super::observer::StoredDeps;
-use super::{BuildError, Context, PexFile};
+use super::{BuildError, Context, PexFile, shadowed};
 use crate::pex::{Chroot, Completeness, DepsPex, FORMAT_REVISION, script_stub};
 use crate::plan::DepsJob;
 use crate::resolve::{self, Resolution};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// A deps PEX and what is in it.
@@ -17,6 +18,8 @@ pub struct BuiltDeps {
     pub resolution: Resolution,
     /// Version of dagster in it.
     pub dagster_version: Option<String>,
+    /// Modules that can be imported from it → the distribution that has them.
+    pub modules: BTreeMap<String, String>,
 }
 
 /// The deps PEX of a job: a file here, or one that is stored already.
@@ -55,6 +58,18 @@ impl DepsPexFile {
         match self {
             DepsPexFile::Built(built) => built.dagster_version.as_deref(),
             DepsPexFile::Stored { stored, .. } => Some(&stored.dagster_version),
+        }
+    }
+
+    /// Modules that can be imported from it → the distribution that has them. Of a stored one only the names of the
+    /// distributions are known, which mostly are those of their modules.
+    pub fn modules(&self) -> BTreeMap<String, String> {
+        match self {
+            DepsPexFile::Built(built) => built.modules.clone(),
+            DepsPexFile::Stored { resolution, .. } => {
+                let names = resolution.distributions.iter().map(|one| one.name.clone());
+                names.map(|name| (name.replace('-', "_"), name)).collect()
+            }
         }
     }
 
@@ -110,13 +125,14 @@ fn assemble(
     let completeness = if overridden { Completeness::Lenient } else { Completeness::Required };
     let pex = DepsPex::plan(&chroots, &context.target, completeness)?;
     for gap in pex.gaps() {
-        context.tools.host().warn(gap.to_string());
+        context.warn(gap.to_string());
     }
     let dagster = wheels.iter().find(|wheel| wheel.name == "dagster").map(|wheel| wheel.version.clone());
+    let modules = modules(&chroots);
     let _phase = context.display.phase(format!("Writing {}", pex.file_name()));
     let file = context
         .write(&pex.file_name(), wheels.len(), started, |file| Ok(pex.write(file, context.runtime()?)?))?;
-    Ok(BuiltDeps { file, resolution, dagster_version: dagster })
+    Ok(BuiltDeps { file, resolution, dagster_version: dagster, modules })
 }
 
 /// Resolve, and check that what Dagster+ needs is there.
@@ -126,6 +142,19 @@ fn assemble(
 pub fn resolve(job: &DepsJob, context: &Context<'_>) -> Result<Resolution, BuildError> {
     let _phase = context.display.phase(format!("Resolving the requirements of {}", job.directory.display()));
     Ok(resolve::run(&job.requirements, &job.directory, context.target, context.tools)?)
+}
+
+/// The top-level modules of these wheels → the name of the first that has it.
+fn modules(chroots: &[Chroot]) -> BTreeMap<String, String> {
+    let mut modules = BTreeMap::new();
+    for chroot in chroots {
+        for module in chroot.paths().filter_map(shadowed::top_level) {
+            if !modules.contains_key(module) {
+                modules.insert(module.to_string(), chroot.metadata().name.clone());
+            }
+        }
+    }
+    modules
 }
 
 /// Open all wheels and know their fingerprints; hashing goes on in as many threads as there are processors.

@@ -6,6 +6,7 @@
 
 use super::BuildError;
 use super::built_wheel::BuiltWheel;
+use super::dist_info;
 use super::self_contained;
 use crate::cache::CacheError;
 use crate::net::download::sha256_of_file;
@@ -116,15 +117,21 @@ fn build(
 /// The members of a wheel as they lie at the top of a source PEX.
 ///
 /// `X.data/purelib`, `platlib` and `data` fold into the top as `pip install --target` has it; scripts and headers have
-/// no use there and are left out.
+/// no use there and are left out; so is what differs from machine to machine ([`super::dist_info`]).
 ///
 /// # Errors
 /// When the wheel cannot be read.
 pub fn entries(wheel: &Path) -> Result<Vec<SourceEntry>, BuildError> {
     let archive = Archive::open(wheel)?;
+    let mut replaced = dist_info::replaced(&archive)?;
     let dist_info = archive.members().iter().find_map(|member| member.name.split_once(".dist-info/"));
     let data_directory = dist_info.map(|(stem, _)| format!("{stem}.data/")).unwrap_or_default();
-    let entry = |member: &Member| {
+    let mut entry = |member: &Member| {
+        let own = Content::Member { wheel: wheel.to_path_buf(), member: member.clone() };
+        let content = match replaced.remove(&member.name) {
+            None => own,
+            Some(content) => Content::Bytes(content?),
+        };
         let path = match member.name.strip_prefix(&data_directory).filter(|_| !data_directory.is_empty()) {
             Some(rest) => match rest.split_once('/')? {
                 ("purelib" | "platlib" | "data", path) => path.to_string(),
@@ -132,11 +139,8 @@ pub fn entries(wheel: &Path) -> Result<Vec<SourceEntry>, BuildError> {
             },
             None => member.name.clone(),
         };
-        (!crate::pex::is_bytecode(&path)).then(|| SourceEntry {
-            path: path.clone(),
-            executable: member.executable,
-            content: Content::Member { wheel: wheel.to_path_buf(), member: member.clone() },
-        })
+        let is_shipped = !crate::pex::is_bytecode(&path);
+        is_shipped.then_some(SourceEntry { path, executable: member.executable, content })
     };
-    Ok(archive.members().iter().filter_map(entry).collect())
+    Ok(archive.members().iter().filter_map(&mut entry).collect())
 }

@@ -6,17 +6,21 @@
 mod built_wheel;
 mod compiled;
 pub mod deps;
+mod dist_info;
+pub mod doubtful;
 pub mod elf;
 mod error;
 pub mod fetch;
 mod from_source;
 pub mod git_source;
-
+pub mod left_out;
 pub mod local_packages;
 pub mod manifest;
 pub mod observer;
 pub mod self_contained;
+pub mod shadowed;
 pub mod source;
+pub mod submodules;
 pub mod working_directory;
 
 pub use deps::{BuiltDeps, DepsPexFile};
@@ -32,11 +36,12 @@ use crate::tools::Tools;
 use fetch::Fetcher;
 use observer::{Nobody, Observer};
 use serde::Serialize;
+use shadowed::Modules;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
-use working_directory::Tree;
 
 /// A finished PEX file.
 #[derive(Debug, Clone, Serialize)]
@@ -75,6 +80,9 @@ pub struct Context<'a> {
     fetcher: Fetcher<'a>,
     runtime: OnceLock<Runtime>,
     opening: Mutex<()>,
+    warnings: Mutex<Vec<String>>,
+    /// What each build directory has at the top of the search path.
+    modules: Mutex<BTreeMap<PathBuf, Modules>>,
 }
 
 impl<'a> Context<'a> {
@@ -91,6 +99,7 @@ impl<'a> Context<'a> {
         std::fs::create_dir_all(out_dir)
             .map_err(|source| BuildError::OutDir { directory: out_dir.to_path_buf(), source })?;
         sweep(out_dir, tools);
+        left_out::hide_from_git(out_dir);
         let fetcher = Fetcher::new(tools);
         Ok(Context {
             target,
@@ -101,6 +110,8 @@ impl<'a> Context<'a> {
             fetcher,
             runtime: OnceLock::new(),
             opening: Mutex::new(()),
+            warnings: Mutex::default(),
+            modules: Mutex::default(),
         })
     }
 
@@ -139,7 +150,7 @@ impl<'a> Context<'a> {
         })
         .map_err(|error| of_output(error, &path))?;
         if zip64 {
-            self.tools.host().warn(format!(
+            self.warn(format!(
                 "`{name}` is so large that Python before 3.13 cannot run it directly; Dagster+ can"
             ));
         }
@@ -155,15 +166,32 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Tell of what a working directory left out and of collisions.
-    fn tell(&self, tree: &Tree, replaced: Vec<String>) {
-        let host = self.tools.host();
-        for warning in tree.warnings.iter().chain(&replaced) {
-            host.warn(warning);
+    /// Tell the user of something, once, and keep it for the report.
+    fn warn(&self, message: impl Into<String>) {
+        let message = message.into();
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.contains(&message) {
+            self.tools.host().warn(&message);
+            warnings.push(message);
         }
-        for path in &tree.left_out {
-            host.detail(format!("left out of the source PEX: {path}"));
+    }
+
+    /// Tell of modules that hide others, once both halves of a code location are known.
+    fn warn_of_shadows(&self, plan: &Plan, built: &Built) {
+        let modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        for location in &plan.locations {
+            let own = modules.get(&plan.sources[location.source].directory);
+            if let (Some(own), Ok(deps)) = (own, &built.deps[location.deps]) {
+                shadowed::warnings(own, &deps.modules()).into_iter().for_each(|message| self.warn(message));
+            }
         }
+    }
+
+    /// What the user was told so far, in an order that does not depend on which job was faster.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        warnings.sort();
+        warnings
     }
 }
 
@@ -211,13 +239,15 @@ pub struct Built {
 
 /// Build everything in a plan. One job's failure does not stop the others.
 pub fn run(plan: &Plan, context: &Context<'_>) -> Built {
-    std::thread::scope(|scope| {
+    let built = std::thread::scope(|scope| {
         let sources = scope.spawn(|| in_parallel(&plan.sources, 1, |job| built_source(job, context)));
         let deps = in_parallel(&plan.deps, 2, |job| deps::obtain(job, context));
         let sources = sources.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Built { sources, deps }
     })
-    .still_there()
+    .still_there();
+    context.warn_of_shadows(plan, &built);
+    built
 }
 
 impl Built {

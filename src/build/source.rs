@@ -1,12 +1,17 @@
 //! The source PEX: built local packages at the top, the project under `working_directory/root`.
 
+use super::doubtful::{self, Candidate};
+use super::left_out::LeftOut;
+use super::shadowed::{self, Modules};
 use super::working_directory::{self, Tree};
-use super::{BuildError, Context, PexFile, compiled, local_packages};
+use super::{BuildError, Context, PexFile, compiled, local_packages, submodules};
 use crate::pex::{Content, SourceEntry, SourcePex};
 use crate::plan::SourceJob;
 use crate::scratch::Scratch;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::time::Instant;
 
 /// Where the working directory lies in a source PEX. Source: the agent looks for `working_directory` and its `root`.
@@ -24,8 +29,7 @@ pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildErr
     let _phase = context.display.phase(format!("Building the source PEX of {}", job.directory.display()));
     let scratch = scratch()?;
     let (members, tree) = members(job, scratch.path(), context)?;
-    context.tell(&tree, members.replaced);
-    tell_of_links(job, &tree, context)?;
+    warn(job, &members, &tree, context)?;
     let pex = SourcePex::plan(in_order(members.entries), &context.target)?;
     let packages = job.local_packages.len();
     context.write(&pex.file_name(), packages, started, |file| Ok(pex.write(file, context.runtime()?)?))
@@ -48,19 +52,28 @@ fn scratch() -> Result<Scratch, BuildError> {
 /// What goes into the PEX; wheels of local packages are built below `scratch`.
 fn members(job: &SourceJob, scratch: &Path, context: &Context<'_>) -> Result<(Members, Tree), BuildError> {
     let mut members = Members::default();
+    let rules = LeftOut::read(&job.directory)?;
     for (package, wheel) in job.local_packages.iter().zip(wheels(job, scratch, context)) {
         let Some(wheel) = wheel? else { continue };
         compiled::check(&wheel, &wheel_name(&wheel), context.target)?;
+        let is_own = package.directory == job.directory;
+        let their_rules = LeftOut::read(&package.directory)?;
         for entry in local_packages::entries(&wheel)? {
-            members.add(entry, &package.directory.display().to_string());
+            let is_left_out =
+                their_rules.in_package(&entry.path) || (!is_own && rules.in_other_package(&entry.path));
+            match is_left_out {
+                true => members.left_out.push(package.directory.join(&entry.path).display().to_string()),
+                false => members.add(entry, Origin::Package(package.directory.clone())),
+            }
         }
     }
-    let tree = working_directory::list(&job.directory, &[context.out_dir.to_path_buf()])?;
+    let mut tree = working_directory::list(&job.directory)?;
     members.add_tree(&tree);
+    members.left_out.append(&mut tree.left_out);
     Ok((members, tree))
 }
 
-fn in_order(entries: BTreeMap<String, (SourceEntry, String)>) -> Vec<SourceEntry> {
+fn in_order(entries: BTreeMap<String, (SourceEntry, Origin)>) -> Vec<SourceEntry> {
     entries.into_values().map(|(entry, _)| entry).collect()
 }
 
@@ -68,13 +81,29 @@ fn wheel_name(wheel: &Path) -> String {
     wheel.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// Tell of what was left out, and of what is shipped and perhaps should not be.
+fn warn(job: &SourceJob, members: &Members, tree: &Tree, context: &Context<'_>) -> Result<(), BuildError> {
+    for path in &members.left_out {
+        context.tools.host().detail(format!("left out of the source PEX: {path}"));
+    }
+    let doubtful = doubtful::warnings(members.candidates(&job.directory), &job.directory);
+    let directories = job.local_packages.iter().map(|package| &*package.directory).chain([&*job.directory]);
+    let submodules = submodules::warnings(directories);
+    let modules = members.modules(&job.directory);
+    let shadows = shadowed::warnings(&modules, &BTreeMap::new());
+    let all = [&tree.warnings, &members.replaced, &doubtful, &submodules, &shadows];
+    all.into_iter().flatten().for_each(|warning| context.warn(warning));
+    context.modules.lock().unwrap_or_else(PoisonError::into_inner).insert(job.directory.clone(), modules);
+    warn_of_links(job, tree, context)
+}
+
 /// Links by which the build of a local package may have taken files from elsewhere, but for those told of already.
-fn tell_of_links(job: &SourceJob, told: &Tree, context: &Context<'_>) -> Result<(), BuildError> {
+fn warn_of_links(job: &SourceJob, told: &Tree, context: &Context<'_>) -> Result<(), BuildError> {
     for package in &job.local_packages {
         let links = working_directory::links_outside(&package.directory)?;
         let is_told = |link: &&String| package.directory == job.directory && told.outside.contains(link);
         for link in links.iter().filter(|link| !is_told(link)) {
-            context.tools.host().warn(format!(
+            context.warn(format!(
                 "`{}` is a link to something outside its package; what the build took of it is shipped",
                 package.directory.join(link).display()
             ));
@@ -96,35 +125,93 @@ fn wheels(
     })
 }
 
+/// Where a member comes from.
+#[derive(Debug, Clone)]
+enum Origin {
+    /// The local package in this directory.
+    Package(PathBuf),
+    /// The build directory.
+    WorkingDirectory,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Package(directory) => write!(f, "{}", directory.display()),
+            Origin::WorkingDirectory => f.write_str("the working directory"),
+        }
+    }
+}
+
 /// The members of the PEX by path. The first to come wins, so the build directory's own package goes first.
 #[derive(Default)]
 struct Members {
-    entries: BTreeMap<String, (SourceEntry, String)>,
+    entries: BTreeMap<String, (SourceEntry, Origin)>,
     replaced: Vec<String>,
+    left_out: Vec<String>,
 }
 
 impl Members {
-    fn add(&mut self, entry: SourceEntry, origin: &str) {
-        if let Some((_, before)) = self.entries.get(&entry.path) {
-            self.replaced.push(format!(
-                "`{}` comes from {before} and from {origin}; the first is shipped",
-                entry.path
-            ));
+    fn add(&mut self, entry: SourceEntry, origin: Origin) {
+        if let Some((first, before)) = self.entries.get(&entry.path) {
+            if !is_same(first, &entry) {
+                self.replaced.push(format!(
+                    "`{}` comes from {before} and, with other content, from {origin}; the first is shipped",
+                    entry.path
+                ));
+            }
             return;
         }
-        self.entries.insert(entry.path.clone(), (entry, origin.to_string()));
+        self.entries.insert(entry.path.clone(), (entry, origin));
     }
 
     fn add_tree(&mut self, tree: &Tree) {
-        let origin = "the working directory";
         let init = Content::Bytes(PACKAGE_TEXT.to_vec());
-        self.add(SourceEntry { path: PACKAGE_FILE.into(), executable: false, content: init }, origin);
+        let init = SourceEntry { path: PACKAGE_FILE.into(), executable: false, content: init };
+        self.add(init, Origin::WorkingDirectory);
         for (relative, shipped) in &tree.files {
+            let (path, executable) = (format!("{ROOT}{relative}"), shipped.executable);
             let content = Content::File(shipped.source.clone());
-            self.add(
-                SourceEntry { path: format!("{ROOT}{relative}"), executable: shipped.executable, content },
-                origin,
-            );
+            self.add(SourceEntry { path, executable, content }, Origin::WorkingDirectory);
         }
+    }
+
+    /// What can be imported from the working directory and from the top of the PEX.
+    fn modules(&self, build_directory: &Path) -> Modules {
+        let mut modules = Modules::new();
+        for (path, (_, origin)) in &self.entries {
+            let shown = path.strip_prefix(ROOT).unwrap_or(path);
+            let Some(module) = shadowed::module(shown) else { continue };
+            let file = match origin {
+                Origin::Package(directory) if directory != build_directory => {
+                    format!("`{shown}` of the local package `{}`", directory.display())
+                }
+                _ => format!("`{shown}`"),
+            };
+            modules.insert(module.to_string(), file);
+        }
+        modules
+    }
+
+    /// The files as the user knows them.
+    fn candidates<'a>(&'a self, build_directory: &'a Path) -> impl Iterator<Item = Candidate<'a>> {
+        self.entries.values().map(move |(entry, origin)| {
+            let directory = match origin {
+                Origin::Package(directory) => directory,
+                Origin::WorkingDirectory => build_directory,
+            };
+            let shown = entry.path.strip_prefix(ROOT).unwrap_or(&entry.path).to_string();
+            Candidate { shown, directory, entry }
+        })
+    }
+}
+
+/// Whether two files of wheels are known to have the same content.
+fn is_same(one: &SourceEntry, other: &SourceEntry) -> bool {
+    match (&one.content, &other.content) {
+        (Content::Member { member: one, .. }, Content::Member { member: other, .. }) => {
+            (one.data.size_bytes, one.data.crc32) == (other.data.size_bytes, other.data.crc32)
+        }
+        _ => false,
     }
 }

@@ -101,6 +101,8 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     live.stage("build");
     host.note(heading(plan, &building.python_origin));
     let built = build::run(plan, &context);
+    let warnings = context.warnings().into_iter().map(|message| Warning { message, place: None });
+    live.update(|report| report.warnings.extend(warnings.map(|told| warning(&told))));
     drop(context);
     drop(sending);
     let changes = online.as_ref().map(|online| online.dependency_changes(plan, &built));

@@ -40,7 +40,9 @@ fn build(
     out_dir: &Path,
     format: Format,
 ) -> Result<Exit, Error> {
-    let built = deps::build(job, &building.context(out_dir)?)?;
+    let context = building.context(out_dir)?;
+    let built = deps::build(job, &context)?;
+    asked.warnings.extend(context.warnings());
     building.host.note(report::table::files(&[&built.file]));
     asked.resolution = Some(built.resolution);
     if format == Format::Json {

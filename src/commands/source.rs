@@ -23,7 +23,12 @@ pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Erro
     if let (Some(out_dir), false) = (&args.out_dir, args.build.dry_run) {
         let Requirements { local_packages, settings, .. } = requirements;
         let job = SourceJob { directory, local_packages, settings };
-        let file = source::build(&job, &building.context(&host.absolute(out_dir))?)?;
+        let out_dir = host.absolute(out_dir);
+        let context = building.context(&out_dir)?;
+        let file = source::build(&job, &context)?;
+        if let Some(warnings) = document["warnings"].as_array_mut() {
+            warnings.extend(context.warnings().into_iter().map(Into::into));
+        }
         host.note(report::table::files(&[&file]));
         document["file"] = json!(file);
         if format == Format::Text {

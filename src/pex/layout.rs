@@ -111,6 +111,11 @@ impl Chroot {
         &self.wheel_name
     }
 
+    /// The paths of its files, with `/`.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|file| file.path.as_str())
+    }
+
     /// METADATA: name, version, dependencies.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata

@@ -3,6 +3,7 @@
 //! This room speaks to child processes and to nothing else; what is asked of them is for the stages to say.
 
 pub mod environment;
+mod leftovers;
 pub mod pip_config;
 pub mod process;
 pub mod python;
@@ -16,6 +17,7 @@ pub mod uv_pins;
 pub mod uv_project;
 
 pub use environment::EnvironmentRequest;
+pub(crate) use leftovers::Leftovers;
 pub use pip_config::PipConfig;
 pub use process::{Output, Process, ProcessError};
 pub use python::{Python, PythonSource};

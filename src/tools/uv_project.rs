@@ -1,5 +1,6 @@
 //! uv's calls on a project, a source tree or an environment: lock files, wheels, virtual environments.
 
+use super::leftovers::Leftovers;
 use super::uv::{Heed, Uv, UvError};
 use super::uv_compile::IndexSettings;
 use crate::scratch::Scratch;
@@ -89,13 +90,15 @@ impl Uv {
 
     /// Build a wheel with `uv build`, and give its path in `out_dir`, where it appears whole or not at all.
     ///
-    /// The source tree stays as it is: setuptools, the one common backend that writes beside its sources, is told of
-    /// another place. Source: setuptools' `DIST_EXTRA_CONFIG`, a configuration file that outranks the project's own.
+    /// The source tree stays as it is, but for what hooks of the project write: setuptools and cargo are given another
+    /// place for what they make, and [`Leftovers`] removes the rest. Source: setuptools' `DIST_EXTRA_CONFIG`, a
+    /// configuration file that outranks the project's own.
     ///
     /// # Errors
     /// When the backend fails (its output is the cause) or its requirements cannot be had.
     pub fn build_wheel(&self, request: &BuildRequest<'_>) -> Result<PathBuf, UvError> {
         let fail = |action| move |source| UvError::File { action, path: request.out_dir.into(), source };
+        let _leftovers = Leftovers::of(request.source);
         std::fs::create_dir_all(request.out_dir).map_err(fail("create"))?;
         let temporary = Scratch::below(request.out_dir).map_err(fail("create"))?;
         let mut process = self
@@ -108,6 +111,10 @@ impl Uv {
             .cwd(temporary.path());
         let elsewhere = setuptools_configuration(temporary.path()).map_err(fail("write"))?;
         process = process.env("DIST_EXTRA_CONFIG", elsewhere).env("PYTHONDONTWRITEBYTECODE", "1");
+        // What is compiled for a laptop's own work stays in use; else cargo would make a directory of hundreds of MB.
+        if self.host().var("CARGO_TARGET_DIR").is_none() && !request.source.join("target").exists() {
+            process = process.env("CARGO_TARGET_DIR", temporary.path().join("target"));
+        }
         if !request.build_constraints.is_empty() {
             let path = temporary.path().join("build-constraints.txt");
             std::fs::write(&path, request.build_constraints.join("\n") + "\n").map_err(fail("write"))?;

@@ -34,6 +34,7 @@ mod http;
 mod interop;
 mod interruptions;
 mod laws;
+mod local_packages;
 mod module;
 mod other_client;
 mod pex_oracle;

@@ -22,6 +22,7 @@ mod requirements_txt;
 mod settings;
 mod text_encoding;
 pub(super) mod toml_file;
+mod unread;
 mod uv_settings;
 mod uv_sources;
 mod uv_workspace;
@@ -33,10 +34,10 @@ pub(super) use requirement::file_url;
 
 use crate::error::Place;
 use crate::host::Host;
-use crate::project::{CollectOptions, Requirements};
+use crate::project::{CollectOptions, LockUse, Requirements};
 use crate::target::PythonVersion;
 use crate::tools::Tools;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Collect what the project in `directory` asks for.
 ///
@@ -54,11 +55,20 @@ pub fn collect(
         let problem = if directory.exists() { "is a file" } else { "does not exist" };
         return Err(CollectError::NoDirectory { directory, problem });
     }
-    let requirements = walk::walk(&directory, options, tools, host)?;
+    let mut requirements = walk::walk(&directory, options, tools, host)?;
+    if requirements.lock.is_none() && options.lock_use == LockUse::Automatic {
+        requirements.warnings.extend(unread::locks(&directory));
+    }
+    requirements.warnings.extend(unread::of_docker(&directory));
     for line in &requirements.left_out {
         host.note(line);
     }
     Ok(requirements)
+}
+
+/// The root of the uv workspace that the project in `directory` is in, if there is one and it can be read.
+pub(super) fn workspace_root(directory: &Path) -> Option<PathBuf> {
+    Some(uv_workspace::find(directory).ok()??.root)
 }
 
 /// What a pyproject.toml says of the Python version.

@@ -10,7 +10,7 @@ use super::pyproject::BuildSystem;
 use crate::child_env::Purpose;
 use crate::scratch::Scratch;
 use crate::target::Target;
-use crate::tools::{Output, Process, ProcessError, Tools};
+use crate::tools::{Leftovers, Output, Process, ProcessError, Tools};
 use std::path::{Path, PathBuf};
 
 /// What one run of a setup.py gave.
@@ -221,6 +221,7 @@ pub(super) fn of_backend(
 ) -> Result<CoreMetadata, CollectError> {
     let file = directory.join("pyproject.toml");
     let backend = system.backend.as_deref().unwrap_or("setuptools.build_meta");
+    let _leftovers = Leftovers::of(directory);
     if backend.starts_with("setuptools.") {
         let run = run_setup_py(directory, &system.requires, false, target, tools)?;
         return core_metadata::read(&run.metadata, &file, &target.marker_environment());

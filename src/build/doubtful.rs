@@ -1,0 +1,276 @@
+//! Files that are probably shipped by mistake: secrets, Git LFS pointers, very large ones.
+//!
+//! Whatever goes into a source PEX is looked at, the files of built packages too. Only small files of certain names or
+//! sizes are read.
+
+use super::left_out::PEXIGNORE;
+use crate::pex::{Content, SourceEntry};
+use crate::wheel::{Reader, WheelError};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// More is said to be large: each deploy sends it, and each code server unpacks it.
+const LARGE_BYTES: u64 = 100_000_000;
+/// Secrets are looked for in smaller files only.
+const MOST_READ_BYTES: u64 = 64 * 1024;
+/// Size of a pointer. Source: Git LFS' specification, which allows less than 1024 bytes; the required lines have more
+/// than 120.
+const POINTER_BYTES: std::ops::Range<u64> = 100..1024;
+/// How a pointer begins. Source: the same.
+const POINTER_START: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
+/// This many pointers are named one by one.
+const POINTERS_NAMED: usize = 3;
+
+/// A file to ship.
+#[derive(Debug)]
+pub struct Candidate<'a> {
+    /// Its path as the user knows it.
+    pub shown: String,
+    /// The directory that it is from, whose `.pexignore` could leave it out.
+    pub directory: &'a Path,
+    /// What is shipped.
+    pub entry: &'a SourceEntry,
+}
+
+/// What the user should know of these files, a sentence or two each.
+pub fn warnings<'a>(files: impl Iterator<Item = Candidate<'a>>, build_directory: &Path) -> Vec<String> {
+    let mut pointers = Vec::new();
+    let mut warnings = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut reader = None;
+    for file in files {
+        let size_bytes = size(file.entry);
+        let name = file.shown.rsplit('/').next().unwrap_or(&file.shown).to_lowercase();
+        let mut text = || head(file.entry, &mut reader).unwrap_or_default();
+        let is_secret = match suspicion(&name) {
+            Suspicion::None => false,
+            Suspicion::Name => true,
+            Suspicion::Content(marks) if size_bytes <= MOST_READ_BYTES => says_any(&text(), marks),
+            Suspicion::Content(_) => false,
+        };
+        let is_pointer = POINTER_BYTES.contains(&size_bytes) && text().starts_with(POINTER_START);
+        let is_large = size_bytes > LARGE_BYTES;
+        // A file of the project's own package is in the wheel and in the working directory.
+        if !(is_secret || is_pointer || is_large) || !seen.insert((file.directory, file.shown.clone())) {
+            continue;
+        }
+        let what = shown(&file, build_directory);
+        let way_out = pexignore(file.directory, build_directory);
+        if is_secret {
+            warnings.push(format!(
+                "{what} looks like it holds secrets and is shipped; name it in {way_out} to leave it out"
+            ));
+        }
+        if is_large {
+            warnings.push(format!(
+                "{what} has {} MB and is sent with each deploy; keep it in a bucket and read it from there, or name it in {way_out} to leave it out",
+                size_bytes / 1_000_000
+            ));
+        }
+        if is_pointer {
+            pointers.push(what);
+        }
+    }
+    warnings.extend(of_pointers(&pointers));
+    warnings
+}
+
+fn of_pointers(files: &[String]) -> Option<String> {
+    let more = files.len().saturating_sub(POINTERS_NAMED);
+    let mut named = files.iter().take(POINTERS_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        named = format!("{named} and {more} more");
+    }
+    let (are, they) =
+        if files.len() == 1 { ("is a Git LFS pointer", "it") } else { ("are Git LFS pointers", "they") };
+    (!files.is_empty()).then(|| {
+        format!(
+            "{named} {are} and not the content that {they} should have; set `lfs: true` for actions/checkout, or run `git lfs pull`"
+        )
+    })
+}
+
+/// A file, with its package unless that is in the build directory.
+fn shown(file: &Candidate<'_>, build_directory: &Path) -> String {
+    match file.directory == build_directory {
+        true => format!("`{}`", file.shown),
+        false => format!("`{}` of the local package `{}`", file.shown, file.directory.display()),
+    }
+}
+
+fn pexignore(directory: &Path, build_directory: &Path) -> String {
+    match directory == build_directory {
+        true => PEXIGNORE.to_string(),
+        false => format!("`{}`", directory.join(PEXIGNORE).display()),
+    }
+}
+
+enum Suspicion {
+    None,
+    /// The name says it all.
+    Name,
+    /// A secret if one of these is in it.
+    Content(&'static [&'static str]),
+}
+
+/// Starts of the names of templates, which hold no secrets: `.env.example`, `sample.env`.
+const TEMPLATES: [&str; 5] = ["example", "sample", "template", "dist", "default"];
+
+/// What a file's name (in lower case) says of secrets in it.
+fn suspicion(name: &str) -> Suspicion {
+    const NAMES: [&str; 13] = [
+        ".netrc",
+        "_netrc",
+        ".git-credentials",
+        ".pypirc",
+        ".npmrc",
+        ".pgpass",
+        ".my.cnf",
+        ".dockercfg",
+        ".htpasswd",
+        "id_rsa",
+        "id_dsa",
+        "id_ecdsa",
+        "id_ed25519",
+    ];
+    const SUFFIXES: [&str; 7] = [".key", ".p12", ".pfx", ".p8", ".ppk", ".jks", ".kdbx"];
+    let words =
+        |text: &str| TEMPLATES.iter().any(|word| text.trim_start_matches(['.', '-', '_']).starts_with(word));
+    let environment = match (name.strip_prefix(".env"), name.strip_suffix(".env")) {
+        (Some(rest), _) => (rest.is_empty() || rest.starts_with(['.', '-', '_', 'r'])) && !words(rest),
+        (None, Some(stem)) => !words(stem),
+        (None, None) => false,
+    };
+    let service_account = name.starts_with("service") && name.contains("account") && name.ends_with(".json");
+    if environment
+        || service_account
+        || NAMES.contains(&name)
+        || SUFFIXES.iter().any(|end| name.ends_with(end))
+    {
+        return Suspicion::Name;
+    }
+    if name.ends_with(".pem") || name.ends_with(".asc") {
+        return Suspicion::Content(&["PRIVATE KEY"]);
+    }
+    if name.ends_with(".json") {
+        return Suspicion::Content(&[
+            "\"service_account\"",
+            "\"authorized_user\"",
+            "\"private_key\"",
+            "PRIVATE KEY-----",
+        ]);
+    }
+    Suspicion::None
+}
+
+fn says_any(text: &[u8], marks: &[&str]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    marks.iter().any(|mark| text.contains(mark))
+}
+
+fn size(entry: &SourceEntry) -> u64 {
+    match &entry.content {
+        Content::File(path) => path.metadata().map_or(0, |data| data.len()),
+        Content::Bytes(bytes) => bytes.len() as u64,
+        Content::Member { member, .. } => member.data.size_bytes,
+    }
+}
+
+/// The beginning of a file; `None` when it cannot be read, which writing it will say better.
+fn head(entry: &SourceEntry, reader: &mut Option<(PathBuf, Reader)>) -> Option<Vec<u8>> {
+    match &entry.content {
+        Content::Bytes(bytes) => Some(bytes.clone()),
+        Content::File(path) => {
+            let mut text = Vec::new();
+            File::open(path).ok()?.take(MOST_READ_BYTES).read_to_end(&mut text).ok()?;
+            Some(text)
+        }
+        Content::Member { wheel, member } => {
+            if reader.as_ref().is_none_or(|(open, _)| open != wheel) {
+                *reader = Some((wheel.clone(), Reader::open(wheel).ok()?));
+            }
+            let (_, reader) = reader.as_mut()?;
+            let text: Result<Vec<u8>, WheelError> = reader.read(&member.name, &member.data, MOST_READ_BYTES);
+            text.ok()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(files: &[(&str, &str)]) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let entries: Vec<SourceEntry> = files
+            .iter()
+            .map(|(name, text)| {
+                let path = dir.path().join(name.replace('/', "-"));
+                std::fs::write(&path, text).unwrap();
+                SourceEntry { path: (*name).into(), executable: false, content: Content::File(path) }
+            })
+            .collect();
+        let candidates = entries.iter().map(|entry| Candidate {
+            shown: entry.path.clone(),
+            directory: Path::new("/p"),
+            entry,
+        });
+        warnings(candidates, Path::new("/p"))
+    }
+
+    #[test]
+    fn secrets_are_known_by_name_or_content() {
+        for (name, text, want) in [
+            (".env", "", true),
+            ("a/.env.local", "", true),
+            (".env-prod", "", true),
+            (".envrc", "", true),
+            ("prod.env", "", true),
+            (".env.example", "", false),
+            (".env.sample", "", false),
+            ("example.env", "", false),
+            (".environment.yml", "", false),
+            ("environment.py", "", false),
+            (".git-credentials", "", true),
+            (".pypirc", "", true),
+            (".netrc", "", true),
+            ("server.key", "", true),
+            ("keys.py", "", false),
+            ("ca.pem", "-----BEGIN CERTIFICATE-----", false),
+            ("ca.pem", "-----BEGIN RSA PRIVATE KEY-----", true),
+            ("service-account-prod.json", "{}", true),
+            ("bq.json", "{\"type\": \"service_account\"}", true),
+            ("bq.json", "{\"private_key\": \"x\"}", true),
+            ("package.json", "{\"private\": true}", false),
+            ("id_ed25519", "", true),
+            ("id_ed25519.pub", "", false),
+        ] {
+            assert_eq!(!said(&[(name, text)]).is_empty(), want, "{name} {text}");
+        }
+    }
+
+    #[test]
+    fn pointers_are_named_and_counted() {
+        let pointer = format!(
+            "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 4640000\n",
+            "0".repeat(64)
+        );
+        let files: Vec<(&str, &str)> =
+            ["a", "b", "c", "d", "e"].iter().map(|name| (*name, pointer.as_str())).collect();
+        insta::assert_snapshot!(said(&files[..1]).join("\n"), @"`a` is a Git LFS pointer and not the content that it should have; set `lfs: true` for actions/checkout, or run `git lfs pull`");
+        insta::assert_snapshot!(said(&files).join("\n"), @"`a`, `b`, `c` and 2 more are Git LFS pointers and not the content that they should have; set `lfs: true` for actions/checkout, or run `git lfs pull`");
+        assert!(said(&[("a", &pointer[..90])]).is_empty());
+    }
+
+    #[test]
+    fn large_files_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        File::create(&path).unwrap().set_len(LARGE_BYTES + 20_000_000).unwrap();
+        let entry = SourceEntry { path: "d/x".into(), executable: false, content: Content::File(path) };
+        let candidate = Candidate { shown: "d/x".into(), directory: Path::new("/lib"), entry: &entry };
+        insta::assert_snapshot!(warnings([candidate].into_iter(), Path::new("/p")).join("\n"), @"`d/x` of the local package `/lib` has 120 MB and is sent with each deploy; keep it in a bucket and read it from there, or name it in `/lib/.pexignore` to leave it out");
+    }
+}

@@ -1,0 +1,241 @@
+//! What is left out of a source PEX: by its name, by a `.pexignore`, or because this program wrote it.
+//!
+//! The same rules hold for the working directory and for the files of built packages, whose paths in the wheel are
+//! brought back to those in the package's directory. The first names are the predecessor's list; the rules are written
+//! down for users in `docs/pex.md`.
+
+use super::manifest::{self, Manifest};
+use super::working_directory::TreeError;
+use crate::pex::is_bytecode;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Left out wherever they are. The first nine are the predecessor's list.
+const NAMES: [&str; 17] = [
+    ".git",
+    "__pycache__",
+    ".pytest_cache",
+    ".tox",
+    ".nox",
+    ".mypy_cache",
+    ".cache",
+    ".venv",
+    ".pexignore",
+    "node_modules",
+    ".idea",
+    ".hg",
+    ".svn",
+    ".ruff_cache",
+    ".eggs",
+    ".pdm-build",
+    ".DS_Store",
+];
+
+/// A file that marks the directory it is in as a virtual environment. Source: PEP 405.
+const ENVIRONMENT_MARKER: &str = "pyvenv.cfg";
+
+/// Gitignore-syntax patterns of what not to ship, at the top of a project directory.
+pub const PEXIGNORE: &str = ".pexignore";
+
+/// What is written into an output directory, so that nobody commits PEX files.
+pub const OUTPUT_GITIGNORE: &str = "# Written by pexpress: what it builds is not for a repository.\n*\n";
+
+/// The rules for one directory.
+#[derive(Debug)]
+pub struct LeftOut {
+    directory: PathBuf,
+    patterns: Gitignore,
+}
+
+impl LeftOut {
+    /// The rules for `directory`, with those of the `.pexignore` in it.
+    ///
+    /// # Errors
+    /// A pattern in it cannot be used.
+    pub fn read(directory: &Path) -> Result<LeftOut, TreeError> {
+        let file = directory.join(PEXIGNORE);
+        let mut builder = GitignoreBuilder::new(directory);
+        if file.is_file()
+            && let Some(source) = builder.add(&file)
+        {
+            return Err(TreeError::Pattern { file, source });
+        }
+        let patterns = builder.build().map_err(|source| TreeError::Pattern { file, source })?;
+        Ok(LeftOut { directory: directory.to_path_buf(), patterns })
+    }
+
+    /// The same without any `.pexignore`.
+    pub fn by_name(directory: &Path) -> LeftOut {
+        LeftOut { directory: directory.to_path_buf(), patterns: Gitignore::empty() }
+    }
+
+    /// Whether something in the working directory is left out; `relative` to it, with `/`.
+    pub fn in_tree(&self, path: &Path, name: &str, relative: &str, is_dir: bool) -> bool {
+        if !is_dir && (is_never_shipped(name) || is_own(path, name)) {
+            return true;
+        }
+        let decision = self.patterns.matched(relative, is_dir);
+        if decision.is_whitelist() {
+            return false;
+        }
+        decision.is_ignore()
+            || NAMES.contains(&name)
+            || (!is_dir && is_bytecode(name))
+            || (is_dir && path.join(ENVIRONMENT_MARKER).is_file())
+    }
+
+    /// Whether a file of this directory's own package is left out, by its path in the wheel.
+    ///
+    /// What names the package itself, or a directory above it, does not count: `src/` keeps a second copy out of the
+    /// working directory, and is not meant to leave nothing to import.
+    pub fn in_package(&self, member: &str) -> bool {
+        let source = self.source_of(member);
+        let above = source.split('/').count() - member.split('/').count();
+        is_never_shipped(file_name(member)) || self.names(&source, above + 1, member)
+    }
+
+    /// Whether a file of another local package is left out, by its path in the wheel; never a Python module.
+    pub fn in_other_package(&self, member: &str) -> bool {
+        let is_module = [".py", ".so", ".pyd"].iter().any(|suffix| member.ends_with(suffix));
+        is_never_shipped(file_name(member)) || (!is_module && self.names(member, 1, member))
+    }
+
+    /// Whether a pattern names `path` or a directory on the way to it, those first `exempt` ones not counted.
+    fn names(&self, path: &str, exempt: usize, member: &str) -> bool {
+        let is_at_top = !member.contains('/');
+        if member.contains(".dist-info/") || (is_at_top && member.ends_with(".py")) {
+            return false;
+        }
+        let exempt = if is_at_top { exempt - 1 } else { exempt };
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        ends.skip(exempt).any(|end| self.patterns.matched(&path[..end], end < path.len()).is_ignore())
+    }
+
+    /// The path of a wheel's file in the package's directory: as it stands, or one directory deeper (`src/`, `python/`).
+    fn source_of(&self, member: &str) -> String {
+        if self.patterns.is_empty() || self.directory.join(member).exists() {
+            return member.to_string();
+        }
+        let mut below: Vec<String> = fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| self.directory.join(name).join(member).exists())
+            .collect();
+        below.sort();
+        below.first().map_or_else(|| member.to_string(), |name| format!("{name}/{member}"))
+    }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// What no `.pexignore` brings back: PEX files, unfinished ones included, and the credentials that Google's login action
+/// writes into the checkout. Source: its README, which asks to ignore `gha-creds-*.json`.
+fn is_never_shipped(name: &str) -> bool {
+    let is_pex = ["deps-", "source-"].iter().any(|start| {
+        let hash = name.strip_prefix(start).and_then(|rest| rest.strip_suffix(".pex"));
+        hash.is_some_and(|hash| hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    });
+    is_pex
+        || crate::scratch::is_unfinished(name)
+        || (name.starts_with("gha-creds-") && name.ends_with(".json"))
+}
+
+/// Whether this program wrote a file into an output directory besides PEX files.
+fn is_own(path: &Path, name: &str) -> bool {
+    match name {
+        manifest::FILE_NAME => path.parent().is_some_and(|directory| Manifest::read(directory).is_ok()),
+        ".gitignore" => fs::read(path).is_ok_and(|text| text == OUTPUT_GITIGNORE.as_bytes()),
+        _ => false,
+    }
+}
+
+/// Keep what is in an output directory out of the user's repository, if there is nothing but ours in it.
+pub fn hide_from_git(out_dir: &Path) {
+    let file = out_dir.join(".gitignore");
+    let Ok(entries) = fs::read_dir(out_dir) else { return };
+    let is_ours = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        is_never_shipped(&name) || is_own(&entry.path(), &name)
+    };
+    if !file.exists() && entries.flatten().all(is_ours) {
+        // Best effort: a commit of PEX files is the user's to see.
+        let _ = fs::write(file, OUTPUT_GITIGNORE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(patterns: &str, files: &[&str]) -> (tempfile::TempDir, LeftOut) {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            fs::create_dir_all(dir.path().join(file).parent().unwrap()).unwrap();
+            fs::write(dir.path().join(file), "").unwrap();
+        }
+        fs::write(dir.path().join(PEXIGNORE), patterns).unwrap();
+        let rules = LeftOut::read(dir.path()).unwrap();
+        (dir, rules)
+    }
+
+    #[test]
+    fn patterns_reach_into_built_packages_and_spare_the_package() {
+        let files = ["src/shop/__init__.py", "src/shop/.env", "src/shop/data/a.csv", "src/shop/tests/a.py"];
+        for (patterns, member, want) in [
+            (".env", "shop/.env", true),
+            ("src/shop/.env", "shop/.env", true),
+            ("*.csv", "shop/data/a.csv", true),
+            ("data/", "shop/data/a.csv", true),
+            ("/src/shop/data", "shop/data/a.csv", true),
+            ("tests/", "shop/tests/a.py", true),
+            ("*.csv\n!a.csv", "shop/data/a.csv", false),
+            ("src/", "shop/__init__.py", false),
+            ("src/", "shop/data/a.csv", false),
+            ("src/shop/", "shop/__init__.py", false),
+            ("shop", "shop/__init__.py", false),
+            ("*.txt", "shop-1.dist-info/entry_points.txt", false),
+            ("", "shop/gha-creds-0123.json", true),
+            ("!*.json", "shop/gha-creds-0123.json", true),
+            ("one.py", "one.py", false),
+            ("one.csv", "one.csv", true),
+        ] {
+            let (_dir, rules) = rules(patterns, &files);
+            assert_eq!(rules.in_package(member), want, "{patterns} {member}");
+        }
+    }
+
+    #[test]
+    fn patterns_of_the_build_directory_spare_modules_of_other_packages() {
+        for (patterns, member, want) in [
+            (".env", "lib/.env", true),
+            ("models/", "lib/models/big.bin", true),
+            ("models/", "lib/models/__init__.py", false),
+            ("lib/", "lib/schema.sql", false),
+        ] {
+            let (_dir, rules) = rules(patterns, &[]);
+            assert_eq!(rules.in_other_package(member), want, "{patterns} {member}");
+        }
+    }
+
+    #[test]
+    fn only_an_output_directory_without_files_of_the_users_is_hidden() {
+        let deps = format!("deps-{}.pex", "0".repeat(40));
+        for (files, want) in [
+            (vec![], true),
+            (vec![deps.as_str()], true),
+            (vec!["manifest.json"], false),
+            (vec!["deps-1.pex"], false),
+        ] {
+            let (dir, _) = rules("", &files);
+            fs::remove_file(dir.path().join(PEXIGNORE)).unwrap();
+            hide_from_git(dir.path());
+            assert_eq!(dir.path().join(".gitignore").is_file(), want, "{files:?}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What build backends leave beside their sources and nobody wants: removed after the build if it was not there before.
+//!
+//! A hook that writes a version file (hatch-vcs, setuptools-scm) is another matter: the package needs the file, in the
+//! working directory too.
+
+use std::path::{Path, PathBuf};
+
+/// pdm-backend's directory of generated files. Source: `pdm/backend/base.py`, which has no setting for it.
+const PDM_BUILD: &str = ".pdm-build";
+/// Where older setuptools installs `setup_requires`.
+const EGGS: &str = ".eggs";
+/// What cargo writes for a crate that has none; maturin and setuptools-rust run it in the sources.
+const CARGO_LOCK: &str = "Cargo.lock";
+
+/// The names that a source tree does not have yet.
+#[derive(Debug)]
+pub(crate) struct Leftovers {
+    absent: Vec<PathBuf>,
+}
+
+impl Leftovers {
+    /// Before anything runs in `tree`.
+    pub(crate) fn of(tree: &Path) -> Leftovers {
+        let mut names = vec![PDM_BUILD, EGGS];
+        if tree.join("Cargo.toml").is_file() {
+            names.push(CARGO_LOCK);
+        }
+        let paths = names.into_iter().map(|name| tree.join(name));
+        Leftovers { absent: paths.filter(|path| path.symlink_metadata().is_err()).collect() }
+    }
+}
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        for path in &self.absent {
+            // Mostly they are not there.
+            let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_not_there_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("Cargo.toml"), "").unwrap();
+        std::fs::create_dir(at(".eggs")).unwrap();
+        let leftovers = Leftovers::of(dir.path());
+        std::fs::create_dir_all(at(".pdm-build/x")).unwrap();
+        std::fs::write(at(".eggs/x"), "").unwrap();
+        std::fs::write(at("Cargo.lock"), "").unwrap();
+        std::fs::write(at("other"), "").unwrap();
+        drop(leftovers);
+        let mut left: Vec<_> =
+            dir.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".eggs", "Cargo.toml", "other"]);
+    }
+}
