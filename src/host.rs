@@ -316,6 +316,14 @@ pub fn lexically_normal(path: &Path) -> PathBuf {
     if normal.as_os_str().is_empty() { PathBuf::from(".") } else { normal }
 }
 
+/// `text` below `directory`, `..` resolved. Behind a link it may be meant as it is written or as the file system has it;
+/// the first is taken where there is something.
+pub fn resolved(directory: &Path, text: impl AsRef<Path>) -> PathBuf {
+    let joined = directory.join(text);
+    let normal = lexically_normal(&joined);
+    if normal.exists() { normal } else { joined.canonicalize().unwrap_or(normal) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

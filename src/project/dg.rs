@@ -11,7 +11,7 @@ use super::error::ProjectError;
 use super::reading::{Reading, directory_of};
 use super::{CollectError, Location, build_directory, defaults, unknown_key, workspace};
 use crate::error::Place;
-use crate::host::lexically_normal;
+use crate::host::resolved;
 use crate::yaml;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -214,7 +214,7 @@ fn listed_project(entry: &Node<'_>, root: &Path, reading: &mut Reading) -> Optio
         return None;
     };
     let given = keep(path.string(), reading)?;
-    let directory = lexically_normal(&root.join(given));
+    let directory = resolved(&root, given);
     let mut refuse = |problem| {
         let (directory, place) = (directory.clone(), path.place());
         reading.errors.push(ProjectError::WorkspaceProject { directory, problem, place });

@@ -92,8 +92,15 @@ pub fn infer(root: &Path, directories: &[&Path]) -> Result<TargetPython, PythonV
     let mut pins = Vec::from_iter(pin(root, root, &mut warnings)?);
     let mut ranges = Vec::new();
     for directory in directories {
-        if pins.first().is_none_or(|pin| pin.name != FILE_NAME) && *directory != root {
-            pins.extend(pin(directory, root, &mut warnings)?);
+        if pins.first().is_none_or(|pin| pin.name != FILE_NAME) {
+            let own = if *directory == root { None } else { pin(directory, root, &mut warnings)? };
+            // uv itself looks there too.
+            let above =
+                collect::workspace_root(directory).filter(|above| above != directory && above != root);
+            pins.extend(match (own, above) {
+                (None, Some(above)) => pin(&above, root, &mut warnings)?,
+                (own, _) => own,
+            });
         }
         ranges.extend(range(directory, root)?);
     }
@@ -244,6 +251,24 @@ mod tests {
             assert_eq!(got.origin.as_deref(), want.map(|_| ".python-version"), "{text}");
             assert_eq!(got.warnings, [], "{text}");
         }
+    }
+
+    #[test]
+    fn the_root_of_a_uv_workspace_is_asked_where_the_project_is_silent() {
+        let dir = tempfile::tempdir().unwrap();
+        let member = dir.path().join("apps/a");
+        std::fs::create_dir_all(&member).unwrap();
+        std::fs::write(dir.path().join("pyproject.toml"), "[tool.uv.workspace]\nmembers = ['apps/*']\n")
+            .unwrap();
+        std::fs::write(member.join("pyproject.toml"), requires(">=3.10")).unwrap();
+        std::fs::write(dir.path().join(".python-version"), "3.12\n").unwrap();
+        let decided = || {
+            let got = infer(&member, &[&member]).unwrap();
+            (got.version.to_string(), got.origin)
+        };
+        assert_eq!(decided(), ("3.12".to_string(), Some("../../.python-version".to_string())));
+        std::fs::write(member.join(".python-version"), "3.10\n").unwrap();
+        assert_eq!(decided(), ("3.10".to_string(), Some(".python-version".to_string())));
     }
 
     #[test]

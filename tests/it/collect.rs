@@ -404,6 +404,42 @@ fn a_requirements_file_that_contradicts_the_lock_is_named_with_its_line() {
     );
 }
 
+/// A build directory that is a link: `..` is meant as it is written, or else as the file system has it.
+#[cfg(unix)]
+#[test]
+fn behind_a_link_files_above_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let lib = "[project]\nname = 'lib'\nversion = '1'\ndependencies = ['orjson']\n";
+    write("releases/v2/lib/pyproject.toml", lib);
+    write("releases/v2/common.txt", "attrs\n");
+    write("releases/v2/limits.txt", "attrs<9\n");
+    let app = "releases/v2/app";
+    std::fs::create_dir_all(dir.path().join("apps")).unwrap();
+    std::os::unix::fs::symlink("../releases/v2/app", dir.path().join("apps/current")).unwrap();
+    let head = "[project]\nname = 'app'\nversion = '1'\ndependencies = ['lib']\n";
+    let rooted = "[project]\nname = 'app'\nversion = '1'\ndependencies = ['lib @ {root:parent:uri}/lib']\n";
+    for (file, text, want) in [
+        ("requirements.txt", "-r ../common.txt\n-c ../limits.txt\n", "attrs"),
+        ("requirements.txt", "../lib\n", "orjson"),
+        ("pyproject.toml", &format!("{head}[tool.uv.sources]\nlib = {{ path = '../lib' }}\n"), "orjson"),
+        ("pyproject.toml", rooted, "orjson"),
+        ("pyproject.toml", &format!("{head}[tool.uv.sources]\nlib = {{ workspace = true }}\n"), "orjson"),
+    ] {
+        if text.contains("workspace") {
+            write("releases/v2/pyproject.toml", "[tool.uv.workspace]\nmembers = ['app', 'lib']\n");
+        }
+        write(&format!("{app}/{file}"), text);
+        let found = collected_in(&dir.path().join("apps/current"), "").unwrap();
+        std::fs::remove_file(dir.path().join(app).join(file)).unwrap();
+        assert_eq!(found.texts(), [want], "{text}");
+    }
+}
+
 #[test]
 fn lock_files_decide_the_versions() {
     const HELPER: &str =

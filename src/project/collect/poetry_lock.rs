@@ -8,7 +8,7 @@ use super::locks::{Pin, Pinned};
 use super::poetry::git_url;
 use super::requirement::Link;
 use super::toml_file::{Node, TomlFile};
-use crate::host::lexically_normal;
+use crate::host::resolved;
 use crate::project::{CollectOptions, Index};
 use pep508_rs::{MarkerTree, PackageName};
 use std::collections::BTreeMap;
@@ -86,7 +86,7 @@ fn pin(package: &Node<'_>, root: &Node<'_>) -> Result<Pin, CollectError> {
     let field = |key: &str| source.as_ref().and_then(|source| text(source, key));
     let url = field("url").unwrap_or_default();
     let base = package.file().parent().unwrap_or(Path::new("."));
-    let local = || lexically_normal(&base.join(&url));
+    let local = || resolved(base, &url);
     let fragment = field("subdirectory").map(|at| format!("#subdirectory={at}")).unwrap_or_default();
     let mut index = None;
     let what = match field("type").as_deref() {

@@ -7,7 +7,7 @@ use super::locks::{Pin, Pinned};
 use super::pyproject::RequiresPython;
 use super::requirement::Link;
 use crate::error::Place;
-use crate::host::lexically_normal;
+use crate::host::resolved;
 use crate::project::CollectOptions;
 use pep440_rs::VersionSpecifiers;
 use pep508_rs::{ExtraName, MarkerTree, PackageName};
@@ -171,7 +171,7 @@ fn pin(package: &Table, file: &Path) -> Result<Pin, CollectError> {
     let name = text(package, "name").ok_or_else(|| invalid("a package of the lock file has no name"))?;
     let name = PackageName::new(name).map_err(|error| invalid(&error.to_string()))?;
     let base = file.parent().unwrap_or(Path::new("."));
-    let at = |path: &str| lexically_normal(&base.join(path));
+    let at = |path: &str| resolved(base, path);
     let table = |key: &str| package.get(key).and_then(Value::as_table);
     let fragment = |table: &Table| {
         text(table, "subdirectory").map(|at| format!("#subdirectory={at}")).unwrap_or_default()

@@ -7,7 +7,7 @@ mod link;
 
 use super::error::CollectError;
 use crate::error::Place;
-use crate::host::lexically_normal;
+use crate::host::resolved;
 use crate::wheel;
 pub(super) use crate::wheel::requirement::Link;
 pub(in crate::project) use link::file_url;
@@ -82,13 +82,6 @@ impl<'a> Scope<'a> {
         let others = self.file_directory.into_iter().chain(self.root);
         others.map(|directory| resolved(directory, text)).find(|other| other.exists()).unwrap_or(path)
     }
-}
-
-/// `text` below `directory`, `..` resolved; behind a link only the file system knows what `..` is.
-fn resolved(directory: &Path, text: &str) -> PathBuf {
-    let joined = directory.join(text);
-    let normal = lexically_normal(&joined);
-    if normal.exists() { normal } else { joined.canonicalize().unwrap_or(normal) }
 }
 
 /// Read one requirement. `None`: a path whose marker is false for the target.

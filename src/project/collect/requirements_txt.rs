@@ -11,7 +11,7 @@ use super::requirement::{self, Asked, Scope, What, scheme};
 use super::text_encoding;
 use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use crate::error::Place;
-use crate::host::{Host, lexically_normal};
+use crate::host::{Host, resolved};
 use crate::net::{Agent, Request, SafeUrl};
 use crate::project::{Index, ResolveSettings, Warning};
 use std::collections::HashSet;
@@ -202,7 +202,7 @@ impl RequirementsTxt {
             Source::File(_) if is_remote(file) => Url::parse(file).ok().map(Source::Remote),
             Source::File(path) => {
                 let directory = path.parent().unwrap_or(context.scope.directory);
-                let path = lexically_normal(&directory.join(file.strip_prefix("file://").unwrap_or(file)));
+                let path = resolved(directory, file.strip_prefix("file://").unwrap_or(file));
                 Some(path).filter(|path| path.is_file()).map(Source::File)
             }
         };
@@ -210,7 +210,7 @@ impl RequirementsTxt {
             let directory = context.scope.file_directory.unwrap_or(context.scope.directory);
             return Err(CollectError::NoSuchPath {
                 requirement: format!("{option} {file}"),
-                path: lexically_normal(&directory.join(file)),
+                path: resolved(directory, file),
                 place: place.clone(),
             });
         };
@@ -289,10 +289,10 @@ fn find_links(link: &str, scope: Scope<'_>) -> String {
     if scheme(link).is_some() {
         return link.to_string();
     }
-    let beside = scope.file_directory.map(|directory| lexically_normal(&directory.join(link)));
+    let beside = scope.file_directory.map(|directory| resolved(directory, link));
     beside
         .filter(|path| path.exists())
-        .unwrap_or_else(|| lexically_normal(&scope.directory.join(link)))
+        .unwrap_or_else(|| resolved(scope.directory, link))
         .to_string_lossy()
         .into_owned()
 }

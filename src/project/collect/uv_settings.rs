@@ -6,7 +6,7 @@
 use super::error::CollectError;
 use super::requirement::{file_url, scheme};
 use super::toml_file::{Node, TomlFile};
-use crate::host::lexically_normal;
+use crate::host::resolved;
 use crate::project::{Index, ResolveSettings};
 use std::path::Path;
 
@@ -182,7 +182,7 @@ fn path_or_url(text: &str, table: &Node<'_>) -> String {
         return text.to_string();
     }
     let base = table.file().parent().unwrap_or(Path::new("."));
-    lexically_normal(&base.join(text)).to_string_lossy().into_owned()
+    resolved(base, text).to_string_lossy().into_owned()
 }
 
 fn index_url(text: &str, table: &Node<'_>) -> String {

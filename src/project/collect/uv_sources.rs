@@ -9,7 +9,7 @@ use super::poetry::git_url;
 use super::requirement::Scope;
 use super::toml_file::Node;
 use crate::error::Place;
-use crate::host::lexically_normal;
+use crate::host::resolved;
 use pep508_rs::{ExtraName, PackageName};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -132,7 +132,7 @@ impl From {
         if let Some(path) = text("path")? {
             let base = node.file().parent().unwrap_or(Path::new("."));
             return Ok(From::Path {
-                path: lexically_normal(&base.join(path)),
+                path: resolved(base, path),
                 written: path.to_string(),
                 package: node.get("package").and_then(|package| package.as_bool()),
             });

@@ -29,6 +29,15 @@ pub(super) struct Workspace {
 /// # Errors
 /// A pyproject.toml on the way up, or of a member, cannot be read.
 pub(super) fn find(directory: &Path) -> Result<Option<Workspace>, CollectError> {
+    let found = find_above(directory)?;
+    // Behind a link, other directories are above it for the file system.
+    match directory.canonicalize() {
+        Ok(real) if found.is_none() && real != directory => find_above(&real),
+        _ => Ok(found),
+    }
+}
+
+fn find_above(directory: &Path) -> Result<Option<Workspace>, CollectError> {
     for candidate in directory.ancestors() {
         let path = candidate.join("pyproject.toml");
         if !path.is_file() {

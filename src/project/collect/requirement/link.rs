@@ -131,6 +131,8 @@ pub(super) fn expand_roots(text: &str, directory: &Path) -> String {
     let root = file_url(directory);
     let bare = root.trim_start_matches("file://").trim_start_matches('/').to_string();
     let mut text = text.replace("${PROJECT_ROOT}", &bare).replace("{root:uri}", &root);
+    // Hatch takes the directory that it is run in, which has no links.
+    let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
     for parents in 1..=6 {
         let parent = directory.ancestors().nth(parents).unwrap_or(Path::new("/"));
         text = text.replace(&format!("{{root{}:uri}}", ":parent".repeat(parents)), &file_url(parent));
