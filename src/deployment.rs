@@ -2,18 +2,21 @@
 //!
 //! [`decide`] is pure. Its one rule above all: what is or may be a pull request never reaches a full deployment.
 
+mod same_branch;
 mod untrusted;
 
+pub use same_branch::reason_to_stay;
 pub use untrusted::admit;
 
 use crate::cli::{BranchArgs, CodeLocationDetails, SnapshotBase};
-use crate::context::event::{HeadCommit, PullRequest, Trigger};
+use crate::context::event::{CommitEvent, HeadCommit, PullRequest, Trigger};
 use crate::context::revision::url_path;
 use crate::context::{Context, ContextError, inputs};
 use crate::dagster::operations::{BranchData, CommitData, PullRequestStatus};
 use crate::dagster::{Client, DagsterError};
 use crate::env_vars;
 use crate::error::{Explain, Fault};
+use crate::foreign_text::neutral;
 use crate::github::{self, Github, GithubError};
 use crate::host::Host;
 use crate::net::{Agent, Secret};
@@ -77,13 +80,19 @@ pub enum DeploymentError {
     #[error(transparent)]
     Dagster(#[from] DagsterError),
     #[error("it is not said which deployment this run is for, and {why}")]
-    NotNamed { why: &'static str },
+    NotNamed { why: String },
     #[error("no branch deployment can be named: {why}")]
     NoBranch { why: &'static str },
     #[error(transparent)]
     Github(#[from] GithubError),
     #[error("the work tree does not hold the commit {head}, the head of pull request {number}")]
     OtherCheckedOut { number: u64, head: String },
+    #[error(
+        "the work tree holds the commit {held}, and the workflow run that started this one was of {head}"
+    )]
+    Untested { head: String, held: String },
+    #[error("this run is of the tag `{tag}`, and only a branch can have a branch deployment")]
+    Tag { tag: String },
     #[error("nobody can be asked whether to deploy to the full deployment `{name}`")]
     NobodyToAsk { name: String },
     #[error("not deployed to `{name}`, as answered")]
@@ -108,8 +117,14 @@ impl Explain for DeploymentError {
             DeploymentError::OtherCheckedOut { number, .. } => {
                 Some(format!("give the checkout step `ref: refs/pull/{number}/head`"))
             }
+            DeploymentError::Untested { .. } => Some(
+                "nothing was deployed, since what is checked out was not tested; give the checkout step `ref: ${{ github.event.workflow_run.head_sha }}`".into(),
+            ),
+            DeploymentError::Tag { .. } => Some(
+                "set `branch_deployment: false` (--full-deployment) for the full deployment, or start the run on a branch".into(),
+            ),
             DeploymentError::NotNamed { .. } => Some(
-                "name it with --code-location-details deployment=NAME,commit_hash=HASH, or ask for a branch deployment with --deployment-for-branch".into(),
+                "name the full deployment with --deployment NAME (DAGSTER_CLOUD_DEPLOYMENT), or pass --deployment-for-branch for the branch deployment of the branch that is checked out".into(),
             ),
             DeploymentError::NoBranch { .. } => Some(
                 "run this in a git checkout of a branch with a remote `origin`, or in a pull request's workflow".into(),
@@ -143,26 +158,52 @@ pub fn decide(
         }
         Trigger::Nothing(reason) => Ok(Choice::Nothing(reason.clone())),
         Trigger::Untrusted(code) => Err(ContextError::Untrusted { event: code.event.clone() }.into()),
-        _ if args.deployment_for_branch => Ok(Choice::Branch(of_work_tree(context, args)?)),
-        Trigger::Commit(commit) if commit.by_hand_elsewhere() && !args.full_deployment => {
-            Err(ContextError::ByHand { branch: commit.branch.clone().unwrap_or_default() }.into())
+        Trigger::Commit(commit) if commit.follows_a_workflow() && untested(context, host).is_some() => {
+            let held = untested(context, host).unwrap_or_default();
+            Err(DeploymentError::Untested { head: commit.sha.clone().unwrap_or_default(), held })
+        }
+        _ if args.deployment_for_branch => Ok(Choice::Branch(of_work_tree(context, args, host)?)),
+        Trigger::Commit(commit) if commit.needs_choice() && !args.full_deployment => {
+            Err(ContextError::NotChosen { what: run_of(commit) }.into())
         }
         Trigger::Commit(_) => Ok(Choice::Named { name: full(), ask: false }),
         Trigger::OtherCi if context.endpoint.deployment.is_some() => {
             Ok(Choice::Named { name: full(), ask: false })
         }
         Trigger::OtherCi => {
-            Err(DeploymentError::NotNamed { why: "the event behind this CI run is not known" })
+            let system = host.ci_system().unwrap_or("a CI system");
+            Err(DeploymentError::NotNamed {
+                why: format!("the event behind this CI run is not known ({system})"),
+            })
         }
         Trigger::Person if deployment_flag => Ok(Choice::Named { name: full(), ask: true }),
         Trigger::Person if !context.work_tree.exists() => {
-            Err(DeploymentError::NotNamed { why: "there is no git work tree to tell" })
+            Err(DeploymentError::NotNamed { why: "there is no git work tree to tell".into() })
         }
         Trigger::Person => match context.work_tree.branch().as_deref() {
             None | Some("main" | "master") => Ok(Choice::Named { name: full(), ask: true }),
-            Some(_) => Ok(Choice::Branch(of_work_tree(context, args)?)),
+            Some(_) => Ok(Choice::Branch(of_work_tree(context, args, host)?)),
         },
     }
+}
+
+/// What a run that needs a choice is, in words.
+fn run_of(commit: &CommitEvent) -> String {
+    let branch = match &commit.branch {
+        Some(branch) => format!("`{}`", neutral(branch)),
+        None => "an unknown branch".into(),
+    };
+    match commit.follows_a_workflow() {
+        true => format!("the workflow run that started this one was on {branch}"),
+        false => format!("this run was started by hand on {branch}"),
+    }
+}
+
+/// The commit that is checked out in place of the one whose workflow succeeded. A checkout of another repository has a
+/// history of its own.
+fn untested(context: &Context, host: &Host) -> Option<String> {
+    let built = context.built(host);
+    (built.differs() && !built.is_elsewhere).then_some(built.hash).flatten()
 }
 
 /// The full deployment that branch deployments are based on.
@@ -172,6 +213,7 @@ fn base(context: &Context, args: &BranchArgs) -> String {
 }
 
 fn of_pull_request(request: &PullRequest, context: &Context, args: &BranchArgs, host: &Host) -> Branch {
+    let built = context.built(host);
     let head_repository = request.head_repository.clone().unwrap_or_else(|| request.repository.clone());
     let server = host.var(env_vars::GITHUB_SERVER_URL).map(|url| url.trim_end_matches('/'));
     let status = match (&context.trigger, request.merged) {
@@ -192,22 +234,31 @@ fn of_pull_request(request: &PullRequest, context: &Context, args: &BranchArgs, 
             pull_request_status: Some(status),
             pull_request_number: Some(request.number.to_string()),
         },
-        head_sha: Some(request.head_sha.clone()),
+        avatar_url: request.avatar_url.clone().filter(|_| !built.differs()),
+        head_sha: built.hash,
         head: None,
-        avatar_url: request.avatar_url.clone(),
-        head_repository,
+        head_repository: built.repository.unwrap_or(head_repository),
         base: base(context, args),
         snapshot: args.snapshot_base,
     }
 }
 
-fn of_work_tree(context: &Context, args: &BranchArgs) -> Result<Branch, DeploymentError> {
+fn of_work_tree(context: &Context, args: &BranchArgs, host: &Host) -> Result<Branch, DeploymentError> {
+    let built = context.built(host);
     let origin = context.work_tree.origin();
     let event = match &context.trigger {
         Trigger::Commit(event) => Some(event),
         _ => None,
     };
-    let branch = event.and_then(|event| event.branch.clone()).or_else(|| context.work_tree.branch());
+    if let Some(tag) = event.and_then(|event| event.tag.clone()) {
+        return Err(DeploymentError::Tag { tag: neutral(&tag) });
+    }
+    let branch = match event {
+        // A checkout of another branch than the event's, made on purpose.
+        Some(_) if built.differs() && !built.is_elsewhere && built.branch.is_some() => built.branch.clone(),
+        Some(event) => event.branch.clone(),
+        None => context.work_tree.branch(),
+    };
     let branch = branch.ok_or(DeploymentError::NoBranch { why: "no branch is checked out" })?;
     let repository = event
         .and_then(|event| event.repository.clone())
@@ -215,7 +266,11 @@ fn of_work_tree(context: &Context, args: &BranchArgs) -> Result<Branch, Deployme
         .ok_or(DeploymentError::NoBranch {
             why: "the work tree has no remote `origin` that names a repository",
         })?;
-    let web = origin.as_ref().and_then(crate::context::git::Remote::web_url);
+    let server = host.var(env_vars::GITHUB_SERVER_URL).filter(|_| event.is_some());
+    let web = match server.map(|url| url.trim_end_matches('/')) {
+        Some(server) => Some(format!("{server}/{repository}")),
+        None => origin.as_ref().and_then(crate::context::git::Remote::web_url),
+    };
     Ok(Branch {
         data: BranchData {
             repo_name: repository.clone(),
@@ -225,10 +280,10 @@ fn of_work_tree(context: &Context, args: &BranchArgs) -> Result<Branch, Deployme
             pull_request_status: Some(PullRequestStatus::Open),
             pull_request_number: None,
         },
-        head_sha: event.and_then(|event| event.sha.clone()),
-        head: event.and_then(|event| event.head.clone()),
+        head: event.and_then(|event| event.head.clone()).filter(|_| !built.differs()),
+        head_sha: built.hash,
         avatar_url: None,
-        head_repository: repository,
+        head_repository: built.repository.unwrap_or(repository),
         base: base(context, args),
         snapshot: args.snapshot_base,
     })

@@ -6,10 +6,46 @@ pub const PEXPRESS_UV: &str = "PEXPRESS_UV";
 pub const PEXPRESS_CACHE_DIR: &str = "PEXPRESS_CACHE_DIR";
 /// Release of dagster and its command-line programs that `-m MODULE` runs. Default: the one this program was made with.
 pub const PEXPRESS_DAGSTER_VERSION: &str = "PEXPRESS_DAGSTER_VERSION";
+/// The place of a job in its matrix, which no variable of the runner has: `action.yml` sets it.
+pub const PEXPRESS_JOB_INDEX: &str = "PEXPRESS_JOB_INDEX";
+/// How many jobs that matrix has; likewise.
+pub const PEXPRESS_JOB_TOTAL: &str = "PEXPRESS_JOB_TOTAL";
 /// Set to `true` by GitHub's runner.
 pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
-/// Set to `true` by most CI systems.
-pub const CI: &str = "CI";
+/// Variables of which CI systems set at least one, each with the name of the system. Source: the systems' manuals, lists of
+/// predefined variables.
+pub const CI_SYSTEMS: &[(&str, &str)] = &[
+    ("GITHUB_ACTIONS", "GitHub Actions"),
+    ("GITLAB_CI", "GitLab CI"),
+    ("TF_BUILD", "Azure Pipelines"),
+    ("SYSTEM_TEAMFOUNDATIONCOLLECTIONURI", "Azure Pipelines"),
+    ("JENKINS_URL", "Jenkins"),
+    ("JENKINS_HOME", "Jenkins"),
+    ("HUDSON_URL", "Jenkins"),
+    ("CODEBUILD_BUILD_ID", "AWS CodeBuild"),
+    ("TEAMCITY_VERSION", "TeamCity"),
+    ("BITBUCKET_BUILD_NUMBER", "Bitbucket Pipelines"),
+    ("CIRCLECI", "CircleCI"),
+    ("BUILDKITE", "Buildkite"),
+    ("TRAVIS", "Travis CI"),
+    ("DRONE", "Drone"),
+    ("APPVEYOR", "AppVeyor"),
+    ("SEMAPHORE", "Semaphore"),
+    ("CIRRUS_CI", "Cirrus CI"),
+    ("WOODPECKER_CI", "Woodpecker CI"),
+    ("bamboo_buildKey", "Bamboo"),
+    ("bamboo_planKey", "Bamboo"),
+    ("GO_PIPELINE_NAME", "GoCD"),
+    ("GO_SERVER_URL", "GoCD"),
+    ("CF_BUILD_ID", "Codefresh"),
+    ("HARNESS_BUILD_ID", "Harness"),
+    ("GITEA_ACTIONS", "Gitea Actions"),
+    ("FORGEJO_ACTIONS", "Forgejo Actions"),
+    ("CONTINUOUS_INTEGRATION", "a CI system"),
+    ("BUILD_NUMBER", "a CI system"),
+    ("CI_NAME", "a CI system"),
+    ("CI", "a CI system"),
+];
 /// `1` on a runner whose user asked for debug logs.
 pub const RUNNER_DEBUG: &str = "RUNNER_DEBUG";
 /// Any non-empty value switches colours off. Source: no-color.org.
@@ -158,8 +194,6 @@ pub const GITHUB_STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 pub const GITHUB_RUN_NUMBER: &str = "GITHUB_RUN_NUMBER";
 /// Set in merge request pipelines. Source: GitLab, "Predefined CI/CD variables".
 pub const CI_MERGE_REQUEST_IID: &str = "CI_MERGE_REQUEST_IID";
-/// Set to `true` by GitLab.
-pub const GITLAB_CI: &str = "GITLAB_CI";
 /// How many builds of source distributions run at once. Source: uv.
 pub const UV_CONCURRENT_BUILDS: &str = "UV_CONCURRENT_BUILDS";
 /// A token for GitHub, read by its command line program and credential helper.

@@ -188,15 +188,21 @@ impl Host {
 
     /// Whether this runs under a CI system, where nobody answers a question.
     pub fn in_ci(&self) -> bool {
-        self.on_runner()
-            || [env_vars::CI, env_vars::GITLAB_CI]
-                .iter()
-                .any(|name| self.var(name).is_some_and(|value| value != "false" && value != "0"))
+        self.ci_system().is_some()
+    }
+
+    /// The name of the CI system that this runs under.
+    pub fn ci_system(&self) -> Option<&'static str> {
+        let is_set = |name: &str| {
+            self.var(name)
+                .is_some_and(|value| !["false", "0"].iter().any(|no| value.eq_ignore_ascii_case(no)))
+        };
+        env_vars::CI_SYSTEMS.iter().find(|(name, _)| is_set(name)).map(|(_, system)| *system)
     }
 
     /// Whether stderr is a terminal that may show a moving progress display.
     pub fn interactive(&self) -> bool {
-        self.stderr_is_terminal && self.verbosity == Verbosity::Normal && self.var(env_vars::CI).is_none()
+        self.stderr_is_terminal && self.verbosity == Verbosity::Normal && !self.in_ci()
     }
 
     /// Progress bars on stderr, hidden unless [`Host::interactive`]; lines of this host are written above them.
@@ -214,9 +220,10 @@ impl Host {
         self.verbosity
     }
 
-    /// Ask a person and read a line of answer; `None` when there is nobody to ask (stdin or stderr is no terminal).
+    /// Ask a person and read a line of answer; `None` when nobody can be asked (stdin or stderr is no terminal, or this is
+    /// a CI system).
     pub fn ask(&self, question: &str) -> Option<String> {
-        if !self.stderr_is_terminal || !std::io::stdin().is_terminal() {
+        if self.in_ci() || !self.stderr_is_terminal || !std::io::stdin().is_terminal() {
             return None;
         }
         {

@@ -2,19 +2,23 @@
 //!
 //! A failed deploy has its summary and comment too; a report that fails is a notice and changes nothing else.
 
+mod annotations;
+mod excuse;
 mod leave;
 mod reporter;
 
 use super::deploy::live::{Listener, Live};
 use super::{Error, deploy, plan};
 use crate::cli::action::{ActionCommand, ActionInputs};
-use crate::cli::{CheckArgs, Format, PlanArgs};
+use crate::cli::{CheckArgs, DeployArgs, Format, PlanArgs};
+use crate::context::built::BuiltCommit;
 use crate::context::event::{self, Trigger};
+use crate::context::git::WorkTree;
 use crate::context::workflow_run::WorkflowRun;
 use crate::context::{ContextError, inputs as endpoint};
 use crate::env_vars;
-use crate::error::{Explain, Place};
-use crate::github::runner::{Annotation, Level, Runner};
+use crate::error::Explain;
+use crate::github::runner::Runner;
 use crate::host::Host;
 use crate::net::Secret;
 use crate::publish::default_cache_tags;
@@ -24,7 +28,7 @@ use crate::report::{Problem, Report, RunResult, outputs, summary};
 use leave::Leave;
 pub use leave::NoLeave;
 use reporter::Reporter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Run the step.
 ///
@@ -74,11 +78,42 @@ impl<'a> Step<'a> {
         self.host.path_var(env_vars::GITHUB_WORKSPACE).unwrap_or_else(|| self.host.cwd().to_path_buf())
     }
 
+    /// What tells the jobs of a run apart: a matrix, or a workflow that is called twice, gives several jobs one name. Then
+    /// the place in the matrix differs, or what the step was told to deploy.
+    fn job(&self, args: &DeployArgs) -> String {
+        let deployment = args.dagster.deployment.clone().unwrap_or_default();
+        let file = args.file.display().to_string();
+        [self.run.step.clone(), args.locations.join(","), file, deployment, self.run.job_index.clone()]
+            .join("/")
+    }
+
+    /// What a report says of the run.
+    fn facts_of(&self, trigger: Option<&Trigger>, args: &DeployArgs) -> Facts {
+        let mut facts = facts(&self.run);
+        facts.job = self.job(args);
+        let Some(trigger) = trigger else { return facts };
+        let directory = deploy::online::directory_of(&self.host.absolute(&args.file));
+        let built = BuiltCommit::read(trigger, &WorkTree::at(&directory, self.host), self.host);
+        facts.branch = match trigger {
+            Trigger::PullRequest(request) | Trigger::PullRequestClosed(request) => {
+                Some(request.branch.clone())
+            }
+            Trigger::Commit(commit) => commit.branch.clone(),
+            _ => None,
+        };
+        if !matches!(trigger, Trigger::Untrusted(_) | Trigger::Nothing(_)) {
+            facts.repository_url = built.web.or(facts.repository_url);
+            facts.own_commit = built.event_hash.filter(|_| built.is_elsewhere);
+            facts.commit = built.hash;
+        }
+        facts
+    }
+
     /// Build, and deploy where that is asked for and allowed.
     fn deploy(&self, inputs: ActionInputs) -> Result<Exit, Error> {
         let trigger = event::read(self.host);
         let leave = leave::of(&inputs, trigger.as_ref().ok(), self.host);
-        let facts = facts(&self.run, trigger.as_ref().ok(), &inputs.deploy.locations);
+        let facts = self.facts_of(trigger.as_ref().ok(), &inputs.deploy);
         let key = comment_key(&inputs, &self.run, self.host);
         let reporter = Reporter::start(&inputs, &leave, trigger.as_ref().ok(), &facts, &key, self.host);
         let heard = Heard { runner: self.runner.clone(), reporter: reporter.inlet() };
@@ -86,6 +121,7 @@ impl<'a> Step<'a> {
         let result = self.perform(inputs, leave, &trigger, &live);
         self.runner.end_group();
         let report = live.snapshot();
+        self.conclude(&report);
         let url = reporter.finish(&report, self.runner);
         self.tell(&report, &facts, url.as_deref(), &result)
     }
@@ -126,7 +162,8 @@ impl<'a> Step<'a> {
                 let result = match build {
                     true => {
                         args.verify = inputs.verify.unwrap_or(true);
-                        deploy::perform(args.only_build(), live, self.host)
+                        let result = deploy::perform(args.only_build(), live, self.host);
+                        live.update(|report| excuse::for_want_of_secrets(report, result, self.host))
                     }
                     false => Ok(Exit(0)),
                 };
@@ -141,6 +178,16 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// The outcome once more, after the last folded part of the log: who opens it sees this and the errors.
+    fn conclude(&self, report: &Report) {
+        let deployed = report.locations.iter().any(|location| location.state.is_some());
+        if deployed {
+            self.host.note(deploy::outcomes(report));
+        }
+        let page = report.deployment.as_ref().map(|at| format!(" ({}: {})", at.name, at.url));
+        self.host.note(format!("{}{}", report.sentence(), page.unwrap_or_default()));
+    }
+
     /// Read the project and stop.
     fn check(&self, inputs: ActionInputs) -> Result<Exit, Error> {
         let live = Live::new(Box::new(deploy::live::Nobody));
@@ -150,7 +197,7 @@ impl<'a> Step<'a> {
             super::check::run(&args, Format::Text, self.host)?;
         }
         let report = live.snapshot();
-        self.tell(&report, &facts(&self.run, None, &[]), None, &result)
+        self.tell(&report, &facts(&self.run), None, &result)
     }
 
     /// Say which code locations are to be deployed.
@@ -176,7 +223,7 @@ impl<'a> Step<'a> {
     fn failed(&self, error: &(impl Explain + ?Sized)) -> Result<Exit, Error> {
         let problems = vec![Problem::of(error)];
         let report = Report { result: RunResult::Failure, problems, ..Report::default() };
-        self.tell_all(&report, &facts(&self.run, None, &[]), None)?;
+        self.tell_all(&report, &facts(&self.run), None)?;
         Ok(Exit(error.fault().exit_code()))
     }
 
@@ -199,46 +246,14 @@ impl<'a> Step<'a> {
         let workspace = self.workspace();
         let now = self.host.clock.now();
         self.runner.add_summary(&summary::of(report, facts, &workspace, now))?;
-        self.runner.set_outputs(&outputs::of(report, comment_url))?;
-        let annotations = annotations(report, &workspace);
+        self.runner.set_outputs(&outputs::of(report, facts, comment_url))?;
+        let annotations = annotations::of(report, &workspace);
         match self.runner.is_present() {
             true => self.runner.annotate(&annotations),
             false => report.problems.iter().for_each(|problem| self.host.say(&problem.text)),
         }
         Ok(())
     }
-}
-
-/// Errors at their places, one each, then warnings, then why nothing was deployed.
-fn annotations(report: &Report, workspace: &Path) -> Vec<Annotation> {
-    let mut annotations: Vec<Annotation> = Vec::new();
-    let mut add = |level, title: &str, problem: &Problem, place: Option<&Place>| {
-        let annotation = Annotation::new(level, problem.text.trim_start_matches("error: ")).titled(title);
-        let annotation = match problem.place.as_ref().or(place) {
-            Some(place) => annotation.at(place, workspace),
-            None => annotation,
-        };
-        if !annotations.iter().any(|known| known.message == annotation.message) {
-            annotations.push(annotation);
-        }
-    };
-    for location in &report.locations {
-        for problem in &location.problems {
-            add(Level::Error, &format!("Code location {}", location.name), problem, location.place.as_ref());
-        }
-    }
-    for problem in &report.problems {
-        add(Level::Error, "pexpress", problem, None);
-    }
-    for warning in &report.warnings {
-        add(Level::Warning, "pexpress", warning, None);
-    }
-    if report.result == RunResult::Skipped
-        && let Some(reason) = &report.reason
-    {
-        annotations.push(Annotation::new(Level::Notice, reason).titled("Nothing was deployed"));
-    }
-    annotations
 }
 
 /// What tells comments of different jobs apart: organization, workflow, and base deployment if one is named.
@@ -256,25 +271,16 @@ fn comment_key(inputs: &ActionInputs, run: &WorkflowRun, host: &Host) -> String 
         .join("/")
 }
 
-/// What a report says of the run. `locations` are those that the step was told to deploy: they tell the jobs of a
-/// matrix apart.
-fn facts(run: &WorkflowRun, trigger: Option<&Trigger>, locations: &[String]) -> Facts {
-    let (commit, branch, repository) = match trigger {
-        Some(Trigger::PullRequest(request) | Trigger::PullRequestClosed(request)) => {
-            (Some(request.head_sha.clone()), Some(request.branch.clone()), request.head_repository.clone())
-        }
-        Some(Trigger::Commit(commit)) => (commit.sha.clone(), commit.branch.clone(), None),
-        _ => (None, None, None),
-    };
-    let page = run.server_url.as_ref().zip(repository.or_else(|| run.repository.clone()));
+/// What a report says of a run of which nothing but its variables is known.
+fn facts(run: &WorkflowRun) -> Facts {
+    let page = run.server_url.as_ref().zip(run.repository.as_ref());
     Facts {
         run_id: run.run_id,
         attempt: run.attempt,
-        job: format!("{}/{}", run.step, locations.join(",")),
+        job: run.step.clone(),
         run_url: run.url(),
         repository_url: page.map(|(server, repository)| format!("{server}/{repository}")),
-        commit,
-        branch,
+        ..Facts::default()
     }
 }
 

@@ -106,11 +106,11 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     drop(context);
     drop(sending);
     let changes = online.as_ref().map(|online| online.dependency_changes(plan, &built));
+    let not_built = tell_failures(plan, &built, host);
     if publisher.is_some() {
         live.stage("upload");
     }
     let published = publisher.map(Publisher::finish);
-    let not_built = tell_failures(plan, &built, host);
     let entries: Vec<Entry> = plan.locations.iter().filter_map(|planned| entry(planned, &built)).collect();
     let manifest = Manifest::new(plan.target, entries);
     manifest.write(&out_dir)?;
@@ -277,7 +277,7 @@ fn tell_deployed(deployed: Deployed, live: &Live, host: &Host) {
 }
 
 /// `code location  state  source PEX  deps PEX`, a line a code location.
-fn outcomes(report: &Report) -> String {
+pub fn outcomes(report: &Report) -> String {
     let word = |sent: Option<Sent>| sent.map_or("-", Sent::words).to_string();
     let mut rows = vec![["code location", "state", "source PEX", "deps PEX"].map(String::from)];
     rows.extend(report.locations.iter().map(|location| {

@@ -4,6 +4,8 @@
 //! event: a run that cannot tell must not reach a full deployment.
 //! Source of names and shapes: GitHub's documentation of default variables and webhook payloads.
 
+mod after_workflow;
+
 use super::ContextError;
 use crate::github::commit::epoch_seconds;
 use crate::host::Host;
@@ -85,7 +87,7 @@ pub struct PullRequest {
     pub base_branch: Option<String>,
     /// `merged`.
     pub merged: bool,
-    /// `state` is `open`.
+    /// `state` is not `closed`.
     pub open: bool,
     /// `user.login`: who opened it; `None` when the account is gone.
     pub author: Option<String>,
@@ -106,12 +108,14 @@ impl PullRequest {
 pub struct CommitEvent {
     /// `push`, `workflow_dispatch` …
     pub event: String,
-    /// `GITHUB_SHA`.
+    /// `GITHUB_SHA`; after another workflow, the commit of that one's run.
     pub sha: Option<String>,
     /// `owner/name`.
     pub repository: Option<String>,
     /// Branch, if it is one.
     pub branch: Option<String>,
+    /// Tag, if it is one.
+    pub tag: Option<String>,
     /// `repository.default_branch` of the payload.
     pub default_branch: Option<String>,
     /// What the payload of a push tells of the commit.
@@ -119,11 +123,19 @@ pub struct CommitEvent {
 }
 
 impl CommitEvent {
-    /// Whether somebody started the run by hand on another branch than the default one.
-    pub fn by_hand_elsewhere(&self) -> bool {
-        let elsewhere =
-            self.branch.is_some() && self.default_branch.is_some() && self.branch != self.default_branch;
-        self.event == "workflow_dispatch" && elsewhere
+    /// Whether the run follows the run of another workflow.
+    pub fn follows_a_workflow(&self) -> bool {
+        self.event == AFTER_WORKFLOW
+    }
+
+    /// Whether the user has to say which deployment the run is for, since it may be of any branch: one started by hand
+    /// or after another workflow, on a branch that is not known to be the default one.
+    pub fn needs_choice(&self) -> bool {
+        let on_default = self.branch.is_some() && self.branch == self.default_branch;
+        match self.event.as_str() {
+            "workflow_dispatch" => self.branch.is_some() && !on_default,
+            event => event == AFTER_WORKFLOW && !on_default,
+        }
     }
 }
 
@@ -147,6 +159,12 @@ const MAX_PAYLOAD_BYTES: u64 = 64 << 20;
 
 /// Events whose commit deploys the full deployment.
 const COMMIT_EVENTS: [&str; 3] = ["workflow_dispatch", "schedule", "repository_dispatch"];
+/// The event of a run that follows the run of another workflow.
+const AFTER_WORKFLOW: &str = "workflow_run";
+/// `state` of a pull request that is no longer open; any other, also one that is not known yet, is an open one.
+const CLOSED: &str = "closed";
+/// Why a merge queue deploys nothing.
+const MERGE_QUEUE: &str = "a merge queue entry is not deployed; its merge will be";
 /// What happens to a release when it comes out. It can be edited and deleted years later, and its commit is old then.
 const COMES_OUT: [&str; 4] = ["created", "published", "released", "prereleased"];
 
@@ -170,11 +188,9 @@ fn of_payload(
 ) -> Result<Trigger, ContextError> {
     match name {
         "pull_request" | "pull_request_target" => pull_request(name, &payload?),
-        "merge_group" => {
-            Ok(Trigger::Nothing("a merge queue entry is not deployed; its merge will be".into()))
-        }
+        "merge_group" => Ok(Trigger::Nothing(MERGE_QUEUE.into())),
         "issue_comment" => Ok(issue_comment(&payload?)),
-        "workflow_run" => Ok(workflow_run(&payload?, host)),
+        AFTER_WORKFLOW => after_workflow::read(&payload?, host),
         "push" => Ok(push(&payload.unwrap_or_default(), host)),
         "release" => Ok(release(&payload.unwrap_or_default(), host)),
         name if COMMIT_EVENTS.contains(&name) => Ok(commit(name, &payload.unwrap_or_default(), host)),
@@ -238,7 +254,7 @@ fn pull_request(event: &str, payload: &Value) -> Result<Trigger, ContextError> {
         url: text("/pull_request/html_url"),
         base_branch: text("/pull_request/base/ref"),
         merged: payload.pointer("/pull_request/merged").and_then(Value::as_bool) == Some(true),
-        open: text("/pull_request/state").is_none_or(|state| state == "open"),
+        open: text("/pull_request/state").is_none_or(|state| state != CLOSED),
         author: text("/pull_request/user/login"),
         avatar_url: text("/pull_request/user/avatar_url"),
     };
@@ -285,24 +301,6 @@ fn issue_comment(payload: &Value) -> Trigger {
     })
 }
 
-/// A run that another one started. What a pull request started may build its code with secrets; anything else of this
-/// repository is its own.
-fn workflow_run(payload: &Value, host: &Host) -> Trigger {
-    let text = |pointer: &str| text_at(payload, pointer);
-    let (ours, theirs) = (text("/repository/full_name"), text("/workflow_run/head_repository/full_name"));
-    let own = ours.zip(theirs).is_some_and(|(ours, theirs)| ours.eq_ignore_ascii_case(&theirs));
-    let event = text("/workflow_run/event");
-    match event.as_deref() {
-        Some("push" | "schedule" | "workflow_dispatch" | "release" | "repository_dispatch") if own => {
-            commit("workflow_run", payload, host)
-        }
-        _ => Trigger::Untrusted(Untrusted {
-            event: "workflow_run".into(),
-            request: numbered(payload, "/workflow_run/pull_requests/0/number"),
-        }),
-    }
-}
-
 fn numbered(payload: &Value, pointer: &str) -> Asked {
     let number = payload.pointer(pointer).and_then(Value::as_u64);
     match text_at(payload, "/repository/full_name").zip(number) {
@@ -312,7 +310,10 @@ fn numbered(payload: &Value, pointer: &str) -> Asked {
 }
 
 fn commit(event: &str, payload: &Value, host: &Host) -> Trigger {
-    let reference = host.var(env_vars::GITHUB_REF);
+    let of_kind = |kind: &str| {
+        let name = host.var(env_vars::GITHUB_REF).and_then(|name| name.strip_prefix(kind));
+        name.map(String::from)
+    };
     Trigger::Commit(CommitEvent {
         event: event.to_string(),
         head: head_commit(payload),
@@ -321,7 +322,8 @@ fn commit(event: &str, payload: &Value, host: &Host) -> Trigger {
             .var(env_vars::GITHUB_REPOSITORY)
             .map(String::from)
             .or_else(|| text_at(payload, "/repository/full_name")),
-        branch: reference.and_then(|name| name.strip_prefix("refs/heads/")).map(String::from),
+        branch: of_kind("refs/heads/"),
+        tag: of_kind("refs/tags/"),
         default_branch: text_at(payload, "/repository/default_branch"),
     })
 }
@@ -345,166 +347,4 @@ fn text_at(payload: &Value, pointer: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::context::tests::host;
-    use serde_json::json;
-
-    fn payload(action: &str, change: impl FnOnce(&mut Value)) -> Value {
-        let mut payload = json!({
-            "action": action,
-            "repository": {"full_name": "acme/proj", "default_branch": "main"},
-            "pull_request": {
-                "number": 7_000_000_000_u64, "state": "open", "merged": false, "html_url": "https://h/acme/proj/pull/7",
-                "head": {"ref": "feature/x", "sha": "aaaa", "repo": {"full_name": "Acme/Proj"}},
-                "base": {"ref": "main"}, "user": null,
-            },
-        });
-        change(&mut payload);
-        payload
-    }
-
-    fn read_event(name: &str, payload: &Value) -> Result<Trigger, ContextError> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("event.json");
-        std::fs::write(&path, payload.to_string()).unwrap();
-        read(&host(&[
-            ("GITHUB_ACTIONS", "true"),
-            ("GITHUB_EVENT_NAME", name),
-            ("GITHUB_EVENT_PATH", path.to_str().unwrap()),
-            ("GITHUB_SHA", "mergecommit"),
-            ("GITHUB_REF", "refs/heads/main"),
-            ("GITHUB_REPOSITORY", "acme/proj"),
-        ]))
-    }
-
-    #[test]
-    fn a_pull_request_is_known_by_its_head_commit() {
-        for action in ["opened", "synchronize", "reopened", "ready_for_review", "labeled", "from-the-future"]
-        {
-            let Trigger::PullRequest(request) = read_event("pull_request", &payload(action, |_| {})).unwrap()
-            else {
-                panic!("{action}")
-            };
-            assert_eq!((request.head_sha.as_str(), request.number), ("aaaa", 7_000_000_000));
-            assert!(!request.from_fork());
-        }
-    }
-
-    #[test]
-    fn only_the_action_closed_closes() {
-        let closed = payload("closed", |p| p["pull_request"]["state"] = json!("closed"));
-        assert!(
-            matches!(read_event("pull_request", &closed).unwrap(), Trigger::PullRequestClosed(r) if !r.merged)
-        );
-        assert!(matches!(read_event("pull_request_target", &closed).unwrap(), Trigger::PullRequestClosed(_)));
-        let merged = payload("closed", |p| p["pull_request"]["merged"] = json!(true));
-        assert!(
-            matches!(read_event("pull_request", &merged).unwrap(), Trigger::PullRequestClosed(r) if r.merged)
-        );
-        let labeled = payload("labeled", |p| p["pull_request"]["state"] = json!("closed"));
-        assert!(matches!(read_event("pull_request", &labeled).unwrap(), Trigger::Nothing(_)));
-    }
-
-    #[test]
-    fn a_fork_is_known_by_its_repository() {
-        for (repo, fork) in [
-            (json!({"full_name": "someone/proj"}), true),
-            (Value::Null, true),
-            (json!({"full_name": "ACME/proj"}), false),
-        ] {
-            let event = payload("opened", |p| p["pull_request"]["head"]["repo"] = repo.clone());
-            let Trigger::PullRequest(request) = read_event("pull_request", &event).unwrap() else { panic!() };
-            assert_eq!(request.from_fork(), fork, "{repo}");
-        }
-    }
-
-    #[test]
-    fn a_pull_request_that_cannot_be_read_is_an_error() {
-        for pointer in ["number", "head"] {
-            let event = payload("opened", |p| p["pull_request"][pointer] = Value::Null);
-            assert!(matches!(read_event("pull_request", &event), Err(ContextError::EventUnreadable { .. })));
-        }
-        for env in [
-            &[("GITHUB_EVENT_NAME", "pull_request")][..],
-            &[("GITHUB_EVENT_NAME", "pull_request"), ("GITHUB_EVENT_PATH", "/nowhere/event.json")],
-            &[("GITHUB_ACTIONS", "true")],
-            &[("CI_MERGE_REQUEST_IID", "3"), ("CI", "true")],
-            &[("GITHUB_EVENT_NAME", "issue_comment")],
-            &[("GITHUB_EVENT_NAME", "discussion")],
-        ] {
-            assert!(read(&host(env)).is_err(), "{env:?}");
-        }
-    }
-
-    #[test]
-    fn other_peoples_code_in_a_run_with_secrets_is_told_from_our_own() {
-        let number = |number| Asked::Number { repository: "acme/proj".into(), number };
-        let target = read_event("pull_request_target", &payload("opened", |_| {})).unwrap();
-        assert!(
-            matches!(&target, Trigger::Untrusted(Untrusted { request: Asked::Known(known), .. }) if known.number > 7)
-        );
-        let comment = |request: Value| {
-            let event = json!({"issue": {"number": 9, "pull_request": request}, "repository": {"full_name": "acme/proj"}});
-            read_event("issue_comment", &event).unwrap()
-        };
-        assert!(
-            matches!(comment(json!({"url": "x"})), Trigger::Untrusted(code) if code.request == number(9))
-        );
-        assert!(matches!(comment(Value::Null), Trigger::Nothing(_)));
-        let run = |event: &str, head: &str, requests: Value| {
-            let run =
-                json!({"event": event, "head_repository": {"full_name": head}, "pull_requests": requests});
-            read_event(
-                "workflow_run",
-                &json!({"workflow_run": run, "repository": {"full_name": "acme/proj"}}),
-            )
-            .unwrap()
-        };
-        assert!(matches!(run("push", "acme/proj", json!([])), Trigger::Commit(_)));
-        for (event, head, requests, want) in [
-            ("push", "someone/proj", json!([]), Asked::Nowhere),
-            ("pull_request", "acme/proj", json!([{"number": 3}]), number(3)),
-            ("from-the-future", "acme/proj", json!([]), Asked::Nowhere),
-        ] {
-            let got = run(event, head, requests);
-            assert!(matches!(&got, Trigger::Untrusted(code) if code.request == want), "{event}: {got:?}");
-        }
-    }
-
-    #[test]
-    fn a_push_tells_of_its_commit() {
-        let event = json!({
-            "head_commit": {"message": "Subject\n\nbody", "timestamp": "2023-11-14T23:13:20+01:00", "author": {"name": "Ann", "email": "a@b.test", "username": "ann"}},
-            "sender": {"login": "ann", "avatar_url": "https://h/ann.png"},
-        });
-        let Trigger::Commit(commit) = read_event("push", &event).unwrap() else { panic!() };
-        let head = commit.head.unwrap();
-        assert_eq!(
-            (head.subject.as_str(), head.avatar_url.as_deref()),
-            ("Subject", Some("https://h/ann.png"))
-        );
-    }
-
-    #[test]
-    fn commits_are_known_by_the_variables() {
-        for name in ["push", "workflow_dispatch", "schedule", "release"] {
-            let Trigger::Commit(commit) = read_event(name, &json!({"inputs": null})).unwrap() else {
-                panic!("{name}")
-            };
-            assert_eq!(
-                (commit.sha.as_deref(), commit.branch.as_deref()),
-                (Some("mergecommit"), Some("main"))
-            );
-        }
-        let deleted = read_event("push", &json!({"deleted": true, "head_commit": null})).unwrap();
-        assert!(matches!(deleted, Trigger::Nothing(_)));
-        assert!(matches!(read_event("merge_group", &json!({})).unwrap(), Trigger::Nothing(_)));
-    }
-
-    #[test]
-    fn outside_github_a_ci_system_is_told_from_a_person() {
-        assert_eq!(read(&host(&[("CI", "true")])).unwrap(), Trigger::OtherCi);
-        assert_eq!(read(&host(&[])).unwrap(), Trigger::Person);
-    }
-}
+mod tests;

@@ -2,11 +2,15 @@
 //! no repository, or (after a shallow checkout) no such commit.
 
 use crate::child_env::{self, Purpose};
+use crate::env_vars;
 use crate::host::Host;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// Where git stops looking for a repository. Source: git's manual, `GIT_CEILING_DIRECTORIES`.
+const CEILING: &str = "GIT_CEILING_DIRECTORIES";
 
 /// A directory to ask git about.
 #[derive(Debug, Clone)]
@@ -78,8 +82,25 @@ impl Remote {
 
 impl WorkTree {
     /// The work tree that `directory` lies in, if it lies in one.
+    ///
+    /// On a runner it is looked for below the workspace only: a repository that the runner itself happens to lie in has
+    /// nothing to do with the code.
     pub fn at(directory: &Path, host: &Host) -> WorkTree {
-        WorkTree { directory: directory.to_path_buf(), env: child_env::of(host, Purpose::Git) }
+        let mut env = child_env::of(host, Purpose::Git);
+        let workspace = host.path_var(env_vars::GITHUB_WORKSPACE).filter(|path| directory.starts_with(path));
+        if let Some(above) = workspace.as_deref().and_then(Path::parent) {
+            let ceiling = env.entry(CEILING.into()).or_default();
+            if !ceiling.is_empty() {
+                ceiling.push(":");
+            }
+            ceiling.push(above);
+        }
+        WorkTree { directory: directory.to_path_buf(), env }
+    }
+
+    /// Full hash of the commit that is checked out.
+    pub fn head(&self) -> Option<String> {
+        self.git(&["rev-parse", "--verify", "--quiet", "HEAD"])
     }
 
     /// The branch that is checked out; `None` when the head is detached or there is no repository.
@@ -122,14 +143,15 @@ impl WorkTree {
         })
     }
 
-    /// Whether the commit that is checked out is this one, or a merge of it. Read from the commit itself: a shallow clone
-    /// has a merge and not its parents.
+    /// Whether the commit that is checked out is this one, or a merge of it into another. The first parent of a merge is
+    /// what it was merged into, so that a later commit of the same branch does not count. Read from the commit itself: a
+    /// shallow clone has a merge and not its parents.
     pub fn holds(&self, hash: &str) -> bool {
-        let is_head = self.git(&["rev-parse", "--verify", "HEAD"]).is_some_and(|head| head == hash);
+        let is_head = self.head().is_some_and(|head| head == hash);
         let head = self.git(&["cat-file", "commit", "HEAD"]).unwrap_or_default();
         let parents =
             head.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("parent "));
-        is_head || parents.clone().any(|parent| parent == hash)
+        is_head || parents.skip(1).any(|parent| parent == hash)
     }
 
     /// Run git and take its first line of output, if it worked. In a container the checkout often belongs to another
@@ -208,7 +230,8 @@ mod tests {
         git(&["commit", "-q", "--allow-empty", "-m", "Side"]);
         let side = tree.commit("HEAD").unwrap().hash;
         git(&["merge", "-q", "--no-ff", "-m", &format!("parent {}", "0".repeat(40)), &second]);
-        assert!(tree.holds(&tree.commit("HEAD").unwrap().hash) && tree.holds(&side) && tree.holds(&second));
+        assert!(tree.holds(&tree.head().unwrap()) && tree.holds(&second));
+        assert!(!tree.holds(&side), "a later commit of the same branch is not that commit");
         assert!(!tree.holds(&first.hash) && !tree.holds(&"0".repeat(40)));
     }
 }

@@ -1,6 +1,7 @@
 //! Facts at hand before anything is asked of a network: where Dagster+ is, who we are there, what made this run happen,
 //! and what the work tree knows.
 
+pub mod built;
 pub mod event;
 pub mod git;
 pub mod inputs;
@@ -94,8 +95,10 @@ pub enum ContextError {
         "a run started by `{event}` has this repository's secrets, and the code of a pull request may be anyone's"
     )]
     Untrusted { event: String },
-    #[error("this run was started by hand on the branch `{branch}`, and it is not said where that is to go")]
-    ByHand { branch: String },
+    #[error(
+        "{what}, which is not known to be the default branch, and no setting says where its code is to go"
+    )]
+    NotChosen { what: String },
 }
 
 impl Explain for ContextError {
@@ -124,7 +127,7 @@ impl Explain for ContextError {
             ContextError::Untrusted { .. } => {
                 "use `pull_request` instead; if everyone who can open a pull request may have the secrets, set `allow_untrusted_code: true` (--allow-untrusted-code)".into()
             }
-            ContextError::ByHand { .. } => {
+            ContextError::NotChosen { .. } => {
                 "set `branch_deployment: true` (--deployment-for-branch) for the branch deployment of that branch, or `branch_deployment: false` (--full-deployment) for the full deployment".into()
             }
             ContextError::EventNotDeployable { .. } => {

@@ -4,8 +4,8 @@
 //! the head commit here, where that client reports the runner's temporary merge commit.
 
 use super::Context;
+use super::built::BuiltCommit;
 use super::event::Trigger;
-use crate::env_vars;
 use crate::host::Host;
 use serde::Serialize;
 
@@ -33,37 +33,27 @@ pub struct Revision {
 }
 
 impl Context {
+    /// The commit whose files are built.
+    pub fn built(&self, host: &Host) -> BuiltCommit {
+        BuiltCommit::read(&self.trigger, &self.work_tree, host)
+    }
+
     /// The commit that is deployed; `commit_hash` if the user names one.
     pub fn revision(&self, commit_hash: Option<&str>, host: &Host) -> Revision {
-        let (event_sha, repository, head_repository, base_branch) = match &self.trigger {
-            Trigger::PullRequest(request) | Trigger::PullRequestClosed(request) => (
-                Some(request.head_sha.clone()),
-                Some(request.repository.clone()),
-                request.head_repository.clone(),
-                request.base_branch.clone(),
-            ),
+        let built = self.built(host);
+        let (repository, base_branch) = match &self.trigger {
+            _ if built.is_elsewhere => (None, None),
+            Trigger::PullRequest(request) | Trigger::PullRequestClosed(request) => {
+                (Some(request.repository.clone()), request.base_branch.clone())
+            }
             Trigger::Commit(commit) => {
                 let on_default = commit.branch.is_some() && commit.branch == commit.default_branch;
-                (
-                    commit.sha.clone(),
-                    commit.repository.clone(),
-                    None,
-                    commit.branch.clone().filter(|_| on_default),
-                )
+                (commit.repository.clone(), commit.branch.clone().filter(|_| on_default))
             }
-            Trigger::Untrusted(_) | Trigger::Nothing(_) | Trigger::OtherCi | Trigger::Person => {
-                (None, None, None, None)
-            }
+            Trigger::Untrusted(_) | Trigger::Nothing(_) | Trigger::OtherCi | Trigger::Person => (None, None),
         };
-        let origin = if repository.is_none() { self.work_tree.origin() } else { None };
-        let sha = commit_hash.map(String::from).or(event_sha);
-        let sha = sha.or_else(|| self.work_tree.commit("HEAD").map(|commit| commit.hash));
-        let server = host.var(env_vars::GITHUB_SERVER_URL).map(|url| url.trim_end_matches('/').to_string());
-        let named = repository.or_else(|| origin.as_ref().map(super::git::Remote::full_name));
-        let web = match (&server, head_repository.as_ref().or(named.as_ref())) {
-            (Some(server), Some(name)) => Some(format!("{server}/{name}")),
-            _ => origin.as_ref().and_then(super::git::Remote::web_url),
-        };
+        let sha = commit_hash.map(String::from).or(built.hash);
+        let (named, web) = (repository.or(built.repository), built.web);
         let (repo_owner, repo_name) = match named.as_deref().and_then(|name| name.rsplit_once('/')) {
             Some((owner, name)) => (Some(owner.to_string()), Some(name.to_string())),
             None => (None, None),

@@ -22,6 +22,8 @@ pub struct WorkflowRun {
     pub workflow: String,
     /// Tells the steps of a job, and the jobs of a run, apart as far as variables can.
     pub step: String,
+    /// `strategy.job-index`: the place of the job in its matrix.
+    pub job_index: String,
 }
 
 impl WorkflowRun {
@@ -38,6 +40,7 @@ impl WorkflowRun {
             attempt: number(env_vars::GITHUB_RUN_ATTEMPT).unwrap_or(1),
             workflow: workflow(host),
             step: job.join("/"),
+            job_index: text(env_vars::PEXPRESS_JOB_INDEX).unwrap_or_default(),
         }
     }
 

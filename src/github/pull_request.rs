@@ -18,7 +18,7 @@ pub struct PullRequest {
     pub head_repository: Option<String>,
     /// The branch it is to be merged into.
     pub base_ref: String,
-    /// `state` is `open`.
+    /// `state` is not `closed`.
     pub open: bool,
     /// Whether it was merged.
     pub merged: bool,
@@ -67,8 +67,23 @@ pub fn fetch(github: &Github, repository: &str, number: u64) -> Result<PullReque
         head_ref: raw.head.r#ref,
         head_repository: raw.head.repo.map(|repository| repository.full_name),
         base_ref: raw.base.r#ref,
-        open: raw.state == "open",
+        open: raw.state != "closed",
         merged: raw.merged == Some(true),
         url: raw.html_url,
     })
+}
+
+/// Numbers of the open pull requests of `repository` (`owner/name`) whose branch is `head` (`owner:branch`).
+///
+/// # Errors
+/// When GitHub refuses or does not answer.
+pub fn open_of(github: &Github, repository: &str, head: &str) -> Result<Vec<u64>, GithubError> {
+    let doing = "ask GitHub for the open pull requests of this branch";
+    let query = [("state", "open"), ("head", head), ("per_page", "100")];
+    let url = github.repository_url(doing, repository, &["pulls"], &query)?;
+    let permission = "pull-requests: read";
+    let call = Call { doing, permission, idempotent: true, method: Method::GET, url, body: None };
+    let raw: Vec<Raw> = github.call(&call)?.parse(doing, "pull requests")?;
+    let (_, branch) = head.split_once(':').unwrap_or_default();
+    Ok(raw.into_iter().filter(|raw| raw.head.r#ref == branch).map(|raw| raw.number).collect())
 }

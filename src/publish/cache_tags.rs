@@ -58,6 +58,7 @@ mod tests {
             event: "push".into(),
             sha: None,
             repository: Some("Acme/proj".into()),
+            tag: None,
             branch: branch.map(String::from),
             default_branch: Some("main".into()),
             head: None,

@@ -6,7 +6,7 @@
 
 use super::facts::{Facts, utc};
 use super::rows::{self, Row};
-use super::{DeploymentReport, Report, RunResult, markdown, table};
+use super::{DeploymentReport, Report, RunResult, cut, markdown, table};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
@@ -22,7 +22,9 @@ const BUDGET: usize = 60_000;
 /// Bytes of data in a comment that we read.
 const MOST_DATA: u64 = 1 << 20;
 /// How much of each error is shown; the next where that is too long.
-const ERROR_LIMITS: [usize; 4] = [6_000, 1_500, 300, 0];
+const ERROR_LIMITS: [usize; 4] = [6_000, 1_500, 300, SHORTEST_ERROR];
+/// How much of an error is shown where there is hardly any room: its exception.
+const SHORTEST_ERROR: usize = 160;
 
 /// How many changed dependencies of a code location are listed.
 const MOST_CHANGES: usize = 40;
@@ -43,7 +45,20 @@ struct Data {
     branch: Option<String>,
     deployment: Option<DeploymentReport>,
     jobs: BTreeMap<String, Job>,
-    rows: Vec<Row>,
+    rows: Vec<JobRow>,
+}
+
+/// A row, and the job that it is from: two jobs may have code locations of the same name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct JobRow {
+    #[serde(flatten)]
+    row: Row,
+    /// Stands for the job.
+    #[serde(rename = "j", default)]
+    job: String,
+    /// The job's attempt.
+    #[serde(rename = "t", default)]
+    attempt: u64,
 }
 
 /// What a job says of itself.
@@ -105,26 +120,33 @@ impl<'a> Comment<'a> {
     }
 
     fn later_attempt(&self, data: &Data) -> bool {
-        let job = data.jobs.get(&self.facts.job);
-        data.run == self.facts.run_id && job.is_some_and(|job| job.attempt > self.facts.attempt)
+        let is_later = |job: &Job| job.attempt > self.facts.attempt;
+        data.run == self.facts.run_id && data.jobs.values().any(is_later)
     }
 
     fn merged(&self, mut data: Data) -> Data {
         let report = self.report;
         data.run = self.facts.run_id;
-        let deployed = report.deployment.as_ref().and_then(|deployment| deployment.commit_hash.clone());
-        data.commit = self.facts.commit.clone().or(deployed);
+        data.commit = self.facts.commit_of(report);
         data.branch = self.facts.branch.clone();
         data.deployment = report.deployment.clone().or(data.deployment);
+        let (job, attempt) = (digest(&self.facts.job), self.facts.attempt);
+        // What went wrong in an older attempt is done again, perhaps by jobs of other names.
+        let fine = |result| matches!(result, RunResult::Success | RunResult::Skipped | RunResult::Closed);
+        data.jobs.retain(|_, job| job.attempt >= attempt || fine(job.result));
         data.jobs.insert(self.facts.job.clone(), self.job());
-        for mut row in rows::of(report) {
-            row.error = row.error.map(|error| markdown::cut(&error, ERROR_LIMITS[0]));
-            match data.rows.iter_mut().find(|known| known.name == row.name) {
-                Some(known) => *known = row,
-                None => data.rows.push(row),
-            }
-        }
-        data.rows.sort_by(|a, b| a.name.cmp(&b.name));
+        let mine = rows::of(report);
+        data.rows.retain(|known| {
+            let is_old = known.attempt < attempt;
+            let is_pending = known.row.standing.is_good().is_none();
+            let is_again = mine.iter().any(|row| row.name == known.row.name);
+            known.job != job && !(is_old && (is_pending || is_again))
+        });
+        data.rows.extend(mine.into_iter().map(|mut row| {
+            row.error = row.error.map(|error| cut::cut(&error, ERROR_LIMITS[0]));
+            JobRow { row, job: job.clone(), attempt }
+        }));
+        data.rows.sort_by(|a, b| (&a.row.name, &a.job).cmp(&(&b.row.name, &b.job)));
         data
     }
 
@@ -132,12 +154,9 @@ impl<'a> Comment<'a> {
     fn text(&self, data: &Data) -> String {
         for limit in ERROR_LIMITS {
             let mut short = data.clone();
-            for row in &mut short.rows {
+            for JobRow { row, .. } in &mut short.rows {
                 row.changes = row.changes.take().filter(|_| limit >= ERROR_LIMITS[1]);
-                row.error = match limit {
-                    0 => None,
-                    limit => row.error.as_ref().map(|error| markdown::cut(error, limit)),
-                };
+                row.error = row.error.as_ref().map(|error| shortened(error, limit));
             }
             let text = self.render(&short, &short.rows);
             if text.len() <= BUDGET {
@@ -150,9 +169,12 @@ impl<'a> Comment<'a> {
     /// Failures only, as many as fit; the others are counted.
     fn without_good_rows(&self, data: &Data) -> String {
         let mut bare = data.clone();
-        bare.rows.iter_mut().for_each(|row| (row.error, row.changes) = (None, None));
-        let (good, mut shown): (Vec<Row>, Vec<Row>) =
-            bare.rows.iter().cloned().partition(|row| row.standing.is_good() == Some(true));
+        for JobRow { row, .. } in &mut bare.rows {
+            row.error = row.error.as_ref().map(|error| shortened(error, SHORTEST_ERROR));
+            row.changes = None;
+        }
+        let (good, mut shown): (Vec<JobRow>, Vec<JobRow>) =
+            bare.rows.iter().cloned().partition(|JobRow { row, .. }| row.standing.is_good() == Some(true));
         let mut left_out = good.len();
         loop {
             let text = self.render(&bare, &shown);
@@ -172,13 +194,14 @@ impl<'a> Comment<'a> {
         }
     }
 
-    fn render(&self, data: &Data, shown: &[Row]) -> String {
+    fn render(&self, data: &Data, shown: &[JobRow]) -> String {
+        let shown = &shown.iter().map(|shown| shown.row.clone()).collect::<Vec<_>>();
         let mut parts = vec![format!("{}\n### {}", self.marker, heading(data))];
         for job in data.jobs.values() {
             if let Some(text) = &job.text {
                 parts.push(match job.result {
                     RunResult::Skipped => markdown::text(text),
-                    _ => markdown::block(&markdown::cut(text, ERROR_LIMITS[1])),
+                    _ => markdown::block(&cut::cut(text, ERROR_LIMITS[1])),
                 });
             }
         }
@@ -210,6 +233,14 @@ impl<'a> Comment<'a> {
     }
 }
 
+/// An error in at most `limit` bytes: in the shortest form, its exception alone.
+fn shortened(error: &str, limit: usize) -> String {
+    match cut::gist(error) {
+        Some(gist) if limit <= SHORTEST_ERROR && error.len() > limit => cut::within(gist, limit),
+        _ => cut::cut(error, limit),
+    }
+}
+
 /// The error that ended a run, where no code location tells it.
 fn own_problem(report: &Report) -> Option<String> {
     let told = report.locations.iter().any(|location| !location.errors.is_empty());
@@ -222,13 +253,16 @@ fn heading(data: &Data) -> String {
     let deployment = data.deployment.as_ref().map(|deployment| deployment.link(data.branch.as_deref()));
     let any = |result: RunResult| data.jobs.values().any(|job| job.result == result);
     let to = deployment.as_ref().map(|name| format!(" to {name}")).unwrap_or_default();
-    let (sign, text) = rows::headline(&data.rows);
+    let rows: Vec<Row> = data.rows.iter().map(|row| row.row.clone()).collect();
+    let (sign, text) = rows::headline(&rows);
     match () {
         () if any(RunResult::Closed) => {
             format!("🔒 Closed{}", deployment.map(|name| format!(" {name}")).unwrap_or_default())
         }
         () if any(RunResult::Cancelled) => format!("⚠️ Cancelled{to}"),
-        () if any(RunResult::Failure) && sign != "❌" => format!("❌ Not deployed{to}"),
+        () if any(RunResult::Failure) && (sign != "❌" || rows::none_reached(&rows)) => {
+            format!("❌ Not deployed{to}")
+        }
         () if any(RunResult::Skipped) => "➖ Not deployed".to_string(),
         () if data.rows.is_empty() => format!("⏳ Deploying{to}"),
         () if sign == "❌" => format!("{sign} {text}{}", to.replacen(" to ", " on ", 1)),
@@ -242,9 +276,14 @@ fn marker(key: &str) -> String {
     let fits = !key.is_empty() && key.len() <= 100 && key.chars().all(plain) && !key.contains("--");
     let key = match fits {
         true => key.to_string(),
-        false => Sha256::digest(key.as_bytes()).iter().take(12).map(|byte| format!("{byte:02x}")).collect(),
+        false => digest(key),
     };
     format!("<!-- pexpress:status:{key} -->")
+}
+
+/// Short, and different for different texts.
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }
 
 const DATA_START: &str = "<!-- pexpress:data:";

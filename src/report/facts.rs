@@ -1,6 +1,6 @@
 //! What a reader of a report wants to know of the run itself: which one, of what, when.
 
-use super::markdown;
+use super::{Report, markdown};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The run that a report is of.
@@ -14,15 +14,23 @@ pub struct Facts {
     pub job: String,
     /// Page of the run.
     pub run_url: Option<String>,
-    /// Page of the repository.
+    /// Page of the repository that has the commit.
     pub repository_url: Option<String>,
-    /// Full hash of the commit that people see.
+    /// Full hash of the commit whose files are built.
     pub commit: Option<String>,
+    /// Full hash of the commit of the run's own repository, where the files are another repository's.
+    pub own_commit: Option<String>,
     /// The branch.
     pub branch: Option<String>,
 }
 
 impl Facts {
+    /// Full hash of the commit that a report is of: what was deployed, or was to be.
+    pub fn commit_of(&self, report: &Report) -> Option<String> {
+        let deployed = report.deployment.as_ref().and_then(|deployment| deployment.commit_hash.clone());
+        deployed.or_else(|| self.commit.clone())
+    }
+
     /// Markdown that leads to a commit.
     pub fn commit_link(&self, sha: &str) -> String {
         let short = markdown::code(sha.get(..7).unwrap_or(sha));

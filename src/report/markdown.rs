@@ -44,12 +44,17 @@ fn links_on(before: &str, char: char, after: &str) -> bool {
     }
 }
 
-/// Foreign text on one line, as code. Fit for a table cell.
+/// Foreign text on one line, as code. In a table it needs [`cell`].
 pub fn code(foreign: &str) -> String {
     let line = one_line(foreign);
     let fence = "`".repeat(longest_run(&line, '`') + 1);
     let pad = if line.starts_with('`') || line.ends_with('`') || line.is_empty() { " " } else { "" };
-    format!("{fence}{pad}{}{pad}{fence}", line.replace('|', "\\|"))
+    format!("{fence}{pad}{line}{pad}{fence}")
+}
+
+/// Foreign text as code in a cell of a table, where a bar ends the cell even within code.
+pub fn cell(foreign: &str) -> String {
+    code(foreign).replace('|', "\\|")
 }
 
 /// Foreign text as a block of code; nothing in it ends the block.
@@ -71,15 +76,23 @@ pub fn folded(summary: &str, content: &str) -> String {
     format!("<details><summary>{summary}</summary>\n\n{content}\n\n</details>")
 }
 
-/// The same for a summary, where Markdown does not work: as HTML.
+/// Foreign text in the summary of a folded part, where Markdown does not work: as HTML.
 pub fn html(foreign: &str) -> String {
-    one_line(foreign)
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('@', "@\u{200b}")
-        .replace('#', "#\u{200b}")
+    let line = one_line(foreign);
+    let mut escaped = String::with_capacity(line.len() + 8);
+    for (at, char) in line.char_indices() {
+        match char {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            char => escaped.push(char),
+        }
+        if links_on(&line[..at], char, &line[at + char.len_utf8()..]) {
+            escaped.push(ZERO_WIDTH_SPACE);
+        }
+    }
+    escaped
 }
 
 /// On one line, without control characters and those that turn the direction of text.
@@ -102,20 +115,6 @@ fn longest_run(text: &str, of: char) -> usize {
         longest = longest.max(run);
     }
     longest
-}
-
-/// The first `limit` bytes at most, at the end of a line where there is one, with a word on the cut.
-pub fn cut(text: &str, limit: usize) -> String {
-    if text.len() <= limit {
-        return text.to_string();
-    }
-    let mut end = limit;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let kept = &text[..end];
-    let kept = kept.rfind('\n').map_or(kept, |at| &kept[..at]);
-    format!("{kept}\n… {} more bytes; the log of the run has all of it", text.len() - kept.len())
 }
 
 #[cfg(test)]
@@ -150,12 +149,24 @@ mod tests {
             ("feature/x", "`feature/x`"),
             ("a`b", "``a`b``"),
             ("`a", "`` `a ``"),
-            ("a|b", "`a\\|b`"),
+            ("a|b", "`a|b`"),
             ("", "`  `"),
         ] {
             assert_eq!(code(given), want, "{given}");
         }
+        assert_eq!(cell("a|`b"), "``a\\|`b``");
         assert_eq!(block("a\n```\nb"), "````text\na\n```\nb\n````");
+    }
+
+    #[test]
+    fn a_summary_of_a_folded_part_links_nothing_either() {
+        for (given, want) in [
+            ("GH-12", "GH-\u{200b}12"),
+            ("a <b> & \"c\"", "a &lt;b&gt; &amp; &quot;c&quot;"),
+            ("@team #1 https://evil", "@\u{200b}team #\u{200b}1 https:\u{200b}//evil"),
+        ] {
+            assert_eq!(html(given), want, "{given}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Everything here returns values and writes nothing. [`Report`] is also the JSON document of `deploy`.
 
 pub mod comment;
+pub mod cut;
 pub mod facts;
 pub mod markdown;
 pub mod outputs;

@@ -1,23 +1,27 @@
 //! The outputs of the action's step: names as in `action.yml`, values as text.
 
-use super::{Report, markdown};
+use super::facts::Facts;
+use super::{LocationReport, Report, cut};
 use serde_json::{Map, Value, json};
 
 /// How much of each error goes into an output: all outputs of a job together may have 1 MB.
 const LONGEST_ERROR_BYTES: usize = 2_000;
 
+/// How much of an error is in `reason`.
+const LONGEST_REASON_BYTES: usize = 500;
+
 /// Name and value of each output; `comment_url` is where the pull request comment is.
-pub fn of(report: &Report, comment_url: Option<&str>) -> Vec<(&'static str, String)> {
+pub fn of(report: &Report, facts: &Facts, comment_url: Option<&str>) -> Vec<(&'static str, String)> {
     let deployment = report.deployment.as_ref();
     let text = |text: Option<&str>| text.unwrap_or_default().to_string();
-    let problem = report.problems.first().map(|problem| problem.title.clone());
-    let reason = problem.or_else(|| report.reason.clone());
+    let reason = problem(report).or_else(|| report.reason.clone());
     vec![
         ("result", name_of(report)),
         ("reason", reason.unwrap_or_default()),
         ("deployment", text(deployment.map(|deployment| deployment.name.as_str()))),
         ("deployment_url", text(deployment.map(|deployment| deployment.url.as_str()))),
         ("is_branch_deployment", deployment.is_some_and(|deployment| deployment.is_branch).to_string()),
+        ("commit", facts.commit_of(report).unwrap_or_default()),
         ("locations", locations(report).to_string()),
         ("pex_tags", pex_tags(report).to_string()),
         ("changed", report.changed().to_string()),
@@ -30,6 +34,20 @@ pub fn of(report: &Report, comment_url: Option<&str>) -> Vec<(&'static str, Stri
     ]
 }
 
+/// What ended the run; where it is only said of how many code locations, with the error of the first of them.
+fn problem(report: &Report) -> Option<String> {
+    let title = &report.problems.first()?.title;
+    let named = |location: &LocationReport| {
+        let error = location.errors.first()?;
+        Some(format!("{}: {}", location.name, cut::gist(error)?))
+    };
+    let first = report.locations.iter().find_map(named).filter(|_| report.problems.len() == 1);
+    Some(match first {
+        Some(first) => format!("{title}: {}", cut::within(&first, LONGEST_REASON_BYTES)),
+        None => title.clone(),
+    })
+}
+
 /// `success`, `failure` …
 fn name_of(report: &Report) -> String {
     json!(report.result).as_str().unwrap_or_default().to_string()
@@ -38,7 +56,7 @@ fn name_of(report: &Report) -> String {
 fn locations(report: &Report) -> Value {
     let cut = |errors: &mut Value| {
         for error in errors.as_array_mut().into_iter().flatten() {
-            *error = json!(markdown::cut(error.as_str().unwrap_or_default(), LONGEST_ERROR_BYTES));
+            *error = json!(cut::cut(error.as_str().unwrap_or_default(), LONGEST_ERROR_BYTES));
         }
     };
     let mut locations = json!(report.locations);

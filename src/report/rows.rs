@@ -1,6 +1,6 @@
 //! Code locations as rows of a Markdown table, the same for comment and summary, with what went wrong folded below.
 
-use super::{LocationReport, Report, RunResult, Sent, State, markdown, table};
+use super::{LocationReport, Report, RunResult, Sent, State, cut, markdown, table};
 use crate::dependencies::DependencyChanges;
 use crate::verify::Outcome;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,8 @@ pub struct Row {
 pub enum Standing {
     /// It was to be deployed.
     At(State),
+    /// It was only to be read.
+    Read,
     /// It was only to be built, and was.
     Built,
     /// It was built and loads here.
@@ -53,9 +55,11 @@ impl Standing {
             (_, Some(verified)) if !verified.loads() => Standing::NotBuilt,
             (Some(state), _) => Standing::At(state),
             _ if !location.errors.is_empty() => Standing::NotBuilt,
-            _ if report.result == RunResult::Running || location.pex_tag.is_none() => {
-                Standing::At(State::Pending)
-            }
+            _ if report.result == RunResult::Running => Standing::At(State::Pending),
+            // A deploy that ended before it came to this code location.
+            _ if report.deployment.is_some() => Standing::At(State::NotDeployed),
+            _ if location.pex_tag.is_none() && report.result == RunResult::Success => Standing::Read,
+            _ if location.pex_tag.is_none() => Standing::At(State::NotDeployed),
             (None, Some(_)) => Standing::Verified,
             (None, None) => Standing::Built,
         }
@@ -66,7 +70,7 @@ impl Standing {
         match self {
             Standing::At(State::Pending) => None,
             Standing::At(state) => Some(state.is_good()),
-            Standing::Built | Standing::Verified => Some(true),
+            Standing::Read | Standing::Built | Standing::Verified => Some(true),
             Standing::NotBuilt => Some(false),
         }
     }
@@ -85,6 +89,7 @@ impl Standing {
     fn words(self) -> &'static str {
         match self {
             Standing::At(state) => state.words(),
+            Standing::Read => "read",
             Standing::Built => "built",
             Standing::Verified => "built, loads",
             Standing::NotBuilt => "failed",
@@ -100,9 +105,10 @@ pub fn of(report: &Report) -> Vec<Row> {
 fn row(location: &LocationReport, report: &Report) -> Row {
     let file = |name: &Option<String>, sent: Option<Sent>| {
         let built = report.files.iter().find(|file| Some(&file.name) == name.as_ref());
-        let size =
-            built.map(|file| format!("{} in {}", table::size(file.size_bytes), table::time(file.elapsed)));
-        let parts = [sent.map(|sent| sent.words().to_string()), size];
+        let size = built.map(|file| table::size(file.size_bytes));
+        let time = built.filter(|file| !file.unchanged).map(|file| table::time(file.elapsed));
+        let time = time.map(|time| format!("built in {time}"));
+        let parts = [sent.map(|sent| sent.words().to_string()), size, time];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     };
     Row {
@@ -138,7 +144,7 @@ pub fn table(rows: &[Row]) -> String {
     }];
     for row in rows {
         let start =
-            format!("| {} | {} | {} |", row.standing.sign(), markdown::code(&row.name), row.standing.words());
+            format!("| {} | {} | {} |", row.standing.sign(), markdown::cell(&row.name), row.standing.words());
         let dagster = row.dagster.as_deref().unwrap_or_default();
         lines.push(match files {
             true => format!("{start} {} | {} | {} |", some(&row.source), some(&row.deps), some(dagster)),
@@ -148,15 +154,51 @@ pub fn table(rows: &[Row]) -> String {
     lines.join("\n")
 }
 
-/// What went wrong, a folded part a code location, each cut to `limit` bytes.
+/// Longest part of an error in a line that leads to all of it.
+const LONGEST_GIST_BYTES: usize = 160;
+
+/// How many code locations are named in such a line.
+const MOST_NAMES: usize = 5;
+
+/// What went wrong, a folded part for each error, cut to `limit` bytes. Code locations that have the same one share it.
 pub fn errors(rows: &[Row], limit: usize) -> String {
-    let failed = rows.iter().filter_map(|row| Some((row, row.error.as_ref()?)));
-    let parts = failed.map(|(row, error)| {
-        let summary =
-            format!("{} {}: {}", row.standing.sign(), markdown::html(&row.name), row.standing.words());
-        markdown::folded(&summary, &markdown::block(&markdown::cut(error, limit)))
+    let mut groups: Vec<(String, Vec<&Row>)> = Vec::new();
+    for row in rows {
+        let Some(error) = &row.error else { continue };
+        let nameless = without_name(error, &row.name);
+        match groups.iter_mut().find(|(known, of)| *known == nameless && of[0].standing == row.standing) {
+            Some((_, of)) => of.push(row),
+            None => groups.push((nameless, vec![row])),
+        }
+    }
+    let parts = groups.iter().map(|(_, of)| {
+        let first = of[0];
+        let error = first.error.as_deref().unwrap_or_default();
+        let gist = cut::gist(error).map(|gist| cut::within(gist, LONGEST_GIST_BYTES.min(limit)));
+        let summary = format!(
+            "{} {}: {}{}",
+            first.standing.sign(),
+            names(&of.iter().map(|row| row.name.as_str()).collect::<Vec<_>>()),
+            first.standing.words(),
+            gist.map(|gist| format!(": <code>{}</code>", markdown::html(&gist))).unwrap_or_default(),
+        );
+        markdown::folded(&summary, &markdown::block(&cut::cut(error, limit)))
     });
     parts.collect::<Vec<_>>().join("\n\n")
+}
+
+/// An error as that of any code location: what is equal in two of them is one error.
+pub fn without_name(error: &str, name: &str) -> String {
+    error.replace(&format!("`{name}`"), "`…`")
+}
+
+/// The names of code locations as HTML, the first few of many.
+fn names(names: &[&str]) -> String {
+    let shown: Vec<String> = names.iter().take(MOST_NAMES).map(|name| markdown::html(name)).collect();
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        rest => format!("{} and {rest} more", shown.join(", ")),
+    }
 }
 
 /// What changed in the dependencies, a folded part for each set of changes, `limit` lines of each at most.
@@ -170,8 +212,8 @@ pub fn dependency_changes(rows: &[Row], limit: usize) -> String {
         }
     }
     let parts = sets.iter().map(|(changes, names)| {
-        let names = names.iter().map(|name| markdown::html(name)).collect::<Vec<_>>().join(", ");
-        markdown::folded(&format!("📦 {names}: {}", counts(changes)), &change_lines(changes, limit))
+        let title = format!("📦 {}: {}", self::names(names), counts(changes));
+        markdown::folded(&title, &change_lines(changes, limit))
     });
     parts.collect::<Vec<_>>().join("\n\n")
 }
@@ -208,6 +250,11 @@ fn change_lines(changes: &DependencyChanges, limit: usize) -> String {
     lines.join("\n")
 }
 
+/// Whether no code location was come to, so that none of them tells why.
+pub fn none_reached(rows: &[Row]) -> bool {
+    rows.iter().all(|row| row.standing == Standing::At(State::NotDeployed) && row.error.is_none())
+}
+
 /// One line on all of them: `Deploying 2 code locations`, `1 of 2 code locations failed`.
 pub fn headline(rows: &[Row]) -> (&'static str, String) {
     let total = rows.len();
@@ -219,6 +266,9 @@ pub fn headline(rows: &[Row]) -> (&'static str, String) {
         .any(|row| matches!(row.standing, Standing::Built | Standing::Verified | Standing::NotBuilt))
         && !rows.iter().any(|row| matches!(row.standing, Standing::At(state) if state.is_updated()));
     match (failed, open) {
+        (0, 0) if rows.iter().any(|row| row.standing == Standing::Read) => {
+            ("✅", format!("Read {}", locations(total)))
+        }
         (0, 0) if built => ("✅", format!("Built {}", locations(total))),
         (0, 0) => ("✅", format!("Deployed {}", locations(total))),
         (0, _) => ("⏳", format!("Deploying {}", locations(total))),

@@ -1,12 +1,15 @@
 //! The summary of the action's step, as Markdown.
 
 use super::facts::{Facts, utc};
-use super::{Problem, Report, RunResult, markdown, rows, table};
+use super::{Problem, Report, RunResult, cut, markdown, rows, table};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// How much of each error is shown; the whole summary may have a mebibyte.
 const LONGEST_ERROR_BYTES: usize = 20_000;
+
+/// A run whose chart has marks between seconds.
+const SHORT_RUN_SECONDS: f64 = 15.0;
 
 /// How many changed dependencies of a code location are listed.
 const MOST_CHANGES: usize = 500;
@@ -24,9 +27,7 @@ pub fn of(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime) -> 
     let told = rows.iter().any(|row| row.error.is_some());
     if !told {
         let problems = report.problems.iter();
-        parts.extend(
-            problems.map(|problem| markdown::block(&markdown::cut(&problem.text, LONGEST_ERROR_BYTES))),
-        );
+        parts.extend(problems.map(|problem| markdown::block(&cut::cut(&problem.text, LONGEST_ERROR_BYTES))));
     }
     let errors = rows::errors(&rows, LONGEST_ERROR_BYTES);
     let changes = rows::dependency_changes(&rows, MOST_CHANGES);
@@ -57,7 +58,7 @@ fn heading(report: &Report, facts: &Facts, rows: &[rows::Row]) -> String {
         RunResult::Closed => format!("🔒 Closed {to}"),
         RunResult::Skipped => "➖ Nothing was deployed".to_string(),
         RunResult::Cancelled => "⚠️ Cancelled".to_string(),
-        RunResult::Failure if sign != "❌" => "❌ Not deployed".to_string(),
+        RunResult::Failure if sign != "❌" || rows::none_reached(rows) => "❌ Not deployed".to_string(),
         _ if to.is_empty() => format!("{sign} {text}"),
         _ if sign == "❌" => format!("{sign} {text} on {to}"),
         _ => format!("{sign} {text} to {to}"),
@@ -82,12 +83,13 @@ fn chart(report: &Report) -> String {
         format!("    {} ({time}) :{start}, {}", stage.name, end.max(start + 1))
     });
     let bars: Vec<String> = bars.collect();
-    format!("```mermaid\ngantt\n    dateFormat x\n    axisFormat %M:%S\n{}\n```", bars.join("\n"))
+    // Whole seconds would be the same text at each mark of a short axis.
+    let axis = if report.seconds < SHORT_RUN_SECONDS { "%S.%L s" } else { "%M:%S" };
+    format!("```mermaid\ngantt\n    dateFormat x\n    axisFormat {axis}\n{}\n```", bars.join("\n"))
 }
 
 fn footer(report: &Report, facts: &Facts, now: SystemTime) -> String {
-    let deployed = report.deployment.as_ref().and_then(|deployment| deployment.commit_hash.as_deref());
-    let commit = facts.commit.as_deref().or(deployed).map(|sha| facts.commit_link(sha));
+    let commit = facts.commit_of(report).map(|sha| facts.commit_link(&sha));
     let branch = facts.branch.as_ref().map(|branch| markdown::code(branch));
     let target = report.python_version.as_ref().zip(report.platform.as_ref());
     let target = target.map(|(python, platform)| format!("Python {python}, {}", markdown::code(platform)));

@@ -189,6 +189,34 @@ fn a_fork_is_built_and_told_why_it_is_not_deployed() {
 
 #[test]
 #[ignore = "act and graphql-core come from a package index"]
+fn main_is_deployed_after_its_tests_and_nothing_of_a_fork() {
+    let (workspace, standin) = (Workspace::new(TWO), standin());
+    let after_tests = |owner: &str| {
+        let run = json!({
+            "name": "Tests", "event": "push", "head_branch": "main", "head_sha": workspace.commit(),
+            "conclusion": "success", "head_repository": {"full_name": format!("{owner}/proj")},
+        });
+        let payload = json!({"action": "completed", "workflow_run": run});
+        let run = workspace.event("after-tests.yml", "workflow_run", payload);
+        // `act` copies the work tree where a checkout has no `ref`.
+        let reference =
+            "ref: ${{ github.event.workflow_run.head_sha }} # what was tested, even if main has moved on";
+        deploying(run, &standin).edit(reference, "")
+    };
+    let finished = after_tests("acme").start();
+    finished.assert_success();
+    assert_eq!(finished.output("deploy", "deployment"), "prod");
+    assert_eq!(finished.output("deploy", "commit"), workspace.commit());
+    standin.control("journal", &Value::Null);
+    // `act` runs no job then, and a run without the `if:` is refused.
+    let always = after_tests("eve").edit("head_repository.full_name == github.repository", "event != ''");
+    let finished = always.start();
+    assert!(!finished.success && finished.log().contains("allow_untrusted_code"), "{}", finished.log());
+    assert_eq!(standin.journal().calls(), [""; 0]);
+}
+
+#[test]
+#[ignore = "act and graphql-core come from a package index"]
 fn by_hand_it_goes_where_the_inputs_say() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     git(&workspace.path(), &["checkout", "-q", BRANCH]);
@@ -216,7 +244,7 @@ fn by_hand_on_a_branch_somebody_has_to_choose() {
     let payload = json!({"ref": format!("refs/heads/{BRANCH}"), "inputs": null});
     let run = deploying(workspace.event("manual.yml", "workflow_dispatch", payload), &standin);
     let finished = run
-        .edit("${{ !inputs.full && github.ref_name != github.event.repository.default_branch }}", "auto")
+        .edit("${{ !inputs.full && github.ref_type == 'branch' && github.ref_name != github.event.repository.default_branch }}", "auto")
         .start();
     assert!(!finished.success, "{}", finished.log());
     let errors = finished.annotations("error");

@@ -1,43 +1,9 @@
 //! `pexpress action` as the runner starts it, against both stand-ins: what it deploys, what it reports, what it refuses.
 
 use crate::support::github_standin::{GithubStandin, READONLY};
-use crate::support::small_project::write_project;
-use crate::support::standin::Standin;
-use crate::support::step::{HEAD, PUSHED, Ran, Step, pull_request};
-use serde_json::{Value, json};
-
-struct Scene {
-    dir: tempfile::TempDir,
-    dagster: Standin,
-    github: GithubStandin,
-}
-
-impl Scene {
-    /// A project with these code locations, and both stand-ins.
-    fn new(locations: &[(&str, &str)], dagster: Value) -> Scene {
-        let dir = tempfile::tempdir().unwrap();
-        write_project(dir.path(), locations);
-        Scene { dir, dagster: Standin::start(dagster), github: GithubStandin::start(json!({})) }
-    }
-
-    fn step(&self) -> Step<'_> {
-        Step::new(self.dir.path(), &self.dagster, &self.github)
-    }
-
-    fn opened(&self) -> Ran {
-        self.step().event("pull_request", &pull_request("opened")).run()
-    }
-
-    fn comment(&self) -> String {
-        let [body] = &self.github.bodies()[..] else { panic!("{:#?}", self.github.bodies()) };
-        body.clone()
-    }
-
-    fn assert_clean(&self) {
-        self.dagster.journal().assert_clean();
-        self.github.journal().assert_clean();
-    }
-}
+use crate::support::scene::{Scene, commit_all};
+use crate::support::step::{HEAD, PUSHED, Step, pull_request};
+use serde_json::json;
 
 /// Operations that change something at GitHub, in order.
 fn writes(github: &GithubStandin) -> Vec<String> {
@@ -259,22 +225,6 @@ fn other_peoples_code_is_not_built_with_secrets() {
     assert!(scene.comment().contains(&head[..7]), "{}", scene.comment());
 }
 
-/// Commit all that is in `dir`; the hash.
-fn commit_all(dir: &std::path::Path) -> String {
-    let git = |args: &[&str]| {
-        let options =
-            ["-c", "user.name=Ann", "-c", "user.email=ann@example.test", "-c", "init.defaultBranch=main"];
-        let output =
-            std::process::Command::new("git").args(options).args(args).current_dir(dir).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_string()
-    };
-    git(&["init", "-q"]);
-    git(&["add", "-A"]);
-    git(&["commit", "-q", "-m", "All"]);
-    git(&["rev-parse", "HEAD"])
-}
-
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
 fn a_push_tells_githubs_deployments_and_commit_statuses_where_asked() {
@@ -305,4 +255,62 @@ fn a_broken_project_file_is_annotated_at_its_line() {
     assert!(ran.log.contains("::error title=pexpress,file=dagster_cloud.yaml,line=3"), "{}", ran.log);
     assert!(ran.summary.contains("❌ Not deployed") && ran.summary.contains("code_sauce"), "{}", ran.summary);
     assert!(scene.comment().contains("code_sauce"), "{}", scene.comment());
+}
+
+/// They share the branch deployment of their branch.
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_branch_deployment_stays_while_another_pull_request_of_the_branch_is_open() {
+    let scene = Scene::new(&[("one", "")], json!({}));
+    scene.opened();
+    let pull = |number: u64, state: &str| {
+        scene.github.control("pull", &json!({"number": number, "state": state, "head": {"ref": "feature"}}));
+    };
+    pull(7, "closed");
+    pull(9, "open");
+    let close = || scene.step().event("pull_request", &pull_request("closed")).run();
+    let kept = close();
+    assert_eq!((kept.code, kept.output("result")), (Some(0), "skipped"), "{}", kept.log);
+    assert_eq!(
+        kept.output("reason"),
+        "pull request 9 of the same branch is open, and the branch deployment is closed with the last of them"
+    );
+    pull(9, "closed");
+    let closed = close();
+    assert_eq!((closed.code, closed.output("result")), (Some(0), "closed"), "{}", closed.log);
+    scene.assert_clean();
+}
+
+/// What a project reads at import is a secret that GitHub gives to no fork.
+#[test]
+#[ignore = "dagster and the stand-ins come from package indexes"]
+fn a_fork_whose_code_reads_a_secret_is_green_with_a_warning() {
+    let scene = Scene::new(&[], json!({}));
+    let dir = scene.dir.path();
+    let files = [
+        (
+            "pyproject.toml",
+            "[project]\nname = 'app'\nversion = '1'\nrequires-python = '>=3.11'\ndependencies = ['dagster==1.13.27', 'dagster-cloud==1.13.27']\n[build-system]\nrequires = ['hatchling']\nbuild-backend = 'hatchling.build'\n",
+        ),
+        (
+            "app/__init__.py",
+            "import os\nimport dagster as dg\nTOKEN = os.environ['WAREHOUSE_TOKEN']\ndefs = dg.Definitions()\n",
+        ),
+        ("dagster_cloud.yaml", "locations:\n  - location_name: app\n    code_source: {package_name: app}\n"),
+    ];
+    std::fs::create_dir_all(dir.join("app")).unwrap();
+    files.iter().for_each(|(file, text)| std::fs::write(dir.join(file), text).unwrap());
+    let mut payload = pull_request("opened");
+    payload["pull_request"]["head"]["repo"]["full_name"] = json!("someone/proj");
+    let step = scene.step().with("INPUT_DAGSTER_CLOUD_API_TOKEN", "").with("INPUT_GITHUB_TOKEN", READONLY);
+    let ran = step.event("pull_request", &payload).run();
+    assert_eq!((ran.code, ran.output("result")), (Some(0), "skipped"), "{}", ran.log);
+    let warning = "the code location `app` was not loaded here, since the environment variable WAREHOUSE_TOKEN is not set here, and GitHub gives this run no secrets";
+    assert!(ran.log.contains(&format!("::{warning}")) && !ran.log.contains("::error"), "{}", ran.log);
+    assert!(ran.summary.contains("| ✅ | `app` | built |"), "{}", ran.summary);
+    // A mistake is one all the same.
+    std::fs::write(dir.join("app/__init__.py"), "import nothing_of_that_name\n").unwrap();
+    let step = scene.step().with("INPUT_DAGSTER_CLOUD_API_TOKEN", "").with("INPUT_GITHUB_TOKEN", READONLY);
+    let broken = step.event("pull_request", &payload).run();
+    assert_eq!((broken.code, broken.output("result")), (Some(1), "failure"), "{}", broken.log);
 }

@@ -53,7 +53,10 @@ fn each_input_reaches_the_binary_as_its_variable() {
         .iter()
         .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_string()))
         .collect();
-    assert_eq!(env, inputs);
+    // What no variable of the runner tells: the place of the job in its matrix.
+    let strategy = [("PEXPRESS_JOB_INDEX", "job-index"), ("PEXPRESS_JOB_TOTAL", "job-total")];
+    let strategy = strategy.map(|(name, key)| (name.to_string(), format!("${{{{ strategy.{key} }}}}")));
+    assert_eq!(env, strategy.into_iter().chain(inputs).collect::<Vec<_>>());
 }
 
 #[test]

@@ -351,7 +351,7 @@ fn without_an_event_a_full_deployment_takes_a_yes() {
             "nobody can be asked whether to deploy to the full deployment `prod`",
         ),
         (&[], false, "there is no git work tree to tell"),
-        (&[], true, "the event behind this CI run is not known"),
+        (&[], true, "the event behind this CI run is not known (a CI system)"),
     ] {
         let command = &mut deploy(&standin, dir.path());
         let ran = ran(command.args(args).envs(ci.then_some(("CI", "true"))));

@@ -5,6 +5,7 @@
 // A test ends with a panic and may say what it left out; both are denied elsewhere.
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
+mod action_commit;
 mod action_runs;
 mod action_step;
 mod action_wrapper;

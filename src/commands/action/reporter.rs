@@ -136,7 +136,7 @@ impl Worker {
             facts: facts.clone(),
             key: key.to_string(),
             // A job that deploys some of the code locations has siblings for the others.
-            shared: !inputs.deploy.locations.is_empty(),
+            shared: !inputs.deploy.locations.is_empty() || in_matrix(host),
             deployment: None,
             told: Told::default(),
         })
@@ -256,10 +256,9 @@ impl Worker {
         deployments::set_state(&self.github, &self.repository, id, state, &details)
     }
 
-    /// The commit that people see.
+    /// The commit that was built; that of this repository, where GitHub would not know it here.
     fn commit(&self, report: &Report) -> Option<String> {
-        let deployed = report.deployment.as_ref().and_then(|deployment| deployment.commit_hash.clone());
-        self.facts.commit.clone().or(deployed)
+        self.facts.own_commit.clone().or_else(|| self.facts.commit_of(report))
     }
 
     fn status(&mut self, report: &Report) -> Result<(), GithubError> {
@@ -280,6 +279,13 @@ impl Worker {
         };
         deployments::set_commit_status(&self.github, &self.repository, &status)
     }
+}
+
+/// Whether the job is one of several of a matrix.
+fn in_matrix(host: &Host) -> bool {
+    host.var(env_vars::PEXPRESS_JOB_TOTAL)
+        .and_then(|total| total.trim().parse::<u64>().ok())
+        .is_some_and(|total| total > 1)
 }
 
 /// Name of the environment at GitHub: that of the full deployment, or of the pull request.

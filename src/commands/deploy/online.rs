@@ -94,6 +94,24 @@ pub fn intent(args: &DeployArgs, host: &Host) -> Result<Intent, Error> {
     if let Choice::Named { name, ask: true } = &choice {
         deployment::confirm(name, publish.yes, host)?;
     }
+    if details.is_none() && matches!(choice, Choice::Named { .. } | Choice::Branch(_)) {
+        let built = context.built(host);
+        built.surprise().into_iter().for_each(|line| host.note(line));
+        if let Trigger::Commit(commit) = &context.trigger
+            && commit.follows_a_workflow()
+            && context.work_tree.head().is_none()
+            && commit.sha.as_deref() != host.var(env_vars::GITHUB_SHA)
+        {
+            host.warn("there is no git work tree to tell whether the commit that was tested is checked out");
+        }
+    }
+    let choice = match choice {
+        Choice::Close(branch) => match deployment::reason_to_stay(&context.trigger, &agent, host) {
+            Some(reason) => Choice::Nothing(reason),
+            None => Choice::Close(branch),
+        },
+        choice => choice,
+    };
     let url = &context.endpoint.organization_url;
     let python = args.build.python_version.unwrap_or(PythonVersion::DEFAULT);
     let client = Client::new(host, &agent, url, context.token.clone(), python);
@@ -124,7 +142,7 @@ fn idle_flag(args: &DeployArgs) -> Option<&'static str> {
 }
 
 /// The directory to ask git about: that of the project file, or the project itself.
-fn directory_of(file: &Path) -> PathBuf {
+pub fn directory_of(file: &Path) -> PathBuf {
     match file.parent() {
         Some(parent) if !file.is_dir() => parent.to_path_buf(),
         _ => file.to_path_buf(),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::dependencies::DependencyChanges;
-use crate::report::{LocationReport, Sent, SentFiles, State};
+use crate::report::{LocationReport, Problem, Sent, SentFiles, State};
 use std::time::UNIX_EPOCH;
 
 fn facts(run_id: u64, attempt: u64, job: &str) -> Facts {
@@ -12,6 +12,7 @@ fn facts(run_id: u64, attempt: u64, job: &str) -> Facts {
         repository_url: Some("https://github.example/acme/proj".into()),
         commit: Some("0123456789abcdef0123456789abcdef01234567".into()),
         branch: Some("feature/x".into()),
+        ..Facts::default()
     }
 }
 
@@ -154,7 +155,7 @@ fn hostile_names_stay_inside_their_cells() {
     (deployment.name, deployment.is_branch) = ("b](https://evil)[".into(), false);
     let body = written(&facts(5, 1, "deploy"), &report, None);
     insta::assert_snapshot!(shown(&body));
-    assert_eq!(read_data(&body).unwrap().rows[0].name, name);
+    assert_eq!(read_data(&body).unwrap().rows[0].row.name, name);
 }
 
 #[test]
@@ -215,5 +216,92 @@ fn jobs_give_the_same_comment_in_any_order_and_once_is_enough() {
             order.swap(last, usize::try_from((state >> 33) % (last as u64 + 1)).unwrap());
         }
         assert_eq!(comment(&order), first, "{order:?}");
+    }
+}
+
+#[test]
+fn what_failed_in_an_older_attempt_does_not_mark_a_green_one() {
+    let failed = Report {
+        problems: vec![Problem { title: "no index".into(), text: "error: no index".into(), place: None }],
+        ..report(RunResult::Failure, vec![location("a", State::FailedToLoad, Some("ImportError: no"))])
+    };
+    let pending = LocationReport { name: "b".into(), ..LocationReport::default() };
+    let first = written(&facts(5, 1, "one"), &failed, None);
+    let first = written(&facts(5, 1, "killed"), &report(RunResult::Running, vec![pending]), Some(&first));
+    assert!(first.contains("❌") && first.contains("⏳"), "{first}");
+    // The jobs of a matrix may have other names in the next attempt.
+    let green = report(RunResult::Success, vec![location("a", State::Loaded, None)]);
+    let second = written(&facts(5, 2, "other"), &green, Some(&first));
+    assert!(second.contains("✅ Deployed 1 code location") && !second.contains("❌"), "{second}");
+    assert!(!second.contains("⏳") && !second.contains("no index"), "{second}");
+    let (old, late) = (
+        facts(5, 1, "late"),
+        Comment::new("k", &facts(5, 1, "late"), &failed, UNIX_EPOCH).compose(Some(&second)),
+    );
+    assert_eq!((late, old.attempt), (None, 1), "a job of the older attempt that ends late");
+}
+
+#[test]
+fn jobs_of_a_matrix_with_code_locations_of_one_name_have_a_row_each() {
+    let one = report(RunResult::Success, vec![location("dagster", State::Loaded, None)]);
+    let two =
+        report(RunResult::Failure, vec![location("dagster", State::FailedToLoad, Some("ImportError: no"))]);
+    let body = written(&facts(5, 1, "deploy//apps/a//0"), &one, None);
+    let body = written(&facts(5, 1, "deploy//apps/b//1"), &two, Some(&body));
+    let body = written(&facts(5, 1, "deploy//apps/a//0"), &one, Some(&body));
+    assert_eq!(body.matches("| `dagster` |").count(), 2, "{body}");
+    assert!(body.contains("❌ 1 of 2 code locations failed"), "{body}");
+}
+
+#[test]
+fn no_code_location_is_pending_once_its_job_has_ended() {
+    let blank = |name: &str| LocationReport { name: name.into(), ..LocationReport::default() };
+    let built = |name: &str| LocationReport { pex_tag: Some("files=x".into()), ..blank(name) };
+    let facts = facts(5, 1, "deploy");
+    let running = written(&facts, &report(RunResult::Running, vec![blank("a"), blank("b")]), None);
+    assert_eq!(running.matches("pending").count(), 2, "{running}");
+    for result in [RunResult::Failure, RunResult::Cancelled, RunResult::Success] {
+        let ended = written(&facts, &report(result, vec![blank("a"), built("b")]), Some(&running));
+        assert!(!ended.contains("pending") && !ended.contains("⏳"), "{result:?}: {ended}");
+        assert_eq!(ended.matches("not deployed |").count(), 2, "{result:?}: {ended}");
+    }
+    let failed = written(&facts, &report(RunResult::Failure, vec![blank("a")]), None);
+    assert!(failed.contains("❌ Not deployed to"), "{failed}");
+}
+
+#[test]
+fn equal_errors_are_told_once_and_their_exception_leads_to_them() {
+    let error = |name: &str, why: &str| {
+        format!("error: the code location `{name}` was updated and failed to load:\n{why}\nhint: look")
+    };
+    let failed = |name: &str, why: &str| location(name, State::FailedToLoad, Some(&error(name, why)));
+    let locations = ["a", "b", "c"].map(|name| failed(name, "ModuleNotFoundError: No module named 'x'"));
+    let mut locations = Vec::from(locations);
+    locations.push(failed("d", "KeyError: 'GH-1'"));
+    let body = written(&facts(5, 1, "deploy"), &report(RunResult::Failure, locations), None);
+    let summaries: Vec<&str> = body.lines().filter(|line| line.starts_with("<details>")).collect();
+    assert_eq!(
+        summaries,
+        [
+            "<details><summary>❌ a, b, c: failed to load: <code>ModuleNotFoundError: No module named 'x'</code></summary>",
+            "<details><summary>❌ d: failed to load: <code>KeyError: 'GH-\u{200b}1'</code></summary>",
+        ]
+    );
+}
+
+/// A list of asset keys on one line, as long as all the room there is.
+#[test]
+fn an_error_of_one_long_line_is_there_at_every_length() {
+    let keys = vec!["AssetKey(['warehouse', 'table'])"; 90].join(", ");
+    let text = format!(
+        "error: the code location `l` was updated and failed to load:\nDagsterInvalidDefinitionError: Duplicate asset keys: {keys}\n{}",
+        "  File \"defs.py\"\n".repeat(30)
+    );
+    for count in [1, 10, 40, 200, 600] {
+        let locations =
+            (0..count).map(|n| location(&format!("l{n}"), State::FailedToLoad, Some(&format!("{n}{text}"))));
+        let body = written(&facts(5, 1, "deploy"), &report(RunResult::Failure, locations.collect()), None);
+        assert!(body.len() <= BUDGET, "{count}: {}", body.len());
+        assert!(body.contains("DagsterInvalidDefinitionError: Duplicate asset keys: AssetKey"), "{count}");
     }
 }

@@ -10,6 +10,7 @@ pub mod npm;
 pub mod pex_file;
 pub mod recording_clock;
 pub mod reference;
+pub mod scene;
 pub mod scripted_server;
 pub mod seed;
 pub mod small_project;

@@ -11,6 +11,7 @@ class Service:
     PATHS = [
         ("/user", "get"),
         ("/repos/{owner}/{repo}/pulls/{pull_number}", "get"),
+        ("/repos/{owner}/{repo}/pulls", "get"),
         ("/repos/{owner}/{repo}/commits/{ref}", "get"),
         ("/repos/{owner}/{repo}/issues/{issue_number}/comments", "get"),
         ("/repos/{owner}/{repo}/issues/{issue_number}/comments", "post"),
@@ -25,6 +26,7 @@ class Service:
     # `permissions:` of which one is enough, spelt as the header X-Accepted-GitHub-Permissions spells them.
     PERMISSIONS = {
         "pulls/get": ("pull_requests=read",),
+        "pulls/list": ("pull_requests=read",),
         "repos/get-commit": ("contents=read",),
         "issues/list-comments": ("issues=read", "pull_requests=read"),
         CREATE_COMMENT: ("issues=write", "pull_requests=write"),
@@ -74,6 +76,17 @@ class Service:
         for side in ("head", "base"):
             answer[side] |= pull.get(side, {})
         return 200, answer
+
+    def list(self, token, parameters, body):
+        owner = self.repository.full_name.split("/")[0]
+        example = self.operations["pulls/list"].example(200)[0]
+        matching = []
+        for pull in self.repository.pulls.values():
+            head = f"{owner}:{pull.get('head', {}).get('ref')}"
+            if pull.get("state", "open") == parameters.get("state", "open") and head == parameters.get("head", head):
+                sides = {side: example[side] | pull.get(side, {}) for side in ("head", "base")}
+                matching.append(example | {"number": pull["number"], "state": pull.get("state", "open")} | sides)
+        return 200, matching
 
     def get_commit(self, token, parameters, body):
         commit = self.repository.commits.get(parameters["ref"])

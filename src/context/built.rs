@@ -1,0 +1,126 @@
+//! The commit whose files are built: what the work tree holds, wherever the event names another one.
+//!
+//! They differ when the checkout step has a `ref:` or a `repository:` of its own, and when a run was overtaken by a newer
+//! commit. Where git tells nothing (no work tree, no git), the event's commit counts.
+
+use super::event::{PullRequest, Trigger};
+use super::git::{Remote, WorkTree};
+use crate::env_vars;
+use crate::host::Host;
+
+/// The commit whose files are built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuiltCommit {
+    /// Full hash.
+    pub hash: Option<String>,
+    /// `owner/name` of the repository that has it.
+    pub repository: Option<String>,
+    /// Page of that repository.
+    pub web: Option<String>,
+    /// The branch that is checked out, where its commit is not the event's.
+    pub branch: Option<String>,
+    /// The event's commit.
+    pub event_hash: Option<String>,
+    /// Whether that repository is another one than the run's.
+    pub is_elsewhere: bool,
+}
+
+impl BuiltCommit {
+    /// What is built by a run of this trigger, with this work tree.
+    pub fn read(trigger: &Trigger, work_tree: &WorkTree, host: &Host) -> BuiltCommit {
+        let server = host.var(env_vars::GITHUB_SERVER_URL).map(|url| url.trim_end_matches('/'));
+        let page = |repository: &str| server.map(|server| format!("{server}/{repository}"));
+        let event = EventCommit::of(trigger);
+        let of_event = BuiltCommit {
+            web: event.repositories.first().and_then(|repository| page(repository)),
+            repository: event.repositories.first().map(|name| (*name).to_string()),
+            hash: event.hash.map(String::from),
+            event_hash: event.hash.map(String::from),
+            ..BuiltCommit::default()
+        };
+        // Nothing is built where a pull request is closed.
+        if matches!(trigger, Trigger::PullRequestClosed(_)) {
+            return of_event;
+        }
+        let Some(head) = work_tree.head() else { return of_event };
+        // In a pull request, GITHUB_SHA is GitHub's own merge of the event's commit.
+        let is_merge = host.var(env_vars::GITHUB_EVENT_NAME) == Some("pull_request")
+            && host.var(env_vars::GITHUB_SHA) == Some(&head);
+        if is_merge || event.hash.is_some_and(|hash| work_tree.holds(hash)) {
+            return of_event;
+        }
+        let origin = work_tree.origin();
+        let name = origin.as_ref().map(Remote::full_name);
+        let known = |name: &String| event.repositories.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let is_elsewhere = !event.repositories.is_empty() && name.as_ref().is_some_and(|name| !known(name));
+        let repository = name.or_else(|| event.repositories.last().map(|name| (*name).to_string()));
+        // A remote of another host than the run's is not found there.
+        let on_server =
+            origin.as_ref().is_none_or(|origin| server.is_some_and(|url| is_at(url, &origin.host)));
+        let web = match on_server || !is_elsewhere {
+            true => repository.as_deref().and_then(page),
+            false => None,
+        };
+        BuiltCommit {
+            web: web.or_else(|| origin.as_ref().and_then(Remote::web_url)),
+            repository,
+            hash: Some(head),
+            branch: work_tree.branch(),
+            event_hash: of_event.event_hash,
+            is_elsewhere,
+        }
+    }
+
+    /// Whether the work tree holds another commit than the event names.
+    pub fn differs(&self) -> bool {
+        self.event_hash.is_some() && self.hash != self.event_hash
+    }
+
+    /// A line for the log where the commit is not the one that people expect.
+    pub fn surprise(&self) -> Option<String> {
+        let (hash, event_hash) =
+            self.hash.as_ref().zip(self.event_hash.as_ref()).filter(|_| self.differs())?;
+        let place = match &self.repository {
+            Some(repository) if self.is_elsewhere => format!("a checkout of {repository}"),
+            _ => "the work tree".to_string(),
+        };
+        Some(format!(
+            "The event of this run names the commit {event_hash}, but {place} holds {hash}: that one is built and reported"
+        ))
+    }
+}
+
+/// The commit that an event names, and the repositories that may have it: the last one is that of the run.
+struct EventCommit<'a> {
+    hash: Option<&'a str>,
+    repositories: Vec<&'a str>,
+}
+
+impl<'a> EventCommit<'a> {
+    fn of(trigger: &'a Trigger) -> EventCommit<'a> {
+        match trigger {
+            Trigger::PullRequest(request) | Trigger::PullRequestClosed(request) => {
+                EventCommit { hash: Some(&request.head_sha), repositories: repositories(request) }
+            }
+            Trigger::Commit(commit) => EventCommit {
+                hash: commit.sha.as_deref(),
+                repositories: commit.repository.as_deref().into_iter().collect(),
+            },
+            Trigger::Untrusted(_) | Trigger::Nothing(_) | Trigger::OtherCi | Trigger::Person => {
+                EventCommit { hash: None, repositories: Vec::new() }
+            }
+        }
+    }
+}
+
+/// Where the branch lives, then where it is to be merged.
+fn repositories(request: &PullRequest) -> Vec<&str> {
+    request.head_repository.as_deref().into_iter().chain([request.repository.as_str()]).collect()
+}
+
+/// Whether the address of a server has this host name.
+fn is_at(url: &str, host: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let name = rest.split(['/', ':']).next().unwrap_or_default();
+    name.eq_ignore_ascii_case(host)
+}

@@ -1,0 +1,71 @@
+//! The event `workflow_run`: another workflow was started, or has ended.
+//!
+//! Such a run always has the default branch in `GITHUB_REF` and `GITHUB_SHA`, and the secrets of the repository. What it
+//! is about is in the payload alone. Only a run that succeeded is followed by a deployment, and only of the commit that
+//! it was of. Source: "Events that trigger workflows" and "Webhook events and payloads" (GitHub's manual).
+
+use super::{AFTER_WORKFLOW, CommitEvent, Trigger, Untrusted, head_commit, numbered, text_at};
+use crate::context::ContextError;
+use crate::env_vars;
+use crate::foreign_text::neutral;
+use crate::host::Host;
+use serde_json::Value;
+
+/// Events whose runs are of this repository's own code.
+const OWN: [&str; 5] = ["push", "schedule", "workflow_dispatch", "release", "repository_dispatch"];
+
+/// What the run of another workflow leads to.
+///
+/// # Errors
+/// When the payload does not say which commit that run was of.
+pub fn read(payload: &Value, host: &Host) -> Result<Trigger, ContextError> {
+    let text = |pointer: &str| text_at(payload, pointer);
+    let event = text("/workflow_run/event");
+    if let Some(reason) = not_followed(payload) {
+        return Ok(Trigger::Nothing(reason));
+    }
+    if event.as_deref() == Some("merge_group") {
+        return Ok(Trigger::Nothing(super::MERGE_QUEUE.into()));
+    }
+    let (ours, theirs) = (text("/repository/full_name"), text("/workflow_run/head_repository/full_name"));
+    let own = ours.as_ref().zip(theirs).is_some_and(|(ours, theirs)| ours.eq_ignore_ascii_case(&theirs));
+    // What a pull request started may be anyone's code, and so may what a fork has.
+    if !own || !event.is_some_and(|event| OWN.contains(&event.as_str())) {
+        return Ok(Trigger::Untrusted(Untrusted {
+            event: AFTER_WORKFLOW.into(),
+            request: numbered(payload, "/workflow_run/pull_requests/0/number"),
+        }));
+    }
+    let sha = text("/workflow_run/head_sha").ok_or_else(|| ContextError::EventUnreadable {
+        event: AFTER_WORKFLOW.into(),
+        what: "the payload has no `workflow_run.head_sha`".into(),
+        source: None,
+    })?;
+    Ok(Trigger::Commit(CommitEvent {
+        event: AFTER_WORKFLOW.into(),
+        sha: Some(sha),
+        repository: ours.or_else(|| host.var(env_vars::GITHUB_REPOSITORY).map(String::from)),
+        branch: text("/workflow_run/head_branch"),
+        tag: None,
+        default_branch: text("/repository/default_branch"),
+        head: payload.get("workflow_run").and_then(head_commit),
+    }))
+}
+
+/// Why nothing follows that run: it has not ended, or not well.
+fn not_followed(payload: &Value) -> Option<String> {
+    let text = |pointer: &str| text_at(payload, pointer).map(|text| neutral(&text));
+    let which = match text("/workflow_run/name") {
+        Some(name) => format!("the run of the workflow `{name}` that started this one"),
+        None => "the workflow run that started this one".to_string(),
+    };
+    match (text("/action").as_deref(), text("/workflow_run/conclusion").as_deref()) {
+        (Some("completed"), Some("success")) => None,
+        (Some("completed"), Some(conclusion)) => {
+            Some(format!("{which} ended with `{conclusion}`, and only what succeeded is deployed"))
+        }
+        (Some("completed"), None) => Some(format!("{which} ended without a conclusion")),
+        (Some(action), _) => Some(format!("{which} is not completed (`{action}`)")),
+        (None, _) => Some(format!("{which} is not said to be completed")),
+    }
+}

@@ -1,0 +1,237 @@
+//! Long errors, cut so that what matters stays: the first line, and the last exception of a traceback.
+
+/// What the mark of a cut needs at most.
+const MARK_BYTES: usize = 80;
+
+/// Endings of the names of exceptions. Others count only where the name begins with the module's.
+const ENDINGS: [&str; 8] =
+    ["Error", "Exception", "Warning", "Exit", "Interrupt", "Iteration", "Timeout", "Failure"];
+
+/// `text` in at most `limit` bytes. The middle is left out: the first line and the last exception stay, with as much
+/// around them as there is room for. A line that is too long by itself is cut within.
+pub fn cut(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_string();
+    }
+    let room = limit.saturating_sub(MARK_BYTES);
+    let lines: Vec<&str> = text.lines().collect();
+    let mut kept = Kept { lines: &lines, parts: vec![None; lines.len()], room };
+    let cause = exception_at(&lines).unwrap_or(lines.len() - 1);
+    kept.keep(0, if cause == 0 { room } else { room / 3 });
+    kept.keep(cause, kept.room * 2 / 3);
+    kept.fill(cause);
+    kept.text(text.len())
+}
+
+/// The last exception of a text, on one line: `ModuleNotFoundError: No module named 'x'`.
+pub fn exception(text: &str) -> Option<&str> {
+    let lines: Vec<&str> = text.lines().collect();
+    exception_at(&lines).map(|at| bare(lines[at]))
+}
+
+/// What an error says, on one line: its exception, else its first cause, else its first line.
+pub fn gist(text: &str) -> Option<&str> {
+    let cause = || text.lines().map(str::trim).find_map(|line| line.strip_prefix("caused by: "));
+    let first = || text.lines().next().map(|line| line.trim_start_matches("error: "));
+    exception(text).or_else(cause).or_else(first).map(str::trim).filter(|line| !line.is_empty())
+}
+
+/// The beginning of one line, of at most `limit` bytes.
+pub fn within(line: &str, limit: usize) -> String {
+    match line.len() > limit {
+        true => format!("{} …", &line[..line.floor_char_boundary(limit.saturating_sub(" …".len()))]),
+        false => line.to_string(),
+    }
+}
+
+/// The line of the last exception.
+fn exception_at(lines: &[&str]) -> Option<usize> {
+    lines.iter().rposition(|line| is_exception(bare(line)))
+}
+
+/// A line without what an error's text puts before it.
+fn bare(line: &str) -> &str {
+    let line = line.trim();
+    line.strip_prefix("caused by: ").unwrap_or(line)
+}
+
+/// Whether a line begins as Python prints an exception: its name, and a message or nothing.
+fn is_exception(line: &str) -> bool {
+    let name = line.split(':').next().unwrap_or_default();
+    let rest = &line[name.len()..];
+    let is_name = |part: &str| {
+        part.starts_with(|char: char| char.is_alphabetic() || char == '_')
+            && part.chars().all(|char| char.is_alphanumeric() || char == '_')
+    };
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_class = last.starts_with(char::is_uppercase) && last.contains(char::is_lowercase);
+    let is_known = name.contains('.') || ENDINGS.iter().any(|ending| last.ends_with(ending));
+    name.split('.').all(is_name)
+        && is_class
+        && is_known
+        && (rest.is_empty() || rest.starts_with(": ") || rest == ":")
+}
+
+/// The lines of a text that stay.
+struct Kept<'a> {
+    lines: &'a [&'a str],
+    parts: Vec<Option<String>>,
+    room: usize,
+}
+
+impl Kept<'_> {
+    /// Keep a line, or its beginning; whether there was room for it.
+    fn keep(&mut self, at: usize, limit: usize) -> bool {
+        if self.parts[at].is_some() {
+            return true;
+        }
+        let part = within(self.lines[at], limit.min(self.room.saturating_sub(1)));
+        if part.len() >= self.room {
+            return false;
+        }
+        self.room -= part.len() + 1;
+        self.parts[at] = Some(part);
+        true
+    }
+
+    /// Fill the room with the lines after the first one and with those around the cause, in turn.
+    fn fill(&mut self, cause: usize) {
+        let (mut from_start, mut before, mut after) = (1, cause, cause + 1);
+        let mut going = [true; 3];
+        while going.contains(&true) {
+            if going[0] {
+                going[0] = from_start < self.lines.len() && self.whole(from_start);
+                from_start += 1;
+            }
+            if going[1] {
+                going[1] = after < self.lines.len() && self.whole(after);
+                after += 1;
+            }
+            if going[2] {
+                going[2] = before > 0 && self.whole(before - 1);
+                before = before.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Keep a line if all of it has room.
+    fn whole(&mut self, at: usize) -> bool {
+        self.parts[at].is_some() || (self.lines[at].len() < self.room && self.keep(at, self.room))
+    }
+
+    /// The lines that stay, with a mark where others are missing. The first mark says how much that is.
+    fn text(&self, before_bytes: usize) -> String {
+        let kept_bytes: usize = self.parts.iter().flatten().map(|part| part.len() + 1).sum();
+        let mut mark = format!(
+            "… {} bytes left out; the log of the run has all of it",
+            before_bytes.saturating_sub(kept_bytes)
+        );
+        let mut shown: Vec<String> = Vec::new();
+        let mut gap = false;
+        for part in &self.parts {
+            match part {
+                Some(part) => {
+                    shown.push(part.clone());
+                    gap = false;
+                }
+                None if !gap => {
+                    shown.push(std::mem::replace(&mut mark, "…".into()));
+                    gap = true;
+                }
+                None => {}
+            }
+        }
+        if !self.parts.contains(&None) {
+            shown.push(mark);
+        }
+        shown.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_middle_is_left_out_and_the_last_exception_stays() {
+        let frames: String = (0..30).map(|n| format!("  File \"defs.py\", line {n}, in f\n")).collect();
+        let text = format!(
+            "error: it failed to load:\nTraceback (most recent call last):\n{frames}ModuleNotFoundError: No module named 'x'\nhint: verify"
+        );
+        insta::assert_snapshot!(cut(&text, 300), @r#"
+        error: it failed to load:
+        Traceback (most recent call last):
+          File "defs.py", line 0, in f
+        … 854 bytes left out; the log of the run has all of it
+          File "defs.py", line 28, in f
+          File "defs.py", line 29, in f
+        ModuleNotFoundError: No module named 'x'
+        hint: verify
+        "#);
+        let server = format!(
+            "error: it failed to load:\ndagster.DagsterUserCodeError: outer\n{frames}\nThe above exception was caused by the following exception:\nImportError: no y\n{frames}hint: verify"
+        );
+        insta::assert_snapshot!(cut(&server, 300), @r#"
+        error: it failed to load:
+        dagster.DagsterUserCodeError: outer
+          File "defs.py", line 0, in f
+        … 1850 bytes left out; the log of the run has all of it
+
+        The above exception was caused by the following exception:
+        ImportError: no y
+          File "defs.py", line 0, in f
+        …
+        "#);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_cut_within() {
+        let keys = vec!["AssetKey(['warehouse', 'table'])"; 90].join(", ");
+        let text = format!(
+            "error: it failed to load:\nDagsterInvalidDefinitionError: Duplicate asset keys: {keys}\n  File \"a.py\""
+        );
+        insta::assert_snapshot!(cut(&text, 300), @r#"
+        error: it failed to load:
+        DagsterInvalidDefinitionError: Duplicate asset keys: AssetKey(['warehouse', 'table']), AssetKey(['warehouse', 'table']), Asse …
+          File "a.py"
+        … 2981 bytes left out; the log of the run has all of it
+        "#);
+        insta::assert_snapshot!(cut(&"x".repeat(400), 120), @"
+        xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx …
+        … 360 bytes left out; the log of the run has all of it
+        ");
+        assert!(cut(&"ä\n".repeat(400), 120).ends_with("ä\nä"));
+    }
+
+    #[test]
+    fn exceptions_are_found_in_all_their_forms() {
+        for (text, want) in [
+            ("a\nKeyError: 'X'\n", Some("KeyError: 'X'")),
+            ("  caused by: ImportError: no", Some("ImportError: no")),
+            ("KeyboardInterrupt", Some("KeyboardInterrupt")),
+            (
+                "dagster._core.errors.DagsterInvalidDefinition: two",
+                Some("dagster._core.errors.DagsterInvalidDefinition: two"),
+            ),
+            (
+                "ValueError: one\n\nThe above exception was caused by the following exception:\nTypeError: two\n  File",
+                Some("TypeError: two"),
+            ),
+            ("error: no\nhint: look\nTraceback (most recent call last):", None),
+            ("Note: x\nFile: y\nhttps://h/Error: z", None),
+        ] {
+            assert_eq!(exception(text), want, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_cut_is_longer_than_its_limit_or_empty(text in "(\\PC{0,300}\n?){1,40}", limit in 120_usize..2_000) {
+            let short = cut(&text, limit);
+            prop_assert!(short.len() <= limit.max(text.len().min(limit)), "{}", short.len());
+            prop_assert_eq!(short.is_empty(), text.is_empty());
+            prop_assert_eq!(cut(&short, limit), short.clone(), "once is enough");
+        }
+    }
+}

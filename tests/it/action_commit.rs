@@ -1,0 +1,235 @@
+//! Which commit a step of a workflow deploys, and which one it says that it deployed.
+
+use crate::support::act::git;
+use crate::support::scene::{Scene, commit_all};
+use crate::support::step::{PUSHED, Ran, pull_request};
+use serde_json::{Value, json};
+
+const DEFAULT: &str = "main";
+
+/// A scene whose project is committed twice; the two hashes, the newer one checked out.
+fn two_commits() -> (Scene, String, String) {
+    let scene = Scene::new(&[("one", "")], json!({}));
+    let older = commit_all(scene.dir.path());
+    std::fs::write(scene.dir.path().join("one/defs.py"), "newer = 1\n").unwrap();
+    let newer = commit_all(scene.dir.path());
+    (scene, older, newer)
+}
+
+/// The event of a run of the workflow `Tests` that was of this commit.
+fn after(head: &str, change: impl FnOnce(&mut Value)) -> Value {
+    let mut payload = json!({
+        "action": "completed",
+        "repository": {"full_name": "acme/proj", "default_branch": DEFAULT},
+        "workflow_run": {
+            "name": "Tests", "event": "push", "head_branch": DEFAULT, "head_sha": head, "conclusion": "success",
+            "head_repository": {"full_name": "acme/proj"}, "pull_requests": [],
+        },
+    });
+    change(&mut payload);
+    payload
+}
+
+/// `git` of the document of the code location `one`.
+fn git_of(scene: &Scene, deployment: &str) -> Value {
+    scene.dagster.state()["deployments"][deployment]["locations"]["one"]["git"].clone()
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn only_a_workflow_that_succeeded_on_the_default_branch_is_followed_by_a_deployment() {
+    let (scene, older, newer) = two_commits();
+    let run = |payload: &Value| scene.step().event("workflow_run", payload).run();
+    let table: [(&str, Value, &str, &str); 9] = [
+        (
+            "failure",
+            after(&newer, |p| p["workflow_run"]["conclusion"] = json!("failure")),
+            "skipped",
+            "the run of the workflow `Tests` that started this one ended with `failure`, and only what succeeded is deployed",
+        ),
+        (
+            "cancelled",
+            after(&newer, |p| p["workflow_run"]["conclusion"] = json!("cancelled")),
+            "skipped",
+            "ended with `cancelled`",
+        ),
+        (
+            "null",
+            after(&newer, |p| p["workflow_run"]["conclusion"] = Value::Null),
+            "skipped",
+            "ended without a conclusion",
+        ),
+        (
+            "requested",
+            after(&newer, |p| p["action"] = json!("requested")),
+            "skipped",
+            "is not completed (`requested`)",
+        ),
+        (
+            "queue",
+            after(&newer, |p| p["workflow_run"]["event"] = json!("merge_group")),
+            "skipped",
+            "a merge queue entry is not deployed",
+        ),
+        (
+            "branch",
+            after(&newer, |p| p["workflow_run"]["head_branch"] = json!("feature/x")),
+            "failure",
+            "the workflow run that started this one was on `feature/x`, which is not known to be the default branch, and no setting says where its code is to go",
+        ),
+        (
+            "no branch",
+            after(&newer, |p| p["workflow_run"]["head_branch"] = Value::Null),
+            "failure",
+            "was on an unknown branch",
+        ),
+        (
+            "no default",
+            after(&newer, |p| p["repository"]["default_branch"] = Value::Null),
+            "failure",
+            "was on `main`, which is not known to be the default branch",
+        ),
+        ("overtaken", after(&older, |_| {}), "failure", "and the workflow run that started this one was of"),
+    ];
+    for (case, payload, result, says) in table {
+        let ran = run(&payload);
+        let code = if result == "skipped" { 0 } else { 2 };
+        assert_eq!((ran.code, ran.output("result")), (Some(code), result), "{case}: {}", ran.log);
+        assert!(ran.output("reason").contains(says), "{case}: {}", ran.output("reason"));
+        assert!(
+            ran.summary.contains("ot deployed") || ran.summary.contains("Nothing was"),
+            "{}",
+            ran.summary
+        );
+    }
+    assert_eq!(scene.dagster.journal().count("PUT "), 0);
+    let fork = after(&newer, |p| p["workflow_run"]["head_repository"]["full_name"] = json!("eve/proj"));
+    assert!(run(&fork).log.contains("allow_untrusted_code: true"));
+    let ran = run(&after(&newer, |_| {}));
+    assert_eq!((ran.code, ran.output("deployment")), (Some(0), "prod"), "{}", ran.log);
+    assert_eq!(git_of(&scene, "prod")["commit_hash"], json!(newer));
+    scene.assert_clean();
+}
+
+/// The usual `ref: ${{ github.event.workflow_run.head_sha }}`, while GITHUB_SHA is what main has come to since.
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn an_overtaken_run_deploys_and_reports_what_was_tested() {
+    let (scene, older, newer) = two_commits();
+    git(scene.dir.path(), &["checkout", "-q", "--detach", &older]);
+    let step = scene.step().event("workflow_run", &after(&older, |_| {})).with("GITHUB_SHA", &newer);
+    let ran = step.run();
+    assert_eq!((ran.code, ran.output("commit")), (Some(0), older.as_str()), "{}", ran.log);
+    assert_eq!(git_of(&scene, "prod")["commit_hash"], json!(older));
+    assert!(ran.summary.contains(&older[..7]) && !ran.summary.contains(&newer[..7]), "{}", ran.summary);
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn after_the_tests_of_another_branch_an_input_decides() {
+    let (scene, _, newer) = two_commits();
+    let event = after(&newer, |p| p["workflow_run"]["head_branch"] = json!("feature/x"));
+    let run = |choice: &str| {
+        scene.step().with("INPUT_BRANCH_DEPLOYMENT", choice).event("workflow_run", &event).run()
+    };
+    let (full, branch) = (run("false"), run("true"));
+    assert_eq!((full.code, full.output("deployment")), (Some(0), "prod"), "{}", full.log);
+    assert_eq!((branch.code, branch.output("is_branch_deployment")), (Some(0), "true"), "{}", branch.log);
+    let told = scene.dagster.journal().variables("createOrUpdateBranchDeployment").pop().unwrap();
+    assert_eq!(told["branchData"]["branchName"], "feature/x");
+    assert_eq!(told["commit"]["commitHash"], json!(newer));
+}
+
+/// A rollback by hand: `ref:` at the checkout names an older commit than the branch has.
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn the_commit_that_is_reported_is_the_one_that_is_checked_out() {
+    let (scene, older, newer) = two_commits();
+    git(scene.dir.path(), &["checkout", "-q", "--detach", &older]);
+    let payload = json!({"inputs": null, "repository": {"full_name": "acme/proj", "default_branch": "main"}});
+    let step = scene.step().with("INPUT_GITHUB_DEPLOYMENT", "true").with("INPUT_COMMIT_STATUS", "true");
+    let ran = step.event("workflow_dispatch", &payload).with("GITHUB_SHA", &newer).run();
+    assert_eq!((ran.code, ran.output("commit")), (Some(0), older.as_str()), "{}", ran.log);
+    let line = format!(
+        "The event of this run names the commit {newer}, but the work tree holds {older}: that one is built and reported"
+    );
+    assert_eq!(ran.log.matches(&line).count(), 1, "{}", ran.log);
+    let git = git_of(&scene, "prod");
+    assert_eq!(git["commit_hash"], json!(older));
+    assert_eq!(git["url"], json!(format!("https://github.example/acme/proj/tree/{older}")));
+    let state = scene.github.state().to_string();
+    assert!(state.contains(&older) && !state.contains(&newer), "{state}");
+    assert!(ran.summary.contains(&older[..7]) && !ran.summary.contains(&newer[..7]), "{}", ran.summary);
+    scene.dagster.journal().assert_clean();
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_checkout_of_another_repository_is_reported_as_that() {
+    let (scene, _, newer) = two_commits();
+    let origin = "https://github.example/acme/pipelines.git";
+    git(scene.dir.path(), &["remote", "add", "origin", origin]);
+    let step = scene.step().with("INPUT_COMMIT_STATUS", "true");
+    let ran = step.event("push", &json!({"repository": {"default_branch": "main"}})).run();
+    assert_eq!((ran.code, ran.output("commit")), (Some(0), newer.as_str()), "{}", ran.log);
+    assert!(ran.log.contains(&format!("but a checkout of acme/pipelines holds {newer}")), "{}", ran.log);
+    let git = git_of(&scene, "prod");
+    assert_eq!(
+        (git["commit_hash"].as_str(), git["repo_name"].as_str()),
+        (Some(newer.as_str()), Some("pipelines"))
+    );
+    assert_eq!(git["url"], json!(format!("https://github.example/acme/pipelines/tree/{newer}")));
+    let statuses = scene.github.state().to_string();
+    assert!(statuses.contains(PUSHED) && !statuses.contains(&newer), "GitHub knows only its own: {statuses}");
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_pull_request_has_its_head_commit_unless_another_one_is_checked_out() {
+    let (scene, older, newer) = two_commits();
+    let dir = scene.dir.path();
+    let opened = |head: &str| -> Ran {
+        let mut payload = pull_request("opened");
+        payload["pull_request"]["head"]["sha"] = json!(head);
+        scene.step().event("pull_request", &payload).run()
+    };
+    let reported = |ran: &Ran| {
+        assert_eq!(ran.code, Some(0), "{}", ran.log);
+        let told = scene.dagster.journal().variables("createOrUpdateBranchDeployment").pop().unwrap();
+        let document = git_of(&scene, ran.output("deployment"))["commit_hash"].clone();
+        assert_eq!(
+            (&told["commit"]["commitHash"], ran.output("commit")),
+            (&document, document.as_str().unwrap())
+        );
+        assert!(scene.comment().contains(&ran.output("commit")[..7]), "{}", scene.comment());
+        ran.output("commit").to_string()
+    };
+    // `ref: ${{ github.head_ref }}` in a run that a later push has overtaken.
+    let overtaken = opened(&older);
+    assert_eq!(reported(&overtaken), newer);
+    assert!(overtaken.log.contains("that one is built and reported"), "{}", overtaken.log);
+    // As actions/checkout leaves it: the merge of the head into the base.
+    git(dir, &["checkout", "-q", "-b", "feature", &older]);
+    git(dir, &["commit", "-q", "--allow-empty", "-m", "Head"]);
+    let head = git(dir, &["rev-parse", "HEAD"]);
+    git(dir, &["checkout", "-q", "--detach", &newer]);
+    git(dir, &["merge", "-q", "--no-ff", "-m", "Merge", &head]);
+    let merged = opened(&head);
+    assert_eq!(reported(&merged), head);
+    assert!(!merged.log.contains("that one is built and reported"), "{}", merged.log);
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_tag_goes_to_the_full_deployment_and_has_no_branch_deployment() {
+    let scene = Scene::new(&[("one", "")], json!({}));
+    let payload = json!({"repository": {"full_name": "acme/proj", "default_branch": "main"}});
+    let run = |choice: &str| {
+        let step = scene.step().with("GITHUB_REF", "refs/tags/v1").with("INPUT_BRANCH_DEPLOYMENT", choice);
+        step.event("workflow_dispatch", &payload).run()
+    };
+    assert_eq!(run("auto").output("deployment"), "prod");
+    let refused = run("true");
+    assert_eq!(refused.code, Some(2), "{}", refused.log);
+    assert!(refused.log.contains("this run is of the tag `v1`"), "{}", refused.log);
+}
