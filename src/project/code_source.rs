@@ -48,6 +48,7 @@ impl Look<'_> {
         }
         if let Some(given) = self.text("working_directory")
             && let Some(problem) = self.missing_path(given, &[PathBuf::new()], Path::is_dir)
+            && !self.loads_without_it()
         {
             return Some(self.warning("working_directory", given, &problem));
         }
@@ -68,6 +69,14 @@ impl Look<'_> {
         is_elsewhere(working)
             || sets_path
             || ["image", "executable_path"].iter().any(|key| self.text(key).is_some())
+    }
+
+    /// A package that is built from the directory is imported from wherever; the working directory is one more place.
+    fn loads_without_it(&self) -> bool {
+        let name = MODULE_KEYS.iter().find_map(|key| self.code_source(key));
+        let parts: Vec<&str> = name.into_iter().flat_map(|name| name.split('.')).collect();
+        let found = || matches!(self.tree.search(&parts, &self.roots()), Search::Found(Some(_)));
+        self.declared.is_built && !parts.is_empty() && found()
     }
 
     fn text(&self, key: &str) -> Option<&str> {
@@ -229,9 +238,9 @@ impl Look<'_> {
     }
 }
 
-/// A path that is not one below the build directory: absolute ones may be in the image.
+/// A path that is not one below the build directory: absolute ones, also of Windows, may be in the image.
 fn is_elsewhere(path: &str) -> bool {
-    path.starts_with(['/', '~', '$'])
+    path.starts_with(['/', '~', '$', '\\']) || path.get(1..2) == Some(":")
 }
 
 /// An ASCII identifier of Python; anything else is left to Python.

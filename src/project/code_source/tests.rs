@@ -236,6 +236,8 @@ fn a_path_that_is_not_there_is_named() {
         (file("/opt/app/defs.py"), None),
         (below("/opt/app", "defz.py"), None),
         (below("$HOME", "defz.py"), None),
+        (below(r"\\server\share", "defz.py"), None),
+        (below("C:/app", "defz.py"), None),
         (
             file("defz.py"),
             Some(
@@ -268,6 +270,16 @@ fn a_path_that_is_not_there_is_named() {
     ] {
         assert_eq!(said(&files, keys.clone()).as_deref(), want, "{keys}");
     }
+}
+
+#[test]
+fn a_package_that_is_built_loads_without_its_working_directory() {
+    let keys = json!({"code_source": {"module_name": "app.definitions"}, "working_directory": "./app/app"});
+    assert_eq!(said(&[INIT, DEFINITIONS, ("pyproject.toml", HATCHLING)], keys.clone()), None);
+    assert_eq!(
+        said(&[INIT, DEFINITIONS, ("requirements.txt", "dagster\n")], keys).as_deref(),
+        Some("`working_directory: ./app/app` of code location `a`: it is not in the build directory")
+    );
 }
 
 #[test]
