@@ -22,7 +22,8 @@ use crate::host::Host;
 use crate::net::{Agent, Secret};
 use serde::Serialize;
 
-/// The full deployment where none is named. Source: the predecessor's default.
+/// The full deployment where none is named. Source: the predecessor's default. An organization need not have one of this
+/// name: [`crate::commands::deploy::online`] takes its only one then.
 pub const DEFAULT_DEPLOYMENT: &str = "prod";
 
 /// Which deployment a run is for.
@@ -34,6 +35,8 @@ pub enum Choice {
         name: String,
         /// Whether a person should confirm it.
         ask: bool,
+        /// Whether nobody named it, so that it is [`DEFAULT_DEPLOYMENT`].
+        is_default: bool,
     },
     /// The branch deployment of a branch, created or brought up to date first.
     Branch(Branch),
@@ -56,8 +59,8 @@ pub struct Branch {
     pub avatar_url: Option<String>,
     /// The repository that has the commit.
     pub head_repository: String,
-    /// The full deployment that it is based on.
-    pub base: String,
+    /// The full deployment that it is based on, if one was named; else Dagster+ takes its default one.
+    pub base: Option<String>,
     /// When it takes over that one's state.
     pub snapshot: Option<SnapshotBase>,
 }
@@ -85,6 +88,14 @@ pub enum DeploymentError {
     NoBranch { why: &'static str },
     #[error(transparent)]
     Github(#[from] GithubError),
+    #[error("there is no deployment `{name}`{}", known_deployments(known))]
+    Unknown { name: String, known: Vec<String>, by_inputs: bool },
+    #[error("this run is for the full deployment `{name}`, which is not a branch deployment")]
+    Full { name: String },
+    #[error("the branch `{branch}` has no branch deployment that could be closed")]
+    NeverThere { branch: String },
+    #[error("--deployment names `{flag}`, and --code-location-details `{details}`")]
+    Contradiction { flag: String, details: String },
     #[error("the work tree does not hold the commit {head}, the head of pull request {number}")]
     OtherCheckedOut { number: u64, head: String },
     #[error(
@@ -97,6 +108,14 @@ pub enum DeploymentError {
     NobodyToAsk { name: String },
     #[error("not deployed to `{name}`, as answered")]
     Declined { name: String },
+}
+
+fn known_deployments(known: &[String]) -> String {
+    let names: Vec<String> = known.iter().take(20).map(|name| format!("`{name}`")).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!("; the full deployments of this organization are {}", names.join(", ")),
+    }
 }
 
 impl Explain for DeploymentError {
@@ -126,11 +145,21 @@ impl Explain for DeploymentError {
             DeploymentError::NotNamed { .. } => Some(
                 "name the full deployment with --deployment NAME (DAGSTER_CLOUD_DEPLOYMENT), or pass --deployment-for-branch for the branch deployment of the branch that is checked out".into(),
             ),
+            DeploymentError::Unknown { by_inputs: true, .. } => {
+                Some("name one with the input `deployment`; for a branch deployment's base it is `base_deployment`".into())
+            }
+            DeploymentError::Unknown { by_inputs: false, .. } => {
+                Some("name one with --deployment; for a branch deployment's base it is --base-deployment".into())
+            }
+            DeploymentError::Full { .. } => Some(
+                "pass --deployment-for-branch for the branch deployment of the branch that is checked out".into(),
+            ),
+            DeploymentError::Contradiction { .. } => Some("leave one of them out".into()),
             DeploymentError::NoBranch { .. } => Some(
                 "run this in a git checkout of a branch with a remote `origin`, or in a pull request's workflow".into(),
             ),
             DeploymentError::NobodyToAsk { .. } => Some("pass --yes to deploy there without a question".into()),
-            DeploymentError::Declined { .. } => None,
+            DeploymentError::Declined { .. } | DeploymentError::NeverThere { .. } => None,
         }
     }
 }
@@ -148,9 +177,18 @@ pub fn decide(
 ) -> Result<Choice, DeploymentError> {
     if let Some(details) = details {
         let name = inputs::deployment_name("--code-location-details", &details.deployment)?;
-        return Ok(Choice::Named { name, ask: false });
+        if let Some(flag) =
+            context.endpoint.deployment.as_ref().filter(|flag| deployment_flag && **flag != name)
+        {
+            return Err(DeploymentError::Contradiction { flag: flag.clone(), details: name });
+        }
+        return Ok(Choice::Named { name, ask: false, is_default: false });
     }
-    let full = || context.endpoint.deployment.clone().unwrap_or_else(|| DEFAULT_DEPLOYMENT.into());
+    let named = |ask| Choice::Named {
+        name: context.endpoint.deployment.clone().unwrap_or_else(|| DEFAULT_DEPLOYMENT.into()),
+        ask,
+        is_default: context.endpoint.deployment.is_none(),
+    };
     match &context.trigger {
         Trigger::PullRequest(request) => Ok(Choice::Branch(of_pull_request(request, context, args, host))),
         Trigger::PullRequestClosed(request) => {
@@ -166,22 +204,20 @@ pub fn decide(
         Trigger::Commit(commit) if commit.needs_choice() && !args.full_deployment => {
             Err(ContextError::NotChosen { what: run_of(commit) }.into())
         }
-        Trigger::Commit(_) => Ok(Choice::Named { name: full(), ask: false }),
-        Trigger::OtherCi if context.endpoint.deployment.is_some() => {
-            Ok(Choice::Named { name: full(), ask: false })
-        }
+        Trigger::Commit(_) => Ok(named(false)),
+        Trigger::OtherCi if context.endpoint.deployment.is_some() => Ok(named(false)),
         Trigger::OtherCi => {
             let system = host.ci_system().unwrap_or("a CI system");
             Err(DeploymentError::NotNamed {
                 why: format!("the event behind this CI run is not known ({system})"),
             })
         }
-        Trigger::Person if deployment_flag => Ok(Choice::Named { name: full(), ask: true }),
+        Trigger::Person if deployment_flag => Ok(named(true)),
         Trigger::Person if !context.work_tree.exists() => {
             Err(DeploymentError::NotNamed { why: "there is no git work tree to tell".into() })
         }
         Trigger::Person => match context.work_tree.branch().as_deref() {
-            None | Some("main" | "master") => Ok(Choice::Named { name: full(), ask: true }),
+            None | Some("main" | "master") => Ok(named(true)),
             Some(_) => Ok(Choice::Branch(of_work_tree(context, args, host)?)),
         },
     }
@@ -206,10 +242,9 @@ fn untested(context: &Context, host: &Host) -> Option<String> {
     (built.differs() && !built.is_elsewhere).then_some(built.hash).flatten()
 }
 
-/// The full deployment that branch deployments are based on.
-fn base(context: &Context, args: &BranchArgs) -> String {
-    let named = args.base_deployment.clone().or_else(|| context.endpoint.deployment.clone());
-    named.unwrap_or_else(|| DEFAULT_DEPLOYMENT.into())
+/// The full deployment that branch deployments are based on, if one is named.
+fn base(context: &Context, args: &BranchArgs) -> Option<String> {
+    args.base_deployment.clone().or_else(|| context.endpoint.deployment.clone())
 }
 
 fn of_pull_request(request: &PullRequest, context: &Context, args: &BranchArgs, host: &Host) -> Branch {
@@ -238,7 +273,8 @@ fn of_pull_request(request: &PullRequest, context: &Context, args: &BranchArgs, 
         head_sha: built.hash,
         head: None,
         head_repository: built.repository.unwrap_or(head_repository),
-        base: base(context, args),
+        // What is closed need not be based on anything, and its base may be gone.
+        base: base(context, args).filter(|_| status == PullRequestStatus::Open),
         snapshot: args.snapshot_base,
     }
 }
@@ -304,8 +340,70 @@ pub fn put(
         SnapshotBase::OnCreate => "ON_CREATE",
         SnapshotBase::OnUpdate => "ON_UPDATE",
     });
-    let name = client.put_branch_deployment(&branch.data, &commit, Some(&branch.base), snapshot)?;
+    let base = branch.base.as_deref();
+    let name = client.put_branch_deployment(&branch.data, &commit, base, snapshot)?;
     Ok(Deployment { name, is_branch: true })
+}
+
+/// Mark the branch deployment as closed; `None` where there is none, so that none is created to be closed.
+///
+/// # Errors
+/// Those of [`put`].
+pub fn close(
+    branch: &Branch,
+    context: &Context,
+    client: &Client,
+    agent: &Agent,
+) -> Result<Option<Deployment>, DeploymentError> {
+    let looked = client
+        .branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)
+        .and_then(|name| client.has_deployment(&name));
+    match looked {
+        Ok(false) => Ok(None),
+        Ok(true) => put(branch, context, client, agent).map(Some),
+        Err(error @ (DagsterError::Unauthorized { .. } | DagsterError::Network { .. })) => Err(error.into()),
+        Err(error) => {
+            client.host().detail(format!("{error}; closing it whether it is there or not"));
+            put(branch, context, client, agent).map(Some)
+        }
+    }
+}
+
+/// Whether a name is that of a branch deployment: 40 hex digits. Source: what Dagster+ calls them.
+pub fn is_branch_name(name: &str) -> bool {
+    name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The deployment to go to where there is none called `name`: the only one of the organization, if nobody named one.
+///
+/// # Errors
+/// An error with the names that there are, where the server tells; any other `error` as it is.
+pub fn instead_of(
+    name: &str,
+    is_default: bool,
+    error: DagsterError,
+    client: &Client,
+    by_inputs: bool,
+) -> Result<String, DeploymentError> {
+    if !matches!(error, DagsterError::NotFound { .. }) {
+        return Err(error.into());
+    }
+    match client.full_deployments() {
+        // The organization itself may be what is not there.
+        Err(asked) => {
+            client.host().detail(asked.to_string());
+            Err(error.into())
+        }
+        Ok(known) => match &*known {
+            [only] if is_default && only != name => {
+                client.host().note(format!(
+                    "No deployment is named, and there is none called `{name}`; going to `{only}`, the only one"
+                ));
+                Ok(only.clone())
+            }
+            _ => Err(DeploymentError::Unknown { name: name.into(), known, by_inputs }),
+        },
+    }
 }
 
 /// Metadata of the commit at the branch's head: from the event, the clone, GitHub, or its hash alone. Never those of

@@ -77,6 +77,8 @@ pub struct Host {
     color: bool,
     bars: MultiProgress,
     data_written: Arc<AtomicBool>,
+    /// Once it is set, nothing more is said.
+    silent: Option<Arc<AtomicBool>>,
     /// The clock of this run.
     pub clock: Arc<dyn Clock>,
 }
@@ -95,6 +97,7 @@ impl Host {
             color: terminal,
             bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
             data_written: Arc::default(),
+            silent: None,
             clock: Arc::new(SystemClock),
             env: Arc::new(env),
         }
@@ -119,6 +122,7 @@ impl Host {
             color: false,
             bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
             data_written: Arc::default(),
+            silent: None,
             clock,
         }
     }
@@ -151,6 +155,15 @@ impl Host {
         let mut env = (*self.env).clone();
         env.extend(vars);
         Host { env: Arc::new(env), ..self.clone() }
+    }
+
+    /// The same host, which says nothing more once `silent` is set: for work that goes on after its last word was said.
+    pub fn until(&self, silent: &Arc<AtomicBool>) -> Host {
+        Host { silent: Some(Arc::clone(silent)), ..self.clone() }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.silent.as_ref().is_some_and(|silent| silent.load(Ordering::SeqCst))
     }
 
     /// The value of a variable; unset, blank and non-UTF-8 are `None`.
@@ -259,6 +272,9 @@ impl Host {
     /// workflow command, whoever's words are in it, and none has a token of the environment: one may be in an argument
     /// that an error repeats.
     pub fn say(&self, text: &str) {
+        if self.is_silent() {
+            return;
+        }
         let line = format!("{}\n", without_commands(&self.without_tokens(text)));
         let mut stream = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // A reader that closed stderr is no reason to fail a build.
@@ -270,6 +286,9 @@ impl Host {
     /// It goes to stderr, between the lines that it groups or stops; the runner obeys commands on both streams, and
     /// stdout stays one document. Source: actions/runner, `ScriptHandler`, which hands both to one `OutputManager`.
     pub fn command(&self, line: &str) {
+        if self.is_silent() {
+            return;
+        }
         let line = format!("{line}\n");
         let mut stream = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // A reader that closed stderr is no reason to fail a build.

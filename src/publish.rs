@@ -192,6 +192,11 @@ impl Shared {
         let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
         let urls = match self.client.presigned_urls(&names, Method::Put) {
             Ok(urls) => urls.into_iter().map(Some).collect(),
+            // No other question will fare better, and nothing can be deployed without these files.
+            Err(error) if error.is_out_of_reach() => {
+                self.client.end_run(error);
+                vec![None; names.len()]
+            }
             // Asking for one at a time gives each file its own error, and the others a chance.
             Err(_) => vec![None; names.len()],
         };
@@ -205,7 +210,41 @@ impl Shared {
             self.progress.finish(&file.name);
             outcome.map(|_| Sent::Uploaded)
         };
-        files.iter().zip(urls).map(|(file, url)| (file.name.clone(), upload(file, url))).collect()
+        let sent: Vec<_> = files.iter().zip(urls).map(|(file, url)| (*file, upload(file, url))).collect();
+        let arrived: Vec<Artifact> =
+            sent.iter().filter(|(_, outcome)| outcome.is_ok()).map(|(file, _)| (*file).clone()).collect();
+        let mut damaged = self.damaged(&arrived);
+        let again = |file: &Artifact| {
+            self.client.host().detail(format!("{}: did not arrive whole; sending it again", file.name));
+            upload(file, None)?;
+            match self.damaged(std::slice::from_ref(file)).is_empty() {
+                true => Ok(Sent::Uploaded),
+                false => Err(DagsterError::Damaged { name: file.name.clone() }),
+            }
+        };
+        sent.into_iter()
+            .map(|(file, outcome)| match damaged.remove(&file.name) {
+                true => (file.name.clone(), again(file)),
+                false => (file.name.clone(), outcome),
+            })
+            .collect()
+    }
+
+    /// Which of these files, just sent, the store has cut short: it, or a proxy before it, may say that all is well.
+    /// What cannot be read says nothing.
+    fn damaged(&self, files: &[Artifact]) -> BTreeSet<String> {
+        if files.is_empty() {
+            return BTreeSet::new();
+        }
+        let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
+        let Ok(urls) = self.client.presigned_urls(&names, Method::Get) else { return BTreeSet::new() };
+        let is_damaged = |file: &Artifact, url| match self.client.stored(&file.name, url) {
+            Ok(Stored::Broken) => true,
+            Ok(Stored::Whole { size_bytes: Some(size) }) => Some(size) != local_size(file),
+            _ => false,
+        };
+        let damaged = files.iter().zip(&urls).filter(|(file, url)| is_damaged(file, url));
+        damaged.map(|(file, _)| file.name.clone()).collect()
     }
 }
 

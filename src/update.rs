@@ -209,11 +209,14 @@ pub fn run(
             }
         }
     }
+    if !awaited.is_empty() {
+        reached(Phase::Waiting(awaited.clone()));
+    }
     let (taken, not_taken) = look_for(client, &updates, before, uncertain);
     awaited.extend(taken);
     outcomes.extend(not_taken);
     if limits.wait {
-        let mut waited = wait::run(client, awaited, before, limits, reached);
+        let mut waited = wait::run(client, awaited, &updates, before, limits, reached);
         confirm::run(client, &updates, before, &mut waited);
         outcomes.extend(waited);
     } else {
@@ -257,6 +260,8 @@ pub enum Phase {
     Updating(Vec<String>),
     /// These were updated and have not loaded yet.
     Waiting(Vec<String>),
+    /// This one has loaded, or failed to.
+    Settled(String, bool),
 }
 
 /// Send the documents: all in one call, and if that is refused one by one, so that a bad one does not stop the others.

@@ -88,10 +88,12 @@ impl DepsPexFile {
 /// Those of [`build`].
 pub fn obtain(job: &DepsJob, context: &Context<'_>) -> Result<DepsPexFile, BuildError> {
     let started = Instant::now();
+    context.go_on()?;
     let resolution = resolve(job, context)?;
     if let Some(stored) = context.observer.stored_deps(&resolution) {
         return Ok(DepsPexFile::Stored { stored, resolution });
     }
+    context.go_on()?;
     let built = assemble(job, resolution, started, context)?;
     context.observer.deps_built(&built);
     Ok(DepsPexFile::Built(built))

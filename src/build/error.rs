@@ -33,6 +33,8 @@ pub enum BuildError {
     Compiled(#[from] CompiledError),
     #[error(transparent)]
     Tree(#[from] TreeError),
+    #[error("it was not built, since the run was over")]
+    Over,
     #[error("could not build the local package `{directory}`")]
     LocalPackage {
         directory: PathBuf,

@@ -121,6 +121,11 @@ impl<'a> Context<'a> {
         self
     }
 
+    /// An error if nothing that is built could be used.
+    fn go_on(&self) -> Result<(), BuildError> {
+        if self.observer.is_over() { Err(BuildError::Over) } else { Ok(()) }
+    }
+
     /// The PEX runtime, fetched and opened at first use.
     fn runtime(&self) -> Result<&Runtime, BuildError> {
         let _one_at_a_time = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
@@ -270,6 +275,7 @@ impl Built {
 }
 
 fn built_source(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildError> {
+    context.go_on()?;
     let file = source::build(job, context)?;
     context.observer.source_built(&file);
     Ok(file)

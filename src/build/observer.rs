@@ -18,6 +18,10 @@ pub trait Observer: Sync {
     fn source_built(&self, _file: &PexFile) {}
     /// A deps PEX is finished.
     fn deps_built(&self, _deps: &BuiltDeps) {}
+    /// Nothing can follow any more, so that nothing more need be built.
+    fn is_over(&self) -> bool {
+        false
+    }
     /// The stored deps PEX of exactly these distributions, if there is one.
     fn stored_deps(&self, _resolution: &Resolution) -> Option<StoredDeps> {
         None

@@ -272,21 +272,15 @@ impl Inputs<'_> {
     }
 
     fn dagster(&self) -> Result<DagsterArgs, InputError> {
-        let named = || {
-            self.host.var(env_vars::DAGSTER_CLOUD_URL).or(self.host.var(env_vars::DAGSTER_CLOUD_ORGANIZATION))
-        };
-        let organization = self.text("organization").map(String::from);
-        let older =
-            || self.host.var(env_vars::ORGANIZATION_ID).filter(|_| named().is_none()).map(String::from);
-        let url = self.text("dagster_cloud_url").map(String::from);
         Ok(DagsterArgs {
-            organization: organization.or_else(|| if url.is_none() { older() } else { None }),
-            url,
+            url: self.text("dagster_cloud_url").map(String::from),
+            organization: self.text("organization").map(String::from),
             deployment: self.text("deployment").map(String::from),
-            api_token: self.secret("dagster_cloud_api_token", env_vars::DAGSTER_CLOUD_API_TOKEN),
+            api_token: self.text("dagster_cloud_api_token").map(Secret::new),
             api_token_file: None,
             agent_heartbeat_timeout: self.parsed("agent_heartbeat_timeout")?,
             location_load_timeout: self.parsed("location_load_timeout")?,
+            by_inputs: true,
         })
     }
 }
@@ -411,14 +405,8 @@ mod tests {
     }
 
     #[test]
-    fn tokens_and_organization_may_come_from_the_environment() {
-        let env =
-            [("DAGSTER_CLOUD_API_TOKEN", "user:abc"), ("ORGANIZATION_ID", "acme"), ("GITHUB_TOKEN", "ghs_x")];
-        let inputs = ActionInputs::read(&host(&env)).unwrap();
-        assert_eq!(inputs.deploy.dagster.api_token.as_ref().map(Secret::reveal), Some("user:abc"));
-        assert_eq!(inputs.deploy.dagster.organization.as_deref(), Some("acme"));
+    fn a_token_of_the_environment_is_not_shown() {
+        let inputs = ActionInputs::read(&host(&[("GITHUB_TOKEN", "ghs_x")])).unwrap();
         assert!(inputs.github_token.is_some() && !format!("{inputs:?}").contains("ghs_x"));
-        let with_url = [("ORGANIZATION_ID", "acme"), ("DAGSTER_CLOUD_URL", "https://b.dagster.cloud")];
-        assert_eq!(ActionInputs::read(&host(&with_url)).unwrap().deploy.dagster.organization, None);
     }
 }

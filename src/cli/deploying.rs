@@ -62,7 +62,7 @@ pub struct BranchArgs {
     /// `workflow_run`, `issue_comment`): whoever opens a pull request can then run code with those secrets.
     #[arg(long)]
     pub allow_untrusted_code: bool,
-    /// Full deployment that a branch deployment is based on. Default: the one named, or `prod`.
+    /// Full deployment that a branch deployment is based on. Default: the one named; else Dagster+'s default one.
     #[arg(long, value_name = "NAME")]
     pub base_deployment: Option<String>,
     /// When a branch deployment takes over the state of the one that it is based on.
@@ -86,10 +86,10 @@ pub struct DagsterArgs {
     /// Address of the organization, with or without a deployment at its end. Default: DAGSTER_CLOUD_URL.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// Name of the organization, where there is no URL. Default: DAGSTER_CLOUD_ORGANIZATION.
+    /// Name of the organization, where no URL names it. Default: DAGSTER_CLOUD_ORGANIZATION.
     #[arg(long, value_name = "NAME")]
     pub organization: Option<String>,
-    /// Name of the full deployment. Default: the one in the URL, DAGSTER_CLOUD_DEPLOYMENT, or `prod`.
+    /// Name of the full deployment. Default: the one in the URL, DAGSTER_CLOUD_DEPLOYMENT, `prod`, or the only one.
     #[arg(long, value_name = "NAME")]
     pub deployment: Option<String>,
     /// API token. Better set DAGSTER_CLOUD_API_TOKEN, as arguments show in lists of processes.
@@ -98,12 +98,22 @@ pub struct DagsterArgs {
     /// File with the API token.
     #[arg(long, value_name = "FILE")]
     pub api_token_file: Option<PathBuf>,
-    /// Seconds to wait for a running agent; 0 is no limit. Default: 90, or 600 on a workflow's first run.
+    /// Seconds to wait for a running agent; 0 is no limit. Default: 900 for Serverless agents, which may be asleep.
     #[arg(long, value_name = "SECONDS")]
     pub agent_heartbeat_timeout: Option<u64>,
     /// Seconds to wait for the code locations to load; 0 is no limit, and with both 0 there is no waiting. Default: 600.
     #[arg(long, value_name = "SECONDS")]
     pub location_load_timeout: Option<u64>,
+    /// Whether these are the inputs of the action rather than flags.
+    #[arg(skip)]
+    pub by_inputs: bool,
+}
+
+impl DagsterArgs {
+    /// What whoever gave a value calls it: `--url`, or the input `dagster_cloud_url`.
+    pub fn setting(&self, flag: &str, input: &str) -> String {
+        if self.by_inputs { format!("the input `{input}`") } else { flag.to_string() }
+    }
 }
 
 /// clap wants a parser that can fail; this one cannot.
@@ -139,6 +149,11 @@ impl CodeLocationDetails {
             if value.trim().is_empty() || place.replace(value.trim().to_string()).is_some() {
                 return Err(format!("`{}` needs one value", key.trim()));
             }
+        }
+        if let Some(hash) = &commit_hash
+            && (!(4..=64).contains(&hash.len()) || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
+            return Err(format!("`{hash}` is not the hash of a commit"));
         }
         let missing = |key: &str| format!("`{key}` is missing; write deployment=NAME,commit_hash=HASH");
         Ok(CodeLocationDetails {

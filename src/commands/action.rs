@@ -11,11 +11,12 @@ use super::deploy::live::{Listener, Live};
 use super::{Error, deploy, plan};
 use crate::cli::action::{ActionCommand, ActionInputs};
 use crate::cli::{CheckArgs, DeployArgs, Format, PlanArgs};
+use crate::context::ContextError;
+use crate::context::address::Endpoint;
 use crate::context::built::BuiltCommit;
 use crate::context::event::{self, Trigger};
 use crate::context::git::WorkTree;
 use crate::context::workflow_run::WorkflowRun;
-use crate::context::{ContextError, inputs as endpoint};
 use crate::env_vars;
 use crate::error::Explain;
 use crate::github::runner::Runner;
@@ -25,6 +26,7 @@ use crate::publish::default_cache_tags;
 use crate::render::Exit;
 use crate::report::facts::Facts;
 use crate::report::{Problem, Report, RunResult, outputs, summary};
+use crate::scratch;
 use leave::Leave;
 pub use leave::NoLeave;
 use reporter::Reporter;
@@ -118,12 +120,23 @@ impl<'a> Step<'a> {
         let reporter = Reporter::start(&inputs, &leave, trigger.as_ref().ok(), &facts, &key, self.host);
         let heard = Heard { runner: self.runner.clone(), reporter: reporter.inlet() };
         let live = Live::new(Box::new(heard));
+        let out_dir = self.host.absolute(&inputs.deploy.out_dir);
         let result = self.perform(inputs, leave, &trigger, &live);
         self.runner.end_group();
         let report = live.snapshot();
         self.conclude(&report);
-        let url = reporter.finish(&report, self.runner);
-        self.tell(&report, &facts, url.as_deref(), &result)
+        if report.result != RunResult::Cancelled {
+            let url = reporter.finish(&report, self.runner);
+            return self.tell(&report, &facts, url.as_deref(), &result);
+        }
+        // The runner kills an interrupted step soon: first what needs no network.
+        let exit = self.tell(&report, &facts, None, &result);
+        if let Some(url) = reporter.finish(&report, self.runner) {
+            self.runner.set_outputs(&[("comment_url", url)])?;
+        }
+        // What was still at work has begun other files since.
+        scratch::remove_own(report.out_dir.as_deref().unwrap_or(&out_dir));
+        exit
     }
 
     fn perform(
@@ -261,7 +274,7 @@ fn comment_key(inputs: &ActionInputs, run: &WorkflowRun, host: &Host) -> String 
     if let Some(key) = &inputs.reporting.comment_key {
         return key.clone();
     }
-    let organization = endpoint::Endpoint::read(&inputs.deploy.dagster, host).ok();
+    let organization = Endpoint::read(&inputs.deploy.dagster, host).ok();
     let organization = organization.map(|endpoint| endpoint.organization_url.replace("https://", ""));
     let base = inputs.deploy.publish.branch.base_deployment.as_deref();
     [organization.as_deref(), Some(run.workflow.as_str()), base]

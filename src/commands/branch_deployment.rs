@@ -21,7 +21,8 @@ pub fn run(args: &BranchDeploymentArgs, format: Format, host: &Host) -> Result<E
     let (branch, closed_by_event) = match deployment::decide(&context, None, &args.branch, false, host)? {
         Choice::Branch(branch) => (branch, false),
         Choice::Close(branch) => (branch, true),
-        Choice::Named { .. } | Choice::Nothing(_) => {
+        Choice::Named { name, .. } => return Err(DeploymentError::Full { name }.into()),
+        Choice::Nothing(_) => {
             return Err(
                 DeploymentError::NoBranch { why: "this run is not for a pull request or a branch" }.into()
             );
@@ -29,9 +30,16 @@ pub fn run(args: &BranchDeploymentArgs, format: Format, host: &Host) -> Result<E
     };
     let client = client(&context, host, PythonVersion::DEFAULT);
     let branch = if args.close { closed(branch) } else { branch };
-    let name = match args.close || args.create {
-        true => deployment::put(&branch, &context, &client, &Agent::new(host))?.name,
-        false => client.branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)?,
+    let agent = Agent::new(host);
+    let name = match (args.close, args.create) {
+        (true, _) => match deployment::close(&branch, &context, &client, &agent)? {
+            Some(deployment) => deployment.name,
+            None => {
+                return Err(DeploymentError::NeverThere { branch: branch.data.branch_name }.into());
+            }
+        },
+        (false, true) => deployment::put(&branch, &context, &client, &agent)?.name,
+        (false, false) => client.branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)?,
     };
     if args.close {
         host.note(format!("Closed the branch deployment {name} of the branch {}", branch.data.branch_name));
@@ -56,6 +64,7 @@ pub fn run(args: &BranchDeploymentArgs, format: Format, host: &Host) -> Result<E
 
 /// The same branch, closed; a merged pull request stays merged.
 fn closed(mut branch: Branch) -> Branch {
+    branch.base = None;
     if branch.data.pull_request_status != Some(PullRequestStatus::Merged) {
         branch.data.pull_request_status = Some(PullRequestStatus::Closed);
     }

@@ -3,10 +3,9 @@
 mod dry_run;
 pub mod live;
 pub mod online;
-mod sending;
 
 use super::building::{Building, warning_line};
-use super::interrupt::{Reached, guard};
+use super::interrupt::{Interrupted, Reached, guard};
 use super::{Error, verify};
 use crate::build::manifest::{Entry, Manifest, pex_tag};
 use crate::build::{self, Built, DepsPexFile, PexFile};
@@ -19,10 +18,9 @@ use crate::plan::{Plan, PlannedLocation};
 use crate::project::{CollectError, Location, Project, Requirements, Warning, code_source};
 use crate::publish::Publisher;
 use crate::render::{self, Exit};
-use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, State};
+use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, SentFiles, State};
 use live::Live;
 use online::{Deployed, Going, Intent, Online};
-use sending::Sending;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -49,19 +47,44 @@ pub fn run(args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error>
 pub fn perform(args: DeployArgs, live: &Live, host: &Host) -> Result<Exit, Error> {
     let reached = Reached::default();
     let out_dir = host.absolute(&args.out_dir);
-    let (own_host, own_reached, own_live) = (host.clone(), reached.clone(), live.clone());
-    let work = move || pipeline(&args, &own_live, &own_host, &own_reached);
-    let result = guard(host, &out_dir, &reached, work);
-    live.update(|report| match &result {
-        Ok(Ok(_)) if report.result == RunResult::Running => report.result = RunResult::Success,
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => {
-            report.result = RunResult::Failure;
-            report.problems = problems(error);
+    let (own_reached, own_live) = (reached.clone(), live.clone());
+    let work = move |host: Host| pipeline(&args, &own_live, &host, &own_reached);
+    match guard(host, &out_dir, &reached, work) {
+        Ok(result) => {
+            live.update(|report| match &result {
+                Ok(_) if report.result == RunResult::Running => report.result = RunResult::Success,
+                Ok(_) => {}
+                Err(error) => {
+                    report.result = RunResult::Failure;
+                    report.problems = problems(error);
+                }
+            });
+            result
         }
-        Err(_) => report.result = RunResult::Cancelled,
-    });
-    result.unwrap_or_else(|code| Ok(Exit(code)))
+        Err(stopped) => {
+            live.close(|report| put_down_interrupt(report, stopped.interrupted.as_ref()));
+            Ok(Exit(stopped.code))
+        }
+    }
+}
+
+/// Put down what an interrupted run leaves: of each code location that was to be deployed, how far it came.
+fn put_down_interrupt(report: &mut Report, interrupted: Option<&Interrupted>) {
+    report.result = RunResult::Cancelled;
+    let Some(interrupted) = interrupted else { return };
+    report.reason = Some(interrupted.sentence());
+    report.changed_when_interrupted = interrupted.changed();
+    let deploys = report.deployment.is_some() || interrupted.changed();
+    for location in &mut report.locations {
+        // What a run built that was only to build, it has built.
+        let rest = (deploys || location.pex_tag.is_none()).then_some(State::NotDeployed);
+        location.state = interrupted.state(&location.name).or(location.state).or(rest);
+        let uploaded =
+            |name: &Option<String>| name.as_ref().is_some_and(|name| interrupted.is_uploaded(name));
+        if location.sent.is_none() && uploaded(&location.source_pex) && uploaded(&location.deps_pex) {
+            location.sent = Some(SentFiles { source: Sent::Uploaded, deps: Sent::Uploaded });
+        }
+    }
 }
 
 /// An error as what it is made of: those of a project file each have a place.
@@ -74,13 +97,13 @@ fn problems(error: &Error) -> Vec<Problem> {
 
 fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> Result<Exit, Error> {
     live.stage("prepare");
-    let (going, choice) = match online::intent(args, host)? {
+    let (going, choice) = match online::intent(args, reached.session(), host)? {
         Intent::BuildOnly => (None, None),
         Intent::Deploy(going, choice) => (Some(going), Some(choice)),
         Intent::Close(going, branch) => return close(&going, &branch, live, host),
         Intent::Nothing(reason) => return Ok(nothing(reason, live, host)),
     };
-    let Planned { building, plan, .. } = prepare(args, host, live)?;
+    let Planned { building, plan, names, file, .. } = prepare(args, host, live)?;
     let plan = &plan;
     let online = match going.zip(choice) {
         Some((going, choice)) => Some(going.connect(&choice, args, reached, host)?),
@@ -89,14 +112,16 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     let publisher = online.as_ref().map(|online| online.publisher(args, plan.target, host));
     let out_dir = host.absolute(&args.out_dir);
     let mut context = building.context(&out_dir)?;
-    let sending = publisher.as_ref().map(|publisher| Sending::new(publisher, reached));
-    if let Some(sending) = &sending {
-        context = context.observed_by(sending);
+    if let Some(publisher) = &publisher {
+        context = context.observed_by(publisher);
     }
     live.update(|report| {
         report.out_dir = Some(out_dir.clone());
         report.deployment = online.as_ref().map(Online::report);
     });
+    if let Some(online) = &online {
+        tell_others(online.others(&names), &file, online, live, host);
+    }
     live.planned();
     live.stage("build");
     host.note(heading(plan, &building.python_origin));
@@ -104,13 +129,18 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     let warnings = context.warnings().into_iter().map(|message| Warning { message, place: None });
     live.update(|report| report.warnings.extend(warnings.map(|told| warning(&told))));
     drop(context);
-    drop(sending);
     let changes = online.as_ref().map(|online| online.dependency_changes(plan, &built));
+    if let Some(error) = reached.session().end() {
+        return Err(Error::Ended(error));
+    }
     let not_built = tell_failures(plan, &built, host);
     if publisher.is_some() {
         live.stage("upload");
     }
     let published = publisher.map(Publisher::finish);
+    if let Some(error) = reached.session().end() {
+        return Err(Error::Ended(error));
+    }
     let entries: Vec<Entry> = plan.locations.iter().filter_map(|planned| entry(planned, &built)).collect();
     let manifest = Manifest::new(plan.target, entries);
     manifest.write(&out_dir)?;
@@ -163,6 +193,10 @@ pub(super) struct Planned<'a> {
     pub(super) building: Building<'a>,
     pub(super) plan: Plan,
     requirements: BTreeMap<PathBuf, Arc<Requirements>>,
+    /// The file that names the code locations.
+    file: PathBuf,
+    /// All that it names, whether they are built or not.
+    names: BTreeSet<String>,
 }
 
 /// Read the project, and collect what it asks for.
@@ -172,7 +206,8 @@ pub(super) struct Planned<'a> {
 pub(super) fn prepare<'a>(args: &DeployArgs, host: &'a Host, live: &Live) -> Result<Planned<'a>, Error> {
     let mut project = Project::read(&host.absolute(&args.file), host)?;
     let mut warnings = std::mem::take(&mut project.warnings);
-    let root = project.root.clone();
+    let (root, file) = (project.root.clone(), project.file.clone());
+    let names = project.locations.iter().map(|location| location.name.clone()).collect();
     let locations = select(project, &args.locations)?;
     warnings.extend(code_source::look(&locations));
     warnings.iter().for_each(|one| host.warn(warning_line(one, &root)));
@@ -190,7 +225,7 @@ pub(super) fn prepare<'a>(args: &DeployArgs, host: &'a Host, live: &Live) -> Res
         report.warnings.extend(requirements.values().flat_map(|asked| asked.warnings.iter().map(warning)));
     });
     let plan = Plan::decide(building.target, locations, &requirements);
-    Ok(Planned { building, plan, requirements })
+    Ok(Planned { building, plan, requirements, file, names })
 }
 
 fn warning(warning: &Warning) -> Problem {
@@ -266,14 +301,35 @@ fn tell_deployed(deployed: Deployed, live: &Live, host: &Host) {
             (location.state, location.sent) = (Some(state), sent);
         }
         for (name, error) in &deployed.failures {
-            host.say(&render::error_text(error.as_ref(), host.color()));
             for location in report.locations.iter_mut().filter(|location| location.name == *name) {
                 location.fail(Problem::of(error.as_ref()));
                 location.failed_online = Some(error.fault());
             }
         }
+        say_failures(&deployed, host);
         host.note(outcomes(report));
     });
+}
+
+/// Print each failure once, with the code locations that it hits where there are several.
+fn say_failures(deployed: &Deployed, host: &Host) {
+    let mut said: Vec<(String, String, Vec<&str>)> = Vec::new();
+    for (name, error) in &deployed.failures {
+        // What differs is only the name.
+        let kind = render::error_text(error.as_ref(), false).replace(&format!("`{name}`"), "`…`");
+        match said.iter_mut().find(|(known, ..)| *known == kind) {
+            Some((.., names)) => names.push(name),
+            None => said.push((kind, render::error_text(error.as_ref(), host.color()), vec![name])),
+        }
+    }
+    for (_, text, names) in said {
+        match names.split_first() {
+            Some((_, others)) if !others.is_empty() => {
+                host.say(&format!("{text}\n  the same for: {}", others.join(", ")));
+            }
+            _ => host.say(&text),
+        }
+    }
 }
 
 /// `code location  state  source PEX  deps PEX`, a line a code location.
@@ -288,9 +344,25 @@ pub fn outcomes(report: &Report) -> String {
     report::table::aligned(&rows, &[false; 4])
 }
 
+/// Code locations that left the file stay deployed; nobody else would say so.
+fn tell_others(others: Vec<String>, file: &Path, online: &Online, live: &Live, host: &Host) {
+    if others.is_empty() {
+        return;
+    }
+    let file = file.file_name().unwrap_or_default().to_string_lossy();
+    let note = report::others(&others, &online.report().name, &file);
+    host.note(&note);
+    live.update(|report| {
+        report.also_deployed = others;
+        report.also_deployed_note = Some(note);
+    });
+}
+
 /// The pull request is closed: so is its branch deployment, and nothing is built.
 fn close(going: &Going, branch: &Branch, live: &Live, host: &Host) -> Result<Exit, Error> {
-    let deployment = going.close(branch)?;
+    let Some(deployment) = going.close(branch)? else {
+        return Ok(nothing("the pull request never had a branch deployment".into(), live, host));
+    };
     host.note(format!(
         "The pull request is closed, and so is its branch deployment {} of the branch {}",
         deployment.name, branch.data.branch_name

@@ -4,97 +4,173 @@
 //! What is written is whole or not there (temporary names), and each call to Dagster+ sets a value, so stopping
 //! anywhere is safe.
 
+use crate::dagster::Session;
+use crate::dagster::session::Begun;
 use crate::error::Fault;
 use crate::host::Host;
+use crate::report::State;
 use crate::scratch;
 use crate::update::Phase;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-
-/// How far a deployment has come.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum State {
-    /// Nothing was changed anywhere else.
-    #[default]
-    Unchanged,
-    /// A branch deployment was created or brought up to date.
-    BranchDeployment(String),
-    /// PEX files are or were sent; no code location was changed.
-    Uploading,
-    /// Code locations are being changed.
-    Updating(Vec<String>),
-    /// Code locations were changed and have not been seen to load.
-    Waiting(Vec<String>),
-}
 
 /// Where the stages leave word of how far they came. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Reached(Arc<Mutex<State>>);
+pub struct Reached {
+    session: Session,
+    progress: Arc<Mutex<Progress>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Progress {
+    /// The branch deployment that was created or brought up to date.
+    branch_deployment: Option<String>,
+    /// The code locations that an update was begun for.
+    locations: BTreeMap<String, State>,
+}
 
 impl Reached {
-    /// The deployment has come this far.
-    pub fn set(&self, state: State) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    /// What the calls to Dagster+ share: after an interrupt, none of them begins.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// A branch deployment was created or brought up to date.
+    pub fn set_branch_deployment(&self, name: &str) {
+        self.progress().branch_deployment = Some(name.into());
     }
 
     /// An update has come this far.
     pub fn set_phase(&self, phase: Phase) {
-        self.set(match phase {
-            Phase::Updating(names) => State::Updating(names),
-            Phase::Waiting(names) => State::Waiting(names),
-        });
+        let mut progress = self.progress();
+        let mut set = |names: Vec<String>, state| {
+            progress.locations.extend(names.into_iter().map(|name| (name, state)));
+        };
+        match phase {
+            Phase::Updating(names) => set(names, State::Unknown),
+            Phase::Waiting(names) => set(names, State::Loading),
+            Phase::Settled(name, loaded) => {
+                set(vec![name], if loaded { State::Loaded } else { State::FailedToLoad });
+            }
+        }
     }
 
-    fn state(&self) -> State {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Stop, and take down what was reached: from here on nothing begins, and this does not change.
+    fn stop(&self) -> Interrupted {
+        let begun = self.session.interrupt();
+        Interrupted { begun, progress: self.progress().clone() }
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a deployment that came so far leaves behind, in one sentence.
-fn sentence(state: &State) -> String {
-    let some = |names: &[String]| match names {
+/// What an interrupted run leaves behind. Log and reports are made from it, so that they cannot disagree.
+#[derive(Debug, Clone)]
+pub struct Interrupted {
+    begun: Begun,
+    progress: Progress,
+}
+
+impl Interrupted {
+    /// How far a code location came; `None` where its update had not begun.
+    pub fn state(&self, name: &str) -> Option<State> {
+        self.progress.locations.get(name).copied().filter(|_| self.begun.update)
+    }
+
+    /// Whether anything may have changed at Dagster+.
+    pub fn changed(&self) -> bool {
+        self.begun != Begun::default()
+    }
+
+    /// Whether the store has taken this PEX file.
+    pub fn is_uploaded(&self, name: &str) -> bool {
+        self.begun.uploaded.contains(name)
+    }
+
+    /// In a sentence.
+    pub fn sentence(&self) -> String {
+        let names = |wanted: &[State]| -> Vec<&str> {
+            let locations = self.progress.locations.iter().filter(|_| self.begun.update);
+            locations.filter(|(_, state)| wanted.contains(state)).map(|(name, _)| name.as_str()).collect()
+        };
+        let updated: Vec<String> = [
+            ("may or may not have been updated", names(&[State::Unknown])),
+            ("had been updated and not been seen to load", names(&[State::Loading])),
+            ("had loaded", names(&[State::Loaded])),
+            ("had failed to load", names(&[State::FailedToLoad])),
+        ]
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| format!("{} {what}", some(&names)))
+        .collect();
+        let branch = match (&self.progress.branch_deployment, self.begun.branch_deployment) {
+            (Some(name), _) => Some(format!("the branch deployment {name} was brought up to date")),
+            (None, true) => Some("the branch deployment may have been created or changed".into()),
+            (None, false) => None,
+        };
+        let uploads = match (self.begun.uploaded.len(), self.begun.uploads.len()) {
+            (_, 0) => None,
+            (done, all) if done == all => Some(format!("{} had been uploaded", count(all))),
+            (0, all) => Some(format!("the upload of {} had begun", count(all))),
+            (done, all) => Some(format!("{done} of {} had been uploaded whole", count(all))),
+        };
+        match (updated.is_empty(), uploads.or(branch)) {
+            (false, _) => format!("{}; `pexpress status` shows it", updated.join("; ")),
+            (true, Some(what)) => format!("{what}, and no code location was changed"),
+            (true, None) => "nothing was changed at Dagster+".into(),
+        }
+    }
+}
+
+fn count(files: usize) -> String {
+    crate::report::table::count(files, "PEX file")
+}
+
+fn some(names: &[&str]) -> String {
+    match names {
         [one, two, three, _, ..] => format!("{one}, {two}, {three} and {} more", names.len() - 3),
         few => few.join(", "),
-    };
-    match state {
-        State::Unchanged => "nothing was changed at Dagster+".into(),
-        State::BranchDeployment(name) => {
-            format!("the branch deployment {name} was brought up to date, and no code location was changed")
-        }
-        State::Uploading => "PEX files may have been uploaded, and no code location was changed".into(),
-        State::Updating(names) => format!(
-            "these code locations may or may not have been updated: {}; `pexpress status` shows it",
-            some(names)
-        ),
-        State::Waiting(names) => format!(
-            "these code locations were updated and had not been seen to load: {}; `pexpress status` shows it",
-            some(names)
-        ),
     }
 }
 
-/// Run `work` until it ends, or until a signal; then say what was reached and give the exit code of that signal.
+/// Why there is no result.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The exit code: 128 and the signal's number.
+    pub code: u8,
+    /// What was reached; `None` where the work could not even begin.
+    pub interrupted: Option<Interrupted>,
+}
+
+/// Run `work` until it ends, or until a signal; then say what was reached and give the exit code of that signal. `work`
+/// gets a host that falls silent at a signal.
 ///
 /// # Errors
-/// The exit code, 128 and the signal's number, when a signal came first.
+/// When a signal came first.
 pub fn guard<T: Send + 'static>(
     host: &Host,
     out_dir: &Path,
     reached: &Reached,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, u8> {
+    work: impl FnOnce(Host) -> T + Send + 'static,
+) -> Result<T, Stopped> {
     let (sender, events) = mpsc::channel();
     let signals = watch_signals(sender.clone());
+    let silent = Arc::new(AtomicBool::new(false));
+    let own_host = host.until(&silent);
     let work = move || {
-        let result = catch_unwind(AssertUnwindSafe(work));
+        let result = catch_unwind(AssertUnwindSafe(|| work(own_host)));
         // The receiver is gone only when a signal came first.
         let _ = sender.send(Event::Done(result));
     };
     // As much stack as the main thread usually has.
     if let Err(error) = std::thread::Builder::new().stack_size(8 << 20).spawn(work) {
         host.say(&format!("error: could not start a thread\n  caused by: {error}"));
-        return Err(Fault::Tool.exit_code());
+        return Err(Stopped { code: Fault::Tool.exit_code(), interrupted: None });
     }
     let event = events.recv();
     signals.close();
@@ -102,14 +178,17 @@ pub fn guard<T: Send + 'static>(
         Ok(Event::Done(Ok(result))) => Ok(result),
         Ok(Event::Done(Err(panic))) => resume_unwind(panic),
         Ok(Event::Signal(number)) => {
-            // The spinner of what was going on would stay on the terminal.
+            let interrupted = reached.stop();
+            silent.store(true, Ordering::SeqCst);
+            // A bar that is left would stay on the line of the last word.
             let _ = host.bars().clear();
             scratch::remove_own(out_dir);
-            host.say(&format!("interrupted: {}", sentence(&reached.state())));
-            Err(u8::try_from(128 + number).unwrap_or(130))
+            host.say(&format!("interrupted: {}", interrupted.sentence()));
+            let code = u8::try_from(128 + number).unwrap_or(130);
+            Err(Stopped { code, interrupted: Some(interrupted) })
         }
         // The worker always sends before it drops its sender.
-        Err(mpsc::RecvError) => Err(Fault::Bug.exit_code()),
+        Err(mpsc::RecvError) => Err(Stopped { code: Fault::Bug.exit_code(), interrupted: None }),
     }
 }
 
@@ -167,27 +246,55 @@ mod tests {
 
     #[test]
     fn what_was_reached_is_said_in_a_sentence() {
-        let names = |count: usize| (0..count).map(|n| format!("l{n}")).collect();
-        for (state, want) in [
-            (State::default(), "nothing was changed at Dagster+"),
-            (State::Waiting(names(2)), "had not been seen to load: l0, l1; `pexpress status`"),
-            (State::Updating(names(5)), "updated: l0, l1, l2 and 2 more; `pexpress status`"),
-        ] {
-            let got = sentence(&state);
-            assert!(got.contains(want), "{got}");
-        }
+        let names = |count: usize| (0..count).map(|n| format!("l{n}")).collect::<Vec<String>>();
+        let files = |count: usize| names(count).into_iter().collect();
+        let said = |begun: Begun, set: &dyn Fn(&Reached)| {
+            let reached = Reached::default();
+            set(&reached);
+            Interrupted { begun, ..reached.stop() }.sentence()
+        };
+        let update = || Begun { update: true, uploads: files(2), uploaded: files(2), ..Begun::default() };
+        let all = [
+            said(Begun::default(), &|_| {}),
+            // Announced, and stopped before its request began.
+            said(Begun::default(), &|reached| reached.set_phase(Phase::Updating(names(1)))),
+            said(Begun { branch_deployment: true, ..Begun::default() }, &|_| {}),
+            said(Begun { branch_deployment: true, ..Begun::default() }, &|reached| {
+                reached.set_branch_deployment("79afebd");
+            }),
+            said(Begun { uploads: files(2), ..Begun::default() }, &|_| {}),
+            said(Begun { uploads: files(2), uploaded: files(1), ..Begun::default() }, &|_| {}),
+            said(Begun { uploads: files(1), uploaded: files(1), ..Begun::default() }, &|_| {}),
+            said(update(), &|reached| reached.set_phase(Phase::Updating(names(5)))),
+            said(update(), &|reached| {
+                reached.set_phase(Phase::Updating(names(3)));
+                reached.set_phase(Phase::Waiting(names(2)));
+                reached.set_phase(Phase::Settled("l0".into(), true));
+            }),
+        ];
+        insta::assert_snapshot!(all.join("\n"), @r#"
+        nothing was changed at Dagster+
+        nothing was changed at Dagster+
+        the branch deployment may have been created or changed, and no code location was changed
+        the branch deployment 79afebd was brought up to date, and no code location was changed
+        the upload of 2 PEX files had begun, and no code location was changed
+        1 of 2 PEX files had been uploaded whole, and no code location was changed
+        1 PEX file had been uploaded, and no code location was changed
+        l0, l1, l2 and 2 more may or may not have been updated; `pexpress status` shows it
+        l2 may or may not have been updated; l1 had been updated and not been seen to load; l0 had loaded; `pexpress status` shows it
+        "#);
     }
 
     #[test]
     #[should_panic(expected = "of its own")]
     fn a_panic_of_the_work_is_not_lost() {
         let host = crate::context::tests::host(&[]);
-        let _ = guard(&host, Path::new("/nonexistent"), &Reached::default(), || panic!("of its own"));
+        let _ = guard(&host, Path::new("/nonexistent"), &Reached::default(), |_| panic!("of its own"));
     }
 
     #[test]
     fn work_that_ends_gives_its_result() {
         let host = crate::context::tests::host(&[]);
-        assert_eq!(guard(&host, Path::new("/nonexistent"), &Reached::default(), || 7), Ok(7));
+        assert_eq!(guard(&host, Path::new("/nonexistent"), &Reached::default(), |_| 7).unwrap(), 7);
     }
 }

@@ -28,6 +28,7 @@ use crate::render::{self, Exit};
 use crate::tools::{self, Tools};
 use crate::verify::VerifyError;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Anything that can end a run.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +109,17 @@ pub enum Error {
         "this organization runs code locations from images (its registry is Harbor), where PEX files cannot run"
     )]
     NoPexRuntime,
+    /// The deployment is not a Serverless one.
+    #[error(
+        "{} is a Hybrid deployment, and PEX files only run in Dagster+ Serverless", deployment.as_ref().map_or("the default deployment of this organization".to_string(), |name| format!("`{name}`"))
+    )]
+    Hybrid {
+        /// Its name, if one was given.
+        deployment: Option<String>,
+    },
+    /// What ended a run at Dagster+, and was met more than once.
+    #[error(transparent)]
+    Ended(Arc<DagsterError>),
     /// A base image tag, and no registry to find it in.
     #[error(
         "the base image `{tag}` cannot be named: Dagster+ did not say where the organization's registry is"
@@ -159,6 +171,7 @@ impl Error {
             Error::Context(error) => Some(error),
             Error::Deployment(error) => Some(error),
             Error::Dagster(error) => Some(error),
+            Error::Ended(error) => Some(error.as_ref()),
             Error::Build(error) => Some(error),
             Error::Verify(error) => Some(error),
             Error::NoLeave(error) => Some(error),
@@ -173,7 +186,7 @@ impl Explain for Error {
         match self {
             Error::UnknownLocation { .. } => Fault::Usage,
             Error::NotBuilt { fault, .. } | Error::NotDeployed { fault, .. } => *fault,
-            Error::NoPexRuntime => Fault::Project,
+            Error::NoPexRuntime | Error::Hybrid { .. } => Fault::Project,
             Error::NoRegistry { .. } => Fault::Remote,
             Error::DefsStateInfo { .. } => Fault::Usage,
             Error::NothingToDeploy => Fault::Bug,
@@ -187,6 +200,9 @@ impl Explain for Error {
                 "deploy images with `dagster-cloud serverless deploy`, or set {}=1 if PEX files do run there",
                 crate::env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT
             )),
+            Error::Hybrid { .. } => Some(
+                "Hybrid agents run code locations from images: build and push one, and deploy it with `dagster-cloud ci deploy` or `dg plus deploy`; nothing was built or changed".into(),
+            ),
             Error::NoRegistry { .. } => Some("name the whole image with --image".to_string()),
             Error::Temporary(_) => {
                 Some("set TMPDIR to a directory that can be written and has room".to_string())

@@ -10,7 +10,7 @@ use crate::build::{BuildError, Context, deps, in_parallel, source};
 use crate::cli::{DeployArgs, PlanArgs};
 use crate::context::ContextError;
 use crate::context::event::{self, Trigger};
-use crate::dagster::{Client, DagsterError};
+use crate::dagster::{Client, DagsterError, Session};
 use crate::deployment::{Branch, Choice};
 use crate::host::Host;
 use crate::plan::shards::Matrix;
@@ -95,13 +95,15 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
     if args.publish.force_rebuild_deps {
         return Ok(Scope::All("their deps PEX files are to be built anew".into()));
     }
-    match online::intent(deploy, host) {
+    match online::intent(deploy, &Session::default(), host) {
         Ok(Intent::Deploy(going, choice)) => Ok(Scope::Compared(Box::new((going, choice)))),
         Ok(Intent::Close(..)) => Ok(Scope::Nothing(CLOSED.into())),
         Ok(Intent::Nothing(reason)) => Ok(Scope::Nothing(reason)),
         Ok(Intent::BuildOnly) => Ok(Scope::All("nothing was asked of Dagster+".into())),
         Err(Error::Context(
-            missing @ (ContextError::NoToken | ContextError::NoUrl | ContextError::NoUrlAndToken),
+            missing @ (ContextError::NoToken { .. }
+            | ContextError::NoUrl { .. }
+            | ContextError::NoUrlAndToken),
         )) => Ok(match event::read(host)? {
             Trigger::PullRequestClosed(_) => Scope::Nothing(CLOSED.into()),
             Trigger::Nothing(reason) => Scope::Nothing(reason),
@@ -125,10 +127,17 @@ struct Running {
 impl Running {
     fn look(going: &Going, choice: &Choice) -> Result<Running, Error> {
         match choice {
-            Choice::Branch(branch) => Ok(Running::of_branch(branch, going.client())?),
-            Choice::Named { name, .. } => {
-                let client = going.client().at(name);
-                Ok(Running { own: Some(Before::look(&client)?), base: None, client })
+            Choice::Branch(branch) => Ok(Running::of_branch(branch, &going.client().patient())?),
+            Choice::Named { name, is_default, .. } => {
+                let mut client = going.client().at(name);
+                let own = match Before::look(&client) {
+                    Err(error) => {
+                        client = client.at(&going.instead_of(name, *is_default, error)?);
+                        Before::look(&client)?
+                    }
+                    own => own?,
+                };
+                Ok(Running { own: Some(own), base: None, client })
             }
             Choice::Close(_) | Choice::Nothing(_) => Err(Error::NothingToDeploy),
         }
@@ -136,7 +145,11 @@ impl Running {
 
     fn of_branch(branch: &Branch, client: &Client) -> Result<Running, DagsterError> {
         let name = client.branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)?;
-        let (own, base) = (client.at(&name), client.at(&branch.base));
+        let base = match &branch.base {
+            Some(base) => client.at(base),
+            None => client.at_default(),
+        };
+        let own = client.at(&name);
         let (looked, looked_at_base) = std::thread::scope(|scope| {
             let base = scope.spawn(|| Before::look(&base));
             let own = Before::look(&own);

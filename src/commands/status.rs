@@ -4,8 +4,9 @@ use super::Error;
 use crate::cli::{Format, StatusArgs};
 use crate::context::Context;
 use crate::context::event::Trigger;
-use crate::dagster::Client;
 use crate::dagster::operations::LocationState;
+use crate::dagster::{Client, Settings};
+use crate::deployment;
 use crate::host::Host;
 use crate::net::Agent;
 use crate::render::Exit;
@@ -21,8 +22,16 @@ use std::collections::BTreeMap;
 pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     let context = Context::read(&args.dagster, host.cwd(), host)?;
     let client = client(&context, host, PythonVersion::DEFAULT);
-    let client = client.at(&deployment_name(&context, &client)?);
-    let states = client.workspace()?;
+    let (name, is_default) = deployment_name(&context, &client)?;
+    let mut client = client.at(&name);
+    let states = match client.workspace() {
+        Err(error) => {
+            let other = deployment::instead_of(&name, is_default, error, &client, context.by_inputs)?;
+            client = client.at(&other);
+            client.workspace()?
+        }
+        states => states?,
+    };
     let entries = client.workspace_entries().unwrap_or_else(|error| {
         host.say(&format!("warning: {error}"));
         BTreeMap::new()
@@ -42,17 +51,25 @@ pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error
 
 /// The client that a context gives.
 pub(super) fn client(context: &Context, host: &Host, python: PythonVersion) -> Client {
-    Client::new(host, &Agent::new(host), &context.endpoint.organization_url, context.token.clone(), python)
+    client_by(context, &Agent::new(host), host, python)
 }
 
-/// The named deployment, else in a pull request its branch deployment, else the default one.
-fn deployment_name(context: &Context, client: &Client) -> Result<String, Error> {
+/// The same by this agent.
+pub(super) fn client_by(context: &Context, agent: &Agent, host: &Host, python: PythonVersion) -> Client {
+    let settings =
+        Settings { address: context.endpoint.setting.clone(), token: context.token.setting.clone() };
+    Client::new(host, agent, &context.endpoint.organization_url, context.token.secret.clone(), python)
+        .called(settings)
+}
+
+/// The named deployment, else in a pull request its branch deployment, else the default one; and whether it is that.
+fn deployment_name(context: &Context, client: &Client) -> Result<(String, bool), Error> {
     match (&context.endpoint.deployment, &context.trigger) {
-        (Some(name), _) => Ok(name.clone()),
+        (Some(name), _) => Ok((name.clone(), false)),
         (None, Trigger::PullRequest(request) | Trigger::PullRequestClosed(request)) => {
-            Ok(client.branch_deployment_name(&request.repository, &request.branch)?)
+            Ok((client.branch_deployment_name(&request.repository, &request.branch)?, false))
         }
-        (None, _) => Ok(crate::deployment::DEFAULT_DEPLOYMENT.into()),
+        (None, _) => Ok((deployment::DEFAULT_DEPLOYMENT.into(), true)),
     }
 }
 

@@ -1,6 +1,6 @@
-//! Dagster+'s address, token and time-outs, from flags and variables; each text becomes a type here and nowhere deeper.
+//! Dagster+'s token and time-outs, from flags and variables; each text becomes a type here and nowhere deeper.
 //!
-//! Source: dagster-cloud-cli's variables. `DAGSTER_CLOUD_URL` may name the organization or one of its deployments.
+//! Source: dagster-cloud-cli's variables. The address is read in [`super::address`].
 
 use super::ContextError;
 use crate::cli::DagsterArgs;
@@ -8,97 +8,6 @@ use crate::env_vars;
 use crate::host::Host;
 use crate::net::redact::Secret;
 use std::time::Duration;
-use url::Url;
-
-/// Where an organization is, and the deployment that its address names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// `https://ORGANIZATION.dagster.cloud`, without a slash at the end.
-    pub organization_url: String,
-    /// The deployment at the end of `DAGSTER_CLOUD_URL`, or of the flag or variable that names one.
-    pub deployment: Option<String>,
-}
-
-/// Words that follow the deployment, or stand in its place, in addresses copied from a browser or a client.
-const PAGES: [&str; 9] =
-    ["graphql", "locations", "home", "overview", "deployment", "runs", "assets", "jobs", "settings"];
-
-impl Endpoint {
-    /// The address that flags and variables give. Flags win over variables, and a URL over an organization's name.
-    ///
-    /// # Errors
-    /// Neither is given, or the URL is malformed or would send the token in clear.
-    pub fn read(args: &DagsterArgs, host: &Host) -> Result<Endpoint, ContextError> {
-        let from_url = match (&args.url, &args.organization) {
-            (Some(url), _) => Some(("--url (`dagster_cloud_url`)", url.as_str())),
-            (None, Some(_)) => None,
-            (None, None) => {
-                host.var(env_vars::DAGSTER_CLOUD_URL).map(|url| (env_vars::DAGSTER_CLOUD_URL, url))
-            }
-        };
-        let organization =
-            args.organization.as_deref().or_else(|| host.var(env_vars::DAGSTER_CLOUD_ORGANIZATION));
-        let mut endpoint = match (from_url, organization) {
-            (Some((setting, url)), _) => Endpoint::parse(setting, url)?,
-            (None, Some(name)) => Endpoint::of_organization(name, host.var(env_vars::DAGSTER_CLOUD_ENV))?,
-            (None, None) => return Err(ContextError::NoUrl),
-        };
-        let named = args.deployment.as_deref().map(|name| ("--deployment (`deployment`)", name));
-        let named = named.or_else(|| {
-            let from_variable = host.var(env_vars::DAGSTER_CLOUD_DEPLOYMENT);
-            from_variable.map(|name| (env_vars::DAGSTER_CLOUD_DEPLOYMENT, name))
-        });
-        if let Some((setting, name)) = named
-            && (args.deployment.is_some() || endpoint.deployment.is_none())
-        {
-            endpoint.deployment = Some(deployment_name(setting, name)?);
-        }
-        Ok(endpoint)
-    }
-
-    fn of_organization(name: &str, env: Option<&str>) -> Result<Endpoint, ContextError> {
-        let plain =
-            |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-        let name = name.trim();
-        if !plain(name) || !env.is_none_or(plain) {
-            return Err(ContextError::BadUrl {
-                setting: env_vars::DAGSTER_CLOUD_ORGANIZATION.into(),
-                why: "an organization is named by the first part of its address, such as `acme`".into(),
-            });
-        }
-        let env = env.map(|env| format!(".{env}")).unwrap_or_default();
-        Ok(Endpoint { organization_url: format!("https://{name}{env}.dagster.cloud"), deployment: None })
-    }
-
-    /// Read an address: `https://HOST`, `https://HOST/DEPLOYMENT`, with or without slashes and pages behind them.
-    fn parse(setting: &str, text: &str) -> Result<Endpoint, ContextError> {
-        let bad = |why: &str| ContextError::BadUrl { setting: setting.to_string(), why: why.to_string() };
-        let text = text.trim();
-        let with_scheme = if text.contains("://") { text.to_string() } else { format!("https://{text}") };
-        let mut url = Url::parse(&with_scheme).map_err(|error| bad(&format!("it is not a URL: {error}")))?;
-        let host = url.host_str().ok_or_else(|| bad("it names no host"))?;
-        let loopback = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
-        if url.scheme() == "http" && !loopback {
-            // Workflows of the predecessor's time have it so, and were redirected; the token travels over https only.
-            url.set_scheme("https").map_err(|()| bad("the token may only travel over https"))?;
-        }
-        if !matches!(url.scheme(), "https" | "http") {
-            return Err(bad("the token may only travel over https"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(bad("it may not hold a user name or password"));
-        }
-        let mut segments = url.path_segments().into_iter().flatten().filter(|segment| !segment.is_empty());
-        let deployment = match segments.next() {
-            Some(first) if !PAGES.contains(&first) => Some(deployment_name(setting, first)?),
-            _ => None,
-        };
-        if segments.next().is_some_and(|second| deployment.is_some() && !PAGES.contains(&second)) {
-            return Err(bad("it has more behind the host than a deployment"));
-        }
-        Ok(Endpoint { organization_url: url[..url::Position::BeforePath].to_string(), deployment })
-    }
-}
 
 /// The name of a deployment, as it can stand in a URL.
 ///
@@ -113,25 +22,68 @@ pub fn deployment_name(setting: &str, name: &str) -> Result<String, ContextError
     Ok(name.to_string())
 }
 
+/// The API token, and what the setting is called that gave it.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// The token.
+    pub secret: Secret,
+    /// `DAGSTER_CLOUD_API_TOKEN`, `--api-token-file`, the input's name …
+    pub setting: String,
+}
+
 /// The API token.
 ///
 /// # Errors
-/// None is given, its file cannot be read, or it has characters that cannot be in a header.
-pub fn token(args: &DagsterArgs, host: &Host) -> Result<Secret, ContextError> {
-    let given = match (&args.api_token, &args.api_token_file) {
-        (Some(token), _) => Some(token.reveal().to_string()),
+/// None is given, its file cannot be read, or what is given is not a token.
+pub fn token(args: &DagsterArgs, host: &Host) -> Result<Token, ContextError> {
+    let (given, setting) = match (&args.api_token, &args.api_token_file) {
+        (Some(token), _) => {
+            let setting = args.setting("--api-token", "dagster_cloud_api_token");
+            (Some(token.reveal().to_string()), setting)
+        }
         (None, Some(path)) => {
             let path = host.absolute(path);
-            Some(std::fs::read_to_string(&path).map_err(|source| ContextError::TokenFile { path, source })?)
+            let setting = format!("the file `{}` (--api-token-file)", path.display());
+            let text = std::fs::read(&path).map_err(|source| ContextError::TokenFile { path, source })?;
+            let text = String::from_utf8_lossy(&text);
+            (Some(text.trim_start_matches('\u{feff}').to_string()), setting)
         }
-        (None, None) => host.var(env_vars::DAGSTER_CLOUD_API_TOKEN).map(String::from),
+        (None, None) => {
+            let setting = env_vars::DAGSTER_CLOUD_API_TOKEN;
+            (host.var(setting).map(String::from), setting.to_string())
+        }
     };
     let token = given.map(|token| token.trim().to_string()).filter(|token| !token.is_empty());
-    let token = token.ok_or(ContextError::NoToken)?;
-    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(ContextError::BadToken);
+    let Some(token) = token else {
+        let is_file = args.api_token.is_none() && args.api_token_file.is_some();
+        return Err(match is_file {
+            true => ContextError::BadToken { setting, problem: "it is empty" },
+            false => ContextError::NoToken { by_inputs: args.by_inputs },
+        });
+    };
+    match token_problem(&token) {
+        Some(problem) => Err(ContextError::BadToken { setting, problem }),
+        None => Ok(Token { secret: Secret::new(token), setting }),
     }
-    Ok(Secret::new(token))
+}
+
+/// Why a text is not a token: files and secrets are often copied with what stood around them.
+fn token_problem(token: &str) -> Option<&'static str> {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    };
+    let is_assignment =
+        token.split_once('=').is_some_and(|(name, _)| is_name(name.trim_start_matches("export ").trim()));
+    match token {
+        _ if token.lines().count() > 1 => Some("it has more than one line"),
+        _ if is_assignment => Some("it is `NAME=value`, and only the value is the token"),
+        _ if token.contains(['"', '\'', '`']) => Some("it has quotes, which are no part of a token"),
+        _ if token.contains(char::is_whitespace) => Some("it has a space, and no token has one"),
+        _ if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Some("it has characters that no token has (control characters or non-ASCII ones)")
+        }
+        _ => None,
+    }
 }
 
 /// How long to wait after an update. `None` is for ever.
@@ -145,8 +97,18 @@ pub struct WaitLimits {
     pub wait: bool,
 }
 
-/// Time-outs from flags and variables. By default those of the predecessor: 600 s for the load, and for the agent 90 s,
-/// or 600 s on the first run of a workflow. 0 is no limit, and both 0 is no wait.
+/// How long Serverless agents are waited for where nothing is said: they may be asleep.
+pub const SERVERLESS_AGENT_LIMIT: Duration = Duration::from_secs(900);
+
+/// Whether a limit for the agent is given.
+pub fn agent_limit_is_given(args: &DagsterArgs, host: &Host) -> bool {
+    args.agent_heartbeat_timeout.is_some()
+        || host.var(env_vars::DAGSTER_CLOUD_AGENT_HEARTBEAT_TIMEOUT).is_some()
+}
+
+/// Time-outs from flags and variables. By default those of the predecessors: for the load 600 s, and 3,600 s in the
+/// action; for the agent 90 s, or 600 s on the first run of a workflow, until it is known of which kind the agents are.
+/// 0 is no limit, and both 0 is no wait.
 ///
 /// # Errors
 /// A variable that is no whole number of seconds.
@@ -165,7 +127,9 @@ pub fn wait_limits(args: &DagsterArgs, host: &Host) -> Result<WaitLimits, Contex
         env_vars::DAGSTER_CLOUD_AGENT_HEARTBEAT_TIMEOUT,
         if first_run { 600 } else { 90 },
     )?;
-    let load = seconds(args.location_load_timeout, env_vars::DAGSTER_CLOUD_LOCATION_LOAD_TIMEOUT, 600)?;
+    let default_load = if args.by_inputs { 3600 } else { 600 };
+    let load =
+        seconds(args.location_load_timeout, env_vars::DAGSTER_CLOUD_LOCATION_LOAD_TIMEOUT, default_load)?;
     let limit = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
     Ok(WaitLimits { agent: limit(agent), load: limit(load), wait: agent > 0 || load > 0 })
 }
@@ -175,68 +139,58 @@ mod tests {
     use super::*;
     use crate::context::tests::host;
 
-    fn read(env: &[(&str, &str)], args: &DagsterArgs) -> Result<(String, Option<String>), String> {
-        Endpoint::read(args, &host(env))
-            .map(|endpoint| (endpoint.organization_url, endpoint.deployment))
-            .map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn an_address_may_name_a_deployment_or_not() {
-        for (url, base, deployment) in [
-            ("https://acme.dagster.cloud", "https://acme.dagster.cloud", None),
-            ("https://acme.dagster.cloud/", "https://acme.dagster.cloud", None),
-            ("https://acme.dagster.cloud/prod", "https://acme.dagster.cloud", Some("prod")),
-            ("https://acme.dagster.cloud/prod/", "https://acme.dagster.cloud", Some("prod")),
-            (" acme.dagster.cloud/prod/locations?x=1 ", "https://acme.dagster.cloud", Some("prod")),
-            ("https://acme.dagster.cloud/graphql", "https://acme.dagster.cloud", None),
-            ("HTTP://acme.dagster.cloud/prod", "https://acme.dagster.cloud", Some("prod")),
-            ("http://127.0.0.1.evil.example", "https://127.0.0.1.evil.example", None),
-            ("http://127.0.0.1:8080/prod", "http://127.0.0.1:8080", Some("prod")),
-            ("http://localhost:8080", "http://localhost:8080", None),
-        ] {
-            let got = read(&[("DAGSTER_CLOUD_URL", url)], &DagsterArgs::default());
-            assert_eq!(got, Ok((base.to_string(), deployment.map(String::from))), "{url}");
-        }
-    }
-
-    #[test]
-    fn an_address_that_would_leak_or_mislead_is_refused() {
-        for url in [
-            "ftp://acme.dagster.cloud",
-            "https://u:p@acme.dagster.cloud",
-            "https://acme.dagster.cloud/a/b",
-            "https://acme.dagster.cloud/pr%20od",
-            "https://",
-        ] {
-            let got = read(&[("DAGSTER_CLOUD_URL", url)], &DagsterArgs::default());
-            assert!(got.as_ref().is_err_and(|text| text.contains("DAGSTER_CLOUD_URL")), "{url}: {got:?}");
-        }
-    }
-
-    #[test]
-    fn flags_win_over_variables_and_a_url_over_a_name() {
-        let env = [("DAGSTER_CLOUD_URL", "https://a.dagster.cloud/one"), ("DAGSTER_CLOUD_DEPLOYMENT", "two")];
-        let none = DagsterArgs::default();
-        assert_eq!(read(&env, &none).unwrap().1.as_deref(), Some("one"));
-        let flag = DagsterArgs { deployment: Some("three".into()), ..DagsterArgs::default() };
-        assert_eq!(read(&env, &flag).unwrap().1.as_deref(), Some("three"));
-        let organization = DagsterArgs { organization: Some("b".into()), ..DagsterArgs::default() };
-        assert_eq!(read(&env, &organization).unwrap().0, "https://b.dagster.cloud");
-        let env = [("DAGSTER_CLOUD_ORGANIZATION", "acme"), ("DAGSTER_CLOUD_ENV", "eu")];
-        assert_eq!(read(&env, &none).unwrap(), ("https://acme.eu.dagster.cloud".to_string(), None));
-        assert!(read(&[], &none).unwrap_err().contains("DAGSTER_CLOUD_URL"));
-    }
-
     #[test]
     fn a_token_is_trimmed_and_never_shown() {
         let args = DagsterArgs::default();
         let given = token(&args, &host(&[("DAGSTER_CLOUD_API_TOKEN", " user:abc\n")])).unwrap();
-        assert_eq!((given.reveal(), format!("{given:?}").as_str()), ("user:abc", "***"));
-        for env in [&[][..], &[("DAGSTER_CLOUD_API_TOKEN", "  ")], &[("DAGSTER_CLOUD_API_TOKEN", "a\nb")]] {
+        assert_eq!((given.secret.reveal(), given.setting.as_str()), ("user:abc", "DAGSTER_CLOUD_API_TOKEN"));
+        assert!(!format!("{given:?}").contains("abc"));
+        for env in [&[][..], &[("DAGSTER_CLOUD_API_TOKEN", "  ")]] {
             let error = token(&args, &host(env)).unwrap_err();
             assert!(error.to_string().contains("DAGSTER_CLOUD_API_TOKEN"), "{error}");
         }
+    }
+
+    /// Users met a bare 401, or the name of a variable that they had not used.
+    #[test]
+    fn a_token_with_what_stood_around_it_is_refused_by_the_name_of_its_setting() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token.txt");
+        let of_file = |bytes: &[u8]| {
+            std::fs::write(&file, bytes).unwrap();
+            let args = DagsterArgs { api_token_file: Some(file.clone()), ..DagsterArgs::default() };
+            token(&args, &host(&[]))
+        };
+        assert_eq!(of_file(b"\xEF\xBB\xBFuser:abc\r\n").unwrap().secret.reveal(), "user:abc");
+        let mut errors: Vec<String> = [
+            &b"\"user:abc\""[..],
+            b"DAGSTER_CLOUD_API_TOKEN=user:abc\n",
+            b"export TOKEN=user:abc",
+            b"user:abc\nuser:def\n",
+            b"Bearer user:abc",
+            b"user:\xFF\xFE",
+            b"",
+        ]
+        .iter()
+        .map(|bytes| of_file(bytes).unwrap_err().to_string())
+        .map(|text| text.replace(&file.display().to_string(), "[FILE]"))
+        .collect();
+        let input =
+            DagsterArgs { api_token: Some(Secret::new("'a'")), by_inputs: true, ..DagsterArgs::default() };
+        errors.push(token(&input, &host(&[])).unwrap_err().to_string());
+        let none = DagsterArgs { by_inputs: true, ..DagsterArgs::default() };
+        errors.push(token(&none, &host(&[])).unwrap_err().to_string());
+        insta::assert_snapshot!(errors.join("\n"), @r#"
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has quotes, which are no part of a token
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is `NAME=value`, and only the value is the token
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is `NAME=value`, and only the value is the token
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has more than one line
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has a space, and no token has one
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has characters that no token has (control characters or non-ASCII ones)
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is empty
+        the input `dagster_cloud_api_token` is not a token of Dagster+: it has quotes, which are no part of a token
+        no token for Dagster+: the input `dagster_cloud_api_token` is empty, and DAGSTER_CLOUD_API_TOKEN is not set
+        "#);
     }
 
     #[test]
@@ -252,6 +206,8 @@ mod tests {
             let got = limits(env);
             assert_eq!((seconds(got.agent), seconds(got.load), got.wait), (agent, load, true), "{env:?}");
         }
+        let action = DagsterArgs { by_inputs: true, ..DagsterArgs::default() };
+        assert_eq!(seconds(wait_limits(&action, &host(&[])).unwrap().load), Some(3600));
         let none = DagsterArgs {
             agent_heartbeat_timeout: Some(0),
             location_load_timeout: Some(0),

@@ -1,6 +1,7 @@
 //! Facts at hand before anything is asked of a network: where Dagster+ is, who we are there, what made this run happen,
 //! and what the work tree knows.
 
+pub mod address;
 pub mod built;
 pub mod event;
 pub mod git;
@@ -9,12 +10,11 @@ pub mod revision;
 pub mod workflow_run;
 
 use crate::cli::DagsterArgs;
-use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
-use crate::net::redact::Secret;
+use address::Endpoint;
 use event::Trigger;
-use inputs::{Endpoint, WaitLimits};
+use inputs::{Token, WaitLimits};
 use std::path::{Path, PathBuf};
 
 /// Facts at hand.
@@ -23,13 +23,17 @@ pub struct Context {
     /// Where Dagster+ is.
     pub endpoint: Endpoint,
     /// Who we are there.
-    pub token: Secret,
+    pub token: Token,
     /// What made this run happen.
     pub trigger: Trigger,
     /// The work tree that the project lies in.
     pub work_tree: git::WorkTree,
     /// How long to wait after an update.
     pub limits: WaitLimits,
+    /// Whether the limit for the agent was given, rather than left to what its kind needs.
+    pub agent_limit_is_given: bool,
+    /// Whether settings are the inputs of the action rather than flags.
+    pub by_inputs: bool,
 }
 
 impl Context {
@@ -39,17 +43,22 @@ impl Context {
     /// A setting that is missing or malformed, or an event that cannot be understood.
     pub fn read(args: &DagsterArgs, directory: &Path, host: &Host) -> Result<Context, ContextError> {
         let (endpoint, token) = match (Endpoint::read(args, host), inputs::token(args, host)) {
-            (Err(ContextError::NoUrl), Err(ContextError::NoToken)) => {
+            (Err(ContextError::NoUrl { .. }), Err(ContextError::NoToken { .. })) => {
                 return Err(ContextError::NoUrlAndToken);
             }
             (endpoint, token) => (endpoint?, token?),
         };
+        if let Some(note) = &endpoint.note {
+            host.note(note);
+        }
         Ok(Context {
             endpoint,
             token,
             trigger: event::read(host)?,
             work_tree: git::WorkTree::at(directory, host),
             limits: inputs::wait_limits(args, host)?,
+            agent_limit_is_given: inputs::agent_limit_is_given(args, host),
+            by_inputs: args.by_inputs,
         })
     }
 }
@@ -58,14 +67,18 @@ impl Context {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum ContextError {
-    #[error("no address of Dagster+: neither DAGSTER_CLOUD_URL nor DAGSTER_CLOUD_ORGANIZATION is set")]
-    NoUrl,
+    #[error("no address of Dagster+: {}", no_url(*by_inputs))]
+    NoUrl { by_inputs: bool },
+    #[error("{setting} names no organization: `{host}` is the host of all of them")]
+    NoOrganization { setting: String, host: String },
+    #[error("{one} names the organization `{one_names}`, and {other} `{other_names}`")]
+    Contradiction { one: String, one_names: String, other: String, other_names: String },
     #[error("{setting} is not the address of a Dagster+ organization or deployment: {why}")]
     BadUrl { setting: String, why: String },
     #[error("{setting} names no deployment: `{name}`")]
     BadDeployment { setting: String, name: String },
-    #[error("no token for Dagster+: DAGSTER_CLOUD_API_TOKEN is not set or empty")]
-    NoToken,
+    #[error("no token for Dagster+: {}", no_token(*by_inputs))]
+    NoToken { by_inputs: bool },
     #[error(
         "no address of Dagster+ and no token: neither DAGSTER_CLOUD_URL nor DAGSTER_CLOUD_ORGANIZATION is set, and DAGSTER_CLOUD_API_TOKEN is not set or empty"
     )]
@@ -76,10 +89,8 @@ pub enum ContextError {
         #[source]
         source: std::io::Error,
     },
-    #[error(
-        "DAGSTER_CLOUD_API_TOKEN has characters that no token has (spaces, line breaks or non-ASCII ones)"
-    )]
-    BadToken,
+    #[error("{setting} is not a token of Dagster+: {problem}")]
+    BadToken { setting: String, problem: &'static str },
     #[error("{setting} is not a whole number of seconds: `{value}`")]
     BadSeconds { setting: &'static str, value: String },
     #[error("the event that started this run (`{event}`) cannot be read: {what}")]
@@ -101,6 +112,22 @@ pub enum ContextError {
     NotChosen { what: String },
 }
 
+fn no_url(by_inputs: bool) -> &'static str {
+    match by_inputs {
+        true => {
+            "neither the input `organization` nor `dagster_cloud_url` is given, nor is DAGSTER_CLOUD_ORGANIZATION or DAGSTER_CLOUD_URL set"
+        }
+        false => "neither DAGSTER_CLOUD_URL nor DAGSTER_CLOUD_ORGANIZATION is set",
+    }
+}
+
+fn no_token(by_inputs: bool) -> &'static str {
+    match by_inputs {
+        true => "the input `dagster_cloud_api_token` is empty, and DAGSTER_CLOUD_API_TOKEN is not set",
+        false => "DAGSTER_CLOUD_API_TOKEN is not set or empty",
+    }
+}
+
 impl Explain for ContextError {
     fn fault(&self) -> Fault {
         Fault::Usage
@@ -108,19 +135,27 @@ impl Explain for ContextError {
 
     fn hint(&self) -> Option<String> {
         let text = match self {
-            ContextError::NoUrl => format!(
-                "set {} to https://ORGANIZATION.dagster.cloud, or pass --organization; the action has the inputs `dagster_cloud_url` and `organization` for them",
-                env_vars::DAGSTER_CLOUD_URL
+            ContextError::NoUrl { by_inputs: true } => {
+                "give the step `organization: NAME`, the first part of https://NAME.dagster.cloud".into()
+            }
+            ContextError::NoUrl { by_inputs: false } => {
+                "set DAGSTER_CLOUD_URL to https://ORGANIZATION.dagster.cloud, or pass --organization".into()
+            }
+            ContextError::NoOrganization { host, .. } => format!(
+                "write https://ORGANIZATION.{host}, or name the organization in DAGSTER_CLOUD_ORGANIZATION (the input `organization`, or --organization)"
             ),
             ContextError::NoUrlAndToken => {
                 "set DAGSTER_CLOUD_URL (--url) to https://ORGANIZATION.dagster.cloud and DAGSTER_CLOUD_API_TOKEN (--api-token-file) to a token from the organization settings of Dagster+; the deployment is `prod` unless --deployment names one. The action has the inputs `organization`, `dagster_cloud_api_token` and `deployment`".into()
             }
+            ContextError::Contradiction { .. } => "correct one of them, or remove it".into(),
             ContextError::BadUrl { .. } => {
                 "it looks like https://ORGANIZATION.dagster.cloud or https://ORGANIZATION.dagster.cloud/DEPLOYMENT".into()
             }
             ContextError::BadDeployment { .. } => "deployments are named in the switcher of the web page".into(),
-            ContextError::NoToken => "create a user or agent token in the organization settings of Dagster+ and pass it in that variable, or to the action as `dagster_cloud_api_token`; in CI, check that the secret exists and that this run may read it (runs of forks and of Dependabot may not)".into(),
-            ContextError::TokenFile { .. } | ContextError::BadToken | ContextError::BadSeconds { .. } => return None,
+            ContextError::NoToken { by_inputs: true } => "create a user or agent token in the organization settings of Dagster+, store it as a secret and give the step `dagster_cloud_api_token`; check that this run may read the secret (runs of forks and of Dependabot may not)".into(),
+            ContextError::NoToken { by_inputs: false } => "create a user or agent token in the organization settings of Dagster+ and set that variable to it, or pass --api-token-file; in CI, check that the secret exists and that this run may read it".into(),
+            ContextError::BadToken { .. } => "put in just the token as Dagster+ shows it, such as user:…".into(),
+            ContextError::TokenFile { .. } | ContextError::BadSeconds { .. } => return None,
             ContextError::EventUnreadable { .. } => {
                 "nothing was deployed, since a pull request must not reach a full deployment; name the target with --code-location-details deployment=NAME,commit_hash=HASH".into()
             }

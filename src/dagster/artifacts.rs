@@ -4,8 +4,9 @@
 //! Source: what dagster-cloud-cli 1.13.27 sends; which statuses it repeats an upload on.
 
 use super::client::{Client, again};
-use super::error::DagsterError;
+use super::error::{DagsterError, STORE};
 use super::operations::{Method, PresignedUrl};
+use super::session::Kind;
 use crate::net::retry::{self, Again, Backoff};
 use crate::net::{self, Activity, Progress, Request, Response};
 use std::fs::File;
@@ -21,7 +22,6 @@ const FRESH_URLS: u32 = 2;
 const TAIL_BYTES: u64 = 1024;
 /// Signature of a ZIP archive's end record. Source: PKWARE APPNOTE, 4.3.16.
 const ZIP_END: &[u8] = b"PK\x05\x06";
-const STORE: &str = "the object store";
 
 /// What the registry holds under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,14 +121,13 @@ impl Client {
         let (mut source, size_bytes) = content.open().map_err(Again::No)?;
         progress.start(Activity::Upload, name, Some(size_bytes));
         let mut body = Counted { source: source.as_mut(), name, progress };
-        let response = self
-            .agent()
-            .send(Request::put(&url.0, &mut body, size_bytes).confidential())
-            .map_err(|error| again(&doing(), number, error))?;
+        let request = Request::put(&url.0, &mut body, size_bytes).confidential();
+        let response = self.send(request, Kind::Upload(name), &doing(), number)?;
         if is_page(&response) {
             return Err(Again::After { error: page(doing(), response.status, number), retry_after: None });
         }
         if (200..300).contains(&response.status) {
+            self.session().uploaded(name);
             return Ok(size_bytes);
         }
         Err(self.refusal(doing(), &response, number))
@@ -142,7 +141,8 @@ impl Client {
         let got = retry::run(&Backoff::API, self.host().clock.as_ref(), |number| {
             let doing = format!("read `{name}`");
             let lost = |error| again(&doing, number, error);
-            let response = self.agent().send(Request::get(&url.0).confidential()).map_err(lost)?;
+            let request = Request::get(&url.0).confidential();
+            let response = self.send(request, Kind::Question, &doing, number)?;
             match response.status {
                 404 => Ok(None),
                 200 => response.into_bytes(64 << 10).map(Some).map_err(lost),
@@ -163,10 +163,8 @@ impl Client {
             let doing = format!("look for `{name}`");
             let lost = |error| again(&doing, number, error);
             let range = format!("bytes=-{TAIL_BYTES}");
-            let response = self
-                .agent()
-                .send(Request::get(&url.0).confidential().header("Range", &range))
-                .map_err(lost)?;
+            let request = Request::get(&url.0).confidential().header("Range", &range);
+            let response = self.send(request, Kind::Question, &doing, number)?;
             match response.status {
                 200 if is_page(&response) => {
                     Err(Again::After { error: page(doing, 200, number), retry_after: None })
@@ -205,10 +203,8 @@ impl Client {
         let got = retry::run(&Backoff::API, self.host().clock.as_ref(), |number| {
             let doing = format!("read a part of `{name}`");
             let lost = |error| again(&doing, number, error);
-            let response = self
-                .agent()
-                .send(Request::get(&url.0).confidential().header("Range", &range))
-                .map_err(lost)?;
+            let request = Request::get(&url.0).confidential().header("Range", &range);
+            let response = self.send(request, Kind::Question, &doing, number)?;
             match (response.status, whole_size(&response)) {
                 (206, Some(size)) => response.into_bytes(bytes).map(|part| (part, size)).map_err(lost),
                 (200 | 206, _) => {

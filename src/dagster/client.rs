@@ -5,10 +5,12 @@
 //! answer of the API at all, such as a proxy's page. No `Retry-After` outlives the retry it was for.
 
 use super::error::DagsterError;
+use super::session::{Kind, Session};
+use crate::env_vars;
 use crate::foreign_json;
 use crate::host::Host;
 use crate::net::retry::{self, Again, Backoff};
-use crate::net::{self, Agent, Request, Secret, Transience};
+use crate::net::{self, Agent, Request, Response, Secret, Transience};
 use crate::target::PythonVersion;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -44,6 +46,30 @@ impl Operation {
     fn is_query(self) -> bool {
         self.query.starts_with("query")
     }
+
+    fn kind(self) -> Kind<'static> {
+        match self.field {
+            "createOrUpdateBranchDeployment" => Kind::BranchDeployment,
+            "addOrUpdateLocationFromDocument" | "deployLocations" => Kind::Update,
+            _ => Kind::Question,
+        }
+    }
+}
+
+/// What the user calls the settings that errors speak of.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The one that gave the address.
+    pub address: String,
+    /// The one that gave the token.
+    pub token: String,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let (address, token) = (env_vars::DAGSTER_CLOUD_URL, env_vars::DAGSTER_CLOUD_API_TOKEN);
+        Settings { address: address.into(), token: token.into() }
+    }
 }
 
 /// A connection to one organization, at its default deployment or at a named one. Cheap to clone.
@@ -56,6 +82,10 @@ pub struct Client {
     token: Secret,
     python: PythonVersion,
     backoff: Backoff,
+    settings: Settings,
+    session: Session,
+    /// Whether a refused token ends all that this client and its clones do.
+    ends_when_refused: bool,
 }
 
 /// What one try brought.
@@ -81,12 +111,62 @@ impl Client {
             token,
             python,
             backoff: Backoff::API,
+            settings: Settings::default(),
+            session: Session::default(),
+            ends_when_refused: false,
         }
+    }
+
+    /// The same client, with what the user calls its settings.
+    pub fn called(self, settings: Settings) -> Client {
+        Client { settings, ..self }
+    }
+
+    /// The same client as part of a run: a refused token ends all that the run asks, as an interrupt does.
+    pub fn in_session(self, session: &Session) -> Client {
+        Client { session: session.clone(), ends_when_refused: true, ..self }
+    }
+
+    /// The same client for looks that are repeated for minutes whatever goes wrong: one refusal says nothing yet.
+    pub fn patient(&self) -> Client {
+        Client { ends_when_refused: false, ..self.clone() }
+    }
+
+    /// Whether it is part of a run, and not patient.
+    pub(super) fn is_in_session(&self) -> bool {
+        self.ends_when_refused
+    }
+
+    /// The same client, which tries once.
+    pub(super) fn without_retries(&self) -> Client {
+        Client { backoff: Backoff { retries: 0, ..self.backoff }, ..self.clone() }
     }
 
     /// The same client, at a deployment.
     pub fn at(&self, deployment: &str) -> Client {
         Client { deployment: Some(deployment.to_string()), ..self.clone() }
+    }
+
+    /// The same client, at the organization, which means its default deployment.
+    pub fn at_default(&self) -> Client {
+        Client { deployment: None, ..self.clone() }
+    }
+
+    /// Whether nothing more is asked in the session of this client: it was interrupted, or its token refused.
+    pub fn is_over(&self) -> bool {
+        self.session.is_over()
+    }
+
+    /// Nothing more is asked in the session of this client, if it has one.
+    pub fn end_run(&self, error: DagsterError) {
+        if self.ends_when_refused {
+            self.session.end_with(error);
+        }
+    }
+
+    /// What the calls of this run share.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
     }
 
     /// The deployment that this client is at.
@@ -99,9 +179,16 @@ impl Client {
         &self.host
     }
 
-    /// The HTTP agent, for the object store.
-    pub(super) fn agent(&self) -> &Agent {
-        &self.agent
+    /// Send a request, to Dagster+ or to its object store: the one place where requests of this room begin.
+    pub(super) fn send(
+        &self,
+        request: Request<'_>,
+        kind: Kind<'_>,
+        doing: &str,
+        number: u32,
+    ) -> Result<Response, Again<DagsterError>> {
+        self.session.begin(kind, doing).map_err(Again::No)?;
+        self.agent.send(request).map_err(|error| again(doing, number, error))
     }
 
     /// The web page with the code locations of the deployment.
@@ -185,7 +272,7 @@ impl Client {
             request = request.header("Dagster-Cloud-Deployment", name);
         }
         let network = |source: net::Error| again(operation.doing, number, source);
-        let response = self.agent.send(request).map_err(network)?;
+        let response = self.send(request, operation.kind(), operation.doing, number)?;
         let status = response.status;
         let retry_after = response.retry_after(self.host.clock.now());
         let passing = PASSING.contains(&status);
@@ -214,9 +301,17 @@ impl Client {
         // Without `data`, the document was not even begun. Source: GraphQL specification, section 7.1.
         let begun = status < 400 && answer.contains_key("data");
         let (error, passes) = match (data, status) {
-            (_, 401 | 403) => (DagsterError::Unauthorized { doing, status }, false),
+            (_, 401 | 403) => {
+                let refused = |doing| {
+                    let setting = self.settings.token.clone();
+                    DagsterError::Unauthorized { doing, status, setting }
+                };
+                self.end_run(refused(doing.clone()));
+                (refused(doing), false)
+            }
             _ if !errors.is_empty() && (!passing || status == 500) => {
-                let error = DagsterError::GraphQl { doing, messages: errors };
+                let error =
+                    DagsterError::GraphQl { doing, messages: errors, setting: self.settings.token.clone() };
                 (error, passing || (begun && operation.is_query()))
             }
             (Some(data), _) if errors.is_empty() && data.get(operation.field).is_some() => {
@@ -225,10 +320,13 @@ impl Client {
             // A reply that came twice answers the next question on its connection too.
             (Some(_), _) if errors.is_empty() => (lacks_field(operation), true),
             _ if passing => (failure(&bytes), true),
-            (_, 404) => (DagsterError::NotFound { doing, url: self.url() }, false),
+            (_, 404) => {
+                let setting = self.settings.address.clone();
+                (DagsterError::NotFound { doing, url: self.url(), setting }, false)
+            }
             (_, 200..=399) => {
-                let excerpt = excerpt(&bytes);
-                (DagsterError::NotTheApi { doing, url: self.url(), excerpt }, true)
+                let (excerpt, setting) = (excerpt(&bytes), self.settings.address.clone());
+                (DagsterError::NotTheApi { doing, url: self.url(), excerpt, setting }, true)
             }
             _ => (failure(&bytes), false),
         };

@@ -17,13 +17,13 @@ pub enum DagsterError {
     #[error("could not {doing}: {whom} answered {status}{}{}{}", reason(*status), tries(*attempts), said(body))]
     Status { doing: String, whom: &'static str, status: u16, attempts: u32, body: String },
     #[error("could not {doing}: Dagster+ refused the token ({status}{})", reason(*status))]
-    Unauthorized { doing: String, status: u16 },
+    Unauthorized { doing: String, status: u16, setting: String },
     #[error("could not {doing}: {url} does not exist")]
-    NotFound { doing: String, url: String },
+    NotFound { doing: String, url: String, setting: String },
     #[error("could not {doing}: the answer of {url} is not the API's: {excerpt}")]
-    NotTheApi { doing: String, url: String, excerpt: String },
+    NotTheApi { doing: String, url: String, excerpt: String, setting: String },
     #[error("could not {doing}: Dagster+ answered with errors: {}", messages.join("; "))]
-    GraphQl { doing: String, messages: Vec<String> },
+    GraphQl { doing: String, messages: Vec<String>, setting: String },
     #[error("could not {doing}: {type_name}: {message}")]
     Refused { doing: String, type_name: String, message: String },
     #[error("could not {doing}: the answer lacks {what}")]
@@ -32,6 +32,12 @@ pub enum DagsterError {
     Maintenance { doing: String, waited_seconds: u64, message: String },
     #[error("{last}; an earlier try may have taken effect")]
     AfterLoss { last: Box<DagsterError> },
+    #[error("could not {doing}: this run was interrupted")]
+    Interrupted { doing: String },
+    #[error(transparent)]
+    Over(std::sync::Arc<DagsterError>),
+    #[error("the registry has other bytes than were sent of `{name}`, twice in a row")]
+    Damaged { name: String },
     #[error("`{name}` is not in the registry")]
     NotStored { name: String },
     #[error("could not read `{path}` for its upload")]
@@ -40,6 +46,21 @@ pub enum DagsterError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// Whom errors of the object store name.
+pub(super) const STORE: &str = "the object store";
+
+fn token_hint(setting: &str) -> String {
+    format!("check that {setting} is a current token of this organization with the right to deploy there")
+}
+
+/// Whether an error of the API speaks of missing rights: some servers say so with status 200.
+fn is_about_rights(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["unauthorized", "unauthenticated", "permission", "forbidden", "not authorized"]
+        .iter()
+        .any(|word| message.contains(word))
 }
 
 fn tries(attempts: u32) -> String {
@@ -59,6 +80,18 @@ impl DagsterError {
     /// Whether the answer says that the document or its fields are unknown there.
     pub fn is_graphql(&self) -> bool {
         matches!(self, DagsterError::GraphQl { .. })
+    }
+
+    /// Whether nothing of the API came within the retries, so that the same question would fail again.
+    pub fn is_out_of_reach(&self) -> bool {
+        use DagsterError::{Maintenance, Network, NotTheApi, Status};
+        matches!(self, Status { .. } | Network { .. } | NotTheApi { .. } | Maintenance { .. })
+    }
+
+    /// Whether it is about fields that the server does not know or does not show to this token.
+    pub fn is_about_fields(&self) -> bool {
+        let says = |message: &String| message.contains("Cannot query field") || is_about_rights(message);
+        matches!(self, DagsterError::GraphQl { messages, .. } if messages.iter().any(says))
     }
 
     /// Whether the call may have taken effect all the same: an answer was lost, or a gateway gave one of its own.
@@ -98,6 +131,7 @@ impl Explain for DagsterError {
             DagsterError::ReadFile { .. } => Fault::Tool,
             DagsterError::Network { source, .. } => source.fault(),
             DagsterError::AfterLoss { last } => last.fault(),
+            DagsterError::Over(error) => error.fault(),
             _ => Fault::Remote,
         }
     }
@@ -105,26 +139,36 @@ impl Explain for DagsterError {
     fn hint(&self) -> Option<String> {
         match self {
             DagsterError::Network { source, .. } => source.hint(),
-            DagsterError::Unauthorized { .. } => Some(
-                "check that DAGSTER_CLOUD_API_TOKEN is a current token of this organization with the right to deploy there".into(),
-            ),
+            DagsterError::Unauthorized { setting, .. } => Some(token_hint(setting)),
+            DagsterError::Interrupted { .. } => None,
             DagsterError::Refused { type_name, .. } if type_name == "UnauthorizedError" => {
                 Some("the token is known but may not change this deployment; use one with that right".into())
             }
             DagsterError::Refused { type_name, .. } if type_name == "InvalidLocationError" => {
                 Some("correct the code location in dagster_cloud.yaml".into())
             }
-            DagsterError::NotFound { .. } => Some(
-                "check the organization in DAGSTER_CLOUD_URL and the name of the deployment".into(),
+            DagsterError::NotFound { setting, .. } => Some(format!(
+                "check the organization in {setting} and the name of the deployment"
+            )),
+            DagsterError::NotTheApi { setting, .. } => Some(format!(
+                "check {setting}; a company proxy or a sign-in page may have answered in its place"
+            )),
+            DagsterError::Status { whom: STORE, status: 401 | 403, .. } => Some(
+                "the object store refuses the address that Dagster+ gave for the upload: check that the clock of this machine is right and that no proxy changes requests; if it stays, ask Dagster+'s support".into(),
             ),
-            DagsterError::NotTheApi { .. } => Some(
-                "check DAGSTER_CLOUD_URL; a company proxy or a sign-in page may have answered in its place".into(),
-            ),
+            DagsterError::Status { status, .. } if (400..500).contains(status) && ![408, 409, 425, 429].contains(status) => None,
             DagsterError::Status { .. } | DagsterError::Maintenance { .. } => {
-                Some("it may pass: run the same command again later".into())
+                Some("this is often transient: run the same command again later".into())
+            }
+            DagsterError::GraphQl { messages, setting, .. } if messages.iter().any(|text| is_about_rights(text)) => {
+                Some(token_hint(setting))
             }
             DagsterError::GraphQl { .. } | DagsterError::Refused { .. } | DagsterError::Unexpected { .. } => None,
             DagsterError::AfterLoss { last } => last.hint(),
+            DagsterError::Over(error) => error.hint(),
+            DagsterError::Damaged { .. } => Some(
+                "something between here and the object store cuts uploads short, such as a proxy: run the same command again, or from another network".into(),
+            ),
             DagsterError::NotStored { .. } => Some("add --upload-pex".into()),
             DagsterError::ReadFile { .. } => None,
         }

@@ -6,6 +6,7 @@
 
 use super::client::{Client, Operation};
 use super::error::DagsterError;
+use super::session::Reach;
 use crate::net::SafeUrl;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -30,6 +31,12 @@ const WORKSPACE_WITHOUT_STAMPS: Operation =
     operation!("ask for the code locations", "workspaceOrError", "workspace_without_stamps");
 const WORKSPACE_ENTRIES: Operation =
     operation!("ask for the deployed metadata", "workspace", "workspace_entries");
+const WORKSPACE_WITNESS: Operation =
+    operation!("ask for the deployed metadata", "workspace", "workspace_witness");
+const FULL_DEPLOYMENTS: Operation =
+    operation!("ask for the deployments", "fullDeployments", "full_deployments");
+const DEPLOYMENT_BY_NAME: Operation =
+    operation!("look for the deployment", "deploymentByName", "deployment_by_name");
 const DEPLOYMENT: Operation = operation!("ask for the deployment", "currentDeployment", "deployment");
 const UPLOAD_URLS: Operation =
     operation!("ask for upload URLs", "generateServerlessPexUrl", "pex_upload_urls");
@@ -39,6 +46,13 @@ const ADD_OR_UPDATE_LOCATION: Operation =
     operation!("update the code location", "addOrUpdateLocationFromDocument", "add_or_update_location");
 const DEPLOY_LOCATIONS: Operation =
     operation!("update the code locations", "deployLocations", "deploy_locations");
+const DEPLOY_LOCATIONS_REFUSAL: Operation =
+    operation!("update the code locations", "deployLocations", "deploy_locations_refusal");
+const BRANCH_DEPLOYMENT_REFUSAL: Operation = operation!(
+    "create or update the branch deployment",
+    "createOrUpdateBranchDeployment",
+    "branch_deployment_refusal"
+);
 const BRANCH_DEPLOYMENT: Operation = operation!(
     "create or update the branch deployment",
     "createOrUpdateBranchDeployment",
@@ -116,6 +130,17 @@ pub struct LocationState {
     pub failure: Option<PythonFailure>,
     /// Which load this is; `None` from a server that does not say.
     pub stamp: Option<LoadStamp>,
+}
+
+/// What the server keeps of a code location, and what it says itself of the load.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkspaceEntry {
+    /// What it was last updated to, serialized.
+    pub metadata: String,
+    /// Whether what is loaded is older than that; `None` from a server that does not say.
+    pub outdated: Option<bool>,
+    /// Whether the last load failed; `None` from a server that does not say.
+    pub load_failed: Option<bool>,
 }
 
 /// What a presigned URL allows.
@@ -236,18 +261,12 @@ impl Client {
 
     /// The code locations of the deployment.
     ///
-    /// A server whose schema has no load stamps is asked again without them.
+    /// A server whose schema has no load stamps is asked without them.
     ///
     /// # Errors
     /// Those of the call.
     pub fn workspace(&self) -> Result<Vec<LocationState>, DagsterError> {
-        let answer = match self.call(WORKSPACE, json!({})) {
-            Err(error) if error.is_graphql() => {
-                self.host().detail(format!("{error}; asking without load stamps"));
-                self.call(WORKSPACE_WITHOUT_STAMPS, json!({}))
-            }
-            answer => answer,
-        }?;
+        let answer = self.call_or(WORKSPACE, WORKSPACE_WITHOUT_STAMPS)?;
         let answer = member(WORKSPACE, answer, "Workspace")?;
         let entries =
             answer["locationEntries"].as_array().ok_or_else(|| lacks(WORKSPACE, "locationEntries"))?;
@@ -271,13 +290,74 @@ impl Client {
             .collect())
     }
 
+    /// What the server keeps of each code location, with what it says of its load where it does.
+    ///
+    /// Source: the agent's own query; whether a user's token may ask these fields is not known.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn witness(&self) -> Result<BTreeMap<String, WorkspaceEntry>, DagsterError> {
+        let answer = self.call_or(WORKSPACE_WITNESS, WORKSPACE_ENTRIES)?;
+        let entries = answer["workspaceEntries"]
+            .as_array()
+            .ok_or_else(|| lacks(WORKSPACE_ENTRIES, "workspaceEntries"))?;
+        let entry = |entry: &Value| {
+            let metadata = text(entry, "serializedDeploymentMetadata")?;
+            let (outdated, load_failed) =
+                (entry["hasOutdatedData"].as_bool(), entry["hasLoadError"].as_bool());
+            Some((text(entry, "locationName")?, WorkspaceEntry { metadata, outdated, load_failed }))
+        };
+        Ok(entries.iter().filter_map(entry).collect())
+    }
+
+    /// Ask with all fields; a server that does not know some of them is asked with fewer, and from then on only so.
+    fn call_or(&self, all: Operation, fewer: Operation) -> Result<Value, DagsterError> {
+        if self.session().is_unknown(all.query) {
+            return self.call(fewer, json!({}));
+        }
+        match self.call(all, json!({})) {
+            Err(error) if error.is_graphql() => {
+                self.host().detail(format!("{error}; asking with fewer fields"));
+                let answer = self.call(fewer, json!({}))?;
+                // Anything else may be over at the next question.
+                if error.is_about_fields() {
+                    self.session().remember_unknown(all.query);
+                }
+                Ok(answer)
+            }
+            answer => answer,
+        }
+    }
+
+    /// Names of the organization's full deployments.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn full_deployments(&self) -> Result<Vec<String>, DagsterError> {
+        let answer = self.at_default().call(FULL_DEPLOYMENTS, json!({}))?;
+        let all = answer.as_array().ok_or_else(|| lacks(FULL_DEPLOYMENTS, "a list"))?;
+        Ok(all.iter().filter_map(|one| text(one, "deploymentName")).collect())
+    }
+
+    /// Whether the organization has a deployment of this name, full or branch.
+    ///
+    /// # Errors
+    /// Those of the call, and an answer that says neither.
+    pub fn has_deployment(&self, name: &str) -> Result<bool, DagsterError> {
+        let answer = self.at_default().call(DEPLOYMENT_BY_NAME, json!({"name": name}))?;
+        match answer["__typename"].as_str() {
+            Some(type_name) if type_name.contains("NotFound") => Ok(false),
+            _ => member(DEPLOYMENT_BY_NAME, answer, "DagsterCloudDeployment").map(|_| true),
+        }
+    }
+
     /// A presigned URL for each object, in their order.
     ///
     /// # Errors
     /// Those of the call, and fewer URLs than objects.
     pub fn presigned_urls(&self, names: &[&str], method: Method) -> Result<Vec<PresignedUrl>, DagsterError> {
         let operation = if method == Method::Put { UPLOAD_URLS } else { DOWNLOAD_URLS };
-        let answer = self.call(operation, json!({"filenames": names}))?;
+        let answer = self.call_registry(operation, json!({"filenames": names}))?;
         let urls: Vec<_> = answer
             .as_array()
             .map(Vec::as_slice)
@@ -292,6 +372,26 @@ impl Client {
             return Err(lacks(operation, &format!("URLs: {} for {} files", urls.len(), names.len())));
         }
         Ok(urls)
+    }
+
+    /// Ask the registry. Once it has not answered within the retries, each further question is asked once.
+    fn call_registry(&self, operation: Operation, variables: Value) -> Result<Value, DagsterError> {
+        let mut reach = self.session().registry();
+        let client = match *reach {
+            Reach::Fine => {
+                drop(reach);
+                return self.call(operation, variables);
+            }
+            Reach::Untried => self.clone(),
+            Reach::Failed => self.without_retries(),
+        };
+        let answer = client.call(operation, variables);
+        *reach = match &answer {
+            Err(error) if error.is_out_of_reach() && self.is_in_session() => Reach::Failed,
+            Err(_) => Reach::Untried,
+            Ok(_) => Reach::Fine,
+        };
+        answer
     }
 
     /// Add or change one code location; the others stay as they are.
@@ -314,8 +414,8 @@ impl Client {
     /// # Errors
     /// Those of the call, and the server's refusal.
     pub fn update_locations(&self, documents: &[&Map<String, Value>]) -> Result<(), DagsterError> {
-        let answer = self.call(DEPLOY_LOCATIONS, json!({"document": {"locations": documents}}))?;
-        member(DEPLOY_LOCATIONS, answer, "DeployLocationsSuccess").map(drop)
+        let variables = json!({"document": {"locations": documents}});
+        self.mutate(DEPLOY_LOCATIONS, DEPLOY_LOCATIONS_REFUSAL, variables, "DeployLocationsSuccess").map(drop)
     }
 
     /// Create or change a branch deployment; gives its name.
@@ -332,9 +432,36 @@ impl Client {
         let variables = json!({
             "branchData": branch, "commit": commit, "baseDeploymentName": base, "snapshotBaseCondition": snapshot,
         });
-        let answer =
-            member(BRANCH_DEPLOYMENT, self.call(BRANCH_DEPLOYMENT, variables)?, "DagsterCloudDeployment")?;
+        let member = "DagsterCloudDeployment";
+        let answer = self.mutate(BRANCH_DEPLOYMENT, BRANCH_DEPLOYMENT_REFUSAL, variables, member)?;
         text(&answer, "deploymentName").ok_or_else(|| lacks(BRANCH_DEPLOYMENT, "deploymentName"))
+    }
+
+    /// Call a mutation. Where the token has no right to it, call it again in a form that brings the reason: whether the
+    /// union has `UnauthorizedError` is not documented, and a server whose union has not refuses a document that asks.
+    fn mutate(
+        &self,
+        operation: Operation,
+        with_reason: Operation,
+        variables: Value,
+        hoped_for: &str,
+    ) -> Result<Value, DagsterError> {
+        let answer = member(operation, self.call(operation, variables.clone())?, hoped_for);
+        match answer {
+            Err(DagsterError::Refused { type_name, .. }) if type_name == "UnauthorizedError" => {
+                let told =
+                    self.call(with_reason, variables).and_then(|told| member(operation, told, hoped_for));
+                match told {
+                    Err(error) if error.is_graphql() => Err(DagsterError::Refused {
+                        doing: operation.doing.into(),
+                        type_name,
+                        message: "no reason given".into(),
+                    }),
+                    told => told,
+                }
+            }
+            answer => answer,
+        }
     }
 
     /// The name that the branch deployment of a branch has or would have; creates nothing.

@@ -134,6 +134,10 @@ impl Observer for Publisher {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.client.is_over()
+    }
+
     fn stored_deps(&self, resolution: &Resolution) -> Option<StoredDeps> {
         let hash = self.hash(resolution)?;
         let entry = deps_cache::read(&self.client, &self.tags.from, &hash, &self.likely)?;

@@ -40,6 +40,12 @@ pub struct Report {
     pub locations: Vec<LocationReport>,
     /// PEX files built in this run.
     pub files: Vec<PexFile>,
+    /// Code locations of the deployment that the project file does not name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also_deployed: Vec<String>,
+    /// The same in a sentence.
+    #[serde(skip)]
+    pub also_deployed_note: Option<String>,
     /// What loading the files here showed, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<Vec<Verified>>,
@@ -56,6 +62,9 @@ pub struct Report {
     /// The errors that ended the run.
     #[serde(skip)]
     pub problems: Vec<Problem>,
+    /// Whether something had begun to change when the run was interrupted.
+    #[serde(skip)]
+    pub changed_when_interrupted: bool,
 }
 
 impl Report {
@@ -63,7 +72,10 @@ impl Report {
     pub fn sentence(&self) -> String {
         match self.result {
             RunResult::Closed => "The branch deployment is closed".into(),
-            RunResult::Cancelled => "Cancelled".into(),
+            RunResult::Cancelled => match &self.reason {
+                Some(reason) => format!("Cancelled: {reason}"),
+                None => "Cancelled".into(),
+            },
             RunResult::Skipped => self.reason.clone().unwrap_or_else(|| "Nothing was deployed".into()),
             RunResult::Failure if self.locations.iter().all(|location| location.errors.is_empty()) => {
                 self.problems.first().map_or_else(|| "Not deployed".into(), |problem| problem.title.clone())
@@ -80,8 +92,23 @@ impl Report {
                 .as_ref()
                 .is_some_and(|sent| sent.source == Sent::Uploaded || sent.deps == Sent::Uploaded)
         };
-        self.locations.iter().any(|location| sent(location) || location.state.is_some_and(State::is_updated))
+        self.changed_when_interrupted
+            || self
+                .locations
+                .iter()
+                .any(|location| sent(location) || location.state.is_some_and(State::is_updated))
     }
+}
+
+/// `Also in prod, and not in dagster_cloud.yaml: …`. Whose they are is not known: several repositories may share a
+/// deployment.
+pub fn others(names: &[String], deployment: &str, file: &str) -> String {
+    const MOST: usize = 10;
+    let mut shown = names.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > MOST {
+        shown += &format!(" and {} more", names.len() - MOST);
+    }
+    format!("Also in {deployment}, and not in {file}: {shown}. They stay as they are.")
 }
 
 /// What a run came to as a whole.

@@ -24,6 +24,9 @@ pub fn of(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime) -> 
     if !rows.is_empty() {
         parts.push(rows::table(&rows));
     }
+    if let Some(note) = &report.also_deployed_note {
+        parts.push(markdown::text(note));
+    }
     let told = rows.iter().any(|row| row.error.is_some());
     if !told {
         let problems = report.problems.iter();

@@ -66,7 +66,7 @@ pub(super) fn run(client: &Client, updates: &[Update], before: &Before, outcomes
 }
 
 /// Whether a code location with this metadata runs the PEX files of an update; `None` where that is not told.
-fn has_files(metadata: &Value, update: &Update) -> Option<bool> {
+pub(super) fn has_files(metadata: &Value, update: &Update) -> Option<bool> {
     let files = |value: &Value| running::files(value).into_iter().collect::<BTreeSet<_>>();
     let wanted = files(&Value::Object(update.document.clone()));
     let told = metadata.get("pex_metadata").is_some() && !wanted.is_empty();

@@ -57,6 +57,12 @@ impl fmt::Display for Difference {
 }
 
 impl Before {
+    /// The code locations that there are.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let states = self.states.keys();
+        states.chain(self.metadata.iter().flat_map(|metadata| metadata.keys())).map(String::as_str)
+    }
+
     /// Whether there is a code location of this name.
     pub fn has(&self, name: &str) -> bool {
         self.states.contains_key(name) || self.metadata(name).is_some()

@@ -2,12 +2,13 @@
 //!
 //! What a code location shows just after an update may still be its old version, loaded long ago. A `LOADED` counts
 //! only as news: the location was seen loading, was not there before, carries another load stamp, or was updated to
-//! exactly what it was (so old and new are the same). Where a server tells none of that, it has to stay `LOADED` for
-//! a while.
+//! exactly what it was (so old and new are the same). Where none of that is so, the server is asked whether what is
+//! loaded is outdated. One that does not say is believed after a while: after seconds where it has no load stamps, and
+//! after a minute where the stamp stays and the new files are what it keeps, since it may have no stamp for each update.
 
-use super::{Before, Outcome, Phase, UpdateError, Updated, metadata};
+use super::{Before, Outcome, Phase, Update, UpdateError, Updated, confirm};
 use crate::context::inputs::WaitLimits;
-use crate::dagster::operations::{LocationState, PythonFailure};
+use crate::dagster::operations::{LocationState, PythonFailure, WorkspaceEntry};
 use crate::dagster::{Client, DagsterError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// For so long a `LOADED` of which nothing tells that it is new has to last: twice the other client's polling interval.
 const SETTLE: Duration = Duration::from_secs(6);
+/// For so long a `LOADED` with the stamp of the version from before has to last, where nothing else is told.
+const SETTLE_STALE: Duration = Duration::from_secs(60);
 /// Looks that fail are repeated for so long, beyond the retries of each.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two lines of progress when nothing changes.
@@ -29,20 +32,33 @@ enum Sight {
     Pending,
     /// Loaded, but maybe the version from before.
     Doubtful(Option<PythonFailure>),
+    /// Loaded, with the stamp of the version from before.
+    Stale(Option<PythonFailure>),
     /// The new version has loaded, or failed to.
     Certain(Option<PythonFailure>),
 }
 
+/// What a look settles of one code location.
+enum Verdict {
+    NotYet,
+    Loaded,
+    Failed(PythonFailure),
+    /// It is not there any more.
+    Gone,
+}
+
 struct Watch<'a> {
     client: &'a Client,
+    updates: &'a [Update],
     before: &'a Before,
     began: Duration,
     seen_loading: BTreeSet<String>,
     /// What the last look showed in a state that is not known here.
     unclear: BTreeSet<String>,
     doubtful_since: BTreeMap<String, Duration>,
-    /// Whether the server now has the same metadata as before, asked for once when it matters.
-    unchanged: Option<BTreeSet<String>>,
+    /// What the server keeps of each code location: asked once a look, when it matters. `Some(None)` where it did not
+    /// tell.
+    entries: Option<Option<BTreeMap<String, WorkspaceEntry>>>,
     agent_seen: bool,
     agent_errors: Vec<String>,
 }
@@ -51,6 +67,7 @@ struct Watch<'a> {
 pub(super) fn run(
     client: &Client,
     awaited: Vec<String>,
+    updates: &[Update],
     before: &Before,
     limits: WaitLimits,
     reached: &dyn Fn(Phase),
@@ -58,12 +75,13 @@ pub(super) fn run(
     let began = client.host().clock.elapsed();
     let mut watch = Watch {
         client,
+        updates,
         before,
         began,
         seen_loading: BTreeSet::new(),
         unclear: BTreeSet::new(),
         doubtful_since: BTreeMap::new(),
-        unchanged: None,
+        entries: None,
         agent_seen: false,
         agent_errors: Vec::new(),
     };
@@ -75,7 +93,7 @@ pub(super) fn run(
     while !pending.is_empty() {
         reached(Phase::Waiting(pending.clone()));
         let waited = watch.elapsed();
-        let looked = watch.look(&mut pending, &mut outcomes);
+        let looked = watch.look(&mut pending, &mut outcomes, reached);
         let late = watch.out_of_time(limits, waited);
         match (looked, late) {
             (Err(source), late) => {
@@ -121,8 +139,14 @@ impl Watch<'_> {
     }
 
     /// Look once: at the agents until one has been seen running, and at the code locations.
-    fn look(&mut self, pending: &mut Vec<String>, outcomes: &mut Vec<Outcome>) -> Result<(), DagsterError> {
+    fn look(
+        &mut self,
+        pending: &mut Vec<String>,
+        outcomes: &mut Vec<Outcome>,
+        reached: &dyn Fn(Phase),
+    ) -> Result<(), DagsterError> {
         let client = self.client;
+        self.entries = None;
         let (agents, states) = std::thread::scope(|scope| {
             let agents = (!self.agent_seen).then(|| scope.spawn(|| client.agents()));
             let states = client.workspace();
@@ -142,59 +166,106 @@ impl Watch<'_> {
         let states: BTreeMap<_, _> = states?.into_iter().map(|state| (state.name.clone(), state)).collect();
         let mut still = Vec::new();
         for name in pending.drain(..) {
-            match self.outcome(states.get(&name)) {
+            let result = match self.verdict(&name, states.get(&name)) {
+                Verdict::Gone => Some(Err(UpdateError::Overtaken { location: name.clone(), now: None })),
                 // Whatever shows as loaded, without an agent nothing was loaded just now.
-                Some(failure) if self.agent_seen || unknown_agents.is_err() => {
-                    let result = match failure {
-                        None => Ok(Updated::Loaded),
-                        Some(failure) => Err(UpdateError::Load { location: name.clone(), failure }),
-                    };
-                    self.tell_outcome(&name, result.is_ok());
+                _ if !self.agent_seen && unknown_agents.is_ok() => None,
+                Verdict::NotYet => None,
+                Verdict::Loaded => Some(Ok(Updated::Loaded)),
+                Verdict::Failed(failure) => Some(Err(UpdateError::Load { location: name.clone(), failure })),
+            };
+            match result {
+                None => still.push(name),
+                Some(result) => {
+                    self.tell_outcome(&name, &result);
+                    if !matches!(result, Err(UpdateError::Overtaken { .. })) {
+                        reached(Phase::Settled(name.clone(), result.is_ok()));
+                    }
                     outcomes.push(Outcome { name, result });
                 }
-                _ => still.push(name),
             }
         }
         *pending = still;
         if pending.is_empty() { Ok(()) } else { unknown_agents }
     }
 
-    /// What this look settles: `Some(None)` for loaded, `Some(Some(_))` for failed, `None` for not yet.
-    #[allow(clippy::option_option)]
-    fn outcome(&mut self, state: Option<&LocationState>) -> Option<Option<PythonFailure>> {
-        let state = state?;
+    fn verdict(&mut self, name: &str, state: Option<&LocationState>) -> Verdict {
+        let Some(state) = state else {
+            return if self.is_gone(name) { Verdict::Gone } else { Verdict::NotYet };
+        };
         if state.unclear {
-            self.unclear.insert(state.name.clone());
-            return None;
+            self.unclear.insert(name.into());
+            return Verdict::NotYet;
         }
-        self.unclear.remove(&state.name);
+        self.unclear.remove(name);
         if !state.loaded {
-            self.seen_loading.insert(state.name.clone());
-            self.doubtful_since.remove(&state.name);
+            self.seen_loading.insert(name.into());
+            self.doubtful_since.remove(name);
         }
-        let seen_loading = self.seen_loading.contains(&state.name);
-        let before = self.before.states.get(&state.name);
-        match sight(state, before, seen_loading, || self.is_unchanged(&state.name)) {
-            Sight::Pending => None,
-            Sight::Certain(failure) => Some(failure),
-            Sight::Doubtful(failure) => {
-                let now = self.elapsed();
-                let since = *self.doubtful_since.entry(state.name.clone()).or_insert(now);
-                (self.agent_seen && now.saturating_sub(since) >= SETTLE).then_some(failure)
+        let seen_loading = self.seen_loading.contains(name);
+        let before = self.before.states.get(name);
+        let settled = |failure| match failure {
+            None => Verdict::Loaded,
+            Some(failure) => Verdict::Failed(failure),
+        };
+        match sight(state, before, seen_loading, || self.is_unchanged(name)) {
+            Sight::Pending => Verdict::NotYet,
+            Sight::Certain(failure) => settled(failure),
+            Sight::Doubtful(failure) if self.has_settled(name, failure.is_some(), false) => settled(failure),
+            Sight::Stale(failure) if self.has_settled(name, failure.is_some(), true) => settled(failure),
+            Sight::Doubtful(_) | Sight::Stale(_) => Verdict::NotYet,
+        }
+    }
+
+    /// Whether a load that may be that of the version from before is to be believed.
+    fn has_settled(&mut self, name: &str, failed: bool, is_stale: bool) -> bool {
+        let update = self.updates.iter().find(|update| update.name == name);
+        let entry = self.entry(name);
+        let has_files = entry.and_then(|entry| {
+            let metadata = serde_json::from_str(&entry.metadata).ok()?;
+            confirm::has_files(&metadata, update?)
+        });
+        let witness = entry.and_then(|entry| Some((entry.outdated?, entry.load_failed?)));
+        match witness {
+            Some((true, _)) => {
+                self.doubtful_since.remove(name);
+                return false;
             }
+            Some((false, load_failed)) if has_files != Some(false) && load_failed == failed => return true,
+            _ => {}
         }
+        let now = self.elapsed();
+        let since = *self.doubtful_since.entry(name.into()).or_insert(now);
+        let waited = now.saturating_sub(since);
+        self.agent_seen
+            && match is_stale {
+                true => waited >= SETTLE_STALE && has_files == Some(true),
+                false => waited >= SETTLE,
+            }
+    }
+
+    /// What the server keeps of a code location; asked once a look.
+    fn entry(&mut self, name: &str) -> Option<&WorkspaceEntry> {
+        self.entries()?.get(name)
+    }
+
+    fn entries(&mut self) -> Option<&BTreeMap<String, WorkspaceEntry>> {
+        // A server that did not tell before the update is not asked at each look.
+        self.before.metadata.as_ref()?;
+        let client = self.client;
+        let ask = || client.witness().inspect_err(|error| client.host().detail(error.to_string())).ok();
+        self.entries.get_or_insert_with(ask).as_ref()
+    }
+
+    /// Whether the server keeps nothing of the code location any more, although it took the update.
+    fn is_gone(&mut self, name: &str) -> bool {
+        self.entries().is_some_and(|entries| !entries.contains_key(name))
     }
 
     /// Whether the update changed nothing: the server keeps the same metadata as before it.
     fn is_unchanged(&mut self, name: &str) -> bool {
-        let (client, before) = (self.client, self.before);
-        if let (None, Some(before)) = (&self.unchanged, &before.metadata) {
-            self.unchanged = metadata(client).map(|now| {
-                let same = now.into_iter().filter(|(name, entry)| before.get(name) == Some(entry));
-                same.map(|(name, _)| name).collect()
-            });
-        }
-        self.unchanged.as_ref().is_some_and(|unchanged| unchanged.contains(name))
+        let known = self.before.metadata.as_ref().and_then(|before| before.get(name)).cloned();
+        known.is_some_and(|before| self.entry(name).is_some_and(|entry| entry.metadata == before))
     }
 
     /// How the rest fails, if a limit has passed.
@@ -226,8 +297,12 @@ impl Watch<'_> {
         next.map_or(LONGEST_PAUSE, |limit| limit.saturating_sub(self.elapsed()))
     }
 
-    fn tell_outcome(&self, name: &str, loaded: bool) {
-        let what = if loaded { "loaded" } else { "failed to load" };
+    fn tell_outcome(&self, name: &str, result: &Result<Updated, UpdateError>) {
+        let what = match result {
+            Ok(_) => "loaded",
+            Err(UpdateError::Overtaken { .. }) => "no longer there",
+            Err(_) => "failed to load",
+        };
         self.client.host().note(format!("{name}: {what} after {:.1} s", self.elapsed().as_secs_f64()));
     }
 
@@ -264,7 +339,7 @@ fn sight(
     let same_stamp = stamps.map(|(now, before)| now == before);
     if !before.loaded && same_stamp == Some(true) {
         // It was loading what somebody else deployed just before; this may be the end of that.
-        return if unchanged() { Sight::Certain(failure) } else { Sight::Pending };
+        return if unchanged() { Sight::Certain(failure) } else { Sight::Stale(failure) };
     }
     if !before.loaded || seen_loading || same_stamp == Some(false) || failure != before.failure {
         return Sight::Certain(failure);
@@ -274,7 +349,7 @@ fn sight(
         // The same failure of the same metadata: the agent may be about to try again.
         (true, false, _) => Sight::Doubtful(failure),
         // The stamp of the version from before.
-        (false, _, true) => Sight::Pending,
+        (false, _, true) => Sight::Stale(failure),
         (false, _, false) => Sight::Doubtful(failure),
     }
 }
@@ -309,7 +384,7 @@ mod tests {
             ("loading", state(false, Some(2.0), None), Some(&old), false, false, Sight::Pending),
             ("new location", state(true, Some(2.0), None), None, false, false, certain.clone()),
             ("new stamp", state(true, Some(2.0), None), Some(&old), false, false, certain.clone()),
-            ("old stamp", old.clone(), Some(&old), false, false, Sight::Pending),
+            ("old stamp", old.clone(), Some(&old), false, false, Sight::Stale(None)),
             ("old stamp, seen loading", old.clone(), Some(&old), true, false, certain.clone()),
             ("old stamp, same document", old.clone(), Some(&old), false, true, certain.clone()),
             (
@@ -318,7 +393,7 @@ mod tests {
                 Some(&state(false, Some(1.0), None)),
                 false,
                 false,
-                Sight::Pending,
+                Sight::Stale(None),
             ),
             (
                 "was loading before, same document",
@@ -347,7 +422,7 @@ mod tests {
             ("no stamps", blind.clone(), Some(&blind), false, false, Sight::Doubtful(None)),
             ("no stamps, same document", blind.clone(), Some(&blind), false, true, certain.clone()),
             ("failed anew", failed.clone(), Some(&old), false, false, Sight::Certain(boom.clone())),
-            ("failed before", failed.clone(), Some(&failed), false, false, Sight::Pending),
+            ("failed before", failed.clone(), Some(&failed), false, false, Sight::Stale(boom.clone())),
             (
                 "failed before, same document",
                 failed.clone(),

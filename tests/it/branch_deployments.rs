@@ -116,7 +116,7 @@ fn a_branch_deployment_shows_the_head_commit_and_not_the_merge() {
                 "authorEmail": "ann@example.test",
                 "authorAvatarUrl": null,
             },
-            "baseDeploymentName": "prod",
+            "baseDeploymentName": null,
             "snapshotBaseCondition": null,
         })]
     );
@@ -198,7 +198,7 @@ fn on_a_laptop_the_branch_and_the_remote_name_it() {
     for branch in ["main", "--detach"] {
         git(checkout.dir.path(), &["checkout", "-q", branch]);
         let output = branch_deployment(&["--create"]);
-        assert!(stderr(&output).contains("not for a pull request or a branch"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("pass --deployment-for-branch"), "{}", stderr(&output));
     }
     assert_eq!(standin.journal().calls().len(), 0);
     git(checkout.dir.path(), &["checkout", "-q", "feature/ä#1"]);
@@ -252,6 +252,9 @@ fn status_shows_state_and_files_of_each_code_location() {
     let text = String::from_utf8(status(&[]).stdout).unwrap();
     assert_eq!(text, "one  loaded  ab12  deps-a.pex source-b.pex\n");
     let output = status(&["--deployment", "nowhere"]);
-    assert_eq!(output.status.code(), Some(3));
-    assert!(stderr(&output).contains("/nowhere does not exist"), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!(stderr(&output), @r#"
+        error: there is no deployment `nowhere`; the full deployments of this organization are `prod`
+        hint: name one with --deployment; for a branch deployment's base it is --base-deployment
+        "#);
 }

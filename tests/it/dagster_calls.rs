@@ -95,7 +95,8 @@ fn retry_after_holds_for_its_own_retry_only() {
 fn what_does_not_pass_ends_at_once_with_one_clear_message() {
     let standin = Standin::start(json!({"unauthorized_deployments": ["prod"]}));
     for (action, says, hint) in [
-        (json!({"status": 400}), "answered 400 Bad Request", "again later"),
+        (json!({"status": 400}), "answered 400 Bad Request", ""),
+        (json!({"errors": [{"message": "Unauthorized"}]}), "errors: Unauthorized", "DAGSTER_CLOUD_API_TOKEN"),
         (json!({"status": 404}), "does not exist", "DAGSTER_CLOUD_URL"),
         (json!({"status": 403}), "refused the token (403 Forbidden)", "DAGSTER_CLOUD_API_TOKEN"),
         (json!({"errors": [{"message": "one"}, {"message": "two"}]}), "errors: one; two", ""),

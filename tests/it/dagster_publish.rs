@@ -246,3 +246,22 @@ fn a_web_page_in_place_of_the_store_is_no_success() {
         assert_eq!(standin.state()["objects"].as_object().unwrap().contains_key("deps-b.pex"), stored);
     }
 }
+
+/// Users got a deploy whose PEX file was cut short by a proxy that answered 200.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_file_that_arrived_cut_short_is_sent_again_and_never_called_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = pex(dir.path(), "source-a.pex", 10);
+    let cut = |call: u64| json!({"operation": "generateServerlessPexUrl", "call": call, "before": {"put-object": {"name": "source-a.pex", "text": "cut"}}});
+    // The third question is the look after the upload.
+    let standin = Standin::start(json!({"faults": [cut(3)]}));
+    assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(Sent::Uploaded)));
+    assert_eq!(
+        (standin.journal().count("PUT"), &standin.state()["objects"]["source-a.pex"]),
+        (2, &json!(32))
+    );
+    let standin = Standin::start(json!({"faults": [cut(3), cut(5)]}));
+    let error = one(publish(&standin.connect(), &[&file])).unwrap_err();
+    assert!(matches!(&*error, DagsterError::Damaged { .. }), "{error}");
+}

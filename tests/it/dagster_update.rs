@@ -401,3 +401,59 @@ fn a_clock_that_goes_back_prolongs_no_wait() {
     let outcome = update::run(&connected.at("prod"), vec![update_of("one", "p")], &before, LIMITS, &|_| {});
     assert!(matches!(outcome[0].result, Err(UpdateError::LoadTimeout { seconds: 600, .. })), "{outcome:?}");
 }
+
+/// Users waited for ten minutes and saw a red run: the server has one load stamp for several updates.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_load_without_a_new_stamp_settles() {
+    let config = |unknown: Value| json!({"load": {"*": {"keeps_stamp": true, "never_flips": true, "loading_polls": 4}}, "unknown_fields": unknown});
+    // The server says itself whether what is loaded is outdated …
+    let (outcome, connected, _standin) = deploy_file(config(json!([])));
+    assert_eq!(outcome.unwrap(), Updated::Loaded);
+    assert!(connected.clock.slept().iter().sum::<f64>() < 5.0);
+    // … or it does not, and is asked for that only once.
+    let (outcome, connected, standin) = deploy_file(config(json!(["hasOutdatedData"])));
+    assert_eq!(outcome.unwrap(), Updated::Loaded);
+    let waited: f64 = connected.clock.slept().iter().sum();
+    assert!((60.0..70.0).contains(&waited), "{waited}");
+    let asked = standin.journal();
+    let refused = asked.0["requests"].as_array().unwrap().iter().filter(|one| one["status"] == 400).count();
+    assert_eq!(refused, 1);
+    let failing = json!({
+        "load": {"*": {"keeps_stamp": true, "error": {"message": "boom"}}}, "unknown_fields": ["hasOutdatedData"],
+    });
+    let (outcome, ..) = deploy_file(failing);
+    assert!(matches!(outcome, Err(UpdateError::Load { .. })), "{outcome:?}");
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn an_outdated_load_is_not_believed_however_long_it_lasts() {
+    let (outcome, ..) = deploy_file(json!({"load": {"*": {"never_flips": true, "never": true}}}));
+    assert!(matches!(outcome, Err(UpdateError::LoadTimeout { .. })), "{outcome:?}");
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_server_without_load_stamps_is_asked_for_them_once() {
+    let (outcome, _, standin) = deploy_file(
+        json!({"load": {"*": {"loading_polls": 5}}, "unknown_fields": ["updatedTimestamp", "hasOutdatedData"]}),
+    );
+    assert_eq!(outcome.unwrap(), Updated::Loaded);
+    let journal = standin.journal();
+    let refused = journal.0["requests"].as_array().unwrap().iter().filter(|one| one["status"] == 400);
+    let refused: Vec<_> = refused.map(|one| one["operation"].as_str().unwrap_or_default()).collect();
+    assert!(refused.len() <= 2, "{refused:?}");
+}
+
+/// Users waited for the load of a code location that somebody had deleted.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_code_location_that_is_deleted_meanwhile_is_noticed_at_once() {
+    let remove = json!({"before": {"remove-location": "one"}});
+    let mut config = faults("workspaceOrError", 3, 1, &remove);
+    config["load"] = json!({"*": {"never": true}});
+    let (outcome, connected, _standin) = deploy_file(config);
+    assert!(matches!(outcome, Err(UpdateError::Overtaken { now: None, .. })), "{outcome:?}");
+    assert!(connected.clock.slept().iter().sum::<f64>() < 5.0);
+}

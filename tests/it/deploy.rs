@@ -113,7 +113,7 @@ fn the_second_deploy_sends_nothing() {
     assert_eq!((second.code, second.state("one")), (Some(0), "loaded"), "{}", second.stderr);
     assert_eq!(second.document["locations"][0]["sent"], json!({"source": "already_there", "deps": "cached"}));
     let journal = standin.journal();
-    assert_eq!((journal.count("PUT"), journal.calls().len()), (0, 13), "{:#?}", journal.calls());
+    assert_eq!((journal.count("PUT"), journal.calls().len()), (0, 14), "{:#?}", journal.calls());
     journal.assert_clean();
 
     standin.control("journal", &Value::Null);
@@ -309,12 +309,36 @@ fn a_pull_request_goes_to_its_branch_deployment_as_its_head_commit() {
 fn a_closed_pull_request_closes_and_builds_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let standin = Standin::start(json!({}));
-    let ran = ran(in_pull_request(&mut deploy(&standin, dir.path()), dir.path(), &payload("closed")));
+    let close = || ran(in_pull_request(&mut deploy(&standin, dir.path()), dir.path(), &payload("closed")));
+    // One that never had a branch deployment gets none to be closed.
+    let never = close();
+    assert_eq!((never.code, &never.document["deployment"]), (Some(0), &Value::Null), "{}", never.stderr);
+    let looks = ["getBranchDeploymentName", "deploymentByName"];
+    assert_eq!(standin.journal().calls(), looks);
+    let mut command = crate::support::pexpress();
+    standin.point(&mut command).args(["branch-deployment", "--create"]).current_dir(dir.path());
+    crate::support::run(in_pull_request(&mut command, dir.path(), &payload("opened")));
+    standin.control("journal", &Value::Null);
+    // Its base may be gone.
+    let ran = ran(in_pull_request(
+        deploy(&standin, dir.path()).env("DAGSTER_CLOUD_DEPLOYMENT", "gone"),
+        dir.path(),
+        &payload("closed"),
+    ));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let journal = standin.journal();
     assert_eq!(
-        (standin.journal().calls(), dir.path().join("out").exists()),
-        (vec!["createOrUpdateBranchDeployment".into()], false)
+        (journal.calls(), dir.path().join("out").exists()),
+        (
+            [&looks[..], &["createOrUpdateBranchDeployment"]]
+                .concat()
+                .into_iter()
+                .map(String::from)
+                .collect(),
+            false
+        )
     );
+    assert_eq!(journal.variables("createOrUpdateBranchDeployment")[0]["baseDeploymentName"], Value::Null);
     let name = ran.document["deployment"]["name"].as_str().unwrap();
     assert_eq!(standin.state()["deployments"][name]["status"], "CLOSED");
 }
@@ -334,7 +358,7 @@ fn a_pull_request_never_falls_back_to_a_full_deployment() {
         let ran = ran(in_pull_request(command, dir.path(), &payload).args(["--deployment", "prod", "--yes"]));
         assert_eq!(ran.code, Some(code), "{}", ran.stderr);
     }
-    assert_eq!(standin.journal().calls(), ["createOrUpdateBranchDeployment"]);
+    assert_eq!(standin.journal().calls(), ["currentDeployment", "createOrUpdateBranchDeployment"]);
     assert_eq!(standin.state()["deployments"]["prod"]["locations"], json!({}));
 }
 
@@ -551,12 +575,7 @@ fn a_signal_stops_the_wait_and_says_what_was_reached() {
         child.signal(signal);
         let stderr = std::io::read_to_string(child.0.stderr.take().unwrap()).unwrap();
         assert_eq!(child.0.wait().unwrap().code(), Some(code), "{stderr}");
-        assert!(
-            stderr.contains(
-                "interrupted: these code locations were updated and had not been seen to load: one"
-            ),
-            "{stderr}"
-        );
+        assert!(stderr.contains("interrupted: one had been updated and not been seen to load"), "{stderr}");
     }
 }
 

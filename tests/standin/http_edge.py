@@ -63,6 +63,10 @@ class GraphQLHandler(Handler):
         entry["operation"] = operation.name.value if operation.name else None
         entry["fields"] = [field.name.value for field in operation.selection_set.selections]
         entry["field"] = entry["fields"][0]
+        for field in self.world.config.get("unknown_fields", []):
+            if re.search(rf"\b{field}\b", payload["query"]):
+                message = f"Cannot query field '{field}' on type 'WorkspaceEntry'."
+                return 400, json.dumps({"errors": [{"message": message}]}), None
         problems += [error.message for error in graphql.validate(self.world.schema, document)]
         if set(payload) != {"query", "variables"} or not isinstance(payload["variables"], dict):
             problems.append("the envelope is exactly `query` and `variables`")

@@ -264,6 +264,9 @@ class Root:
         if same and plan.get("unchanged_keeps_stamp"):
             return entry_of(location)
         stamp = float(next(service.stamps))
+        if plan.get("keeps_stamp"):
+            location.update(document, location.stamp, location.version, plan)
+            return entry_of(location)
         location.update(document, stamp, hashlib.sha1(f"{name}{stamp}".encode()).hexdigest(), plan)
         return entry_of(location)
 
@@ -317,7 +320,15 @@ def entry_of(location):
         "container_context": document.get("container_context") or {},
         "cloud_context_env": {},
     }
-    return union("WorkspaceEntry", locationName=location.name, serializedDeploymentMetadata=json.dumps(metadata))
+    error = location.served[3] if location.served else None
+    return union(
+        "WorkspaceEntry",
+        locationName=location.name,
+        serializedDeploymentMetadata=json.dumps(metadata),
+        hasOutdatedData=not location.done,
+        hasLoadError=bool(error),
+        metadataTimestamp=location.stamp,
+    )
 
 
 def branch_deployment_name(repo_name, branch_name):

@@ -6,6 +6,7 @@ use crate::build::deps;
 use crate::cli::{DeployArgs, Format};
 use crate::commands::Error;
 use crate::commands::building::Asked;
+use crate::dagster::Session;
 use crate::host::Host;
 use crate::plan::PlannedLocation;
 use crate::render::{self, Exit};
@@ -17,9 +18,9 @@ use serde_json::json;
 /// # Errors
 /// When the project cannot be read, or what it asks for cannot be had.
 pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    super::online::intent(args, host)?;
+    super::online::intent(args, &Session::default(), host)?;
     let live = Live::new(Box::new(Nobody));
-    let Planned { building, plan, requirements } = prepare(args, host, &live)?;
+    let Planned { building, plan, requirements, .. } = prepare(args, host, &live)?;
     let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
     let context = building.context(out_dir.path())?;
     let resolutions: Vec<_> = plan.deps.iter().map(|job| deps::resolve(job, &context)).collect();

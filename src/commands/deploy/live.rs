@@ -22,20 +22,45 @@ impl Listener for Nobody {}
 pub struct Live(Arc<Inner>);
 
 struct Inner {
-    report: Mutex<Report>,
+    state: Mutex<State>,
     started: Instant,
     listener: Box<dyn Listener>,
+}
+
+#[derive(Default)]
+struct State {
+    report: Report,
+    /// The last word is said; what stages that are still at work put down is lost.
+    closed: bool,
 }
 
 impl Live {
     /// An empty report; the time of the run counts from here.
     pub fn new(listener: Box<dyn Listener>) -> Live {
-        Live(Arc::new(Inner { report: Mutex::default(), started: Instant::now(), listener }))
+        Live(Arc::new(Inner { state: Mutex::default(), started: Instant::now(), listener }))
     }
 
     /// Put something down.
     pub fn update<T>(&self, change: impl FnOnce(&mut Report) -> T) -> T {
-        change(&mut self.0.report.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut state = self.lock();
+        match state.closed {
+            true => change(&mut state.report.clone()),
+            false => change(&mut state.report),
+        }
+    }
+
+    /// Put the last word down: the report stays as it is from here on, whatever is still at work.
+    pub fn close(&self, change: impl FnOnce(&mut Report)) {
+        let now = self.seconds();
+        let mut state = self.lock();
+        end_stage(&mut state.report, now);
+        state.report.seconds = now;
+        change(&mut state.report);
+        state.closed = true;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A stage begins.
@@ -45,12 +70,17 @@ impl Live {
             end_stage(report, now);
             report.stages.push(Stage { name, start: now, seconds: 0.0 });
         });
-        self.0.listener.stage(name);
+        if !self.lock().closed {
+            self.0.listener.stage(name);
+        }
     }
 
     /// Deployment and code locations are known.
     pub fn planned(&self) {
-        self.0.listener.planned(&self.snapshot());
+        let report = self.snapshot();
+        if !self.lock().closed {
+            self.0.listener.planned(&report);
+        }
     }
 
     /// The report as it is now.

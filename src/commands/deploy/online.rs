@@ -4,11 +4,13 @@ use crate::build::manifest::pex_tag;
 use crate::build::{Built, DepsPexFile};
 use crate::cli::DeployArgs;
 use crate::commands::Error;
-use crate::commands::interrupt::{self, Reached};
+use crate::commands::interrupt::Reached;
+use crate::commands::status::client_by;
 use crate::context::Context;
 use crate::context::event::Trigger;
+use crate::context::inputs::{SERVERLESS_AGENT_LIMIT, WaitLimits};
 use crate::dagster::operations::Registry;
-use crate::dagster::{Client, DagsterError};
+use crate::dagster::{Client, DagsterError, Session};
 use crate::dependencies::{self, DependencyChanges, Exchange, Listed};
 use crate::deployment::{self, Branch, Choice, Deployment};
 use crate::display::Display;
@@ -53,9 +55,11 @@ pub struct Going {
 pub struct Online {
     deployment: Deployment,
     client: Client,
-    /// The deployment that a branch deployment is based on.
-    base: Option<String>,
+    /// At the deployment that a branch deployment is compared with.
+    base: Option<Client>,
     before: Option<Before>,
+    /// `SERVERLESS`, where the server tells.
+    agent_type: Option<String>,
     changed_only: bool,
     additions: Additions,
     context: Context,
@@ -73,7 +77,7 @@ pub struct Deployed {
 ///
 /// # Errors
 /// A setting that is missing, an event that cannot be read, or a question that was answered with no.
-pub fn intent(args: &DeployArgs, host: &Host) -> Result<Intent, Error> {
+pub fn intent(args: &DeployArgs, session: &Session, host: &Host) -> Result<Intent, Error> {
     let publish = &args.publish;
     if args.build.dry_run || !(publish.upload_pex || publish.update_code_location) {
         if let Some(flag) = idle_flag(args) {
@@ -91,7 +95,7 @@ pub fn intent(args: &DeployArgs, host: &Host) -> Result<Intent, Error> {
     let details = publish.code_location_details.as_ref();
     let named_by_flag = args.dagster.deployment.is_some();
     let choice = deployment::decide(&context, details, &publish.branch, named_by_flag, host)?;
-    if let Choice::Named { name, ask: true } = &choice {
+    if let Choice::Named { name, ask: true, .. } = &choice {
         deployment::confirm(name, publish.yes, host)?;
     }
     if details.is_none() && matches!(choice, Choice::Named { .. } | Choice::Branch(_)) {
@@ -112,9 +116,8 @@ pub fn intent(args: &DeployArgs, host: &Host) -> Result<Intent, Error> {
         },
         choice => choice,
     };
-    let url = &context.endpoint.organization_url;
     let python = args.build.python_version.unwrap_or(PythonVersion::DEFAULT);
-    let client = Client::new(host, &agent, url, context.token.clone(), python);
+    let client = client_by(&context, &agent, host, python).in_session(session);
     let going = Box::new(Going { context, agent, client });
     Ok(match choice {
         Choice::Nothing(reason) => Intent::Nothing(reason),
@@ -173,21 +176,31 @@ impl Going {
         Ok(Additions { image, defs_state_info: info, ..Additions::default() })
     }
 
-    /// Mark the branch deployment of a closed pull request as closed.
+    /// Mark the branch deployment of a closed pull request as closed; `None` where there never was one.
     ///
     /// # Errors
     /// Dagster+'s refusal.
-    pub fn close(&self, branch: &Branch) -> Result<DeploymentReport, Error> {
-        let deployment = deployment::put(branch, &self.context, &self.client, &self.agent)?;
-        let url = self.client.at(&deployment.name).locations_page();
-        let commit_hash = branch.head_sha.clone();
-        Ok(DeploymentReport { name: deployment.name, is_branch: true, url, commit_hash })
+    pub fn close(&self, branch: &Branch) -> Result<Option<DeploymentReport>, Error> {
+        let closed = deployment::close(branch, &self.context, &self.client, &self.agent)?;
+        Ok(closed.map(|deployment| {
+            let url = self.client.at(&deployment.name).locations_page();
+            let commit_hash = branch.head_sha.clone();
+            DeploymentReport { name: deployment.name, is_branch: true, url, commit_hash }
+        }))
+    }
+
+    /// The deployment to go to after `error` at the one called `name`.
+    ///
+    /// # Errors
+    /// Those of [`deployment::instead_of`].
+    pub fn instead_of(&self, name: &str, is_default: bool, error: DagsterError) -> Result<String, Error> {
+        Ok(deployment::instead_of(name, is_default, error, &self.client, self.context.by_inputs)?)
     }
 
     /// Make the deployment ready, and look at what is there.
     ///
     /// # Errors
-    /// A bad token, a deployment that does not exist, a registry whose code locations cannot run PEX files.
+    /// A bad token, a deployment that does not exist, agents or a registry that cannot run PEX files.
     pub fn connect(
         self,
         choice: &Choice,
@@ -197,41 +210,133 @@ impl Going {
     ) -> Result<Online, Error> {
         let defs_state_info =
             args.publish.defs_state_info.as_deref().map(|file| read_json(file, host)).transpose()?;
-        let deployment = match choice {
+        let (deployment, looked) = match choice {
             Choice::Branch(branch) => {
+                // Before anything is created.
+                self.at_base(branch, host)?;
                 let made = deployment::put(branch, &self.context, &self.client, &self.agent)?;
-                reached.set(interrupt::State::BranchDeployment(made.name.clone()));
-                made
+                reached.set_branch_deployment(&made.name);
+                self.announce(&made, Some(&branch.data.branch_name), host);
+                let looked = self.look(&made.name, args, host)?;
+                (made, looked)
             }
-            Choice::Named { name, .. } => Deployment { name: name.clone(), is_branch: false },
+            Choice::Named { name, ask, is_default } => self.named(name, *ask, *is_default, args, host)?,
             Choice::Close(_) | Choice::Nothing(_) => return Err(Error::NothingToDeploy),
         };
         let client = self.client.at(&deployment.name);
-        let name = match choice {
-            Choice::Branch(branch) => {
-                format!("branch deployment {} of the branch {}", deployment.name, branch.data.branch_name)
-            }
-            _ => format!("deployment {}", deployment.name),
-        };
-        host.note(format!("Deploying to the {name} ({})", client.locations_page()));
-        let (registry, before) = std::thread::scope(|scope| {
-            let registry = scope.spawn(|| look_at_registry(&client, args, host));
-            let before = args.publish.update_code_location.then(|| Before::look(&client)).transpose();
-            (registry.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), before)
-        });
-        let (registry, before) = (registry?, before?);
         let commit = args.publish.code_location_details.as_ref().map(|details| details.commit_hash.as_str());
         let additions = Additions {
             revision: self.context.revision(commit, host),
-            image: image(args, registry.as_ref(), host)?,
+            image: image(args, looked.registry.as_ref(), host)?,
             defs_state_info,
         };
-        let changed_only = args.publish.changed_only;
         let base = match choice {
-            Choice::Branch(branch) => Some(branch.base.clone()),
+            Choice::Branch(Branch { base: Some(base), .. }) => Some(self.client.at(base)),
+            _ if deployment.is_branch => Some(self.client.at_default()),
             _ => None,
         };
-        Ok(Online { deployment, client, base, before, changed_only, additions, context: self.context })
+        Ok(Online {
+            deployment,
+            client,
+            base,
+            before: looked.before,
+            agent_type: looked.agent_type,
+            changed_only: args.publish.changed_only,
+            additions,
+            context: self.context,
+        })
+    }
+
+    fn announce(&self, deployment: &Deployment, branch: Option<&str>, host: &Host) {
+        let kind = if deployment.is_branch { "branch deployment" } else { "deployment" };
+        let branch = branch.map(|branch| format!(" of the branch {branch}")).unwrap_or_default();
+        let page = self.client.at(&deployment.name).locations_page();
+        host.note(format!("Deploying to the {kind} {}{branch} ({page})", deployment.name));
+    }
+
+    /// A deployment that exists already.
+    fn named(
+        &self,
+        name: &str,
+        ask: bool,
+        is_default: bool,
+        args: &DeployArgs,
+        host: &Host,
+    ) -> Result<(Deployment, Looked), Error> {
+        let of = |name: &str| Deployment { name: name.into(), is_branch: deployment::is_branch_name(name) };
+        self.announce(&of(name), None, host);
+        match self.look(name, args, host) {
+            Err(Error::Dagster(error @ DagsterError::NotFound { .. })) => {
+                let name = self.instead_of(name, is_default, error)?;
+                if ask {
+                    deployment::confirm(&name, args.publish.yes, host)?;
+                }
+                self.announce(&of(&name), None, host);
+                Ok((of(&name), self.look(&name, args, host)?))
+            }
+            looked => Ok((of(name), looked?)),
+        }
+    }
+
+    /// An error if PEX files cannot run where a branch deployment would be, or the deployment that it is to be based on
+    /// does not exist.
+    fn at_base(&self, branch: &Branch, host: &Host) -> Result<(), Error> {
+        let client = match &branch.base {
+            Some(base) => self.client.at(base),
+            None => self.client.at_default(),
+        };
+        match (agent_type(&client, host), &branch.base) {
+            (Ok(agent_type), base) => runs_pex(agent_type.as_deref(), base.as_deref()),
+            (Err(error @ DagsterError::NotFound { .. }), Some(base)) => {
+                self.instead_of(base, false, error).map(drop)
+            }
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
+    /// Ask what has to be known before anything is built, all at once.
+    fn look(&self, name: &str, args: &DeployArgs, host: &Host) -> Result<Looked, Error> {
+        let client = self.client.at(name);
+        let (agent_type, registry, before) = std::thread::scope(|scope| {
+            let agent_type = scope.spawn(|| agent_type(&client, host));
+            let registry = scope.spawn(|| ask_registry(&client, args, host));
+            let before = args.publish.update_code_location.then(|| Before::look(&client)).transpose();
+            (joined(agent_type), joined(registry), before)
+        });
+        let agent_type = agent_type?;
+        runs_pex(agent_type.as_deref(), Some(name))?;
+        Ok(Looked { agent_type, registry: judged_registry(registry, host)?, before: before? })
+    }
+}
+
+/// What was asked before anything is built.
+struct Looked {
+    agent_type: Option<String>,
+    registry: Option<Registry>,
+    before: Option<Before>,
+}
+
+fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// `SERVERLESS` or `HYBRID`; `None` where the server does not tell.
+fn agent_type(client: &Client, host: &Host) -> Result<Option<String>, DagsterError> {
+    match client.deployment_info() {
+        Ok(info) => Ok(info.agent_type),
+        Err(error @ (DagsterError::GraphQl { .. } | DagsterError::Unexpected { .. })) => {
+            host.detail(format!("{error}; of which kind the agents are is not known"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Hybrid agents have no registry for PEX files. Source: `agentType`, as dagster-cloud-cli asks for it.
+fn runs_pex(agent_type: Option<&str>, deployment: Option<&str>) -> Result<(), Error> {
+    match agent_type {
+        Some("HYBRID") => Err(Error::Hybrid { deployment: deployment.map(String::from) }),
+        _ => Ok(()),
     }
 }
 
@@ -240,23 +345,44 @@ pub fn runtime() -> String {
     format!("pex {PEX_VERSION} format {FORMAT_REVISION}")
 }
 
-/// The registry, asked before anything is built for it. A registry that does not answer the question is taken for
-/// one that runs PEX files, with a warning, as dagster-cloud-cli does it.
+/// The registry, asked before anything is built for it; an error if PEX files cannot run there.
 fn look_at_registry(client: &Client, args: &DeployArgs, host: &Host) -> Result<Option<Registry>, Error> {
+    judged_registry(ask_registry(client, args, host), host)
+}
+
+/// What the registry is, and whether it is trusted to run PEX files whatever it says; `None` where nobody needs to know.
+fn ask_registry(
+    client: &Client,
+    args: &DeployArgs,
+    host: &Host,
+) -> Option<(Result<Registry, DagsterError>, bool)> {
     let trusted = host.var(env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT).is_some();
-    if trusted && base_image_tag(args, host).is_none() {
-        return Ok(None);
-    }
-    match client.registry() {
-        Ok(registry) if registry.is_harbor && !trusted => Err(Error::NoPexRuntime),
-        Ok(registry) => Ok(Some(registry)),
-        Err(
-            error @ (DagsterError::Unauthorized { .. }
-            | DagsterError::NotFound { .. }
-            | DagsterError::NotTheApi { .. }
-            | DagsterError::Network { .. }),
-        ) => Err(error.into()),
-        Err(error) => {
+    let needed = !trusted || base_image_tag(args, host).is_some();
+    needed.then(|| (client.registry(), trusted))
+}
+
+/// A registry that does not answer the question is taken for one that runs PEX files, with a warning, as
+/// dagster-cloud-cli does it.
+fn judged_registry(
+    asked: Option<(Result<Registry, DagsterError>, bool)>,
+    host: &Host,
+) -> Result<Option<Registry>, Error> {
+    match asked {
+        None => Ok(None),
+        Some((Ok(registry), trusted)) if registry.is_harbor && !trusted => Err(Error::NoPexRuntime),
+        Some((Ok(registry), _)) => Ok(Some(registry)),
+        Some((
+            Err(
+                error @ (DagsterError::Unauthorized { .. }
+                | DagsterError::NotFound { .. }
+                | DagsterError::NotTheApi { .. }
+                | DagsterError::Interrupted { .. }
+                | DagsterError::Over(_)
+                | DagsterError::Network { .. }),
+            ),
+            _,
+        )) => Err(error.into()),
+        Some((Err(error), _)) => {
             host.warn(format!("{error}; going on as if PEX files can run there"));
             Ok(None)
         }
@@ -337,10 +463,35 @@ impl Online {
             && !updates.is_empty()
         {
             let tell = |phase| reached.set_phase(phase);
-            let outcomes = update::run(&self.client, updates, before, self.context.limits, &tell);
+            let limits = self.limits(&updates);
+            let outcomes = update::run(&self.client.patient(), updates, before, limits, &tell);
             outcomes.into_iter().for_each(|outcome| deployed.take(outcome));
         }
         deployed
+    }
+
+    /// Serverless agents may be asleep, and need minutes to be there. Source: what dagster-cloud-cli waits for them.
+    fn limits(&self, updates: &[Update]) -> WaitLimits {
+        let limits = self.context.limits;
+        let queued = updates.iter().any(|update| update.document.contains_key("agent_queue"));
+        let serverless = self.agent_type.as_deref() == Some("SERVERLESS") && !queued;
+        match limits.agent {
+            Some(_) if serverless && !self.context.agent_limit_is_given => {
+                WaitLimits { agent: Some(SERVERLESS_AGENT_LIMIT), ..limits }
+            }
+            _ => limits,
+        }
+    }
+
+    /// Code locations of the deployment that are not among `names`, those of the project file.
+    pub fn others(&self, names: &BTreeSet<String>) -> Vec<String> {
+        let there = self.before.iter().flat_map(Before::names);
+        there
+            .filter(|name| !names.contains(*name))
+            .map(String::from)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 
     fn update(&self, planned: &PlannedLocation, source: &str, deps: &DepsPexFile, target: Target) -> Update {
@@ -359,11 +510,12 @@ impl Online {
             .filter_map(|planned| Some((&planned.location.name, files(planned, built)?.1)))
             .map(|(location, deps)| (location.clone(), deps.name().to_string(), listed(deps)))
             .collect();
-        let (client, base, before) = (self.client.clone(), self.base.clone(), self.before.clone());
+        let (client, before) = (self.client.patient(), self.before.clone());
+        let base = self.base.as_ref().map(Client::patient);
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let before = match base {
-                Some(base) => Some(Before::look_at_metadata(&client.at(&base))),
+                Some(base) => Some(Before::look_at_metadata(&base)),
                 None => before,
             };
             let exchanges = before.iter().flat_map(|before| {

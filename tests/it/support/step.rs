@@ -133,6 +133,12 @@ impl Running {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// SIGINT for it alone, as the runner sends it when a run is cancelled.
+    pub fn interrupt(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    }
+
     /// SIGKILL for it and all its children; what it had said, if it was still there.
     pub fn kill(mut self) -> Option<String> {
         let there = self.is_there();

@@ -1,0 +1,495 @@
+//! Where an organization of Dagster+ is: its address, its name, and what the two say together.
+//!
+//! Each form that dagster-cloud-cli, `dg` and older workflows write is read here, and nowhere deeper: the organization
+//! in the host (`https://acme.dagster.cloud`, with a region `https://acme.eu.dagster.cloud`), in the path of a host that
+//! all of them share (`https://dagster.cloud/acme`), or next to it (`https://eu.dagster.cloud` and
+//! `DAGSTER_CLOUD_ORGANIZATION`). Hosts that are not the vendor's are taken as they stand.
+
+use super::ContextError;
+use super::inputs::deployment_name;
+use crate::cli::DagsterArgs;
+use crate::env_vars;
+use crate::host::Host;
+use url::{Host as UrlHost, Url};
+
+/// Where an organization is, and the deployment that its address names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `https://ORGANIZATION.dagster.cloud`, without a slash at the end.
+    pub organization_url: String,
+    /// The deployment at the end of the address, or of the setting that names one.
+    pub deployment: Option<String>,
+    /// What the setting is called that gave the address: `DAGSTER_CLOUD_URL`, `--organization` …
+    pub setting: String,
+    /// What was read otherwise than it is written, if anything.
+    pub note: Option<String>,
+}
+
+/// Domains in which organizations have their hosts.
+const DOMAINS: [&str; 2] = ["dagster.cloud", "dagster.plus"];
+/// Hosts of these domains that belong to no organization: regions, and pages for all.
+const REGIONS: [&str; 1] = ["eu"];
+const SHARED: [&str; 2] = ["www", "app"];
+/// Words that follow the deployment, or stand in its place, in addresses copied from a browser or a client.
+const PAGES: [&str; 10] =
+    ["graphql", "locations", "home", "overview", "deployment", "runs", "assets", "jobs", "settings", "login"];
+
+/// An address as it is written.
+struct Address {
+    place: Place,
+    deployment: Option<String>,
+    is_plain_http: bool,
+}
+
+#[derive(Clone)]
+enum Place {
+    Vendor(VendorHost),
+    /// Scheme, host and port of a server elsewhere.
+    Other(String),
+}
+
+/// A host of the vendor's, whose organization may be named elsewhere.
+#[derive(Clone)]
+struct VendorHost {
+    organization: Option<String>,
+    region: Option<String>,
+    domain: &'static str,
+    port: Option<u16>,
+}
+
+impl VendorHost {
+    fn url(&self, organization: &str) -> String {
+        let region = self.region.as_ref().map(|region| format!(".{region}")).unwrap_or_default();
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("https://{organization}{region}.{}{port}", self.domain)
+    }
+
+    /// `dagster.cloud`, `eu.dagster.cloud`.
+    fn shared_name(&self) -> String {
+        let region = self.region.as_ref().map(|region| format!("{region}.")).unwrap_or_default();
+        format!("{region}{}", self.domain)
+    }
+}
+
+impl Endpoint {
+    /// The address that flags, inputs and variables give. A URL flag wins over the URL variable; the organization is
+    /// checked against the address where both are given.
+    ///
+    /// # Errors
+    /// Nothing is given, an address is malformed or would send the token unencrypted, no organization is named, or two
+    /// settings name different ones.
+    pub fn read(args: &DagsterArgs, host: &Host) -> Result<Endpoint, ContextError> {
+        let region = host.var(env_vars::DAGSTER_CLOUD_ENV).map(str::trim);
+        let by_flag = args.url.as_deref().map(|url| (args.setting("--url", "dagster_cloud_url"), url));
+        let by_variable = || variable(env_vars::DAGSTER_CLOUD_URL, host);
+        let url = by_flag.or_else(by_variable).filter(|(_, text)| !text.trim().is_empty());
+        let mut named = Vec::new();
+        for (setting, text) in organizations(args, host, url.is_some()) {
+            let (place, deployment) = organization(&setting, text, region)?;
+            named.push((setting, place, deployment));
+        }
+        let mut endpoint = match url {
+            Some((setting, text)) => combine(setting, text, region, &named)?,
+            None => {
+                let Some((setting, place, deployment)) = named.first().cloned() else {
+                    return Err(ContextError::NoUrl { by_inputs: args.by_inputs });
+                };
+                let name = place.organization.clone().unwrap_or_default();
+                agree(&setting, &place, &named)?;
+                Endpoint { organization_url: place.url(&name), deployment, setting, note: None }
+            }
+        };
+        endpoint.take_deployment(args, host)?;
+        Ok(endpoint)
+    }
+
+    /// A flag that names a deployment wins over the address, and the address over the variable.
+    fn take_deployment(&mut self, args: &DagsterArgs, host: &Host) -> Result<(), ContextError> {
+        let flag = args.deployment.as_deref().map(|name| (args.setting("--deployment", "deployment"), name));
+        let variable = || variable(env_vars::DAGSTER_CLOUD_DEPLOYMENT, host);
+        let named = match flag {
+            Some(flag) => Some(flag),
+            None if self.deployment.is_none() => variable(),
+            None => None,
+        };
+        if let Some((setting, name)) = named {
+            self.deployment = Some(deployment_name(&setting, name)?);
+        }
+        Ok(())
+    }
+}
+
+fn variable<'a>(name: &str, host: &'a Host) -> Option<(String, &'a str)> {
+    host.var(name).map(|value| (name.to_string(), value))
+}
+
+/// The settings that name an organization. The predecessor's variable counts only where nothing else is said.
+fn organizations<'a>(args: &'a DagsterArgs, host: &'a Host, has_url: bool) -> Vec<(String, &'a str)> {
+    let flag = args.organization.as_deref();
+    let flag = flag.map(|name| (args.setting("--organization", "organization"), name));
+    let named: Vec<_> =
+        flag.into_iter().chain(variable(env_vars::DAGSTER_CLOUD_ORGANIZATION, host)).collect();
+    let older = || variable(env_vars::ORGANIZATION_ID, host).into_iter().collect();
+    if named.is_empty() && !has_url && args.by_inputs { older() } else { named }
+}
+
+/// The organization of an address, with what else names it.
+fn combine(
+    setting: String,
+    text: &str,
+    region: Option<&str>,
+    named: &[(String, VendorHost, Option<String>)],
+) -> Result<Endpoint, ContextError> {
+    let Address { place, deployment, is_plain_http } = parse(&setting, text, region)?;
+    let organization_url = match place {
+        Place::Other(url) => url,
+        Place::Vendor(place) => {
+            agree(&setting, &place, named)?;
+            let other = named.first().map(|(_, place, _)| place);
+            let organization = place.organization.clone().or_else(|| other?.organization.clone());
+            let Some(organization) = organization else {
+                return Err(ContextError::NoOrganization { setting, host: place.shared_name() });
+            };
+            let region = place.region.clone().or_else(|| {
+                let other = other.filter(|_| place.organization.is_none())?;
+                other.region.clone()
+            });
+            VendorHost { region, ..place }.url(&organization)
+        }
+    };
+    let note = is_plain_http.then(|| {
+        format!("{setting} begins with http://; going to {organization_url}, since the token may only travel encrypted")
+    });
+    Ok(Endpoint { organization_url, deployment, setting, note })
+}
+
+/// An error where a setting names another organization or region than `place` does.
+fn agree(
+    setting: &str,
+    place: &VendorHost,
+    named: &[(String, VendorHost, Option<String>)],
+) -> Result<(), ContextError> {
+    let differ = |one: &Option<String>, other: &Option<String>| match (one, other) {
+        (Some(one), Some(other)) => !one.eq_ignore_ascii_case(other),
+        _ => false,
+    };
+    let shown = |place: &VendorHost| match (&place.organization, &place.region) {
+        (Some(organization), Some(region)) => format!("{organization}.{region}"),
+        (Some(name), None) | (None, Some(name)) => name.clone(),
+        (None, None) => String::new(),
+    };
+    // A region that only comes from DAGSTER_CLOUD_ENV contradicts no address.
+    let contradicts = |other: &VendorHost| differ(&place.organization, &other.organization);
+    match named.iter().find(|(_, other, _)| contradicts(other)) {
+        Some((other_setting, other, _)) => Err(ContextError::Contradiction {
+            one: setting.to_string(),
+            one_names: shown(place),
+            other: other_setting.clone(),
+            other_names: shown(other),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The name of an organization: `acme`, `acme.eu`, or its whole address.
+fn organization(
+    setting: &str,
+    text: &str,
+    region: Option<&str>,
+) -> Result<(VendorHost, Option<String>), ContextError> {
+    let bad = || ContextError::BadUrl {
+        setting: setting.to_string(),
+        why: "an organization is named by the first part of its address, such as `acme`".into(),
+    };
+    let text = text.trim().trim_end_matches('/');
+    let is_vendors = DOMAINS.iter().any(|domain| text.to_ascii_lowercase().contains(domain));
+    if text.contains("://") || is_vendors {
+        return match parse(setting, text, region)? {
+            Address { place: Place::Vendor(place), deployment, .. } if place.organization.is_some() => {
+                Ok((place, deployment))
+            }
+            _ => Err(bad()),
+        };
+    }
+    let (name, own_region) = match text.split_once('.') {
+        Some((name, region)) => (name, Some(region)),
+        None => (text, None),
+    };
+    let region = own_region.or(region);
+    if !is_label(name) || region.is_some_and(|region| !region.split('.').all(is_label)) {
+        return Err(bad());
+    }
+    let (organization, region) = (Some(name.to_string()), region.map(String::from));
+    Ok((VendorHost { organization, region, domain: DOMAINS[0], port: None }, None))
+}
+
+/// A part of a host's name. Organizations with an underscore have been seen.
+fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+}
+
+/// Read an address: `https://HOST`, `https://HOST/DEPLOYMENT`, with or without slashes and pages behind them; for hosts
+/// that all organizations share `https://HOST/ORGANIZATION` and `https://HOST/ORGANIZATION/DEPLOYMENT`.
+fn parse(setting: &str, text: &str, region: Option<&str>) -> Result<Address, ContextError> {
+    let bad = |why: String| ContextError::BadUrl { setting: setting.to_string(), why };
+    let text = text.trim();
+    let with_scheme = match text.split_once("://") {
+        Some(_) => text.to_string(),
+        None => {
+            let (host, path) = text.split_once('/').unwrap_or((text, ""));
+            if is_label(host) && host != "localhost" {
+                let region = region.map(|region| format!(".{region}")).unwrap_or_default();
+                format!("https://{host}{region}.{}/{path}", DOMAINS[0])
+            } else {
+                format!("https://{text}")
+            }
+        }
+    };
+    let url = Url::parse(&with_scheme).map_err(|error| bad(format!("it is not a URL: {error}")))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(bad("the token may only travel over https".into()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(bad("it may not hold a user name or password".into()));
+    }
+    let is_plain_http = url.scheme() == "http";
+    let mut place = place(&url, region).map_err(bad)?;
+    if is_plain_http && matches!(place, Place::Other(_)) && !is_loopback(&url) {
+        return Err(bad("http:// would send the token unencrypted; use https://".into()));
+    }
+    let is_plain_http = is_plain_http && matches!(place, Place::Vendor(_));
+    let mut segments =
+        url.path_segments().into_iter().flatten().filter(|segment| !segment.is_empty()).peekable();
+    if let Place::Vendor(host) = &mut place
+        && host.organization.is_none()
+        && let Some(first) = segments.next_if(|first| !PAGES.contains(first))
+    {
+        if !is_label(first) {
+            return Err(bad(format!("`{first}` is not the name of an organization")));
+        }
+        host.organization = Some(first.to_ascii_lowercase());
+    }
+    let deployment = segments.next_if(|first| !PAGES.contains(first));
+    let deployment = deployment.map(|name| deployment_name(setting, name)).transpose()?;
+    if segments.next().is_some_and(|next| deployment.is_some() && !PAGES.contains(&next)) {
+        return Err(bad("it has more behind the host than a deployment".into()));
+    }
+    Ok(Address { place, deployment, is_plain_http })
+}
+
+/// Whose host it is.
+fn place(url: &Url, region: Option<&str>) -> Result<Place, String> {
+    let host = url.host_str().ok_or("it names no host")?.trim_end_matches('.');
+    let Some((before, domain)) = DOMAINS.iter().find_map(|domain| {
+        let before = host.strip_suffix(domain)?;
+        (before.is_empty() || before.ends_with('.')).then_some((before.trim_end_matches('.'), *domain))
+    }) else {
+        if is_label(host) && host != "localhost" && !is_loopback(url) {
+            return Err(format!("`{host}` is not a whole host name; is it https://{host}.{}?", DOMAINS[0]));
+        }
+        return Ok(Place::Other(url[..url::Position::BeforePath].to_string()));
+    };
+    let is_region = |label: &str| REGIONS.contains(&label) || Some(label) == region;
+    let (organization, region) = match before.split_once('.') {
+        _ if before.is_empty() || SHARED.contains(&before) => (None, None),
+        None if is_region(before) => (None, Some(before)),
+        None => (Some(before), None),
+        Some((shared, region)) if SHARED.contains(&shared) => (None, Some(region)),
+        Some((organization, region)) => (Some(organization), Some(region)),
+    };
+    let (organization, region) = (organization.map(String::from), region.map(String::from));
+    Ok(Place::Vendor(VendorHost { organization, region, domain, port: url.port() }))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(UrlHost::Domain(name)) => name == "localhost",
+        Some(UrlHost::Ipv4(address)) => address.is_loopback(),
+        Some(UrlHost::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::host;
+
+    const URL: &str = "DAGSTER_CLOUD_URL";
+    const ORGANIZATION: &str = "DAGSTER_CLOUD_ORGANIZATION";
+
+    fn read(env: &[(&str, &str)], args: &DagsterArgs) -> Result<(String, Option<String>), String> {
+        Endpoint::read(args, &host(env))
+            .map(|endpoint| (endpoint.organization_url, endpoint.deployment))
+            .map_err(|error| error.to_string())
+    }
+
+    /// Users whose workflow was written by `dg` could not deploy: the organization in the path was taken for a deployment.
+    #[test]
+    fn each_form_of_an_address_leads_to_the_organization_and_its_deployment() {
+        for (url, base, deployment) in [
+            ("https://acme.dagster.cloud", "https://acme.dagster.cloud", None),
+            ("https://acme.dagster.cloud/", "https://acme.dagster.cloud", None),
+            ("https://acme.dagster.cloud/prod", "https://acme.dagster.cloud", Some("prod")),
+            ("https://acme.dagster.cloud/prod/", "https://acme.dagster.cloud", Some("prod")),
+            (" acme.dagster.cloud/prod/locations?x=1 ", "https://acme.dagster.cloud", Some("prod")),
+            ("https://acme.dagster.cloud/graphql", "https://acme.dagster.cloud", None),
+            ("http://acme.dagster.cloud", "https://acme.dagster.cloud", None),
+            ("HTTP://ACME.dagster.cloud/prod", "https://acme.dagster.cloud", Some("prod")),
+            ("https://acme.dagster.cloud.", "https://acme.dagster.cloud", None),
+            ("https://acme.eu.dagster.cloud", "https://acme.eu.dagster.cloud", None),
+            ("acme.eu.dagster.cloud/prod", "https://acme.eu.dagster.cloud", Some("prod")),
+            ("https://acme.dagster.plus", "https://acme.dagster.plus", None),
+            ("https://acme.eu.dagster.plus/prod", "https://acme.eu.dagster.plus", Some("prod")),
+            ("https://dagster.cloud/acme", "https://acme.dagster.cloud", None),
+            ("http://dagster.cloud/acme", "https://acme.dagster.cloud", None),
+            ("dagster.cloud/acme/", "https://acme.dagster.cloud", None),
+            ("https://dagster.cloud/acme/prod", "https://acme.dagster.cloud", Some("prod")),
+            ("https://dagster.cloud/acme/prod/locations", "https://acme.dagster.cloud", Some("prod")),
+            ("https://www.dagster.cloud/acme", "https://acme.dagster.cloud", None),
+            ("https://eu.dagster.cloud/acme", "https://acme.eu.dagster.cloud", None),
+            ("https://eu.dagster.cloud/acme/prod", "https://acme.eu.dagster.cloud", Some("prod")),
+            ("https://dagster.plus/acme/prod", "https://acme.dagster.plus", Some("prod")),
+            ("acme", "https://acme.dagster.cloud", None),
+            ("acme/prod", "https://acme.dagster.cloud", Some("prod")),
+            ("http://127.0.0.1:8080/prod", "http://127.0.0.1:8080", Some("prod")),
+            ("http://localhost:8080", "http://localhost:8080", None),
+            ("https://dagster.example.com/prod", "https://dagster.example.com", Some("prod")),
+            ("https://notdagster.cloud/prod", "https://notdagster.cloud", Some("prod")),
+        ] {
+            let got = read(&[(URL, url)], &DagsterArgs::default());
+            assert_eq!(got, Ok((base.to_string(), deployment.map(String::from))), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_organization_may_be_named_next_to_the_address_or_alone() {
+        for (env, base, deployment) in [
+            (
+                &[(URL, "https://eu.dagster.cloud"), (ORGANIZATION, "acme")][..],
+                "https://acme.eu.dagster.cloud",
+                None,
+            ),
+            (
+                &[(URL, "https://dagster.cloud"), (ORGANIZATION, "acme.eu")],
+                "https://acme.eu.dagster.cloud",
+                None,
+            ),
+            (
+                &[(URL, "https://dagster.cloud/acme"), (ORGANIZATION, "acme")],
+                "https://acme.dagster.cloud",
+                None,
+            ),
+            (
+                &[(URL, "https://acme.dagster.cloud"), (ORGANIZATION, "Acme")],
+                "https://acme.dagster.cloud",
+                None,
+            ),
+            (
+                &[(URL, "https://acme.eu.dagster.cloud"), (ORGANIZATION, "acme")],
+                "https://acme.eu.dagster.cloud",
+                None,
+            ),
+            (&[(ORGANIZATION, "acme")], "https://acme.dagster.cloud", None),
+            (&[(ORGANIZATION, " acme.dagster.cloud ")], "https://acme.dagster.cloud", None),
+            (
+                &[(ORGANIZATION, "https://acme.eu.dagster.cloud/prod")],
+                "https://acme.eu.dagster.cloud",
+                Some("prod"),
+            ),
+            (&[(ORGANIZATION, "acme"), ("DAGSTER_CLOUD_ENV", "eu")], "https://acme.eu.dagster.cloud", None),
+            (&[(URL, "acme"), ("DAGSTER_CLOUD_ENV", "eu")], "https://acme.eu.dagster.cloud", None),
+            (
+                &[(URL, "https://st.dagster.cloud/acme"), ("DAGSTER_CLOUD_ENV", "st")],
+                "https://acme.st.dagster.cloud",
+                None,
+            ),
+            (&[(URL, "http://127.0.0.1:80"), (ORGANIZATION, "acme")], "http://127.0.0.1", None),
+        ] {
+            let got = read(env, &DagsterArgs::default());
+            assert_eq!(got, Ok((base.to_string(), deployment.map(String::from))), "{env:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_would_leak_or_mislead_is_refused() {
+        for url in [
+            "ftp://acme.dagster.cloud",
+            "https://u:p@acme.dagster.cloud",
+            "https://acme.dagster.cloud/a/b",
+            "https://dagster.cloud/acme/a/b",
+            "https://acme.dagster.cloud/pr%20od",
+            "https://",
+            "https://acme",
+            "http://dagster.example.com",
+            "http://127.0.0.1.evil.example",
+            "https://eu.dagster.cloud/login",
+        ] {
+            let got = read(&[(URL, url)], &DagsterArgs::default());
+            assert!(got.as_ref().is_err_and(|text| text.contains(URL)), "{url}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_settings_as_the_user_does() {
+        let flags = DagsterArgs { organization: Some("beta".into()), ..DagsterArgs::default() };
+        let inputs = DagsterArgs { by_inputs: true, ..flags.clone() };
+        let none = DagsterArgs::default();
+        let both = [(URL, "https://dagster.cloud/acme"), (ORGANIZATION, "beta")];
+        let errors = [
+            read(&both, &none),
+            read(&both[..1], &flags),
+            read(&[(ORGANIZATION, "acme")], &inputs),
+            read(&[(URL, "https://eu.dagster.cloud")], &none),
+            read(&[(URL, "http://dagster.example.com")], &none),
+            read(&[(URL, "https://acme")], &none),
+            read(&[(ORGANIZATION, "a b")], &none),
+            read(&[], &none),
+            read(&[], &DagsterArgs { by_inputs: true, ..none.clone() }),
+        ];
+        insta::assert_snapshot!(errors.map(Result::unwrap_err).join("\n"), @r#"
+        DAGSTER_CLOUD_URL names the organization `acme`, and DAGSTER_CLOUD_ORGANIZATION `beta`
+        DAGSTER_CLOUD_URL names the organization `acme`, and --organization `beta`
+        the input `organization` names the organization `beta`, and DAGSTER_CLOUD_ORGANIZATION `acme`
+        DAGSTER_CLOUD_URL names no organization: `eu.dagster.cloud` is the host of all of them
+        DAGSTER_CLOUD_URL is not the address of a Dagster+ organization or deployment: http:// would send the token unencrypted; use https://
+        DAGSTER_CLOUD_URL is not the address of a Dagster+ organization or deployment: `acme` is not a whole host name; is it https://acme.dagster.cloud?
+        DAGSTER_CLOUD_ORGANIZATION is not the address of a Dagster+ organization or deployment: an organization is named by the first part of its address, such as `acme`
+        no address of Dagster+: neither DAGSTER_CLOUD_URL nor DAGSTER_CLOUD_ORGANIZATION is set
+        no address of Dagster+: neither the input `organization` nor `dagster_cloud_url` is given, nor is DAGSTER_CLOUD_ORGANIZATION or DAGSTER_CLOUD_URL set
+        "#);
+    }
+
+    #[test]
+    fn plain_http_to_the_vendor_is_noted() {
+        let note = |url| Endpoint::read(&DagsterArgs::default(), &host(&[(URL, url)])).unwrap().note;
+        insta::assert_snapshot!(note("http://acme.dagster.cloud").unwrap(), @"DAGSTER_CLOUD_URL begins with http://; going to https://acme.dagster.cloud, since the token may only travel encrypted");
+        assert_eq!((note("https://acme.dagster.cloud"), note("http://localhost")), (None, None));
+    }
+
+    #[test]
+    fn flags_win_over_variables() {
+        let env = [(URL, "https://a.dagster.cloud/one"), ("DAGSTER_CLOUD_DEPLOYMENT", "two")];
+        let none = DagsterArgs::default();
+        assert_eq!(read(&env, &none).unwrap().1.as_deref(), Some("one"));
+        let flag = DagsterArgs { deployment: Some("three".into()), ..DagsterArgs::default() };
+        assert_eq!(read(&env, &flag).unwrap().1.as_deref(), Some("three"));
+        let url = DagsterArgs { url: Some("https://b.dagster.cloud".into()), ..DagsterArgs::default() };
+        assert_eq!(
+            read(&env, &url).unwrap(),
+            ("https://b.dagster.cloud".to_string(), Some("two".to_string()))
+        );
+    }
+
+    #[test]
+    fn the_predecessors_variable_counts_where_nothing_else_is_said() {
+        let inputs = DagsterArgs { by_inputs: true, ..DagsterArgs::default() };
+        let older = ("ORGANIZATION_ID", "acme");
+        assert_eq!(read(&[older], &inputs).unwrap().0, "https://acme.dagster.cloud");
+        assert_eq!(
+            read(&[older, (URL, "https://b.dagster.cloud")], &inputs).unwrap().0,
+            "https://b.dagster.cloud"
+        );
+        assert!(read(&[older], &DagsterArgs::default()).is_err());
+    }
+}
