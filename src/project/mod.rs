@@ -205,6 +205,22 @@ pub struct ResolveSettings {
     pub resolution: Option<String>,
     /// Any further keys of `[tool.uv]` that bear on resolving or building, passed on to uv as they are.
     pub uv: toml::Table,
+    /// Where what is not in [`Requirements::lines`] is written: constraints, overrides, files named by path.
+    #[serde(skip)]
+    pub origins: Vec<Origin>,
+}
+
+/// Where something is written that the resolver may name in an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// As written.
+    pub text: String,
+    /// Its distribution, normalised.
+    pub name: String,
+    /// `constraint`, `override`; nothing for what is asked for.
+    pub kind: &'static str,
+    /// Where.
+    pub place: Place,
 }
 
 /// One named or unnamed package index.

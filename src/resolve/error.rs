@@ -1,9 +1,11 @@
 //! What can go wrong between requirements and exact files.
 
+use super::mentioned::Mentioned;
+use super::offered;
 use super::settle::Advice;
 use crate::error::{Explain, Fault, Place};
 use crate::target::{PythonVersion, Target};
-use crate::tools::{self, UvError};
+use crate::tools::{self, ProcessError, UvError};
 use pep440_rs::Version;
 use std::path::PathBuf;
 
@@ -15,9 +17,16 @@ pub enum ResolveError {
     Tools(#[from] tools::Error),
     #[error(transparent)]
     Uv(#[from] UvError),
-    #[error("what the lock file leaves open cannot be resolved")]
+    #[error("could not resolve the requirements{mentioned}")]
+    Unsolvable {
+        mentioned: Mentioned,
+        #[source]
+        source: ProcessError,
+    },
+    #[error("what the lock file leaves open cannot be resolved{mentioned}")]
     Lock {
         file: PathBuf,
+        mentioned: Mentioned,
         #[source]
         source: UvError,
     },
@@ -37,7 +46,7 @@ pub enum ResolveError {
     Twice { file: PathBuf, name: String },
     #[error("`{what}` requires Python {requires}, and the target is Python {python}")]
     RequiresPython { what: String, requires: String, python: PythonVersion },
-    #[error("no file of `{name}` {version} can be used for Python {} on {}; there is: {}", target.python, target.platform, list(offered))]
+    #[error("no file of `{name}` {version} can be used for Python {} on {}; there is: {}", target.python, target.platform, offered::summary(offered))]
     NoFile { name: String, version: String, target: Target, offered: Vec<String>, hashes_listed: bool },
     #[error("`{name}` comes from a `{kind}` repository; only git is supported")]
     Vcs { name: String, kind: String },
@@ -54,10 +63,6 @@ pub enum ResolveError {
     },
 }
 
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_string() } else { names.join(", ") }
-}
-
 impl Explain for ResolveError {
     fn fault(&self) -> Fault {
         match self {
@@ -71,13 +76,17 @@ impl Explain for ResolveError {
         Some(match self {
             Self::Tools(error) => return error.hint(),
             Self::Uv(error) => return error.hint(),
+            Self::Unsolvable { source, .. } => return offered::hint_of(source),
             Self::Lock { .. } => "bring the lock file up to date, or build with --no-locked".to_string(),
             Self::Pylock { .. } | Self::PylockVersion { .. } | Self::Marker { .. } | Self::BadFile { .. } | Self::Twice { .. } => {
-                "make the lock file anew with the tool that wrote it, or pass --no-locked".to_string()
+                "write the lock file again with the tool that wrote it, or pass --no-locked".to_string()
             }
             Self::RequiresPython { .. } => "choose another --python-version, or relax requires-python".to_string(),
             Self::NoFile { hashes_listed: true, .. } => {
                 "the hashes listed for it match none of these files; list the hash of one that fits".to_string()
+            }
+            Self::NoFile { name, offered, .. } if offered::marker_hint(name, offered).is_some() => {
+                return offered::marker_hint(name, offered);
             }
             Self::NoFile { .. } => {
                 "choose a version with a wheel for the target or with a source distribution, or another --python-version"
@@ -91,6 +100,7 @@ impl Explain for ResolveError {
 
     fn place(&self) -> Option<Place> {
         match self {
+            Self::Unsolvable { mentioned, .. } => mentioned.place(),
             Self::MissingDagster { file, .. } | Self::Lock { file, .. } => {
                 Some(Place { file: file.clone(), line: None, column: None })
             }

@@ -5,6 +5,8 @@ mod error;
 pub(crate) mod fuzzing;
 mod markers;
 mod memo;
+mod mentioned;
+mod offered;
 mod pylock;
 mod releases;
 mod select;
@@ -20,6 +22,7 @@ use crate::target::Target;
 use crate::tools::uv_compile::{CompileRequest, IndexSettings, NamedIndex};
 use crate::tools::{Tools, Uv, UvError};
 use memo::Memo;
+use mentioned::Mentioned;
 use pylock::Pylock;
 use select::Choice;
 use serde::Serialize;
@@ -103,13 +106,21 @@ pub fn run(
         lock => find(&request(requirements, target), requirements, target, tools).map_err(|error| {
             match (lock, error) {
                 (Some(lock), ResolveError::Uv(source)) if source.fault() == Fault::Project => {
-                    ResolveError::Lock { file: lock.file.clone(), source }
+                    let mentioned = source.process().map(|error| Mentioned::by(error, requirements));
+                    let mentioned = mentioned.unwrap_or_default();
+                    ResolveError::Lock { file: lock.file.clone(), mentioned, source }
                 }
                 (_, error) => error,
             }
         }),
     };
-    Settling { requirements, directory, target, tools }.settle(first)
+    let settled = Settling { requirements, directory, target, tools }.settle(first);
+    settled.map_err(|error| match error {
+        ResolveError::Uv(UvError::Project { source, .. }) => {
+            ResolveError::Unsolvable { mentioned: Mentioned::by(&source, requirements), source }
+        }
+        error => error,
+    })
 }
 
 /// uv's answer as exact files.

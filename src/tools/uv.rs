@@ -152,6 +152,19 @@ impl UvError {
         matches!(self.process(), Some(ProcessError::Failed { stderr: Some(said), .. }) if said.0.contains(words))
     }
 
+    /// The same, with what uv said in other words.
+    pub(super) fn with_words(mut self, words: impl Fn(&str) -> String) -> UvError {
+        if let UvError::Remote { source, .. }
+        | UvError::Project { source, .. }
+        | UvError::Machine { source, .. }
+        | UvError::Tool { source, .. } = &mut self
+            && let ProcessError::Failed { stderr: Some(said), .. } = source
+        {
+            said.0 = words(&said.0);
+        }
+        self
+    }
+
     /// The exit status and text of uv itself, if it ran.
     pub fn process(&self) -> Option<&ProcessError> {
         match self {

@@ -168,6 +168,11 @@ impl CompileRequest {
     }
 }
 
+/// What uv says of the synthesised project, said of the user's.
+fn in_the_users_words(said: &str) -> String {
+    said.replace(PROJECT_NAME, "your project")
+}
+
 /// Name of the synthesised project; no requirement of anyone's.
 const PROJECT_NAME: &str = "pexpress-requirements";
 const PYPROJECT: &str = "pyproject.toml";
@@ -257,7 +262,8 @@ impl Uv {
         let text = match self.text(task, process().arg("--no-python-downloads")) {
             Err(error) if error.says("No interpreter found") => self.text(task, process()),
             result => result,
-        }?;
+        }
+        .map_err(|error| error.with_words(in_the_users_words))?;
         with_absolute_paths(text, &dir).map_err(|reason| UvError::Lock { reason: Box::new(reason) })
     }
 
@@ -336,6 +342,16 @@ fn array<'a>(values: impl IntoIterator<Item = &'a str>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn uv_speaks_of_the_users_project() {
+        assert_eq!(
+            in_the_users_words(
+                "Because pexpress-requirements depends on a<2 and a>=2, pexpress-requirements's requirements are unsatisfiable."
+            ),
+            "Because your project depends on a<2 and a>=2, your project's requirements are unsatisfiable."
+        );
+    }
 
     #[test]
     fn relative_paths_of_a_lock_become_absolute() {

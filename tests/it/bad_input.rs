@@ -176,7 +176,48 @@ fn requirements_that_cannot_be_met() {
         let project = project_tree(&[("requirements.txt", requirements)]);
         let output = pexpress_with_uv().args(["deps", "--dry-run"]).arg(project.path()).output().unwrap();
         let said = transcript(project.path(), &output);
-        assert!(said.starts_with("exit code: 1\nerror: could not resolve the requirements\n"), "{said}");
+        assert!(
+            said.starts_with("exit code: 1\nerror: could not resolve the requirements\n  requirements.txt:"),
+            "{said}"
+        );
         assert!(said.contains(reason), "{said}");
     }
+}
+
+#[test]
+fn requirements_that_contradict_each_other_are_named_with_file_and_line() {
+    let lib = "[project]\nname = 'lib'\nversion = '1'\ndependencies = [\n  'Tables[x] < 2 ; python_version > \"3\"',\n]\n";
+    check(
+        "resolver-conflict",
+        &[
+            (
+                "requirements.txt",
+                "--no-index\n-c limits.txt\ndagster\ndagster-cloud\n./lib\n./old\n./poet\n-r more.txt\n",
+            ),
+            ("more.txt", "# more\ntables>=2.2\n"),
+            ("limits.txt", "\n\ntables>=2.1\n"),
+            ("lib/pyproject.toml", lib),
+            (
+                "old/setup.py",
+                "from setuptools import setup\nsetup(\n    name='old',\n    install_requires=[\n        'tables >= 2.0',\n    ],\n)\n",
+            ),
+            (
+                "poet/pyproject.toml",
+                "[tool.poetry]\nname = 'poet'\nversion = '1'\n[tool.poetry.dependencies]\ntables = '^1.2'\n",
+            ),
+        ],
+        &["deps", ".", "--dry-run", "--python-version", "3.11"],
+    );
+}
+
+#[test]
+fn a_name_that_no_index_has_is_named_with_file_and_line() {
+    check(
+        "resolver-unknown-name",
+        &[(
+            "pyproject.toml",
+            "[project]\nname = 'p'\nversion = '1'\ndependencies = ['dagster', 'dagster-cloud']\n[project.optional-dependencies]\nx = [\n  'No.Such==1',\n]\n[tool.uv]\nno-index = true\noverride-dependencies = ['no-such>2']\n",
+        )],
+        &["deps", ".", "--dry-run", "--python-version", "3.11", "--extra", "x"],
+    );
 }

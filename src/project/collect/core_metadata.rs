@@ -5,11 +5,13 @@
 use super::error::{CollectError, whole};
 use super::pyproject::{Raw, RequiresPython};
 use super::requirement::parse;
+use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
+use crate::error::Place;
 use crate::wheel::metadata::Headers;
 use pep440_rs::VersionSpecifiers;
 use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// What core metadata says of requirements.
@@ -61,8 +63,8 @@ pub(super) fn read(
 
 impl CoreMetadata {
     fn add(&mut self, line: &str, file: &Path, environment: &MarkerEnvironment) -> Result<(), CollectError> {
-        let place = whole(file);
-        let requirement = parse(line, &place)?;
+        let requirement = parse(line, &whole(file))?;
+        let place = written_at(line, requirement.name.as_ref(), file);
         let mut needs_extra = false;
         for (extra, lines) in &mut self.extras {
             let with = requirement.marker.evaluate(environment, std::slice::from_ref(extra));
@@ -79,6 +81,37 @@ impl CoreMetadata {
         }
         Ok(())
     }
+}
+
+/// Where a requirement that only Python could tell is written: the line of `file`, or of a file that it may have read,
+/// that has its text, else that has its name in quotes or at its start; `file` itself where none does.
+fn written_at(requirement: &str, name: &str, file: &Path) -> Place {
+    let directory = file.parent().unwrap_or(Path::new("."));
+    let others = ["setup.cfg", "requirements.txt", "pyproject.toml"].map(|name| directory.join(name));
+    let files: Vec<(&Path, String)> = std::iter::once(file)
+        .chain(others.iter().map(PathBuf::as_path).filter(|other| *other != file))
+        .filter_map(|path| Some((path, bounded_file::read_text(path, TEXT_LIMIT_BYTES).ok()?)))
+        .collect();
+    let plain = |text: &str| -> String {
+        let text = text.chars().filter(|each| !each.is_whitespace() && *each != '(' && *each != ')');
+        text.map(|each| if each == '_' || each == '.' { '-' } else { each.to_ascii_lowercase() }).collect()
+    };
+    let whole_text = plain(requirement.split(';').next().unwrap_or(requirement));
+    let is_end = |rest: &str| !rest.starts_with(|each: char| each.is_ascii_alphanumeric() || each == '-');
+    let starts = |line: &str, text: &str| line.strip_prefix(text).is_some_and(is_end);
+    let quoted = |line: &str, text: &str| {
+        let mut parts = line.split(['"', '\'']).skip(1);
+        starts(line, text) || parts.any(|part| starts(part, text))
+    };
+    for text in [whole_text.as_str(), name] {
+        for (path, content) in &files {
+            let at = content.lines().position(|line| quoted(&plain(line), text));
+            if let Some(index) = at {
+                return Place { file: path.to_path_buf(), line: Some(index + 1), column: None };
+            }
+        }
+    }
+    whole(file)
 }
 
 /// `PKG-INFO` with the lines of an egg-info's `requires.txt`, as older releases of setuptools keep them apart.

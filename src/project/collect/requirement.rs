@@ -8,6 +8,7 @@ mod link;
 use super::error::CollectError;
 use crate::error::Place;
 use crate::host::resolved;
+use crate::project::Origin;
 use crate::wheel;
 pub(super) use crate::wheel::requirement::Link;
 pub(in crate::project) use link::file_url;
@@ -134,6 +135,12 @@ impl Asked {
         let extras = if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
         let marker = self.marker.try_to_string().map(|marker| format!(" ; {marker}")).unwrap_or_default();
         Asked { text: format!("{name}{extras} @ {link}{marker}"), what: What::Link(link), ..self }
+    }
+
+    /// Where it is written, for errors of the resolver; `None` if it has no name.
+    pub(super) fn origin(&self, kind: &'static str) -> Option<Origin> {
+        let (text, name) = (self.text.clone(), self.name.as_ref()?.to_string());
+        Some(Origin { text, name, kind, place: self.place.clone() })
     }
 
     /// Whether it counts on the target.

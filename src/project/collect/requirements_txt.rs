@@ -151,6 +151,7 @@ impl RequirementsTxt {
             Kind::Requirements => self.asked.push(Asked { hashes, ..asked }),
             Kind::Constraints => match asked.what {
                 What::Versions(_) | What::Link(_) if asked.name.is_some() => {
+                    self.settings.origins.extend(asked.origin("constraint"));
                     self.settings.constraints.push(asked.text);
                 }
                 _ => {

@@ -12,6 +12,7 @@ impl ResolveSettings {
         append(&mut self.find_links, other.find_links);
         append(&mut self.no_binary, other.no_binary);
         append(&mut self.only_binary, other.only_binary);
+        self.origins.extend(other.origins);
         if let Some(index) = other.default_index {
             match &self.default_index {
                 None => self.default_index = Some(index),

@@ -4,10 +4,10 @@
 //! `[tool.uv]` when both are in that directory.
 
 use super::error::CollectError;
-use super::requirement::{file_url, scheme};
+use super::requirement::{self, file_url, scheme};
 use super::toml_file::{Node, TomlFile};
 use crate::host::resolved;
-use crate::project::{Index, ResolveSettings};
+use crate::project::{Index, Origin, ResolveSettings};
 use std::path::Path;
 
 /// Keys that bear on resolving or building and have no place of their own in [`ResolveSettings`].
@@ -65,6 +65,13 @@ fn settings(table: &Node<'_>) -> Result<ResolveSettings, CollectError> {
         resolution: string(table, "resolution")?,
         ..ResolveSettings::default()
     };
+    for (key, kind) in [
+        ("constraint-dependencies", "constraint"),
+        ("override-dependencies", "override"),
+        ("exclude-dependencies", "excluded"),
+    ] {
+        settings.origins.extend(origins(table, key, kind)?);
+    }
     settings.no_binary = names(table, "no-binary")?;
     settings.only_binary = names(table, "no-build")?;
     for link in strings(table, "find-links")? {
@@ -170,6 +177,17 @@ fn string(table: &Node<'_>, key: &str) -> Result<Option<String>, CollectError> {
 fn strings(table: &Node<'_>, key: &str) -> Result<Vec<String>, CollectError> {
     let values = table.get(key).map(|value| value.strings()).transpose()?;
     Ok(values.unwrap_or_default().into_iter().map(str::to_string).collect())
+}
+
+/// Where the requirements of a list are written. One that cannot be read is for uv to refuse.
+fn origins(table: &Node<'_>, key: &str, kind: &'static str) -> Result<Vec<Origin>, CollectError> {
+    let items = table.get(key).map(|value| value.list()).transpose()?.unwrap_or_default();
+    let origin = |item: &Node<'_>| {
+        let text = item.as_str()?;
+        let name = requirement::parse(text, &item.place()).ok()?.name.to_string();
+        Some(Origin { text: text.to_string(), name, kind, place: item.place() })
+    };
+    Ok(items.iter().filter_map(origin).collect())
 }
 
 /// `no-binary = true` and `no-binary-package = […]`.

@@ -331,6 +331,7 @@ impl Walk<'_> {
 
     fn add_distribution(&mut self, path: PathBuf, asked: &Asked) {
         let extras = asked.extras.iter().map(ToString::to_string);
+        self.found.settings.origins.extend(asked.origin(""));
         let list = &mut self.found.local_distributions;
         match list.iter_mut().find(|known| known.path == path) {
             Some(known) => known.extras.extend(extras),

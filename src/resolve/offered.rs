@@ -1,0 +1,117 @@
+//! For which Pythons and systems a package has files, said in a few words instead of a list of file names.
+
+use crate::tools::ProcessError;
+use crate::wheel::WheelName;
+use std::collections::BTreeSet;
+
+/// Up to so many file names are shown as they are.
+const SHOWN_NAMES: usize = 3;
+
+/// What there is: the file names if they are few, else what they are for.
+pub fn summary(file_names: &[String]) -> String {
+    let wheels: Option<Vec<WheelName>> = file_names.iter().map(|name| name.parse().ok()).collect();
+    match (file_names, wheels) {
+        ([], _) => "nothing".into(),
+        (names, Some(wheels)) if names.len() > SHOWN_NAMES => {
+            format!(
+                "{} wheels, only for {} on {}",
+                names.len(),
+                pythons(&wheels),
+                systems(&wheels).join(", ")
+            )
+        }
+        (names, _) => names.join(", "),
+    }
+}
+
+fn pythons(wheels: &[WheelName]) -> String {
+    let mut minors = BTreeSet::new();
+    let mut others = BTreeSet::new();
+    for (python, _, _) in wheels.iter().flat_map(WheelName::tags) {
+        match python.strip_prefix("cp3").and_then(|minor| minor.parse::<u8>().ok()) {
+            Some(minor) => {
+                minors.insert(minor);
+            }
+            None => {
+                others.insert(python);
+            }
+        }
+    }
+    let known = minors.into_iter().map(|minor| format!("3.{minor}"));
+    let known = known.chain(others.into_iter().map(str::to_string)).collect::<Vec<_>>();
+    format!("Python {}", known.join(", "))
+}
+
+/// The systems that a platform tag begins with: `win_amd64`, `macosx_11_0_arm64`, `manylinux_2_17_x86_64`.
+fn system(platform: &str) -> &'static str {
+    match platform {
+        "any" => "any system",
+        _ if platform.starts_with("win") => "Windows",
+        _ if platform.starts_with("macosx") => "macOS",
+        _ if platform.starts_with("musllinux") => "Linux with musl",
+        _ if platform.contains("linux") && platform.ends_with("x86_64") => "Linux x86-64",
+        _ if platform.contains("linux") => "Linux on other processors",
+        _ => "other systems",
+    }
+}
+
+fn systems(wheels: &[WheelName]) -> Vec<&'static str> {
+    let found = wheels.iter().flat_map(WheelName::tags).map(|(_, _, platform)| system(platform));
+    found.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// What to write for a package whose files are all for another system.
+pub fn marker_hint(name: &str, file_names: &[String]) -> Option<String> {
+    let wheels: Option<Vec<WheelName>> = file_names.iter().map(|name| name.parse().ok()).collect();
+    marker_line(name, &systems(&wheels?))
+}
+
+fn marker_line(name: &str, systems: &[&str]) -> Option<String> {
+    let (system, platform) = match systems {
+        ["Windows"] => ("Windows", "win32"),
+        ["macOS"] => ("macOS", "darwin"),
+        _ => return None,
+    };
+    Some(format!("`{name}` is for {system} only: write `{name} ; sys_platform == '{platform}'`"))
+}
+
+/// The same from what uv said of the wheels that it found.
+///
+/// Source: uv 0.13.9: ``Wheels are available for `NAME` (vVERSION) on the following platforms: `win32`, `win_amd64` ``.
+pub fn hint_of(error: &ProcessError) -> Option<String> {
+    let ProcessError::Failed { stderr: Some(said), .. } = error else { return None };
+    said.0.lines().find_map(|line| {
+        let (_, rest) = line.split_once("Wheels are available for `")?;
+        let (name, rest) = rest.split_once('`')?;
+        let (_, platforms) = rest.split_once("on the following platform")?;
+        let tags = platforms.split('`').skip(1).step_by(2).map(system).collect::<BTreeSet<_>>();
+        marker_line(name, &tags.into_iter().collect::<Vec<_>>())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_files_are_told_by_what_they_are_for() {
+        let names = |platforms: &[&str]| -> Vec<String> {
+            platforms.iter().map(|platform| format!("a-1-cp314-cp314-{platform}.whl")).collect()
+        };
+        for (platforms, want) in [
+            (vec![], "nothing"),
+            (vec!["win32"], "a-1-cp314-cp314-win32.whl"),
+            (
+                vec!["win32", "win_amd64", "macosx_11_0_arm64", "manylinux_2_17_x86_64.manylinux2014_x86_64"],
+                "4 wheels, only for Python 3.14 on Linux x86-64, Windows, macOS",
+            ),
+        ] {
+            assert_eq!(summary(&names(&platforms)), want);
+        }
+        assert_eq!(
+            marker_hint("a", &names(&["win32", "win_amd64"])).unwrap(),
+            "`a` is for Windows only: write `a ; sys_platform == 'win32'`"
+        );
+        assert_eq!(marker_hint("a", &names(&["win32", "manylinux_2_17_x86_64"])), None);
+    }
+}
