@@ -123,6 +123,18 @@ pub const UV_INDEX_URL: &str = "UV_INDEX_URL";
 pub const UV_EXTRA_INDEX_URL: &str = "UV_EXTRA_INDEX_URL";
 /// Pages and directories with distributions.
 pub const UV_FIND_LINKS: &str = "UV_FIND_LINKS";
+/// Tells uv to build every package.
+pub const UV_NO_BINARY: &str = "UV_NO_BINARY";
+/// Packages that uv builds.
+pub const UV_NO_BINARY_PACKAGE: &str = "UV_NO_BINARY_PACKAGE";
+/// Tells uv to build no package.
+pub const UV_NO_BUILD: &str = "UV_NO_BUILD";
+/// Packages that uv does not build.
+pub const UV_NO_BUILD_PACKAGE: &str = "UV_NO_BUILD_PACKAGE";
+/// Tells uv to ignore `tool.uv.sources`.
+pub const UV_NO_SOURCES: &str = "UV_NO_SOURCES";
+/// Packages whose `tool.uv.sources` uv ignores.
+pub const UV_NO_SOURCES_PACKAGE: &str = "UV_NO_SOURCES_PACKAGE";
 /// How many downloads run at once.
 pub const UV_CONCURRENT_DOWNLOADS: &str = "UV_CONCURRENT_DOWNLOADS";
 /// The default package index. Source of pip's variables: pip, "Configuration".

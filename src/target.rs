@@ -57,9 +57,15 @@ impl fmt::Display for PythonVersion {
 impl FromStr for PythonVersion {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let minor = text.trim().strip_prefix("3.").and_then(|rest| rest.parse::<u8>().ok());
+        // `3.12.4` is 3.12: Dagster+ decides which patch release runs.
+        let parts: Option<Vec<u8>> = text.trim().split('.').map(|part| part.parse().ok()).collect();
+        let minor = match parts.as_deref() {
+            Some([3, minor] | [3, minor, _]) => Some(*minor),
+            _ => None,
+        };
         match minor {
             Some(minor) if Self::MINORS.contains(&minor) => Ok(PythonVersion { minor }),
+            Some(1) => Err("in YAML, 3.10 without quotes is the number 3.1: quote it (\"3.10\")".to_string()),
             _ => Err(format!(
                 "Python versions are 3.{} to 3.{}, written like `3.11`",
                 Self::MINORS.start(),
@@ -209,10 +215,12 @@ mod tests {
 
     #[test]
     fn python_versions_outside_serverless_are_refused() {
-        for text in ["3.7", "3.15", "2.7", "3", "3.11.4", ""] {
+        for text in ["3.7", "3.15", "2.7", "3", "3.11.x", "3.11.4.1", ""] {
             assert!(text.parse::<PythonVersion>().is_err(), "{text}");
         }
         assert_eq!("3.9".parse::<PythonVersion>().unwrap().to_string(), "3.9");
+        assert_eq!("3.12.4".parse::<PythonVersion>().unwrap().to_string(), "3.12");
+        assert!("3.1".parse::<PythonVersion>().unwrap_err().contains("quote it"));
     }
 
     #[test]

@@ -5,8 +5,11 @@ use super::observer::StoredDeps;
 use super::{BuildError, Context, PexFile, shadowed};
 use crate::pex::{Chroot, Completeness, DepsPex, FORMAT_REVISION, script_stub};
 use crate::plan::DepsJob;
+use crate::project::ResolveSettings;
 use crate::resolve::{self, Resolution};
-use std::collections::BTreeMap;
+use crate::wheel::filename::normalized_name;
+use crate::wheel::legacy::Correction;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// A deps PEX and what is in it.
@@ -122,9 +125,21 @@ fn assemble(
         let _phase = context.display.phase(format!("Reading {} wheels", wheels.len()));
         chroots(&wheels, context)?
     };
+    for chroot in &chroots {
+        for Correction { header, written, read_as } in &chroot.metadata().corrections {
+            context.tools.host().warn(format!(
+                "`{}` says `{header}: {written}`, which Dagster+ would refuse; it is read as `{read_as}`, as uv does",
+                chroot.file_name()
+            ));
+        }
+    }
     // Overrides put versions together that say of themselves that they do not fit.
     let overridden = !settings.overrides.is_empty() || !settings.excludes.is_empty();
-    let completeness = if overridden { Completeness::Lenient } else { Completeness::Required };
+    let restated = restated(settings);
+    let completeness = match overridden {
+        true => Completeness::Lenient,
+        false => Completeness::LenientFor(&restated),
+    };
     let pex = DepsPex::plan(&chroots, &context.target, completeness)?;
     for gap in pex.gaps() {
         context.warn(gap.to_string());
@@ -135,6 +150,13 @@ fn assemble(
     let file = context
         .write(&pex.file_name(), wheels.len(), started, |file| Ok(pex.write(file, context.runtime()?)?))?;
     Ok(BuiltDeps { file, resolution, dagster_version: dagster, modules })
+}
+
+/// Names of the distributions whose metadata the user states otherwise (`dependency-metadata`), normalised.
+fn restated(settings: &ResolveSettings) -> BTreeSet<String> {
+    let entries = settings.uv.get("dependency-metadata").and_then(toml::Value::as_array);
+    let names = entries.into_iter().flatten().filter_map(|entry| entry.get("name")?.as_str());
+    names.map(normalized_name).collect()
 }
 
 /// Resolve, and check that what Dagster+ needs is there.

@@ -181,6 +181,7 @@ impl<'a> Fetcher<'a> {
             target,
             tags: Tags::of(&target),
             settings,
+            resolution,
             credentials: Credentials::new(&self.host, &index_urls(settings)),
             progress,
         };
@@ -209,6 +210,8 @@ pub(super) struct Job<'a> {
     pub(super) target: Target,
     tags: Tags,
     pub(super) settings: &'a ResolveSettings,
+    /// All that is fetched.
+    pub(super) resolution: &'a Resolution,
     credentials: Credentials,
     pub(super) progress: &'a dyn Progress,
 }
@@ -325,7 +328,12 @@ fn index_urls(settings: &ResolveSettings) -> Vec<IndexUrl> {
     let named =
         settings.indexes.iter().map(|index| IndexUrl { name: index.name.clone(), url: index.url.clone() });
     named
-        .chain(settings.default_index.iter().map(unnamed))
+        .chain(
+            settings
+                .default_index
+                .iter()
+                .map(|url| IndexUrl { name: settings.default_index_name.clone(), url: url.clone() }),
+        )
         .chain(settings.find_links.iter().map(unnamed))
         .collect()
 }

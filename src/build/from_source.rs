@@ -11,10 +11,10 @@ use super::built_wheel::BuiltWheel;
 use super::compiled;
 use super::fetch::{FetchError, FetchedWheel, Job, check_identity, lock};
 use super::git_source;
+use super::package_settings::PackageSettings;
 use crate::child_env::Purpose;
 use crate::net::download::{Stored, Wanted};
 use crate::net::{Activity, Credentials, SafeUrl, Silent};
-use crate::project::ResolveSettings;
 use crate::resolve::{self, Distribution, Download};
 use crate::target::PythonVersion;
 use crate::tools::{BuildRequest, Process, Tools};
@@ -142,19 +142,27 @@ impl<'a> SourceBuilder<'a> {
         let scratch = self.tools.cache().scratch("building")?;
         let tree = prepare(scratch.path())?;
         let python = self.tools.python(job.target.python)?;
+        let failed = |error| FetchError::Build {
+            name: source.distribution.name.clone(),
+            archive: shown(source.archive),
+            source: Box::new(error),
+        };
+        let uv = self.tools.uv()?;
+        let own = PackageSettings::of(job.settings, Some(&source.distribution.name));
+        let visible = own
+            .visible(&python, Some(job.resolution), job.settings, &scratch.path().join("visible"), uv)
+            .map_err(failed)?;
         let request = BuildRequest {
             source: &tree,
             out_dir: &scratch.path().join("wheel"),
             python: &python,
-            config_settings: &config_settings(job.settings),
+            config_settings: &own.config_settings,
+            variables: &own.variables,
+            visible: &visible,
             build_constraints: &job.settings.build_constraints,
             index: &resolve::index_settings(job.settings),
         };
-        let wheel = self.tools.uv()?.build_wheel(&request).map_err(|error| FetchError::Build {
-            name: source.distribution.name.clone(),
-            archive: shown(source.archive),
-            source: Box::new(error),
-        })?;
+        let wheel = uv.build_wheel(&request).map_err(failed)?;
         let file_name = wheel.file_name().unwrap_or_default().to_string_lossy().into_owned();
         check_identity(source.distribution, &file_name, source.archive)?;
         self.tools.host().detail(format!("built `{file_name}` from `{}`", shown(source.archive)));
@@ -223,14 +231,18 @@ fn only_directory(tree: &Path) -> Option<PathBuf> {
 /// Names the wheel that would be built.
 fn key(source: &Source<'_>, job: &Job<'_>) -> String {
     let machine = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    let own = PackageSettings::of(job.settings, Some(&source.distribution.name));
     let mut text = format!("pexpress build 1\n{}\n{}\n{machine}\n", source.content, job.target.python);
     for part in [
         source.subdirectory.map(String::from).into_iter().collect::<Vec<_>>(),
         job.settings.build_constraints.clone(),
-        config_settings(job.settings),
+        own.config_settings.clone(),
     ] {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{part:?}");
+    }
+    if !own.is_default() {
+        let _ = writeln!(text, "{}", own.key(job.resolution));
     }
     Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
@@ -243,20 +255,4 @@ fn keep(job: &Job<'_>, wheel: &Path, file_name: &str) -> Result<Stored, FetchErr
     let url = Url::from_file_path(wheel).map(String::from).unwrap_or_default();
     let wanted = Wanted { file_name, url: &url, sha256: None, size_bytes: None };
     Ok(job.downloader().get(&wanted, &Credentials::default(), &Silent)?)
-}
-
-/// `tool.uv.config-settings` as `KEY=VALUE`; a list gives its key several times.
-fn config_settings(settings: &ResolveSettings) -> Vec<String> {
-    let table = settings.uv.get("config-settings").and_then(toml::Value::as_table);
-    let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), String::from);
-    table
-        .into_iter()
-        .flatten()
-        .flat_map(|(key, value)| match value {
-            toml::Value::Array(values) => {
-                values.iter().map(|value| format!("{key}={}", text(value))).collect()
-            }
-            value => vec![format!("{key}={}", text(value))],
-        })
-        .collect()
 }

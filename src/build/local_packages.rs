@@ -7,6 +7,7 @@
 use super::BuildError;
 use super::built_wheel::BuiltWheel;
 use super::dist_info;
+use super::package_settings::PackageSettings;
 use super::self_contained;
 use crate::cache::CacheError;
 use crate::net::download::sha256_of_file;
@@ -32,7 +33,9 @@ pub fn wheel(
     scratch: &Path,
     tools: &Tools,
 ) -> Result<Option<PathBuf>, BuildError> {
+    let has_settings = !PackageSettings::of(settings, package.name.as_deref()).is_default();
     let read = match &package.build {
+        PackageBuild::Backend { .. } if has_settings => None,
         PackageBuild::None => return Ok(None),
         PackageBuild::SetupPy { .. } => None,
         PackageBuild::Backend { backend } => self_contained::read(package, backend, python, settings, tools),
@@ -99,19 +102,23 @@ fn build(
     tools: &Tools,
 ) -> Result<PathBuf, BuildError> {
     let interpreter = tools.python(python)?;
+    let failed =
+        |source| BuildError::LocalPackage { directory: package.directory.clone(), source: Box::new(source) };
+    let uv = tools.uv()?;
+    let own = PackageSettings::of(settings, package.name.as_deref());
+    let scratch = tools.cache().scratch("building")?;
+    let visible = own.visible(&interpreter, None, settings, scratch.path(), uv).map_err(failed)?;
     let request = BuildRequest {
         source: &package.directory,
         out_dir,
         python: &interpreter,
-        config_settings: &[],
+        config_settings: &own.config_settings,
+        variables: &own.variables,
+        visible: &visible,
         build_constraints: &settings.build_constraints,
         index: &resolve::index_settings(settings),
     };
-    let built = tools.uv()?.build_wheel(&request);
-    built.map_err(|source| BuildError::LocalPackage {
-        directory: package.directory.clone(),
-        source: Box::new(source),
-    })
+    uv.build_wheel(&request).map_err(failed)
 }
 
 /// The members of a wheel as they lie at the top of a source PEX.

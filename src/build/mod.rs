@@ -17,6 +17,7 @@ pub mod left_out;
 pub mod local_packages;
 pub mod manifest;
 pub mod observer;
+pub mod package_settings;
 pub mod self_contained;
 pub mod shadowed;
 pub mod source;

@@ -2,6 +2,7 @@
 
 use super::Chroot;
 use crate::target::Target;
+use crate::wheel::filename::normalized_name;
 use crate::wheel::requirement::Link;
 use pep440_rs::Version;
 use pep508_rs::{ExtraName, Requirement, VersionOrUrl};
@@ -37,6 +38,14 @@ pub enum Gap {
         /// The target's Python.
         python: String,
     },
+}
+
+impl Gap {
+    /// Normalised name of the distribution that asks.
+    pub(super) fn name(&self) -> String {
+        let (Gap::Missing { by, .. } | Gap::Version { by, .. } | Gap::Python { by, .. }) = self;
+        normalized_name(by.split("==").next().unwrap_or(by))
+    }
 }
 
 impl fmt::Display for Gap {

@@ -7,7 +7,7 @@ use super::{Chroot, Gap, PexError, PexInfo, completeness, hash, info};
 use crate::target::Target;
 use crate::wheel::Tags;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Seek, Write};
 
 /// Directory of the chroots in a PEX.
@@ -15,9 +15,11 @@ const DEPS_DIR: &str = ".deps";
 
 /// What to do about dependencies that are not satisfied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Completeness {
+pub enum Completeness<'n> {
     /// Refuse: the agent would too.
     Required,
+    /// Refuse, but for what distributions of these normalised names ask for: the user knows better.
+    LenientFor(&'n BTreeSet<String>),
     /// Tell the agent to overlook them: the user replaced or excluded dependencies on purpose.
     Lenient,
 }
@@ -41,14 +43,20 @@ impl<'a> DepsPex<'a> {
     pub fn plan(
         chroots: impl IntoIterator<Item = &'a Chroot>,
         target: &Target,
-        completeness: Completeness,
+        completeness: Completeness<'_>,
     ) -> Result<DepsPex<'a>, PexError> {
         let mut chroots: Vec<&Chroot> = chroots.into_iter().collect();
         chroots.sort_by(|a, b| a.file_name().cmp(b.file_name()));
         check_each(&chroots, target)?;
         let gaps = completeness::gaps(&chroots, target);
-        if !gaps.is_empty() && completeness == Completeness::Required {
-            return Err(PexError::Incomplete { gaps });
+        let is_refused = |gap: &Gap| match completeness {
+            Completeness::Required => true,
+            Completeness::LenientFor(names) => !names.contains(&gap.name()),
+            Completeness::Lenient => false,
+        };
+        let refused: Vec<Gap> = gaps.iter().filter(|gap| is_refused(gap)).cloned().collect();
+        if !refused.is_empty() {
+            return Err(PexError::Incomplete { gaps: refused });
         }
         let fingerprint =
             |chroot: &&Chroot| Ok((chroot.file_name().to_string(), chroot.fingerprint()?.to_string()));

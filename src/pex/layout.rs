@@ -6,6 +6,7 @@
 use super::hash::TreeHash;
 use super::{PexError, is_bytecode, python_json};
 use crate::wheel::filename::normalized_name;
+use crate::wheel::legacy;
 use crate::wheel::metadata::Headers;
 use crate::wheel::{Archive, EntryPoint, Member, Metadata, RawData, Reader, WheelError, WheelName};
 use serde_json::json;
@@ -73,7 +74,8 @@ impl Chroot {
         let dist_info = dist_info_dir(file_name, &wheel_name, &archive)?;
         let mut texts =
             Texts { wheel: file_name, dist_info: &dist_info, reader: archive.reader()?, archive: &archive };
-        let metadata = Metadata::parse(file_name, &texts.required("METADATA")?)?;
+        let metadata_text = texts.required("METADATA")?;
+        let metadata = Metadata::parse(file_name, &metadata_text)?;
         check_identity(file_name, &wheel_name, &metadata)?;
         let root_is_purelib = is_purelib(file_name, &texts.required("WHEEL")?)?;
         let entry_points = texts.optional("entry_points.txt")?.unwrap_or_default();
@@ -83,6 +85,10 @@ impl Chroot {
             Layout { wheel: file_name, dist_info: &dist_info, name: &metadata.name, files: BTreeMap::new() };
         for member in members {
             layout.member(member)?;
+        }
+        if !metadata.corrections.is_empty() {
+            let text = legacy::corrected(&metadata_text, &metadata.corrections);
+            layout.text(format!("{dist_info}/METADATA"), false, text);
         }
         for script in &scripts {
             layout.text(format!("{STASH_DIR}/bin/{}", script.name), true, stubs(script).into_bytes());

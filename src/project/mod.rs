@@ -183,6 +183,9 @@ pub struct ResolveSettings {
     pub excludes: Vec<String>,
     /// `--index-url`, or the `[[tool.uv.index]]` with `default = true`. May hold credentials.
     pub default_index: Option<String>,
+    /// Its name, for `UV_INDEX_NAME_USERNAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_index_name: Option<String>,
     /// `--extra-index-url` and the other `[[tool.uv.index]]`, in order of priority. May hold credentials.
     pub indexes: Vec<Index>,
     /// Normalised package name → name of the index it must come from (`tool.uv.sources`, Poetry `source`).

@@ -208,6 +208,7 @@ pub fn index_settings(settings: &ResolveSettings) -> IndexSettings {
     };
     IndexSettings {
         default_index: settings.default_index.clone(),
+        default_index_name: settings.default_index_name.clone(),
         indexes: settings.indexes.iter().map(index).collect(),
         find_links: settings.find_links.clone(),
         no_index: settings.no_index,

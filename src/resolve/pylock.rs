@@ -6,6 +6,7 @@
 use super::{Download, ResolveError};
 use crate::cache;
 use crate::host::lexically_normal;
+use crate::wheel::WheelName;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -127,6 +128,22 @@ impl Package {
 }
 
 impl File {
+    /// The name in the address, where it is that of the same wheel as `name`: `uv export` writes `github3_py-…` for a file
+    /// that the index calls `github3.py-…`, and the same file has the same name with a lock and without.
+    fn file_name(&self, url: &str) -> Option<String> {
+        let of_url = file_name_of(url);
+        let key = |name: &str| {
+            let wheel: WheelName = name.parse().ok()?;
+            let tags: Vec<String> = wheel.tags().map(|tag| format!("{tag:?}")).collect();
+            Some((wheel.name(), wheel.version().clone(), tags))
+        };
+        let is_same = |name: &String| {
+            let given = self.name.as_deref().and_then(key);
+            given.is_some() && given == key(name)
+        };
+        of_url.clone().filter(is_same).or_else(|| self.name.clone()).or(of_url)
+    }
+
     /// What to fetch, with paths resolved against `base` (the directory of the lock).
     ///
     /// `None` when neither a name nor an address is given.
@@ -136,7 +153,7 @@ impl File {
             (None, Some(path)) => file_url(&lexically_normal(&base.join(path))),
             (None, None) => return None,
         };
-        let file_name = self.name.clone().or_else(|| file_name_of(&url))?;
+        let file_name = self.file_name(&url)?;
         let sha256 = self.hashes.get("sha256").map(|digest| digest.to_ascii_lowercase());
         Some(Download { file_name, url, sha256, size_bytes: self.size })
     }
@@ -176,6 +193,16 @@ mod tests {
                 Some("b+1-1.0-py3-none-any.whl"),
             ),
             (Some("n.whl"), "https://e.example/x", Some("n.whl")),
+            (
+                Some("github3_py-4.0-py3-none-any.whl"),
+                "https://e.example/github3.py-4.0-py3-none-any.whl",
+                Some("github3.py-4.0-py3-none-any.whl"),
+            ),
+            (
+                Some("a-1-py3-none-any.whl"),
+                "https://e.example/b-1-py3-none-any.whl",
+                Some("a-1-py3-none-any.whl"),
+            ),
             (None, "https://e.example/", None),
         ] {
             let got = file(name, url).download(Path::new("/p")).map(|download| download.file_name);

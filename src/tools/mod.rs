@@ -18,13 +18,13 @@ pub mod uv_project;
 
 pub use environment::EnvironmentRequest;
 pub(crate) use leftovers::Leftovers;
-pub use pip_config::PipConfig;
+pub use pip_config::{PipConfig, is_true};
 pub use process::{Output, Process, ProcessError};
 pub use python::{Python, PythonSource};
 pub use runtime::RuntimeError;
 pub use uv::{Uv, UvError, UvVersion};
 pub use uv_compile::{CompileRequest, IndexSettings, NamedIndex};
-pub use uv_project::{BuildRequest, ExportRequest};
+pub use uv_project::{BuildRequest, ExportRequest, InstallRequest};
 
 use crate::cache::{Cache, CacheError};
 use crate::env_vars;

@@ -31,6 +31,12 @@ pub struct PipConfig {
     pub trusted_hosts: Vec<String>,
     /// `proxy`. May hold credentials.
     pub proxy: Option<String>,
+    /// `constraint`: files (made absolute) or URLs of lines that limit versions.
+    pub constraints: Vec<String>,
+    /// `no-binary`: names, or `:all:`.
+    pub no_binary: Vec<String>,
+    /// `only-binary`: names, or `:all:`.
+    pub only_binary: Vec<String>,
 }
 
 impl PipConfig {
@@ -60,6 +66,11 @@ impl PipConfig {
                 .map(|value| value.split_whitespace().map(String::from).collect())
                 .unwrap_or_default()
         };
+        let names = |key: &str| -> Vec<String> {
+            let all = values.get(key).map(String::as_str).unwrap_or_default();
+            let names = all.split([',', ' ', '\n']).map(str::trim).filter(|name| !name.is_empty());
+            names.filter(|name| *name != ":none:").map(str::to_string).collect()
+        };
         let place = |link: String| {
             let path = link.strip_prefix("file://").map_or(link.as_str(), |path| path);
             if link.contains("://") && path == link { link.clone() } else { absolute(host, path) }
@@ -72,6 +83,9 @@ impl PipConfig {
             cert: one("cert").map(|path| PathBuf::from(absolute(host, &path))),
             trusted_hosts: many("trusted-host"),
             proxy: one("proxy"),
+            constraints: many("constraint").into_iter().map(place).collect(),
+            no_binary: names("no-binary"),
+            only_binary: names("only-binary"),
         }
     }
 
@@ -97,8 +111,14 @@ impl PipConfig {
         tell(&["UV_INDEX", "UV_EXTRA_INDEX_URL"], "UV_EXTRA_INDEX_URL", joined(&self.extra_index_urls, " "));
         tell(&["UV_FIND_LINKS"], "UV_FIND_LINKS", joined(&self.find_links, ","));
         tell(&["UV_INSECURE_HOST"], "UV_INSECURE_HOST", joined(&self.trusted_hosts, " "));
-        let cert = self.cert.as_ref().map(|path| path.to_string_lossy().into_owned());
-        tell(&["SSL_CERT_FILE", "SSL_CERT_DIR"], "SSL_CERT_FILE", cert);
+        // uv knows neither the variable of requests nor that of curl.
+        let bundle = [env_vars::REQUESTS_CA_BUNDLE, env_vars::CURL_CA_BUNDLE];
+        let bundle = bundle.into_iter().find_map(|name| host.path_var(name)).map(|path| host.absolute(&path));
+        let cert = self.cert.clone().or(bundle);
+        let variable =
+            if cert.as_deref().is_some_and(Path::is_dir) { "SSL_CERT_DIR" } else { "SSL_CERT_FILE" };
+        let cert = cert.map(|path| path.to_string_lossy().into_owned());
+        tell(&["SSL_CERT_FILE", "SSL_CERT_DIR"], variable, cert);
         let proxies = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"];
         tell(&proxies, "ALL_PROXY", self.proxy.clone());
         env
@@ -106,8 +126,18 @@ impl PipConfig {
 }
 
 /// The keys that [`PipConfig`] holds.
-const KEYS: [&str; 7] =
-    ["index-url", "extra-index-url", "find-links", "no-index", "cert", "trusted-host", "proxy"];
+const KEYS: [&str; 10] = [
+    "index-url",
+    "extra-index-url",
+    "find-links",
+    "no-index",
+    "cert",
+    "trusted-host",
+    "proxy",
+    "constraint",
+    "no-binary",
+    "only-binary",
+];
 
 fn absolute(host: &Host, path: &str) -> String {
     let path = match (path.strip_prefix("~/"), host.path_var(env_vars::HOME)) {
@@ -117,8 +147,8 @@ fn absolute(host: &Host, path: &str) -> String {
     host.absolute(&path).to_string_lossy().into_owned()
 }
 
-/// What pip takes for yes.
-fn is_true(value: &str) -> bool {
+/// What pip takes for yes, and uv.
+pub fn is_true(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on" | "y" | "t")
 }
 
@@ -261,5 +291,10 @@ mod tests {
         );
         assert_eq!(pip(&[("PIP_INDEX_URL", "https://p"), ("UV_INDEX_URL", "https://u")]), []);
         assert_eq!(pip(&[("PIP_CERT", "/ca.pem"), ("SSL_CERT_FILE", "/own.pem")]), []);
+        for name in ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"] {
+            assert_eq!(pip(&[(name, "/ca.pem")]), [("SSL_CERT_FILE", "/ca.pem".to_string())]);
+            assert_eq!(pip(&[(name, "/")]), [("SSL_CERT_DIR", "/".to_string())]);
+            assert_eq!(pip(&[(name, "/ca.pem"), ("SSL_CERT_DIR", "/own")]), []);
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::child_env::{Purpose, is_index};
 use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
+use crate::net::SafeUrl;
 use crate::target::PythonVersion;
 use std::ffi::OsString;
 use std::fmt;
@@ -34,10 +35,15 @@ pub struct UvVersion(pub u32, pub u32, pub u32);
 #[derive(Debug, thiserror::Error)]
 pub enum UvError {
     /// An index, a file server or a Git host refused or did not answer. The cause is uv's own text.
-    #[error("could not {task}: the package index or another server refused or did not answer")]
+    #[error(
+        "could not {task}: the package index or another server refused or did not answer{}",
+        through(proxy)
+    )]
     Remote {
         /// What was asked: `resolve the requirements`.
         task: String,
+        /// The variable that sends requests to a proxy, and the proxy without its credentials, if there is one.
+        proxy: Option<(String, String)>,
         #[source]
         #[allow(missing_docs)]
         source: ProcessError,
@@ -106,9 +112,20 @@ impl Explain for UvError {
     }
     fn hint(&self) -> Option<String> {
         match self {
+            UvError::Remote { .. } if self.says("invalid peer certificate") => Some(format!(
+                "name the file with your certificate authority by {}; `pexpress selftest` shows those in use",
+                env_vars::SSL_CERT_FILE
+            )),
+            UvError::Remote { .. } if self.says("401 Unauthorized") || self.says("403 Forbidden") => Some(
+                "the index wants credentials: in its URL, by UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD, in a netrc file, or from a keyring".into(),
+            ),
             UvError::Remote { .. } => Some(
                 "`pexpress selftest` shows the index, proxy and certificates in use; a private index is named by UV_DEFAULT_INDEX or PIP_INDEX_URL".into(),
             ),
+            _ if self.says("Required uv version") => Some(format!(
+                "a uv.toml of this machine pins uv itself: name a uv of that version with {}",
+                env_vars::PEXPRESS_UV
+            )),
             UvError::Tool { .. } => Some("`pexpress selftest` shows which uv is used".into()),
             UvError::Machine { .. } if self.says("Too many open files") => {
                 Some("too many files are open at once: raise the limit (`ulimit -n 1024`)".into())
@@ -120,6 +137,11 @@ impl Explain for UvError {
             _ => None,
         }
     }
+}
+
+fn through(proxy: &Option<(String, String)>) -> String {
+    let said = |(name, url): &(String, String)| format!(" ({name} sends requests to {url})");
+    proxy.as_ref().map(said).unwrap_or_default()
 }
 
 /// Words of uv 0.13 and 0.9 that tell of a server that refused or did not answer; in each case seen, uv was run
@@ -150,6 +172,19 @@ impl UvError {
     /// Whether uv itself said this.
     pub(super) fn says(&self, words: &str) -> bool {
         matches!(self.process(), Some(ProcessError::Failed { stderr: Some(said), .. }) if said.0.contains(words))
+    }
+
+    /// The same, with the proxy that a request which had no answer went to.
+    fn with_proxy(mut self, host: &Host) -> UvError {
+        let has_no_answer = self.says("error sending request");
+        if let UvError::Remote { proxy, .. } = &mut self
+            && has_no_answer
+        {
+            let names = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+            let found = names.into_iter().find_map(|name| Some((name, host.var(name)?)));
+            *proxy = found.map(|(name, url)| (name.to_string(), SafeUrl::parse(url).to_string()));
+        }
+        self
     }
 
     /// The same, with what uv said in other words.
@@ -187,7 +222,7 @@ impl UvError {
         if MACHINE_WORDS.iter().any(|words| text.contains(words)) {
             UvError::Machine { task, source }
         } else if REMOTE_WORDS.iter().any(|words| text_lower.contains(&words.to_lowercase())) {
-            UvError::Remote { task, source }
+            UvError::Remote { task, proxy: None, source }
         } else if status.code().is_none() || text_lower.contains("error: unexpected argument") {
             UvError::Tool { task, source }
         } else {
@@ -302,7 +337,7 @@ impl Uv {
 
     /// Run `process` and judge how it went.
     pub(super) fn run(&self, task: impl Into<String>, process: Process) -> Result<Output, UvError> {
-        process.run(&self.host).map_err(|error| UvError::judge(task, error))
+        process.run(&self.host).map_err(|error| UvError::judge(task, error).with_proxy(&self.host))
     }
 
     /// stdout of `process` as text.

@@ -20,6 +20,8 @@ use toml::{Table, Value};
 pub struct IndexSettings {
     /// The index asked last; `None` is uv's own default. May hold credentials.
     pub default_index: Option<String>,
+    /// Its name, if it has one.
+    pub default_index_name: Option<String>,
     /// Further indexes, in order of priority.
     pub indexes: Vec<NamedIndex>,
     /// `--find-links`: URLs or absolute paths.
@@ -193,7 +195,8 @@ impl IndexSettings {
         let default = self.default_index.iter().map(|url| {
             let pairs =
                 [("url".to_string(), Value::from(url.as_str())), ("default".to_string(), Value::from(true))];
-            Value::Table(Table::from_iter(pairs))
+            let name = self.default_index_name.iter().map(|name| ("name".to_string(), name.as_str().into()));
+            Value::Table(pairs.into_iter().chain(name).collect())
         });
         further.chain(default).collect()
     }
@@ -207,7 +210,11 @@ impl IndexSettings {
             };
             process = process.args(["--index", &value]);
         }
-        let named = [("--default-index", &self.default_index), ("--index-strategy", &self.index_strategy)];
+        let default = self.default_index.as_ref().map(|url| match &self.default_index_name {
+            Some(name) => format!("{name}={url}"),
+            None => url.clone(),
+        });
+        let named = [("--default-index", &default), ("--index-strategy", &self.index_strategy)];
         for (flag, value) in named {
             process = process.args(value.iter().flat_map(|value| [flag, value.as_str()]));
         }

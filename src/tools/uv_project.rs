@@ -1,11 +1,15 @@
 //! uv's calls on a project, a source tree or an environment: lock files, wheels, virtual environments.
 
 use super::leftovers::Leftovers;
+use super::process::Process;
 use super::uv::{Heed, Uv, UvError};
 use super::uv_compile::IndexSettings;
+use crate::child_env::Purpose;
+use crate::host::lexically_normal;
 use crate::scratch::Scratch;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use toml::{Table, Value};
 
 /// What of a `uv.lock` to export.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,9 +41,32 @@ pub struct BuildRequest<'a> {
     pub python: &'a Path,
     /// `KEY=VALUE` settings for the build backend.
     pub config_settings: &'a [String],
+    /// Variables for the build backend.
+    pub variables: &'a [(String, String)],
+    /// Directories that the build sees besides its own environment.
+    pub visible: &'a [PathBuf],
     /// PEP 508 lines that limit what the build uses.
     pub build_constraints: &'a [String],
     /// Where build requirements come from.
+    pub index: &'a IndexSettings,
+}
+
+/// What to install into a directory, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct InstallRequest<'a> {
+    /// The directory; made if missing.
+    pub target: &'a Path,
+    /// The interpreter to install for.
+    pub python: &'a Path,
+    /// PEP 508 lines.
+    pub lines: &'a [String],
+    /// Whether the lines are all there is to install.
+    pub no_dependencies: bool,
+    /// PEP 508 lines that limit versions.
+    pub constraints: &'a [String],
+    /// Keys of `[tool.uv]` that concern builds, since some of it may have to be built.
+    pub settings: &'a Table,
+    /// Where packages come from.
     pub index: &'a IndexSettings,
 }
 
@@ -49,8 +76,10 @@ impl Uv {
     /// # Errors
     /// When there is no lock, it is not understood, or (unless `frozen`) out of date.
     pub fn export_lock(&self, project_dir: &Path, request: &ExportRequest<'_>) -> Result<String, UvError> {
+        let settings = without_required_version(project_dir)?;
         let mut process = self
             .process(&["export"])
+            .args(settings.arguments())
             .args(["--format", "pylock.toml", "--no-header", "--no-default-groups"])
             .arg(if request.frozen { "--frozen" } else { "--locked" })
             .args(request.package.iter().flat_map(|name| ["--package", name]))
@@ -74,9 +103,11 @@ impl Uv {
     ///
     /// # Errors
     /// When uv cannot tell, for example because an index does not answer.
-    pub fn lock_is_current(&self, project_dir: &Path) -> Result<bool, UvError> {
+    pub fn lock_is_current(&self, project_dir: &Path, python: &Path) -> Result<bool, UvError> {
         let task = format!("check the lock file of `{}`", project_dir.display());
-        let process = self.process(&["lock"]).arg("--check").env_remove("UV_FROZEN").cwd(project_dir);
+        let settings = without_required_version(project_dir)?;
+        let process = self.process(&["lock"]).args(settings.arguments()).arg("--check").arg("--python");
+        let process = process.arg(python).env_remove("UV_FROZEN").cwd(project_dir);
         let output = process.output(self.host()).map_err(|error| UvError::judge(&task, error))?;
         if output.status.success() {
             return Ok(true);
@@ -115,6 +146,8 @@ impl Uv {
         if self.host().var("CARGO_TARGET_DIR").is_none() && !request.source.join("target").exists() {
             process = process.env("CARGO_TARGET_DIR", temporary.path().join("target"));
         }
+        process = process.envs(request.variables.iter().map(|(name, value)| (name.into(), value.into())));
+        process = self.with_visible(process, request.visible);
         if !request.build_constraints.is_empty() {
             let path = temporary.path().join("build-constraints.txt");
             std::fs::write(&path, request.build_constraints.join("\n") + "\n").map_err(fail("write"))?;
@@ -131,6 +164,63 @@ impl Uv {
         let path = request.out_dir.join(built.file_name().unwrap_or_default());
         std::fs::rename(&built, &path).map_err(fail("rename"))?;
         Ok(path)
+    }
+
+    /// Let a build see packages in `directories`, and the programs that came with them.
+    fn with_visible(&self, process: Process, directories: &[PathBuf]) -> Process {
+        if directories.is_empty() {
+            return process;
+        }
+        let joined = |first: Vec<PathBuf>, variable: &str| {
+            let value = self.host().path_var(variable).unwrap_or_default();
+            let rest = std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty());
+            std::env::join_paths(first.into_iter().chain(rest)).unwrap_or_default()
+        };
+        let programs = directories.iter().map(|directory| directory.join("bin")).collect();
+        process
+            .env("PYTHONPATH", joined(directories.to_vec(), "PYTHONPATH"))
+            .env("PATH", joined(programs, "PATH"))
+    }
+
+    /// Where the packages of an interpreter are; `None` if it does not say.
+    pub fn site_packages(&self, python: &Path) -> Option<PathBuf> {
+        let script = "import sysconfig; print(sysconfig.get_paths()['purelib'])";
+        let process = Process::new(self.host(), Purpose::Own, python).args(["-I", "-c", script]);
+        let text = process.run(self.host()).ok()?.text().ok()?;
+        Some(PathBuf::from(text.trim())).filter(|path| path.is_dir())
+    }
+
+    /// Install packages into a directory that is no environment, to be put on `PYTHONPATH`.
+    ///
+    /// # Errors
+    /// When they cannot be resolved, fetched or installed.
+    pub fn install_into(&self, request: &InstallRequest<'_>) -> Result<(), UvError> {
+        let fail = |action| move |source| UvError::File { action, path: request.target.into(), source };
+        std::fs::create_dir_all(request.target).map_err(fail("create"))?;
+        let temporary = Scratch::below(request.target).map_err(fail("create"))?;
+        let mut process = self
+            .process_heeding(&["pip", "install"], Heed::IndexOnly)
+            .arg("--python")
+            .arg(request.python)
+            .arg("--target")
+            .arg(request.target)
+            .cwd(temporary.path());
+        if request.no_dependencies {
+            process = process.arg("--no-deps");
+        }
+        if !request.constraints.is_empty() {
+            let path = temporary.path().join("constraints.txt");
+            std::fs::write(&path, request.constraints.join("\n") + "\n").map_err(fail("write"))?;
+            process = process.arg("--constraints").arg(&path);
+        }
+        if self.pip_config().no_index && !request.index.no_index {
+            process = process.arg("--no-index");
+        }
+        // Read as the settings of the directory that uv runs in.
+        let settings = temporary.path().join("uv.toml");
+        std::fs::write(&settings, request.settings.to_string()).map_err(fail("write"))?;
+        let process = request.index.add_flags(process).args(request.lines);
+        self.run("install what a build is to see besides its own requirements", process).map(drop)
     }
 
     /// Make a virtual environment in `dir` that works wherever `dir` is moved to.
@@ -165,6 +255,67 @@ impl Uv {
         let task = format!("install packages for `{}`", python.display());
         self.run(task, process.args(arguments)).map(drop)
     }
+}
+
+/// A project's settings for uv, where they cannot be read as they are.
+struct ProjectSettings(Option<Scratch>);
+
+impl ProjectSettings {
+    fn arguments(&self) -> Vec<OsString> {
+        let file = self.0.as_ref().map(|scratch| scratch.path().join("uv.toml").into_os_string());
+        file.into_iter().flat_map(|file| ["--config-file".into(), file]).collect()
+    }
+}
+
+/// Keys of `[tool.uv]` that uv reads from a pyproject.toml in any case, and refuses in a uv.toml.
+const PROJECT_KEYS: [&str; 11] = [
+    "build-backend",
+    "conflicts",
+    "default-groups",
+    "dependency-groups",
+    "dev-dependencies",
+    "environments",
+    "managed",
+    "package",
+    "required-environments",
+    "sources",
+    "workspace",
+];
+
+/// The settings of a project whose `required-version` is about the uv of the people who work on it, and not about this
+/// one, which would refuse to run: a copy without that key takes their place. Anything else that is wrong with the
+/// files is for uv to say.
+fn without_required_version(project_dir: &Path) -> Result<ProjectSettings, UvError> {
+    let read = |name: &str| -> Option<Table> {
+        crate::bounded_file::read_text(&project_dir.join(name), crate::bounded_file::TEXT_LIMIT_BYTES)
+            .ok()?
+            .parse()
+            .ok()
+    };
+    let of_pyproject = || read("pyproject.toml")?.get("tool")?.get("uv")?.as_table().cloned();
+    let Some(mut table) = read("uv.toml").or_else(of_pyproject) else { return Ok(ProjectSettings(None)) };
+    if table.remove("required-version").is_none() {
+        return Ok(ProjectSettings(None));
+    }
+    table.retain(|key, _| !PROJECT_KEYS.contains(&key));
+    let absolute = |value: &mut Value| {
+        if let Some(path) = value.as_str().filter(|text| !text.contains("://")) {
+            *value = lexically_normal(&project_dir.join(path)).to_string_lossy().into_owned().into();
+        }
+    };
+    for key in ["find-links", "index-url", "extra-index-url"] {
+        match table.get_mut(key) {
+            Some(Value::Array(values)) => values.iter_mut().for_each(absolute),
+            Some(value) => absolute(value),
+            None => {}
+        }
+    }
+    let indexes = table.get_mut("index").and_then(Value::as_array_mut).into_iter().flatten();
+    indexes.filter_map(|index| index.get_mut("url")).for_each(absolute);
+    let fail = |source| UvError::File { action: "write", path: std::env::temp_dir(), source };
+    let scratch = Scratch::anywhere().map_err(fail)?;
+    std::fs::write(scratch.path().join("uv.toml"), table.to_string()).map_err(fail)?;
+    Ok(ProjectSettings(Some(scratch)))
 }
 
 /// A setuptools configuration that has build and egg-info directories below `directory`.

@@ -2,8 +2,9 @@
 
 use super::WheelError;
 use super::filename::normalized_name;
+use super::legacy::{self, Correction};
 use super::requirement::{self, Link};
-use pep440_rs::{Version, VersionSpecifiers};
+use pep440_rs::{Version, VersionSpecifiers, VersionSpecifiersParseError};
 use pep508_rs::Requirement;
 use std::error::Error;
 use std::str::FromStr;
@@ -28,6 +29,8 @@ pub struct Metadata {
     pub requires_python: Option<VersionSpecifiers>,
     /// `Provides-Extra`, in order.
     pub provides_extra: Vec<String>,
+    /// Headers that the agent would refuse, and how they are read.
+    pub corrections: Vec<Correction>,
 }
 
 impl Metadata {
@@ -41,8 +44,9 @@ impl Metadata {
         let version = headers.first("Version").ok_or_else(|| missing("Version"))?;
         let version = Version::from_str(version)
             .map_err(|error| WheelError::metadata(wheel, format!("`Version: {version}`: {error}")))?;
+        let mut corrections = Vec::new();
         let requires_python = match headers.first("Requires-Python").filter(|text| !text.is_empty()) {
-            Some(text) => Some(VersionSpecifiers::from_str(text).map_err(|error| {
+            Some(text) => Some(python_versions(text, &mut corrections).map_err(|error| {
                 let error = error.to_string();
                 let first = error.lines().next().unwrap_or_default();
                 WheelError::metadata(wheel, format!("`Requires-Python: {text}`: {first}"))
@@ -56,7 +60,7 @@ impl Metadata {
         let requires_dist = headers
             .all("Requires-Dist")
             .map(|line| {
-                dependency(line).map_err(|source| WheelError::RequiresDist {
+                corrected_dependency(line, &mut corrections).map_err(|source| WheelError::RequiresDist {
                     wheel: wheel.to_string(),
                     line: line.chars().take(SHOWN_CHARACTERS).collect(),
                     source,
@@ -69,6 +73,7 @@ impl Metadata {
             requires_dist,
             requires_python,
             provides_extra: headers.all("Provides-Extra").map(str::to_string).collect(),
+            corrections,
         })
     }
 
@@ -76,6 +81,32 @@ impl Metadata {
     pub fn normalized_name(&self) -> String {
         normalized_name(&self.name)
     }
+}
+
+/// `Requires-Python`, legacy specifiers corrected.
+fn python_versions(
+    text: &str,
+    corrections: &mut Vec<Correction>,
+) -> Result<VersionSpecifiers, VersionSpecifiersParseError> {
+    VersionSpecifiers::from_str(text).or_else(|error| {
+        let read_as = legacy::specifiers(text).ok_or(error)?;
+        let versions = VersionSpecifiers::from_str(&read_as)?;
+        corrections.push(Correction { header: "Requires-Python", written: text.to_string(), read_as });
+        Ok(versions)
+    })
+}
+
+/// `Requires-Dist`, legacy specifiers corrected.
+fn corrected_dependency(
+    line: &str,
+    corrections: &mut Vec<Correction>,
+) -> Result<Requirement<Link>, Box<dyn Error + Send + Sync>> {
+    dependency(line).or_else(|error| {
+        let read_as = legacy::requirement(line).ok_or(error)?;
+        let requirement = dependency(&read_as)?;
+        corrections.push(Correction { header: "Requires-Dist", written: line.to_string(), read_as });
+        Ok(requirement)
+    })
 }
 
 /// A requirement; as for the agent, its versions may end in a comma (`a>=1,`), which older setup.py files have.

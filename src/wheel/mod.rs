@@ -10,6 +10,7 @@ mod error;
 pub mod filename;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod legacy;
 pub mod metadata;
 pub mod requirement;
 pub mod tags;

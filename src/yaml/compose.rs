@@ -61,6 +61,12 @@ fn too_deep(mark: Mark) -> YamlError {
 
 fn syntax_error(text: &str, error: &ScanError) -> YamlError {
     let at = mark(*error.marker());
+    // The parser's mark is where the scalar before the tab ends.
+    if error.kind().to_string().contains("found a tab")
+        && let Some(tab) = source::tab_in_indentation(text, at.line)
+    {
+        return source::tab_error(tab);
+    }
     let line = text.lines().nth(at.line - 1).unwrap_or_default();
     let indentation = line.chars().take_while(|character| character.is_whitespace());
     let tab = indentation.into_iter().position(|character| character == '\t').map(|at| at + 1);

@@ -71,6 +71,15 @@ pub fn tab_error(mark: Mark) -> YamlError {
     }
 }
 
+/// The first tab that indents a line, from line `from` on.
+pub fn tab_in_indentation(text: &str, from: usize) -> Option<Mark> {
+    text.lines().enumerate().skip(from - 1).find_map(|(index, line)| {
+        let indentation = &line[..line.len() - line.trim_start().len()];
+        let column = indentation.find('\t')? + 1;
+        Some(Mark { line: index + 1, column })
+    })
+}
+
 fn tab_in(text: &str, range: Range<usize>) -> Option<usize> {
     Some(range.start + text.get(range)?.find('\t')?)
 }

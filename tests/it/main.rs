@@ -13,6 +13,7 @@ mod action_yml;
 mod agent;
 mod bad_input;
 mod branch_deployments;
+mod build_settings;
 mod cancelled;
 mod check;
 mod collect;

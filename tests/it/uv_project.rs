@@ -34,6 +34,10 @@ fn project(dir: &Path, backend: &str) {
 
 const BACKEND: &str = r#"
 import os, zipfile
+try:
+    import only_seen
+except ImportError:
+    only_seen = None
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     name = "alone-1.0-py3-none-any.whl"
     with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as archive:
@@ -41,6 +45,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         archive.writestr("alone-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr("alone-1.0.dist-info/RECORD", "alone-1.0.dist-info/METADATA,,\nalone-1.0.dist-info/WHEEL,,\nalone-1.0.dist-info/RECORD,,\n")
         archive.writestr("settings.txt", str(config_settings))
+        archive.writestr("seen.txt", f"{os.environ.get('MODE')} {only_seen.value if only_seen else None}")
     return name
 "#;
 
@@ -62,7 +67,9 @@ fn a_lock_is_exported_and_its_age_noticed_without_a_write() {
     let uv = tools.uv().unwrap();
     uv.process(&["lock"]).cwd(&project_dir).run(tools.host()).unwrap();
     let before = tree(&project_dir);
-    assert!(uv.lock_is_current(&project_dir).unwrap());
+    let python = tools.python("3.11".parse().unwrap()).unwrap();
+    let is_current = || uv.lock_is_current(&project_dir, &python);
+    assert!(is_current().unwrap());
     let request = ExportRequest { frozen: true, ..ExportRequest::default() };
     let text = uv.export_lock(&project_dir, &request).unwrap();
     let packages = text.parse::<toml::Table>().unwrap()["packages"].as_array().unwrap().clone();
@@ -72,13 +79,41 @@ fn a_lock_is_exported_and_its_age_noticed_without_a_write() {
     let pyproject = std::fs::read_to_string(project_dir.join("pyproject.toml")).unwrap();
     let stale = pyproject.replace(">=3.8", ">=3.9");
     std::fs::write(project_dir.join("pyproject.toml"), &stale).unwrap();
-    assert!(!uv.lock_is_current(&project_dir).unwrap());
+    assert!(!is_current().unwrap());
     assert!(uv.export_lock(&project_dir, &request).is_ok(), "frozen takes it as it is");
     let error = uv.export_lock(&project_dir, &ExportRequest::default()).unwrap_err();
     assert_eq!(error.fault(), Fault::Project);
 
     std::fs::write(project_dir.join("uv.lock"), "not = a lock").unwrap();
-    assert_eq!(uv.lock_is_current(&project_dir).unwrap_err().fault(), Fault::Project);
+    assert_eq!(is_current().unwrap_err().fault(), Fault::Project);
+}
+
+/// uv would refuse to run: the pin is about the uv of the people who work on the project.
+#[test]
+fn a_project_that_pins_its_peoples_uv_is_read_with_the_rest_of_its_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let project_dir = dir.path().join("project");
+    project(&project_dir, BACKEND);
+    let tools = tools(dir.path());
+    let uv = tools.uv().unwrap();
+    let python = tools.python("3.11".parse().unwrap()).unwrap();
+    let own = std::fs::read_to_string(project_dir.join("pyproject.toml")).unwrap();
+    let settings = "[tool.uv]\nconflicts = [[{ extra = 'nothing' }, { extra = 'more' }]]\nfind-links = ['wheels']\nenvironments = [\"sys_platform == 'linux'\"]\n";
+    let own = own.replace("nothing = []\n", "nothing = []\nmore = []\n") + settings;
+    std::fs::create_dir(project_dir.join("wheels")).unwrap();
+    let file = project_dir.join("pyproject.toml");
+    std::fs::write(&file, &own).unwrap();
+    uv.process(&["lock"]).cwd(&project_dir).run(tools.host()).unwrap();
+    let request = ExportRequest { frozen: true, ..ExportRequest::default() };
+    for version in ["==0.8.22", ">=99"] {
+        std::fs::write(&file, format!("{own}required-version = '{version}'\n")).unwrap();
+        assert!(uv.lock_is_current(&project_dir, &python).unwrap(), "{version}");
+        assert!(uv.export_lock(&project_dir, &request).unwrap().contains("alone"), "{version}");
+    }
+    std::fs::write(&file, &own).unwrap();
+    std::fs::write(project_dir.join("uv.toml"), "required-version = '>=99'\nfind-links = ['wheels']\n")
+        .unwrap();
+    assert!(uv.export_lock(&project_dir, &request).unwrap().contains("alone"), "uv.toml");
 }
 
 #[test]
@@ -86,6 +121,9 @@ fn a_wheel_appears_whole_with_the_backends_settings() {
     let dir = tempfile::tempdir().unwrap();
     let (source, out_dir) = (dir.path().join("source"), dir.path().join("out"));
     project(&source, BACKEND);
+    let seen = dir.path().join("seen");
+    std::fs::create_dir(&seen).unwrap();
+    std::fs::write(seen.join("only_seen.py"), "value = 'seen'\n").unwrap();
     let tools = tools(dir.path());
     let python = tools.python(helper_version().parse().unwrap()).unwrap();
     let request = BuildRequest {
@@ -93,6 +131,8 @@ fn a_wheel_appears_whole_with_the_backends_settings() {
         out_dir: &out_dir,
         python: &python,
         config_settings: &["answer=42".into()],
+        variables: &[("MODE".into(), "fast".into())],
+        visible: &[seen],
         build_constraints: &["setuptools<80".into()],
         index: &IndexSettings::default(),
     };
@@ -102,6 +142,8 @@ fn a_wheel_appears_whole_with_the_backends_settings() {
     let mut archive = zip::ZipArchive::new(std::fs::File::open(wheel).unwrap()).unwrap();
     let settings = std::io::read_to_string(archive.by_name("settings.txt").unwrap()).unwrap();
     assert_eq!(settings, "{'answer': '42'}");
+    let seen = std::io::read_to_string(archive.by_name("seen.txt").unwrap()).unwrap();
+    assert_eq!(seen, "fast seen");
 }
 
 #[test]
@@ -116,6 +158,8 @@ fn a_backend_that_fails_is_quoted_and_leaves_nothing() {
         out_dir: &out_dir,
         python: &python,
         config_settings: &[],
+        variables: &[],
+        visible: &[],
         build_constraints: &[],
         index: &IndexSettings::default(),
     };

@@ -149,10 +149,7 @@ fn wheels_that_cannot_be_laid_out_are_refused_with_the_reason() {
         (wheel(&[file("x", "1"), file("all_data-1.0.data/purelib/x", "2")]), "over another member"),
         (wheel(&[file("x", ""), file("all_data-1.0.data/purelib/x/y", "")]), "as a file and as a directory"),
         (wheel(&[file(".layout.json", "")]), "the PEX format reserves"),
-        (
-            dist_info("all_data-1.0", "all-data", "1.0", "Requires-Dist: six >dev"),
-            "`Requires-Dist: six >dev`",
-        ),
+        (dist_info("all_data-1.0", "all-data", "1.0", "Requires-Dist: six >>1"), "`Requires-Dist: six >>1`"),
     ] {
         let error = open(members).1.expect_err(reason).to_string();
         assert!(error.contains(reason) && error.contains(NAME), "{error}");

@@ -150,6 +150,22 @@ fn file_above(directory: &Path) -> Option<PathBuf> {
     files.into_iter().find(|file| file.is_file())
 }
 
+/// Files of other tools that say what a project asks for, and how it becomes a file that is read here.
+const FOREIGN_FILES: [(&str, &str); 8] = [
+    ("Pipfile.lock", "write `pipenv requirements > requirements.txt`"),
+    ("Pipfile", "write `pipenv requirements > requirements.txt`"),
+    ("environment.yml", "list what comes from PyPI in a requirements.txt"),
+    ("environment.yaml", "list what comes from PyPI in a requirements.txt"),
+    ("conda.yml", "list what comes from PyPI in a requirements.txt"),
+    ("conda.yaml", "list what comes from PyPI in a requirements.txt"),
+    ("pixi.toml", "list what is under [pypi-dependencies] in a requirements.txt or pyproject.toml"),
+    ("setup.cfg", "add a setup.py with `import setuptools; setuptools.setup()`, or a pyproject.toml"),
+];
+
+fn foreign_file(directory: &Path) -> Option<&'static (&'static str, &'static str)> {
+    FOREIGN_FILES.iter().find(|(name, _)| directory.join(name).is_file())
+}
+
 impl Explain for CollectError {
     fn fault(&self) -> Fault {
         match self {
@@ -165,6 +181,9 @@ impl Explain for CollectError {
                 Some("name a directory that exists; in dagster_cloud.yaml it is `build.directory`".into())
             }
             CollectError::NoRequirementFile { asked_by: None, directory } => {
+                if let Some((name, way)) = foreign_file(directory) {
+                    return Some(format!("pexpress does not read `{name}`: {way}"));
+                }
                 Some(match file_above(directory) {
                     Some(file) => format!("`{}` is one directory up: name that directory", file.display()),
                     None => "add one that names dagster and dagster-cloud, or name the directory that has it"

@@ -4,6 +4,7 @@
 //! for. Nothing here asks an index what exists; only `setup.py` and build backends with dynamic fields are run.
 
 mod core_metadata;
+mod environment;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

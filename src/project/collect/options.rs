@@ -23,6 +23,8 @@ pub(super) enum Opt {
     RequireHashes,
     TrustedHost(String),
     Hash(String),
+    /// `--config-settings KEY=VALUE` of the requirement on the same line.
+    ConfigSetting(String),
     /// Known to pip, of no effect here.
     Ignored(String),
 }
@@ -90,7 +92,9 @@ pub(super) fn split(text: &str, place: &Place) -> Result<Line, CollectError> {
         options.push(option(name, value));
     }
     if !requirement.is_empty() {
-        let misplaced = options.iter().any(|option| !matches!(option, Opt::Hash(_) | Opt::Ignored(_)));
+        let misplaced = options
+            .iter()
+            .any(|option| !matches!(option, Opt::Hash(_) | Opt::ConfigSetting(_) | Opt::Ignored(_)));
         if misplaced {
             return Err(CollectError::invalid_with(
                 place.clone(),
@@ -156,6 +160,7 @@ fn option(name: &str, value: String) -> Opt {
         "--require-hashes" => Opt::RequireHashes,
         "--trusted-host" => Opt::TrustedHost(value),
         "--hash" => Opt::Hash(value),
+        "--config-settings" => Opt::ConfigSetting(value),
         other => Opt::Ignored(other.to_string()),
     }
 }

@@ -8,6 +8,7 @@ use super::requirement::{Asked, Scope};
 use super::requirements_txt;
 use super::uv_sources::Sources;
 use super::uv_workspace::{self, Workspace};
+use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use crate::error::Place;
 use crate::host::Host;
 use crate::project::{Index, PackageBuild, ResolveSettings, Warning};
@@ -104,12 +105,33 @@ pub(super) fn read(
     } else {
         PackageBuild::None
     });
+    if let Some(path) = pyproject_toml.as_deref() {
+        package.warnings.extend(check_byte_order_mark(path, package.build.as_ref())?);
+    }
     package.warnings.extend(ignored_by_setuptools(directory, &project));
     package.take(project);
     if let Some(workspace) = &package.workspace {
         package.sources.inherit(&workspace.sources);
     }
     Ok(package)
+}
+
+/// Build backends refuse a pyproject.toml that begins with a byte order mark, each in words of its own. uv and pexpress
+/// read it.
+fn check_byte_order_mark(path: &Path, build: Option<&PackageBuild>) -> Result<Option<Warning>, CollectError> {
+    let bytes = bounded_file::read(path, TEXT_LIMIT_BYTES).map_err(CollectError::read(path))?;
+    if !bytes.starts_with("\u{feff}".as_bytes()) {
+        return Ok(None);
+    }
+    let place = Place { file: path.to_path_buf(), line: Some(1), column: None };
+    let problem = "the file begins with a byte order mark, which build backends refuse";
+    match build {
+        None | Some(PackageBuild::None) => {
+            let message = format!("{problem}: save it as UTF-8 without one");
+            Ok(Some(Warning { message, place: Some(place) }))
+        }
+        Some(_) => Err(CollectError::invalid_with(place, problem, "save it as UTF-8 without one")),
+    }
 }
 
 fn check_python(python: Option<&RequiresPython>, request: Request<'_>) -> Result<(), CollectError> {
@@ -264,5 +286,15 @@ pub(super) fn unknown<'n>(
 /// What there is instead of a missing extra or group.
 fn listed<'n>(kind: &str, names: impl Iterator<Item = &'n ExtraName>) -> String {
     let names: Vec<String> = names.map(ToString::to_string).collect();
-    if names.is_empty() { format!("it has no {kind}") } else { format!("it has {}", names.join(", ")) }
+    let (option, table) = match kind {
+        "extra" => ("--extra", "[project.optional-dependencies]"),
+        _ => ("--group", "[dependency-groups]"),
+    };
+    match names.as_slice() {
+        [] => format!(
+            "leave {option} out, or declare it in {table} of pyproject.toml; the project has none yet"
+        ),
+        [only] => format!("the only {kind} is {only}"),
+        names => format!("the {kind}s are {}", names.join(", ")),
+    }
 }

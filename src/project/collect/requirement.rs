@@ -3,6 +3,7 @@
 //! Sources: "Dependency specifiers" (PyPA specification) for names; pip's documentation, "Requirements file format"
 //! and "VCS support", for the rest (paths with extras and markers, `#egg=`, `#subdirectory=`).
 
+mod advice;
 mod link;
 
 use super::error::CollectError;
@@ -11,6 +12,7 @@ use crate::host::resolved;
 use crate::project::Origin;
 use crate::wheel;
 pub(super) use crate::wheel::requirement::Link;
+use advice::advice;
 pub(in crate::project) use link::file_url;
 pub(super) use link::scheme;
 use link::{
@@ -188,7 +190,7 @@ pub(super) fn parse(text: &str, place: &Place) -> Result<Requirement<Link>, Coll
     Requirement::<Link>::from_str(text).map_err(|error| CollectError::Invalid {
         problem: format!("`{text}` is not a requirement: {}", error.message),
         place: place.clone(),
-        hint: advice(text).map(str::to_string),
+        hint: Some(advice(text)),
     })
 }
 
@@ -224,24 +226,6 @@ fn check_no_scp_form(text: &str, place: &Place) -> Result<(), CollectError> {
             format!("write `git+ssh://git@{host}/{path}`"),
         )),
         _ => Ok(()),
-    }
-}
-
-/// What is probably meant by a line that is no requirement.
-fn advice(text: &str) -> Option<&'static str> {
-    let single_equals = text.split_once('=').is_some_and(|(name, version)| {
-        !name.ends_with(['=', '<', '>', '!', '~']) && !version.starts_with('=')
-    });
-    if ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|mark| text.starts_with(mark)) {
-        Some("a merge conflict is left in the file: settle it")
-    } else if text.contains('\\') {
-        Some("write paths with `/`")
-    } else if text.contains('^') {
-        Some("`^` is Poetry's notation: write a range such as `>=1.2,<2`")
-    } else if single_equals {
-        Some("an exact version is written with `==`")
-    } else {
-        Some("see \"Dependency specifiers\" in the Python packaging guide for what can be written")
     }
 }
 

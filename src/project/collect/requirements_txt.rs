@@ -43,6 +43,28 @@ pub(super) fn read(file: &Path, scope: Scope<'_>, host: &Host) -> Result<Require
     Ok(contents)
 }
 
+/// Read a file of constraints that is named by no other file, but by pip's own settings.
+///
+/// # Errors
+/// As for [`read`].
+pub(super) fn read_constraints(
+    file: &str,
+    scope: Scope<'_>,
+    host: &Host,
+) -> Result<RequirementsTxt, CollectError> {
+    let remote = is_remote(file).then(|| Url::parse(file).ok()).flatten();
+    if remote.is_none() && !Path::new(file).is_file() {
+        let place = Place { file: file.into(), line: None, column: None };
+        let problem =
+            "pip's setting `constraint` (PIP_CONSTRAINT or pip.conf) names a file that does not exist";
+        return Err(CollectError::invalid_with(place, problem, "correct the path, or unset it"));
+    }
+    let source = remote.map_or_else(|| Source::File(PathBuf::from(file)), Source::Remote);
+    let mut contents = RequirementsTxt::default();
+    contents.read_source(&Context { source, kind: Kind::Constraints, scope, host })?;
+    Ok(contents)
+}
+
 /// What the lines of a file are: asked for, or only limiting versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -137,10 +159,48 @@ impl RequirementsTxt {
         let hashes = hashes(&line.options, place)?;
         if !line.requirement.is_empty() {
             let asked = requirement::read(&line.requirement, context.scope, place)?;
+            self.set_for_build(asked.as_ref(), &line.options, place)?;
             self.add(&line.requirement, asked, hashes, context.kind, place);
         }
         for option in line.options {
             self.apply(option, context, place)?;
+        }
+        Ok(())
+    }
+
+    /// `--config-settings KEY=VALUE` of a requirement: uv's `config-settings-package`. The same key again makes a list.
+    fn set_for_build(
+        &mut self,
+        asked: Option<&Asked>,
+        options: &[Opt],
+        place: &Place,
+    ) -> Result<(), CollectError> {
+        for option in options {
+            let Opt::ConfigSetting(pair) = option else { continue };
+            let Some((key, value)) = pair.split_once('=') else {
+                let problem = format!("`--config-settings={pair}` is not KEY=VALUE");
+                return Err(CollectError::invalid(place.clone(), problem));
+            };
+            let Some(name) = asked.and_then(|asked| asked.name.as_ref()) else {
+                self.warn(place, "`--config-settings` needs a requirement with a name".into());
+                continue;
+            };
+            let table =
+                |value: &mut toml::Value| value.as_table_mut().map(std::mem::take).unwrap_or_default();
+            let packages = self.settings.uv.entry("config-settings-package").or_insert(empty_table());
+            let mut all = table(packages);
+            let mut own = table(all.entry(name.to_string()).or_insert(empty_table()));
+            let value = toml::Value::from(value);
+            let value = match own.remove(key) {
+                Some(toml::Value::Array(known)) => {
+                    toml::Value::Array(known.into_iter().chain([value]).collect())
+                }
+                Some(known) => toml::Value::Array(vec![known, value]),
+                None => value,
+            };
+            own.insert(key.to_string(), value);
+            all.insert(name.to_string(), own.into());
+            *packages = all.into();
         }
         Ok(())
     }
@@ -165,7 +225,7 @@ impl RequirementsTxt {
         let settings = &mut self.settings;
         let scope = context.scope;
         match option {
-            Opt::Hash(_) => {}
+            Opt::Hash(_) | Opt::ConfigSetting(_) => {}
             Opt::Editable(text) => {
                 let asked = requirement::read_editable(&text, scope, place)?;
                 self.add(&text, asked, Vec::new(), context.kind, place);
@@ -265,6 +325,10 @@ impl RequirementsTxt {
     fn warn(&mut self, place: &Place, message: String) {
         self.warnings.push(Warning { message, place: Some(place.clone()) });
     }
+}
+
+fn empty_table() -> toml::Value {
+    toml::Value::Table(toml::Table::new())
 }
 
 fn is_variable_name(name: &str) -> bool {
@@ -392,6 +456,24 @@ fn without_comment(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_of_a_line_are_those_of_its_package() {
+        let directory = tempfile::tempdir().unwrap();
+        let environment =
+            crate::target::Target::serverless(crate::target::PythonVersion::DEFAULT).marker_environment();
+        let (host, _, _) = crate::tools::testing::host(&[]);
+        let read_text = |text: &str| {
+            let file = directory.path().join("requirements.txt");
+            std::fs::write(&file, text).unwrap();
+            read(&file, Scope::of(directory.path(), &environment), &host)
+        };
+        let text = "Need_It>=1 --config-settings=\"a=b\" -C a=c --config-settings d=e\nother --config-settings x=y\n";
+        let found = read_text(text).unwrap().settings.uv;
+        let want = "config-settings-package = { need-it = { a = ['b', 'c'], d = 'e' }, other = { x = 'y' } }";
+        assert_eq!(found, want.parse().unwrap());
+        assert!(read_text("a --config-settings b\n").is_err());
+    }
 
     fn texts(text: &str) -> Vec<(usize, String)> {
         logical_lines(text).into_iter().map(|line| (line.number, line.text)).collect()

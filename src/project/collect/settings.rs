@@ -15,9 +15,12 @@ impl ResolveSettings {
         self.origins.extend(other.origins);
         if let Some(index) = other.default_index {
             match &self.default_index {
-                None => self.default_index = Some(index),
+                None => {
+                    self.default_index = Some(index);
+                    self.default_index_name = other.default_index_name;
+                }
                 Some(known) if *known != index => {
-                    self.add_index(Index { name: None, url: index, explicit: false });
+                    self.add_index(Index { name: other.default_index_name, url: index, explicit: false });
                 }
                 Some(_) => {}
             }

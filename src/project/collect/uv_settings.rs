@@ -6,8 +6,12 @@
 use super::error::CollectError;
 use super::requirement::{self, file_url, scheme};
 use super::toml_file::{Node, TomlFile};
-use crate::host::resolved;
+use crate::env_vars;
+use crate::host::{Host, resolved};
 use crate::project::{Index, Origin, ResolveSettings};
+use crate::tools::is_true;
+use crate::wheel::filename::normalized_name;
+use pep508_rs::PackageName;
 use std::path::Path;
 
 /// Keys that bear on resolving or building and have no place of their own in [`ResolveSettings`].
@@ -28,7 +32,6 @@ const PASSED_ON: &[&str] = &[
     "no-build-isolation-package",
     "offline",
     "required-environments",
-    "required-version",
     "system-certs",
 ];
 
@@ -37,19 +40,55 @@ const PASSED_ON: &[&str] = &[
 /// # Errors
 /// A file that is not TOML, or a value of the wrong type.
 pub(super) fn read(directory: &Path) -> Result<ResolveSettings, CollectError> {
+    with_table(directory, settings)
+}
+
+/// What `read` makes of the table of settings in `directory`; nothing if there is none.
+fn with_table<T: Default>(
+    directory: &Path,
+    read: impl FnOnce(&Node<'_>) -> Result<T, CollectError>,
+) -> Result<T, CollectError> {
     let (path, keys): (_, &[&str]) = match directory.join("uv.toml") {
         path if path.is_file() => (path, &[]),
         _ => (directory.join("pyproject.toml"), &["tool", "uv"]),
     };
     if !path.is_file() {
-        return Ok(ResolveSettings::default());
+        return Ok(T::default());
     }
     let file = TomlFile::read(&path)?;
     let document = file.parse()?;
     match Node::root(&file, &document).at(keys) {
-        Some(table) => settings(&table),
-        None => Ok(ResolveSettings::default()),
+        Some(table) => read(&table),
+        None => Ok(T::default()),
     }
+}
+
+/// Packages whose `tool.uv.sources` do not count (`no-sources`, `no-sources-package`).
+#[derive(Debug, Default)]
+pub(super) struct IgnoredSources {
+    all: bool,
+    names: Vec<String>,
+}
+
+impl IgnoredSources {
+    /// Whether those of this package do not.
+    pub(super) fn covers(&self, name: &PackageName) -> bool {
+        self.all || self.names.iter().any(|listed| normalized_name(listed) == name.as_ref())
+    }
+}
+
+/// What the settings in `directory` and uv's variables say of sources.
+///
+/// # Errors
+/// As for [`read`].
+pub(super) fn ignored_sources(directory: &Path, host: &Host) -> Result<IgnoredSources, CollectError> {
+    let mut ignored = with_table(directory, |table| {
+        Ok(IgnoredSources { all: flag(table, "no-sources"), names: strings(table, "no-sources-package")? })
+    })?;
+    ignored.all |= host.var(env_vars::UV_NO_SOURCES).is_some_and(is_true);
+    let named = host.var(env_vars::UV_NO_SOURCES_PACKAGE).unwrap_or_default();
+    ignored.names.extend(named.split_whitespace().map(str::to_string));
+    Ok(ignored)
 }
 
 fn settings(table: &Node<'_>) -> Result<ResolveSettings, CollectError> {
@@ -89,7 +128,10 @@ fn settings(table: &Node<'_>) -> Result<ResolveSettings, CollectError> {
 fn read_indexes(table: &Node<'_>, settings: &mut ResolveSettings) -> Result<(), CollectError> {
     for index in named_indexes(table)? {
         match index {
-            Declared::Default(index) => settings.default_index = Some(index.url),
+            Declared::Default(index) => {
+                settings.default_index = Some(index.url);
+                settings.default_index_name = index.name;
+            }
             Declared::Other(index) => settings.indexes.push(index),
             Declared::Flat { link, .. } => settings.find_links.push(link),
         }

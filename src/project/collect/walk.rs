@@ -3,18 +3,20 @@
 mod lock;
 mod named;
 
+use super::environment;
 use super::error::{CollectError, whole};
 use super::package::{self, Package, Request};
 use super::pyproject::Raw;
 use super::requirement::{self, Asked, Scope, What};
-use super::uv_settings;
+use super::requirements_txt;
+use super::uv_settings::{self, IgnoredSources};
 use super::uv_sources::Origin;
 use crate::error::Place;
 use crate::host::Host;
 use crate::project::{
     CollectOptions, LocalDistribution, LocalPackage, PackageBuild, RequirementLine, Requirements, Warning,
 };
-use crate::tools::Tools;
+use crate::tools::{PipConfig, Tools};
 use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -69,6 +71,8 @@ struct Walk<'a> {
     pending: Vec<usize>,
     /// By [`Asked::text`].
     lines: BTreeMap<String, Line>,
+    /// Packages whose `tool.uv.sources` do not count.
+    no_sources: IgnoredSources,
     found: Requirements,
 }
 
@@ -87,6 +91,7 @@ pub(super) fn walk(
         visited: Vec::new(),
         pending: Vec::new(),
         lines: BTreeMap::new(),
+        no_sources: IgnoredSources::default(),
         found: Requirements::default(),
     };
     walk.visit(directory, &[], None, false)?;
@@ -153,6 +158,13 @@ impl Walk<'_> {
         if is_root {
             let root = package.workspace.as_ref().map_or(&*directory, |workspace| &*workspace.root);
             self.found.settings.absorb(uv_settings::read(root)?);
+            self.found.settings.absorb(environment::read(self.host));
+            self.no_sources = uv_settings::ignored_sources(root, self.host)?;
+            for file in PipConfig::read(self.host).constraints {
+                let contents = requirements_txt::read_constraints(&file, scope, self.host)?;
+                self.found.settings.absorb(contents.settings);
+                self.found.warnings.extend(contents.warnings);
+            }
         }
         self.found.settings.absorb(std::mem::take(&mut package.settings));
         let asked = std::mem::take(&mut package.asked);
@@ -461,12 +473,13 @@ fn left_out(visited: &Visited, package: &Package, options: &CollectOptions) -> O
         .collect();
     let mut parts = Vec::new();
     if !extras.is_empty() {
-        parts.push(format!("extras {} (--extra)", list(extras)));
+        parts.push(format!("the extras {} (--extra)", list(extras)));
     }
     if !groups.is_empty() {
-        parts.push(format!("dependency groups {} (--group)", list(groups)));
+        parts.push(format!("the dependency groups {} (--group)", list(groups)));
     }
     let name =
         package.name.as_ref().map_or_else(|| visited.directory.display().to_string(), ToString::to_string);
-    (is_root && !parts.is_empty()).then(|| format!("left out of `{name}`: {}", parts.join("; ")))
+    (is_root && !parts.is_empty())
+        .then(|| format!("`{name}` also has {}, not asked for", parts.join(" and ")))
 }

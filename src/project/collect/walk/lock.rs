@@ -5,6 +5,7 @@ use super::super::locked::{self, Verdict};
 use super::super::locks::{self, LockFile, Pinned};
 use super::{Visited, Walk};
 use crate::project::{LocalDistribution, Lock, LockContent, LockUse};
+use crate::tools::PipConfig;
 use std::path::Path;
 
 impl Walk<'_> {
@@ -86,8 +87,11 @@ impl Walk<'_> {
         if lock.file.file_name().is_some_and(|name| name == "uv.lock") {
             let uv = self.tools.uv().map_err(|error| CollectError::Tool(Box::new(error)))?;
             let root = lock.file.parent().unwrap_or(Path::new("."));
-            let is_current =
-                uv.lock_is_current(root).map_err(|error| CollectError::Tool(Box::new(error.into())))?;
+            let python = self.tools.python(self.options.target.python);
+            let python = python.map_err(|error| CollectError::Tool(Box::new(error)))?;
+            let is_current = uv
+                .lock_is_current(root, &python)
+                .map_err(|error| CollectError::Tool(Box::new(error.into())))?;
             if !is_current {
                 return Err(stale("uv would change it".into()));
             }
@@ -121,6 +125,9 @@ impl Walk<'_> {
             );
         }
         self.host.note(format!("versions are those of {name} (--no-locked leaves it aside)"));
+        if !PipConfig::read(self.host).constraints.is_empty() {
+            self.warn(format!("pip's constraints (PIP_CONSTRAINT) do not change what {name} decides"), None);
+        }
         // A lock that names versions without their files leaves finding the files to uv.
         let complete = verdict.loose.is_empty() && lock.has_files;
         let kept = |pin: &&locks::Pin| !verdict.overruled.contains(&pin.name);

@@ -31,7 +31,7 @@ impl Walk<'_> {
         let scope = Scope::of(&directory, &environment);
         let source = package.sources.of(&name, origin, scope)?.cloned();
         let workspace = package.workspace.clone();
-        if let Some(source) = source {
+        if let Some(source) = source.filter(|_| !self.no_sources.covers(&name)) {
             return self.follow(source, asked, origin, workspace.as_ref());
         }
         if let Some(member) = workspace.and_then(|workspace| workspace.members.get(&name).cloned()) {

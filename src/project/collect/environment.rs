@@ -1,0 +1,51 @@
+//! What variables and pip's files say of resolving, where uv's answer alone does not carry it to the end.
+//!
+//! uv lists wheel and source of what `UV_NO_BINARY` wants built, and knows none of pip's settings.
+//! Source: uv's documentation, "Environment variables"; pip's, "Configuration" and "pip install".
+
+use crate::env_vars;
+use crate::host::Host;
+use crate::project::ResolveSettings;
+use crate::tools::{PipConfig, is_true};
+
+/// Which packages are only to be built, and which never.
+pub(super) fn read(host: &Host) -> ResolveSettings {
+    let pip = PipConfig::read(host);
+    let list = |all: &str, packages: &str, of_pip: Vec<String>| {
+        if host.var(all).is_some_and(is_true) {
+            return vec![":all:".to_string()];
+        }
+        let named = host.var(packages).unwrap_or_default().split_whitespace().map(str::to_string);
+        named.chain(of_pip).collect()
+    };
+    ResolveSettings {
+        no_binary: list(env_vars::UV_NO_BINARY, env_vars::UV_NO_BINARY_PACKAGE, pip.no_binary),
+        only_binary: list(env_vars::UV_NO_BUILD, env_vars::UV_NO_BUILD_PACKAGE, pip.only_binary),
+        ..ResolveSettings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::testing::host;
+
+    #[test]
+    fn variables_of_uv_and_pip_say_what_is_built() {
+        let lists = |vars: &[(&str, &str)]| {
+            let vars = [vars, &[("PIP_CONFIG_FILE", "/dev/null"), ("HOME", "/h")]].concat();
+            let settings = read(&host(&vars).0);
+            (settings.no_binary.join(" "), settings.only_binary.join(" "))
+        };
+        for (vars, no_binary, only_binary) in [
+            (vec![], "", ""),
+            (vec![("UV_NO_BINARY", "true")], ":all:", ""),
+            (vec![("UV_NO_BINARY", "0"), ("UV_NO_BUILD", "1")], "", ":all:"),
+            (vec![("UV_NO_BINARY_PACKAGE", "a b"), ("UV_NO_BUILD_PACKAGE", "c")], "a b", "c"),
+            (vec![("PIP_NO_BINARY", "a,b"), ("PIP_ONLY_BINARY", ":all:")], "a b", ":all:"),
+            (vec![("PIP_NO_BINARY", ":none:")], "", ""),
+        ] {
+            assert_eq!(lists(&vars), (no_binary.into(), only_binary.into()), "{vars:?}");
+        }
+    }
+}
