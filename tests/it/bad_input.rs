@@ -176,8 +176,9 @@ fn requirements_that_cannot_be_met() {
         let project = project_tree(&[("requirements.txt", requirements)]);
         let output = pexpress_with_uv().args(["deps", "--dry-run"]).arg(project.path()).output().unwrap();
         let said = transcript(project.path(), &output);
+        assert!(said.starts_with("exit code: 1\nerror: "), "{said}");
         assert!(
-            said.starts_with("exit code: 1\nerror: could not resolve the requirements\n  requirements.txt:"),
+            said.contains("could not resolve the requirements") && said.contains("requirements.txt:"),
             "{said}"
         );
         assert!(said.contains(reason), "{said}");
