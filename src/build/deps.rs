@@ -3,12 +3,14 @@
 use super::fetch::FetchedWheel;
 use super::observer::StoredDeps;
 use super::{BuildError, Context, PexFile, shadowed};
-use crate::pex::{Chroot, Completeness, DepsPex, FORMAT_REVISION, script_stub};
+use crate::pex::{Chroot, Completeness, DepsPex, FORMAT_REVISION, collisions, script_stub};
 use crate::plan::DepsJob;
 use crate::project::ResolveSettings;
-use crate::resolve::{self, Resolution};
+use crate::resolve::{self, Allowed, Resolution, old_picks};
+use crate::target::Target;
 use crate::wheel::filename::normalized_name;
 use crate::wheel::legacy::Correction;
+use pep508_rs::VersionOrUrl;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -23,6 +25,8 @@ pub struct BuiltDeps {
     pub dagster_version: Option<String>,
     /// Modules that can be imported from it → the distribution that has them.
     pub modules: BTreeMap<String, String>,
+    /// What the user should know of what is in it.
+    pub warnings: Vec<String>,
 }
 
 /// The deps PEX of a job: a file here, or one that is stored already.
@@ -73,6 +77,14 @@ impl DepsPexFile {
                 let names = resolution.distributions.iter().map(|one| one.name.clone());
                 names.map(|name| (name.replace('-', "_"), name)).collect()
             }
+        }
+    }
+
+    /// What was built, if it was.
+    pub fn built(&self) -> Option<&BuiltDeps> {
+        match self {
+            DepsPexFile::Built(built) => Some(built),
+            DepsPexFile::Stored { .. } => None,
         }
     }
 
@@ -144,12 +156,51 @@ fn assemble(
     for gap in pex.gaps() {
         context.warn(gap.to_string());
     }
+    let warnings = warnings(job, &resolution, &chroots, context);
+    warnings.iter().for_each(|warning| context.tools.host().warn(warning));
     let dagster = wheels.iter().find(|wheel| wheel.name == "dagster").map(|wheel| wheel.version.clone());
     let modules = modules(&chroots);
     let _phase = context.display.phase(format!("Writing {}", pex.file_name()));
     let file = context
         .write(&pex.file_name(), wheels.len(), started, |file| Ok(pex.write(file, context.runtime()?)?))?;
-    Ok(BuiltDeps { file, resolution, dagster_version: dagster, modules })
+    Ok(BuiltDeps { file, resolution, dagster_version: dagster, modules, warnings })
+}
+
+/// What is silently wrong with a set of wheels: modules that hide each other, and versions far below what is allowed.
+fn warnings(
+    job: &DepsJob,
+    resolution: &Resolution,
+    chroots: &[Chroot],
+    context: &Context<'_>,
+) -> Vec<String> {
+    let mut warnings: Vec<String> = collisions(chroots).iter().map(ToString::to_string).collect();
+    if job.requirements.lock.is_none() {
+        let picks = old_picks(
+            resolution,
+            &allowed(chroots, &context.target),
+            &job.requirements,
+            context.target,
+            context.tools,
+        );
+        warnings.extend(picks.iter().map(ToString::to_string));
+    }
+    warnings
+}
+
+/// What each distribution allows of the others.
+fn allowed(chroots: &[Chroot], target: &Target) -> Allowed {
+    let environment = target.marker_environment();
+    let mut allowed = Allowed::new();
+    for requirement in chroots.iter().flat_map(|chroot| &chroot.metadata().requires_dist) {
+        // What only an extra asks for may not be asked for here.
+        if requirement.marker.evaluate(&environment, &[]) {
+            let versions = allowed.entry(requirement.name.to_string()).or_default();
+            if let Some(VersionOrUrl::VersionSpecifier(specifiers)) = &requirement.version_or_url {
+                versions.extend((!specifiers.is_empty()).then(|| specifiers.to_string()));
+            }
+        }
+    }
+    allowed
 }
 
 /// Names of the distributions whose metadata the user states otherwise (`dependency-metadata`), normalised.

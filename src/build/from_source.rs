@@ -15,14 +15,17 @@ use super::package_settings::PackageSettings;
 use crate::child_env::Purpose;
 use crate::net::download::{Stored, Wanted};
 use crate::net::{Activity, Credentials, SafeUrl, Silent};
-use crate::resolve::{self, Distribution, Download};
+use crate::resolve::{self, Artifact, Distribution, Download};
 use crate::target::PythonVersion;
 use crate::tools::{BuildRequest, Process, Tools};
+use crate::wheel::filename::normalized_name;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use url::Url;
 
 /// Unpacks the archive `argv[1]` into the directory `argv[2]`, refusing members that lead out of it; links and anything
@@ -42,6 +45,39 @@ if not archive.endswith('.zip'):
                     sys.exit('it has the member %r, which this Python cannot unpack safely' % member.name)
 shutil.unpack_archive(archive, into, **options)
 ";
+
+/// A build that takes longer is told of.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// Do `work`, and `tell` of it if it is not done after [`SLOW`].
+fn and_when_slow<T>(tell: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
+    let (done, waiting) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if waiting.recv_timeout(SLOW) == Err(RecvTimeoutError::Timeout) {
+                tell();
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
+}
+
+/// What is being built, and why there is no wheel of it.
+fn slow_text(source: &Source<'_>, job: &Job<'_>) -> String {
+    let name = &source.distribution.name;
+    let refused = job.settings.no_binary.iter().any(|one| one == ":all:" || normalized_name(one) == *name);
+    let why = match &source.distribution.artifact {
+        Artifact::Git { .. } => "it comes from a repository".to_string(),
+        _ if refused => "no-binary rules its wheels out".to_string(),
+        _ => format!(
+            "there is no wheel of it for Python {} on {}; a version that has one builds faster",
+            job.target.python, job.target.platform
+        ),
+    };
+    format!("Still building {name} from {} after {} seconds: {why}", shown(source.archive), SLOW.as_secs())
+}
 
 /// Builds wheels; threads may share it, and two that want the same one wait for one build.
 pub(super) struct SourceBuilder<'a> {
@@ -125,7 +161,8 @@ impl<'a> SourceBuilder<'a> {
             return runnable(job, job.wheel(stored, &built.file_name, Some(source.archive))?);
         }
         job.progress.start(Activity::Build, &source.distribution.name, None);
-        let built = self.build(job, source, prepare);
+        let slow = || self.tools.host().note(slow_text(source, job));
+        let built = and_when_slow(slow, || self.build(job, source, prepare));
         job.progress.finish(&source.distribution.name);
         let (file_name, stored) = built?;
         let wheel = job.wheel(stored, &file_name, Some(source.archive))?;

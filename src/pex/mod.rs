@@ -11,6 +11,7 @@
 //! The format is that of pex 2.59 with pre-installed wheels: the newest that every agent from pex 2.1.132 on reads. A
 //! newer layout (wheels as files) makes old agents install nothing and report success.
 
+mod collisions;
 mod completeness;
 mod deps;
 mod error;
@@ -24,6 +25,7 @@ mod source;
 mod stub;
 mod writer;
 
+pub use collisions::{Collision, collisions};
 pub use completeness::Gap;
 pub use deps::{Completeness, DepsPex};
 pub use error::PexError;

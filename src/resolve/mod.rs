@@ -7,6 +7,7 @@ mod markers;
 mod memo;
 mod mentioned;
 mod offered;
+mod old_picks;
 mod pylock;
 mod releases;
 mod select;
@@ -15,6 +16,7 @@ mod settle;
 mod testing;
 
 pub use error::ResolveError;
+pub use old_picks::{Allowed, OldPick, old_picks};
 
 use crate::error::{Explain, Fault};
 use crate::project::{LockContent, Requirements, ResolveSettings};

@@ -1,0 +1,145 @@
+//! Modules that two distributions of a deps PEX bring under one path with different content.
+//!
+//! The agent keeps the file of the first by name, pip and uv that of the last installed, so that what runs is not what
+//! was tested. Source: `--collisions-ok` of pex's tools, which the agent passes.
+
+use super::Chroot;
+use super::completeness::pin;
+use super::layout::FileContent;
+use crate::wheel::{RawData, Reader};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+/// Endings of files that an import finds.
+const MODULES: [&str; 3] = [".py", ".so", ".pyd"];
+/// Directories that wheels bring by mistake and that nobody imports.
+const UNUSED: [&str; 7] = ["test", "tests", "testing", "doc", "docs", "examples", "benchmarks"];
+/// Larger `__init__.py` files are not compared by their code.
+const INIT_LIMIT_BYTES: u64 = 16 * 1024;
+
+/// Two distributions that bring the same modules. `Display` says it in one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collision {
+    /// `Name==Version` of the one whose file is used.
+    pub first: String,
+    /// `Name==Version` of the other.
+    pub second: String,
+    /// The first path that differs.
+    pub path: String,
+    /// How many further ones differ.
+    pub more: usize,
+}
+
+impl fmt::Display for Collision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Collision { first, second, path, more } = self;
+        let more = if *more == 0 { String::new() } else { format!(" (and {more} further files)") };
+        write!(
+            f,
+            "{first} and {second} both bring `{path}`{more} with different content; Dagster+ runs that of {first}, and \
+             uv or pip may have installed the other: require only one of them"
+        )
+    }
+}
+
+/// The collisions, a pair of distributions each. `chroots` are taken in the order of their file names, as the agent does.
+pub fn collisions(chroots: &[Chroot]) -> Vec<Collision> {
+    let mut chroots: Vec<&Chroot> = chroots.iter().collect();
+    chroots.sort_by(|one, other| one.file_name().cmp(other.file_name()));
+    let mut seen: HashMap<&str, (usize, &RawData)> = HashMap::new();
+    let mut pairs: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
+    for (index, chroot) in chroots.iter().enumerate() {
+        for file in chroot.files().iter().filter(|file| is_module(&file.path)) {
+            let FileContent::Member(data) = &file.content else { continue };
+            let Some((first, other)) = seen.get(file.path.as_str()).copied() else {
+                seen.insert(&file.path, (index, data));
+                continue;
+            };
+            let same = (other.crc32, other.size_bytes) == (data.crc32, data.size_bytes)
+                || is_same_code(&file.path, (chroots[first], other), (chroot, data));
+            if !same {
+                pairs.entry((first, index)).or_default().push(&file.path);
+            }
+        }
+    }
+    let collision = |((first, second), paths): ((usize, usize), Vec<&str>)| Collision {
+        first: pin(chroots[first]),
+        second: pin(chroots[second]),
+        path: paths[0].to_string(),
+        more: paths.len() - 1,
+    };
+    pairs.into_iter().map(collision).collect()
+}
+
+fn is_module(path: &str) -> bool {
+    let top = path.split('/').next().unwrap_or_default();
+    MODULES.iter().any(|ending| path.ends_with(ending)) && !top.starts_with('.') && !UNUSED.contains(&top)
+}
+
+/// Whether two `__init__.py` files differ only in comments, or both only declare a namespace.
+fn is_same_code(path: &str, one: (&Chroot, &RawData), other: (&Chroot, &RawData)) -> bool {
+    if !path.ends_with("/__init__.py") {
+        return false;
+    }
+    let code = |(chroot, data): (&Chroot, &RawData)| {
+        let text = Reader::open(chroot.path()).ok()?.read(path, data, INIT_LIMIT_BYTES).ok()?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        Some(lines.collect::<Vec<_>>().join("\n"))
+    };
+    let is_namespace = |code: &str| code.contains("declare_namespace") || code.contains("extend_path");
+    match (code(one), code(other)) {
+        (Some(one), Some(other)) => one == other || (is_namespace(&one) && is_namespace(&other)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pex::script_stub;
+    use crate::wheel::fixture::{file, write_zip};
+    use std::path::Path;
+
+    fn chroot(dir: &Path, name: &str, members: &[(&str, &str)]) -> Chroot {
+        let file_name = format!("{name}-1-py3-none-any.whl");
+        let info = format!("{name}-1.dist-info");
+        let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: 1\n");
+        let wheel = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+        let mut all =
+            vec![file(&format!("{info}/METADATA"), &metadata), file(&format!("{info}/WHEEL"), wheel)];
+        all.extend(members.iter().map(|(path, text)| file(path, text)));
+        Chroot::open(&write_zip(dir, &file_name, &all), &file_name, &script_stub).unwrap()
+    }
+
+    #[test]
+    fn a_module_with_two_contents_is_told_of_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = chroot(
+            dir.path(),
+            "cva",
+            &[
+                ("cv/__init__.py", "A = 1\n"),
+                ("cv/b.py", "a"),
+                ("LICENSE", "a"),
+                ("ns/__init__.py", "# one\n"),
+                ("google/__init__.py", "__import__('pkg_resources').declare_namespace(__name__)\n"),
+                ("tests/__init__.py", "a"),
+            ],
+        );
+        let two = chroot(
+            dir.path(),
+            "cvb",
+            &[
+                ("cv/__init__.py", "A = 2\n"),
+                ("cv/b.py", "b"),
+                ("LICENSE", "b"),
+                ("ns/__init__.py", ""),
+                ("google/__init__.py", "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"),
+                ("tests/__init__.py", "b"),
+            ],
+        );
+        let found: Vec<String> = collisions(&[two, one]).iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(found.join("\n"), @"cva==1 and cvb==1 both bring `cv/__init__.py` (and 1 further files) with different content; Dagster+ runs that of cva==1, and uv or pip may have installed the other: require only one of them");
+    }
+}
