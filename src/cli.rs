@@ -176,6 +176,18 @@ pub struct BuildArgs {
     pub groups: Vec<String>,
 }
 
+/// When code locations are loaded from their built files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum VerifyWhen {
+    /// Not at all.
+    #[default]
+    Never,
+    /// Those whose new dependencies no lock file decided; where nothing is deployed, all.
+    Auto,
+    /// All.
+    Always,
+}
+
 /// Arguments of `deploy`.
 #[derive(Debug, Args)]
 pub struct DeployArgs {
@@ -188,9 +200,21 @@ pub struct DeployArgs {
     /// Only this code location (repeatable, or separated by commas).
     #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
     pub locations: Vec<String>,
-    /// Load each code location from its PEX files before finishing.
-    #[arg(long, conflicts_with = "dry_run")]
-    pub verify: bool,
+    /// Load code locations from their PEX files before they are updated: `always` (which `--verify` alone means) each of
+    /// them; `auto` those whose new deps PEX no lock file decided, and where nothing is deployed each. An error that may
+    /// be one of this machine alone (a variable that is not set, a server that is not reached) is a warning when `auto`
+    /// deploys.
+    #[arg(
+        long,
+        conflicts_with = "dry_run",
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "never",
+        default_missing_value = "always",
+        hide_default_value = true
+    )]
+    pub verify: VerifyWhen,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub build: BuildArgs,

@@ -4,7 +4,7 @@
 
 mod variables;
 
-use super::{BranchArgs, BuildArgs, DagsterArgs, DeployArgs, PublishArgs, SnapshotBase};
+use super::{BranchArgs, BuildArgs, DagsterArgs, DeployArgs, PublishArgs, SnapshotBase, VerifyWhen};
 use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
@@ -22,8 +22,6 @@ pub struct ActionInputs {
     pub deploy: DeployArgs,
     /// `deploy`: whether to deploy at all, rather than only to build.
     pub wants_deploy: bool,
-    /// `verify`: whether to load the built files here first; `None` where nothing is said.
-    pub verify: Option<bool>,
     /// `cache`: whether to use Dagster+'s deps cache.
     pub cache: bool,
     /// `require_deploy`: whether a run that has no leave to deploy fails.
@@ -107,7 +105,11 @@ impl ActionInputs {
                 None => default_out_dir(host),
             },
             locations: inputs.locations()?,
-            verify: false,
+            verify: match inputs.automatic("verify")? {
+                None => VerifyWhen::Auto,
+                Some(true) => VerifyWhen::Always,
+                Some(false) => VerifyWhen::Never,
+            },
             build: inputs.build()?,
             publish: inputs.publish(force_rebuild_deps)?,
             dagster: inputs.dagster()?,
@@ -116,7 +118,6 @@ impl ActionInputs {
             command: command.unwrap_or(ActionCommand::Deploy),
             deploy,
             wants_deploy: inputs.flag("deploy", true)?,
-            verify: inputs.automatic("verify")?,
             cache: inputs.flag("cache", true)?,
             require_deploy: inputs.flag("require_deploy", false)?,
             reporting: Reporting {
@@ -323,7 +324,10 @@ mod tests {
             ("INPUT_SNAPSHOT_BASE", "on-create"),
         ];
         let inputs = ActionInputs::read(&host(&env)).unwrap();
-        assert_eq!((inputs.command, inputs.shards, inputs.verify), (ActionCommand::Plan, 4, Some(true)));
+        assert_eq!(
+            (inputs.command, inputs.shards, inputs.deploy.verify),
+            (ActionCommand::Plan, 4, VerifyWhen::Always)
+        );
         assert_eq!(inputs.deploy.file, Path::new("apps/cloud.yaml"));
         assert_eq!(inputs.deploy.locations, ["one", "two", "three"]);
         assert_eq!(inputs.deploy.build.python_version, Some("3.12".parse().unwrap()));

@@ -40,7 +40,7 @@ impl PlanArgs {
             file: self.file.clone(),
             out_dir: PathBuf::new(),
             locations: self.locations.clone(),
-            verify: false,
+            verify: super::VerifyWhen::Never,
             build: BuildArgs { dry_run: false, ..self.build.clone() },
             publish,
             dagster: self.dagster.clone(),

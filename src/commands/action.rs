@@ -147,7 +147,6 @@ impl<'a> Step<'a> {
         live: &Live,
     ) -> Result<Exit, Error> {
         let mut args = inputs.deploy;
-        args.verify = inputs.verify.unwrap_or(false);
         match leave {
             Leave::Given => {
                 if inputs.cache
@@ -158,10 +157,7 @@ impl<'a> Step<'a> {
                 }
                 deploy::perform(args, live, self.host)
             }
-            Leave::OnlyBuild => {
-                args.verify = inputs.verify.unwrap_or(true);
-                deploy::perform(args.only_build(), live, self.host)
-            }
+            Leave::OnlyBuild => deploy::perform(args.only_build(), live, self.host),
             Leave::Refused { why, .. } if inputs.require_deploy => {
                 let error = Error::NoLeave(NoLeave { why });
                 live.update(|report| {
@@ -174,7 +170,6 @@ impl<'a> Step<'a> {
                 self.host.note(&why);
                 let result = match build {
                     true => {
-                        args.verify = inputs.verify.unwrap_or(true);
                         let result = deploy::perform(args.only_build(), live, self.host);
                         live.update(|report| excuse::for_want_of_secrets(report, result, self.host))
                     }

@@ -3,6 +3,7 @@
 mod dry_run;
 pub mod live;
 pub mod online;
+mod verifying;
 
 use super::building::{Building, warning_line};
 use super::interrupt::{Interrupted, Reached, guard};
@@ -137,7 +138,7 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     if publisher.is_some() {
         live.stage("upload");
     }
-    let published = publisher.map(Publisher::finish);
+    let (published, recording) = publisher.map(Publisher::finish).unzip();
     if let Some(error) = reached.session().end() {
         return Err(Error::Ended(error));
     }
@@ -149,11 +150,12 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
         host.note(table);
     }
     live.update(|report| put_down_build(report, plan, &built));
-    if args.verify && !manifest.locations.is_empty() {
-        live.stage("verify");
-        let verified = verify::verify(&manifest, &out_dir, &building.tools, &building.display)?;
-        live.update(|report| report.verified = Some(verified));
+    let verifying = verifying::Verifying { when: args.verify, plan, built: &built, online: online.as_ref() };
+    let verified = verifying.run(manifest, &out_dir, &building, live)?;
+    if let Some(recording) = recording {
+        recording.write(&verifying.broken_deps(verified.as_deref().unwrap_or_default()));
     }
+    live.update(|report| report.verified = verified);
     if let Some((online, published)) = online.as_ref().zip(published.as_ref()) {
         live.stage("load");
         let unfit = live.update(|report| unfit(report));
@@ -262,12 +264,18 @@ fn conclude(not_built: Option<Error>, live: &Live, total: usize) -> Result<Exit,
 /// Code locations that do not load here are not updated.
 fn unfit(report: &Report) -> BTreeSet<String> {
     let verified = report.verified.iter().flatten();
-    verified.filter(|one| !one.loads()).map(|one| one.name.clone()).collect()
+    verified.filter(|one| !one.passes()).map(|one| one.name.clone()).collect()
 }
 
 /// Put down the files of each code location, or why there are none.
 fn put_down_build(report: &mut Report, plan: &Plan, built: &Built) {
     report.files = files(built).into_iter().cloned().collect();
+    let built_deps = built.deps.iter().flatten().filter_map(DepsPexFile::built);
+    report.warnings.extend(
+        built_deps
+            .flat_map(|deps| &deps.warnings)
+            .map(|message| warning(&Warning { message: message.clone(), place: None })),
+    );
     for (location, planned) in report.locations.iter_mut().zip(&plan.locations) {
         let (source, deps) = (&built.sources[planned.source], &built.deps[planned.deps]);
         for error in source.as_ref().err().into_iter().chain(deps.as_ref().err()) {
@@ -278,8 +286,10 @@ fn put_down_build(report: &mut Report, plan: &Plan, built: &Built) {
             location.deps_pex = Some(deps.name().to_string());
             location.pex_tag = Some(pex_tag(&[&source.name, deps.name()]));
         }
-        location.dagster_version =
-            deps.as_ref().ok().and_then(|deps| deps.dagster_version()).map(String::from);
+        let deps = deps.as_ref().ok();
+        location.dagster_version = deps.and_then(|deps| deps.dagster_version()).map(String::from);
+        location.dagster_cloud_version =
+            deps.and_then(|deps| deps.resolution().version_of("dagster-cloud")).map(String::from);
     }
 }
 

@@ -25,7 +25,7 @@ pub fn run(args: &VerifyArgs, format: Format, host: &Host) -> Result<Exit, Error
         return Err(Error::UnknownLocation { name: unknown.clone(), file: out_dir, known });
     }
     manifest.locations.retain(|entry| args.locations.is_empty() || args.locations.contains(&entry.name));
-    let verified = verify(&manifest, &out_dir, &Tools::new(host), &Display::new(host))?;
+    let verified = verify(&manifest, &out_dir, &Tools::new(host), &Display::new(host), false)?;
     match format {
         Format::Json => super::print_json(host, &json!({ "locations": verified }))?,
         Format::Text => host.data(&text(&verified)).map_err(Error::Stdout)?,
@@ -42,8 +42,9 @@ pub fn verify(
     out_dir: &Path,
     tools: &Tools,
     display: &Display,
+    lenient: bool,
 ) -> Result<Vec<Verified>, Error> {
-    let verified = verify::run(manifest, out_dir, tools, display)?;
+    let verified = verify::run(manifest, out_dir, tools, display, lenient)?;
     for location in &verified {
         match &location.outcome {
             Outcome::Loaded { .. } => {
@@ -62,7 +63,8 @@ pub fn verify(
 /// # Errors
 /// [`Error::NotLoaded`] with the names of those that did not.
 pub fn conclude(verified: &[Verified]) -> Result<Exit, Error> {
-    let failed = verified.iter().filter_map(|location| match &location.outcome {
+    let failed = verified.iter().filter(|location| !location.passes());
+    let failed = failed.filter_map(|location| match &location.outcome {
         Outcome::Failed { error, .. } => Some(format!("{}: {}", location.name, first_line(error))),
         Outcome::Loaded { .. } => None,
     });
@@ -135,7 +137,7 @@ mod tests {
             traceback: "Traceback …".into(),
             not_here: None,
         };
-        let failed = conclude(&[Verified { name: "one".into(), outcome }]).unwrap_err();
+        let failed = conclude(&[Verified::new("one", outcome, true)]).unwrap_err();
         assert_eq!(
             failed.to_string(),
             "1 of 1 code locations could not be loaded: one: ConfigError: no such variable"

@@ -10,7 +10,7 @@ use crate::dagster::{Client, DagsterError};
 use crate::net::Progress;
 use crate::resolve::Resolution;
 use crate::target::Target;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Publishes what a build makes.
@@ -80,10 +80,11 @@ impl Publisher {
         self
     }
 
-    /// Wait for the uploads, and record the deps PEX files that are stored in the deps cache.
-    pub fn finish(self) -> Published {
+    /// Wait for the uploads. The deps PEX files that are stored can then be recorded in the deps cache.
+    pub fn finish(self) -> (Published, Recording) {
         let outcomes = self.uploads.finish();
         let entries = self.entries.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut records = Vec::new();
         if let Some(tag) = &self.tags.to {
             let stored = |entry: &CacheEntry, cached| {
                 cached || matches!(outcomes.get(&entry.deps_pex_name), Some(Ok(_)))
@@ -93,15 +94,11 @@ impl Publisher {
             let write = entries
                 .iter()
                 .filter(|(_, (entry, cached))| stored(entry, *cached) && !(*cached && read_again));
-            std::thread::scope(|scope| {
-                for (hash, (entry, _)) in write {
-                    scope.spawn(|| record(&self.client, tag, hash, entry));
-                }
-            });
+            records = write.map(|(hash, (entry, _))| (tag.clone(), hash.clone(), entry.clone())).collect();
         }
         let cached =
             entries.into_iter().filter(|(_, (_, cached))| *cached).map(|(hash, (entry, _))| (hash, entry));
-        Published { outcomes, cached: cached.collect() }
+        (Published { outcomes, cached: cached.collect() }, Recording { client: self.client, records })
     }
 
     fn hash(&self, resolution: &Resolution) -> Option<String> {
@@ -110,6 +107,25 @@ impl Publisher {
 
     fn remember(&self, hash: String, entry: CacheEntry, cached: bool) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, (entry, cached));
+    }
+}
+
+/// Entries for the deps cache, of files that are stored.
+pub struct Recording {
+    client: Client,
+    /// Tag, hash and entry.
+    records: Vec<(String, String, CacheEntry)>,
+}
+
+impl Recording {
+    /// Write the entries, but for deps PEX files that were found not to load: the next run builds and loads them again.
+    pub fn write(self, but: &BTreeSet<String>) {
+        let wanted = self.records.iter().filter(|(_, _, entry)| !but.contains(&entry.deps_pex_name));
+        std::thread::scope(|scope| {
+            for (tag, hash, entry) in wanted {
+                scope.spawn(|| record(&self.client, tag, hash, entry));
+            }
+        });
     }
 }
 

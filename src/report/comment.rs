@@ -244,7 +244,7 @@ fn shortened(error: &str, limit: usize) -> String {
 /// The error that ended a run, where no code location tells it.
 fn own_problem(report: &Report) -> Option<String> {
     let told = report.locations.iter().any(|location| !location.errors.is_empty());
-    let unloaded = report.verified.iter().flatten().any(|verified| !verified.loads());
+    let unloaded = report.verified.iter().flatten().any(|verified| !verified.passes());
     let texts: Vec<&str> = report.problems.iter().map(|problem| problem.text.as_str()).collect();
     (!texts.is_empty() && !told && !unloaded).then(|| texts.join("\n\n"))
 }

@@ -176,6 +176,9 @@ pub struct LocationReport {
     /// Version of dagster in the deps PEX.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dagster_version: Option<String>,
+    /// Version of dagster-cloud in the deps PEX.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dagster_cloud_version: Option<String>,
     /// How far it came at Dagster+; absent in a run that only builds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,

@@ -52,7 +52,7 @@ impl Standing {
         let verified = report.verified.iter().flatten().find(|verified| verified.name == location.name);
         match (location.state, verified) {
             (Some(state), _) if state != State::NotDeployed => Standing::At(state),
-            (_, Some(verified)) if !verified.loads() => Standing::NotBuilt,
+            (_, Some(verified)) if !verified.passes() => Standing::NotBuilt,
             (Some(state), _) => Standing::At(state),
             _ if !location.errors.is_empty() => Standing::NotBuilt,
             _ if report.result == RunResult::Running => Standing::At(State::Pending),
@@ -60,8 +60,8 @@ impl Standing {
             _ if report.deployment.is_some() => Standing::At(State::NotDeployed),
             _ if location.pex_tag.is_none() && report.result == RunResult::Success => Standing::Read,
             _ if location.pex_tag.is_none() => Standing::At(State::NotDeployed),
-            (None, Some(_)) => Standing::Verified,
-            (None, None) => Standing::Built,
+            (None, Some(verified)) if !verified.is_tolerated => Standing::Verified,
+            (None, _) => Standing::Built,
         }
     }
 
@@ -116,18 +116,25 @@ fn row(location: &LocationReport, report: &Report) -> Row {
         standing: Standing::of(location, report),
         source: file(&location.source_pex, location.sent.map(|sent| sent.source)),
         deps: file(&location.deps_pex, location.sent.map(|sent| sent.deps)),
-        dagster: location.dagster_version.clone(),
+        dagster: versions(location),
         changes: location.dependencies.clone(),
         error: error(location, report),
     }
+}
+
+/// The version of dagster, and that of dagster-cloud where it is known.
+fn versions(location: &LocationReport) -> Option<String> {
+    let dagster = location.dagster_version.clone()?;
+    let cloud = location.dagster_cloud_version.as_ref().map(|version| format!(" (dagster-cloud {version})"));
+    Some(dagster + &cloud.unwrap_or_default())
 }
 
 /// All that is known of what went wrong: errors, and the traceback if it does not load here.
 fn error(location: &LocationReport, report: &Report) -> Option<String> {
     let verified = report.verified.iter().flatten().find(|verified| verified.name == location.name);
     let traceback = verified.and_then(|verified| match &verified.outcome {
-        Outcome::Failed { traceback, .. } => Some(traceback.clone()),
-        Outcome::Loaded { .. } => None,
+        Outcome::Failed { traceback, .. } if !verified.is_tolerated => Some(traceback.clone()),
+        _ => None,
     });
     let all: Vec<String> = location.errors.iter().cloned().chain(traceback).collect();
     (!all.is_empty()).then(|| all.join("\n\n"))

@@ -10,6 +10,7 @@ The working directory is first on `sys.path`, as it is for the agent's code serv
 import glob
 import importlib
 import importlib.machinery
+import importlib.util
 import inspect
 import json
 import os
@@ -58,6 +59,23 @@ UNSET = re.compile(
     r"(?i)(environment|env)[ _]?var.*(not set|unset|missing|not found|not defined|undefined|required|must be set|empty)"
     r"|(missing|required|unset|undefined|must set|please set|set the).*(environment|env)[ _]?var"
 )
+
+
+class Unfamiliar(Exception):
+    """Dagster's internals are not where this program looks for them: an odd release, or one to come."""
+
+
+def check_familiar():
+    """Look for the names that `load` needs, so that their absence is not taken for a fault of the project."""
+    for name in ("dagster._grpc.server", "dagster._core.types.loadable_target_origin"):
+        try:
+            found = importlib.util.find_spec(name)
+        except ModuleNotFoundError as error:
+            if not name.startswith(str(error.name)):
+                raise
+            found = None
+        if found is None:
+            raise Unfamiliar("this dagster has no module " + name)
 
 
 def import_run_worker():
@@ -115,6 +133,8 @@ class Unset:
 
 def not_here(chain, unset):
     """Why an error may be one of this machine alone (a variable, the network), or None."""
+    if isinstance(chain[0], Unfamiliar):
+        return "pexpress cannot load this release of dagster here"
     if any(isinstance(error, ImportError) for error in chain):
         return None
     for error in reversed(chain):
@@ -199,6 +219,7 @@ def main():
     output, document = sys.argv[1], json.loads(sys.argv[2])
     unset = Unset()
     try:
+        check_familiar()
         import dagster
 
         result = {

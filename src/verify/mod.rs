@@ -33,12 +33,21 @@ pub struct Verified {
     /// What it defines, or why it does not load.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// That it does not load may be for this machine alone, and is taken for that.
+    #[serde(rename = "tolerated", skip_serializing_if = "std::ops::Not::not")]
+    pub is_tolerated: bool,
 }
 
 impl Verified {
-    /// Whether it loads.
-    pub fn loads(&self) -> bool {
-        matches!(self.outcome, Outcome::Loaded { .. })
+    /// What loading came to. `lenient` tolerates what may be for this machine alone.
+    pub fn new(name: &str, outcome: Outcome, lenient: bool) -> Verified {
+        let is_tolerated = lenient && matches!(outcome, Outcome::Failed { not_here: Some(_), .. });
+        Verified { name: name.to_string(), outcome, is_tolerated }
+    }
+
+    /// Whether it loads, or is taken to load elsewhere.
+    pub fn passes(&self) -> bool {
+        self.is_tolerated || matches!(self.outcome, Outcome::Loaded { .. })
     }
 }
 
@@ -159,7 +168,7 @@ impl Explain for VerifyError {
     }
 }
 
-/// Load every code location of a manifest.
+/// Load every code location of a manifest; `lenient` tolerates what may be for this machine alone.
 ///
 /// # Errors
 /// When a file cannot be unpacked or Python not be run. A location that does not load is an [`Outcome`].
@@ -168,6 +177,7 @@ pub fn run(
     out_dir: &Path,
     tools: &Tools,
     display: &Display,
+    lenient: bool,
 ) -> Result<Vec<Verified>, VerifyError> {
     let python = manifest.python()?;
     check_platform(manifest, python)?;
@@ -189,7 +199,7 @@ pub fn run(
         let source = &sources[entry.source_pex.as_str()];
         let deps = environment::kept(&out_dir.join(&entry.deps_pex), python, tools)?;
         let outcome = load(entry, source, &deps, scratch.path(), tools)?;
-        verified.push(Verified { name: entry.name.clone(), outcome });
+        verified.push(Verified::new(&entry.name, outcome, lenient));
     }
     Ok(verified)
 }

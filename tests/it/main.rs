@@ -56,6 +56,7 @@ mod tools;
 mod uv_find;
 mod uv_project;
 mod verify;
+mod verify_auto;
 mod version;
 mod workspace_oracle;
 mod yaml_oracle;

@@ -37,7 +37,7 @@ pub fn for_want_of_secrets(
     if let Some(verified) = &mut report.verified {
         verified.retain(|verified| !excused.iter().any(|(name, ..)| *name == verified.name));
     }
-    let others = report.verified.iter().flatten().any(|verified| !verified.loads());
+    let others = report.verified.iter().flatten().any(|verified| !verified.passes());
     let unbuilt = report.locations.iter().any(|location| !location.errors.is_empty());
     if unbuilt
         && !others

@@ -2,7 +2,7 @@
 
 use crate::build::manifest::pex_tag;
 use crate::build::{Built, DepsPexFile};
-use crate::cli::DeployArgs;
+use crate::cli::{DeployArgs, VerifyWhen};
 use crate::commands::Error;
 use crate::commands::interrupt::Reached;
 use crate::commands::status::client_by;
@@ -421,7 +421,7 @@ impl Online {
     pub fn publisher(&self, args: &DeployArgs, target: Target, host: &Host) -> Publisher {
         let publish = &args.publish;
         // A deps PEX that is to be loaded here has to be here.
-        let read = !publish.force_rebuild_deps && !args.verify;
+        let read = !publish.force_rebuild_deps && args.verify != VerifyWhen::Always;
         let from = if read { publish.deps_cache_from.clone() } else { Vec::new() };
         let tags = CacheTags { from, to: publish.deps_cache_to.clone() };
         let progress = Arc::new(Display::new(host));
@@ -530,6 +530,14 @@ impl Online {
             let _ = sender.send(changes);
         });
         Changes(receiver)
+    }
+
+    /// Whether the code location runs this deps PEX already.
+    pub fn runs(&self, location: &str, deps_pex: &str) -> bool {
+        self.before
+            .as_ref()
+            .and_then(|before| before.deps_file(location))
+            .is_some_and(|name| name == deps_pex)
     }
 
     /// Whether the code location is just what the update would make it, and only changes are asked for.
