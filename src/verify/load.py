@@ -84,7 +84,8 @@ def import_run_worker():
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if name == RUN_WORKER[0] or error.name != name:
+            missing = str(error.name)
+            if name == RUN_WORKER[0] or "." not in missing or not (name + ".").startswith(missing + "."):
                 raise
     from dagster_cloud.version import __version__
 
