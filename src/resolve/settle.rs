@@ -95,7 +95,12 @@ impl Settling<'_> {
             missing: missing.iter().map(ToString::to_string).collect(),
             directory: self.directory.to_path_buf(),
             file: file.unwrap_or_else(|| self.directory.join("requirements.txt")),
-            advice: Box::new(self.advice(missing)),
+            // Two names without versions resolve to one release; dagster-cloud alone has to fit the dagster that is there.
+            advice: Box::new(if missing.contains(&"dagster") {
+                Advice::default()
+            } else {
+                self.advice(missing)
+            }),
         }
     }
 

@@ -100,7 +100,7 @@ fn a_missing_dagster_cloud_is_proposed_in_the_release_that_fits() {
     insta::assert_snapshot!(requirements("dagster-shared\n"), @r"
     error: dagster and dagster-cloud are not among the requirements of `[PROJECT]`
       at: [PROJECT]/requirements.txt
-    hint: add `dagster==1.13.27` and `dagster-cloud==1.13.27` to [PROJECT]/requirements.txt
+    hint: add `dagster` and `dagster-cloud` to [PROJECT]/requirements.txt
     ");
     let project = "[project]\nname = 'shop'\nversion = '1'\ndependencies = [\n    'dagster==1.13.29',\n]\n";
     insta::assert_snapshot!(refusal(&[("pyproject.toml", project)]), @r"
