@@ -85,3 +85,32 @@ fn timings(report: &Report) -> Value {
     timings.insert("total".into(), json!(report.seconds));
     Value::Object(timings)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Problem, RunResult};
+
+    #[test]
+    fn the_reason_has_the_first_error_and_no_error_is_cut_to_nothing() {
+        let keys = vec!["AssetKey(['warehouse', 'table'])"; 90].join(", ");
+        let error =
+            format!("error: the code location `a` was updated and failed to load:\nInvalidError: {keys}");
+        let location = LocationReport { name: "a".into(), errors: vec![error], ..LocationReport::default() };
+        let title = "1 of 1 code locations could not be deployed";
+        let problem = Problem { title: title.into(), text: title.into(), place: None };
+        let report = Report {
+            result: RunResult::Failure,
+            locations: vec![location],
+            problems: vec![problem],
+            ..Report::default()
+        };
+        let outputs = of(&report, &Facts::default(), None);
+        let output = |name: &str| outputs.iter().find(|(known, _)| *known == name).unwrap().1.clone();
+        assert!(output("reason").starts_with(&format!("{title}: a: InvalidError: AssetKey(['warehouse'")));
+        assert!(output("reason").len() < 600, "{}", output("reason"));
+        let locations: Value = serde_json::from_str(&output("locations")).unwrap();
+        let shown = locations[0]["errors"][0].as_str().unwrap();
+        assert!(shown.contains("InvalidError: AssetKey") && shown.len() <= LONGEST_ERROR_BYTES, "{shown}");
+    }
+}
