@@ -7,12 +7,21 @@ use crate::support::small_project::write_wheels;
 use crate::support::standin::{Standin, TOKEN};
 use crate::support::{quickstart, run};
 use serde_json::{Value, json};
+use sha1::{Digest, Sha1};
 
 const TWO: &[(&str, &str)] = &[("one", ""), ("two", "extra==1")];
 const BRANCH_CALL: &str = "createOrUpdateBranchDeployment";
 
 fn standin() -> Standin {
     Standin::start(json!({"deployments": [{"name": "prod"}, {"name": "staging"}]}))
+}
+
+/// The same, where the pull request of the workspace has had its branch deployment since it was opened. Its name is what
+/// the stand-in calls that of [`BRANCH`].
+fn standin_of_an_opened_pull_request() -> Standin {
+    let name: String =
+        Sha1::digest(format!("acme/proj\0{BRANCH}")).iter().map(|byte| format!("{byte:02x}")).collect();
+    Standin::start(json!({"deployments": [{"name": "prod"}, {"name": name, "kind": "BRANCH"}]}))
 }
 
 fn deploying<'a>(run: Run<'a>, standin: &Standin) -> Run<'a> {
@@ -131,7 +140,7 @@ fn github_out_of_order_does_not_fail_a_deployment() {
 #[test]
 #[ignore = "act and graphql-core come from a package index"]
 fn a_merged_pull_request_does_not_deploy_what_it_was_merged_into() {
-    let (workspace, standin) = (Workspace::new(TWO), standin());
+    let (workspace, standin) = (Workspace::new(TWO), standin_of_an_opened_pull_request());
     let mut run = deploying(workspace.pull_request("deploy.yml", "closed"), &standin);
     run.payload["pull_request"]["merged"] = json!(true);
     // As the runner has it then: the base branch, at the commit that landed there.
@@ -148,7 +157,7 @@ fn a_merged_pull_request_does_not_deploy_what_it_was_merged_into() {
 #[ignore = "act and graphql-core come from a package index"]
 fn closing_needs_neither_the_project_nor_leave_to_build_it() {
     let workspace = Workspace::with(|path| std::fs::write(path.join("README.md"), "No project.\n").unwrap());
-    let standin = standin();
+    let standin = standin_of_an_opened_pull_request();
     for (example, job, event) in
         [("monorepo.yml", "close", "pull_request"), ("deploy.yml", "deploy", "pull_request_target")]
     {
