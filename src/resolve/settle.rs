@@ -62,7 +62,7 @@ impl Settling<'_> {
             .filter(|name| !resolution.distributions.iter().any(|one| one.name == *name))
             .collect();
         if !missing.is_empty() {
-            return Err(self.missing(&missing));
+            return Err(self.missing(&missing, &resolution));
         }
         let Some(OutOfStep { newer, older }) = releases::out_of_step(&resolution) else {
             return Ok(resolution);
@@ -87,7 +87,7 @@ impl Settling<'_> {
         Err(ResolveError::OutOfStep { newer, older, advice: Box::new(self.advice(&[])) })
     }
 
-    fn missing(&self, missing: &[&str]) -> ResolveError {
+    fn missing(&self, missing: &[&str], resolution: &Resolution) -> ResolveError {
         let candidates =
             ["pyproject.toml", "setup.py", "requirements.txt"].map(|name| self.directory.join(name));
         let file = candidates.into_iter().find(|file| file.is_file());
@@ -99,9 +99,25 @@ impl Settling<'_> {
             advice: Box::new(if missing.contains(&"dagster") {
                 Advice::default()
             } else {
-                self.advice(missing)
+                self.fitting(missing, resolution).unwrap_or_else(|| self.advice(missing))
             }),
         }
+    }
+
+    /// The release of the dagster that is there, if the packages to be added have it too: then no line has to change.
+    fn fitting(&self, further: &[&str], resolution: &Resolution) -> Option<Advice> {
+        let release = resolution.version_of("dagster")?;
+        let mut asked = self.requirements.clone();
+        let lock = asked.lock.as_ref().map(|lock| lock.file.clone());
+        if lock.is_some() {
+            // What else is pinned may have no files for this platform, which is another matter.
+            asked.lines.retain(|line| releases::dagsters(&line.text).is_some());
+            asked.settings.constraints.clear();
+        }
+        asked.lines.extend(further.iter().map(|name| bare(name)));
+        let limits: Vec<String> = further.iter().map(|name| format!("{name}=={release}")).collect();
+        self.ask(asked, &limits)?;
+        Some(Advice { release: Some(release.to_string()), changes: Vec::new(), lock })
     }
 
     /// The newest release that all have, and the lines that do not allow it. `further` are names to be added.
@@ -115,8 +131,12 @@ impl Settling<'_> {
         let Some(wanted) = wanted else { return Advice { lock, ..Advice::default() } };
         let lines = self.requirements.lines.iter().filter_map(|line| {
             let change = releases::change(&line.text, &wanted)?;
-            let place = if lock.is_none() { line.places.first().cloned() } else { self.place(&change) };
-            Some(Change { place, ..change })
+            if lock.is_none() {
+                return Some(Change { place: line.places.first().cloned(), ..change });
+            }
+            // The pin of a lock that no file has changes with the lock.
+            let place = self.place(&change)?;
+            Some(Change { place: Some(place), ..change })
         });
         let constraints = self.requirements.settings.constraints.iter().filter(|_| lock.is_none());
         let constraints = constraints.filter_map(|line| {

@@ -8,12 +8,13 @@ use std::process::Output;
 
 /// An index on the day after a release: dagster 1.13.29 is there, and no dagster-cloud above 1.13.27.
 fn write_index(dir: &Path) {
-    for release in ["27", "28", "29"] {
+    for release in ["26", "27", "28", "29"] {
         let version = format!("1.13.{release}");
         write_wheel_asking(dir, "dagster", &version, &[&format!("dagster-shared=={version}")]);
         write_wheel_asking(dir, "dagster-shared", &version, &[]);
         write_wheel_asking(dir, "dagster-aws", &format!("0.29.{release}"), &[&format!("dagster=={version}")]);
     }
+    write_wheel_asking(dir, "dagster-cloud", "1.13.26", &["dagster==1.13.26"]);
     write_wheel_asking(dir, "dagster-cloud", "1.13.27", &["dagster==1.13.27"]);
     write_wheel_asking(dir, "dagster-cloud", "0.11.14rc8", &["dagster"]);
 }
@@ -96,6 +97,12 @@ fn a_missing_dagster_cloud_is_proposed_in_the_release_that_fits() {
     error: dagster-cloud is not among the requirements of `[PROJECT]`
       at: [PROJECT]/requirements.txt
     hint: add `dagster-cloud==1.13.27` to [PROJECT]/requirements.txt
+    ");
+    // Not the newest, and no reason to update it.
+    insta::assert_snapshot!(requirements("dagster==1.13.26\ndagster-aws==0.29.26\n"), @r"
+    error: dagster-cloud is not among the requirements of `[PROJECT]`
+      at: [PROJECT]/requirements.txt
+    hint: add `dagster-cloud==1.13.26` to [PROJECT]/requirements.txt
     ");
     insta::assert_snapshot!(requirements("dagster-shared\n"), @r"
     error: dagster and dagster-cloud are not among the requirements of `[PROJECT]`
