@@ -47,7 +47,7 @@ impl Look<'_> {
             return None;
         }
         if let Some(given) = self.text("working_directory")
-            && let Some(problem) = self.missing_path(given, &[PathBuf::new()], Path::is_dir)
+            && let Some(problem) = self.missing_path(given, Path::is_dir)
             && !self.loads_without_it()
         {
             return Some(self.warning("working_directory", given, &problem));
@@ -100,38 +100,45 @@ impl Look<'_> {
         Warning { message, place: Some(self.location.place_of(key)) }
     }
 
+    /// Dagster opens the file from the build directory, and has the working directory only to import from.
+    /// Source: seen with dagster 1.13.27.
     fn python_file(&self, given: &str) -> Option<Warning> {
-        let bases = [PathBuf::new(), self.working_directory()];
-        if let Some(problem) = self.missing_path(given, &bases, Path::is_file) {
+        let directory = &self.location.directory;
+        if let Some(problem) = self.missing_path(given, Path::is_file) {
+            let below = lexically_normal(&self.working_directory().join(given));
+            let problem = if lexically_normal(&directory.join(&below)).starts_with(directory)
+                && directory.join(&below).is_file()
+            {
+                format!(
+                    "it is not in the build directory, which it is relative to, whatever the `working_directory`; did you mean `{}`?",
+                    below.display()
+                )
+            } else {
+                problem
+            };
             return Some(self.warning("python_file", given, &problem));
         }
-        let files = bases.iter().map(|base| self.location.directory.join(base).join(given));
-        let mut files = files.filter(|file| file.is_file());
-        self.attribute(&files.next()?)
+        let file = directory.join(given);
+        if file.is_file() { self.attribute(&file) } else { None }
     }
 
-    /// Why `given` is at none of `bases` below the build directory.
-    fn missing_path(&self, given: &str, bases: &[PathBuf], fits: fn(&Path) -> bool) -> Option<String> {
+    /// Why `given` is not below the build directory.
+    fn missing_path(&self, given: &str, fits: fn(&Path) -> bool) -> Option<String> {
         let path = Path::new(given);
         let directory = &self.location.directory;
         if is_elsewhere(given) {
             return None;
         }
-        let candidates = bases.iter().map(|base| directory.join(base).join(path));
-        let inside = |file: &PathBuf| lexically_normal(file).starts_with(directory);
-        let there: Vec<PathBuf> = candidates.filter(|file| fits(file)).collect();
-        if there.iter().any(inside) {
-            return None;
-        }
-        if !there.is_empty() {
-            return Some("it is outside of the build directory, which is all that is shipped".to_string());
+        let file = directory.join(path);
+        if fits(&file) {
+            let is_inside = lexically_normal(&file).starts_with(directory);
+            return (!is_inside)
+                .then(|| "it is outside of the build directory, which is all that is shipped".to_string());
         }
         let parent = path.parent().unwrap_or(Path::new(""));
         let name = path.file_name()?.to_str()?;
         let mut siblings = Vec::new();
-        for entry in
-            std::fs::read_dir(directory.join(bases.last()?).join(parent)).into_iter().flatten().flatten()
-        {
+        for entry in std::fs::read_dir(directory.join(parent)).into_iter().flatten().flatten() {
             if fits(&entry.path()) {
                 siblings.extend(entry.file_name().into_string());
             }
@@ -144,9 +151,11 @@ impl Look<'_> {
 
     fn module(&self, key: &str, name: &str) -> Option<Warning> {
         let parts: Vec<&str> = name.split('.').collect();
-        if parts.iter().any(|part| !is_identifier(part)) || self.declared.maps_modules || !self.tree.complete
-        {
+        if self.declared.maps_modules || !self.tree.complete {
             return None;
+        }
+        if parts.iter().any(|part| !is_identifier(part)) {
+            return self.not_a_name(name).map(|problem| self.warning(key, name, &problem));
         }
         let roots = self.roots();
         let problem = match self.tree.search(&parts, &roots) {
@@ -155,6 +164,10 @@ impl Look<'_> {
                     "Dagster looks for the project around `{}`, and a package that is built from `src` has none there; name a module with definitions as `module_name`, or do not build the package (`package = false` below `[tool.uv]`) and set `working_directory: src`",
                     self.shown(&file)
                 )
+            }
+            Search::Found(Some(file)) if self.is_above_working_directory(&file, &parts) => {
+                "it is in the build directory, and Dagster imports from the `working_directory` only; leave that out, or move the module there"
+                    .to_string()
             }
             Search::Found(Some(file)) => return self.attribute(&file),
             Search::Found(None) => return None,
@@ -168,6 +181,39 @@ impl Look<'_> {
             Search::NoTop => self.no_top(&parts, &roots)?,
         };
         Some(self.warning(key, name, &problem))
+    }
+
+    /// A path, or a name with `-`, where the module is there under the name that Python has for it.
+    fn not_a_name(&self, given: &str) -> Option<String> {
+        let roots = self.roots();
+        let written: Vec<&str> = given.split('.').collect();
+        if matches!(self.tree.search(&written, &roots), Search::Found(_)) {
+            return None;
+        }
+        let path = given.strip_prefix("./").unwrap_or(given);
+        let path = path.strip_suffix(".py").unwrap_or(path).trim_end_matches('/');
+        let meant = path.replace(['/', '\\'], ".").replace('-', "_");
+        // A package that is built from `src` is not called after it.
+        let meant = meant.strip_prefix("src.").filter(|_| self.declared.is_built).unwrap_or(&meant);
+        let parts: Vec<&str> = meant.split('.').collect();
+        let is_there = parts.iter().all(|part| is_identifier(part))
+            && matches!(self.tree.search(&parts, &roots), Search::Found(Some(_)));
+        is_there.then(|| format!("no module has such a name; did you mean `{meant}`?"))
+    }
+
+    /// Whether the module is at the top of a build directory of which nothing is built, and the code location has
+    /// another working directory: that one takes the place of the build directory on `sys.path`.
+    fn is_above_working_directory(&self, file: &Path, parts: &[&str]) -> bool {
+        let directory = &self.location.directory;
+        let module: PathBuf = directory.join(parts.iter().collect::<PathBuf>());
+        let is_at_the_top = file == module.with_extension("py") || file == module.join("__init__.py");
+        let may_be_built = self.declared.is_built || directory.join("pyproject.toml").exists();
+        let is_asked_for = parts.first().is_some_and(|top| self.declared.mentions(top));
+        is_at_the_top
+            && !may_be_built
+            && !is_asked_for
+            && !self.declared.has_packages_elsewhere
+            && self.working_directory() != Path::new("")
     }
 
     /// Where modules may be imported from: the build directory, the working directory, and their `src`.

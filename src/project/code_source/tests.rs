@@ -229,8 +229,12 @@ fn a_path_that_is_not_there_is_named() {
     for (keys, want) in [
         (file("defs.py"), None),
         (file("./app/repo.py"), None),
-        (below("src", "other.py"), None),
-        (below("./src/", "other.py"), None),
+        (
+            below("./src/", "other.py"),
+            Some(
+                "`python_file: other.py` of code location `a`: it is not in the build directory, which it is relative to, whatever the `working_directory`; did you mean `src/other.py`?",
+            ),
+        ),
         (below("src", "src/other.py"), None),
         (below("app/..", "defs.py"), None),
         (file("/opt/app/defs.py"), None),
@@ -269,6 +273,50 @@ fn a_path_that_is_not_there_is_named() {
         ),
     ] {
         assert_eq!(said(&files, keys.clone()).as_deref(), want, "{keys}");
+    }
+}
+
+#[test]
+fn a_path_or_a_hyphen_in_the_place_of_a_module_name_is_named() {
+    let files =
+        [INIT, ("my_pkg/__init__.py", ""), ("my_pkg/definitions.py", ""), ("requirements.txt", "dagster\n")];
+    let src = [("src/app/__init__.py", ""), ("src/app/jobs.py", ""), ("pyproject.toml", HATCHLING)];
+    for (files, name, meant) in [
+        (&files[..], "my-pkg", Some("my_pkg")),
+        (&files, "my-pkg.definitions", Some("my_pkg.definitions")),
+        (&files, "my_pkg/definitions.py", Some("my_pkg.definitions")),
+        (&files, "./my_pkg/definitions.py", Some("my_pkg.definitions")),
+        (&files, "my_pkg/definitions", Some("my_pkg.definitions")),
+        (&src, "src/app/jobs.py", Some("app.jobs")),
+        (&files, "other-pkg", None),
+        // importlib finds a directory of any name.
+        (&[("my-pkg/__init__.py", ""), ("my_pkg/__init__.py", "")], "my-pkg", None),
+    ] {
+        let want = meant.map(|meant| {
+            format!("`module_name: {name}` of code location `a`: no module has such a name; did you mean `{meant}`?")
+        });
+        assert_eq!(said(files, module(name)), want, "{name} in {files:?}");
+    }
+}
+
+#[test]
+fn a_module_beside_another_working_directory_is_not_imported() {
+    let keys = json!({"code_source": {"module_name": "defs"}, "working_directory": "./src"});
+    let with = |more: (&str, &str)| said(&[("defs.py", ""), ("src/other.py", ""), more], keys.clone());
+    assert_eq!(
+        with(("requirements.txt", "dagster\n")).as_deref(),
+        Some(
+            "`module_name: defs` of code location `a`: it is in the build directory, and Dagster imports from the `working_directory` only; leave that out, or move the module there"
+        )
+    );
+    for more in [
+        ("setup.py", SETUP),
+        ("pyproject.toml", HATCHLING),
+        ("requirements.txt", "-e .\n"),
+        ("requirements.txt", "defs\n"),
+        ("src/defs.py", ""),
+    ] {
+        assert_eq!(with(more), None, "{more:?}");
     }
 }
 
