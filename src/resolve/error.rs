@@ -76,7 +76,7 @@ impl Explain for ResolveError {
         Some(match self {
             Self::Tools(error) => return error.hint(),
             Self::Uv(error) => return error.hint(),
-            Self::Unsolvable { source, .. } => return offered::hint_of(source),
+            Self::Unsolvable { source, mentioned } => return offered::hint_of(source, mentioned),
             Self::Lock { .. } => "bring the lock file up to date, or build with --no-locked".to_string(),
             Self::Pylock { .. } | Self::PylockVersion { .. } | Self::Marker { .. } | Self::BadFile { .. } | Self::Twice { .. } => {
                 "write the lock file again with the tool that wrote it, or pass --no-locked".to_string()

@@ -57,6 +57,15 @@ impl Mentioned {
         }
     }
 
+    /// The line that asks for the distribution called `name`.
+    pub fn line_for(&self, name: &str) -> Option<&str> {
+        let asks = |text: &str| {
+            let end = text.find(|each: char| !(each.is_ascii_alphanumeric() || "-_.".contains(each)));
+            normalized_name(&text[..end.unwrap_or(text.len())]) == normalized_name(name)
+        };
+        self.lines.iter().map(|(_, text)| text.as_str()).find(|text| asks(text))
+    }
+
     /// The first of the places, for annotations.
     pub fn place(&self) -> Option<Place> {
         let (place, _) = self.lines.iter().find(|(place, _)| place.line.is_some())?;

@@ -1,5 +1,6 @@
 //! For which Pythons and systems a package has files, said in a few words instead of a list of file names.
 
+use super::mentioned::Mentioned;
 use crate::tools::ProcessError;
 use crate::wheel::WheelName;
 use std::collections::BTreeSet;
@@ -63,29 +64,36 @@ fn systems(wheels: &[WheelName]) -> Vec<&'static str> {
 /// What to write for a package whose files are all for another system.
 pub fn marker_hint(name: &str, file_names: &[String]) -> Option<String> {
     let wheels: Option<Vec<WheelName>> = file_names.iter().map(|name| name.parse().ok()).collect();
-    marker_line(name, &systems(&wheels?))
+    marker_line(name, None, &systems(&wheels?))
 }
 
-fn marker_line(name: &str, systems: &[&str]) -> Option<String> {
+/// With `line`, which asks for it, the whole line to write.
+fn marker_line(name: &str, line: Option<&str>, systems: &[&str]) -> Option<String> {
     let (system, platform) = match systems {
         ["Windows"] => ("Windows", "win32"),
         ["macOS"] => ("macOS", "darwin"),
         _ => return None,
     };
-    Some(format!("`{name}` is for {system} only: write `{name} ; sys_platform == '{platform}'`"))
+    let marker = format!("sys_platform == '{platform}'");
+    let what = match line.map(|line| line.split_once(';').unwrap_or((line, ""))) {
+        Some((line, "")) => format!("write `{} ; {marker}`", line.trim()),
+        Some((line, more)) => format!("write `{} ; {marker} and ({})`", line.trim(), more.trim()),
+        None => format!("add `; {marker}` to the line that asks for it"),
+    };
+    Some(format!("`{name}` is for {system} only: {what}"))
 }
 
 /// The same from what uv said of the wheels that it found.
 ///
 /// Source: uv 0.13.9: ``Wheels are available for `NAME` (vVERSION) on the following platforms: `win32`, `win_amd64` ``.
-pub fn hint_of(error: &ProcessError) -> Option<String> {
+pub fn hint_of(error: &ProcessError, mentioned: &Mentioned) -> Option<String> {
     let ProcessError::Failed { stderr: Some(said), .. } = error else { return None };
     said.0.lines().find_map(|line| {
         let (_, rest) = line.split_once("Wheels are available for `")?;
         let (name, rest) = rest.split_once('`')?;
         let (_, platforms) = rest.split_once("on the following platform")?;
         let tags = platforms.split('`').skip(1).step_by(2).map(system).collect::<BTreeSet<_>>();
-        marker_line(name, &tags.into_iter().collect::<Vec<_>>())
+        marker_line(name, mentioned.line_for(name), &tags.into_iter().collect::<Vec<_>>())
     })
 }
 
@@ -110,8 +118,17 @@ mod tests {
         }
         assert_eq!(
             marker_hint("a", &names(&["win32", "win_amd64"])).unwrap(),
-            "`a` is for Windows only: write `a ; sys_platform == 'win32'`"
+            "`a` is for Windows only: add `; sys_platform == 'win32'` to the line that asks for it"
         );
+        for (line, want) in [
+            ("a==306", "`a` is for Windows only: write `a==306 ; sys_platform == 'win32'`"),
+            (
+                "a>1;python_version<'4'",
+                "`a` is for Windows only: write `a>1 ; sys_platform == 'win32' and (python_version<'4')`",
+            ),
+        ] {
+            assert_eq!(marker_line("a", Some(line), &["Windows"]).unwrap(), want);
+        }
         assert_eq!(marker_hint("a", &names(&["win32", "manylinux_2_17_x86_64"])), None);
     }
 }
