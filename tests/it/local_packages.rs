@@ -251,7 +251,7 @@ fn what_is_silently_wrong_is_said() {
         .collect();
     assert!(warnings.iter().all(|warning| said.contains(warning)), "{said}");
     insta::assert_snapshot!(warnings.join("\n").replace(&dir.path().display().to_string(), "[DIR]"), @"
-    dagster_cloud_post_install.sh: this script is not run: it belongs to Docker builds, and a PEX file holds Python packages only. List those in the project's requirements; for anything else use a base image (--base-image-tag, input `base_image_tag`) or a step of the workflow before this one
+    dagster_cloud_post_install.sh: this script is not run, because PEX files hold Python packages only: list those in the project's requirements, and for anything else use a base image (--base-image-tag, input `base_image_tag`)
     `[DIR]/app/dbt` is empty: it is a submodule ([DIR]/.gitmodules) that was not checked out; set `submodules: true` for actions/checkout, or run `git submodule update --init`
     `dagster_cloud.py` hides the module `dagster_cloud` of dagster-cloud: whatever imports `dagster_cloud` gets this file; rename it
     `model.bin` is a Git LFS pointer and not the content that it should have; set `lfs: true` for actions/checkout, or run `git lfs pull`

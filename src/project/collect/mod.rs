@@ -60,7 +60,9 @@ pub fn collect(
     if requirements.lock.is_none() && options.lock_use == LockUse::Automatic {
         requirements.warnings.extend(unread::locks(&directory));
     }
-    requirements.warnings.extend(unread::of_docker(&directory));
+    let docker = unread::of_docker(&directory);
+    requirements.warnings.extend(docker.warnings);
+    docker.note.iter().for_each(|note| host.note(note));
     for line in &requirements.left_out {
         host.note(line);
     }

@@ -3,6 +3,8 @@
 //! Sources: dagster-cloud-cli 1.13.27, whose Docker builds run the two scripts; the manuals of PDM, Rye and Pipenv.
 
 use super::error::whole;
+use crate::bounded_file::{TEXT_LIMIT_BYTES, read_text};
+use crate::error::Place;
 use crate::project::Warning;
 use std::path::Path;
 
@@ -30,28 +32,74 @@ pub(super) fn locks(directory: &Path) -> Vec<Warning> {
     found.map(warning).collect()
 }
 
-/// The files in `directory` that only a Docker build uses.
-pub(super) fn of_docker(directory: &Path) -> Vec<Warning> {
-    let script = |name: &&str| {
-        Warning {
-        message:
-            "this script is not run: it belongs to Docker builds, and a PEX file holds Python packages only. List those in the project's requirements; \
-             for anything else use a base image (--base-image-tag, input `base_image_tag`) or a step of the workflow before this one"
-                .into(),
-        place: Some(whole(&directory.join(name))),
+/// What is said of the files in `directory` that only a Docker build uses.
+#[derive(Debug, Default)]
+pub(super) struct OfDocker {
+    /// Of what has an effect that will be missing.
+    pub(super) warnings: Vec<Warning>,
+    /// Of a Dockerfile that may well be for something else.
+    pub(super) note: Option<&'static str>,
+}
+
+/// Look for these files.
+pub(super) fn of_docker(directory: &Path) -> OfDocker {
+    let read = |name: &str| read_text(&directory.join(name), TEXT_LIMIT_BYTES).ok();
+    let mut found = OfDocker::default();
+    for name in SCRIPTS.iter().filter(|name| directory.join(name).is_file()) {
+        let message = "this script is not run, because PEX files hold Python packages only: list those in the project's \
+                       requirements, and for anything else use a base image (--base-image-tag, input `base_image_tag`)";
+        found.warnings.push(Warning { message: message.into(), place: Some(whole(&directory.join(name))) });
     }
+    let is_ignored = read(".pexignore")
+        .is_some_and(|text| text.lines().any(|line| line.trim().trim_start_matches('/') == "Dockerfile"));
+    let Some(text) = read("Dockerfile").filter(|_| !is_ignored) else { return found };
+    let Some((line, packages)) = system_packages(&text) else {
+        found.note = Some("`Dockerfile` is not used: PEX files run on Dagster's own image");
+        return found;
     };
-    let dockerfile = Warning {
-        message: "this file is not used: PEX files run on Dagster's own image. For system packages use a base image \
-                  (--base-image-tag, input `base_image_tag`); if it is for something else, name it in .pexignore"
-            .into(),
-        place: Some(whole(&directory.join("Dockerfile"))),
-    };
-    let scripts = SCRIPTS.iter().filter(|name| directory.join(name).is_file()).map(script);
-    let is_ignored = std::fs::read_to_string(directory.join(".pexignore"))
-        .is_ok_and(|text| text.lines().any(|line| line.trim().trim_start_matches('/') == "Dockerfile"));
-    let dockerfile = (directory.join("Dockerfile").is_file() && !is_ignored).then_some(dockerfile);
-    scripts.chain(dockerfile).collect()
+    let names: Vec<String> = packages.iter().map(|name| format!("`{name}`")).collect();
+    let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+    found.warnings.push(Warning {
+        message: format!(
+            "the system packages of this file{names} will not be there, because PEX files run on Dagster's own image: \
+             if the code needs them, use a base image that has them (--base-image-tag, input `base_image_tag`); \
+             else name the file in .pexignore"
+        ),
+        place: Some(Place { line: Some(line), ..whole(&directory.join("Dockerfile")) }),
+    });
+    found
+}
+
+/// The system packages that a Dockerfile installs, and the line of the first `install`; `None` without any such line.
+fn system_packages(text: &str) -> Option<(usize, Vec<String>)> {
+    let mut first = None;
+    let mut packages: Vec<String> = Vec::new();
+    let mut verb = "";
+    let mut installs = false;
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#')) {
+        let line = line.trim_end();
+        let continues = line.ends_with('\\');
+        let line = line.trim_end_matches('\\').replace("&&", " ; ").replace(';', " ; ").replace('|', " ; ");
+        for word in line.split_whitespace().chain((!continues).then_some(";")) {
+            match word {
+                ";" => (verb, installs) = ("", false),
+                "apt-get" | "apt" | "yum" | "dnf" | "microdnf" if !installs => verb = "install",
+                "apk" if !installs => verb = "add",
+                _ if !installs && word == verb => {
+                    installs = true;
+                    first = first.or(Some(number + 1));
+                }
+                // Options, variables and the names of groups (`apk add --virtual .build`) are no packages.
+                _ if installs && word.starts_with(|each: char| each.is_ascii_alphanumeric()) => {
+                    if !packages.iter().any(|known| known == word) {
+                        packages.push(word.to_string());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    first.map(|line| (line, packages))
 }
 
 #[cfg(test)]
@@ -61,8 +109,9 @@ mod tests {
     fn found(files: &[&str]) -> String {
         let dir = tempfile::tempdir().unwrap();
         files.iter().for_each(|name| std::fs::write(dir.path().join(name), "Dockerfile\n").unwrap());
-        let warnings = locks(dir.path()).into_iter().chain(of_docker(dir.path()));
-        warnings.map(|warning| warning.message).collect::<Vec<_>>().join("\n")
+        let docker = of_docker(dir.path());
+        let warnings = locks(dir.path()).into_iter().chain(docker.warnings).map(|warning| warning.message);
+        warnings.chain(docker.note.map(String::from)).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -73,8 +122,8 @@ mod tests {
         this lock file is not read, and the newest versions are taken; write its pins into requirements.txt with `pipenv requirements >requirements.txt`
         ");
         insta::assert_snapshot!(found(&["dagster_cloud_pre_install.sh", "Dockerfile"]), @"
-        this script is not run: it belongs to Docker builds, and a PEX file holds Python packages only. List those in the project's requirements; for anything else use a base image (--base-image-tag, input `base_image_tag`) or a step of the workflow before this one
-        this file is not used: PEX files run on Dagster's own image. For system packages use a base image (--base-image-tag, input `base_image_tag`); if it is for something else, name it in .pexignore
+        this script is not run, because PEX files hold Python packages only: list those in the project's requirements, and for anything else use a base image (--base-image-tag, input `base_image_tag`)
+        `Dockerfile` is not used: PEX files run on Dagster's own image
         ");
     }
 
@@ -82,6 +131,36 @@ mod tests {
     fn what_is_read_or_ignored_is_not_named() {
         for files in [&["pdm.lock", "requirements.txt"][..], &["Dockerfile", ".pexignore"], &["setup.py"]] {
             assert_eq!(found(files), "", "{files:?}");
+        }
+    }
+
+    #[test]
+    fn a_dockerfile_that_installs_system_packages_is_warned_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "FROM python:3.12\n# apt-get install no\nRUN apt-get update && \\\n    apt-get install -y libpq-dev curl && rm -rf x\n";
+        std::fs::write(dir.path().join("Dockerfile"), text).unwrap();
+        let found = of_docker(dir.path());
+        assert_eq!(found.note, None);
+        let [warning] = found.warnings.as_slice() else { panic!("{found:?}") };
+        assert_eq!(warning.place.as_ref().unwrap().line, Some(4));
+        insta::assert_snapshot!(warning.message, @"the system packages of this file (`libpq-dev`, `curl`) will not be there, because PEX files run on Dagster's own image: if the code needs them, use a base image that has them (--base-image-tag, input `base_image_tag`); else name the file in .pexignore");
+    }
+
+    #[test]
+    fn system_packages_are_found_however_they_are_installed() {
+        for (text, want) in [
+            ("RUN apk add --no-cache --virtual .build gcc musl-dev; ls", Some((1, "gcc musl-dev"))),
+            (
+                "\nRUN apt-get -y install \\\n  git \\\n  # why\n  curl=7 \\\n  git\nRUN pip install x",
+                Some((2, "git curl=7")),
+            ),
+            ("RUN yum install -y gcc && dnf install make|cat", Some((1, "gcc make"))),
+            ("RUN apt-get install -y $PACKAGES", Some((1, ""))),
+            ("RUN pip install x && apt-get update\nRUN uv add y", None),
+            ("", None),
+        ] {
+            let found = system_packages(text).map(|(line, packages)| (line, packages.join(" ")));
+            assert_eq!(found, want.map(|(line, packages)| (line, packages.to_string())), "{text}");
         }
     }
 }
