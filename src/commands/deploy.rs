@@ -457,15 +457,20 @@ fn collect(
 ) -> Result<BTreeMap<PathBuf, Arc<Requirements>>, Error> {
     let mut requirements = BTreeMap::new();
     let mut without_files: BTreeMap<PathBuf, Error> = BTreeMap::new();
-    for Location { directory, .. } in locations {
+    for Location { directory, place, .. } in locations {
         if requirements.contains_key(directory) || without_files.contains_key(directory) {
             continue;
         }
         match building.collect(directory) {
             Ok(asked) => drop(requirements.insert(directory.clone(), Arc::new(asked))),
             // Cheap to see, so all of them are said at once.
-            Err(error @ Error::Collect(CollectError::NoRequirementFile { .. })) => {
-                without_files.insert(directory.clone(), error);
+            Err(Error::Collect(CollectError::NoRequirementFile { directory, asked_by, .. })) => {
+                let is_yaml =
+                    place.file.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+                let location = Some(place.clone()).filter(|_| is_yaml);
+                let error =
+                    CollectError::NoRequirementFile { directory: directory.clone(), asked_by, location };
+                without_files.insert(directory, Error::Collect(error));
             }
             Err(error) => return Err(error),
         }

@@ -96,6 +96,9 @@ fn project_directories_that_are_wrong() {
     check("project-without-files", &[("one.py", "")], deps);
     let above = [("project/pyproject.toml", ""), ("project/src/one.py", "")];
     check("project-one-directory-up", &above, &["deps", "project/src", "--dry-run"]);
+    let yaml = "locations:\n  - location_name: a\n    code_source: {module_name: one}\n    build: {directory: ./project/src}\n";
+    let above = [above[0], above[1], ("dagster_cloud.yaml", yaml)];
+    check("yaml-one-directory-up", &above, &["deploy", ".", "out", "--dry-run"]);
     check("project-is-a-file", &SOUND, &["source", "one.py", "out"]);
     check("out-dir-is-a-file", &SOUND, &["source", ".", "one.py"]);
     check("verify-nothing-built", &SOUND, &["verify", "."]);

@@ -2,6 +2,7 @@
 
 use crate::error::{Explain, Fault, Place};
 use crate::net::{self, SafeUrl};
+use crate::project::build_directory::relative;
 use crate::target::PythonVersion;
 use crate::tools;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub enum CollectError {
         directory: PathBuf,
         /// The line that named it; none for the build directory.
         asked_by: Option<Place>,
+        /// The code location of a dagster_cloud.yaml whose build directory it is.
+        location: Option<Place>,
     },
     /// A requirement names a path where nothing is.
     #[error("`{requirement}` names a path that does not exist: `{}`", .path.display())]
@@ -180,14 +183,29 @@ impl Explain for CollectError {
             CollectError::NoDirectory { .. } => {
                 Some("name a directory that exists; in dagster_cloud.yaml it is `build.directory`".into())
             }
-            CollectError::NoRequirementFile { asked_by: None, directory } => {
+            CollectError::NoRequirementFile { asked_by: None, directory, location } => {
                 if let Some((name, way)) = foreign_file(directory) {
                     return Some(format!("pexpress does not read `{name}`: {way}"));
                 }
-                Some(match file_above(directory) {
-                    Some(file) => format!("`{}` is one directory up: name that directory", file.display()),
-                    None => "add one that names dagster and dagster-cloud, or name the directory that has it"
-                        .into(),
+                Some(match (file_above(directory), location) {
+                    (Some(file), Some(location)) => {
+                        let name = file.file_name().unwrap_or_default().to_string_lossy();
+                        let root = location.file.parent().unwrap_or(Path::new(""));
+                        let directory = relative(file.parent().unwrap_or(Path::new("")), root);
+                        let dot =
+                            if directory.starts_with(".") || directory.starts_with("..") { "" } else { "./" };
+                        let directory = directory.display();
+                        format!(
+                            "`{name}` is one directory up: write `directory: {dot}{directory}` below `build` of the code location ({location})"
+                        )
+                    }
+                    (Some(file), None) => {
+                        format!("`{}` is one directory up: give that directory", file.display())
+                    }
+                    (None, _) => {
+                        "add one that names dagster and dagster-cloud, or name the directory that has it"
+                            .into()
+                    }
                 })
             }
             CollectError::NoRequirementFile { asked_by: Some(_), .. } => {
