@@ -111,7 +111,8 @@ fn read_value(file: &Path, shape: Shape, reading: &mut Reading) -> Option<Rc<Nod
     let errors_before = reading.errors.len();
     let root = read_yaml(file, reading)?.root.filter(|root| !root.is_null())?;
     let mut inspector = Inspector { file, reading, unknown_keys: UnknownKeys::Ignored };
-    inspector.value(&root, shape, "the file", "the file");
+    let name = format!("`{}`", file.file_name().unwrap_or_default().to_string_lossy());
+    inspector.value(&root, shape, &name, &name);
     inspector.doubtful_numbers(&root);
     (reading.errors.len() == errors_before).then_some(root)
 }

@@ -398,7 +398,7 @@ fn an_unknown_key_of_build_yaml_is_a_warning() {
     let (stderr, code, stdout) =
         checked(&[("dg.toml", project), ("build.yaml", "directory: .\ndockerfile: Dockerfile\n")]);
     insta::assert_snapshot!(stderr, @r"
-    warning: unknown key `dockerfile` in the file, which is ignored (known here: directory, registry)
+    warning: unknown key `dockerfile` in `build.yaml`, which is ignored (known here: directory, registry)
       at: ROOT/build.yaml:2:1
     ");
     assert_eq!(

@@ -157,7 +157,7 @@ fn extras_and_groups_are_taken_only_where_asked_for() {
     assert_eq!(
         found.left_out,
         [
-            "`proj` also has the extras b (--extra) and the dependency groups dev, lint (--group), not asked for"
+            "`proj` also has the extra b (--extra) and the dependency groups dev, lint (--group), not asked for"
         ]
     );
 }

@@ -456,7 +456,9 @@ impl Walk<'_> {
 /// What exists and was not asked for, in a sentence.
 fn left_out(visited: &Visited, package: &Package, options: &CollectOptions) -> Option<String> {
     let is_root = visited.asked_by.is_none();
-    let list = |names: Vec<String>| names.join(", ");
+    let list = |what: &str, names: &[String]| {
+        format!("the {what}{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", "))
+    };
     let extras: Vec<String> = package
         .extras
         .keys()
@@ -473,10 +475,10 @@ fn left_out(visited: &Visited, package: &Package, options: &CollectOptions) -> O
         .collect();
     let mut parts = Vec::new();
     if !extras.is_empty() {
-        parts.push(format!("the extras {} (--extra)", list(extras)));
+        parts.push(format!("{} (--extra)", list("extra", &extras)));
     }
     if !groups.is_empty() {
-        parts.push(format!("the dependency groups {} (--group)", list(groups)));
+        parts.push(format!("{} (--group)", list("dependency group", &groups)));
     }
     let name =
         package.name.as_ref().map_or_else(|| visited.directory.display().to_string(), ToString::to_string);

@@ -103,8 +103,11 @@ impl Walk<'_> {
     fn obey(&mut self, lock: LockFile, verdict: Verdict) {
         let name = lock.file_name();
         if let [first, rest @ ..] = verdict.lagging.as_slice() {
-            let more =
-                if rest.is_empty() { String::new() } else { format!(" ({} more lines do)", rest.len()) };
+            let more = match rest.len() {
+                0 => String::new(),
+                1 => " (1 more line does)".to_string(),
+                more => format!(" ({more} more lines do)"),
+            };
             self.warn(
                 format!(
                     "{}{more}, and is what is used; if this file is an export of the lock, write it again (`{}`), else remove the line",
