@@ -47,6 +47,9 @@ pub struct StickyComment<'a> {
     untidy: bool,
     id: Option<u64>,
     author: Option<Author>,
+    /// As it was last written, and whether the next write may go by that.
+    written: Option<Comment>,
+    trusts_last_write: bool,
 }
 
 /// Whose comments are ours.
@@ -109,6 +112,8 @@ impl<'a> StickyComment<'a> {
             untidy: false,
             id: None,
             author: None,
+            written: None,
+            trusts_last_write: false,
         }
     }
 
@@ -125,6 +130,12 @@ impl<'a> StickyComment<'a> {
     pub fn hesitant(mut self) -> Self {
         self.hesitant = true;
         self
+    }
+
+    /// Let the next write go by what was last written here, without reading it first: for a job that writes alone, and
+    /// again at once.
+    pub fn trust_last_write(&mut self) {
+        self.trusts_last_write = true;
     }
 
     /// Write the comment, or create it.
@@ -220,6 +231,11 @@ impl<'a> StickyComment<'a> {
 
     /// Our comment as it is now: the one we know of, or else the oldest that is found.
     fn present(&mut self) -> Result<Option<Comment>, GithubError> {
+        if std::mem::take(&mut self.trusts_last_write)
+            && let Some(comment) = self.written.take()
+        {
+            return Ok(Some(comment));
+        }
         if let Some(comment) = self.read()? {
             return Ok(Some(comment));
         }
@@ -307,11 +323,14 @@ impl<'a> StickyComment<'a> {
     }
 
     /// Edit. Not repeated by itself: what was read before may be out of date after a failure.
-    fn edit(&self, id: u64, body: &str) -> Result<Written, GithubError> {
+    fn edit(&mut self, id: u64, body: &str) -> Result<Written, GithubError> {
         let doing = self.doing("edit the comment of");
         let url = self.comment_url(&doing, id)?;
         let call = self.call(&doing, Method::PATCH, url, Some(json!({"body": body})));
-        Ok(self.github.call_once(&call)?.parse::<Comment>(&doing, "a comment")?.written())
+        let comment = self.github.call_once(&call)?.parse::<Comment>(&doing, "a comment")?;
+        let written = comment.written();
+        self.written = Some(comment);
+        Ok(written)
     }
 
     /// Create; `None` when another job was faster, whose comment is ours from now on.
@@ -332,7 +351,9 @@ impl<'a> StickyComment<'a> {
             Some(oldest) => self.tidy(&[oldest.clone(), created]),
             None => {
                 self.tidy(&ours);
-                return Ok(Some(created.written()));
+                let written = created.written();
+                self.written = Some(created);
+                return Ok(Some(written));
             }
         }
         Ok(None)

@@ -21,8 +21,9 @@ use crate::net::{Agent, Secret};
 use crate::report::comment::Comment;
 use crate::report::facts::Facts;
 use crate::report::{Report, RunResult};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long the last words of an interrupted run may take. The runner sends SIGINT, SIGTERM after 7.5 s, and kills after
@@ -70,7 +71,7 @@ impl Reporter {
             let (told, receive_told) = mpsc::channel();
             std::thread::spawn(move || {
                 // Nobody waits any more where an interrupted run has ended first.
-                let _ = told.send(worker.work(&receiver));
+                let _ = told.send(worker.work(&Mutex::new(receiver)));
             });
             receive_told
         });
@@ -161,7 +162,7 @@ impl Worker {
         })
     }
 
-    fn work(mut self, reports: &Receiver<Report>) -> Told {
+    fn work(mut self, reports: &Mutex<Receiver<Report>>) -> Told {
         let github = self.github.clone();
         let number = self.request.unwrap_or(0);
         let blank = Report::default();
@@ -170,61 +171,75 @@ impl Worker {
         if self.shared {
             sticky = sticky.hesitant();
         }
-        while let Ok(mut report) = reports.recv() {
-            // A newer report that came while the comment was written is in it; the others hear of it now.
-            let mut with_comment = true;
-            loop {
-                let newest = self.write(&mut sticky, report.clone(), reports, with_comment);
-                let is_newer = newest.result != report.result;
-                (report, with_comment) = (newest, false);
-                if !is_newer {
-                    break;
-                }
+        loop {
+            let Ok(report) = reports.lock().unwrap_or_else(PoisonError::into_inner).recv() else { break };
+            let heard = Heard { report: Mutex::new(report), reports };
+            let mut written = WrittenResults::default();
+            while !self.is_up_to_date(&written, heard.newest().result) {
+                self.write(&mut sticky, &heard, &mut written);
             }
-            if report.result != RunResult::Running {
+            if heard.now().result != RunResult::Running {
                 break;
             }
         }
         self.told
     }
 
-    /// Write a report wherever it is wanted; gives the newest report that had come when the comment was written. The three
-    /// do not depend on one another, and the last words of an interrupted run have little time.
-    fn write(
-        &mut self,
-        sticky: &mut StickyComment<'_>,
-        report: Report,
-        reports: &Receiver<Report>,
-        with_comment: bool,
-    ) -> Report {
-        let heard = Heard { report: RefCell::new(report.clone()), reports };
+    fn is_up_to_date(&self, written: &WrittenResults, newest: RunResult) -> bool {
+        let is = |wanted: bool, written: Option<RunResult>| !wanted || written == Some(newest);
+        is(self.reporting.comment, written.comment)
+            && is(self.reporting.github_deployment, written.deployment)
+            && is(self.reporting.commit_status, written.status)
+    }
+
+    /// Write a report wherever it is wanted and not written yet. The three do not wait for one another, and each follows
+    /// what is heard meanwhile: the last words of an interrupted run have little time.
+    fn write(&mut self, sticky: &mut StickyComment<'_>, heard: &Heard<'_>, written: &mut WrittenResults) {
+        let newest = Some(heard.newest().result);
         let worker = &*self;
         let (comment, deployment, status) = std::thread::scope(|scope| {
             let reporting = &worker.reporting;
-            let deployment = reporting.github_deployment.then(|| scope.spawn(|| worker.deployment(&report)));
-            let status = reporting.commit_status.then(|| scope.spawn(|| worker.status(&report)));
-            let comment = (with_comment && reporting.comment).then(|| worker.comment(sticky, &heard));
+            let deployment = (reporting.github_deployment && written.deployment != newest)
+                .then(|| scope.spawn(|| worker.deployment(heard)));
+            let status = (reporting.commit_status && written.status != newest).then(|| {
+                scope.spawn(|| {
+                    heard.follow(|| {
+                        let report = heard.newest();
+                        (worker.status(&report), report.result)
+                    })
+                })
+            });
+            let comment = (reporting.comment && written.comment != newest).then(|| {
+                let mut shared = worker.shared;
+                let mut again = false;
+                let outcome = heard.follow(|| {
+                    if std::mem::replace(&mut again, true) && !shared {
+                        sticky.trust_last_write();
+                    }
+                    worker.comment(sticky, heard, &mut shared)
+                });
+                (outcome, shared)
+            });
             (comment, deployment.map(joined), status.map(joined))
         });
-        let newest = heard.report.into_inner();
-        let (last, newest_is_last) =
-            (report.result != RunResult::Running, newest.result != RunResult::Running);
-        if let Some((outcome, shared)) = comment {
+        if let Some(((outcome, result), shared)) = comment {
             self.shared = shared;
-            let written = outcome.map(|written| {
+            let outcome = outcome.map(|written| {
                 let url = written.and_then(|written| written.url);
                 self.told.comment_url = url.or(self.told.comment_url.take());
             });
-            self.take(Kind::Comment, written, newest_is_last);
+            written.comment = Some(result);
+            self.take(Kind::Comment, outcome, result != RunResult::Running);
         }
-        if let Some(outcome) = deployment {
-            let outcome = outcome.map(|id| self.deployment = id);
-            self.take(Kind::Deployment, outcome, last);
+        if let Some((id, outcome, result)) = deployment {
+            self.deployment = id;
+            written.deployment = Some(result);
+            self.take(Kind::Deployment, outcome, result != RunResult::Running);
         }
-        if let Some(outcome) = status {
-            self.take(Kind::Status, outcome, last);
+        if let Some((outcome, result)) = status {
+            written.status = Some(result);
+            self.take(Kind::Status, outcome, result != RunResult::Running);
         }
-        newest
     }
 
     /// A refusal is told once, and that report given up. What may pass is tried again with the next word; where the
@@ -255,17 +270,20 @@ impl Worker {
         self.told.notices.push(Annotation::new(Level::Notice, text).titled("Not reported"));
     }
 
-    /// Write the comment, with the newest that is known at the moment of writing; and whether other jobs write to it.
+    /// Write the comment, with the newest that is known at the moment of writing; `shared` becomes whether other jobs write
+    /// to it.
     fn comment(
         &self,
         sticky: &mut StickyComment<'_>,
         heard: &Heard<'_>,
-    ) -> (Result<Option<Written>, GithubError>, bool) {
-        let shared = Cell::new(self.shared);
+        shared: &mut bool,
+    ) -> (Result<Option<Written>, GithubError>, RunResult) {
+        let composed = Cell::new((*shared, heard.now().result));
         let mut compose = |present: Option<&str>| {
             let report = heard.newest();
             let comment = Comment::new(&self.key, &self.facts, &report, self.host.clock.now());
-            shared.set(shared.get() || present.is_some_and(|present| comment.is_shared(present)));
+            let is_shared = composed.get().0 || present.is_some_and(|present| comment.is_shared(present));
+            composed.set((is_shared, report.result));
             // There is nothing to say of a branch deployment that nobody was told of.
             if present.is_none() && (report.result == RunResult::Closed || self.is_closed) {
                 None
@@ -275,28 +293,42 @@ impl Worker {
         };
         let mut written = sticky.upsert(&mut compose, None);
         // Another job may have written over it from what was there before; who is alone need not wait to see that.
-        if shared.get() && matches!(written, Ok(Some(_))) {
+        if composed.get().0 && matches!(written, Ok(Some(_))) {
             let settled = |body: &str| {
-                let report = heard.report.borrow();
-                Comment::new(&self.key, &self.facts, &report, self.host.clock.now()).settled(body)
+                Comment::new(&self.key, &self.facts, &heard.now(), self.host.clock.now()).settled(body)
             };
             written = sticky.settle(&mut compose, &settled);
         }
-        (written, shared.get())
+        let (is_shared, result) = composed.get();
+        *shared = is_shared;
+        (written, result)
     }
 
-    /// Put the GitHub deployment down as it is now; gives its id.
-    fn deployment(&self, report: &Report) -> Result<Option<u64>, GithubError> {
-        let Some((at, sha)) = report.deployment.as_ref().zip(self.commit(report)) else {
-            return Ok(self.deployment);
-        };
+    /// Put the GitHub deployment down as it is now; gives its id, what came of it, and the result put down.
+    fn deployment(&self, heard: &Heard<'_>) -> (Option<u64>, Result<(), GithubError>, RunResult) {
+        let mut id = self.deployment;
+        let (outcome, result) = heard.follow(|| {
+            let mut report = heard.newest();
+            let outcome = self.put_deployment_down(&mut id, &mut report, heard);
+            (outcome, report.result)
+        });
+        (id, outcome, result)
+    }
+
+    /// The same once; `report` becomes what was put down.
+    fn put_deployment_down(
+        &self,
+        id: &mut Option<u64>,
+        report: &mut Report,
+        heard: &Heard<'_>,
+    ) -> Result<(), GithubError> {
+        let Some((at, sha)) = report.deployment.clone().zip(self.commit(report)) else { return Ok(()) };
         let environment = environment(&at.name, at.is_branch, self.request);
         if report.result == RunResult::Closed {
-            return deployments::deactivate(&self.github, &self.repository, &environment)
-                .map(|_| self.deployment);
+            return deployments::deactivate(&self.github, &self.repository, &environment).map(|_| ());
         }
-        let id = match self.deployment {
-            Some(id) => id,
+        let known = match *id {
+            Some(known) => known,
             None => {
                 let new = NewDeployment {
                     sha,
@@ -305,7 +337,10 @@ impl Worker {
                     transient: at.is_branch,
                     production: !at.is_branch,
                 };
-                deployments::create(&self.github, &self.repository, &new)?
+                let made = deployments::create(&self.github, &self.repository, &new)?;
+                *id = Some(made);
+                *report = heard.newest();
+                made
             }
         };
         let state = match report.result {
@@ -319,8 +354,7 @@ impl Worker {
             log_url: self.facts.run_url.clone(),
             description: report.sentence(),
         };
-        deployments::set_state(&self.github, &self.repository, id, state, &details)?;
-        Ok(Some(id))
+        deployments::set_state(&self.github, &self.repository, known, state, &details)
     }
 
     /// The commit that was built; that of this repository, where GitHub would not know it here.
@@ -357,17 +391,43 @@ fn in_matrix(host: &Host) -> bool {
 
 /// What was heard from the deploy: while one report is written, a newer one may come.
 struct Heard<'a> {
-    report: RefCell<Report>,
-    reports: &'a Receiver<Report>,
+    report: Mutex<Report>,
+    reports: &'a Mutex<Receiver<Report>>,
 }
 
 impl Heard<'_> {
-    fn newest(&self) -> Report {
-        if let Some(newer) = self.reports.try_iter().last() {
-            *self.report.borrow_mut() = newer;
-        }
-        self.report.borrow().clone()
+    fn now(&self) -> Report {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn newest(&self) -> Report {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(newer) = self.reports.lock().unwrap_or_else(PoisonError::into_inner).try_iter().last() {
+            *report = newer;
+        }
+        report.clone()
+    }
+
+    /// Write until what was written is the newest, or a write fails; gives what came of the last, and the result written.
+    fn follow<T>(
+        &self,
+        mut write: impl FnMut() -> (Result<T, GithubError>, RunResult),
+    ) -> (Result<T, GithubError>, RunResult) {
+        loop {
+            let (outcome, written) = write();
+            if outcome.is_err() || self.newest().result == written {
+                return (outcome, written);
+            }
+        }
+    }
+}
+
+/// The result that each report says.
+#[derive(Default)]
+struct WrittenResults {
+    comment: Option<RunResult>,
+    deployment: Option<RunResult>,
+    status: Option<RunResult>,
 }
 
 fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
