@@ -3,16 +3,18 @@
 //! A schedule is drawn from a number alone, so `PEXPRESS_SEED=N PEXPRESS_SCHEDULES=1` plays one again. It says how the
 //! code locations load, what was there before, what goes wrong at which call of Dagster+, its store and GitHub, and what
 //! somebody else does meanwhile. The clock passes by sleeping only, so that retries and time-outs take no time;
-//! everything else is real. One schedule in ten runs the program itself, by the real clock.
+//! everything else is real. One schedule in ten runs the program itself, by the real clock; another one does, and gets
+//! SIGINT or SIGTERM at a drawn moment.
 //!
 //! The law: `loaded` is said of a code location if and only if it runs the new PEX tag and the store has both files
 //! whole; the exit code is 0 if and only if `loaded` is said of all. What is not known is said to be unknown, and only
 //! where something kept going wrong for longer than the retries. Summary, comment, statuses and outputs say the same
-//! words, and nothing that GitHub does changes them.
+//! words, and nothing that GitHub does changes them. After a signal no call of Dagster+ or its store begins, the exit code
+//! is that of the signal, and what is said of each code location is so for what had begun by then.
 
+use super::cancelling::{self, Cancel, Ended};
 use crate::support::environments::uv;
 use crate::support::github_standin::GithubStandin;
-use crate::support::pexpress_with_uv;
 use crate::support::recording_clock::Heard;
 use crate::support::seed::{Random, seed, sized};
 use crate::support::small_project::write_project;
@@ -59,6 +61,8 @@ struct Schedule {
     bounded: bool,
     /// The program itself runs, by the real clock.
     built: bool,
+    /// And gets a signal.
+    cancel: Option<Cancel>,
 }
 
 /// What a run said.
@@ -69,13 +73,16 @@ struct Said {
     log: String,
     /// Step summary, where there is one.
     summary: Option<String>,
+    /// Calls that began after a signal.
+    late: Vec<String>,
 }
 
 impl Schedule {
     fn draw(number: u64, tags: &BTreeMap<String, String>) -> Schedule {
         let mut random = Random::new(number);
         let event = *random.pick(&[None, None, None, Some("push"), Some("pull_request")]);
-        let built = number % 10 == 7;
+        let cancelled = number % 10 == 3;
+        let built = cancelled || number % 10 == 7;
         let most = if built { 3 } else { 6 };
         let faults: Vec<Value> = (0..random.below(most)).map(|_| dagster_fault(&mut random, built)).collect();
         let github = (0..random.below(4)).map(|_| github_fault(&mut random)).collect();
@@ -101,7 +108,8 @@ impl Schedule {
             "token": TOKEN, "faults": faults, "agents": agents, "load": load,
             "deployments": [{"name": "prod", "locations": before}],
         });
-        Schedule { number, dagster, github, event, passing, bounded, built }
+        let cancel = cancelled.then(|| Cancel::draw(&mut random));
+        Schedule { number, dagster, github, event, passing, bounded, built, cancel }
     }
 
     fn faults(&self) -> &Vec<Value> {
@@ -293,6 +301,7 @@ impl Lane {
             passing: true,
             bounded: true,
             built: false,
+            cancel: None,
         };
         let said = lane.play(&calm);
         assert_eq!(said.code, 0, "{}", said.log);
@@ -310,25 +319,17 @@ impl Lane {
         self.github.control("clear", &Value::Null);
         self.github.control("faults", &schedule.github);
         match schedule.event {
-            None => self.deploy(schedule.built),
-            Some(event) => self.step(event, schedule.built),
+            None => self.deploy(schedule),
+            Some(event) => self.step(event, schedule),
         }
     }
 
     /// Run these arguments in this process, or as one of their own.
-    fn run(
-        &self,
-        built: bool,
-        arguments: &[&str],
-        variables: BTreeMap<String, String>,
-    ) -> (u8, String, String) {
-        if built {
-            let project = self.dir.path().join("project");
-            let output =
-                pexpress_with_uv().args(arguments).envs(variables).current_dir(project).output().unwrap();
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let code = output.status.code().unwrap();
-            return (u8::try_from(code).unwrap(), text(&output.stdout), text(&output.stderr));
+    fn run(&self, schedule: &Schedule, arguments: &[&str], variables: BTreeMap<String, String>) -> Ended {
+        let project = self.dir.path().join("project");
+        if schedule.built {
+            let cancel = schedule.cancel.map(|cancel| (cancel, &self.dagster));
+            return cancelling::run(arguments, variables, &project, cancel);
         }
         let mut env: BTreeMap<OsString, OsString> =
             variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
@@ -340,14 +341,13 @@ impl Lane {
         let (stdout, stderr) = (Heard::default(), Heard::default());
         let clock: Arc<dyn Clock> = Arc::new(PassingClock::default());
         let invocation = cli::parse(&[&["pexpress"], arguments].concat().map_os()).unwrap();
-        let project = self.dir.path().join("project");
         let host = Host::for_test(env, &project, Box::new(stdout.clone()), Box::new(stderr.clone()), clock);
         let host = host.configured(&invocation.global);
         let exit = commands::run(invocation, &host);
-        (exit.0, stdout.text(), stderr.text())
+        Ended { code: exit.0, stdout: stdout.text(), stderr: stderr.text(), late: Vec::new() }
     }
 
-    fn deploy(&self, built: bool) -> Said {
+    fn deploy(&self, schedule: &Schedule) -> Said {
         let out = self.dir.path().join("out");
         let arguments = ["deploy", ".", out.to_str().unwrap(), "--upload-pex", "--update-code-location"];
         let further = ["--deployment", "prod", "--yes", "--format", "json", "--deps-cache-from", "t"];
@@ -356,12 +356,13 @@ impl Lane {
         let variables =
             [("DAGSTER_CLOUD_URL", self.dagster.url.as_str()), ("DAGSTER_CLOUD_API_TOKEN", TOKEN)];
         let variables = variables.map(|(name, value)| (name.to_string(), value.to_string())).into();
-        let (code, stdout, log) = self.run(built, &[&arguments[..], &further, &last].concat(), variables);
-        let document: Value = serde_json::from_str(&stdout).unwrap_or_default();
-        Said { code, states: states(&document["locations"]), log, summary: None }
+        let ended = self.run(schedule, &[&arguments[..], &further, &last].concat(), variables);
+        let document: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
+        let states = states(&document["locations"]);
+        Said { code: ended.code, states, log: ended.stderr, summary: None, late: ended.late }
     }
 
-    fn step(&self, event: &str, built: bool) -> Said {
+    fn step(&self, event: &str, schedule: &Schedule) -> Said {
         let project = self.dir.path().join("project");
         let files = tempfile::tempdir().unwrap();
         let file = |name: &str| files.path().join(name).to_str().unwrap().to_string();
@@ -378,13 +379,15 @@ impl Lane {
             .with("GITHUB_STEP_SUMMARY", &file("summary"))
             .with("RUNNER_TEMP", files.path().to_str().unwrap())
             .event(event, &payload);
-        let (code, _, log) = self.run(built, &["action"], step.variables().clone());
+        let Ended { code, stderr: log, late, .. } = self.run(schedule, &["action"], step.variables().clone());
         let ran = Ran::read(Some(code.into()), files.path());
         let locations = ran.outputs.get("locations").and_then(|text| serde_json::from_str(text).ok());
         let states = states(&locations.unwrap_or_default());
-        let success = ran.outputs.get("result").is_some_and(|result| result == "success");
-        assert_eq!(success, code == 0, "the output `result` differs from the exit code\n{log}");
-        Said { code, states, log, summary: Some(ran.summary) }
+        let is = |word: &str| ran.outputs.get("result").is_some_and(|result| result == word);
+        assert_eq!(is("success"), code == 0, "the output `result` differs from the exit code\n{log}");
+        let cancelled = cancelling::sentence(&log).is_some();
+        assert_eq!(is("cancelled"), cancelled, "the output `result` differs from the log\n{log}");
+        Said { code, states, log, summary: Some(ran.summary), late }
     }
 
     /// What of the law the run broke.
@@ -399,7 +402,10 @@ impl Lane {
         let mut broken = Vec::new();
         let all_loaded =
             NAMES.iter().all(|name| said.states.get(*name).is_some_and(|state| state == "loaded"));
-        if (said.code == 0) != all_loaded {
+        let cancelled = cancelling::sentence(&said.log).is_some();
+        if cancelled {
+            broken.extend(self.judge_cancelled(schedule, said));
+        } else if (said.code == 0) != all_loaded {
             broken.push(format!("exit code {} and {:?}", said.code, said.states));
         }
         let mut reached = true;
@@ -420,6 +426,7 @@ impl Lane {
             let truth = match word {
                 "loaded" => runs,
                 "not_updated" | "not_published" | "nothing" => !updated,
+                "not_deployed" => cancelled && !updated,
                 "failed_to_load" => updated && deployment["serving"][name].is_null(),
                 "overtaken" => !has_tag && meddled,
                 // An update to what was there already is as good as none.
@@ -431,11 +438,11 @@ impl Lane {
                 broken
                     .push(format!("said `{word}` of {name}: runs {runs}, updated {updated}, whole {whole}"));
             }
-            if schedule.passing && word != "loaded" {
+            if schedule.passing && !cancelled && word != "loaded" {
                 broken.push(format!("said `{word}` of {name} though all faults pass"));
             }
         }
-        if reached && schedule.bounded && said.code != 0 {
+        if reached && schedule.bounded && !cancelled && said.code != 0 {
             broken.push(format!("all run what was asked for, and exit code {}", said.code));
         }
         let vanished = |violation: &Value| {
@@ -447,6 +454,25 @@ impl Lane {
             }
         }
         broken.extend(self.judge_reports(schedule, said));
+        broken
+    }
+
+    /// What of the law of cancelled runs was broken.
+    fn judge_cancelled(&self, schedule: &Schedule, said: &Said) -> Vec<String> {
+        let sentence = cancelling::sentence(&said.log).unwrap();
+        let mut reports: Vec<(&str, String)> =
+            said.summary.iter().map(|summary| ("summary", summary.clone())).collect();
+        if schedule.github.as_array().unwrap().is_empty() && said.summary.is_some() {
+            reports.extend(self.github.bodies().into_iter().map(|body| ("comment", body)));
+        }
+        let mut broken = cancelling::judge(sentence, &said.states, &reports);
+        let wanted = schedule.cancel.map(|cancel| cancel.code());
+        if wanted != Some(said.code) {
+            broken.push(format!("exit code {}, not {wanted:?}", said.code));
+        }
+        if !said.late.is_empty() {
+            broken.push(format!("begun after the signal: {:?}", said.late));
+        }
         broken
     }
 
@@ -540,7 +566,9 @@ fn loaded_is_said_if_and_only_if_it_is_so() {
     });
     let mut words = BTreeMap::new();
     let mut broken = Vec::new();
+    let mut cancelled = 0;
     for (schedule, said, failures) in results {
+        cancelled += u32::from(cancelling::sentence(&said.log).is_some());
         for word in said.states.values() {
             *words.entry(word.clone()).or_insert(0) += 1;
         }
@@ -552,8 +580,12 @@ fn loaded_is_said_if_and_only_if_it_is_so() {
             broken.push(schedule.number);
         }
     }
-    eprintln!("{count} schedules, said {words:?}, {:.0} s", began.elapsed().as_secs_f64());
+    eprintln!(
+        "{count} schedules, {cancelled} cancelled, said {words:?}, {:.0} s",
+        began.elapsed().as_secs_f64()
+    );
     assert_eq!(broken, Vec::<u64>::new(), "schedules under which something was said that is not so");
+    assert!(count < 100 || cancelled > 0, "no run was cancelled");
     assert!(count == 1 || (words["loaded"] > 0 && words["failed_to_load"] > 0), "{words:?}");
 }
 
