@@ -8,6 +8,7 @@ use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::net::SafeUrl;
+use crate::tools::git_words::GitServer;
 use crate::tools::{Process, ProcessError};
 use std::path::Path;
 
@@ -45,6 +46,12 @@ impl Explain for GitError {
     }
 
     fn hint(&self) -> Option<String> {
+        if let GitError::Clone { source, .. } | GitError::CheckOut { source, .. } = self
+            && let ProcessError::Failed { stderr: Some(said), .. } = source
+            && let Some(server) = GitServer::read(&said.0)
+        {
+            return Some(server.hint());
+        }
         Some(
             match self {
                 GitError::Clone { source: ProcessError::Start { .. }, .. } => "install git",

@@ -3,6 +3,7 @@
 //! This room speaks to child processes and to nothing else; what is asked of them is for the stages to say.
 
 pub mod environment;
+pub mod git_words;
 mod leftovers;
 pub mod pip_config;
 pub mod process;
@@ -145,7 +146,7 @@ impl Explain for Error {
                 env_vars::PEXPRESS_UV
             )),
             Error::NoPython { version, .. } => Some(format!(
-                "install Python {version} (on a runner: actions/setup-python) or let uv do so; or choose another with --python-version"
+                "install Python {version} (on a runner: actions/setup-python) or let uv do so; or choose another version with --python-version"
             )),
             Error::Runtime(RuntimeError::Download(error)) => error.hint(),
             Error::Runtime(RuntimeError::Find(source)) | Error::Environment { source, .. } => source.hint(),

@@ -4,6 +4,7 @@
 //! other directories), and so are `uv.toml` files of user and system. What the user has set for pip alone is passed on
 //! as well ([`PipConfig`]). uv trusts the system's certificates unless the user decided otherwise.
 
+use super::git_words::GitServer;
 use super::pip_config::PipConfig;
 use super::process::{Output, Process, ProcessError};
 use super::python::Pythons;
@@ -35,10 +36,7 @@ pub struct UvVersion(pub u32, pub u32, pub u32);
 #[derive(Debug, thiserror::Error)]
 pub enum UvError {
     /// An index, a file server or a Git host refused or did not answer. The cause is uv's own text.
-    #[error(
-        "could not {task}: the package index or another server refused or did not answer{}",
-        through(proxy)
-    )]
+    #[error("could not {task}: {} refused or did not answer{}", server(source), through(proxy))]
     Remote {
         /// What was asked: `resolve the requirements`.
         task: String,
@@ -112,6 +110,9 @@ impl Explain for UvError {
     }
     fn hint(&self) -> Option<String> {
         match self {
+            UvError::Remote { source, .. } if git_server(source).is_some() => {
+                git_server(source).map(|server| server.hint())
+            }
             UvError::Remote { .. } if self.says("invalid peer certificate") => Some(format!(
                 "name the file with your certificate authority by {}; `pexpress selftest` shows those in use",
                 env_vars::SSL_CERT_FILE
@@ -139,14 +140,30 @@ impl Explain for UvError {
     }
 }
 
+/// The Git server that uv's git could not read from.
+fn git_server(source: &ProcessError) -> Option<GitServer> {
+    match source {
+        ProcessError::Failed { stderr: Some(said), .. } => GitServer::read(&said.0),
+        _ => None,
+    }
+}
+
+fn server(source: &ProcessError) -> String {
+    match git_server(source) {
+        None => "the package index or another server".into(),
+        Some(GitServer { host: None, .. }) => "the Git host".into(),
+        Some(GitServer { host: Some(host), .. }) => format!("the Git host `{host}`"),
+    }
+}
+
 fn through(proxy: &Option<(String, String)>) -> String {
     let said = |(name, url): &(String, String)| format!(" ({name} sends requests to {url})");
     proxy.as_ref().map(said).unwrap_or_default()
 }
 
 /// Words of uv 0.13 and 0.9 that tell of a server that refused or did not answer; in each case seen, uv was run
-/// against such a server. A `404` is not among them: there the requirement names what does not exist.
-const REMOTE_WORDS: [&str; 9] = [
+/// against such a server. Those of Git are in [`GitServer`]. A `404` is not among them: there the requirement names what does not exist.
+const REMOTE_WORDS: [&str; 8] = [
     "error sending request",            // no connection, no TLS, no name
     "HTTP status server error",         // 5xx
     "429 Too Many Requests",            // also after retries
@@ -154,7 +171,6 @@ const REMOTE_WORDS: [&str; 9] = [
     "403 Forbidden",                    // likewise
     "network was disabled",             // UV_OFFLINE, below "No solution found"
     "network connectivity is disabled", // UV_OFFLINE, a file not cached
-    "unable to access",                 // Git, no answer
     "operation timed out",              // a stalled download
 ];
 
@@ -221,7 +237,9 @@ impl UvError {
         let text_lower = text.to_lowercase();
         if MACHINE_WORDS.iter().any(|words| text.contains(words)) {
             UvError::Machine { task, source }
-        } else if REMOTE_WORDS.iter().any(|words| text_lower.contains(&words.to_lowercase())) {
+        } else if REMOTE_WORDS.iter().any(|words| text_lower.contains(&words.to_lowercase()))
+            || GitServer::read(text).is_some()
+        {
             UvError::Remote { task, proxy: None, source }
         } else if status.code().is_none() || text_lower.contains("error: unexpected argument") {
             UvError::Tool { task, source }
@@ -481,6 +499,17 @@ mod tests {
                 Fault::Remote,
             ),
             (no_solution.into(), 1, Fault::Project),
+            (
+                "cause: Git operation failed\nssh: Could not resolve hostname h: Name or service not known"
+                    .into(),
+                1,
+                Fault::Remote,
+            ),
+            (
+                "cause: Git operation failed\nfatal: unable to access 'https://h/x': Failed".into(),
+                1,
+                Fault::Remote,
+            ),
             ("error: unexpected argument '--x' found".into(), 2, Fault::Tool),
             ("error: Failed to initialize cache at `/x/uv`\n  cause: …".into(), 2, Fault::Tool),
             ("error: Failed to write\n  cause: No space left on device (os error 28)".into(), 2, Fault::Tool),

@@ -326,8 +326,19 @@ fn a_repository_that_cannot_be_read_is_named_without_its_secrets() {
     let server = ScriptedServer::answering(|_| Reply::new(401, ""));
     let text = git(&server.url("/r.git").replace("http://", "http://me:hunter2@"));
     assert!(text.contains("could not clone http://***@127.0.0.1"), "{text}");
-    assert!(text.contains("hint: try `git ls-remote`"), "{text}");
+    assert!(text.contains("hint: the Git host `127.0.0.1` wants credentials: "), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
+}
+
+/// Users read of the package index, or of keys, where only the name of the host was wrong.
+#[test]
+fn a_git_host_without_an_address_is_named() {
+    for url in ["https://nowhere.invalid/r.git", "ssh://git@nowhere.invalid/r.git"] {
+        let artifact = Artifact::Git { url: url.into(), commit: "0123456789".repeat(4), subdirectory: None };
+        let error = Fixture::new().fetch(vec![distribution("pkg", None, artifact)]).unwrap_err();
+        let hint = "no address was found for the Git host `nowhere.invalid`: check its name in the requirement or the lock file, and the DNS of this machine";
+        assert_eq!((error.fault(), error.hint().as_deref()), (Fault::Remote, Some(hint)), "{url}");
+    }
 }
 
 #[test]
