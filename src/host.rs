@@ -8,6 +8,7 @@ use crate::child_env;
 use crate::cli::{Color, Global};
 use crate::env_vars;
 use crate::foreign_text::without_commands;
+use crate::input_names;
 use crate::net::redact::without;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use std::collections::BTreeMap;
@@ -79,6 +80,8 @@ pub struct Host {
     data_written: Arc<AtomicBool>,
     /// Once it is set, nothing more is said.
     silent: Option<Arc<AtomicBool>>,
+    /// Whether the inputs of the action stand for the flags.
+    by_inputs: bool,
     /// The clock of this run.
     pub clock: Arc<dyn Clock>,
 }
@@ -98,6 +101,7 @@ impl Host {
             bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
             data_written: Arc::default(),
             silent: None,
+            by_inputs: false,
             clock: Arc::new(SystemClock),
             env: Arc::new(env),
         }
@@ -123,6 +127,7 @@ impl Host {
             bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
             data_written: Arc::default(),
             silent: None,
+            by_inputs: false,
             clock,
         }
     }
@@ -160,6 +165,11 @@ impl Host {
     /// The same host, which says nothing more once `silent` is set: for work that goes on after its last word was said.
     pub fn until(&self, silent: &Arc<AtomicBool>) -> Host {
         Host { silent: Some(Arc::clone(silent)), ..self.clone() }
+    }
+
+    /// The same host, which names the inputs of the action where it says something of a flag.
+    pub fn by_inputs(&self) -> Host {
+        Host { by_inputs: true, ..self.clone() }
     }
 
     fn is_silent(&self) -> bool {
@@ -258,7 +268,7 @@ impl Host {
     /// Tell of a decision, with `--verbose` only.
     pub fn detail(&self, text: impl AsRef<str>) {
         if self.verbosity >= Verbosity::Verbose {
-            self.say(text.as_ref());
+            self.write_line(text.as_ref());
         }
     }
 
@@ -271,7 +281,16 @@ impl Host {
     /// Write a line to stderr whatever the verbosity. For `render` and the methods above. No line of it can be a
     /// workflow command, whoever's words are in it, and none has a token of the environment: one may be in an argument
     /// that an error repeats.
+    ///
+    /// In a run by inputs, flags are named by their inputs; details stay as they are, which show command lines.
     pub fn say(&self, text: &str) {
+        match self.by_inputs {
+            true => self.write_line(&input_names::for_flags(text)),
+            false => self.write_line(text),
+        }
+    }
+
+    fn write_line(&self, text: &str) {
         if self.is_silent() {
             return;
         }

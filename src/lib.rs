@@ -40,6 +40,7 @@ pub mod error;
 pub mod foreign_json;
 pub mod foreign_text;
 pub mod host;
+pub mod input_names;
 pub mod net;
 pub mod pex;
 pub mod scratch;

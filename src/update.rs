@@ -122,7 +122,7 @@ impl Explain for UpdateError {
                 Some("`pexpress verify OUT_DIR` shows the same error without a deploy".into())
             }
             UpdateError::LoadTimeout { .. } => Some(
-                "it may still load: `pexpress status` shows it; --location-load-timeout waits longer".into(),
+                "it may still load: `pexpress status` shows it; a longer wait is set with --location-load-timeout".into(),
             ),
             UpdateError::NoAgent { .. } => Some(
                 "start the agent, or wait longer with --agent-heartbeat-timeout; the update is kept for it"

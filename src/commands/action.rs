@@ -37,6 +37,7 @@ use std::path::PathBuf;
 /// # Errors
 /// When the runner's own files cannot be written.
 pub fn run(host: &Host) -> Result<Exit, Error> {
+    let host = &host.by_inputs();
     let runner = Runner::new(host);
     mask(&runner, host);
     let inputs = match ActionInputs::read(host) {
@@ -123,7 +124,7 @@ impl<'a> Step<'a> {
         let out_dir = self.host.absolute(&inputs.deploy.out_dir);
         let result = self.perform(inputs, leave, &trigger, &live);
         self.runner.end_group();
-        let report = live.snapshot();
+        let report = live.snapshot().with_input_names();
         self.conclude(&report);
         if report.result != RunResult::Cancelled {
             let url = reporter.finish(&report, self.runner);
@@ -204,7 +205,7 @@ impl<'a> Step<'a> {
         if result.is_ok() {
             super::check::run(&args, Format::Text, self.host)?;
         }
-        let report = live.snapshot();
+        let report = live.snapshot().with_input_names();
         self.tell(&report, &facts(&self.run), None, &result)
     }
 
@@ -230,7 +231,7 @@ impl<'a> Step<'a> {
     /// The step ends before it began.
     fn failed(&self, error: &(impl Explain + ?Sized)) -> Result<Exit, Error> {
         let problems = vec![Problem::of(error)];
-        let report = Report { result: RunResult::Failure, problems, ..Report::default() };
+        let report = Report { result: RunResult::Failure, problems, ..Report::default() }.with_input_names();
         self.tell_all(&report, &facts(&self.run), None)?;
         Ok(Exit(error.fault().exit_code()))
     }

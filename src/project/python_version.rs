@@ -64,12 +64,12 @@ impl Explain for PythonVersionError {
         match self {
             PythonVersionError::Collect(error) => error.hint(),
             PythonVersionError::Unsupported { .. } => Some(format!(
-                "write 3.{} to 3.{} there, or say which with --python-version (input `python_version`)",
+                "write 3.{} to 3.{} there, or say which with --python-version",
                 minors.start(),
                 minors.end()
             )),
             PythonVersionError::Disagree { .. } => Some(
-                "say which with --python-version (input `python_version`), or build them in runs of their own with --location (input `locations`)".into(),
+                "say which with --python-version, or build them in runs of their own with --location".into(),
             ),
         }
     }

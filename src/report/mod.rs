@@ -14,6 +14,7 @@ pub mod table;
 use crate::build::PexFile;
 use crate::dependencies::DependencyChanges;
 use crate::error::{Explain, Fault, Place};
+use crate::input_names::for_flags;
 use crate::render::error_text;
 use crate::verify::Verified;
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,20 @@ impl Report {
             }
             _ => rows::headline(&rows::of(self)).1,
         }
+    }
+
+    /// The same, with the inputs of the action where its errors and warnings say flags.
+    #[must_use]
+    pub fn with_input_names(mut self) -> Report {
+        let of_locations = self.locations.iter_mut().flat_map(|location| &mut location.problems);
+        for problem in self.problems.iter_mut().chain(&mut self.warnings).chain(of_locations) {
+            problem.title = for_flags(&problem.title);
+            problem.text = for_flags(&problem.text);
+        }
+        for error in self.locations.iter_mut().flat_map(|location| &mut location.errors) {
+            *error = for_flags(error);
+        }
+        self
     }
 
     /// Whether a file was sent or a code location changed.

@@ -79,9 +79,9 @@ impl Explain for ResolveError {
             Self::Unsolvable { source, mentioned } => return offered::hint_of(source, mentioned),
             Self::Lock { .. } => "bring the lock file up to date, or build with --no-locked".to_string(),
             Self::Pylock { .. } | Self::PylockVersion { .. } | Self::Marker { .. } | Self::BadFile { .. } | Self::Twice { .. } => {
-                "write the lock file again with the tool that wrote it, or pass --no-locked".to_string()
+                "write the lock file again with the tool that wrote it, or build with --no-locked".to_string()
             }
-            Self::RequiresPython { .. } => "choose another --python-version, or relax requires-python".to_string(),
+            Self::RequiresPython { .. } => "choose another Python with --python-version, or relax requires-python".to_string(),
             Self::NoFile { hashes_listed: true, .. } => {
                 "the hashes listed for it match none of these files; list the hash of one that fits".to_string()
             }
@@ -89,7 +89,7 @@ impl Explain for ResolveError {
                 return offered::marker_hint(name, offered);
             }
             Self::NoFile { .. } => {
-                "choose a version with a wheel for the target or with a source distribution, or another --python-version"
+                "choose a version with a wheel for the target or with a source distribution, or another Python with --python-version"
                     .to_string()
             }
             Self::Vcs { .. } => "use a git repository, or publish a wheel".to_string(),

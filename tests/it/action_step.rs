@@ -314,3 +314,24 @@ fn a_fork_whose_code_reads_a_secret_is_green_with_a_warning() {
     let broken = step.event("pull_request", &payload).run();
     assert_eq!((broken.code, broken.output("result")), (Some(1), "failure"), "{}", broken.log);
 }
+
+/// Users read of `--locked` and `--extra` in workflows that have neither.
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_step_names_inputs_where_a_command_line_names_flags() {
+    let scene = Scene::new(&[("one", "")], json!({}));
+    for (input, value, says) in [
+        (
+            "INPUT_LOCKED",
+            "true",
+            "hint: commit a lock file (`uv lock` writes one), or leave `locked: true` out",
+        ),
+        ("INPUT_EXTRAS", "nope", "leave the input `extras` out, or declare it in"),
+    ] {
+        let ran = scene.step().with(input, value).event("pull_request", &pull_request("synchronize")).run();
+        assert_eq!(ran.code, Some(1), "{}", ran.log);
+        for (what, text) in [("log", &ran.log), ("summary", &ran.summary)] {
+            assert!(text.contains(says) && !text.contains(" --"), "{what}: {text}");
+        }
+    }
+}

@@ -464,7 +464,7 @@ fn a_pyproject_that_is_not_toml_is_an_error_and_pythons_that_contradict_are_a_wa
     ]);
     assert_eq!(code, Some(0));
     insta::assert_snapshot!(stderr, @r#"
-    warning: the files disagree on the Python to build for: a/pyproject.toml says requires-python = ">=3.12", and b/pyproject.toml says requires-python = "<3.11"; say which with --python-version (input `python_version`), or build them in runs of their own with --location (input `locations`)
+    warning: the files disagree on the Python to build for: a/pyproject.toml says requires-python = ">=3.12", and b/pyproject.toml says requires-python = "<3.11"; say which with --python-version, or build them in runs of their own with --location
       at: ROOT/b/pyproject.toml:3:19
     "#);
 }

@@ -231,7 +231,7 @@ impl Explain for CollectError {
                 Some("download it next to the file that names it, and name it by its path".into())
             }
             CollectError::Lock { .. } => {
-                Some("write it anew with `uv lock`, or build with --no-locked".into())
+                Some("write it again with `uv lock`, or build with --no-locked".into())
             }
             CollectError::NoLock { .. } => {
                 Some("commit a lock file (`uv lock` writes one), or leave --locked out".into())

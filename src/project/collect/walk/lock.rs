@@ -127,7 +127,7 @@ impl Walk<'_> {
                 Some(whole(&lock.file)),
             );
         }
-        self.host.note(format!("versions are those of {name} (--no-locked leaves it aside)"));
+        self.host.note(format!("versions are those of {name} (--no-locked ignores it)"));
         if !PipConfig::read(self.host).constraints.is_empty() {
             self.warn(format!("pip's constraints (PIP_CONSTRAINT) do not change what {name} decides"), None);
         }

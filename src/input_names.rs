@@ -1,0 +1,103 @@
+//! Flags in what is said → the inputs of the action, for runs that were given inputs.
+//!
+//! Whoever writes a message names the flag; this is the one place that knows the input of the same meaning. A sentence
+//! has to read well with either: "choose another with --platform".
+
+/// Each flag, and what stands for it below `with:`.
+const INPUTS: [(&str, &str); 18] = [
+    ("--python-version", "the input `python_version`"),
+    ("--platform", "the input `platform`"),
+    ("--extra", "the input `extras`"),
+    ("--all-extras", "`extras: '*'`"),
+    ("--group", "the input `groups`"),
+    ("--locked", "`locked: true`"),
+    ("--no-locked", "`locked: false`"),
+    ("--location", "the input `locations`"),
+    ("--image", "the input `image`"),
+    ("--base-image-tag", "the input `base_image_tag`"),
+    ("--deployment", "the input `deployment`"),
+    ("--base-deployment", "the input `base_deployment`"),
+    ("--deployment-for-branch", "`branch_deployment: true`"),
+    ("--full-deployment", "`branch_deployment: false`"),
+    ("--location-load-timeout", "the input `location_load_timeout`"),
+    ("--agent-heartbeat-timeout", "the input `agent_heartbeat_timeout`"),
+    ("--allow-untrusted-code", "`allow_untrusted_code: true`"),
+    ("--force-rebuild-deps", "`force_rebuild_deps: true`"),
+];
+
+/// `text` with inputs for flags. What is quoted stays as it is (commands in backticks, indented lines of others); a flag in
+/// brackets goes where its input is named already.
+pub fn for_flags(text: &str) -> String {
+    let lines = text.split('\n').map(|line| match line.starts_with([' ', '\t']) {
+        true => line.to_string(),
+        false => in_line(line),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn in_line(line: &str) -> String {
+    let mut line = line.to_string();
+    for (flag, input) in INPUTS {
+        if line.contains(input) {
+            line = line.replace(&format!(" ({flag})"), "");
+        }
+    }
+    let parts = line.split('`').enumerate().map(|(at, part)| match at % 2 {
+        0 => in_words(part),
+        _ => part.to_string(),
+    });
+    parts.collect::<Vec<_>>().join("`")
+}
+
+fn in_words(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        let flag = word.trim_start_matches('(').trim_end_matches([')', ',', ';', '.', ':']);
+        match INPUTS.iter().find(|(name, _)| *name == flag) {
+            Some((name, input)) => word.replacen(name, input, 1),
+            None => word.to_string(),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_stand_for_flags_outside_of_quotations() {
+        for (given, want) in [
+            ("hint: build with --no-locked", "hint: build with `locked: false`"),
+            ("--locked was given, but `a` has none", "`locked: true` was given, but `a` has none"),
+            (
+                "set `branch_deployment: false` (--full-deployment) for it",
+                "set `branch_deployment: false` for it",
+            ),
+            ("the extras a, b (--extra)", "the extras a, b (the input `extras`)"),
+            (
+                "choose another with --platform, or --python-version.",
+                "choose another with the input `platform`, or the input `python_version`.",
+            ),
+            (
+                "run `uv export --locked` or leave --locked out",
+                "run `uv export --locked` or leave `locked: true` out",
+            ),
+            (
+                "error: x\n  caused by: `a --locked`\n    --locked",
+                "error: x\n  caused by: `a --locked`\n    --locked",
+            ),
+            ("pip's --extra-index-url and --locked-x", "pip's --extra-index-url and --locked-x"),
+        ] {
+            assert_eq!(for_flags(given), want);
+        }
+    }
+
+    #[test]
+    fn the_inputs_are_those_of_the_action() {
+        let action = include_str!("../action.yml");
+        for (flag, input) in INPUTS {
+            let name = input.trim_start_matches("the input ").trim_matches('`').split(':').next().unwrap();
+            assert!(action.contains(&format!("\n  {name}:\n")), "{flag}: {name}");
+        }
+    }
+}
