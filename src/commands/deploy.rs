@@ -3,6 +3,7 @@
 mod dry_run;
 pub mod live;
 pub mod online;
+mod telling;
 mod verifying;
 
 use super::building::{Building, warning_line};
@@ -13,7 +14,7 @@ use crate::build::{self, Built, DepsPexFile, PexFile};
 use crate::cli::{DeployArgs, Format};
 use crate::dependencies::DependencyChanges;
 use crate::deployment::Branch;
-use crate::error::{Explain, Fault};
+use crate::error::Fault;
 use crate::host::Host;
 use crate::plan::{Plan, PlannedLocation};
 use crate::project::{CollectError, Location, Project, Requirements, Warning, code_source};
@@ -21,11 +22,12 @@ use crate::publish::Publisher;
 use crate::render::{self, Exit};
 use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, SentFiles, State};
 use live::Live;
-use online::{Deployed, Going, Intent, Online};
-use serde_json::json;
+use online::{Going, Intent, Online};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+pub use telling::outcomes;
+use telling::{heading, print, tell_deployed, tell_failures, tell_others};
 
 /// Run it; a signal ends it with a word on what was reached.
 ///
@@ -302,72 +304,6 @@ fn put_down_changes(mut changes: BTreeMap<String, DependencyChanges>, live: &Liv
     });
 }
 
-/// Print each failure, and put down what became of each code location.
-fn tell_deployed(deployed: Deployed, live: &Live, host: &Host) {
-    live.update(|report| {
-        for location in &mut report.locations {
-            let (state, sent) =
-                deployed.locations.get(&location.name).copied().unwrap_or((State::NotDeployed, None));
-            (location.state, location.sent) = (Some(state), sent);
-        }
-        for (name, error) in &deployed.failures {
-            for location in report.locations.iter_mut().filter(|location| location.name == *name) {
-                location.fail(Problem::of(error.as_ref()));
-                location.failed_online = Some(error.fault());
-            }
-        }
-        say_failures(&deployed, host);
-        host.note(outcomes(report));
-    });
-}
-
-/// Print each failure once, with the code locations that it hits where there are several.
-fn say_failures(deployed: &Deployed, host: &Host) {
-    let mut said: Vec<(String, String, Vec<&str>)> = Vec::new();
-    for (name, error) in &deployed.failures {
-        // What differs is only the name.
-        let kind = render::error_text(error.as_ref(), false).replace(&format!("`{name}`"), "`…`");
-        match said.iter_mut().find(|(known, ..)| *known == kind) {
-            Some((.., names)) => names.push(name),
-            None => said.push((kind, render::error_text(error.as_ref(), host.color()), vec![name])),
-        }
-    }
-    for (_, text, names) in said {
-        match names.split_first() {
-            Some((_, others)) if !others.is_empty() => {
-                host.say(&format!("{text}\n  the same for: {}", others.join(", ")));
-            }
-            _ => host.say(&text),
-        }
-    }
-}
-
-/// `code location  state  source PEX  deps PEX`, a line a code location.
-pub fn outcomes(report: &Report) -> String {
-    let word = |sent: Option<Sent>| sent.map_or("-", Sent::words).to_string();
-    let mut rows = vec![["code location", "state", "source PEX", "deps PEX"].map(String::from)];
-    rows.extend(report.locations.iter().map(|location| {
-        let state = location.state.unwrap_or(State::NotDeployed).words().to_string();
-        let (source, deps) = (location.sent.map(|sent| sent.source), location.sent.map(|sent| sent.deps));
-        [location.name.clone(), state, word(source), word(deps)]
-    }));
-    report::table::aligned(&rows, &[false; 4])
-}
-
-/// Code locations that left the file stay deployed; nobody else would say so.
-fn tell_others(others: Vec<String>, file: &Path, online: &Online, live: &Live, host: &Host) {
-    if others.is_empty() {
-        return;
-    }
-    let file = file.file_name().unwrap_or_default().to_string_lossy();
-    let note = report::others(&others, &online.report().name, &file);
-    host.note(&note);
-    live.update(|report| {
-        report.also_deployed = others;
-        report.also_deployed_note = Some(note);
-    });
-}
-
 /// The pull request is closed: so is its branch deployment, and nothing is built.
 fn close(going: &Going, branch: &Branch, live: &Live, host: &Host) -> Result<Exit, Error> {
     let Some(deployment) = going.close(branch)? else {
@@ -392,51 +328,6 @@ fn nothing(reason: String, live: &Live, host: &Host) -> Exit {
         report.reason = Some(reason);
     });
     Exit(0)
-}
-
-/// The document of a run on stdout; nothing where it did not come to one.
-fn print(report: &Report, format: Format, host: &Host) -> Result<(), Error> {
-    let deployment = report.deployment.as_ref();
-    let (document, text) = match report.result {
-        RunResult::Closed => (
-            json!({"deployment": deployment, "closed": true}),
-            deployment.map(|deployment| deployment.name.clone()),
-        ),
-        RunResult::Skipped => (json!({"skipped": report.reason}), None),
-        _ if !report.files.is_empty() || report.locations.iter().any(|one| one.is_decided()) => {
-            (json!(report), Some(lines(report)))
-        }
-        _ => return Ok(()),
-    };
-    match (format, text) {
-        (Format::Json, _) => super::print_json(host, &document),
-        (Format::Text, Some(text)) => host.data(&text).map_err(Error::Stdout),
-        (Format::Text, None) => Ok(()),
-    }
-}
-
-/// Name and tag of each code location, and its state if it was to be deployed.
-fn lines(report: &Report) -> String {
-    let line = |location: &LocationReport| {
-        let state = location.state.map(State::name);
-        let columns = [Some(location.name.clone()), location.pex_tag.clone(), state];
-        columns.into_iter().flatten().collect::<Vec<_>>().join("\t")
-    };
-    let built = report.locations.iter().filter(|location| location.pex_tag.is_some());
-    let lines: Vec<String> = built.map(line).collect();
-    let out_dir = report.out_dir.as_deref().unwrap_or(Path::new("."));
-    match (lines.is_empty(), report.files.as_slice()) {
-        (false, _) => lines.join("\n"),
-        (true, []) => format!("nothing built in {}", out_dir.display()),
-        (true, files) => {
-            let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
-            format!(
-                "no code location has both of its files in {}; built: {}",
-                out_dir.display(),
-                names.join(", ")
-            )
-        }
-    }
 }
 
 /// The code locations asked for by `--location`; all when none was.
@@ -483,41 +374,6 @@ fn collect(
             Err(last)
         }
     }
-}
-
-fn heading(plan: &Plan, python_origin: &str) -> String {
-    use crate::report::table::count;
-    format!(
-        "Building {} for Python {} ({python_origin}) on {}: {}, {}",
-        count(plan.locations.len(), "code location"),
-        plan.target.python,
-        plan.target.platform,
-        count(plan.sources.len(), "source PEX file"),
-        count(plan.deps.len(), "deps PEX file"),
-    )
-}
-
-/// Print each failure once, with the code locations that it hits.
-fn tell_failures(plan: &Plan, built: &Built, host: &Host) -> Option<Error> {
-    let sources =
-        built.sources.iter().enumerate().filter_map(|(at, result)| Some((result.as_ref().err()?, at, true)));
-    let deps =
-        built.deps.iter().enumerate().filter_map(|(at, result)| Some((result.as_ref().err()?, at, false)));
-    let mut failed: Vec<String> = Vec::new();
-    let mut fault = Fault::Project;
-    for (error, at, is_source) in sources.chain(deps) {
-        let hit = plan
-            .locations
-            .iter()
-            .filter(|planned| at == if is_source { planned.source } else { planned.deps });
-        let names: Vec<String> = hit.map(|planned| planned.location.name.clone()).collect();
-        host.say(&format!("{}\n  for: {}", render::error_text(error, host.color()), names.join(", ")));
-        fault = error.fault();
-        failed.extend(names);
-    }
-    failed.sort();
-    failed.dedup();
-    (!failed.is_empty()).then(|| Error::NotBuilt { total: plan.locations.len(), failed, fault })
 }
 
 fn pair<'a>(planned: &PlannedLocation, built: &'a Built) -> Option<(&'a PexFile, &'a PexFile)> {

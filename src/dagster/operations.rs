@@ -4,14 +4,17 @@
 //! Source: dagster-cloud-cli 1.13.27 for fields, arguments and union members; the open-source dagster-graphql schema,
 //! which Dagster+ extends, for `updatedTimestamp` and `versionKey`.
 
+pub use super::values::{
+    AgentState, BranchData, ChainLink, CommitData, DeploymentInfo, LoadStamp, LocationState, Method,
+    PresignedUrl, PullRequestStatus, PythonFailure, Registry, WorkspaceEntry,
+};
+
 use super::client::{Client, Operation};
 use super::error::DagsterError;
 use super::session::Reach;
-use crate::net::SafeUrl;
-use serde::Serialize;
+use super::values::text;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::fmt;
 use url::Url;
 
 macro_rules! operation {
@@ -60,159 +63,6 @@ const BRANCH_DEPLOYMENT: Operation = operation!(
 );
 const BRANCH_DEPLOYMENT_NAME: Operation =
     operation!("ask for the branch deployment's name", "getBranchDeploymentName", "branch_deployment_name");
-
-/// What the organization's registry is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Registry {
-    /// Serverless on Kubernetes, where PEX files cannot run.
-    pub is_harbor: bool,
-    /// Where images are, without a tag.
-    pub url: Option<String>,
-}
-
-/// One agent of a deployment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgentState {
-    /// `status`; `RUNNING` is the only one that counts.
-    pub status: String,
-    /// What it reports.
-    pub errors: Vec<String>,
-}
-
-impl AgentState {
-    /// Whether it works.
-    pub fn is_running(&self) -> bool {
-        self.status == "RUNNING"
-    }
-}
-
-/// A Python exception that user code raised on the agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PythonFailure {
-    /// Type and message.
-    pub message: String,
-    /// Traceback, line by line.
-    pub stack: Vec<String>,
-    /// What it was raised from, innermost last.
-    pub chain: Vec<ChainLink>,
-}
-
-/// An exception behind another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ChainLink {
-    /// Whether it was named with `raise … from`.
-    pub explicit: bool,
-    /// Type and message.
-    pub message: String,
-    /// Traceback, line by line.
-    pub stack: Vec<String>,
-}
-
-/// Tells one load of a code location from another.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LoadStamp {
-    /// `updatedTimestamp`, seconds since the epoch.
-    pub updated_seconds: f64,
-    /// `versionKey`.
-    pub version: String,
-}
-
-/// One code location as the workspace shows it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LocationState {
-    /// `location_name`.
-    pub name: String,
-    /// Loaded, one way or the other; else still loading.
-    pub loaded: bool,
-    /// The server says something of it that is not understood here; then neither `loaded` nor `failure` tells anything.
-    pub unclear: bool,
-    /// Why it could not be loaded.
-    pub failure: Option<PythonFailure>,
-    /// Which load this is; `None` from a server that does not say.
-    pub stamp: Option<LoadStamp>,
-}
-
-/// What the server keeps of a code location, and what it says itself of the load.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WorkspaceEntry {
-    /// What it was last updated to, serialized.
-    pub metadata: String,
-    /// Whether what is loaded is older than that; `None` from a server that does not say.
-    pub outdated: Option<bool>,
-    /// Whether the last load failed; `None` from a server that does not say.
-    pub load_failed: Option<bool>,
-}
-
-/// What a presigned URL allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// To read an object.
-    Get,
-    /// To write one.
-    Put,
-}
-
-/// A URL that allows one thing with one object, for a time; whoever has it may. Shown without its query.
-#[derive(Clone)]
-pub struct PresignedUrl(pub(super) Url);
-
-impl fmt::Debug for PresignedUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        SafeUrl::from(&self.0).fmt(f)
-    }
-}
-
-/// What is known of the branch behind a branch deployment. Source of names: `CreateOrUpdateBranchDeploymentInput`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BranchData {
-    /// `owner/name`.
-    pub repo_name: String,
-    /// The branch.
-    pub branch_name: String,
-    /// Its page.
-    pub branch_url: Option<String>,
-    /// The pull request's page.
-    pub pull_request_url: Option<String>,
-    /// `OPEN`, `CLOSED` or `MERGED`.
-    pub pull_request_status: Option<PullRequestStatus>,
-    /// A string there.
-    pub pull_request_number: Option<String>,
-}
-
-/// State of a pull request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[allow(missing_docs)]
-pub enum PullRequestStatus {
-    Open,
-    Closed,
-    Merged,
-}
-
-/// The commit that a branch deployment shows. Source of names: `DeploymentCommitInput`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct CommitData {
-    pub commit_hash: String,
-    /// Seconds since the epoch.
-    pub timestamp: f64,
-    pub commit_message: Option<String>,
-    pub commit_url: Option<String>,
-    pub author_name: Option<String>,
-    pub author_email: Option<String>,
-    pub author_avatar_url: Option<String>,
-}
-
-/// The deployment that a client is at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeploymentInfo {
-    /// Its name.
-    pub name: String,
-    /// `SERVERLESS` or `HYBRID`.
-    pub agent_type: Option<String>,
-}
 
 impl Client {
     /// What the registry is.
@@ -270,7 +120,9 @@ impl Client {
         let answer = member(WORKSPACE, answer, "Workspace")?;
         let entries =
             answer["locationEntries"].as_array().ok_or_else(|| lacks(WORKSPACE, "locationEntries"))?;
-        entries.iter().map(location_state).collect()
+        let state =
+            |entry| LocationState::read(entry).ok_or_else(|| lacks(WORKSPACE, "the name of a code location"));
+        entries.iter().map(state).collect()
     }
 
     /// The metadata that each code location was last updated to, as the server keeps it.
@@ -483,66 +335,6 @@ fn is_of_another(url: &Url, name: &str) -> bool {
     ours && last != name
 }
 
-fn location_state(entry: &Value) -> Result<LocationState, DagsterError> {
-    let name = text(entry, "name").ok_or_else(|| lacks(WORKSPACE, "the name of a code location"))?;
-    let value = &entry["locationOrLoadError"];
-    let loaded = entry["loadStatus"] == "LOADED";
-    let (failure, unclear) = match (value["__typename"].as_str(), entry["loadStatus"].as_str()) {
-        (None, Some("LOADING")) | (Some("RepositoryLocation"), Some("LOADED" | "LOADING")) => (None, false),
-        (Some("PythonError"), Some("LOADED" | "LOADING")) => (Some(python_failure(value)), false),
-        _ => (None, true),
-    };
-    let stamp = entry["updatedTimestamp"].as_f64().map(|updated_seconds| LoadStamp {
-        updated_seconds,
-        version: text(entry, "versionKey").unwrap_or_default(),
-    });
-    Ok(LocationState { name, loaded, unclear, failure, stamp })
-}
-
-fn python_failure(error: &Value) -> PythonFailure {
-    let message = |error: &Value| {
-        text(error, "message")
-            .map_or_else(|| format!("unknown failure: {error}"), |text| text.trim_end().to_string())
-    };
-    let stack = |error: &Value| {
-        let lines = error["stack"].as_array().map(Vec::as_slice).unwrap_or_default();
-        lines.iter().filter_map(Value::as_str).map(String::from).collect()
-    };
-    let links = error["errorChain"].as_array().map(Vec::as_slice).unwrap_or_default();
-    PythonFailure {
-        message: message(error),
-        stack: stack(error),
-        chain: links
-            .iter()
-            .map(|link| ChainLink {
-                explicit: link["isExplicitLink"] == Value::Bool(true),
-                message: message(&link["error"]),
-                stack: stack(&link["error"]),
-            })
-            .collect(),
-    }
-}
-
-impl fmt::Display for PythonFailure {
-    /// As Python prints it: message, traceback, and for each link of the chain how it came about.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stack = |f: &mut fmt::Formatter<'_>, stack: &[String]| {
-            stack.iter().try_for_each(|line| write!(f, "\n{}", line.trim_end_matches('\n')))
-        };
-        write!(f, "{}", self.message)?;
-        stack(f, &self.stack)?;
-        for link in &self.chain {
-            let how = match link.explicit {
-                true => "The above exception was caused by the following exception:",
-                false => "The above exception occurred during handling of the following exception:",
-            };
-            write!(f, "\n\n{how}\n{}", link.message)?;
-            stack(f, &link.stack)?;
-        }
-        Ok(())
-    }
-}
-
 /// The value, if it is the hoped-for member of its union; else what the server said.
 fn member(operation: Operation, answer: Value, hoped_for: &str) -> Result<Value, DagsterError> {
     let type_name = answer["__typename"].as_str().unwrap_or_default();
@@ -562,8 +354,4 @@ fn member(operation: Operation, answer: Value, hoped_for: &str) -> Result<Value,
 
 fn lacks(operation: Operation, what: &str) -> DagsterError {
     DagsterError::Unexpected { doing: operation.doing.into(), what: what.into() }
-}
-
-fn text(value: &Value, key: &str) -> Option<String> {
-    value[key].as_str().map(String::from)
 }

@@ -1,0 +1,80 @@
+//! The organization's registry: whether PEX files can run there, and the base image that a run asks for.
+
+use crate::cli::DeployArgs;
+use crate::commands::Error;
+use crate::dagster::operations::Registry;
+use crate::dagster::{Client, DagsterError};
+use crate::env_vars;
+use crate::host::Host;
+
+/// The registry, asked before anything is built for it; an error if PEX files cannot run there.
+pub(super) fn look_at_registry(
+    client: &Client,
+    args: &DeployArgs,
+    host: &Host,
+) -> Result<Option<Registry>, Error> {
+    judged_registry(ask_registry(client, args, host), host)
+}
+
+/// What the registry is, and whether it is trusted to run PEX files whatever it says; `None` where nobody needs to know.
+pub(super) fn ask_registry(
+    client: &Client,
+    args: &DeployArgs,
+    host: &Host,
+) -> Option<(Result<Registry, DagsterError>, bool)> {
+    let trusted = host.var(env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT).is_some();
+    let needed = !trusted || base_image_tag(args, host).is_some();
+    needed.then(|| (client.registry(), trusted))
+}
+
+/// A registry that does not answer the question is taken for one that runs PEX files, with a warning, as
+/// dagster-cloud-cli does it.
+pub(super) fn judged_registry(
+    asked: Option<(Result<Registry, DagsterError>, bool)>,
+    host: &Host,
+) -> Result<Option<Registry>, Error> {
+    match asked {
+        None => Ok(None),
+        Some((Ok(registry), trusted)) if registry.is_harbor && !trusted => Err(Error::NoPexRuntime),
+        Some((Ok(registry), _)) => Ok(Some(registry)),
+        Some((
+            Err(
+                error @ (DagsterError::Unauthorized { .. }
+                | DagsterError::NotFound { .. }
+                | DagsterError::NotTheApi { .. }
+                | DagsterError::Interrupted { .. }
+                | DagsterError::Over(_)
+                | DagsterError::Network { .. }),
+            ),
+            _,
+        )) => Err(error.into()),
+        Some((Err(error), _)) => {
+            host.warn(format!("{error}; going on as if PEX files can run there"));
+            Ok(None)
+        }
+    }
+}
+
+pub(super) fn base_image_tag(args: &DeployArgs, host: &Host) -> Option<String> {
+    let variable = || host.var(env_vars::SERVERLESS_BASE_IMAGE_TAG).map(String::from);
+    args.publish.base_image_tag.clone().or_else(variable)
+}
+
+/// The image that replaces what the project file says: a flag, a variable, or a tag in the organization's registry.
+/// Source: the order of dagster-cloud-cli.
+pub(super) fn image(
+    args: &DeployArgs,
+    registry: Option<&Registry>,
+    host: &Host,
+) -> Result<Option<String>, Error> {
+    let whole = args.publish.image.clone();
+    let whole = whole.or_else(|| host.var(env_vars::SERVERLESS_BASE_IMAGE).map(String::from));
+    match (whole, base_image_tag(args, host)) {
+        (Some(image), _) => Ok(Some(image)),
+        (None, None) => Ok(None),
+        (None, Some(tag)) => match registry.and_then(|registry| registry.url.as_ref()) {
+            Some(url) => Ok(Some(format!("{url}:{tag}"))),
+            None => Err(Error::NoRegistry { tag }),
+        },
+    }
+}
