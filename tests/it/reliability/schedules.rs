@@ -487,7 +487,9 @@ impl Lane {
             let rows = rows(text);
             for (name, state) in &said.states {
                 let word = rows.get(name).map_or("nothing", String::as_str);
-                let state = if state == "nothing" { "pending" } else { state };
+                // A run that failed before it came to them has deployed none.
+                let none = if said.code == 0 { "pending" } else { "not_deployed" };
+                let state = if state == "nothing" { none } else { state };
                 // A comment that could not be written any more still says what it said at first.
                 if word != state.replace('_', " ") && !(may_be_old && word == "pending") {
                     broken.push(format!("the {report} says `{word}` of {name}, the outputs `{state}`"));
