@@ -132,6 +132,7 @@ impl Explain for UpdateError {
                 "let only one run at a time deploy there, for example with `concurrency:` in the workflow"
                     .into(),
             ),
+            UpdateError::Unseen { source, .. } if source.is_refusal() => source.hint(),
             UpdateError::Uncertain { .. } | UpdateError::Unseen { .. } => {
                 Some("`pexpress status` shows it".into())
             }

@@ -18,6 +18,8 @@ pub enum DagsterError {
     Status { doing: String, whom: &'static str, status: u16, attempts: u32, body: String },
     #[error("could not {doing}: Dagster+ refused the token ({status}{})", reason(*status))]
     Unauthorized { doing: String, status: u16, setting: String },
+    #[error("the deployment `{name}` was deleted while this run waited")]
+    Deleted { name: String },
     #[error("could not {doing}: {url} does not exist")]
     NotFound { doing: String, url: String, setting: String },
     #[error("could not {doing}: the answer of {url} is not the API's: {excerpt}")]
@@ -94,6 +96,17 @@ impl DagsterError {
         matches!(self, DagsterError::GraphQl { messages, .. } if messages.iter().any(says))
     }
 
+    /// Whether the token or the address is refused, so that the same question would be refused again.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            DagsterError::Unauthorized { .. }
+            | DagsterError::NotFound { .. }
+            | DagsterError::Deleted { .. } => true,
+            DagsterError::GraphQl { messages, .. } => messages.iter().any(|text| is_about_rights(text)),
+            _ => false,
+        }
+    }
+
     /// Whether the call may have taken effect all the same: an answer was lost, or a gateway gave one of its own.
     pub fn is_uncertain(&self) -> bool {
         match self {
@@ -147,6 +160,9 @@ impl Explain for DagsterError {
             DagsterError::Refused { type_name, .. } if type_name == "InvalidLocationError" => {
                 Some("correct the code location in dagster_cloud.yaml".into())
             }
+            DagsterError::Deleted { .. } => Some(
+                "Dagster+ deletes the branch deployment of a closed pull request; if this one is still wanted, deploy again".into(),
+            ),
             DagsterError::NotFound { setting, .. } => Some(format!(
                 "check the organization in {setting} and the name of the deployment"
             )),

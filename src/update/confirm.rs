@@ -10,6 +10,9 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// A token or a deployment that was refused so often, over some seconds, is not asked for again.
+const MOST_REFUSALS: u32 = 5;
+
 /// The code locations that the server shows as these documents would make them and did not before: their update took
 /// effect, although no answer said so. `None` if the server could not be asked.
 pub(super) fn taken(client: &Client, updates: &[Update], before: &Before) -> Option<BTreeSet<String>> {
@@ -75,15 +78,17 @@ pub(super) fn has_files(metadata: &Value, update: &Update) -> Option<bool> {
 
 /// What each code location was last updated to; `None` from a server that does not tell.
 fn metadata(client: &Client, before: &Before) -> Result<Option<BTreeMap<String, String>>, DagsterError> {
-    let asked =
-        retry::run(&Backoff::PATIENT, client.host().clock.as_ref(), |_| match client.workspace_entries() {
+    let asked = retry::run(&Backoff::PATIENT, client.host().clock.as_ref(), |number| {
+        match client.workspace_entries() {
             Err(DagsterError::GraphQl { .. } | DagsterError::Unexpected { .. })
                 if before.metadata.is_none() =>
             {
                 Ok(None)
             }
+            Err(error) if error.is_refusal() && number >= MOST_REFUSALS => Err(Again::No(error)),
             Err(error) => Err(Again::After { error, retry_after: None }),
             Ok(entries) => Ok(Some(entries)),
-        });
+        }
+    });
     asked.map_err(|failed| failed.error)
 }

@@ -22,6 +22,8 @@ const SETTLE: Duration = Duration::from_secs(6);
 const SETTLE_STALE: Duration = Duration::from_secs(60);
 /// Looks that fail are repeated for so long, beyond the retries of each.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// For so long where the look is refused: a token or a deployment that is gone does not come back by itself.
+const PATIENCE_REFUSED: Duration = Duration::from_secs(10);
 /// Between two lines of progress when nothing changes.
 const REMIND: Duration = Duration::from_secs(15);
 
@@ -61,6 +63,8 @@ struct Watch<'a> {
     entries: Option<Option<BTreeMap<String, WorkspaceEntry>>>,
     agent_seen: bool,
     agent_errors: Vec<String>,
+    /// Whether the last look at the code locations was refused.
+    is_refused: bool,
 }
 
 /// Wait for the code locations called `awaited`, which were updated just now.
@@ -84,6 +88,7 @@ pub(super) fn run(
         entries: None,
         agent_seen: false,
         agent_errors: Vec::new(),
+        is_refused: false,
     };
     let mut pending = awaited;
     let mut outcomes = Vec::new();
@@ -98,8 +103,9 @@ pub(super) fn run(
         match (looked, late) {
             (Err(source), late) => {
                 let since = *failing_since.get_or_insert(waited);
-                if late.is_some() || waited.saturating_sub(since) >= PATIENCE {
-                    let source = Arc::new(source);
+                let patience = if watch.is_refused { PATIENCE_REFUSED } else { PATIENCE };
+                if late.is_some() || waited.saturating_sub(since) >= patience {
+                    let source = Arc::new(watch.explained(source));
                     outcomes.extend(pending.drain(..).map(|name| unseen(name, &source)));
                 } else {
                     client.host().detail(format!("{source}; looking again"));
@@ -138,6 +144,17 @@ impl Watch<'_> {
         self.client.host().clock.elapsed().saturating_sub(self.began)
     }
 
+    /// Why looks are refused: a deployment that was there before may have been deleted.
+    fn explained(&self, error: DagsterError) -> DagsterError {
+        let Some(name) = self.client.deployment() else { return error };
+        match error {
+            DagsterError::NotFound { .. } if matches!(self.client.has_deployment(name), Ok(false)) => {
+                DagsterError::Deleted { name: name.into() }
+            }
+            error => error,
+        }
+    }
+
     /// Look once: at the agents until one has been seen running, and at the code locations.
     fn look(
         &mut self,
@@ -163,6 +180,7 @@ impl Watch<'_> {
             }
             Err(error) => unknown_agents = Err(error),
         }
+        self.is_refused = states.as_ref().is_err_and(DagsterError::is_refusal);
         let states: BTreeMap<_, _> = states?.into_iter().map(|state| (state.name.clone(), state)).collect();
         let mut still = Vec::new();
         for name in pending.drain(..) {

@@ -288,7 +288,10 @@ fn what_cannot_be_seen_for_minutes_is_not_known() {
     ] {
         let (outcome, connected, _standin) = deploy_file(faults(operation, 2, 0, &action));
         assert!(matches!(outcome, Err(UpdateError::Unseen { .. })), "{operation} {action}: {outcome:?}");
-        assert!(connected.clock.slept().iter().sum::<f64>() < 700.0, "{operation} {action}");
+        let most = if action["status"] == 401 { 20.0 } else { 700.0 };
+        assert!(connected.clock.slept().iter().sum::<f64>() < most, "{operation} {action}");
+        let hint = outcome.unwrap_err().hint().unwrap();
+        assert_eq!(hint.contains("DAGSTER_CLOUD_API_TOKEN"), action["status"] == 401, "{hint}");
     }
 }
 
@@ -324,8 +327,11 @@ fn what_somebody_else_deploys_meanwhile_is_not_taken_for_ours() {
     );
     let (outcome, ..) = deploy_file(meanwhile("remove-location", &json!("one")));
     assert!(matches!(outcome, Err(UpdateError::Overtaken { now: None, .. })), "{outcome:?}");
-    let (outcome, ..) = deploy_file(meanwhile("remove-deployment", &Value::Null));
-    assert!(matches!(outcome, Err(UpdateError::Unseen { .. })), "{outcome:?}");
+    let (outcome, connected, _standin) = deploy_file(meanwhile("remove-deployment", &Value::Null));
+    let error = outcome.unwrap_err();
+    let source = std::error::Error::source(&error).map(ToString::to_string);
+    assert_eq!(source.as_deref(), Some("the deployment `prod` was deleted while this run waited"), "{error}");
+    assert!(connected.clock.slept().iter().sum::<f64>() < 20.0, "{error}");
 }
 
 #[test]
