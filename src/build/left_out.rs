@@ -5,9 +5,11 @@
 //! down for users in `docs/pex.md`.
 
 use super::manifest::{self, Manifest};
+use super::package_files::{Fingerprint, PackageFiles, Source};
 use super::working_directory::TreeError;
 use crate::pex::is_bytecode;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +48,8 @@ pub const OUTPUT_GITIGNORE: &str = "# Written by pexpress: what it builds is not
 pub struct LeftOut {
     directory: PathBuf,
     patterns: Gitignore,
+    /// Listed when first asked for.
+    files: OnceCell<PackageFiles>,
 }
 
 impl LeftOut {
@@ -62,12 +66,12 @@ impl LeftOut {
             return Err(TreeError::Pattern { file, source });
         }
         let patterns = builder.build().map_err(|source| TreeError::Pattern { file, source })?;
-        Ok(LeftOut { directory: directory.to_path_buf(), patterns })
+        Ok(LeftOut { directory: directory.to_path_buf(), patterns, files: OnceCell::new() })
     }
 
     /// The same without any `.pexignore`.
     pub fn by_name(directory: &Path) -> LeftOut {
-        LeftOut { directory: directory.to_path_buf(), patterns: Gitignore::empty() }
+        LeftOut { directory: directory.to_path_buf(), patterns: Gitignore::empty(), files: OnceCell::new() }
     }
 
     /// Whether something in the working directory is left out; `relative` to it, with `/`.
@@ -85,20 +89,30 @@ impl LeftOut {
             || (is_dir && path.join(ENVIRONMENT_MARKER).is_file())
     }
 
-    /// Whether a file of this directory's own package is left out, by its path in the wheel.
+    /// Whether a file of this directory's own package is left out, by its path and content in the wheel.
     ///
     /// What names the package itself, or a directory above it, does not count: `src/` keeps a second copy out of the
     /// working directory, and is not meant to leave nothing to import.
-    pub fn in_package(&self, member: &str) -> bool {
-        let source = self.source_of(member);
-        let above = source.split('/').count() - member.split('/').count();
-        is_never_shipped(file_name(member)) || self.names(&source, above + 1, member)
+    pub fn in_package(&self, member: &str, content: Option<Fingerprint>) -> bool {
+        if is_never_shipped(file_name(member)) {
+            return true;
+        }
+        if self.patterns.is_empty() {
+            return false;
+        }
+        let is_named = |source: &Source| self.names(&source.path, source.exempt, member);
+        let sources = self.files().sources(member, content);
+        match is_module(member) {
+            // A module is left out only if nothing that it may come from is wanted.
+            true => !sources.is_empty() && sources.iter().all(is_named),
+            false => sources.iter().any(is_named),
+        }
     }
 
     /// Whether a file of another local package is left out, by its path in the wheel; never a Python module.
     pub fn in_other_package(&self, member: &str) -> bool {
-        let is_module = [".py", ".so", ".pyd"].iter().any(|suffix| member.ends_with(suffix));
-        is_never_shipped(file_name(member)) || (!is_module && self.names(member, 1, member))
+        let exempt = usize::from(member.contains('/'));
+        is_never_shipped(file_name(member)) || (!is_module(member) && self.names(member, exempt, member))
     }
 
     /// Whether a pattern names `path` or a directory on the way to it, those first `exempt` ones not counted.
@@ -107,26 +121,17 @@ impl LeftOut {
         if member.contains(".dist-info/") || (is_at_top && member.ends_with(".py")) {
             return false;
         }
-        let exempt = if is_at_top { exempt - 1 } else { exempt };
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         ends.skip(exempt).any(|end| self.patterns.matched(&path[..end], end < path.len()).is_ignore())
     }
 
-    /// The path of a wheel's file in the package's directory: as it stands, or one directory deeper (`src/`, `python/`).
-    fn source_of(&self, member: &str) -> String {
-        if self.patterns.is_empty() || self.directory.join(member).exists() {
-            return member.to_string();
-        }
-        let mut below: Vec<String> = fs::read_dir(&self.directory)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| self.directory.join(name).join(member).exists())
-            .collect();
-        below.sort();
-        below.first().map_or_else(|| member.to_string(), |name| format!("{name}/{member}"))
+    fn files(&self) -> &PackageFiles {
+        self.files.get_or_init(|| PackageFiles::list(&self.directory, |name| NAMES.contains(&name)))
     }
+}
+
+fn is_module(member: &str) -> bool {
+    [".py", ".so", ".pyd"].iter().any(|suffix| member.ends_with(suffix))
 }
 
 fn file_name(path: &str) -> &str {
@@ -206,7 +211,7 @@ mod tests {
             ("one.csv", "one.csv", true),
         ] {
             let (_dir, rules) = rules(patterns, &files);
-            assert_eq!(rules.in_package(member), want, "{patterns} {member}");
+            assert_eq!(rules.in_package(member, None), want, "{patterns} {member}");
         }
     }
 

@@ -59,8 +59,12 @@ fn members(job: &SourceJob, scratch: &Path, context: &Context<'_>) -> Result<(Me
         let is_own = package.directory == job.directory;
         let their_rules = LeftOut::read(&package.directory)?;
         for entry in local_packages::entries(&wheel)? {
-            let is_left_out =
-                their_rules.in_package(&entry.path) || (!is_own && rules.in_other_package(&entry.path));
+            let content = match &entry.content {
+                Content::Member { member, .. } => Some((member.data.size_bytes, member.data.crc32)),
+                _ => None,
+            };
+            let is_left_out = their_rules.in_package(&entry.path, content)
+                || (!is_own && rules.in_other_package(&entry.path));
             match is_left_out {
                 true => members.left_out.push(package.directory.join(&entry.path).display().to_string()),
                 false => members.add(entry, Origin::Package(package.directory.clone())),
