@@ -8,6 +8,7 @@ mod leave;
 mod reporter;
 
 use super::deploy::live::{Listener, Live};
+use super::interrupt::FirstSignal;
 use super::{Error, deploy, plan};
 use crate::cli::action::{ActionCommand, ActionInputs};
 use crate::cli::{CheckArgs, DeployArgs, Format, PlanArgs};
@@ -114,6 +115,7 @@ impl<'a> Step<'a> {
 
     /// Build, and deploy where that is asked for and allowed.
     fn deploy(&self, inputs: ActionInputs) -> Result<Exit, Error> {
+        let signal = FirstSignal::listen();
         let trigger = event::read(self.host);
         let leave = leave::of(&inputs, trigger.as_ref().ok(), self.host);
         let facts = self.facts_of(trigger.as_ref().ok(), &inputs.deploy);
@@ -126,17 +128,14 @@ impl<'a> Step<'a> {
         self.runner.end_group();
         let report = live.snapshot().with_input_names();
         self.conclude(&report);
-        if report.result != RunResult::Cancelled {
-            let url = reporter.finish(&report, self.runner);
-            return self.tell(&report, &facts, url.as_deref(), &result);
+        // The runner may kill the step while GitHub is slow to answer: first what needs no network.
+        let exit = self.tell(&report, &facts, &result);
+        let url = reporter.finish(&report, &signal, self.runner);
+        self.runner.set_outputs(&[("comment_url", url.unwrap_or_default())])?;
+        if report.result == RunResult::Cancelled {
+            // What was still at work has begun other files since.
+            scratch::remove_own(report.out_dir.as_deref().unwrap_or(&out_dir));
         }
-        // The runner kills an interrupted step soon: first what needs no network.
-        let exit = self.tell(&report, &facts, None, &result);
-        if let Some(url) = reporter.finish(&report, self.runner) {
-            self.runner.set_outputs(&[("comment_url", url)])?;
-        }
-        // What was still at work has begun other files since.
-        scratch::remove_own(report.out_dir.as_deref().unwrap_or(&out_dir));
         exit
     }
 
@@ -206,7 +205,7 @@ impl<'a> Step<'a> {
             super::check::run(&args, Format::Text, self.host)?;
         }
         let report = live.snapshot().with_input_names();
-        self.tell(&report, &facts(&self.run), None, &result)
+        self.tell(&report, &facts(&self.run), &result)
     }
 
     /// Say which code locations are to be deployed.
@@ -232,30 +231,24 @@ impl<'a> Step<'a> {
     fn failed(&self, error: &(impl Explain + ?Sized)) -> Result<Exit, Error> {
         let problems = vec![Problem::of(error)];
         let report = Report { result: RunResult::Failure, problems, ..Report::default() }.with_input_names();
-        self.tell_all(&report, &facts(&self.run), None)?;
+        self.tell_all(&report, &facts(&self.run))?;
         Ok(Exit(error.fault().exit_code()))
     }
 
     /// Report in summary, outputs and annotations; then the exit code.
-    fn tell(
-        &self,
-        report: &Report,
-        facts: &Facts,
-        comment_url: Option<&str>,
-        result: &Result<Exit, Error>,
-    ) -> Result<Exit, Error> {
-        self.tell_all(report, facts, comment_url)?;
+    fn tell(&self, report: &Report, facts: &Facts, result: &Result<Exit, Error>) -> Result<Exit, Error> {
+        self.tell_all(report, facts)?;
         Ok(match result {
             Ok(exit) => *exit,
             Err(error) => Exit(error.fault().exit_code()),
         })
     }
 
-    fn tell_all(&self, report: &Report, facts: &Facts, comment_url: Option<&str>) -> Result<(), Error> {
+    fn tell_all(&self, report: &Report, facts: &Facts) -> Result<(), Error> {
         let workspace = self.workspace();
         let now = self.host.clock.now();
         self.runner.add_summary(&summary::of(report, facts, &workspace, now))?;
-        self.runner.set_outputs(&outputs::of(report, facts, comment_url))?;
+        self.runner.set_outputs(&outputs::of(report, facts))?;
         let annotations = annotations::of(report, &workspace);
         match self.runner.is_present() {
             true => self.runner.annotate(&annotations),

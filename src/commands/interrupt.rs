@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 /// Where the stages leave word of how far they came. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -189,6 +190,32 @@ pub fn guard<T: Send + 'static>(
         }
         // The worker always sends before it drops its sender.
         Err(mpsc::RecvError) => Err(Stopped { code: Fault::Bug.exit_code(), interrupted: None }),
+    }
+}
+
+/// When the first signal came. Listens from its start on, also while [`guard`] does not.
+#[derive(Debug, Clone, Default)]
+pub struct FirstSignal(Arc<Mutex<Option<Instant>>>);
+
+impl FirstSignal {
+    /// Begin to listen.
+    pub fn listen() -> FirstSignal {
+        let first = FirstSignal::default();
+        let (sender, signals) = mpsc::channel::<Event<()>>();
+        // It listens as long as the process is there.
+        let _ = watch_signals(sender);
+        let heard = first.clone();
+        std::thread::spawn(move || {
+            if signals.recv().is_ok() {
+                *heard.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            }
+        });
+        first
+    }
+
+    /// How long ago it came.
+    pub fn elapsed(&self) -> Option<Duration> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).map(|came| came.elapsed())
     }
 }
 

@@ -10,8 +10,8 @@ const LONGEST_ERROR_BYTES: usize = 2_000;
 /// How much of an error is in `reason`.
 const LONGEST_REASON_BYTES: usize = 500;
 
-/// Name and value of each output; `comment_url` is where the pull request comment is.
-pub fn of(report: &Report, facts: &Facts, comment_url: Option<&str>) -> Vec<(&'static str, String)> {
+/// Name and value of each output but `comment_url`, which is known last.
+pub fn of(report: &Report, facts: &Facts) -> Vec<(&'static str, String)> {
     let deployment = report.deployment.as_ref();
     let text = |text: Option<&str>| text.unwrap_or_default().to_string();
     let reason = problem(report).or_else(|| report.reason.clone());
@@ -25,7 +25,6 @@ pub fn of(report: &Report, facts: &Facts, comment_url: Option<&str>) -> Vec<(&'s
         ("locations", locations(report).to_string()),
         ("pex_tags", pex_tags(report).to_string()),
         ("changed", report.changed().to_string()),
-        ("comment_url", text(comment_url)),
         ("timings", timings(report).to_string()),
         (
             "build_output_dir",
@@ -105,7 +104,7 @@ mod tests {
             problems: vec![problem],
             ..Report::default()
         };
-        let outputs = of(&report, &Facts::default(), None);
+        let outputs = of(&report, &Facts::default());
         let output = |name: &str| outputs.iter().find(|(known, _)| *known == name).unwrap().1.clone();
         assert!(output("reason").starts_with(&format!("{title}: a: InvalidError: AssetKey(['warehouse'")));
         assert!(output("reason").len() < 600, "{}", output("reason"));

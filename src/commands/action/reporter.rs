@@ -5,6 +5,7 @@
 //! help, and nothing else depends on it.
 
 use super::leave::Leave;
+use crate::commands::interrupt::FirstSignal;
 use crate::cli::action::{ActionInputs, Reporting};
 use crate::context::event::Trigger;
 use crate::env_vars;
@@ -22,20 +23,28 @@ use crate::report::comment::Comment;
 use crate::report::facts::Facts;
 use crate::report::{Report, RunResult};
 use std::cell::Cell;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use std::time::Duration;
 
-/// How long the last words of an interrupted run may take. The runner sends SIGINT, SIGTERM after 7.5 s, and kills after
+/// How long after a signal the last words may take. The runner sends SIGINT, SIGTERM after 7.5 s, and kills after
 /// 2.5 s more. Source: GitHub, "Workflow cancellation reference".
 const INTERRUPTED: Duration = Duration::from_millis(9_200);
+/// How often it is looked whether a signal came.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Talks to GitHub in a thread of its own.
 pub struct Reporter {
     sender: Sender<Report>,
     /// `None` where there is nothing to report. A worker that panics closes it.
     told: Option<Receiver<Told>>,
+    open: Open,
 }
+
+/// Reports whose last word GitHub has not taken.
+type Open = Arc<Mutex<BTreeSet<Kind>>>;
 
 /// Where the deploy leaves word.
 pub struct Inlet(Sender<Report>);
@@ -67,6 +76,7 @@ impl Reporter {
     ) -> Reporter {
         let (sender, receiver) = mpsc::channel();
         let worker = Worker::new(inputs, leave, trigger, facts, key, host);
+        let open = worker.as_ref().map(|worker| Arc::clone(&worker.open)).unwrap_or_default();
         let told = worker.map(|worker| {
             let (told, receive_told) = mpsc::channel();
             std::thread::spawn(move || {
@@ -75,7 +85,7 @@ impl Reporter {
             });
             receive_told
         });
-        Reporter { sender, told }
+        Reporter { sender, told, open }
     }
 
     /// For the deploy.
@@ -83,19 +93,40 @@ impl Reporter {
         Inlet(self.sender.clone())
     }
 
-    /// Say the last word; gives the address of the comment.
-    pub fn finish(self, report: &Report, runner: &Runner) -> Option<String> {
-        let told = self.told?;
+    /// Say the last word; gives the address of the comment. After a signal, the runner does not wait for long.
+    pub fn finish(self, report: &Report, signal: &FirstSignal, runner: &Runner) -> Option<String> {
+        let answers = self.told?;
         // The worker is there until it has heard the last word.
         let _ = self.sender.send(report.clone());
         drop(self.sender);
-        let told = match report.result {
-            RunResult::Cancelled => told.recv_timeout(INTERRUPTED).ok()?,
-            _ => told.recv().ok()?,
-        };
-        runner.annotate(&told.notices);
-        told.comment_url
+        loop {
+            match answers.recv_timeout(LOOK) {
+                Ok(told) => {
+                    runner.annotate(&told.notices);
+                    return told.comment_url;
+                }
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    if signal.elapsed().is_some_and(|elapsed| elapsed >= INTERRUPTED) {
+                        runner.annotate(&[late(&self.open)]);
+                        return None;
+                    }
+                }
+            }
+        }
     }
+}
+
+/// What GitHub had not taken when the runner was about to kill the step.
+fn late(open: &Open) -> Annotation {
+    let open = open.lock().unwrap_or_else(PoisonError::into_inner);
+    let names: Vec<&str> = open.iter().map(|kind| kind.words()).collect();
+    let text = format!(
+        "GitHub did not answer before the cancelled run had to end, so it may still show an older state: {}. The \
+         summary of the run has the last one.",
+        names.join(", ")
+    );
+    Annotation::new(Level::Notice, text).titled("Not reported")
 }
 
 struct Worker {
@@ -114,14 +145,25 @@ struct Worker {
     /// The GitHub deployment of this run.
     deployment: Option<u64>,
     told: Told,
+    open: Open,
 }
 
 /// Reports that are not tried again after a refusal.
-#[derive(PartialEq, Eq, Clone, Copy)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
 enum Kind {
     Comment,
     Deployment,
     Status,
+}
+
+impl Kind {
+    fn words(self) -> &'static str {
+        match self {
+            Kind::Comment => "the comment on the pull request",
+            Kind::Deployment => "the GitHub deployment",
+            Kind::Status => "the commit status",
+        }
+    }
 }
 
 impl Worker {
@@ -146,6 +188,12 @@ impl Worker {
         let api_url = host.var(env_vars::GITHUB_API_URL)?;
         let repository = host.var(env_vars::GITHUB_REPOSITORY)?.to_string();
         let agent = Agent::with_timeouts(host, api::TIMEOUTS);
+        let kinds = [
+            (reporting.comment, Kind::Comment),
+            (reporting.github_deployment, Kind::Deployment),
+            (reporting.commit_status, Kind::Status),
+        ];
+        let open = kinds.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, kind)| kind).collect();
         Some(Worker {
             github: Github::new(api_url, token, &agent, host),
             host: host.clone(),
@@ -159,6 +207,7 @@ impl Worker {
             shared: !inputs.deploy.locations.is_empty() || in_matrix(host),
             deployment: None,
             told: Told::default(),
+            open: Arc::new(Mutex::new(open)),
         })
     }
 
@@ -200,13 +249,21 @@ impl Worker {
         let (comment, deployment, status) = std::thread::scope(|scope| {
             let reporting = &worker.reporting;
             let deployment = (reporting.github_deployment && written.deployment != newest)
-                .then(|| scope.spawn(|| worker.deployment(heard)));
+                .then(|| {
+                    scope.spawn(|| {
+                        let (id, outcome, result) = worker.deployment(heard);
+                        worker.taken(Kind::Deployment, outcome.is_ok(), result);
+                        (id, outcome, result)
+                    })
+                });
             let status = (reporting.commit_status && written.status != newest).then(|| {
                 scope.spawn(|| {
-                    heard.follow(|| {
+                    let (outcome, result) = heard.follow(|| {
                         let report = heard.newest();
                         (worker.status(&report), report.result)
-                    })
+                    });
+                    worker.taken(Kind::Status, outcome.is_ok(), result);
+                    (outcome, result)
                 })
             });
             let comment = (reporting.comment && written.comment != newest).then(|| {
@@ -218,6 +275,7 @@ impl Worker {
                     }
                     worker.comment(sticky, heard, &mut shared)
                 });
+                worker.taken(Kind::Comment, outcome.0.is_ok(), outcome.1);
                 (outcome, shared)
             });
             (comment, deployment.map(joined), status.map(joined))
@@ -239,6 +297,13 @@ impl Worker {
         if let Some((outcome, result)) = status {
             written.status = Some(result);
             self.take(Kind::Status, outcome, result != RunResult::Running);
+        }
+    }
+
+    /// GitHub has taken the last word of one report, or not.
+    fn taken(&self, kind: Kind, is_ok: bool, result: RunResult) {
+        if is_ok && result != RunResult::Running {
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&kind);
         }
     }
 
