@@ -103,7 +103,10 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     let (going, choice) = match online::intent(args, reached.session(), host)? {
         Intent::BuildOnly => (None, None),
         Intent::Deploy(going, choice) => (Some(going), Some(choice)),
-        Intent::Close(going, branch) => return close(&going, &branch, live, host),
+        Intent::Close(going, branch) => {
+            reached.set_closing();
+            return close(&going, &branch, live, host);
+        }
         Intent::Nothing(reason) => return Ok(nothing(reason, live, host)),
     };
     let Planned { building, plan, names, file, .. } = prepare(args, host, live)?;

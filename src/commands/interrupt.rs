@@ -29,6 +29,8 @@ pub struct Reached {
 struct Progress {
     /// The branch deployment that was created or brought up to date.
     branch_deployment: Option<String>,
+    /// The branch deployment is only to be closed.
+    closing: bool,
     /// The code locations that an update was begun for.
     locations: BTreeMap<String, State>,
 }
@@ -42,6 +44,11 @@ impl Reached {
     /// A branch deployment was created or brought up to date.
     pub fn set_branch_deployment(&self, name: &str) {
         self.progress().branch_deployment = Some(name.into());
+    }
+
+    /// The branch deployment of a closed pull request is to be closed, and nothing else.
+    pub fn set_closing(&self) {
+        self.progress().closing = true;
     }
 
     /// An update has come this far.
@@ -95,6 +102,9 @@ impl Interrupted {
 
     /// In a sentence.
     pub fn sentence(&self) -> String {
+        if self.progress.closing && self.begun.branch_deployment {
+            return "the branch deployment may or may not have been closed".into();
+        }
         let names = |wanted: &[State]| -> Vec<&str> {
             let locations = self.progress.locations.iter().filter(|_| self.begun.update);
             locations.filter(|(_, state)| wanted.contains(state)).map(|(name, _)| name.as_str()).collect()
@@ -289,6 +299,8 @@ mod tests {
             said(Begun { branch_deployment: true, ..Begun::default() }, &|reached| {
                 reached.set_branch_deployment("79afebd");
             }),
+            said(Begun { branch_deployment: true, ..Begun::default() }, &Reached::set_closing),
+            said(Begun::default(), &Reached::set_closing),
             said(Begun { uploads: files(2), ..Begun::default() }, &|_| {}),
             said(Begun { uploads: files(2), uploaded: files(1), ..Begun::default() }, &|_| {}),
             said(Begun { uploads: files(1), uploaded: files(1), ..Begun::default() }, &|_| {}),
@@ -304,6 +316,8 @@ mod tests {
         nothing was changed at Dagster+
         the branch deployment may have been created or changed, and no code location was changed
         the branch deployment 79afebd was brought up to date, and no code location was changed
+        the branch deployment may or may not have been closed
+        nothing was changed at Dagster+
         the upload of 2 PEX files had begun, and no code location was changed
         1 of 2 PEX files had been uploaded whole, and no code location was changed
         1 PEX file had been uploaded, and no code location was changed

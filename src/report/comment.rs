@@ -259,7 +259,7 @@ fn heading(data: &Data) -> String {
         () if any(RunResult::Closed) => {
             format!("🔒 Closed{}", deployment.map(|name| format!(" {name}")).unwrap_or_default())
         }
-        () if any(RunResult::Cancelled) => format!("⚠️ Cancelled{to}"),
+        () if any(RunResult::Cancelled) => "⚠️ Cancelled".to_string(),
         () if any(RunResult::Failure) && (sign != "❌" || rows::none_reached(&rows)) => {
             format!("❌ Not deployed{to}")
         }
