@@ -21,6 +21,7 @@ use crate::project::{CollectError, Location, Project, Requirements, Warning, cod
 use crate::publish::Publisher;
 use crate::render::{self, Exit};
 use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, SentFiles, State};
+use crate::verify::{Outcome, Verified};
 use live::Live;
 use online::{Going, Intent, Online};
 use std::collections::{BTreeMap, BTreeSet};
@@ -160,7 +161,7 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     if let Some(recording) = recording {
         recording.write(&verifying.broken_deps(verified.as_deref().unwrap_or_default()));
     }
-    live.update(|report| report.verified = verified);
+    live.update(|report| put_down_verified(report, verified));
     if let Some((online, published)) = online.as_ref().zip(published.as_ref()) {
         live.stage("load");
         let unfit = live.update(|report| unfit(report));
@@ -296,6 +297,24 @@ fn put_down_build(report: &mut Report, plan: &Plan, built: &Built) {
         location.dagster_cloud_version =
             deps.and_then(|deps| deps.resolution().version_of("dagster-cloud")).map(String::from);
     }
+}
+
+/// Put down what loading showed: code locations that do not load here, and are not taken to load elsewhere, have failed.
+fn put_down_verified(report: &mut Report, verified: Option<Vec<Verified>>) {
+    for one in verified.iter().flatten().filter(|one| !one.passes()) {
+        let Outcome::Failed { error, traceback, .. } = &one.outcome else { continue };
+        for location in report.locations.iter_mut().filter(|location| location.name == one.name) {
+            let title = format!("the code location `{}` does not load here", one.name);
+            // The last exception of a traceback may be that of a wrapper.
+            let text = format!(
+                "error: {title}\n{}\n  caused by: {}",
+                traceback.trim_end(),
+                error.trim_end().replace('\n', "\n    ")
+            );
+            location.fail(Problem { title, text, place: None });
+        }
+    }
+    report.verified = verified;
 }
 
 /// Put down what changes in the dependencies of each code location.

@@ -29,11 +29,27 @@ pub fn exception(text: &str) -> Option<&str> {
     exception_at(&lines).map(|at| bare(lines[at]))
 }
 
-/// What an error says, on one line: its exception, else its first cause, else its first line.
+/// What an error says, on one line: its exception, else its first cause, else what follows its first line if that ends
+/// with a colon, else its first line.
 pub fn gist(text: &str) -> Option<&str> {
     let cause = || text.lines().map(str::trim).find_map(|line| line.strip_prefix("caused by: "));
     let first = || text.lines().next().map(|line| line.trim_start_matches("error: "));
-    exception(text).or_else(cause).or_else(first).map(str::trim).filter(|line| !line.is_empty())
+    let after = || text.lines().next().filter(|line| line.ends_with(':')).and_then(|_| text.lines().nth(1));
+    exception(text).or_else(cause).or_else(after).or_else(first).map(str::trim).filter(|line| !line.is_empty())
+}
+
+/// The first line of an error, and its gist if that is not in it, without the name of the code location that has it:
+/// `updated and failed to load: KeyError: 'X'`.
+pub fn headline(text: &str, name: &str) -> String {
+    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let start = format!("the code location `{name}` ");
+    let first = first.strip_prefix(&start).map_or(first, |rest| rest.trim_start_matches("was "));
+    match gist(text) {
+        Some(gist) if !gist.ends_with(first) && !first.contains(gist) => {
+            format!("{}: {gist}", first.trim_end_matches(':'))
+        }
+        _ => first.to_string(),
+    }
 }
 
 /// The beginning of one line, of at most `limit` bytes.
@@ -202,6 +218,27 @@ mod tests {
         … 360 bytes left out; the log of the run has all of it
         ");
         assert!(cut(&"ä\n".repeat(400), 120).ends_with("ä\nä"));
+    }
+
+    #[test]
+    fn an_error_is_told_in_a_line() {
+        let load = "error: the code location `a` was updated and failed to load:\n";
+        for (text, want) in [
+            (format!("{load}boom\nhint: verify"), "updated and failed to load: boom"),
+            (format!("{load}KeyError: 'X'\n  File"), "updated and failed to load: KeyError: 'X'"),
+            ("error: no versions fit\n  at: a/b.txt:3".into(), "no versions fit"),
+            (
+                "error: could not read it\n  caused by: it is a directory".into(),
+                "could not read it: it is a directory",
+            ),
+            (
+                "error: the code location `a` does not load here\n  Traceback\n    Wrapper.Error: x\n  caused by: KeyError: 'Y'"
+                    .into(),
+                "does not load here: KeyError: 'Y'",
+            ),
+        ] {
+            assert_eq!(headline(&text, "a"), want);
+        }
     }
 
     #[test]

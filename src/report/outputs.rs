@@ -33,18 +33,19 @@ pub fn of(report: &Report, facts: &Facts) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What ended the run; where it is only said of how many code locations, with the error of the first of them.
+/// What ended the run: where code locations have errors of their own, that of the first, `NAME: headline (file:line)`.
 fn problem(report: &Report) -> Option<String> {
     let title = &report.problems.first()?.title;
-    let named = |location: &LocationReport| {
-        let error = location.errors.first()?;
-        Some(format!("{}: {}", location.name, cut::gist(error)?))
+    let mut failed = report.locations.iter().filter(|location| !location.errors.is_empty());
+    let Some(first) = failed.next().filter(|_| report.problems.len() == 1) else { return Some(title.clone()) };
+    let headline = format!("{}: {}", first.name, cut::headline(&first.errors[0], &first.name));
+    let place = first.problems.first().and_then(|problem| problem.place.as_ref());
+    let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
+    let others = match failed.count() {
+        0 => String::new(),
+        others => format!("; {others} more failed"),
     };
-    let first = report.locations.iter().find_map(named).filter(|_| report.problems.len() == 1);
-    Some(match first {
-        Some(first) => format!("{title}: {}", cut::within(&first, LONGEST_REASON_BYTES)),
-        None => title.clone(),
-    })
+    Some(cut::within(&headline, LONGEST_REASON_BYTES) + &place + &others)
 }
 
 /// `success`, `failure` …
@@ -106,7 +107,8 @@ mod tests {
         };
         let outputs = of(&report, &Facts::default());
         let output = |name: &str| outputs.iter().find(|(known, _)| *known == name).unwrap().1.clone();
-        assert!(output("reason").starts_with(&format!("{title}: a: InvalidError: AssetKey(['warehouse'")));
+        let start = "a: updated and failed to load: InvalidError: AssetKey(['warehouse'";
+        assert!(output("reason").starts_with(start), "{}", output("reason"));
         assert!(output("reason").len() < 600, "{}", output("reason"));
         let locations: Value = serde_json::from_str(&output("locations")).unwrap();
         let shown = locations[0]["errors"][0].as_str().unwrap();

@@ -2,7 +2,6 @@
 
 use super::{LocationReport, Report, RunResult, Sent, State, cut, markdown, table};
 use crate::dependencies::DependencyChanges;
-use crate::verify::Outcome;
 use serde::{Deserialize, Serialize};
 
 /// A code location as a row. Serialisable, since the jobs of a run merge their rows in one comment.
@@ -43,8 +42,10 @@ pub enum Standing {
     Built,
     /// It was built and loads here.
     Verified,
-    /// It could not be built, or does not load here.
+    /// It could not be built.
     NotBuilt,
+    /// It was only to be built and does not load here.
+    NotLoaded,
 }
 
 impl Standing {
@@ -52,7 +53,7 @@ impl Standing {
         let verified = report.verified.iter().flatten().find(|verified| verified.name == location.name);
         match (location.state, verified) {
             (Some(state), _) if state != State::NotDeployed => Standing::At(state),
-            (_, Some(verified)) if !verified.passes() => Standing::NotBuilt,
+            (None, Some(verified)) if !verified.passes() => Standing::NotLoaded,
             (Some(state), _) => Standing::At(state),
             _ if !location.errors.is_empty() => Standing::NotBuilt,
             _ if report.result == RunResult::Running => Standing::At(State::Pending),
@@ -71,7 +72,7 @@ impl Standing {
             Standing::At(State::Pending) => None,
             Standing::At(state) => Some(state.is_good()),
             Standing::Read | Standing::Built | Standing::Verified => Some(true),
-            Standing::NotBuilt => Some(false),
+            Standing::NotBuilt | Standing::NotLoaded => Some(false),
         }
     }
 
@@ -93,6 +94,7 @@ impl Standing {
             Standing::Built => "built",
             Standing::Verified => "built, loads",
             Standing::NotBuilt => "failed",
+            Standing::NotLoaded => "does not load here",
         }
     }
 }
@@ -118,7 +120,7 @@ fn row(location: &LocationReport, report: &Report) -> Row {
         deps: file(&location.deps_pex, location.sent.map(|sent| sent.deps)),
         dagster: versions(location),
         changes: location.dependencies.clone(),
-        error: error(location, report),
+        error: (!location.errors.is_empty()).then(|| location.errors.join("\n\n")),
     }
 }
 
@@ -127,17 +129,6 @@ fn versions(location: &LocationReport) -> Option<String> {
     let dagster = location.dagster_version.clone()?;
     let cloud = location.dagster_cloud_version.as_ref().map(|version| format!(" (dagster-cloud {version})"));
     Some(dagster + &cloud.unwrap_or_default())
-}
-
-/// All that is known of what went wrong: errors, and the traceback if it does not load here.
-fn error(location: &LocationReport, report: &Report) -> Option<String> {
-    let verified = report.verified.iter().flatten().find(|verified| verified.name == location.name);
-    let traceback = verified.and_then(|verified| match &verified.outcome {
-        Outcome::Failed { traceback, .. } if !verified.is_tolerated => Some(traceback.clone()),
-        _ => None,
-    });
-    let all: Vec<String> = location.errors.iter().cloned().chain(traceback).collect();
-    (!all.is_empty()).then(|| all.join("\n\n"))
 }
 
 /// The rows as a table; columns that would be empty are left out.
@@ -270,7 +261,7 @@ pub fn headline(rows: &[Row]) -> (&'static str, String) {
     let open = rows.iter().filter(|row| row.standing.is_good().is_none()).count();
     let built = rows
         .iter()
-        .any(|row| matches!(row.standing, Standing::Built | Standing::Verified | Standing::NotBuilt))
+        .any(|row| matches!(row.standing, Standing::Built | Standing::Verified | Standing::NotBuilt | Standing::NotLoaded))
         && !rows.iter().any(|row| matches!(row.standing, Standing::At(state) if state.is_updated()));
     match (failed, open) {
         (0, 0) if rows.iter().any(|row| row.standing == Standing::Read) => {

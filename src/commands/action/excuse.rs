@@ -26,6 +26,10 @@ pub fn for_want_of_secrets(
         }
     }
     for (name, reason, error) in &excused {
+        for location in report.locations.iter_mut().filter(|one| one.name == *name) {
+            location.errors.clear();
+            location.problems.clear();
+        }
         let place = report.locations.iter().find(|one| one.name == *name).and_then(|one| one.place.clone());
         let title = format!(
             "the code location `{name}` was not loaded here, since {reason}, and GitHub gives this run no secrets"
