@@ -216,6 +216,24 @@ def user_errors(error):
     return chain
 
 
+def trim(chain, root):
+    """Take this program's frames, and those before the first one of the user's code, out of the tracebacks."""
+    own = main.__code__.co_filename
+    for error in chain:
+        frames = []
+        entry = error.__traceback__
+        while entry is not None:
+            if entry.tb_frame.f_code.co_filename != own:
+                frames.append(entry)
+            entry = entry.tb_next
+        files = [os.path.realpath(frame.tb_frame.f_code.co_filename) for frame in frames]
+        users = [at for at, file in enumerate(files) if file.startswith(root)]
+        frames = frames[users[0] if users else 0 :]
+        for entry, following in zip(frames, frames[1:] + [None]):
+            entry.tb_next = following
+        error.__traceback__ = frames[0] if frames else None
+
+
 def main():
     output, document = sys.argv[1], json.loads(sys.argv[2])
     unset = Unset()
@@ -231,11 +249,13 @@ def main():
     except BaseException as error:  # a sys.exit() in user code is a failure to load too
         chain = user_errors(error)
         text = "".join(traceback.format_exception_only(type(chain[-1]), chain[-1])).strip()
+        excuse = not_here(chain, unset)
+        trim(chain, unset.root)
         notes = ["%s of the project hides the package %s" % found for found in impostors()]
         result = {
             "error": "%s (%s)" % (text, "; ".join(notes)) if notes else text,
             "traceback": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
-            "not_here": None if notes else not_here(chain, unset),
+            "not_here": None if notes else excuse,
         }
     with open(output, "w", encoding="utf-8") as file:
         json.dump(result, file)
