@@ -127,7 +127,7 @@ impl ActionInputs {
                 commit_status: inputs.flag("commit_status", false)?,
             },
             github_token: inputs.secret("github_token", env_vars::GITHUB_TOKEN),
-            shards: inputs.parsed("shards")?.unwrap_or(1).max(1),
+            shards: inputs.read_by("shards", super::planning::shards)?.unwrap_or(1),
         })
     }
 }
@@ -191,6 +191,15 @@ impl Inputs<'_> {
     ) -> Result<Option<T>, InputError> {
         let parse = |text: &str| text.parse().map_err(|error: T::Err| self.bad(name, error.to_string()));
         self.text(name).map(parse).transpose()
+    }
+
+    /// As the flag of the command line reads it.
+    fn read_by<T>(
+        &self,
+        name: &'static str,
+        read: fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, InputError> {
+        self.text(name).map(|text| read(text).map_err(|problem| self.bad(name, problem))).transpose()
     }
 
     fn python_version(&self) -> Result<Option<PythonVersion>, InputError> {
@@ -279,8 +288,8 @@ impl Inputs<'_> {
             deployment: self.text("deployment").map(String::from),
             api_token: self.text("dagster_cloud_api_token").map(Secret::new),
             api_token_file: None,
-            agent_heartbeat_timeout: self.parsed("agent_heartbeat_timeout")?,
-            location_load_timeout: self.parsed("location_load_timeout")?,
+            agent_heartbeat_timeout: self.read_by("agent_heartbeat_timeout", super::deploying::seconds)?,
+            location_load_timeout: self.read_by("location_load_timeout", super::deploying::seconds)?,
             by_inputs: true,
         })
     }
@@ -399,7 +408,15 @@ mod tests {
             ("INPUT_DEPLOY", "yes", "the input `deploy` is `yes`: it can be `true`, `false`"),
             ("INPUT_VERIFY", "maybe", "it can be `auto`, `true`, `false`"),
             ("INPUT_COMMAND", "destroy", "it can be `deploy`, `build`, `check`, `plan`"),
-            ("INPUT_SHARDS", "many", "the input `shards` is `many`"),
+            ("INPUT_SHARDS", "many", "the input `shards` is `many`: a matrix has 1 to 256 jobs"),
+            ("INPUT_SHARDS", "0", "the input `shards` is `0`: a matrix has 1 to 256 jobs"),
+            ("INPUT_SHARDS", "257", "the input `shards` is `257`: a matrix has 1 to 256 jobs"),
+            (
+                "INPUT_LOCATION_LOAD_TIMEOUT",
+                "10m",
+                "the input `location_load_timeout` is `10m`: it must be seconds as a whole number, such as 600",
+            ),
+            ("INPUT_AGENT_HEARTBEAT_TIMEOUT", "1.5", "seconds as a whole number, such as 600"),
             ("INPUT_PYTHON_VERSION", "3.1", "YAML reads 3.10 without quotes as 3.1: write '3.10'"),
             ("INPUT_PYTHON_VERSION", "2.7", "the input `python_version` is `2.7`"),
         ] {

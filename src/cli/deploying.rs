@@ -99,14 +99,19 @@ pub struct DagsterArgs {
     #[arg(long, value_name = "FILE")]
     pub api_token_file: Option<PathBuf>,
     /// Seconds to wait for a running agent; 0 is no limit. Default: 900 for Serverless agents, which may be asleep.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub agent_heartbeat_timeout: Option<u64>,
     /// Seconds to wait for the code locations to load; 0 is no limit, and with both 0 there is no waiting. Default: 600.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub location_load_timeout: Option<u64>,
     /// Whether these are the inputs of the action rather than flags.
     #[arg(skip)]
     pub by_inputs: bool,
+}
+
+/// A whole number of seconds.
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "it must be seconds as a whole number, such as 600".into())
 }
 
 impl DagsterArgs {

@@ -56,7 +56,7 @@ impl From<DeployArgs> for PlanArgs {
     }
 }
 
-fn shards(text: &str) -> Result<usize, String> {
+pub(super) fn shards(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=MOST_SHARDS) => Ok(number),
         _ => Err(format!("a matrix has 1 to {MOST_SHARDS} jobs")),

@@ -91,7 +91,7 @@ pub enum ContextError {
     },
     #[error("{setting} is not a token of Dagster+: {problem}")]
     BadToken { setting: String, problem: &'static str },
-    #[error("{setting} is not a whole number of seconds: `{value}`")]
+    #[error("{setting} is `{value}`: it must be seconds as a whole number, such as 600")]
     BadSeconds { setting: &'static str, value: String },
     #[error("the event that started this run (`{event}`) cannot be read: {what}")]
     EventUnreadable {

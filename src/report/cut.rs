@@ -35,7 +35,12 @@ pub fn gist(text: &str) -> Option<&str> {
     let cause = || text.lines().map(str::trim).find_map(|line| line.strip_prefix("caused by: "));
     let first = || text.lines().next().map(|line| line.trim_start_matches("error: "));
     let after = || text.lines().next().filter(|line| line.ends_with(':')).and_then(|_| text.lines().nth(1));
-    exception(text).or_else(cause).or_else(after).or_else(first).map(str::trim).filter(|line| !line.is_empty())
+    exception(text)
+        .or_else(cause)
+        .or_else(after)
+        .or_else(first)
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
 }
 
 /// The first line of an error, and its gist if that is not in it, without the name of the code location that has it:

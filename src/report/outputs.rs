@@ -1,7 +1,7 @@
 //! The outputs of the action's step: names as in `action.yml`, values as text.
 
 use super::facts::Facts;
-use super::{LocationReport, Report, cut};
+use super::{Report, cut};
 use serde_json::{Map, Value, json};
 
 /// How much of each error goes into an output: all outputs of a job together may have 1 MB.
@@ -37,7 +37,9 @@ pub fn of(report: &Report, facts: &Facts) -> Vec<(&'static str, String)> {
 fn problem(report: &Report) -> Option<String> {
     let title = &report.problems.first()?.title;
     let mut failed = report.locations.iter().filter(|location| !location.errors.is_empty());
-    let Some(first) = failed.next().filter(|_| report.problems.len() == 1) else { return Some(title.clone()) };
+    let Some(first) = failed.next().filter(|_| report.problems.len() == 1) else {
+        return Some(title.clone());
+    };
     let headline = format!("{}: {}", first.name, cut::headline(&first.errors[0], &first.name));
     let place = first.problems.first().and_then(|problem| problem.place.as_ref());
     let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
@@ -89,7 +91,7 @@ fn timings(report: &Report) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Problem, RunResult};
+    use crate::report::{LocationReport, Problem, RunResult};
 
     #[test]
     fn the_reason_has_the_first_error_and_no_error_is_cut_to_nothing() {

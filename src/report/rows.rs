@@ -185,9 +185,15 @@ pub fn errors(rows: &[Row], limit: usize) -> String {
     parts.collect::<Vec<_>>().join("\n\n")
 }
 
-/// An error as that of any code location: what is equal in two of them is one error.
+/// An error as that of any code location: what is equal in two of them, but for names of PEX files, is one error.
 pub fn without_name(error: &str, name: &str) -> String {
-    error.replace(&format!("`{name}`"), "`…`")
+    let error = error.replace(&format!("`{name}`"), "`…`");
+    let quoted = error.split('`').enumerate();
+    let nameless = quoted.map(|(at, part)| match at % 2 == 1 && part.ends_with(".pex") {
+        true => "…",
+        false => part,
+    });
+    nameless.collect::<Vec<_>>().join("`")
 }
 
 /// The names of code locations as HTML, the first few of many.
@@ -259,10 +265,13 @@ pub fn headline(rows: &[Row]) -> (&'static str, String) {
     let locations = |count: usize| table::count(count, "code location");
     let failed = rows.iter().filter(|row| row.standing.is_good() == Some(false)).count();
     let open = rows.iter().filter(|row| row.standing.is_good().is_none()).count();
-    let built = rows
-        .iter()
-        .any(|row| matches!(row.standing, Standing::Built | Standing::Verified | Standing::NotBuilt | Standing::NotLoaded))
-        && !rows.iter().any(|row| matches!(row.standing, Standing::At(state) if state.is_updated()));
+    let built =
+        rows.iter().any(|row| {
+            matches!(
+                row.standing,
+                Standing::Built | Standing::Verified | Standing::NotBuilt | Standing::NotLoaded
+            )
+        }) && !rows.iter().any(|row| matches!(row.standing, Standing::At(state) if state.is_updated()));
     match (failed, open) {
         (0, 0) if rows.iter().any(|row| row.standing == Standing::Read) => {
             ("✅", format!("Read {}", locations(total)))
@@ -272,5 +281,26 @@ pub fn headline(rows: &[Row]) -> (&'static str, String) {
         (0, _) => ("⏳", format!("Deploying {}", locations(total))),
         (failed, _) if failed == total => ("❌", format!("{} failed", locations(total))),
         (failed, _) => ("❌", format!("{failed} of {} failed", locations(total))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Users saw the same refusal of the object store once for each code location.
+    #[test]
+    fn errors_that_differ_in_names_only_are_one() {
+        let error = |name: &str, hash: &str| {
+            without_name(
+                &format!("`{name}` was not updated: could not upload `source-{hash}.pex`: 403"),
+                name,
+            )
+        };
+        assert_eq!(error("one", "1a"), error("two", "2b"));
+        assert_ne!(
+            error("one", "1a"),
+            without_name("`one` was not updated: could not upload it: 403", "one")
+        );
     }
 }

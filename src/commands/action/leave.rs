@@ -1,6 +1,7 @@
 //! Whether a step may deploy: what it asks for, what started it, and which credentials are there.
 
 use crate::cli::action::{ActionCommand, ActionInputs};
+use crate::context::ContextError;
 use crate::context::event::Trigger;
 use crate::context::inputs;
 use crate::error::{Explain, Fault};
@@ -51,7 +52,8 @@ pub fn of(inputs: &ActionInputs, trigger: Option<&Trigger>, host: &Host) -> Leav
         Some(Trigger::PullRequestClosed(request)) => (request, true),
         _ => return Leave::Given,
     };
-    if inputs::token(&inputs.deploy.dagster, host).is_ok() {
+    // A token that is there and cannot be one was not withheld: the deploy says what is wrong with it.
+    if !matches!(inputs::token(&inputs.deploy.dagster, host), Err(ContextError::NoToken { .. })) {
         return Leave::Given;
     }
     let whose = match request.author.as_deref() {
@@ -66,4 +68,35 @@ pub fn of(inputs: &ActionInputs, trigger: Option<&Trigger>, host: &Host) -> Leav
         ),
     };
     Leave::Refused { why, build: !closed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::host;
+
+    #[test]
+    fn only_a_token_that_is_missing_is_forgiven_in_a_pull_request_of_a_fork() {
+        let dir = tempfile::tempdir().unwrap();
+        let payload = dir.path().join("event.json");
+        let head = r#"{"ref": "x", "sha": "2222222222222222222222222222222222222222", "repo": {"full_name": "evil/proj"}}"#;
+        let text = format!(
+            r#"{{"action": "opened", "repository": {{"full_name": "acme/proj", "default_branch": "main"}}, "pull_request":
+            {{"number": 7, "state": "open", "merged": false, "html_url": "https://github.example/acme/proj/pull/7",
+            "user": {{"login": "eve"}}, "head": {head}, "base": {{"ref": "main"}}}}}}"#
+        );
+        std::fs::write(&payload, text).unwrap();
+        for (token, is_given) in [("", false), ("user:abc", true), ("Bearer abc", true)] {
+            let host = host(&[
+                ("GITHUB_ACTIONS", "true"),
+                ("GITHUB_REPOSITORY", "acme/proj"),
+                ("GITHUB_EVENT_NAME", "pull_request"),
+                ("GITHUB_EVENT_PATH", payload.to_str().unwrap()),
+                ("INPUT_DAGSTER_CLOUD_API_TOKEN", token),
+            ]);
+            let trigger = crate::context::event::read(&host).unwrap();
+            let inputs = ActionInputs::read(&host).unwrap();
+            assert_eq!(of(&inputs, Some(&trigger), &host) == Leave::Given, is_given, "{token}");
+        }
+    }
 }

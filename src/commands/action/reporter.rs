@@ -5,8 +5,8 @@
 //! help, and nothing else depends on it.
 
 use super::leave::Leave;
-use crate::commands::interrupt::FirstSignal;
 use crate::cli::action::{ActionInputs, Reporting};
+use crate::commands::interrupt::FirstSignal;
 use crate::context::event::Trigger;
 use crate::env_vars;
 use crate::error::Explain;
@@ -248,14 +248,13 @@ impl Worker {
         let worker = &*self;
         let (comment, deployment, status) = std::thread::scope(|scope| {
             let reporting = &worker.reporting;
-            let deployment = (reporting.github_deployment && written.deployment != newest)
-                .then(|| {
-                    scope.spawn(|| {
-                        let (id, outcome, result) = worker.deployment(heard);
-                        worker.taken(Kind::Deployment, outcome.is_ok(), result);
-                        (id, outcome, result)
-                    })
-                });
+            let deployment = (reporting.github_deployment && written.deployment != newest).then(|| {
+                scope.spawn(|| {
+                    let (id, outcome, result) = worker.deployment(heard);
+                    worker.taken(Kind::Deployment, outcome.is_ok(), result);
+                    (id, outcome, result)
+                })
+            });
             let status = (reporting.commit_status && written.status != newest).then(|| {
                 scope.spawn(|| {
                     let (outcome, result) = heard.follow(|| {

@@ -9,7 +9,7 @@ use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::plan::Plan;
 use crate::render;
-use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, State};
+use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, State, rows};
 use serde_json::json;
 use std::path::Path;
 
@@ -36,8 +36,7 @@ pub(super) fn tell_deployed(deployed: Deployed, live: &Live, host: &Host) {
 fn say_failures(deployed: &Deployed, host: &Host) {
     let mut said: Vec<(String, String, Vec<&str>)> = Vec::new();
     for (name, error) in &deployed.failures {
-        // What differs is only the name.
-        let kind = render::error_text(error.as_ref(), false).replace(&format!("`{name}`"), "`…`");
+        let kind = rows::without_name(&render::error_text(error.as_ref(), false), name);
         match said.iter_mut().find(|(known, ..)| *known == kind) {
             Some((.., names)) => names.push(name),
             None => said.push((kind, render::error_text(error.as_ref(), host.color()), vec![name])),
