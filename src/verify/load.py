@@ -226,8 +226,9 @@ def trim(chain, root):
             if entry.tb_frame.f_code.co_filename != own:
                 frames.append(entry)
             entry = entry.tb_next
-        files = [os.path.realpath(frame.tb_frame.f_code.co_filename) for frame in frames]
-        users = [at for at, file in enumerate(files) if file.startswith(root)]
+        files = [frame.tb_frame.f_code.co_filename for frame in frames]
+        # Frozen modules are in no file.
+        users = [at for at, file in enumerate(files) if os.path.isabs(file) and os.path.realpath(file).startswith(root)]
         frames = frames[users[0] if users else 0 :]
         for entry, following in zip(frames, frames[1:] + [None]):
             entry.tb_next = following

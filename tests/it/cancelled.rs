@@ -89,3 +89,32 @@ fn a_cancelled_run_stops_wherever_it_is_and_says_one_thing_everywhere() {
         }
     }
 }
+
+/// Users lost outputs and summary: the runner killed the step while it waited for GitHub.
+#[test]
+#[ignore = "a quarter of a minute, and the stand-ins come from package indexes"]
+fn a_signal_during_the_report_to_github_costs_neither_outputs_nor_summary() {
+    let github = GithubStandin::start(json!({"latency_seconds": 8}));
+    let dagster = Standin::start(json!({}));
+    let dir = tempfile::tempdir().unwrap();
+    write_project(dir.path(), &[("one", "extra==1")]);
+    let mut running = Step::new(dir.path(), &dagster, &github)
+        .with("INPUT_COMMIT_STATUS", "true")
+        .event("pull_request", &pull_request("synchronize"))
+        .start();
+    while !running.log().contains("Deployed 1 code location") {
+        assert!(running.is_there(), "it ended first: {}", running.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.interrupt();
+    let began = Instant::now();
+    let ran = running.finish();
+    assert!(began.elapsed() < UNTIL_THE_KILL, "{:?}: {}", began.elapsed(), ran.log);
+    assert_eq!((ran.code, ran.output("result")), (Some(0), "success"), "{}", ran.log);
+    assert!(ran.summary.contains("Deployed 1 code location"), "{}", ran.summary);
+    assert!(
+        ran.log.contains("it may still show an older state: the comment on the pull request"),
+        "{}",
+        ran.log
+    );
+}

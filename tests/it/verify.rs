@@ -63,6 +63,13 @@ fn each_code_location_is_loaded_and_told_of() {
         "{said}"
     );
     assert!(said.contains("bad does not load:\n"), "{said}");
+    // Neither the frames of the loader nor those of dagster before the user's own.
+    let traceback = bad["traceback"].as_str().unwrap();
+    assert!(!traceback.contains("-c <cmd>") && !traceback.contains("<string>"), "{traceback}");
+    let first = traceback.lines().nth(1).unwrap();
+    assert!(first.contains("bad.py\", line 1"), "{traceback}");
+    let errors = json(&output)["locations"][1]["errors"].clone();
+    assert!(errors[0].as_str().unwrap().contains("caused by: ModuleNotFoundError"), "{errors}");
     let command = said.lines().chain(std::str::from_utf8(&output.stdout).unwrap().lines());
     assert!(command.into_iter().all(|line| !line.trim_start().starts_with("::")), "{said}");
 }
