@@ -107,13 +107,20 @@ pub fn decide(
         }
         Trigger::Nothing(reason) => Ok(Choice::Nothing(reason.clone())),
         Trigger::Untrusted(code) => Err(ContextError::Untrusted { event: code.event.clone() }.into()),
-        Trigger::Commit(commit) if commit.follows_a_workflow() && untested(context, host).is_some() => {
-            let held = untested(context, host).unwrap_or_default();
+        Trigger::Commit(commit)
+            if commit.follows_a_workflow() && untested(commit, context, host).is_some() =>
+        {
+            let held = untested(commit, context, host).unwrap_or_default();
             Err(DeploymentError::Untested { head: commit.sha.clone().unwrap_or_default(), held })
         }
         _ if args.deployment_for_branch => Ok(Choice::Branch(of_work_tree(context, args, host)?)),
         Trigger::Commit(commit) if commit.needs_choice() && !args.full_deployment => {
             Err(ContextError::NotChosen { what: run_of(commit) }.into())
+        }
+        Trigger::Commit(commit) if !args.full_deployment && other_branch(commit, context, host).is_some() => {
+            let branch = other_branch(commit, context, host).unwrap_or_default();
+            let what = format!("the work tree holds the branch `{}`, which this run is not of", neutral(&branch));
+            Err(ContextError::NotChosen { what }.into())
         }
         Trigger::Commit(_) => Ok(named(false)),
         Trigger::OtherCi if context.endpoint.deployment.is_some() => Ok(named(false)),
@@ -147,10 +154,26 @@ fn run_of(commit: &CommitEvent) -> String {
 }
 
 /// The commit that is checked out in place of the one whose workflow succeeded. A checkout of another repository has a
-/// history of its own.
-fn untested(context: &Context, host: &Host) -> Option<String> {
+/// history of its own. Where git tells nothing, the checkout holds `GITHUB_SHA`, which it fetches by default.
+fn untested(commit: &CommitEvent, context: &Context, host: &Host) -> Option<String> {
+    if context.work_tree.head().is_none() {
+        let fetched = host.var(env_vars::GITHUB_SHA);
+        return fetched.filter(|hash| commit.sha.as_deref() != Some(hash)).map(String::from);
+    }
     let built = context.built(host);
     (built.differs() && !built.is_elsewhere).then_some(built.hash).flatten()
+}
+
+/// The branch that is checked out by its name in a run that somebody or something dispatched, where it is neither the
+/// run's nor the default one: `ref:` of the checkout may come from a pull request or a comment.
+fn other_branch(commit: &CommitEvent, context: &Context, host: &Host) -> Option<String> {
+    if !commit.event.ends_with("_dispatch") {
+        return None;
+    }
+    let built = context.built(host);
+    let known = [&commit.branch, &commit.default_branch];
+    let checked_out = built.branch.filter(|_| !built.is_elsewhere)?;
+    (!known.contains(&&Some(checked_out.clone()))).then_some(checked_out)
 }
 
 /// The full deployment that branch deployments are based on, if one is named.

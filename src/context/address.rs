@@ -178,8 +178,9 @@ fn agree(
         (Some(name), None) | (None, Some(name)) => name.clone(),
         (None, None) => String::new(),
     };
-    // A region that only comes from DAGSTER_CLOUD_ENV contradicts no address.
-    let contradicts = |other: &VendorHost| differ(&place.organization, &other.organization);
+    let contradicts = |other: &VendorHost| {
+        differ(&place.organization, &other.organization) || differ(&place.region, &other.region)
+    };
     match named.iter().find(|(_, other, _)| contradicts(other)) {
         Some((other_setting, other, _)) => Err(ContextError::Contradiction {
             one: setting.to_string(),

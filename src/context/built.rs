@@ -46,7 +46,13 @@ impl BuiltCommit {
         // In a pull request, GITHUB_SHA is GitHub's own merge of the event's commit.
         let is_merge = host.var(env_vars::GITHUB_EVENT_NAME) == Some("pull_request")
             && host.var(env_vars::GITHUB_SHA) == Some(&head);
-        if is_merge || event.hash.is_some_and(|hash| work_tree.holds(hash)) {
+        // The second parent of a merge counts for a pull request only, where GitHub or the user merged it into its base. A
+        // branch that was merged into another one is not that one.
+        let is_of_event = |hash: &str| match trigger {
+            Trigger::PullRequest(_) => work_tree.holds(hash),
+            _ => head == hash,
+        };
+        if is_merge || event.hash.is_some_and(is_of_event) {
             return of_event;
         }
         let origin = work_tree.origin();

@@ -133,7 +133,7 @@ impl CommitEvent {
     pub fn needs_choice(&self) -> bool {
         let on_default = self.branch.is_some() && self.branch == self.default_branch;
         match self.event.as_str() {
-            "workflow_dispatch" => self.branch.is_some() && !on_default,
+            "workflow_dispatch" => self.tag.is_none() && !on_default,
             event => event == AFTER_WORKFLOW && !on_default,
         }
     }
@@ -310,6 +310,16 @@ fn numbered(payload: &Value, pointer: &str) -> Asked {
 }
 
 fn commit(event: &str, payload: &Value, host: &Host) -> Trigger {
+    // Such a reference is of a pull request, whatever the event is called.
+    if let Some(number) = host.var(env_vars::GITHUB_REF).and_then(|name| name.strip_prefix("refs/pull/")) {
+        let number = number.split('/').next().and_then(|number| number.parse().ok());
+        let repository = host.var(env_vars::GITHUB_REPOSITORY).map(String::from);
+        let request = match repository.zip(number) {
+            Some((repository, number)) => Asked::Number { repository, number },
+            None => Asked::Nowhere,
+        };
+        return Trigger::Untrusted(Untrusted { event: event.to_string(), request });
+    }
     let of_kind = |kind: &str| {
         let name = host.var(env_vars::GITHUB_REF).and_then(|name| name.strip_prefix(kind));
         name.map(String::from)

@@ -201,11 +201,25 @@ fn a_run_by_hand_needs_a_choice_unless_it_is_on_the_default_branch_or_a_tag() {
         ("refs/heads/main", known.clone(), false),
         ("refs/heads/feature/x", known.clone(), true),
         ("refs/heads/main", json!({}), true),
+        ("refs/other", known.clone(), true),
         ("refs/tags/v1", known, false),
     ] {
         let commit = manual(reference, payload);
         assert_eq!(commit.needs_choice(), needs, "{reference}");
         assert_eq!(commit.tag.as_deref(), reference.strip_prefix("refs/tags/"));
+    }
+}
+
+#[test]
+fn a_reference_of_a_pull_request_is_never_a_branch() {
+    for name in ["push", "workflow_dispatch", "schedule", "repository_dispatch"] {
+        let host = host(&[
+            ("GITHUB_EVENT_NAME", name),
+            ("GITHUB_REF", "refs/pull/7/merge"),
+            ("GITHUB_REPOSITORY", "acme/proj"),
+        ]);
+        let request = Asked::Number { repository: "acme/proj".into(), number: 7 };
+        assert_eq!(read(&host).unwrap(), Trigger::Untrusted(Untrusted { event: name.into(), request }));
     }
 }
 
