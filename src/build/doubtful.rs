@@ -4,6 +4,7 @@
 //! sizes are read.
 
 use super::left_out::PEXIGNORE;
+use super::secrets::{self, Suspicion};
 use crate::pex::{Content, SourceEntry};
 use crate::wheel::{Reader, WheelError};
 use std::collections::BTreeSet;
@@ -42,13 +43,16 @@ pub fn warnings<'a>(files: impl Iterator<Item = Candidate<'a>>, build_directory:
     let mut reader = None;
     for file in files {
         let size_bytes = size(file.entry);
-        let name = file.shown.rsplit('/').next().unwrap_or(&file.shown).to_lowercase();
         let mut text = || head(file.entry, &mut reader).unwrap_or_default();
-        let is_secret = match suspicion(&name) {
-            Suspicion::None => false,
+        let is_secret = match secrets::suspicion(&file.shown) {
+            _ if size_bytes == 0 => false,
             Suspicion::Name => true,
-            Suspicion::Content(marks) if size_bytes <= MOST_READ_BYTES => says_any(&text(), marks),
-            Suspicion::Content(_) => false,
+            Suspicion::None | Suspicion::Content(_) if size_bytes > MOST_READ_BYTES => false,
+            Suspicion::None => !file.shown.ends_with(".py") && secrets::is_private_key(&text()),
+            Suspicion::Content(says) => {
+                let text = text();
+                secrets::is_private_key(&text) || says(&String::from_utf8_lossy(&text))
+            }
         };
         let is_pointer = POINTER_BYTES.contains(&size_bytes) && text().starts_with(POINTER_START);
         let is_large = size_bytes > LARGE_BYTES;
@@ -107,69 +111,6 @@ fn pexignore(directory: &Path, build_directory: &Path) -> String {
     }
 }
 
-enum Suspicion {
-    None,
-    /// The name says it all.
-    Name,
-    /// A secret if one of these is in it.
-    Content(&'static [&'static str]),
-}
-
-/// Starts of the names of templates, which hold no secrets: `.env.example`, `sample.env`.
-const TEMPLATES: [&str; 5] = ["example", "sample", "template", "dist", "default"];
-
-/// What a file's name (in lower case) says of secrets in it.
-fn suspicion(name: &str) -> Suspicion {
-    const NAMES: [&str; 13] = [
-        ".netrc",
-        "_netrc",
-        ".git-credentials",
-        ".pypirc",
-        ".npmrc",
-        ".pgpass",
-        ".my.cnf",
-        ".dockercfg",
-        ".htpasswd",
-        "id_rsa",
-        "id_dsa",
-        "id_ecdsa",
-        "id_ed25519",
-    ];
-    const SUFFIXES: [&str; 7] = [".key", ".p12", ".pfx", ".p8", ".ppk", ".jks", ".kdbx"];
-    let words =
-        |text: &str| TEMPLATES.iter().any(|word| text.trim_start_matches(['.', '-', '_']).starts_with(word));
-    let environment = match (name.strip_prefix(".env"), name.strip_suffix(".env")) {
-        (Some(rest), _) => (rest.is_empty() || rest.starts_with(['.', '-', '_', 'r'])) && !words(rest),
-        (None, Some(stem)) => !words(stem),
-        (None, None) => false,
-    };
-    let service_account = name.starts_with("service") && name.contains("account") && name.ends_with(".json");
-    if environment
-        || service_account
-        || NAMES.contains(&name)
-        || SUFFIXES.iter().any(|end| name.ends_with(end))
-    {
-        return Suspicion::Name;
-    }
-    if name.ends_with(".pem") || name.ends_with(".asc") {
-        return Suspicion::Content(&["PRIVATE KEY"]);
-    }
-    if name.ends_with(".json") {
-        return Suspicion::Content(&[
-            "\"service_account\"",
-            "\"authorized_user\"",
-            "\"private_key\"",
-            "PRIVATE KEY-----",
-        ]);
-    }
-    Suspicion::None
-}
-
-fn says_any(text: &[u8], marks: &[&str]) -> bool {
-    let text = String::from_utf8_lossy(text);
-    marks.iter().any(|mark| text.contains(mark))
-}
-
 fn size(entry: &SourceEntry) -> u64 {
     match &entry.content {
         Content::File(path) => path.metadata().map_or(0, |data| data.len()),
@@ -221,34 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_known_by_name_or_content() {
-        for (name, text, want) in [
-            (".env", "", true),
-            ("a/.env.local", "", true),
-            (".env-prod", "", true),
-            (".envrc", "", true),
-            ("prod.env", "", true),
-            (".env.example", "", false),
-            (".env.sample", "", false),
-            ("example.env", "", false),
-            (".environment.yml", "", false),
-            ("environment.py", "", false),
-            (".git-credentials", "", true),
-            (".pypirc", "", true),
-            (".netrc", "", true),
-            ("server.key", "", true),
-            ("keys.py", "", false),
-            ("ca.pem", "-----BEGIN CERTIFICATE-----", false),
-            ("ca.pem", "-----BEGIN RSA PRIVATE KEY-----", true),
-            ("service-account-prod.json", "{}", true),
-            ("bq.json", "{\"type\": \"service_account\"}", true),
-            ("bq.json", "{\"private_key\": \"x\"}", true),
-            ("package.json", "{\"private\": true}", false),
-            ("id_ed25519", "", true),
-            ("id_ed25519.pub", "", false),
-        ] {
-            assert_eq!(!said(&[(name, text)]).is_empty(), want, "{name} {text}");
-        }
+    fn secrets_are_named_once_and_empty_files_are_none() {
+        assert!(said(&[(".env", ""), ("x.txt", "x")]).is_empty());
+        insta::assert_snapshot!(said(&[("a/rsa.txt", "-----BEGIN RSA PRIVATE KEY-----\n")]).join("\n"), @"`a/rsa.txt` looks like it holds secrets and is shipped; name it in .pexignore to leave it out");
+        assert!(said(&[("a/b.yml", "-----BEGIN CERTIFICATE-----\n")]).is_empty());
     }
 
     #[test]
