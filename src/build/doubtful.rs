@@ -19,8 +19,8 @@ const MOST_READ_BYTES: u64 = 64 * 1024;
 /// Size of a pointer. Source: Git LFS' specification, which allows less than 1024 bytes; the required lines have more
 /// than 120.
 const POINTER_BYTES: std::ops::Range<u64> = 100..1024;
-/// How a pointer begins. Source: the same.
-const POINTER_START: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
+/// How a pointer begins, before the end of its first line. Source: the same.
+const POINTER_START: &[u8] = b"version https://git-lfs.github.com/spec/v1";
 /// This many pointers are named one by one.
 const POINTERS_NAMED: usize = 3;
 
@@ -54,7 +54,7 @@ pub fn warnings<'a>(files: impl Iterator<Item = Candidate<'a>>, build_directory:
                 secrets::is_private_key(&text) || says(&String::from_utf8_lossy(&text))
             }
         };
-        let is_pointer = POINTER_BYTES.contains(&size_bytes) && text().starts_with(POINTER_START);
+        let is_pointer = POINTER_BYTES.contains(&size_bytes) && is_pointer(&text());
         let is_large = size_bytes > LARGE_BYTES;
         // A file of the project's own package is in the wheel and in the working directory.
         if !(is_secret || is_pointer || is_large) || !seen.insert((file.directory, file.shown.clone())) {
@@ -79,6 +79,12 @@ pub fn warnings<'a>(files: impl Iterator<Item = Candidate<'a>>, build_directory:
     }
     warnings.extend(of_pointers(&pointers));
     warnings
+}
+
+/// Git may have changed the ends of the lines (`core.autocrlf`).
+fn is_pointer(text: &[u8]) -> bool {
+    let rest = text.strip_prefix(POINTER_START);
+    rest.is_some_and(|rest| rest.starts_with(b"\n") || rest.starts_with(b"\r\n"))
 }
 
 fn of_pointers(files: &[String]) -> Option<String> {
@@ -179,6 +185,7 @@ mod tests {
         insta::assert_snapshot!(said(&files[..1]).join("\n"), @"`a` is a Git LFS pointer and not the content that it should have; set `lfs: true` for actions/checkout, or run `git lfs pull`");
         insta::assert_snapshot!(said(&files).join("\n"), @"`a`, `b`, `c` and 2 more are Git LFS pointers and not the content that they should have; set `lfs: true` for actions/checkout, or run `git lfs pull`");
         assert!(said(&[("a", &pointer[..90])]).is_empty());
+        assert_eq!(said(&[("a", &pointer.replace('\n', "\r\n"))]), said(&files[..1]));
     }
 
     #[test]
