@@ -48,6 +48,8 @@ pub const OUTPUT_GITIGNORE: &str = "# Written by pexpress: what it builds is not
 pub struct LeftOut {
     directory: PathBuf,
     patterns: Gitignore,
+    /// The patterns of packages below it, by their path in it (`libs/lib/`).
+    nested: Vec<(String, Gitignore)>,
     /// Listed when first asked for.
     files: OnceCell<PackageFiles>,
 }
@@ -58,25 +60,48 @@ impl LeftOut {
     /// # Errors
     /// A pattern in it cannot be used.
     pub fn read(directory: &Path) -> Result<LeftOut, TreeError> {
-        let file = directory.join(PEXIGNORE);
-        let mut builder = GitignoreBuilder::new(directory);
-        if file.is_file()
-            && let Some(source) = builder.add(&file)
-        {
-            return Err(TreeError::Pattern { file, source });
+        let patterns = patterns(directory)?;
+        let directory = directory.to_path_buf();
+        Ok(LeftOut { directory, patterns, nested: Vec::new(), files: OnceCell::new() })
+    }
+
+    /// The same with the `.pexignore` of each of these packages that is below the directory, for the files in it.
+    ///
+    /// # Errors
+    /// A pattern in one cannot be used.
+    pub fn with_nested<'a>(mut self, packages: impl Iterator<Item = &'a Path>) -> Result<LeftOut, TreeError> {
+        let Ok(top) = self.directory.canonicalize() else { return Ok(self) };
+        for package in packages {
+            let real = package.canonicalize().unwrap_or_default();
+            let below = real.strip_prefix(&top).ok().and_then(Path::to_str).filter(|below| !below.is_empty());
+            if let Some(below) = below {
+                self.nested.push((format!("{below}/"), patterns(package)?));
+            }
         }
-        let patterns = builder.build().map_err(|source| TreeError::Pattern { file, source })?;
-        Ok(LeftOut { directory: directory.to_path_buf(), patterns, files: OnceCell::new() })
+        Ok(self)
     }
 
     /// The same without any `.pexignore`.
     pub fn by_name(directory: &Path) -> LeftOut {
-        LeftOut { directory: directory.to_path_buf(), patterns: Gitignore::empty(), files: OnceCell::new() }
+        LeftOut {
+            directory: directory.to_path_buf(),
+            patterns: Gitignore::empty(),
+            nested: Vec::new(),
+            files: OnceCell::new(),
+        }
     }
 
     /// Whether something in the working directory is left out; `relative` to it, with `/`.
     pub fn in_tree(&self, path: &Path, name: &str, relative: &str, is_dir: bool) -> bool {
         if !is_dir && (is_never_shipped(name) || is_own(path, name)) {
+            return true;
+        }
+        let of_package = |(below, patterns): &(String, Gitignore)| {
+            relative
+                .strip_prefix(below.as_str())
+                .is_some_and(|path| patterns.matched(path, is_dir).is_ignore())
+        };
+        if self.nested.iter().any(of_package) {
             return true;
         }
         let decision = self.patterns.matched(relative, is_dir);
@@ -128,6 +153,18 @@ impl LeftOut {
     fn files(&self) -> &PackageFiles {
         self.files.get_or_init(|| PackageFiles::list(&self.directory, |name| NAMES.contains(&name)))
     }
+}
+
+/// What the `.pexignore` of a directory names.
+fn patterns(directory: &Path) -> Result<Gitignore, TreeError> {
+    let file = directory.join(PEXIGNORE);
+    let mut builder = GitignoreBuilder::new(directory);
+    if file.is_file()
+        && let Some(source) = builder.add(&file)
+    {
+        return Err(TreeError::Pattern { file, source });
+    }
+    builder.build().map_err(|source| TreeError::Pattern { file, source })
 }
 
 fn is_module(member: &str) -> bool {
@@ -225,6 +262,28 @@ mod tests {
         ] {
             let (_dir, rules) = rules(patterns, &[]);
             assert_eq!(rules.in_other_package(member), want, "{patterns} {member}");
+        }
+    }
+
+    /// The copy below the working directory had what the package's own patterns kept out of the built package.
+    #[test]
+    fn patterns_of_a_package_hold_for_its_copy_in_the_working_directory() {
+        let (dir, rules) = rules("*.log", &["libs/lib/.env"]);
+        let package = dir.path().join("libs/lib");
+        fs::write(package.join(PEXIGNORE), ".env\n/data/\n").unwrap();
+        let rules = rules.with_nested([&*package, dir.path(), Path::new("/")].into_iter()).unwrap();
+        for (relative, is_dir, want) in [
+            ("libs/lib/.env", false, true),
+            ("libs/lib/src/.env", false, true),
+            ("libs/lib/data", true, true),
+            ("libs/lib/a.log", false, true),
+            ("libs/lib/a.py", false, false),
+            ("libs/library/.env", false, false),
+            (".env", false, false),
+            ("data", true, false),
+        ] {
+            let (path, name) = (dir.path().join(relative), file_name(relative));
+            assert_eq!(rules.in_tree(&path, name, relative, is_dir), want, "{relative}");
         }
     }
 

@@ -71,7 +71,8 @@ fn members(job: &SourceJob, scratch: &Path, context: &Context<'_>) -> Result<(Me
             }
         }
     }
-    let mut tree = working_directory::list(&job.directory)?;
+    let packages = job.local_packages.iter().map(|package| &*package.directory);
+    let mut tree = working_directory::list(&job.directory, packages)?;
     members.add_tree(&tree);
     members.left_out.append(&mut tree.left_out);
     Ok((members, tree))

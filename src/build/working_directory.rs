@@ -63,13 +63,13 @@ pub enum TreeError {
     },
 }
 
-/// List what to ship of `directory`.
+/// List what to ship of `directory`, in which these local packages may lie.
 ///
 /// # Errors
 /// When a directory cannot be read or `.pexignore` has a bad pattern. Dangling links, link loops, special files and
 /// names that are not UTF-8 are warnings.
-pub fn list(directory: &Path) -> Result<Tree, TreeError> {
-    walk(directory, LeftOut::read(directory)?)
+pub fn list<'a>(directory: &Path, packages: impl Iterator<Item = &'a Path>) -> Result<Tree, TreeError> {
+    walk(directory, LeftOut::read(directory)?.with_nested(packages)?)
 }
 
 /// The links in a package's directory that lead out of it, whatever a `.pexignore` says: a build backend knows none.

@@ -17,7 +17,7 @@ impl Fixture {
         fs::write(self.path(relative), text).unwrap();
     }
     fn tree(&self) -> Tree {
-        list(&self.path("")).unwrap()
+        list(&self.path(""), std::iter::empty()).unwrap()
     }
     fn names(&self) -> Vec<String> {
         self.tree().files.into_keys().collect()
@@ -118,7 +118,7 @@ fn links_that_multiply_directories_come_to_an_end() {
             symlink(format!("../d{:02}", level - 1), directory.join(link)).unwrap();
         }
     }
-    let error = list(&fixture.path("")).unwrap_err();
+    let error = list(&fixture.path(""), std::iter::empty()).unwrap_err();
     assert!(error.to_string().contains("more than 5000 files"), "{error}");
 }
 
@@ -144,6 +144,6 @@ fn modes_are_kept() {
 fn a_bad_pattern_names_the_file() {
     let fixture = Fixture::new(&["a.py"]);
     fixture.write(".pexignore", "{a");
-    let error = list(&fixture.path("")).unwrap_err();
+    let error = list(&fixture.path(""), std::iter::empty()).unwrap_err();
     assert!(error.to_string().contains(".pexignore"), "{error}");
 }
