@@ -119,7 +119,8 @@ pub fn decide(
         }
         Trigger::Commit(commit) if !args.full_deployment && other_branch(commit, context, host).is_some() => {
             let branch = other_branch(commit, context, host).unwrap_or_default();
-            let what = format!("the work tree holds the branch `{}`, which this run is not of", neutral(&branch));
+            let what =
+                format!("the work tree holds the branch `{}`, which this run is not of", neutral(&branch));
             Err(ContextError::NotChosen { what }.into())
         }
         Trigger::Commit(_) => Ok(named(false)),
