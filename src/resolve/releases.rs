@@ -41,6 +41,26 @@ pub fn is_member(name: &str) -> bool {
     FAMILY.contains(&name)
 }
 
+/// How much a package decides which release it is: dagster first, then what is released with it, then libraries.
+pub fn rank(name: &str) -> usize {
+    FAMILY.iter().position(|member| *member == name).unwrap_or(FAMILY.len())
+}
+
+/// Of lines that cannot be met together those to name, or none where they do not speak of releases: a single line for a
+/// library asks for a version that does not exist, and uv says so. A line without versions beside one with versions for
+/// the same package says nothing.
+pub fn named(mut lines: Vec<String>) -> Vec<String> {
+    let name = |line: &String| dagsters(line).map(|requirement| requirement.name.to_string());
+    let limited: Vec<_> = lines.iter().filter(|line| relaxed(line).is_some()).map(name).collect();
+    lines.retain(|line| relaxed(line).is_some() || !limited.contains(&name(line)));
+    lines.sort();
+    lines.dedup();
+    match lines.as_slice() {
+        [only] if !name(only).is_some_and(|name| is_member(&name)) => Vec::new(),
+        _ => lines,
+    }
+}
+
 /// The first member that is not of dagster's release, or a pre-release beside a dagster that is none.
 pub fn out_of_step(resolution: &Resolution) -> Option<OutOfStep> {
     let member = |name: &str| Some((name.to_string(), Version::from_str(resolution.version_of(name)?).ok()?));
@@ -184,6 +204,22 @@ mod tests {
                 .then(|| resolution_of("dagster 1.13.27, dagster-cloud 1.13.27"))
         };
         assert!(in_step(resolution_of("dagster 1.13.27, dagster-cloud 1.13.29"), &ask).is_some());
+    }
+
+    #[test]
+    fn lines_that_contradict_each_other_are_named_and_a_lone_library_is_not() {
+        for (lines, want) in [
+            (vec!["dagster==1.13.28", "dagster-cloud==1.13.27"], "dagster-cloud==1.13.27 dagster==1.13.28"),
+            (vec!["dagster==1.7.10", "dagster-dg-cli"], "dagster-dg-cli dagster==1.7.10"),
+            (vec!["dagster==1", "dagster-dbt", "dagster-dbt<0.20"], "dagster-dbt<0.20 dagster==1"),
+            (vec!["dagster-cloud==1.13.29"], "dagster-cloud==1.13.29"),
+            (vec!["dagster-dbt>=0.30"], ""),
+            (vec!["dagster-dbt", "dagster-dbt>=0.30"], ""),
+            (vec![], ""),
+        ] {
+            let lines = lines.into_iter().map(String::from).collect();
+            assert_eq!(named(lines).join(" "), want);
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::tools::Tools;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+/// So many lines that contradict each other are reduced to the fewest.
+const MOST_TRIED: usize = 4;
+
 /// What a resolution is for.
 pub struct Settling<'a> {
     /// What was asked for.
@@ -31,6 +34,8 @@ pub struct Advice {
     pub changes: Vec<Change>,
     /// The lock file that decided.
     pub lock: Option<PathBuf>,
+    /// Constraints on Dagster's packages that could not be left out to look further.
+    pub held: Vec<String>,
 }
 
 impl Settling<'_> {
@@ -42,14 +47,13 @@ impl Settling<'_> {
     pub fn settle(&self, first: Result<Resolution, ResolveError>) -> Result<Resolution, ResolveError> {
         match first {
             Ok(resolution) => self.settled(resolution),
-            Err(ResolveError::Uv(source)) if source.fault() == Fault::Project && self.is_about_dagster() => {
-                let advice = self.advice(&[]);
+            Err(ResolveError::Uv(source)) if source.fault() == Fault::Project => {
+                let lines = self.contradiction();
+                let advice = if lines.is_empty() { Advice::default() } else { self.advice(&[]) };
                 if advice.changes.is_empty() {
                     return Err(source.into());
                 }
-                let with_versions =
-                    self.requirements.lines.iter().filter(|line| releases::relaxed(&line.text).is_some());
-                let lines = with_versions.map(|line| format!("`{}`", line.text)).collect();
+                let lines = lines.iter().map(|line| format!("`{line}`")).collect();
                 Err(ResolveError::NoRelease { lines, advice: Box::new(advice), source })
             }
             Err(error) => Err(error),
@@ -117,7 +121,7 @@ impl Settling<'_> {
         asked.lines.extend(further.iter().map(|name| bare(name)));
         let limits: Vec<String> = further.iter().map(|name| format!("{name}=={release}")).collect();
         self.ask(asked, &limits)?;
-        Some(Advice { release: Some(release.to_string()), changes: Vec::new(), lock })
+        Some(Advice { release: Some(release.to_string()), changes: Vec::new(), lock, held: Vec::new() })
     }
 
     /// The newest release that all have, and the lines that do not allow it. `further` are names to be added.
@@ -128,7 +132,7 @@ impl Settling<'_> {
             Some(_) => self.newest(further, true),
             None => self.newest(further, false).or_else(|| self.newest(further, true)),
         };
-        let Some(wanted) = wanted else { return Advice { lock, ..Advice::default() } };
+        let Some(wanted) = wanted else { return Advice { lock, held: self.held(), ..Advice::default() } };
         let lines = self.requirements.lines.iter().filter_map(|line| {
             let change = releases::change(&line.text, &wanted)?;
             if lock.is_none() {
@@ -146,7 +150,17 @@ impl Settling<'_> {
         let mut changes: Vec<Change> = lines.chain(constraints).collect();
         changes.sort_by(|one, other| one.line.cmp(&other.line));
         changes.dedup_by(|one, other| one.line == other.line);
-        Advice { release: wanted.version_of("dagster").map(String::from), changes, lock }
+        Advice { release: wanted.version_of("dagster").map(String::from), changes, lock, held: Vec::new() }
+    }
+
+    /// The constraints on Dagster's packages that uv reads itself (`UV_CONSTRAINT`), each with its place.
+    fn held(&self) -> Vec<String> {
+        let settings = &self.requirements.settings;
+        let own = settings.origins.iter().filter(|one| one.kind == "constraint");
+        let own = own.filter(|one| releases::dagsters(&one.text).is_some());
+        own.filter(|one| !settings.constraints.contains(&one.text))
+            .map(|one| format!("`{}` ({})", one.text, one.place))
+            .collect()
     }
 
     /// The resolution with the newest release that all have, whatever versions the lines for them name; of `own` lines
@@ -170,11 +184,32 @@ impl Settling<'_> {
         found.inspect_err(|error| self.tools.host().detail(format!("{limits:?}: {error}"))).ok()
     }
 
-    /// Whether the lines for Dagster's packages contradict each other, whatever the others say.
-    fn is_about_dagster(&self) -> bool {
+    /// The fewest lines and constraints for Dagster's packages that no set of versions meets, whatever the other lines
+    /// say; none where they can be met, or where it is one line for a library with a version that does not exist.
+    fn contradiction(&self) -> Vec<String> {
         let mut asked = self.requirements.clone();
         asked.lines.retain(|line| releases::dagsters(&line.text).is_some());
-        asked.lines.len() > 1 && self.ask(asked, &[]).is_none() && self.newest(&[], true).is_some()
+        asked.settings.constraints.retain(|line| releases::dagsters(line).is_some());
+        if self.ask(asked.clone(), &[]).is_some() {
+            return Vec::new();
+        }
+        // What is left out last is named rather than what is left out first.
+        let rank = |line: &String| releases::dagsters(line).map(|one| releases::rank(one.name.as_ref()));
+        let lines = asked.lines.iter().map(|line| line.text.clone());
+        let mut texts: Vec<String> = lines.chain(asked.settings.constraints.iter().cloned()).collect();
+        texts.sort_by_key(|line| std::cmp::Reverse(rank(line)));
+        // Each try asks uv; where there are many lines, all are named.
+        let tried = if texts.len() > MOST_TRIED { &[] } else { texts.as_slice() };
+        for text in tried {
+            let mut fewer = asked.clone();
+            fewer.lines.retain(|line| line.text != *text);
+            fewer.settings.constraints.retain(|line| line != text);
+            if !fewer.lines.is_empty() && self.ask(fewer.clone(), &[]).is_none() {
+                asked = fewer;
+            }
+        }
+        let lines = asked.lines.iter().map(|line| line.text.clone());
+        releases::named(lines.chain(asked.settings.constraints).collect())
     }
 
     /// Whether an override or exclusion of the user's names a package that is released with dagster.
@@ -187,6 +222,10 @@ impl Settling<'_> {
     /// Where a constraint or the origin of a lock's pin is: the line of a project file that names the package, with just
     /// these versions if there is one.
     fn place(&self, change: &Change) -> Option<Place> {
+        let origins = &self.requirements.settings.origins;
+        if let Some(origin) = origins.iter().find(|one| one.name == change.name && one.text == change.line) {
+            return Some(origin.place.clone());
+        }
         let packages = self.requirements.local_packages.iter().map(|package| package.directory.as_path());
         let directories = std::iter::once(self.directory).chain(packages);
         let mut files: Vec<PathBuf> = directories.flat_map(requirement_files).collect();
@@ -230,6 +269,9 @@ impl Advice {
     /// What to do, as a sentence.
     pub fn text(&self) -> String {
         let Some(release) = &self.release else {
+            if !self.held.is_empty() {
+                return format!("change or remove the constraint {}", self.held.join(" and "));
+            }
             return "pin all of them to one release; the newest that all have could not be looked up here"
                 .to_string();
         };

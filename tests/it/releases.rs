@@ -11,9 +11,11 @@ fn write_index(dir: &Path) {
     for release in ["26", "27", "28", "29"] {
         let version = format!("1.13.{release}");
         write_wheel_asking(dir, "dagster", &version, &[&format!("dagster-shared=={version}")]);
-        write_wheel_asking(dir, "dagster-shared", &version, &[]);
+        write_wheel_asking(dir, "dagster-shared", &version, &["third>=2"]);
         write_wheel_asking(dir, "dagster-aws", &format!("0.29.{release}"), &[&format!("dagster=={version}")]);
     }
+    write_wheel_asking(dir, "third", "1.0", &[]);
+    write_wheel_asking(dir, "third", "2.0", &[]);
     write_wheel_asking(dir, "dagster-cloud", "1.13.26", &["dagster==1.13.26"]);
     write_wheel_asking(dir, "dagster-cloud", "1.13.27", &["dagster==1.13.27"]);
     write_wheel_asking(dir, "dagster-cloud", "0.11.14rc8", &["dagster"]);
@@ -80,7 +82,7 @@ fn pins_of_different_releases_are_refused_with_the_line_to_change() {
     hint: the newest release that all of them have is 1.13.27: write `dagster==1.13.27` instead of `dagster==1.13.28` ([PROJECT]/requirements.txt:1)
     ");
     insta::assert_snapshot!(requirements("dagster==1.13.29\ndagster-cloud==1.13.29\n"), @r"
-    error: no release of Dagster's packages fits `dagster-cloud==1.13.29` and `dagster==1.13.29`
+    error: no release of Dagster's packages fits `dagster-cloud==1.13.29`
       at: [PROJECT]/requirements.txt:2
     hint: the newest release that all of them have is 1.13.27: write `dagster-cloud==1.13.27` instead of `dagster-cloud==1.13.29` ([PROJECT]/requirements.txt:2); write `dagster==1.13.27` instead of `dagster==1.13.29` ([PROJECT]/requirements.txt:1)
     ");
@@ -88,6 +90,26 @@ fn pins_of_different_releases_are_refused_with_the_line_to_change() {
     error: no release of Dagster's packages fits `dagster-shared==1.13.28` and `dagster==1.13.27`
       at: [PROJECT]/requirements.txt:3
     hint: the newest release that all of them have is 1.13.27: write `dagster-shared==1.13.27` instead of `dagster-shared==1.13.28` ([PROJECT]/requirements.txt:3)
+    ");
+}
+
+#[test]
+fn one_release_that_other_lines_do_not_allow_is_not_blamed() {
+    let files = [
+        ("requirements.txt", "dagster==1.13.27\ndagster-cloud==1.13.27\n-c c.txt\n"),
+        ("c.txt", "third<2\n"),
+    ];
+    insta::assert_snapshot!(refusal(&files), @r"
+    error: could not resolve the requirements
+      c.txt:1: third<2 (constraint)
+      requirements.txt:1: dagster==1.13.27
+      at: [PROJECT]/c.txt:1
+    ");
+    let absent = "dagster==1.13.27\ndagster-cloud==1.13.27\ndagster-aws>=0.30\n";
+    insta::assert_snapshot!(requirements(absent), @r"
+    error: could not resolve the requirements
+      requirements.txt:3: dagster-aws>=0.30
+      at: [PROJECT]/requirements.txt:3
     ");
 }
 

@@ -165,6 +165,14 @@ impl Walk<'_> {
                 self.found.settings.absorb(contents.settings);
                 self.found.warnings.extend(contents.warnings);
             }
+            // uv reads these itself; where their lines are is for messages.
+            for file in self.host.var("UV_CONSTRAINT").unwrap_or_default().split_whitespace() {
+                let file = self.host.cwd().join(file);
+                if let (true, Some(file)) = (file.is_file(), file.to_str()) {
+                    let contents = requirements_txt::read_constraints(file, scope, self.host)?;
+                    self.found.settings.origins.extend(contents.settings.origins);
+                }
+            }
         }
         self.found.settings.absorb(std::mem::take(&mut package.settings));
         let asked = std::mem::take(&mut package.asked);
