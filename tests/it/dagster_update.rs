@@ -330,7 +330,8 @@ fn what_somebody_else_deploys_meanwhile_is_not_taken_for_ours() {
     let (outcome, connected, _standin) = deploy_file(meanwhile("remove-deployment", &Value::Null));
     let error = outcome.unwrap_err();
     let source = std::error::Error::source(&error).map(ToString::to_string);
-    assert_eq!(source.as_deref(), Some("the deployment `prod` was deleted while this run waited"), "{error}");
+    // The only deployment of the organization: nobody is left to say that it was deleted.
+    assert!(source.is_some_and(|source| source.contains("/prod does not exist")), "{error}");
     assert!(connected.clock.slept().iter().sum::<f64>() < 20.0, "{error}");
 }
 
