@@ -24,7 +24,7 @@ use crate::net::{Agent, Secret};
 use serde::Serialize;
 
 /// The full deployment where none is named. Source: the predecessor's default. An organization need not have one of this
-/// name: [`crate::commands::deploy::online`] takes its only one then.
+/// name: `commands/deploy/online.rs` takes its only one then.
 pub const DEFAULT_DEPLOYMENT: &str = "prod";
 
 /// Which deployment a run is for.

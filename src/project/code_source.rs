@@ -233,7 +233,7 @@ impl Look<'_> {
             let rest = parts.iter().skip(1).map(|part| format!(".{part}")).collect::<String>();
             format!("; did you mean `{near}{rest}`?")
         });
-        if near.is_none() && !(self.declared.only_dagster && !top.starts_with("dagster")) {
+        if near.is_none() && (!self.declared.only_dagster || top.starts_with("dagster")) {
             return None;
         }
         Some(format!(

@@ -214,7 +214,7 @@ fn listed_project(entry: &Node<'_>, root: &Path, reading: &mut Reading) -> Optio
         return None;
     };
     let given = keep(path.string(), reading)?;
-    let directory = resolved(&root, given);
+    let directory = resolved(root, given);
     let mut refuse = |problem| {
         let (directory, place) = (directory.clone(), path.place());
         reading.errors.push(ProjectError::WorkspaceProject { directory, problem, place });

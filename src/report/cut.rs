@@ -59,10 +59,12 @@ pub fn headline(text: &str, name: &str) -> String {
 
 /// The beginning of one line, of at most `limit` bytes.
 pub fn within(line: &str, limit: usize) -> String {
-    match line.len() > limit {
-        true => format!("{} …", &line[..line.floor_char_boundary(limit.saturating_sub(" …".len()))]),
-        false => line.to_string(),
+    if line.len() <= limit {
+        return line.to_string();
     }
+    let most = limit.saturating_sub(" …".len());
+    let end = (0..=most).rev().find(|at| line.is_char_boundary(*at)).unwrap_or_default();
+    format!("{} …", &line[..end])
 }
 
 /// The line of the last exception.

@@ -169,20 +169,16 @@ fn projects_that_python_or_the_index_refuses() {
 #[test]
 #[ignore = "asks a package index"]
 fn requirements_that_cannot_be_met() {
-    for (requirements, reason) in [(
-        "dagster\ndagster-cloud\na-package-that-nobody-has-published-yet\n",
-        "a-package-that-nobody-has-published-yet was not found",
-    )] {
-        let project = project_tree(&[("requirements.txt", requirements)]);
-        let output = pexpress_with_uv().args(["deps", "--dry-run"]).arg(project.path()).output().unwrap();
-        let said = transcript(project.path(), &output);
-        assert!(said.starts_with("exit code: 1\nerror: "), "{said}");
-        assert!(
-            said.contains("could not resolve the requirements") && said.contains("requirements.txt:"),
-            "{said}"
-        );
-        assert!(said.contains(reason), "{said}");
-    }
+    let requirements = "dagster\ndagster-cloud\na-package-that-nobody-has-published-yet\n";
+    let project = project_tree(&[("requirements.txt", requirements)]);
+    let output = pexpress_with_uv().args(["deps", "--dry-run"]).arg(project.path()).output().unwrap();
+    let said = transcript(project.path(), &output);
+    assert!(said.starts_with("exit code: 1\nerror: "), "{said}");
+    assert!(
+        said.contains("could not resolve the requirements") && said.contains("requirements.txt:"),
+        "{said}"
+    );
+    assert!(said.contains("a-package-that-nobody-has-published-yet was not found"), "{said}");
 }
 
 #[test]

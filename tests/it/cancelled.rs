@@ -75,7 +75,8 @@ fn a_cancelled_run_stops_wherever_it_is_and_says_one_thing_everywhere() {
             let state = github.state();
             // A first comment alone takes a slow GitHub nearly all the time that is left; docs/reliability.md says so.
             let in_time = latency == 1;
-            if let Some(status) = state["statuses"].as_array().and_then(|all| all.last()).filter(|_| in_time) {
+            if let Some(status) = state["statuses"].as_array().and_then(|all| all.last()).filter(|_| in_time)
+            {
                 assert_eq!(status["state"], "error", "{what}\n{state:#}");
             }
             assert!(!ran.log[ran.log.find("interrupted:").unwrap()..].contains("Building"), "{what}");

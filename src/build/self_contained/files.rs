@@ -109,7 +109,7 @@ impl Listing<'_> {
             false => None,
         };
         let metadata = fs::metadata(&path).ok()?;
-        if !metadata.is_file() && !(is_link && metadata.is_dir()) {
+        if !(metadata.is_file() || is_link && metadata.is_dir()) {
             return None;
         }
         if metadata.is_file() {

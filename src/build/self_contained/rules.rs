@@ -138,7 +138,7 @@ const PDM_BUILD: Allowed =
 pub(super) fn stays_inside(directory: &Path, backend: &str, settings: &ResolveSettings) -> bool {
     let has = |file: &&str| directory.join(file).exists();
     let Some(pyproject) = table(&directory.join("pyproject.toml")) else { return false };
-    !CODE_FILES.iter().any(|file| has(&file))
+    !CODE_FILES.iter().any(&has)
         && !UV_BUILD_KEYS.iter().any(|key| settings.uv.contains_key(*key))
         && builds_plainly(&pyproject)
         && pyproject.get("project").is_none_or(leads_nowhere_else)
@@ -149,7 +149,7 @@ pub(super) fn stays_inside(directory: &Path, backend: &str, settings: &ResolveSe
                     && (!own.exists() || table(&own).is_some_and(|said| allows(&HATCH, &Value::Table(said))))
             }
             "setuptools.build_meta" => {
-                !SETUPTOOLS_FILES.iter().any(|file| has(&file))
+                !SETUPTOOLS_FILES.iter().any(&has)
                     && tool(&pyproject, "distutils").is_none()
                     && tool(&pyproject, "setuptools").is_none_or(|said| allows(&SETUPTOOLS, said))
             }

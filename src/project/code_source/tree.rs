@@ -92,11 +92,13 @@ impl Tree {
             let Ok(name) = entry.file_name().into_string() else { continue };
             if !entry.path().is_dir() {
                 names.insert(name);
-            } else if !name.starts_with('.') && name != "node_modules" && name != "__pycache__" {
-                if !entry.path().join("pyvenv.cfg").exists() {
-                    below.push(directory.join(&name));
-                    names.insert(format!("{name}/"));
-                }
+            } else if !name.starts_with('.')
+                && name != "node_modules"
+                && name != "__pycache__"
+                && !entry.path().join("pyvenv.cfg").exists()
+            {
+                below.push(directory.join(&name));
+                names.insert(format!("{name}/"));
             }
         }
         self.names.insert(directory.to_path_buf(), names);

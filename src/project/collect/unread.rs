@@ -79,7 +79,7 @@ fn system_packages(text: &str) -> Option<(usize, Vec<String>)> {
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#')) {
         let line = line.trim_end();
         let continues = line.ends_with('\\');
-        let line = line.trim_end_matches('\\').replace("&&", " ; ").replace(';', " ; ").replace('|', " ; ");
+        let line = line.trim_end_matches('\\').replace("&&", " ; ").replace([';', '|'], " ; ");
         for word in line.split_whitespace().chain((!continues).then_some(";")) {
             match word {
                 ";" => (verb, installs) = ("", false),
@@ -90,10 +90,11 @@ fn system_packages(text: &str) -> Option<(usize, Vec<String>)> {
                     first = first.or(Some(number + 1));
                 }
                 // Options, variables and the names of groups (`apk add --virtual .build`) are no packages.
-                _ if installs && word.starts_with(|each: char| each.is_ascii_alphanumeric()) => {
-                    if !packages.iter().any(|known| known == word) {
-                        packages.push(word.to_string());
-                    }
+                _ if installs
+                    && word.starts_with(|each: char| each.is_ascii_alphanumeric())
+                    && !packages.iter().any(|known| known == word) =>
+                {
+                    packages.push(word.to_string());
                 }
                 _ => {}
             }
