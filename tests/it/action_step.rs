@@ -302,7 +302,11 @@ fn a_fork_whose_code_reads_a_secret_is_green_with_a_warning() {
     files.iter().for_each(|(file, text)| std::fs::write(dir.join(file), text).unwrap());
     let mut payload = pull_request("opened");
     payload["pull_request"]["head"]["repo"]["full_name"] = json!("someone/proj");
-    let step = scene.step().with("INPUT_DAGSTER_CLOUD_API_TOKEN", "").with("INPUT_GITHUB_TOKEN", READONLY);
+    let step = scene
+        .step()
+        .with("INPUT_DAGSTER_CLOUD_API_TOKEN", "")
+        .with("INPUT_GITHUB_TOKEN", READONLY)
+        .with("INPUT_VERIFY", "auto");
     let ran = step.event("pull_request", &payload).run();
     assert_eq!((ran.code, ran.output("result")), (Some(0), "skipped"), "{}", ran.log);
     let warning = "the code location `app` was not loaded here, since the environment variable WAREHOUSE_TOKEN is not set here, and GitHub gives this run no secrets";
@@ -310,7 +314,11 @@ fn a_fork_whose_code_reads_a_secret_is_green_with_a_warning() {
     assert!(ran.summary.contains("| ✅ | `app` | built |"), "{}", ran.summary);
     // A mistake is one all the same.
     std::fs::write(dir.join("app/__init__.py"), "import nothing_of_that_name\n").unwrap();
-    let step = scene.step().with("INPUT_DAGSTER_CLOUD_API_TOKEN", "").with("INPUT_GITHUB_TOKEN", READONLY);
+    let step = scene
+        .step()
+        .with("INPUT_DAGSTER_CLOUD_API_TOKEN", "")
+        .with("INPUT_GITHUB_TOKEN", READONLY)
+        .with("INPUT_VERIFY", "auto");
     let broken = step.event("pull_request", &payload).run();
     assert_eq!((broken.code, broken.output("result")), (Some(1), "failure"), "{}", broken.log);
 }
