@@ -45,6 +45,7 @@ pub mod net;
 pub mod pex;
 pub mod scratch;
 pub mod target;
+pub mod threads;
 pub mod wheel;
 pub mod yaml;
 // for tests and tests/fuzz alone

@@ -13,6 +13,7 @@ use crate::context::inputs::WaitLimits;
 use crate::dagster::operations::{LocationState, PythonFailure};
 use crate::dagster::{Client, DagsterError};
 use crate::error::{Explain, Fault};
+use crate::threads::joined;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -157,7 +158,7 @@ impl Before {
         let (states, metadata) = std::thread::scope(|scope| {
             let metadata = scope.spawn(|| metadata(client));
             let states = client.workspace();
-            (states, metadata.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            (states, joined(metadata))
         });
         let states = states?.into_iter().map(|state| (state.name.clone(), state)).collect();
         Ok(Before { states, metadata })

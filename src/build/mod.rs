@@ -35,6 +35,7 @@ use crate::pex::{PexError, Runtime, Written};
 use crate::plan::{Plan, SourceJob};
 use crate::scratch;
 use crate::target::Target;
+use crate::threads::joined;
 use crate::tools::Tools;
 use fetch::Fetcher;
 use observer::{Nobody, Observer};
@@ -250,8 +251,7 @@ pub fn run(plan: &Plan, context: &Context<'_>) -> Built {
     let built = std::thread::scope(|scope| {
         let sources = scope.spawn(|| in_parallel(&plan.sources, 1, |job| built_source(job, context)));
         let deps = in_parallel(&plan.deps, 2, |job| deps::obtain(job, context));
-        let sources = sources.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Built { sources, deps }
+        Built { sources: joined(sources), deps }
     })
     .still_there();
     context.warn_of_shadows(plan, &built);

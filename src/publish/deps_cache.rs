@@ -9,10 +9,10 @@ use crate::dagster::{Client, DagsterError};
 use crate::net::Silent;
 use crate::resolve::{Artifact, Resolution};
 use crate::target::Target;
+use crate::threads::joined;
 use base64::Engine;
 use sha1::{Digest, Sha1};
 use std::collections::BTreeMap;
-use std::panic::resume_unwind;
 
 /// More deps PEX files than these are not looked for ahead: each entry that is read looks for all of them.
 const MOST_LIKELY: usize = 2;
@@ -107,7 +107,7 @@ pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> 
         };
         let looks: Vec<_> = likely.iter().zip(likely_urls).map(look).collect();
         let first = read_entry(client, name, &url);
-        let looked = looks.into_iter().map(|look| look.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        let looked = looks.into_iter().map(joined);
         (first, looked.collect::<BTreeMap<_, _>>())
     });
     let usable = |entry: CacheEntry| is_stored(client, &entry, &looked).then_some(entry);

@@ -10,6 +10,7 @@ use super::{Before, Outcome, Phase, Update, UpdateError, Updated, confirm};
 use crate::context::inputs::WaitLimits;
 use crate::dagster::operations::{LocationState, PythonFailure, WorkspaceEntry};
 use crate::dagster::{Client, DagsterError};
+use crate::threads::joined;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,9 +168,7 @@ impl Watch<'_> {
         let (agents, states) = std::thread::scope(|scope| {
             let agents = (!self.agent_seen).then(|| scope.spawn(|| client.agents()));
             let states = client.workspace();
-            let agents =
-                agents.map(|asked| asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            (agents, states)
+            (agents.map(joined), states)
         });
         let mut unknown_agents = Ok(());
         match agents.transpose() {
