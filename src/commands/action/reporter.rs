@@ -4,6 +4,8 @@
 //! and an interrupted run no longer than the runner leaves it. Whatever fails is told once, as a notice with what would
 //! help, and nothing else depends on it.
 
+mod heard;
+
 use super::leave::Leave;
 use crate::cli::action::{ActionInputs, Reporting};
 use crate::commands::interrupt::FirstSignal;
@@ -22,11 +24,12 @@ use crate::net::{Agent, Secret};
 use crate::report::comment::Comment;
 use crate::report::facts::Facts;
 use crate::report::{Report, RunResult};
+use crate::threads::joined;
+use heard::{Heard, WrittenResults};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-
 use std::time::Duration;
 
 /// How long after a signal the last words may take. The runner sends SIGINT, SIGTERM after 7.5 s, and kills after
@@ -222,7 +225,7 @@ impl Worker {
         }
         loop {
             let Ok(report) = reports.lock().unwrap_or_else(PoisonError::into_inner).recv() else { break };
-            let heard = Heard { report: Mutex::new(report), reports };
+            let heard = Heard::new(report, reports);
             let mut written = WrittenResults::default();
             while !self.is_up_to_date(&written, heard.newest().result) {
                 self.write(&mut sticky, &heard, &mut written);
@@ -246,16 +249,21 @@ impl Worker {
     fn write(&mut self, sticky: &mut StickyComment<'_>, heard: &Heard<'_>, written: &mut WrittenResults) {
         let newest = Some(heard.newest().result);
         let worker = &*self;
+        let reporting = &worker.reporting;
+        let writes_comment = reporting.comment && written.comment != newest;
+        let writes_deployment = reporting.github_deployment && written.deployment != newest;
+        let writes_status = reporting.commit_status && written.status != newest;
+        let begun = [writes_comment, writes_deployment, writes_status].into_iter().filter(|writes| *writes);
+        heard.begin(begun.count());
         let (comment, deployment, status) = std::thread::scope(|scope| {
-            let reporting = &worker.reporting;
-            let deployment = (reporting.github_deployment && written.deployment != newest).then(|| {
+            let deployment = writes_deployment.then(|| {
                 scope.spawn(|| {
                     let (id, outcome, result) = worker.deployment(heard);
                     worker.taken(Kind::Deployment, outcome.is_ok(), result);
                     (id, outcome, result)
                 })
             });
-            let status = (reporting.commit_status && written.status != newest).then(|| {
+            let status = writes_status.then(|| {
                 scope.spawn(|| {
                     let (outcome, result) = heard.follow(|| {
                         let report = heard.newest();
@@ -265,7 +273,7 @@ impl Worker {
                     (outcome, result)
                 })
             });
-            let comment = (reporting.comment && written.comment != newest).then(|| {
+            let comment = writes_comment.then(|| {
                 let mut shared = worker.shared;
                 let mut again = false;
                 let outcome = heard.follow(|| {
@@ -451,51 +459,6 @@ fn in_matrix(host: &Host) -> bool {
     host.var(env_vars::PEXPRESS_JOB_TOTAL)
         .and_then(|total| total.trim().parse::<u64>().ok())
         .is_some_and(|total| total > 1)
-}
-
-/// What was heard from the deploy: while one report is written, a newer one may come.
-struct Heard<'a> {
-    report: Mutex<Report>,
-    reports: &'a Mutex<Receiver<Report>>,
-}
-
-impl Heard<'_> {
-    fn now(&self) -> Report {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn newest(&self) -> Report {
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(newer) = self.reports.lock().unwrap_or_else(PoisonError::into_inner).try_iter().last() {
-            *report = newer;
-        }
-        report.clone()
-    }
-
-    /// Write until what was written is the newest, or a write fails; gives what came of the last, and the result written.
-    fn follow<T>(
-        &self,
-        mut write: impl FnMut() -> (Result<T, GithubError>, RunResult),
-    ) -> (Result<T, GithubError>, RunResult) {
-        loop {
-            let (outcome, written) = write();
-            if outcome.is_err() || self.newest().result == written {
-                return (outcome, written);
-            }
-        }
-    }
-}
-
-/// The result that each report says.
-#[derive(Default)]
-struct WrittenResults {
-    comment: Option<RunResult>,
-    deployment: Option<RunResult>,
-    status: Option<RunResult>,
-}
-
-fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Name of the environment at GitHub: that of the full deployment, or of the pull request.
