@@ -11,7 +11,7 @@ pub use cache_tags::{CacheTags, default_cache_tags};
 pub use publisher::{Published, Publisher};
 
 use crate::dagster::artifacts::{Content, Stored};
-use crate::dagster::operations::Method;
+use crate::dagster::operations::{Method, PresignedUrl};
 use crate::dagster::{Client, DagsterError};
 use crate::net::Progress;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -141,13 +141,12 @@ impl Shared {
 
     /// Look for the files, and send those that are not there. A failure to look is no reason not to send.
     fn publish(&self, files: &[Artifact]) -> Vec<(String, Result<Sent, DagsterError>)> {
-        let there = self.look_for(files);
         let mut outcomes = Vec::new();
         let mut missing = Vec::new();
-        for (file, there) in files.iter().zip(there) {
+        for (file, (there, url)) in files.iter().zip(self.look_for(files)) {
             match there {
                 Ok(true) => outcomes.push((file.name.clone(), Ok(Sent::AlreadyThere))),
-                Ok(false) | Err(_) if self.upload => missing.push(file),
+                Ok(false) | Err(_) if self.upload => missing.push((file, url)),
                 Ok(false) => outcomes.push((file.name.clone(), Err(not_stored(&file.name)))),
                 Err(error) => outcomes.push((file.name.clone(), Err(error))),
             }
@@ -156,40 +155,35 @@ impl Shared {
         outcomes
     }
 
-    /// For each file, whether the registry has all of it.
-    fn look_for(&self, files: &[Artifact]) -> Vec<Result<bool, DagsterError>> {
+    /// For each file, whether the registry has all of it, and the URL that it can be looked for by.
+    fn look_for(&self, files: &[Artifact]) -> Vec<(Result<bool, DagsterError>, Option<PresignedUrl>)> {
         let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
         let urls = match self.client.presigned_urls(&names, Method::Get) {
             Ok(urls) => urls,
             Err(error) if self.upload => {
                 self.client.host().detail(format!("{error}; sending the files without looking for them"));
-                return names.iter().map(|_| Ok(false)).collect();
+                return names.iter().map(|_| (Ok(false), None)).collect();
             }
             Err(error) => {
                 let error = error.to_string();
-                return names.iter().map(|name| Err(cannot_look(name, &error))).collect();
+                return names.iter().map(|name| (Err(cannot_look(name, &error)), None)).collect();
             }
         };
-        files
-            .iter()
-            .zip(urls)
-            .map(|(file, url)| {
-                let stored = self.client.stored(&file.name, &url)?;
-                Ok(match stored {
-                    Stored::Whole { size_bytes } => {
-                        size_bytes.is_none_or(|size| Some(size) == local_size(file))
-                    }
-                    Stored::Absent | Stored::Broken => false,
-                })
-            })
-            .collect()
+        let look = |(file, url): (&Artifact, PresignedUrl)| {
+            let stored = self.client.stored(&file.name, &url);
+            (stored.map(|stored| matches!(fits(stored, file), Some(true))), Some(url))
+        };
+        files.iter().zip(urls).map(look).collect()
     }
 
-    fn upload_all(&self, files: &[&Artifact]) -> Vec<(String, Result<Sent, DagsterError>)> {
+    fn upload_all(
+        &self,
+        files: &[(&Artifact, Option<PresignedUrl>)],
+    ) -> Vec<(String, Result<Sent, DagsterError>)> {
         if files.is_empty() {
             return Vec::new();
         }
-        let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
+        let names: Vec<_> = files.iter().map(|(file, _)| file.name.as_str()).collect();
         let urls = match self.client.presigned_urls(&names, Method::Put) {
             Ok(urls) => urls.into_iter().map(Some).collect(),
             // No other question will fare better, and nothing can be deployed without these files.
@@ -200,51 +194,53 @@ impl Shared {
             // Asking for one at a time gives each file its own error, and the others a chance.
             Err(_) => vec![None; names.len()],
         };
-        let upload = |file: &Artifact, url| {
-            let url = match url {
+        let upload = |(file, look_by): &(&Artifact, Option<PresignedUrl>), url| {
+            let outcome = self.upload_whole(file, url, look_by.as_ref());
+            self.progress.finish(&file.name);
+            (file.name.clone(), outcome.map(|()| Sent::Uploaded))
+        };
+        files.iter().zip(urls).map(|(file, url)| upload(file, url)).collect()
+    }
+
+    /// Send a file, once more if it does not arrive whole: the store, or a proxy before it, may say that all is well.
+    fn upload_whole(
+        &self,
+        file: &Artifact,
+        mut url: Option<PresignedUrl>,
+        look_by: Option<&PresignedUrl>,
+    ) -> Result<(), DagsterError> {
+        for _ in 0..2 {
+            let url = match url.take() {
                 Some(url) => url,
                 None => self.client.presigned_url(&file.name, Method::Put)?,
             };
-            let outcome =
-                self.client.upload(&file.name, Content::File(&file.path), url, self.progress.as_ref());
-            self.progress.finish(&file.name);
-            outcome.map(|_| Sent::Uploaded)
-        };
-        let sent: Vec<_> = files.iter().zip(urls).map(|(file, url)| (*file, upload(file, url))).collect();
-        let arrived: Vec<Artifact> =
-            sent.iter().filter(|(_, outcome)| outcome.is_ok()).map(|(file, _)| (*file).clone()).collect();
-        let mut damaged = self.damaged(&arrived);
-        let again = |file: &Artifact| {
-            self.client.host().detail(format!("{}: did not arrive whole; sending it again", file.name));
-            upload(file, None)?;
-            match self.damaged(std::slice::from_ref(file)).is_empty() {
-                true => Ok(Sent::Uploaded),
-                false => Err(DagsterError::Damaged { name: file.name.clone() }),
+            self.client.upload(&file.name, Content::File(&file.path), url, self.progress.as_ref())?;
+            if !self.is_damaged(file, look_by) {
+                return Ok(());
             }
-        };
-        sent.into_iter()
-            .map(|(file, outcome)| match damaged.remove(&file.name) {
-                true => (file.name.clone(), again(file)),
-                false => (file.name.clone(), outcome),
-            })
-            .collect()
+            self.client.host().detail(format!("{}: did not arrive whole", file.name));
+        }
+        Err(DagsterError::Damaged { name: file.name.clone() })
     }
 
-    /// Which of these files, just sent, the store has cut short: it, or a proxy before it, may say that all is well.
-    /// What cannot be read says nothing.
-    fn damaged(&self, files: &[Artifact]) -> BTreeSet<String> {
-        if files.is_empty() {
-            return BTreeSet::new();
-        }
-        let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
-        let Ok(urls) = self.client.presigned_urls(&names, Method::Get) else { return BTreeSet::new() };
-        let is_damaged = |file: &Artifact, url| match self.client.stored(&file.name, url) {
-            Ok(Stored::Broken) => true,
-            Ok(Stored::Whole { size_bytes: Some(size) }) => Some(size) != local_size(file),
-            _ => false,
+    /// Whether the store has cut a file short that was just sent. What cannot be read says nothing. `look_by` is the URL
+    /// that the file was looked for by before; it may have expired.
+    fn is_damaged(&self, file: &Artifact, look_by: Option<&PresignedUrl>) -> bool {
+        let look = |url: &PresignedUrl| {
+            self.client.stored(&file.name, url).ok().and_then(|stored| fits(stored, file))
         };
-        let damaged = files.iter().zip(&urls).filter(|(file, url)| is_damaged(file, url));
-        damaged.map(|(file, _)| file.name.clone()).collect()
+        let by_known = look_by.and_then(look);
+        let fits = by_known.or_else(|| look(&self.client.presigned_url(&file.name, Method::Get).ok()?));
+        fits == Some(false)
+    }
+}
+
+/// Whether what is stored is all of this file; `None` if nothing is stored.
+fn fits(stored: Stored, file: &Artifact) -> Option<bool> {
+    match stored {
+        Stored::Whole { size_bytes } => Some(size_bytes.is_none_or(|size| Some(size) == local_size(file))),
+        Stored::Broken => Some(false),
+        Stored::Absent => None,
     }
 }
 

@@ -253,15 +253,25 @@ fn a_web_page_in_place_of_the_store_is_no_success() {
 fn a_file_that_arrived_cut_short_is_sent_again_and_never_called_stored() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "source-a.pex", 10);
-    let cut = |call: u64| json!({"operation": "generateServerlessPexUrl", "call": call, "before": {"put-object": {"name": "source-a.pex", "text": "cut"}}});
-    // The third question is the look after the upload.
-    let standin = Standin::start(json!({"faults": [cut(3)]}));
+    let cut = |call: u64| json!({"operation": "GET", "call": call, "before": {"put-object": {"name": "source-a.pex", "text": "cut"}}});
+    // The second look is the one after the upload.
+    let standin = Standin::start(json!({"faults": [cut(2)]}));
     assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(Sent::Uploaded)));
     assert_eq!(
         (standin.journal().count("PUT"), &standin.state()["objects"]["source-a.pex"]),
         (2, &json!(32))
     );
-    let standin = Standin::start(json!({"faults": [cut(3), cut(5)]}));
+    assert_eq!(
+        standin.journal().count("generateServerlessPexUrl"),
+        3,
+        "the first URL to look by serves again"
+    );
+    let standin = Standin::start(json!({"faults": [cut(2), cut(3)]}));
     let error = one(publish(&standin.connect(), &[&file])).unwrap_err();
     assert!(matches!(&*error, DagsterError::Damaged { .. }), "{error}");
+    // A URL to look by that has expired is replaced.
+    let expired = json!({"operation": "GET", "call": 2, "status": 403});
+    let standin = Standin::start(json!({"faults": [expired, cut(3)]}));
+    assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(Sent::Uploaded)));
+    assert_eq!(standin.journal().count("PUT"), 2);
 }

@@ -147,6 +147,8 @@ fn built(target: &str) -> BTreeMap<String, Vec<u8>> {
     }
     let files = std::fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    // It keeps the output directory out of Git.
+    let files = files.filter(|path| !path.ends_with(".gitignore"));
     files.map(|path| (name(&path), std::fs::read(&path).unwrap())).collect()
 }
 
