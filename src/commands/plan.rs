@@ -20,6 +20,7 @@ use crate::render::Exit;
 use crate::report::table::count;
 use crate::resolve::Resolution;
 use crate::scratch::Scratch;
+use crate::threads::joined;
 use crate::update::document::{Additions, location_document};
 use crate::update::{Before, Difference};
 
@@ -64,6 +65,7 @@ pub fn matrix(args: &PlanArgs, host: &Host) -> Result<Matrix, Error> {
                 );
             }
             let running = Running::look(&going, &choice)?;
+            going.runs_pex(&running.client, &choice, host)?;
             let additions = going.lasting_additions(&running.client, &deploy, host)?;
             let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
             let files = Files::find(&plan, &deploy, &running, &building.context(out_dir.path())?);
@@ -93,7 +95,7 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
         return Ok(Scope::All("--all was given".into()));
     }
     if args.publish.force_rebuild_deps {
-        return Ok(Scope::All("their deps PEX files are to be built anew".into()));
+        return Ok(Scope::All("their deps PEX files are to be built again".into()));
     }
     match online::intent(deploy, &Session::default(), host) {
         Ok(Intent::Deploy(going, choice)) => Ok(Scope::Compared(Box::new((going, choice)))),
@@ -153,7 +155,7 @@ impl Running {
         let (looked, looked_at_base) = std::thread::scope(|scope| {
             let base = scope.spawn(|| Before::look(&base));
             let own = Before::look(&own);
-            (own, base.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            (own, joined(base))
         });
         match looked {
             Ok(before) => {
@@ -200,8 +202,7 @@ impl Files {
             let deps = in_parallel(&plan.deps, 2, |job| {
                 deps::resolve(job, context).map(|resolution| stored(&resolution))
             });
-            let sources = sources.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Files { sources, deps }
+            Files { sources: joined(sources), deps }
         })
     }
 }

@@ -44,6 +44,7 @@ fn planned(command: &mut Command) -> Planned {
 fn assert_only_asked(standin: &Standin) {
     let journal = standin.journal();
     let asks = [
+        "currentDeployment",
         "serverless",
         "workspace",
         "workspaceOrError",
@@ -54,6 +55,19 @@ fn assert_only_asked(standin: &Standin) {
         assert!(call.starts_with("GET ") || asks.contains(&call.as_str()), "{:#?}", journal.calls());
     }
     journal.assert_clean();
+}
+
+/// Users got a matrix of jobs, each of which was then refused.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_hybrid_deployment_has_no_plan() {
+    let standin = Standin::start(json!({"deployments": [{"name": "prod", "agent_type": "HYBRID"}]}));
+    let dir = tempfile::tempdir().unwrap();
+    write_project(dir.path(), &[("one", "")]);
+    let Output { status, stdout, stderr } = plan(&standin, dir.path()).args(TO_PROD).output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!((status.code(), stdout.as_slice()), (Some(1), &b""[..]), "{stderr}");
+    assert!(stderr.contains("error: `prod` is a Hybrid deployment, and PEX files only run in"), "{stderr}");
 }
 
 /// A project with three code locations in two requirement sets, deployed to `prod`.

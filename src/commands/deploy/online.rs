@@ -12,12 +12,12 @@ use crate::context::event::Trigger;
 use crate::dagster::operations::Registry;
 use crate::dagster::{Client, DagsterError, Session};
 use crate::deployment::{self, Branch, Choice, Deployment};
-use crate::env_vars;
 use crate::host::Host;
 use crate::net::Agent;
 use crate::pex::{FORMAT_REVISION, PEX_VERSION};
 use crate::report::DeploymentReport;
 use crate::target::PythonVersion;
+use crate::threads::joined;
 use crate::update::Before;
 use crate::update::document::Additions;
 pub use finish::Deployed;
@@ -86,13 +86,6 @@ pub fn intent(args: &DeployArgs, session: &Session, host: &Host) -> Result<Inten
     if details.is_none() && matches!(choice, Choice::Named { .. } | Choice::Branch(_)) {
         let built = context.built(host);
         built.surprise().into_iter().for_each(|line| host.note(line));
-        if let Trigger::Commit(commit) = &context.trigger
-            && commit.follows_a_workflow()
-            && context.work_tree.head().is_none()
-            && commit.sha.as_deref() != host.var(env_vars::GITHUB_SHA)
-        {
-            host.warn("there is no git work tree to tell whether the commit that was tested is checked out");
-        }
     }
     let choice = match choice {
         Choice::Close(branch) => match deployment::reason_to_stay(&context.trigger, &agent, host) {
@@ -180,6 +173,18 @@ impl Going {
     /// Those of [`deployment::instead_of`].
     pub fn instead_of(&self, name: &str, is_default: bool, error: DagsterError) -> Result<String, Error> {
         Ok(deployment::instead_of(name, is_default, error, &self.client, self.context.by_inputs)?)
+    }
+
+    /// An error if PEX files cannot run in the deployment that `client` is at.
+    ///
+    /// # Errors
+    /// Hybrid agents, or Dagster+'s refusal.
+    pub fn runs_pex(&self, client: &Client, choice: &Choice, host: &Host) -> Result<(), Error> {
+        let name = match choice {
+            Choice::Named { name, .. } => Some(name.as_str()),
+            _ => None,
+        };
+        runs_pex(agent_type(client, host)?.as_deref(), name)
     }
 
     /// Make the deployment ready, and look at what is there.
@@ -299,10 +304,6 @@ struct Looked {
     agent_type: Option<String>,
     registry: Option<Registry>,
     before: Option<Before>,
-}
-
-fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// `SERVERLESS` or `HYBRID`; `None` where the server does not tell.
