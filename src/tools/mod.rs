@@ -13,6 +13,7 @@ pub mod runtime;
 pub(crate) mod testing;
 pub mod uv;
 pub mod uv_compile;
+mod uv_error;
 mod uv_find;
 pub mod uv_pins;
 pub mod uv_project;
@@ -23,8 +24,9 @@ pub use pip_config::{PipConfig, is_true};
 pub use process::{Output, Process, ProcessError};
 pub use python::{Python, PythonSource};
 pub use runtime::RuntimeError;
-pub use uv::{Uv, UvError, UvVersion};
+pub use uv::{Uv, UvVersion};
 pub use uv_compile::{CompileRequest, IndexSettings, NamedIndex};
+pub use uv_error::UvError;
 pub use uv_project::{BuildRequest, ExportRequest, InstallRequest};
 
 use crate::cache::{Cache, CacheError};

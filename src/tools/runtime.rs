@@ -4,7 +4,7 @@
 //! Nothing is asked of an index when the wheel is in the cache.
 
 use super::environment::EnvironmentRequest;
-use super::uv::Heed;
+use super::uv::Settings;
 use super::{CompileRequest, Error, Tools};
 use crate::cache::CacheError;
 use crate::net::download::{DownloadError, Downloader, Wanted, sha256_of_file};
@@ -45,7 +45,7 @@ impl Tools {
         let path = self.cache().wheel_path(PEX_SHA256, PEX_WHEEL);
         match sha256_of_file(&path) {
             Ok(found) if found == PEX_SHA256 => return Ok(path),
-            Ok(_) => self.host().note(format!("`{}` is damaged; fetching it anew", path.display())),
+            Ok(_) => self.host().note(format!("`{}` is damaged; fetching it again", path.display())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(CacheError { action: "read", path, source }.into()),
         }
@@ -77,7 +77,7 @@ impl Tools {
         let mut request = CompileRequest::new(vec![format!("pex=={PEX_VERSION}")], target);
         request.no_dependencies = true;
         request.only_binary = vec!["pex".into()];
-        let lock = self.uv()?.compile_heeding(&request, Heed::IndexOnly).map_err(RuntimeError::Find)?;
+        let lock = self.uv()?.compile_with(&request, Settings::IndexOnly).map_err(RuntimeError::Find)?;
         Ok(pinned_url(&lock).ok_or(RuntimeError::NotOffered)?)
     }
 }

@@ -6,7 +6,8 @@
 //! Source: uv 0.13, "Settings" and "Configuration files".
 
 use super::process::Process;
-use super::uv::{Heed, Uv, UvError};
+use super::uv::{Settings, Uv};
+use super::uv_error::UvError;
 use crate::env_vars;
 use crate::host::lexically_normal;
 use crate::scratch::Scratch;
@@ -232,7 +233,7 @@ impl Uv {
     /// [`UvError::Project`] when no set of versions satisfies the request, [`UvError::Remote`] when an index does not
     /// answer; in both the cause is uv's whole text.
     pub fn compile(&self, request: &CompileRequest) -> Result<String, UvError> {
-        self.compile_heeding(request, Heed::User)
+        self.compile_with(request, Settings::User)
     }
 
     /// Whether the user's package index answers and has `package`; uv's cache is left aside.
@@ -246,10 +247,14 @@ impl Uv {
             refresh: true,
             ..CompileRequest::new(vec![package.into()], target)
         };
-        self.compile_heeding(&request, Heed::IndexOnly).map(drop)
+        self.compile_with(&request, Settings::IndexOnly).map(drop)
     }
 
-    pub(super) fn compile_heeding(&self, request: &CompileRequest, heed: Heed) -> Result<String, UvError> {
+    pub(super) fn compile_with(
+        &self,
+        request: &CompileRequest,
+        settings: Settings,
+    ) -> Result<String, UvError> {
         let task = "resolve the requirements";
         let fail = |source| UvError::File { action: "create", path: std::env::temp_dir(), source };
         let temporary = Scratch::anywhere().map_err(fail)?;
@@ -261,7 +266,7 @@ impl Uv {
         }
         let inputs = [PYPROJECT].into_iter().chain(has_unnamed.then_some(REQUIREMENTS));
         let process = || {
-            let process = self.process_heeding(&["pip", "compile"], heed).args(inputs.clone()).cwd(&dir);
+            let process = self.process_with(&["pip", "compile"], settings).args(inputs.clone()).cwd(&dir);
             let process = self.without_shadowed_index(request.add_flags(process), request);
             self.with_python(process, request)
         };

@@ -31,7 +31,7 @@ pub(super) fn find(host: &Host, cache: &Cache, pythons: &Pythons) -> Result<Uv, 
     match intact(&path, pin) {
         Ok(true) => {}
         Ok(false) => {
-            host.note(format!("`{}` is damaged; fetching it anew", path.display()));
+            host.note(format!("`{}` is damaged; fetching it again", path.display()));
             fetch(host, cache, pin, &path)?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => fetch(host, cache, pin, &path)?,

@@ -2,8 +2,9 @@
 
 use super::leftovers::Leftovers;
 use super::process::Process;
-use super::uv::{Heed, Uv, UvError};
+use super::uv::{Settings, Uv};
 use super::uv_compile::IndexSettings;
+use super::uv_error::UvError;
 use crate::child_env::Purpose;
 use crate::host::lexically_normal;
 use crate::scratch::Scratch;
@@ -199,7 +200,7 @@ impl Uv {
         std::fs::create_dir_all(request.target).map_err(fail("create"))?;
         let temporary = Scratch::below(request.target).map_err(fail("create"))?;
         let mut process = self
-            .process_heeding(&["pip", "install"], Heed::IndexOnly)
+            .process_with(&["pip", "install"], Settings::IndexOnly)
             .arg("--python")
             .arg(request.python)
             .arg("--target")
@@ -244,7 +245,7 @@ impl Uv {
     /// When they cannot be resolved, fetched or installed.
     pub fn pip_install(&self, python: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<(), UvError> {
         let mut process =
-            self.process_heeding(&["pip", "install"], Heed::IndexOnly).arg("--python").arg(python);
+            self.process_with(&["pip", "install"], Settings::IndexOnly).arg("--python").arg(python);
         // Not where the user is: that project's settings are not meant for this environment.
         if let Some(environment) = python.parent().and_then(Path::parent) {
             process = process.cwd(environment);
