@@ -123,7 +123,7 @@ fn read_stored(client: &Client, files: &[&str]) -> BTreeMap<String, Distribution
     let urls = match client.presigned_urls(files, Method::Get) {
         Ok(urls) => urls,
         Err(error) => {
-            client.host().detail(format!("{error}; which dependencies changed is not told"));
+            client.host().detail(format!("{error}; the report does not say which dependencies changed"));
             return BTreeMap::new();
         }
     };
@@ -155,7 +155,7 @@ fn read_local(path: &Path) -> Result<Distributions, InspectError<std::io::Error>
 /// The value; a failure is told in detail and no more.
 fn told<T>(client: &Client, name: &str, result: Result<T, impl std::error::Error>) -> Option<T> {
     let tell = |error: &_| {
-        client.host().detail(format!("which distributions are in {name} is not told: {error}"));
+        client.host().detail(format!("could not list the distributions in {name}: {error}"));
     };
     result.inspect_err(tell).ok()
 }

@@ -46,7 +46,7 @@ if not archive.endswith('.zip'):
 shutil.unpack_archive(archive, into, **options)
 ";
 
-/// A build that takes longer is told of.
+/// A build that takes longer is reported.
 const SLOW: Duration = Duration::from_secs(10);
 
 /// Do `work`, and `tell` of it if it is not done after [`SLOW`].
@@ -64,7 +64,7 @@ fn and_when_slow<T>(tell: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// What is being built, and why there is no wheel of it.
+/// What is being built, and why no wheel is used.
 fn slow_text(source: &Source<'_>, job: &Job<'_>) -> String {
     let name = &source.distribution.name;
     let refused = job.settings.no_binary.iter().any(|one| one == ":all:" || normalized_name(one) == *name);
@@ -72,7 +72,7 @@ fn slow_text(source: &Source<'_>, job: &Job<'_>) -> String {
         Artifact::Git { .. } => "it comes from a repository".to_string(),
         _ if refused => "no-binary rules its wheels out".to_string(),
         _ => format!(
-            "there is no wheel of it for Python {} on {}; a version that has one builds faster",
+            "it has no wheel for Python {} on {}; a version with a wheel needs no build",
             job.target.python, job.target.platform
         ),
     };

@@ -207,7 +207,7 @@ impl Explain for Error {
             Error::Temporary(_) => {
                 Some("set TMPDIR to a directory that can be written and has room".to_string())
             }
-            Error::NotLoaded { .. } => Some("the tracebacks above show the lines to mend".to_string()),
+            Error::NotLoaded { .. } => Some("the tracebacks above show the lines to fix".to_string()),
             _ => self.inner().and_then(Explain::hint),
         }
     }

@@ -13,7 +13,7 @@ pub enum DeploymentError {
     Context(#[from] ContextError),
     #[error(transparent)]
     Dagster(#[from] DagsterError),
-    #[error("it is not said which deployment this run is for, and {why}")]
+    #[error("no deployment is named for this run, and {why}")]
     NotNamed { why: String },
     #[error("no branch deployment can be named: {why}")]
     NoBranch { why: &'static str },
@@ -35,7 +35,9 @@ pub enum DeploymentError {
     Untested { head: String, held: String },
     #[error("this run is of the tag `{tag}`, and only a branch can have a branch deployment")]
     Tag { tag: String },
-    #[error("nobody can be asked whether to deploy to the full deployment `{name}`")]
+    #[error(
+        "deploying to the full deployment `{name}` needs a confirmation, and there is no terminal to ask in"
+    )]
     NobodyToAsk { name: String },
     #[error("not deployed to `{name}`, as answered")]
     Declined { name: String },

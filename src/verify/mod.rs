@@ -156,7 +156,7 @@ impl Explain for VerifyError {
                     .into(),
             ),
             VerifyError::Damaged { .. } => Some(
-                "build the code locations again with `pexpress deploy`; every run writes its files anew"
+                "build the code locations again with `pexpress deploy`; every run writes its files again"
                     .into(),
             ),
             VerifyError::Unpack { .. } => Some("the file may be damaged; build it again".into()),

@@ -251,11 +251,7 @@ fn a_deploy_does_not_fail_for_want_of_a_list_of_changes() {
         standin.control("faults", &json!([]));
         assert_eq!((ran.code, ran.state("one")), (Some(0), "loaded"), "{rule}: {}", ran.stderr);
         assert_eq!(ran.document["locations"][0].get("dependencies"), None, "{rule}");
-        assert!(
-            ran.stderr.contains(&format!("which distributions are in {old} is not told")),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains(&format!("could not list the distributions in {old}")), "{}", ran.stderr);
     }
 }
 
@@ -372,7 +368,7 @@ fn without_an_event_a_full_deployment_takes_a_yes() {
         (
             &["--deployment", "prod"][..],
             false,
-            "nobody can be asked whether to deploy to the full deployment `prod`",
+            "deploying to the full deployment `prod` needs a confirmation",
         ),
         (&[], false, "there is no git work tree to tell"),
         (&[], true, "the event behind this CI run is not known (a CI system)"),

@@ -16,7 +16,7 @@ const REQUIRES: [&str; 7] =
 /// Files whose presence means that building runs the user's own code.
 const CODE_FILES: [&str; 4] = ["setup.py", "hatch_build.py", "build.py", "pdm_build.py"];
 
-/// Files in which setuptools is told further things, of which nothing is understood here.
+/// Files with further settings of setuptools, none of which is understood here.
 const SETUPTOOLS_FILES: [&str; 2] = ["setup.cfg", "MANIFEST.in"];
 
 /// Settings of uv's that put more into the environment of a build than the package asks for.

@@ -101,7 +101,7 @@ const NO_CREDENTIALS: [&str; 9] = [
     "Permission denied (publickey)",
 ];
 
-/// Why packages could not be had, if an index or repository wants credentials for all that is not built.
+/// Why packages are not available, if an index or repository wants credentials for all that is not built.
 fn no_access_to_packages(locations: &[LocationReport]) -> Option<String> {
     let refused = |error: &String| NO_CREDENTIALS.iter().any(|sign| error.contains(sign));
     let mut errors = locations.iter().flat_map(|location| &location.errors).peekable();

@@ -143,7 +143,7 @@ fn item(name: &PackageName, value: &Node<'_>, project: &mut PyProject) -> Result
         project.warn(
             value,
             format!(
-                "`allow-prereleases` of `{name}` is heeded only if its version constraint names a pre-release"
+                "`allow-prereleases` of `{name}` counts only if its version constraint names a pre-release"
             ),
         );
     }

@@ -191,7 +191,7 @@ impl Changes {
     /// What was found, by code location.
     pub fn found(self, host: &Host) -> BTreeMap<String, DependencyChanges> {
         self.0.recv_timeout(PATIENCE).unwrap_or_else(|error| {
-            host.detail(format!("which dependencies changed is not told: {error}"));
+            host.detail(format!("the report does not say which dependencies changed: {error}"));
             BTreeMap::new()
         })
     }
