@@ -34,10 +34,9 @@ class GraphQLHandler(Handler):
             headers={k: v for k, v in self.headers.items() if k.lower() != "dagster-cloud-api-token"},
         )
         status, answer, call = self.prepare(body, entry)
-        fault = self.world.faults.next(entry.get("field", ""), (entry.get("variables") or {}).get("filenames", []))
-        for what, value in (fault or {}).get("before", {}).items():
-            self.world.control(what, value, deployment=call and call[2])
-        if fault and set(fault) - {"operation", "object", "call", "times", "apply", "before", "kind"}:
+        names = (entry.get("variables") or {}).get("filenames", [])
+        fault = self.next_fault(entry.get("field", ""), names, deployment=call and call[2])
+        if fault:
             return self.play(fault, entry, lambda: self.finish_call(status, answer, call, entry))
         return self.reply(*self.finish_call(status, answer, call, entry))
 
@@ -132,7 +131,7 @@ class StoreHandler(Handler):
         name = unquote(url.path.removeprefix("/pex/"))
         entry = self.world.journal.request(server="store", method=method, object=name, headers=dict(self.headers))
         time.sleep(self.world.config.get("latency_seconds", 0))
-        fault = self.world.faults.next(method, (name,))
+        fault = self.next_fault(method, (name,))
         if fault and "reset_upload_after" in fault:
             entry["fault"] = {"reset_upload_after": fault["reset_upload_after"]}
             self.rfile.read(min(fault["reset_upload_after"], int(self.headers.get("Content-Length") or 0)))

@@ -70,6 +70,13 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
+    def next_fault(self, operation, names, deployment=None):
+        """Turn the controls of the rule that this call falls under; the rule, if it says more than that."""
+        fault = self.world.faults.next(operation, names) or {}
+        for what, value in fault.get("before", {}).items():
+            self.world.control(what, value, deployment=deployment)
+        return fault if set(fault) - {"operation", "object", "call", "times", "apply", "before", "kind"} else None
+
     def play(self, fault, entry, true_reply):
         """Act out a fault. `true_reply()` gives (status, body, content type) and has the call's effect."""
         if set(fault) & {"early", "drip", "length", "beside", "replace"}:

@@ -47,8 +47,10 @@ impl Damage {
 
 type Contents = BTreeMap<PathBuf, Vec<u8>>;
 
+/// The files of a directory, but not its `.gitignore`, which belongs to the user once it is written.
 fn contents(dir: &Path) -> Contents {
-    files(dir).into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+    let kept = |path: &PathBuf| !path.ends_with(".gitignore");
+    files(dir).into_iter().filter(kept).map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
 /// Write over a file, whatever its mode.
