@@ -8,7 +8,7 @@ mod untrusted;
 
 pub use error::DeploymentError;
 pub use same_branch::reason_to_stay;
-pub use untrusted::admit;
+pub use untrusted::{admit, with_request};
 
 use crate::cli::{BranchArgs, CodeLocationDetails, SnapshotBase};
 use crate::context::event::{CommitEvent, HeadCommit, PullRequest, Trigger};

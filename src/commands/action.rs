@@ -18,6 +18,7 @@ use crate::context::built::BuiltCommit;
 use crate::context::event::{self, Trigger};
 use crate::context::git::WorkTree;
 use crate::context::workflow_run::WorkflowRun;
+use crate::deployment;
 use crate::env_vars;
 use crate::error::Explain;
 use crate::github::runner::Runner;
@@ -116,7 +117,10 @@ impl<'a> Step<'a> {
     /// Build, and deploy where that is asked for and allowed.
     fn deploy(&self, inputs: ActionInputs) -> Result<Exit, Error> {
         let signal = FirstSignal::listen();
-        let trigger = event::read(self.host);
+        let mut trigger = event::read(self.host);
+        if inputs.deploy.publish.branch.allow_untrusted_code {
+            trigger = trigger.map(|trigger| deployment::with_request(trigger, self.host));
+        }
         let leave = leave::of(&inputs, trigger.as_ref().ok(), self.host);
         let facts = self.facts_of(trigger.as_ref().ok(), &inputs.deploy);
         let key = comment_key(&inputs, &self.run, self.host);

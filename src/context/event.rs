@@ -36,8 +36,12 @@ impl Trigger {
     pub fn pull_request_number(&self) -> Option<u64> {
         match self {
             Trigger::PullRequest(request) | Trigger::PullRequestClosed(request) => Some(request.number),
-            Trigger::Untrusted(Untrusted { request: Asked::Known(request), .. }) => Some(request.number),
-            Trigger::Untrusted(Untrusted { request: Asked::Number { number, .. }, .. }) => Some(*number),
+            Trigger::Untrusted(Untrusted { request: PullRequestRef::Known(request), .. }) => {
+                Some(request.number)
+            }
+            Trigger::Untrusted(Untrusted { request: PullRequestRef::Number { number, .. }, .. }) => {
+                Some(*number)
+            }
             _ => None,
         }
     }
@@ -49,12 +53,12 @@ pub struct Untrusted {
     /// `pull_request_target`, `workflow_run` or `issue_comment`.
     pub event: String,
     /// What is known of the pull request.
-    pub request: Asked,
+    pub request: PullRequestRef,
 }
 
 /// A pull request that is known, or one that GitHub has to be asked about.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Asked {
+pub enum PullRequestRef {
     /// The payload has it.
     Known(PullRequest),
     /// The payload only names it.
@@ -64,8 +68,17 @@ pub enum Asked {
         /// `number`.
         number: u64,
     },
+    /// The payload names the branch and the commit of a fork, and GitHub lists no pull request with it.
+    Commit {
+        /// `owner/name` of the repository that the pull request is for.
+        repository: String,
+        /// `owner:branch` of the fork.
+        head: String,
+        /// The commit that the other workflow ran for.
+        sha: String,
+    },
     /// The payload does not say which it is.
-    Nowhere,
+    Unknown,
 }
 
 /// A pull request, as its event tells of it.
@@ -268,7 +281,7 @@ fn pull_request(event: &str, payload: &Value) -> Result<Trigger, ContextError> {
         // The head is someone else's code and the base is what is checked out by default.
         return Ok(Trigger::Untrusted(Untrusted {
             event: event.to_string(),
-            request: Asked::Known(request),
+            request: PullRequestRef::Known(request),
         }));
     }
     Ok(Trigger::PullRequest(request))
@@ -301,11 +314,11 @@ fn issue_comment(payload: &Value) -> Trigger {
     })
 }
 
-fn numbered(payload: &Value, pointer: &str) -> Asked {
+fn numbered(payload: &Value, pointer: &str) -> PullRequestRef {
     let number = payload.pointer(pointer).and_then(Value::as_u64);
     match text_at(payload, "/repository/full_name").zip(number) {
-        Some((repository, number)) => Asked::Number { repository, number },
-        None => Asked::Nowhere,
+        Some((repository, number)) => PullRequestRef::Number { repository, number },
+        None => PullRequestRef::Unknown,
     }
 }
 
@@ -315,8 +328,8 @@ fn commit(event: &str, payload: &Value, host: &Host) -> Trigger {
         let number = number.split('/').next().and_then(|number| number.parse().ok());
         let repository = host.var(env_vars::GITHUB_REPOSITORY).map(String::from);
         let request = match repository.zip(number) {
-            Some((repository, number)) => Asked::Number { repository, number },
-            None => Asked::Nowhere,
+            Some((repository, number)) => PullRequestRef::Number { repository, number },
+            None => PullRequestRef::Unknown,
         };
         return Trigger::Untrusted(Untrusted { event: event.to_string(), request });
     }

@@ -10,13 +10,19 @@ use crate::net::{Agent, Secret};
 /// GitHub cannot be asked.
 pub fn reason_to_stay(trigger: &Trigger, agent: &Agent, host: &Host) -> Option<String> {
     let Trigger::PullRequestClosed(request) = trigger else { return None };
-    let other = open_requests(request, agent, host)?.into_iter().find(|other| *other != request.number)?;
+    let other =
+        open_requests(request, agent, host)?.into_iter().find(|other| other.number != request.number)?;
     Some(format!(
-        "pull request {other} of the same branch is open, and the branch deployment is closed with the last of them"
+        "pull request {} of the same branch is open, and the branch deployment is closed with the last of them",
+        other.number
     ))
 }
 
-fn open_requests(request: &PullRequest, agent: &Agent, host: &Host) -> Option<Vec<u64>> {
+fn open_requests(
+    request: &PullRequest,
+    agent: &Agent,
+    host: &Host,
+) -> Option<Vec<pull_request::PullRequest>> {
     let token = Secret::new(host.var(env_vars::GITHUB_TOKEN)?);
     let github = Github::new(host.var(env_vars::GITHUB_API_URL)?, token, agent, host);
     let (owner, _) = request.head_repository.as_deref().unwrap_or(&request.repository).split_once('/')?;

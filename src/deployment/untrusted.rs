@@ -5,8 +5,9 @@
 
 use super::DeploymentError;
 use crate::context::Context;
-use crate::context::event::{Asked, PullRequest, Trigger, Untrusted};
+use crate::context::event::{PullRequest, PullRequestRef, Trigger, Untrusted};
 use crate::env_vars;
+use crate::foreign_text::neutral;
 use crate::github::{Github, pull_request};
 use crate::host::Host;
 use crate::net::{Agent, Secret};
@@ -22,9 +23,23 @@ pub fn admit(
     host: &Host,
 ) -> Result<Trigger, DeploymentError> {
     let request = match &code.request {
-        Asked::Known(request) => request.clone(),
-        Asked::Number { repository, number } => fetch(repository, *number, agent, host)?,
-        Asked::Nowhere => {
+        PullRequestRef::Known(request) => request.clone(),
+        PullRequestRef::Number { repository, number } => {
+            from_github(pull_request::fetch(&github(agent, host)?, repository, *number)?, repository)
+        }
+        PullRequestRef::Commit { repository, head, sha } => {
+            match open_at(repository, head, sha, agent, host)? {
+                Some(request) => request,
+                None => {
+                    return Ok(Trigger::Nothing(format!(
+                        "no open pull request of `{}` has come to commit {}",
+                        neutral(head),
+                        neutral(sha)
+                    )));
+                }
+            }
+        }
+        PullRequestRef::Unknown => {
             return Err(DeploymentError::NoBranch {
                 why: "the event does not say which pull request it is of",
             });
@@ -39,14 +54,46 @@ pub fn admit(
     Ok(Trigger::PullRequest(request))
 }
 
-fn fetch(repository: &str, number: u64, agent: &Agent, host: &Host) -> Result<PullRequest, DeploymentError> {
+/// The trigger with its pull request, where the event has only its branch and commit and GitHub knows it. What the run
+/// reports to is decided by it, before it is known whether the run may go on.
+pub fn with_request(trigger: Trigger, host: &Host) -> Trigger {
+    let Trigger::Untrusted(Untrusted { event, request: PullRequestRef::Commit { repository, head, sha } }) =
+        &trigger
+    else {
+        return trigger;
+    };
+    match open_at(repository, head, sha, &Agent::new(host), host) {
+        Ok(Some(request)) => {
+            Trigger::Untrusted(Untrusted { event: event.clone(), request: PullRequestRef::Known(request) })
+        }
+        // The run itself asks again, and ends with what comes of it.
+        Ok(None) | Err(_) => trigger,
+    }
+}
+
+/// The open pull request of `head` (`owner:branch`) whose newest commit is `sha`.
+fn open_at(
+    repository: &str,
+    head: &str,
+    sha: &str,
+    agent: &Agent,
+    host: &Host,
+) -> Result<Option<PullRequest>, DeploymentError> {
+    let open = pull_request::open_of(&github(agent, host)?, repository, head)?;
+    let found = open.into_iter().find(|request| request.head_sha == sha);
+    Ok(found.map(|found| from_github(found, repository)))
+}
+
+fn github(agent: &Agent, host: &Host) -> Result<Github, DeploymentError> {
     let variables = host.var(env_vars::GITHUB_API_URL).zip(host.var(env_vars::GITHUB_TOKEN));
     let (api_url, token) = variables.ok_or(DeploymentError::NoBranch {
         why: "without GITHUB_API_URL and GITHUB_TOKEN GitHub cannot be asked for the pull request",
     })?;
-    let found =
-        pull_request::fetch(&Github::new(api_url, Secret::new(token), agent, host), repository, number)?;
-    Ok(PullRequest {
+    Ok(Github::new(api_url, Secret::new(token), agent, host))
+}
+
+fn from_github(found: pull_request::PullRequest, repository: &str) -> PullRequest {
+    PullRequest {
         number: found.number,
         branch: found.head_ref,
         head_sha: found.head_sha,
@@ -58,5 +105,5 @@ fn fetch(repository: &str, number: u64, agent: &Agent, host: &Host) -> Result<Pu
         open: found.open,
         author: None,
         avatar_url: None,
-    })
+    }
 }

@@ -51,6 +51,21 @@ struct Repository {
     full_name: String,
 }
 
+impl From<Raw> for PullRequest {
+    fn from(raw: Raw) -> PullRequest {
+        PullRequest {
+            number: raw.number,
+            head_sha: raw.head.sha,
+            head_ref: raw.head.r#ref,
+            head_repository: raw.head.repo.map(|repository| repository.full_name),
+            base_ref: raw.base.r#ref,
+            open: raw.state != "closed",
+            merged: raw.merged == Some(true),
+            url: raw.html_url,
+        }
+    }
+}
+
 /// Ask for pull request `number` of `repository` (`owner/name`).
 ///
 /// # Errors
@@ -61,23 +76,14 @@ pub fn fetch(github: &Github, repository: &str, number: u64) -> Result<PullReque
     let permission = "pull-requests: read";
     let call = Call { doing: &doing, permission, idempotent: true, method: Method::GET, url, body: None };
     let raw: Raw = github.call(&call)?.parse(&doing, "a pull request")?;
-    Ok(PullRequest {
-        number: raw.number,
-        head_sha: raw.head.sha,
-        head_ref: raw.head.r#ref,
-        head_repository: raw.head.repo.map(|repository| repository.full_name),
-        base_ref: raw.base.r#ref,
-        open: raw.state != "closed",
-        merged: raw.merged == Some(true),
-        url: raw.html_url,
-    })
+    Ok(raw.into())
 }
 
-/// Numbers of the open pull requests of `repository` (`owner/name`) whose branch is `head` (`owner:branch`).
+/// The open pull requests of `repository` (`owner/name`) whose branch is `head` (`owner:branch`).
 ///
 /// # Errors
 /// When GitHub refuses or does not answer.
-pub fn open_of(github: &Github, repository: &str, head: &str) -> Result<Vec<u64>, GithubError> {
+pub fn open_of(github: &Github, repository: &str, head: &str) -> Result<Vec<PullRequest>, GithubError> {
     let doing = "ask GitHub for the open pull requests of this branch";
     let query = [("state", "open"), ("head", head), ("per_page", "100")];
     let url = github.repository_url(doing, repository, &["pulls"], &query)?;
@@ -85,5 +91,5 @@ pub fn open_of(github: &Github, repository: &str, head: &str) -> Result<Vec<u64>
     let call = Call { doing, permission, idempotent: true, method: Method::GET, url, body: None };
     let raw: Vec<Raw> = github.call(&call)?.parse(doing, "pull requests")?;
     let (_, branch) = head.split_once(':').unwrap_or_default();
-    Ok(raw.into_iter().filter(|raw| raw.head.r#ref == branch).map(|raw| raw.number).collect())
+    Ok(raw.into_iter().filter(|raw| raw.head.r#ref == branch).map(PullRequest::from).collect())
 }

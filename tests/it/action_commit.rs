@@ -233,3 +233,32 @@ fn a_tag_goes_to_the_full_deployment_and_has_no_branch_deployment() {
     assert_eq!(refused.code, Some(2), "{}", refused.log);
     assert!(refused.log.contains("this run is of the tag `v1`"), "{}", refused.log);
 }
+
+/// The event of a fork lists no pull request, so that GitHub is asked for the open one that has come to this commit.
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn an_allowed_run_after_the_tests_of_a_fork_goes_to_the_branch_deployment_of_its_pull_request() {
+    let (scene, older, newer) = two_commits();
+    let payload = |head: &str| {
+        after(head, |p| {
+            p["workflow_run"]["event"] = json!("pull_request");
+            p["workflow_run"]["head_branch"] = json!("fix");
+            p["workflow_run"]["head_repository"]["full_name"] = json!("eve/proj");
+        })
+    };
+    let of_fork = json!({"ref": "fix", "sha": newer, "repo": {"full_name": "eve/proj"}});
+    scene.github.control("pull", &json!({"number": 7, "head": of_fork}));
+    let run = |head: &str| {
+        let step = scene.step().with("INPUT_ALLOW_UNTRUSTED_CODE", "true");
+        step.event("workflow_run", &payload(head)).run()
+    };
+    let ran = run(&newer);
+    assert_eq!((ran.code, ran.output("is_branch_deployment")), (Some(0), "true"), "{}", ran.log);
+    assert!(scene.comment().contains(&newer[..7]), "{}", scene.comment());
+    let overtaken = run(&older);
+    assert_eq!((overtaken.code, overtaken.output("result")), (Some(0), "skipped"), "{}", overtaken.log);
+    assert_eq!(
+        overtaken.output("reason"),
+        format!("no open pull request of `eve:fix` has come to commit {older}")
+    );
+}

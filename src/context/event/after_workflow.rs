@@ -4,7 +4,9 @@
 //! is about is in the payload alone. Only a run that succeeded is followed by a deployment, and only of the commit that
 //! it was of. Source: "Events that trigger workflows" and "Webhook events and payloads" (GitHub's manual).
 
-use super::{AFTER_WORKFLOW, CommitEvent, Trigger, Untrusted, head_commit, numbered, text_at};
+use super::{
+    AFTER_WORKFLOW, CommitEvent, PullRequestRef, Trigger, Untrusted, head_commit, numbered, text_at,
+};
 use crate::context::ContextError;
 use crate::env_vars;
 use crate::foreign_text::neutral;
@@ -33,7 +35,7 @@ pub fn read(payload: &Value, host: &Host) -> Result<Trigger, ContextError> {
     if !own || !event.is_some_and(|event| OWN.contains(&event.as_str())) {
         return Ok(Trigger::Untrusted(Untrusted {
             event: AFTER_WORKFLOW.into(),
-            request: numbered(payload, "/workflow_run/pull_requests/0/number"),
+            request: request_of(payload),
         }));
     }
     let sha = text("/workflow_run/head_sha").ok_or_else(|| ContextError::EventUnreadable {
@@ -50,6 +52,23 @@ pub fn read(payload: &Value, host: &Host) -> Result<Trigger, ContextError> {
         default_branch: text("/repository/default_branch"),
         head: payload.get("workflow_run").and_then(head_commit),
     }))
+}
+
+/// The pull request that a run was of. For one of a fork, the payload's list is empty.
+fn request_of(payload: &Value) -> PullRequestRef {
+    let text = |pointer: &str| text_at(payload, pointer);
+    let known = numbered(payload, "/workflow_run/pull_requests/0/number");
+    let by_commit = || {
+        let repository = text("/repository/full_name")?;
+        let fork = text("/workflow_run/head_repository/full_name")?;
+        let (owner, _) = fork.split_once('/')?;
+        let head = format!("{owner}:{}", text("/workflow_run/head_branch")?);
+        Some(PullRequestRef::Commit { repository, head, sha: text("/workflow_run/head_sha")? })
+    };
+    match known {
+        PullRequestRef::Unknown => by_commit().unwrap_or(PullRequestRef::Unknown),
+        known => known,
+    }
 }
 
 /// Why nothing follows that run: it has not ended, or not well.

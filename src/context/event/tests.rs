@@ -90,10 +90,15 @@ fn a_pull_request_that_cannot_be_read_is_an_error() {
 
 #[test]
 fn other_peoples_code_in_a_run_with_secrets_is_told_from_our_own() {
-    let number = |number| Asked::Number { repository: "acme/proj".into(), number };
+    let of_fork = || PullRequestRef::Commit {
+        repository: "acme/proj".into(),
+        head: "someone:fix".into(),
+        sha: "aaaa".into(),
+    };
+    let number = |number| PullRequestRef::Number { repository: "acme/proj".into(), number };
     let target = read_event("pull_request_target", &payload("opened", |_| {})).unwrap();
     assert!(
-        matches!(&target, Trigger::Untrusted(Untrusted { request: Asked::Known(known), .. }) if known.number > 7)
+        matches!(&target, Trigger::Untrusted(Untrusted { request: PullRequestRef::Known(known), .. }) if known.number > 7)
     );
     let comment = |request: Value| {
         let event = json!({"issue": {"number": 9, "pull_request": request}, "repository": {"full_name": "acme/proj"}});
@@ -104,6 +109,7 @@ fn other_peoples_code_in_a_run_with_secrets_is_told_from_our_own() {
     let run = |event: &str, head: &str, requests: Value| {
         let run = json!({
             "event": event, "head_repository": {"full_name": head}, "pull_requests": requests, "head_sha": "aaaa",
+            "head_branch": "fix",
             "conclusion": "success",
         });
         let repository = json!({"full_name": "acme/proj"});
@@ -112,9 +118,11 @@ fn other_peoples_code_in_a_run_with_secrets_is_told_from_our_own() {
     };
     assert!(matches!(run("push", "acme/proj", json!([])), Trigger::Commit(_)));
     for (event, head, requests, want) in [
-        ("push", "someone/proj", json!([]), Asked::Nowhere),
+        ("push", "someone/proj", json!([]), of_fork()),
+        ("pull_request", "someone/proj", json!([]), of_fork()),
+        ("pull_request", "someone/proj", json!([{"number": 3}]), number(3)),
         ("pull_request", "acme/proj", json!([{"number": 3}]), number(3)),
-        ("from-the-future", "acme/proj", json!([]), Asked::Nowhere),
+        ("from-the-future", "someone", json!([]), PullRequestRef::Unknown),
     ] {
         let got = run(event, head, requests);
         assert!(matches!(&got, Trigger::Untrusted(code) if code.request == want), "{event}: {got:?}");
@@ -218,7 +226,7 @@ fn a_reference_of_a_pull_request_is_never_a_branch() {
             ("GITHUB_REF", "refs/pull/7/merge"),
             ("GITHUB_REPOSITORY", "acme/proj"),
         ]);
-        let request = Asked::Number { repository: "acme/proj".into(), number: 7 };
+        let request = PullRequestRef::Number { repository: "acme/proj".into(), number: 7 };
         assert_eq!(read(&host).unwrap(), Trigger::Untrusted(Untrusted { event: name.into(), request }));
     }
 }

@@ -78,10 +78,10 @@ class Service:
         return 200, answer
 
     def list(self, token, parameters, body):
-        owner = self.repository.full_name.split("/")[0]
         example = self.operations["pulls/list"].example(200)[0]
         matching = []
         for pull in self.repository.pulls.values():
+            owner = pull.get("head", {}).get("repo", {}).get("full_name", self.repository.full_name).split("/")[0]
             head = f"{owner}:{pull.get('head', {}).get('ref')}"
             if pull.get("state", "open") == parameters.get("state", "open") and head == parameters.get("head", head):
                 sides = {side: example[side] | pull.get(side, {}) for side in ("head", "base")}
