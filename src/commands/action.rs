@@ -190,12 +190,9 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The outcome once more, after the last folded part of the log: who opens it sees this and the errors.
+    /// The outcome, after the last folded part of the log: who opens it sees this and the errors.
     fn conclude(&self, report: &Report) {
-        let deployed = report.locations.iter().any(|location| location.state.is_some());
-        if deployed {
-            self.host.note(deploy::outcomes(report));
-        }
+        deploy::outcomes(report).into_iter().for_each(|table| self.host.note(table));
         let page = report.deployment.as_ref().map(|at| format!(" ({}: {})", at.name, at.url));
         self.host.note(format!("{}{}", report.sentence(), page.unwrap_or_default()));
     }

@@ -40,7 +40,9 @@ pub fn run(args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error>
     }
     let live = Live::new(Box::new(live::Nobody));
     let result = perform(args, &live, host);
-    print(&live.snapshot(), format, host)?;
+    let report = live.snapshot();
+    outcomes(&report).into_iter().for_each(|table| host.note(table));
+    print(&report, format, host)?;
     result
 }
 

@@ -28,7 +28,6 @@ pub(super) fn tell_deployed(deployed: Deployed, live: &Live, host: &Host) {
             }
         }
         say_failures(&deployed, host);
-        host.note(outcomes(report));
     });
 }
 
@@ -52,8 +51,11 @@ fn say_failures(deployed: &Deployed, host: &Host) {
     }
 }
 
-/// `code location  state  source PEX  deps PEX`, a line a code location.
-pub fn outcomes(report: &Report) -> String {
+/// `code location  state  source PEX  deps PEX`, a line a code location; `None` where nothing came of any.
+pub fn outcomes(report: &Report) -> Option<String> {
+    if report.locations.iter().all(|location| location.state.is_none()) {
+        return None;
+    }
     let word = |sent: Option<Sent>| sent.map_or("-", Sent::words).to_string();
     let mut rows = vec![["code location", "state", "source PEX", "deps PEX"].map(String::from)];
     rows.extend(report.locations.iter().map(|location| {
@@ -61,7 +63,7 @@ pub fn outcomes(report: &Report) -> String {
         let (source, deps) = (location.sent.map(|sent| sent.source), location.sent.map(|sent| sent.deps));
         [location.name.clone(), state, word(source), word(deps)]
     }));
-    report::table::aligned(&rows, &[false; 4])
+    Some(report::table::aligned(&rows, &[false; 4]))
 }
 
 /// Code locations that left the file stay deployed; nobody else would say so.
