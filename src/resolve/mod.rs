@@ -3,6 +3,7 @@
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod libraries;
 mod markers;
 mod memo;
 mod mentioned;

@@ -1,11 +1,12 @@
 //! Whether dagster and the packages that are released with it are of one release, and which release they all have.
 //!
 //! Old releases of dagster-cloud set no upper bound on dagster, so a resolver that is held to a dagster that has no
-//! dagster-cloud yet walks back for years to one that cannot be imported with it. The newest common release is found by
-//! the same resolver, with limits on the member that is ahead or behind; nothing here asks an index itself.
-//! Source: dependencies of dagster-cloud 0.11 to 1.13 and of the packages that it pins.
+//! dagster-cloud yet walks back for years to one that cannot be imported with it; nor do old releases of the libraries.
+//! The newest common release is found by the same resolver, with limits on the member that is ahead or behind; nothing
+//! here asks an index itself. Source: dependencies of dagster-cloud 0.11 to 1.13 and of the packages that it pins.
 
-use super::Resolution;
+use super::libraries::{LIBRARIES, is_library};
+use super::{Artifact, Resolution};
 use crate::error::Place;
 use crate::wheel::requirement::{self, Link};
 use pep440_rs::{Version, VersionSpecifiers};
@@ -41,6 +42,11 @@ pub fn is_member(name: &str) -> bool {
     FAMILY.contains(&name)
 }
 
+/// Whether this is a package of the family or one of the libraries.
+pub fn is_released_with_dagster(name: &str) -> bool {
+    is_member(name) || is_library(name)
+}
+
 /// How much a package decides which release it is: dagster first, then what is released with it, then libraries.
 pub fn rank(name: &str) -> usize {
     FAMILY.iter().position(|member| *member == name).unwrap_or(FAMILY.len())
@@ -61,25 +67,38 @@ pub fn named(mut lines: Vec<String>) -> Vec<String> {
     }
 }
 
-/// The first member that is not of dagster's release, or a pre-release beside a dagster that is none.
+/// The first package that is not of dagster's release, or a pre-release beside a dagster that is none. A library from a
+/// repository has whatever number its branch has.
 pub fn out_of_step(resolution: &Resolution) -> Option<OutOfStep> {
-    let member = |name: &str| Some((name.to_string(), Version::from_str(resolution.version_of(name)?).ok()?));
-    let dagster = member("dagster")?;
-    let odd =
-        FAMILY[1..].iter().filter_map(|name| member(name)).find(|other| !are_in_step(&dagster.1, other))?;
-    let (newer, older) = if odd.1 > dagster.1 { (odd, dagster) } else { (dagster, odd) };
+    let member = |name: &&str| {
+        let one = resolution.distributions.iter().find(|one| one.name == *name)?;
+        let is_branch = is_library(name) && matches!(one.artifact, Artifact::Git { .. });
+        let version = one.version.as_deref().filter(|_| !is_branch)?;
+        Some((name.to_string(), Version::from_str(version).ok()?))
+    };
+    let dagster = member(&"dagster")?;
+    let release = release_of(&dagster);
+    let mut others = FAMILY[1..].iter().chain(&LIBRARIES).filter_map(member);
+    let odd = others.find(|other| release_of(other) != release && !is_numbered_for_itself(other))?;
+    let (newer, older) = if release_of(&odd) > release { (odd, dagster) } else { (dagster, odd) };
     Some(OutOfStep { newer, older })
 }
 
-/// dagster-shared had the numbers of the libraries, 0.(N+16), up to dagster 1.10.17.
-fn are_in_step(dagster: &Version, (name, version): &(String, Version)) -> bool {
-    let number = |version: &Version| {
-        let at = |index: usize| version.release().get(index).copied().unwrap_or(0);
-        (version.epoch(), at(0), at(1), at(2))
-    };
-    let (epoch, major, minor, micro) = number(dagster);
-    let library = name == "dagster-shared" && number(version) == (epoch, 0, minor + 16, micro) && major == 1;
-    number(version) == number(dagster) || library
+/// Epoch and first three numbers of the dagster of the same release. Libraries have 0.(N+16) for dagster 1.N, and so had
+/// dagster-shared up to dagster 1.10.17.
+fn release_of((name, version): &(String, Version)) -> [u64; 4] {
+    let at = |index: usize| version.release().get(index).copied().unwrap_or(0);
+    match [version.epoch(), at(0), at(1), at(2)] {
+        [epoch, 0, minor, micro] if minor >= 16 && (name == "dagster-shared" || is_library(name)) => {
+            [epoch, 1, minor - 16, micro]
+        }
+        numbers => numbers,
+    }
+}
+
+/// The first releases of some libraries were 0.0.x, whatever dagster was.
+fn is_numbered_for_itself((name, version): &(String, Version)) -> bool {
+    is_library(name) && matches!(version.release(), [0, 0, ..] | [0])
 }
 
 /// The resolution in which all members are of one release, beginning with what the resolver gave without limits. `ask`
@@ -153,7 +172,7 @@ pub fn dagsters(line: &str) -> Option<Requirement<Link>> {
     requirement::check(line).ok()?;
     let requirement = Requirement::<Link>::from_str(line).ok()?;
     let name = requirement.name.as_ref();
-    (name == "dagster" || name.starts_with("dagster-")).then_some(requirement)
+    (name == "dagster" || name.starts_with("dagster-") || is_library(name)).then_some(requirement)
 }
 
 #[cfg(test)]
@@ -167,7 +186,12 @@ mod tests {
             ("dagster 1.13.27, dagster-cloud 1.13.27, dagster-cloud-cli 1.13.27", None),
             ("dagster 1.10.6, dagster-cloud 1.10.6, dagster-shared 0.26.6", None),
             ("dagster 1.13.0, dagster-cloud 1.13", None),
-            ("dagster 1.13.27, dagster-aws 0.29.27", None),
+            ("dagster 1.13.27, dagster-aws 0.29.27, dagstermill 0.29.27, dagster-polars 0.27.12", None),
+            ("dagster 1.8.5, dagster-sigma 0.0.5", None),
+            ("dagster 0.15.8, dagster-aws 0.15.8", None),
+            ("dagster 1.13.27, dagster-aws 0.11.14", Some("dagster 1.13.27 > dagster-aws 0.11.14")),
+            ("dagster 1.13.27, dagster-aws 0.29.26", Some("dagster 1.13.27 > dagster-aws 0.29.26")),
+            ("dagster 1.13.27, dagster-dbt 0.29.28", Some("dagster-dbt 0.29.28 > dagster 1.13.27")),
             ("dagster 1.13.30rc1, dagster-cloud 1.13.30rc1", None),
             ("dagster 1.13.29, dagster-cloud 0.11.14rc8", Some("dagster 1.13.29 > dagster-cloud 0.11.14rc8")),
             ("dagster 1.13.27, dagster-cloud 1.13.29", Some("dagster-cloud 1.13.29 > dagster 1.13.27")),

@@ -216,7 +216,9 @@ impl Settling<'_> {
     fn is_forced(&self) -> bool {
         let settings = &self.requirements.settings;
         let mut lines = settings.overrides.iter().chain(&settings.excludes);
-        lines.any(|line| releases::dagsters(line).is_some_and(|one| releases::is_member(one.name.as_ref())))
+        lines.any(|line| {
+            releases::dagsters(line).is_some_and(|one| releases::is_released_with_dagster(one.name.as_ref()))
+        })
     }
 
     /// Where a constraint or the origin of a lock's pin is: the line of a project file that names the package, with just

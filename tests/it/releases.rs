@@ -18,7 +18,9 @@ fn write_index(dir: &Path) {
     write_wheel_asking(dir, "third", "2.0", &[]);
     write_wheel_asking(dir, "dagster-cloud", "1.13.26", &["dagster==1.13.26"]);
     write_wheel_asking(dir, "dagster-cloud", "1.13.27", &["dagster==1.13.27"]);
-    write_wheel_asking(dir, "dagster-cloud", "0.11.14rc8", &["dagster"]);
+    for (name, version) in [("dagster-cloud", "0.11.14rc8"), ("dagster-aws", "0.11.14")] {
+        write_wheel_asking(dir, name, version, &["dagster"]);
+    }
 }
 
 /// What `deps --dry-run` says and gives for these files.
@@ -167,4 +169,29 @@ fn an_override_of_the_users_is_a_warning() {
         ),
         "{said}"
     );
+}
+
+/// What is wrong with these was seen as a dagster-aws of 2021 that was built in.
+#[test]
+fn a_library_of_another_release_is_refused() {
+    for lines in [
+        "dagster==1.13.27\ndagster-cloud\ndagster-aws<0.29.27\n",
+        "dagster==1.13.27\ndagster-cloud\ndagster-aws\n-c c.txt\n",
+    ] {
+        let files = [("requirements.txt", lines), ("c.txt", "dagster-aws<0.29.27\n")];
+        let said = refusal(&files).replace("requirements.txt:3", "c.txt:1");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said, @r"
+            error: dagster 1.13.27 and dagster-aws 0.11.14 are not of one release, and cannot work together
+              at: [PROJECT]/c.txt:1
+            hint: the newest release that all of them have is 1.13.27: write `dagster-aws==0.29.27` instead of `dagster-aws<0.29.27` ([PROJECT]/c.txt:1)
+            ");
+        }
+    }
+    // A limit on what is not asked for limits nothing.
+    let files = [
+        ("requirements.txt", "dagster==1.13.27\ndagster-cloud\n-c c.txt\n"),
+        ("c.txt", "dagster-aws<0.29.27\n"),
+    ];
+    assert!(resolve(&files).0.status.success());
 }
