@@ -135,6 +135,8 @@ pub const UV_NO_BUILD_PACKAGE: &str = "UV_NO_BUILD_PACKAGE";
 pub const UV_NO_SOURCES: &str = "UV_NO_SOURCES";
 /// Packages whose `tool.uv.sources` uv ignores.
 pub const UV_NO_SOURCES_PACKAGE: &str = "UV_NO_SOURCES_PACKAGE";
+/// Files of constraints.
+pub const UV_CONSTRAINT: &str = "UV_CONSTRAINT";
 /// How many downloads run at once.
 pub const UV_CONCURRENT_DOWNLOADS: &str = "UV_CONCURRENT_DOWNLOADS";
 /// The default package index. Source of pip's variables: pip, "Configuration".

@@ -34,8 +34,6 @@ pub struct Advice {
     pub changes: Vec<Change>,
     /// The lock file that decided.
     pub lock: Option<PathBuf>,
-    /// Constraints on Dagster's packages that could not be left out to look further.
-    pub held: Vec<String>,
 }
 
 impl Settling<'_> {
@@ -121,7 +119,7 @@ impl Settling<'_> {
         asked.lines.extend(further.iter().map(|name| bare(name)));
         let limits: Vec<String> = further.iter().map(|name| format!("{name}=={release}")).collect();
         self.ask(asked, &limits)?;
-        Some(Advice { release: Some(release.to_string()), changes: Vec::new(), lock, held: Vec::new() })
+        Some(Advice { release: Some(release.to_string()), changes: Vec::new(), lock })
     }
 
     /// The newest release that all have, and the lines that do not allow it. `further` are names to be added.
@@ -132,7 +130,7 @@ impl Settling<'_> {
             Some(_) => self.newest(further, true),
             None => self.newest(further, false).or_else(|| self.newest(further, true)),
         };
-        let Some(wanted) = wanted else { return Advice { lock, held: self.held(), ..Advice::default() } };
+        let Some(wanted) = wanted else { return Advice { lock, ..Advice::default() } };
         let lines = self.requirements.lines.iter().filter_map(|line| {
             let change = releases::change(&line.text, &wanted)?;
             if lock.is_none() {
@@ -150,17 +148,7 @@ impl Settling<'_> {
         let mut changes: Vec<Change> = lines.chain(constraints).collect();
         changes.sort_by(|one, other| one.line.cmp(&other.line));
         changes.dedup_by(|one, other| one.line == other.line);
-        Advice { release: wanted.version_of("dagster").map(String::from), changes, lock, held: Vec::new() }
-    }
-
-    /// The constraints on Dagster's packages that uv reads itself (`UV_CONSTRAINT`), each with its place.
-    fn held(&self) -> Vec<String> {
-        let settings = &self.requirements.settings;
-        let own = settings.origins.iter().filter(|one| one.kind == "constraint");
-        let own = own.filter(|one| releases::dagsters(&one.text).is_some());
-        own.filter(|one| !settings.constraints.contains(&one.text))
-            .map(|one| format!("`{}` ({})", one.text, one.place))
-            .collect()
+        Advice { release: wanted.version_of("dagster").map(String::from), changes, lock }
     }
 
     /// The resolution with the newest release that all have, whatever versions the lines for them name; of `own` lines
@@ -271,9 +259,6 @@ impl Advice {
     /// What to do, as a sentence.
     pub fn text(&self) -> String {
         let Some(release) = &self.release else {
-            if !self.held.is_empty() {
-                return format!("change or remove the constraint {}", self.held.join(" and "));
-            }
             return "pin all of them to one release; the newest that all have could not be looked up here"
                 .to_string();
         };

@@ -23,24 +23,39 @@ fn write_index(dir: &Path) {
     }
 }
 
-/// What `deps --dry-run` says and gives for these files.
-fn resolve(files: &[(&str, &str)]) -> (Output, String) {
+/// These files, and the index in `wheels`.
+fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
     let project = project_tree(files);
     let wheels = project.path().join("wheels");
     std::fs::create_dir(&wheels).unwrap();
     write_index(&wheels);
+    project
+}
+
+/// What `deps --dry-run` says and gives in this directory.
+fn resolve_in(project: &Path, vars: &[(&str, &str)]) -> (Output, String) {
     let mut command = pexpress_with_uv();
-    command.args(["deps", "--dry-run"]).arg(project.path());
-    let output = command.env("UV_FIND_LINKS", &wheels).env("UV_NO_INDEX", "1").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).replace(project.path().to_str().unwrap(), "[PROJECT]");
+    command.args(["deps", "--dry-run"]).arg(project).envs(vars.iter().copied());
+    let command = command.env("UV_FIND_LINKS", project.join("wheels")).env("PIP_NO_INDEX", "1");
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).replace(project.to_str().unwrap(), "[PROJECT]");
     (output, text)
 }
 
+fn resolve(files: &[(&str, &str)]) -> (Output, String) {
+    resolve_in(project(files).path(), &[])
+}
+
 fn refusal(files: &[(&str, &str)]) -> String {
-    let (output, said) = resolve(files);
+    refusal_in(project(files).path(), &[])
+}
+
+fn refusal_in(project: &Path, vars: &[(&str, &str)]) -> String {
+    let (output, said) = resolve_in(project, vars);
     assert_eq!(output.status.code(), Some(1), "{said}");
     // uv's own explanation is uv's.
-    let lines = said.lines().filter(|line| !line.contains("caus") && !line.starts_with("             "));
+    let is_of_uv = |line: &&str| line.contains("caus") || line.starts_with("             ");
+    let lines = said.lines().filter(|line| !is_of_uv(line) && !line.starts_with("versions are those of"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -194,4 +209,31 @@ fn a_library_of_another_release_is_refused() {
         ("c.txt", "dagster-aws<0.29.27\n"),
     ];
     assert!(resolve(&files).0.status.success());
+}
+
+/// Named by a variable, the file is in no other file.
+#[test]
+fn a_constraint_that_a_variable_names_is_named_with_its_file() {
+    for name in ["UV_CONSTRAINT", "PIP_CONSTRAINT"] {
+        let project = project(&[
+            ("requirements.txt", "dagster\ndagster-cloud\n"),
+            ("limits.txt", "# ours\ndagster==1.13.29\n"),
+        ]);
+        let limits = project.path().join("limits.txt");
+        let said = refusal_in(project.path(), &[(name, limits.to_str().unwrap())]);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said, @r"
+            error: dagster 1.13.29 and dagster-cloud 0.11.14rc8 are not of one release, and cannot work together
+              at: [PROJECT]/limits.txt:2
+            hint: the newest release that all of them have is 1.13.27: write `dagster==1.13.27` instead of `dagster==1.13.29` ([PROJECT]/limits.txt:2)
+            ");
+        }
+    }
+    let files = project(&[("requirements.txt", "dagster\ndagster-cloud\n")]);
+    let said = refusal_in(files.path(), &[("UV_CONSTRAINT", "/none.txt")]);
+    insta::assert_snapshot!(said, @r"
+    error: UV_CONSTRAINT names a file that does not exist
+      at: /none.txt
+    hint: correct the path, or unset it
+    ");
 }

@@ -3,10 +3,12 @@
 //! uv lists wheel and source of what `UV_NO_BINARY` wants built, and knows none of pip's settings.
 //! Source: uv's documentation, "Environment variables"; pip's, "Configuration" and "pip install".
 
+use super::requirement::scheme;
 use crate::env_vars;
 use crate::host::Host;
 use crate::project::ResolveSettings;
 use crate::tools::{PipConfig, is_true};
+use std::path::Path;
 
 /// Which packages are only to be built, and which never.
 pub(super) fn read(host: &Host) -> ResolveSettings {
@@ -23,6 +25,29 @@ pub(super) fn read(host: &Host) -> ResolveSettings {
         only_binary: list(env_vars::UV_NO_BUILD, env_vars::UV_NO_BUILD_PACKAGE, pip.only_binary),
         ..ResolveSettings::default()
     }
+}
+
+/// A file of constraints that is named by no other file.
+#[derive(Debug)]
+pub(super) struct ConstraintFile {
+    /// Absolute path, or URL.
+    pub(super) file: String,
+    /// What names it, for messages.
+    pub(super) setting: &'static str,
+}
+
+/// Files of constraints that pip's settings and uv's variable name. uv is not given its variable: read here, a line of
+/// it is known by its place, and counts in what tells requirement sets apart.
+pub(super) fn constraints(host: &Host) -> Vec<ConstraintFile> {
+    let setting = "pip's setting `constraint` (PIP_CONSTRAINT or pip.conf)";
+    let of_pip = PipConfig::read(host).constraints.into_iter().map(|file| ConstraintFile { file, setting });
+    let of_uv = host.var(env_vars::UV_CONSTRAINT).unwrap_or_default().split_whitespace().map(|file| {
+        let file = file.strip_prefix("file://").unwrap_or(file);
+        let path = || host.absolute(Path::new(file)).to_string_lossy().into_owned();
+        let file = scheme(file).map_or_else(path, |_| file.to_string());
+        ConstraintFile { file, setting: env_vars::UV_CONSTRAINT }
+    });
+    of_pip.chain(of_uv).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! the file that has them, paths of packages to the directory that pip runs in (here: the project), and a path that
 //! exists only beside the file is taken too.
 
+use super::environment::ConstraintFile;
 use super::error::CollectError;
 use super::options::{self, Opt};
 use super::requirement::{self, Asked, Scope, What, scheme};
@@ -43,20 +44,19 @@ pub(super) fn read(file: &Path, scope: Scope<'_>, host: &Host) -> Result<Require
     Ok(contents)
 }
 
-/// Read a file of constraints that is named by no other file, but by pip's own settings.
+/// Read a file of constraints that is named by no other file.
 ///
 /// # Errors
 /// As for [`read`].
 pub(super) fn read_constraints(
-    file: &str,
+    ConstraintFile { file, setting }: &ConstraintFile,
     scope: Scope<'_>,
     host: &Host,
 ) -> Result<RequirementsTxt, CollectError> {
     let remote = is_remote(file).then(|| Url::parse(file).ok()).flatten();
     if remote.is_none() && !Path::new(file).is_file() {
         let place = Place { file: file.into(), line: None, column: None };
-        let problem =
-            "pip's setting `constraint` (PIP_CONSTRAINT or pip.conf) names a file that does not exist";
+        let problem = format!("{setting} names a file that does not exist");
         return Err(CollectError::invalid_with(place, problem, "correct the path, or unset it"));
     }
     let source = remote.map_or_else(|| Source::File(PathBuf::from(file)), Source::Remote);

@@ -16,7 +16,7 @@ use crate::host::Host;
 use crate::project::{
     CollectOptions, LocalDistribution, LocalPackage, PackageBuild, RequirementLine, Requirements, Warning,
 };
-use crate::tools::{PipConfig, Tools};
+use crate::tools::Tools;
 use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -160,18 +160,10 @@ impl Walk<'_> {
             self.found.settings.absorb(uv_settings::read(root)?);
             self.found.settings.absorb(environment::read(self.host));
             self.no_sources = uv_settings::ignored_sources(root, self.host)?;
-            for file in PipConfig::read(self.host).constraints {
+            for file in environment::constraints(self.host) {
                 let contents = requirements_txt::read_constraints(&file, scope, self.host)?;
                 self.found.settings.absorb(contents.settings);
                 self.found.warnings.extend(contents.warnings);
-            }
-            // uv reads these itself; where their lines are is for messages.
-            for file in self.host.var("UV_CONSTRAINT").unwrap_or_default().split_whitespace() {
-                let file = self.host.cwd().join(file);
-                if let (true, Some(file)) = (file.is_file(), file.to_str()) {
-                    let contents = requirements_txt::read_constraints(file, scope, self.host)?;
-                    self.found.settings.origins.extend(contents.settings.origins);
-                }
             }
         }
         self.found.settings.absorb(std::mem::take(&mut package.settings));

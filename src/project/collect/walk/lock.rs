@@ -1,11 +1,11 @@
 //! The lock file's part in the walk: what is local in it is visited, its pins take the place of lines.
 
+use super::super::environment;
 use super::super::error::{CollectError, whole};
 use super::super::locked::{self, Verdict};
 use super::super::locks::{self, LockFile, Pinned};
 use super::{Visited, Walk};
 use crate::project::{LocalDistribution, Lock, LockContent, LockUse};
-use crate::tools::PipConfig;
 use std::path::Path;
 
 impl Walk<'_> {
@@ -128,8 +128,8 @@ impl Walk<'_> {
             );
         }
         self.host.note(format!("versions are those of {name} (--no-locked ignores it)"));
-        if !PipConfig::read(self.host).constraints.is_empty() {
-            self.warn(format!("pip's constraints (PIP_CONSTRAINT) do not change what {name} decides"), None);
+        for file in environment::constraints(self.host) {
+            self.warn(format!("{} does not change what {name} decides", file.setting), None);
         }
         // A lock that names versions without their files leaves finding the files to uv.
         let complete = verdict.loose.is_empty() && lock.has_files;
