@@ -147,6 +147,13 @@ pub struct RequirementLine {
     pub places: Vec<Place>,
 }
 
+impl RequirementLine {
+    /// A line that is only a name, and written nowhere.
+    pub fn bare(name: &str) -> RequirementLine {
+        RequirementLine { text: name.into(), name: Some(name.into()), is_link: false, places: Vec::new() }
+    }
+}
+
 /// A wheel or sdist of the user's, named by path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LocalDistribution {
@@ -272,6 +279,29 @@ pub struct Lock {
     pub file: PathBuf,
     /// What it says.
     pub content: LockContent,
+    /// The command that brings it up to date.
+    pub remedy: String,
+}
+
+impl Lock {
+    /// Whether the command can be given the version that a package is to have.
+    pub fn takes_versions(&self) -> bool {
+        ["uv ", "pip-compile"].iter().any(|tool| self.remedy.starts_with(tool))
+    }
+
+    /// The command that gives these packages (`name`, or `name==version` where it takes that) other versions, and leaves
+    /// the others as they are where it can.
+    pub fn update_command(&self, packages: &[String]) -> String {
+        let upgrade: String =
+            packages.iter().map(|package| format!(" --upgrade-package {package}")).collect();
+        match self.remedy.as_str() {
+            remedy if packages.is_empty() => remedy.to_string(),
+            "poetry lock" => format!("poetry update {}", packages.join(" ")),
+            remedy if remedy.starts_with("uv export") => format!("uv lock{upgrade} && {remedy}"),
+            remedy if self.takes_versions() => format!("{remedy}{upgrade}"),
+            remedy => remedy.to_string(),
+        }
+    }
 }
 
 /// What a lock file says, as far as it replaces resolving.

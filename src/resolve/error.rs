@@ -1,8 +1,8 @@
 //! What can go wrong between requirements and exact files.
 
+use super::advice::Advice;
 use super::mentioned::Mentioned;
 use super::offered;
-use super::settle::Advice;
 use crate::error::{Explain, Fault, Place};
 use crate::target::{PythonVersion, Target};
 use crate::tools::{self, ProcessError, UvError};
@@ -26,6 +26,7 @@ pub enum ResolveError {
     #[error("what the lock file leaves open cannot be resolved{mentioned}")]
     Lock {
         file: PathBuf,
+        remedy: String,
         mentioned: Mentioned,
         #[source]
         source: UvError,
@@ -77,7 +78,9 @@ impl Explain for ResolveError {
             Self::Tools(error) => return error.hint(),
             Self::Uv(error) => return error.hint(),
             Self::Unsolvable { source, mentioned } => return offered::hint_of(source, mentioned),
-            Self::Lock { .. } => "bring the lock file up to date, or build with --no-locked".to_string(),
+            Self::Lock { remedy, .. } => {
+                format!("bring the lock file up to date (`{remedy}`), or build with --no-locked")
+            }
             Self::Pylock { .. } | Self::PylockVersion { .. } | Self::Marker { .. } | Self::BadFile { .. } | Self::Twice { .. } => {
                 "write the lock file again with the tool that wrote it, or build with --no-locked".to_string()
             }

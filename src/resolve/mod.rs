@@ -1,5 +1,6 @@
 //! Requirements → the exact wheels and source distributions, by uv's resolver or by a lock file.
 
+mod advice;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -15,6 +16,7 @@ mod select;
 mod settle;
 #[cfg(test)]
 mod testing;
+mod written;
 
 pub use error::ResolveError;
 pub use old_picks::{Allowed, OldPick, old_picks};
@@ -111,7 +113,12 @@ pub fn run(
                 (Some(lock), ResolveError::Uv(source)) if source.fault() == Fault::Project => {
                     let mentioned = source.process().map(|error| Mentioned::by(error, requirements));
                     let mentioned = mentioned.unwrap_or_default();
-                    ResolveError::Lock { file: lock.file.clone(), mentioned, source }
+                    ResolveError::Lock {
+                        file: lock.file.clone(),
+                        remedy: lock.remedy.clone(),
+                        mentioned,
+                        source,
+                    }
                 }
                 (_, error) => error,
             }

@@ -1,14 +1,15 @@
 //! A resolution in which Dagster's packages are missing or out of step → another one, or an error that names the newest
 //! release that all of them have and the lines to change.
 
-use super::releases::{self, Change, NEEDED, OutOfStep};
+use super::advice::Advice;
+use super::releases::{self, NEEDED, OutOfStep};
+use super::written;
 use super::{Resolution, ResolveError, find, request};
-use crate::error::{Explain, Fault, Place};
+use crate::error::{Explain, Fault};
 use crate::project::{RequirementLine, Requirements};
 use crate::target::Target;
 use crate::tools::Tools;
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// So many lines that contradict each other are reduced to the fewest.
 const MOST_TRIED: usize = 4;
@@ -23,17 +24,6 @@ pub struct Settling<'a> {
     pub target: Target,
     /// uv.
     pub tools: &'a Tools,
-}
-
-/// What to write so that all of Dagster's packages are of one release.
-#[derive(Debug, Default)]
-pub struct Advice {
-    /// The newest release that all of them have.
-    pub release: Option<String>,
-    /// Lines that do not allow it.
-    pub changes: Vec<Change>,
-    /// The lock file that decided.
-    pub lock: Option<PathBuf>,
 }
 
 impl Settling<'_> {
@@ -78,7 +68,7 @@ impl Settling<'_> {
         }
         if self.requirements.lock.is_none()
             && let Some(found) =
-                releases::in_step(resolution, &|limits| self.ask(self.requirements.clone(), limits))
+                releases::in_step(resolution, &|limits| self.ask(self.requirements.clone(), limits).ok())
         {
             let release = found.version_of("dagster").unwrap_or_default();
             self.tools
@@ -93,6 +83,9 @@ impl Settling<'_> {
         let candidates =
             ["pyproject.toml", "setup.py", "requirements.txt"].map(|name| self.directory.join(name));
         let file = candidates.into_iter().find(|file| file.is_file());
+        // What is added to a compiled file is lost when it is compiled again.
+        let compiled = written::compiled(self.requirements).and_then(|(_, of)| of.sources.into_iter().next());
+        let file = compiled.or(file);
         ResolveError::MissingDagster {
             missing: missing.iter().map(ToString::to_string).collect(),
             directory: self.directory.to_path_buf(),
@@ -110,66 +103,48 @@ impl Settling<'_> {
     fn fitting(&self, further: &[&str], resolution: &Resolution) -> Option<Advice> {
         let release = resolution.version_of("dagster")?;
         let mut asked = self.requirements.clone();
-        let lock = asked.lock.as_ref().map(|lock| lock.file.clone());
-        if lock.is_some() {
+        if asked.lock.is_some() {
             // What else is pinned may have no files for this platform, which is another matter.
             asked.lines.retain(|line| releases::dagsters(&line.text).is_some());
             asked.settings.constraints.clear();
         }
-        asked.lines.extend(further.iter().map(|name| bare(name)));
+        asked.lines.extend(further.iter().map(|name| RequirementLine::bare(name)));
         let limits: Vec<String> = further.iter().map(|name| format!("{name}=={release}")).collect();
-        self.ask(asked, &limits)?;
-        Some(Advice { release: Some(release.to_string()), changes: Vec::new(), lock })
+        self.ask(asked, &limits).ok()?;
+        Some(Advice::fitting(release, self.requirements))
     }
 
     /// The newest release that all have, and the lines that do not allow it. `further` are names to be added.
     fn advice(&self, further: &[&str]) -> Advice {
-        let lock = self.requirements.lock.as_ref().map(|lock| lock.file.clone());
         // The pins of a lock hold everything else to what it was; without one, the rest has a say.
-        let wanted = match lock {
+        let wanted = match written::lock(self.requirements) {
             Some(_) => self.newest(further, true),
-            None => self.newest(further, false).or_else(|| self.newest(further, true)),
+            None => self.newest(further, false).or_else(|_| self.newest(further, true)),
         };
-        let Some(wanted) = wanted else { return Advice { lock, ..Advice::default() } };
-        let lines = self.requirements.lines.iter().filter_map(|line| {
-            let change = releases::change(&line.text, &wanted)?;
-            if lock.is_none() {
-                return Some(Change { place: line.places.first().cloned(), ..change });
-            }
-            // The pin of a lock that no file has changes with the lock.
-            let place = self.place(&change)?;
-            Some(Change { place: Some(place), ..change })
-        });
-        let constraints = self.requirements.settings.constraints.iter().filter(|_| lock.is_none());
-        let constraints = constraints.filter_map(|line| {
-            let change = releases::change(line, &wanted)?;
-            Some(Change { place: self.place(&change), ..change })
-        });
-        let mut changes: Vec<Change> = lines.chain(constraints).collect();
-        changes.sort_by(|one, other| one.line.cmp(&other.line));
-        changes.dedup_by(|one, other| one.line == other.line);
-        Advice { release: wanted.version_of("dagster").map(String::from), changes, lock }
+        Advice::towards(wanted, self.requirements)
     }
 
     /// The resolution with the newest release that all have, whatever versions the lines for them name; of `own` lines
     /// alone, or together with all others.
-    fn newest(&self, further: &[&str], own: bool) -> Option<Resolution> {
+    fn newest(&self, further: &[&str], own: bool) -> Result<Resolution, Fault> {
         let mut asked = self.requirements.clone();
         asked.lines.retain(|line| !own || releases::dagsters(&line.text).is_some());
         for line in &mut asked.lines {
             line.text = releases::relaxed(&line.text).unwrap_or_else(|| std::mem::take(&mut line.text));
         }
-        asked.lines.extend(further.iter().map(|name| bare(name)));
+        asked.lines.extend(further.iter().map(|name| RequirementLine::bare(name)));
         let locked = self.requirements.lock.is_some();
         asked.settings.constraints.retain(|line| !locked && releases::dagsters(line).is_none());
-        releases::in_step(self.ask(asked.clone(), &[])?, &|limits| self.ask(asked.clone(), limits))
+        let first = self.ask(asked.clone(), &[]).map_err(|error| error.fault())?;
+        let found = releases::in_step(first, &|limits| self.ask(asked.clone(), limits).ok());
+        found.ok_or(Fault::Project)
     }
 
     /// uv's answer to these requirements with further limits.
-    fn ask(&self, mut requirements: Requirements, limits: &[String]) -> Option<Resolution> {
+    fn ask(&self, mut requirements: Requirements, limits: &[String]) -> Result<Resolution, ResolveError> {
         requirements.settings.constraints.extend_from_slice(limits);
         let found = find(&request(&requirements, self.target), &requirements, self.target, self.tools);
-        found.inspect_err(|error| self.tools.host().detail(format!("{limits:?}: {error}"))).ok()
+        found.inspect_err(|error| self.tools.host().detail(format!("{limits:?}: {error}")))
     }
 
     /// The fewest lines and constraints for Dagster's packages that no set of versions meets, whatever the other lines
@@ -178,7 +153,7 @@ impl Settling<'_> {
         let mut asked = self.requirements.clone();
         asked.lines.retain(|line| releases::dagsters(&line.text).is_some());
         asked.settings.constraints.retain(|line| releases::dagsters(line).is_some());
-        if self.ask(asked.clone(), &[]).is_some() {
+        if self.ask(asked.clone(), &[]).is_ok() {
             return Vec::new();
         }
         // What is left out last is named rather than what is left out first.
@@ -192,7 +167,7 @@ impl Settling<'_> {
             let mut fewer = asked.clone();
             fewer.lines.retain(|line| line.text != *text);
             fewer.settings.constraints.retain(|line| line != text);
-            if !fewer.lines.is_empty() && self.ask(fewer.clone(), &[]).is_none() {
+            if !fewer.lines.is_empty() && self.ask(fewer.clone(), &[]).is_err() {
                 asked = fewer;
             }
         }
@@ -208,100 +183,4 @@ impl Settling<'_> {
             releases::dagsters(line).is_some_and(|one| releases::is_released_with_dagster(one.name.as_ref()))
         })
     }
-
-    /// Where a constraint or the origin of a lock's pin is: the line of a project file that names the package, with just
-    /// these versions if there is one.
-    fn place(&self, change: &Change) -> Option<Place> {
-        let origins = &self.requirements.settings.origins;
-        if let Some(origin) = origins.iter().find(|one| one.name == change.name && one.text == change.line) {
-            return Some(origin.place.clone());
-        }
-        let packages = self.requirements.local_packages.iter().map(|package| package.directory.as_path());
-        let directories = std::iter::once(self.directory).chain(packages);
-        let mut files: Vec<PathBuf> = directories.flat_map(requirement_files).collect();
-        files.dedup();
-        let versions = change.line.trim_start_matches(|each: char| !"<>=!~".contains(each));
-        let versions = versions.split(';').next().unwrap_or_default().trim();
-        let mut named = Vec::new();
-        for file in files {
-            let Ok(text) = std::fs::read_to_string(&file) else { continue };
-            for (number, line) in text.lines().enumerate().filter(|(_, line)| names(line, &change.name)) {
-                let exact = line.replace(' ', "").contains(&versions.replace(' ', ""));
-                named.push((exact, Place { file: file.clone(), line: Some(number + 1), column: None }));
-            }
-        }
-        let exact = named.iter().position(|(exact, _)| *exact);
-        named.into_iter().nth(exact.unwrap_or(0)).map(|(_, place)| place)
-    }
-}
-
-/// Files of a directory that requirements are written in.
-fn requirement_files(directory: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        ["pyproject.toml", "setup.py", "setup.cfg"].map(|name| directory.join(name)).into();
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let texts = entries.map(|entry| entry.path());
-    found.extend(
-        texts.filter(|path| path.extension().is_some_and(|ending| ending == "txt" || ending == "in")),
-    );
-    found.sort_by_key(|path| !path.ends_with("requirements.txt"));
-    found
-}
-
-/// Whether a line of a file has this normalised name as a word, outside a comment.
-fn names(line: &str, name: &str) -> bool {
-    let code = line.split('#').next().unwrap_or_default();
-    let mut words = code.split(|each: char| !(each.is_ascii_alphanumeric() || "-_.".contains(each)));
-    words.any(|word| !word.is_empty() && crate::wheel::filename::normalized_name(word) == name)
-}
-
-impl Advice {
-    /// What to do, as a sentence.
-    pub fn text(&self) -> String {
-        let Some(release) = &self.release else {
-            return "pin all of them to one release; the newest that all have could not be looked up here"
-                .to_string();
-        };
-        let changes: Vec<String> = self.changes.iter().map(change_text).collect();
-        let colon = if changes.is_empty() { "" } else { ": " };
-        format!(
-            "the newest release that all of them have is {release}{colon}{}{}",
-            changes.join("; "),
-            self.lock_text()
-        )
-    }
-
-    /// What to do where `missing` are to be added to `file`, as a sentence.
-    pub fn adding(&self, missing: &[String], file: &Path) -> String {
-        let version = self.release.as_ref().map(|release| format!("=={release}")).unwrap_or_default();
-        let lines: Vec<String> = missing.iter().map(|name| format!("`{name}{version}`")).collect();
-        let mut text = format!("add {} to {}", lines.join(" and "), file.display());
-        for change in &self.changes {
-            let _ = write!(text, ", and {}", change_text(change));
-        }
-        if let (false, Some(release)) = (self.changes.is_empty(), &self.release) {
-            let _ = write!(text, "; {release} is the newest release that all of Dagster's packages have");
-        }
-        text + &self.lock_text()
-    }
-
-    fn lock_text(&self) -> String {
-        self.lock.as_ref().map(|lock| format!("; then update {}", lock.display())).unwrap_or_default()
-    }
-
-    /// The first line to change, or the lock file.
-    pub fn place(&self) -> Option<Place> {
-        let lock = self.lock.as_ref().map(|file| Place { file: file.clone(), line: None, column: None });
-        lock.or_else(|| self.changes.iter().find_map(|change| change.place.clone()))
-    }
-}
-
-/// A line that is only a name.
-fn bare(name: &str) -> RequirementLine {
-    RequirementLine { text: name.into(), name: Some(name.into()), is_link: false, places: Vec::new() }
-}
-
-fn change_text(change: &Change) -> String {
-    let at = change.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
-    format!("write `{}` instead of `{}`{at}", change.instead, change.line)
 }

@@ -39,6 +39,7 @@ mod interop;
 mod interruptions;
 mod laws;
 mod local_packages;
+mod locked_releases;
 mod module;
 mod other_client;
 mod pex_oracle;

@@ -24,7 +24,7 @@ fn write_index(dir: &Path) {
 }
 
 /// These files, and the index in `wheels`.
-fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
     let project = project_tree(files);
     let wheels = project.path().join("wheels");
     std::fs::create_dir(&wheels).unwrap();
@@ -33,7 +33,7 @@ fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 /// What `deps --dry-run` says and gives in this directory.
-fn resolve_in(project: &Path, vars: &[(&str, &str)]) -> (Output, String) {
+pub fn resolve_in(project: &Path, vars: &[(&str, &str)]) -> (Output, String) {
     let mut command = pexpress_with_uv();
     command.args(["deps", "--dry-run"]).arg(project).envs(vars.iter().copied());
     let command = command.env("UV_FIND_LINKS", project.join("wheels")).env("PIP_NO_INDEX", "1");
@@ -50,7 +50,7 @@ fn refusal(files: &[(&str, &str)]) -> String {
     refusal_in(project(files).path(), &[])
 }
 
-fn refusal_in(project: &Path, vars: &[(&str, &str)]) -> String {
+pub fn refusal_in(project: &Path, vars: &[(&str, &str)]) -> String {
     let (output, said) = resolve_in(project, vars);
     assert_eq!(output.status.code(), Some(1), "{said}");
     // uv's own explanation is uv's.
@@ -235,5 +235,38 @@ fn a_constraint_that_a_variable_names_is_named_with_its_file() {
     error: UV_CONSTRAINT names a file that does not exist
       at: /none.txt
     hint: correct the path, or unset it
+    ");
+}
+
+#[test]
+fn poetry_is_answered_in_its_own_words() {
+    let poetry = "[tool.poetry]\nname = 'shop'\nversion = '1'\n[tool.poetry.dependencies]\npython = '^3.9'\n";
+    let said = refusal(&[("pyproject.toml", &format!("{poetry}dagster = '1.13.29'\ndagster-cloud = '*'\n"))]);
+    insta::assert_snapshot!(said, @r#"
+    error: dagster 1.13.29 and dagster-cloud 0.11.14rc8 are not of one release, and cannot work together
+      at: [PROJECT]/pyproject.toml:6:11
+    hint: the newest release that all of them have is 1.13.27: write `dagster = "1.13.27"` instead of `dagster = '1.13.29'` ([PROJECT]/pyproject.toml:6:11)
+    "#);
+    let text = format!(
+        "{poetry}dagster = {{ version = '>=1.13.28', markers = \"python_version<'4'\" }}\ndagster-cloud = '*'\n"
+    );
+    insta::assert_snapshot!(refusal(&[("pyproject.toml", &text)]), @r#"
+    error: dagster 1.13.29 and dagster-cloud 0.11.14rc8 are not of one release, and cannot work together
+      at: [PROJECT]/pyproject.toml:6:11
+    hint: the newest release that all of them have is 1.13.27: write `dagster = { version = "1.13.27", markers = "python_version<'4'" }` instead of `dagster = { version = '>=1.13.28', markers = "python_version<'4'" }` ([PROJECT]/pyproject.toml:6:11)
+    "#);
+    insta::assert_snapshot!(refusal(&[("pyproject.toml", &format!("{poetry}dagster = '1.13.27'\n"))]), @r#"
+    error: dagster-cloud is not among the requirements of `[PROJECT]`
+      at: [PROJECT]/pyproject.toml
+    hint: add `dagster-cloud = "1.13.27"` to [tool.poetry.dependencies] of [PROJECT]/pyproject.toml
+    "#);
+}
+
+#[test]
+fn a_marker_is_quoted_as_it_is_written() {
+    insta::assert_snapshot!(requirements("dagster == 1.13.29;python_version<'4'\ndagster-cloud\n"), @r"
+    error: dagster 1.13.29 and dagster-cloud 0.11.14rc8 are not of one release, and cannot work together
+      at: [PROJECT]/requirements.txt:1
+    hint: the newest release that all of them have is 1.13.27: write `dagster==1.13.27;python_version<'4'` instead of `dagster == 1.13.29;python_version<'4'` ([PROJECT]/requirements.txt:1)
     ");
 }

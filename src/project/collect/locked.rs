@@ -141,7 +141,7 @@ mod tests {
             pylock: is_whole.then(String::new),
             has_files: true,
             is_of_project: true,
-            remedy: "relock",
+            remedy: "relock".into(),
         }
     }
 

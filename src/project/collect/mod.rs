@@ -3,6 +3,7 @@
 //! In each directory the order is requirements.txt, setup.py, pyproject.toml; what several of them say is all asked
 //! for. Nothing here asks an index what exists; only `setup.py` and build backends with dynamic fields are run.
 
+mod compiled;
 mod core_metadata;
 mod environment;
 mod error;
@@ -15,6 +16,7 @@ mod package;
 mod poetry;
 mod poetry_constraint;
 mod poetry_lock;
+mod poetry_written;
 mod pylock;
 mod pyproject;
 mod python_metadata;
@@ -29,7 +31,9 @@ mod uv_sources;
 mod uv_workspace;
 mod walk;
 
+pub use compiled::{Compiled, compiled_file};
 pub use error::CollectError;
+pub use poetry_written::{lists_for_poetry, poetry_line};
 pub use python_metadata::{SetupPyRun, run_setup_py};
 pub(super) use requirement::file_url;
 

@@ -90,6 +90,11 @@ impl<'a> Node<'a> {
         &self.file.path
     }
 
+    /// Its text in the file.
+    pub(in crate::project) fn source(&self) -> &'a str {
+        self.file.text.get(self.span.clone()).unwrap_or_default()
+    }
+
     /// Where it is.
     pub(in crate::project) fn place(&self) -> Place {
         self.file.place(self.span.start)

@@ -5,7 +5,7 @@ use super::super::error::{CollectError, whole};
 use super::super::locked::{self, Verdict};
 use super::super::locks::{self, LockFile, Pinned};
 use super::{Visited, Walk};
-use crate::project::{LocalDistribution, Lock, LockContent, LockUse};
+use crate::project::{LocalDistribution, Lock, LockContent, LockUse, Origin};
 use std::path::Path;
 
 impl Walk<'_> {
@@ -155,11 +155,23 @@ impl Walk<'_> {
         self.found.lines.extend(verdict.loose);
         self.found.lines.sort_by(|one, other| one.text.cmp(&other.text));
         self.found.lines.dedup_by(|one, other| one.text == other.text);
+        self.keep_origins();
         self.lines.retain(|_, line| !line.asked.hashes.is_empty());
         let content = match lock.pylock {
             Some(text) => LockContent::Pylock { text, complete },
             None => LockContent::Constraints,
         };
-        self.found.lock = Some(Lock { file: lock.file, content });
+        self.found.lock = Some(Lock { file: lock.file, content, remedy: lock.remedy });
+    }
+
+    /// Messages name the lines that somebody wrote, and not the pins that take their place.
+    fn keep_origins(&mut self) {
+        for line in self.lines.values().filter(|line| line.asked.applies(&self.environment)) {
+            let written = line.places.iter().filter_map(|place| {
+                let origin = line.asked.origin("")?;
+                Some(Origin { place: place.clone(), ..origin })
+            });
+            self.found.settings.origins.extend(written);
+        }
     }
 }

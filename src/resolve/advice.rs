@@ -1,0 +1,151 @@
+//! What to write, and which lock to bring up to date, so that all of Dagster's packages are of one release.
+
+use super::Resolution;
+use super::releases::{self, NEEDED};
+use super::written::{self, Change};
+use crate::error::{Fault, Place};
+use crate::project::{Lock, Requirements, collect};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// What to write so that all of Dagster's packages are of one release.
+#[derive(Debug, Default)]
+pub struct Advice {
+    /// The newest release that all of them have.
+    pub release: Option<String>,
+    /// Lines that do not allow it.
+    pub changes: Vec<Change>,
+    /// The lock file that decided.
+    pub lock: Option<LockUpdate>,
+    /// Whether that release is not known because no index answered.
+    pub is_unanswered: bool,
+}
+
+/// A lock file that has to change.
+#[derive(Debug)]
+pub struct LockUpdate {
+    file: PathBuf,
+    /// What to run.
+    command: String,
+}
+
+impl Advice {
+    /// The lines that do not allow what is in `wanted`.
+    pub fn towards(wanted: Result<Resolution, Fault>, requirements: &Requirements) -> Advice {
+        let lock = written::lock(requirements);
+        let lock = lock.as_ref();
+        let wanted = match wanted {
+            Ok(wanted) => wanted,
+            Err(fault) => {
+                let lock = lock.map(|lock| LockUpdate::of(lock, &[]));
+                return Advice { lock, is_unanswered: fault != Fault::Project, ..Advice::default() };
+            }
+        };
+        let changes = |exactly: bool| {
+            let lines = written::lines(requirements);
+            let mut changes: Vec<Change> =
+                lines.iter().filter_map(|line| line.change(&wanted, exactly)).collect();
+            changes.sort_by(|one, other| one.line.cmp(&other.line));
+            changes.dedup_by(|one, other| one.line == other.line);
+            changes
+        };
+        let mut needed = changes(false);
+        if needed.is_empty() && lock.is_some_and(|lock| !lock.takes_versions()) {
+            // Made again from the lines as they are, the lock would be the same.
+            needed.extend(changes(true).into_iter().min_by_key(|change| releases::rank(&change.name)));
+        }
+        let lock = lock.map(|lock| LockUpdate::of(lock, &behind(&wanted, requirements, needed.is_empty())));
+        let release = wanted.version_of("dagster").map(String::from);
+        Advice { release, changes: needed, lock, is_unanswered: false }
+    }
+
+    /// The release of the dagster that is there: nothing has to change but what is to be added.
+    pub fn fitting(release: &str, requirements: &Requirements) -> Advice {
+        let lock = written::lock(requirements).map(|lock| LockUpdate::of(&lock, &[]));
+        Advice { release: Some(release.to_string()), lock, ..Advice::default() }
+    }
+
+    /// What to do, as a sentence.
+    pub fn text(&self) -> String {
+        let Some(release) = &self.release else {
+            let why = match self.is_unanswered {
+                true => "the newest that all have could not be looked up here",
+                false => "the resolver finds none that all of them have",
+            };
+            return format!("pin all of them to one release; {why}");
+        };
+        let changes: Vec<String> = self.changes.iter().map(change_text).collect();
+        let steps = match (&self.lock, changes.is_empty()) {
+            (None, true) => String::new(),
+            (Some(lock), true) => format!(": run `{}`", lock.command),
+            (_, false) => format!(": {}{}", changes.join("; "), self.lock_text()),
+        };
+        format!("the newest release that all of them have is {release}{steps}")
+    }
+
+    /// What to do where `missing` are to be added to `file`, as a sentence.
+    pub fn adding(&self, missing: &[String], file: &Path) -> String {
+        let is_poetry = collect::lists_for_poetry(file);
+        let line = |name: &String| match (&self.release, is_poetry) {
+            (Some(release), false) => format!("`{name}=={release}`"),
+            (None, false) => format!("`{name}`"),
+            (release, true) => format!("`{name} = \"{}\"`", release.as_deref().unwrap_or("*")),
+        };
+        let lines: Vec<String> = missing.iter().map(line).collect();
+        let table = if is_poetry { "[tool.poetry.dependencies] of " } else { "" };
+        let mut text = format!("add {} to {table}{}", lines.join(" and "), file.display());
+        for change in &self.changes {
+            let _ = write!(text, ", and {}", change_text(change));
+        }
+        if let (false, Some(release)) = (self.changes.is_empty(), &self.release) {
+            let _ = write!(text, "; {release} is the newest release that all of Dagster's packages have");
+        }
+        text + &self.lock_text()
+    }
+
+    fn lock_text(&self) -> String {
+        self.lock.as_ref().map(|lock| format!("; then run `{}`", lock.command)).unwrap_or_default()
+    }
+
+    /// The first line to change, or the lock file.
+    pub fn place(&self) -> Option<Place> {
+        let lock = self.lock.as_ref().map(|lock| Place { file: lock.file.clone(), line: None, column: None });
+        lock.or_else(|| self.changes.iter().find_map(|change| change.place.clone()))
+    }
+}
+
+impl LockUpdate {
+    fn of(lock: &Lock, behind: &[String]) -> LockUpdate {
+        LockUpdate { file: lock.file.clone(), command: lock.update_command(behind) }
+    }
+}
+
+/// The packages whose pins the lock has to change, with the version to ask for where no line says it.
+fn behind(wanted: &Resolution, requirements: &Requirements, with_version: bool) -> Vec<String> {
+    let written: Vec<String> = written::lines(requirements).iter().filter_map(|line| line.name()).collect();
+    let mut names: Vec<String> = (requirements.lines.iter())
+        .filter_map(|line| line.name.clone())
+        .filter(|name| written.contains(name) || NEEDED.contains(&name.as_str()))
+        .filter(|name| {
+            let version = wanted.version_of(name);
+            let pin = version.map(|version| format!("=={version}")).unwrap_or_default();
+            version.is_some()
+                && !requirements
+                    .lines
+                    .iter()
+                    .any(|line| line.name.as_ref() == Some(name) && line.text.ends_with(&pin))
+        })
+        .collect();
+    names.sort_by_key(|name| (releases::rank(name), name.clone()));
+    names.dedup();
+    if with_version {
+        let version = |name: &String| wanted.version_of(name).unwrap_or_default().to_string();
+        names = names.iter().map(|name| format!("{name}=={}", version(name))).collect();
+    }
+    names
+}
+
+fn change_text(change: &Change) -> String {
+    let at = change.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+    format!("write `{}` instead of `{}`{at}", change.instead, change.line)
+}
