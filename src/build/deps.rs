@@ -184,7 +184,14 @@ fn warnings(
         );
         warnings.extend(picks.iter().map(ToString::to_string));
     }
+    warnings.extend(behind(job, resolution, context));
     warnings
+}
+
+/// The warning that dagster itself is far behind, if it is.
+pub fn behind(job: &DepsJob, resolution: &Resolution, context: &Context<'_>) -> Option<String> {
+    let found = resolve::behind(resolution, &job.requirements, context.target, context.tools)?;
+    Some(found.to_string())
 }
 
 /// What each distribution allows of the others.

@@ -63,9 +63,11 @@ fn resolve_only(
     format: Format,
 ) -> Result<Exit, Error> {
     let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
-    let resolved = deps::resolve(job, &building.context(out_dir.path())?);
+    let context = building.context(out_dir.path())?;
+    let resolved = deps::resolve(job, &context);
     let exit = match resolved {
         Ok(resolution) => {
+            deps::behind(job, &resolution, &context).iter().for_each(|warning| building.host.warn(warning));
             asked.resolution = Some(resolution);
             Exit(0)
         }

@@ -15,6 +15,8 @@ pub struct Advice {
     pub release: Option<String>,
     /// Lines that do not allow it.
     pub changes: Vec<Change>,
+    /// Lines for other packages that do not allow it, each with its place.
+    pub held: Vec<String>,
     /// The lock file that decided.
     pub lock: Option<LockUpdate>,
     /// Whether that release is not known because no index answered.
@@ -56,7 +58,7 @@ impl Advice {
         }
         let lock = lock.map(|lock| LockUpdate::of(lock, &behind(&wanted, requirements, needed.is_empty())));
         let release = wanted.version_of("dagster").map(String::from);
-        Advice { release, changes: needed, lock, is_unanswered: false }
+        Advice { release, changes: needed, lock, ..Advice::default() }
     }
 
     /// The release of the dagster that is there: nothing has to change but what is to be added.
@@ -80,7 +82,13 @@ impl Advice {
             (Some(lock), true) => format!(": run `{}`", lock.command),
             (_, false) => format!(": {}{}", changes.join("; "), self.lock_text()),
         };
-        format!("the newest release that all of them have is {release}{steps}")
+        let too = if changes.is_empty() { "" } else { " too" };
+        let held = match self.held.as_slice() {
+            [] => String::new(),
+            [only] => format!("; {only} does not allow it: change that line{too}"),
+            lines => format!("; {} do not allow it: change these lines{too}", lines.join(" and ")),
+        };
+        format!("the newest release that all of them have is {release}{steps}{held}")
     }
 
     /// What to do where `missing` are to be added to `file`, as a sentence.

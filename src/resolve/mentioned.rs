@@ -2,6 +2,7 @@
 //!
 //! uv's sentences name distributions; where each of those is asked for, only the collected requirements know.
 
+use super::releases;
 use crate::error::Place;
 use crate::host::lexically_normal;
 use crate::project::Requirements;
@@ -64,6 +65,17 @@ impl Mentioned {
             normalized_name(&text[..end.unwrap_or(text.len())]) == normalized_name(name)
         };
         self.lines.iter().map(|(_, text)| text.as_str()).find(|text| asks(text))
+    }
+
+    /// The lines that are not for Dagster's own packages: `` `LINE` (FILE:LINE) ``.
+    pub fn of_others(&self) -> Vec<String> {
+        let split = |text: &str| match text.strip_suffix(')').and_then(|text| text.rsplit_once(" (")) {
+            Some((line, kind)) => (line.to_string(), format!("{kind}, ")),
+            None => (text.to_string(), String::new()),
+        };
+        let lines = self.lines.iter().map(|(place, text)| (place, split(text)));
+        let others = lines.filter(|(_, (line, _))| releases::dagsters(line).is_none());
+        others.map(|(place, (line, kind))| format!("`{line}` ({kind}{place})")).collect()
     }
 
     /// The first of the places, for annotations.

@@ -1,6 +1,7 @@
 //! Requirements → the exact wheels and source distributions, by uv's resolver or by a lock file.
 
 mod advice;
+mod behind;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -18,6 +19,7 @@ mod settle;
 mod testing;
 mod written;
 
+pub use behind::{Behind, behind};
 pub use error::ResolveError;
 pub use old_picks::{Allowed, OldPick, old_picks};
 

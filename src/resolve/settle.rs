@@ -2,13 +2,14 @@
 //! release that all of them have and the lines to change.
 
 use super::advice::Advice;
+use super::mentioned::Mentioned;
 use super::releases::{self, NEEDED, OutOfStep};
 use super::written;
 use super::{Resolution, ResolveError, find, request};
 use crate::error::{Explain, Fault};
 use crate::project::{RequirementLine, Requirements};
 use crate::target::Target;
-use crate::tools::Tools;
+use crate::tools::{Tools, UvError};
 use std::path::Path;
 
 /// So many lines that contradict each other are reduced to the fewest.
@@ -117,16 +118,43 @@ impl Settling<'_> {
     /// The newest release that all have, and the lines that do not allow it. `further` are names to be added.
     fn advice(&self, further: &[&str]) -> Advice {
         // The pins of a lock hold everything else to what it was; without one, the rest has a say.
-        let wanted = match written::lock(self.requirements) {
-            Some(_) => self.newest(further, true),
-            None => self.newest(further, false).or_else(|_| self.newest(further, true)),
-        };
-        Advice::towards(wanted, self.requirements)
+        if written::lock(self.requirements).is_some() {
+            return Advice::towards(self.newest(further, true), self.requirements);
+        }
+        if let Ok(wanted) = self.newest(further, false) {
+            return Advice::towards(Ok(wanted), self.requirements);
+        }
+        let wanted = self.newest(further, true);
+        let held = wanted.as_ref().map(|wanted| self.held(wanted, further)).unwrap_or_default();
+        Advice { held, ..Advice::towards(wanted, self.requirements) }
+    }
+
+    /// The lines for other packages that do not allow the release in `wanted`, each with its place.
+    fn held(&self, wanted: &Resolution, further: &[&str]) -> Vec<String> {
+        let asked = self.relaxed(further, false);
+        let names = asked.lines.iter().filter_map(|line| line.name.as_deref());
+        let dagsters = names.filter(|name| releases::dagsters(name).is_some());
+        let limits: Vec<String> =
+            dagsters.filter_map(|name| Some(format!("{name}=={}", wanted.version_of(name)?))).collect();
+        match self.ask(asked, &limits) {
+            Err(ResolveError::Uv(UvError::Project { source, .. })) => {
+                Mentioned::by(&source, self.requirements).of_others()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The resolution with the newest release that all have, whatever versions the lines for them name; of `own` lines
     /// alone, or together with all others.
     fn newest(&self, further: &[&str], own: bool) -> Result<Resolution, Fault> {
+        let asked = self.relaxed(further, own);
+        let first = self.ask(asked.clone(), &[]).map_err(|error| error.fault())?;
+        let found = releases::in_step(first, &|limits| self.ask(asked.clone(), limits).ok());
+        found.ok_or(Fault::Project)
+    }
+
+    /// The requirements without the versions of Dagster's packages; only the lines for these (`own`), or all.
+    fn relaxed(&self, further: &[&str], own: bool) -> Requirements {
         let mut asked = self.requirements.clone();
         asked.lines.retain(|line| !own || releases::dagsters(&line.text).is_some());
         for line in &mut asked.lines {
@@ -135,9 +163,7 @@ impl Settling<'_> {
         asked.lines.extend(further.iter().map(|name| RequirementLine::bare(name)));
         let locked = self.requirements.lock.is_some();
         asked.settings.constraints.retain(|line| !locked && releases::dagsters(line).is_none());
-        let first = self.ask(asked.clone(), &[]).map_err(|error| error.fault())?;
-        let found = releases::in_step(first, &|limits| self.ask(asked.clone(), limits).ok());
-        found.ok_or(Fault::Project)
+        asked
     }
 
     /// uv's answer to these requirements with further limits.

@@ -270,3 +270,40 @@ fn a_marker_is_quoted_as_it_is_written() {
     hint: the newest release that all of them have is 1.13.27: write `dagster==1.13.27;python_version<'4'` instead of `dagster == 1.13.29;python_version<'4'` ([PROJECT]/requirements.txt:1)
     ");
 }
+
+/// No line for dagster-gcp says anything; what excludes its newer releases is a limit on another package.
+#[test]
+fn a_line_for_another_package_that_holds_a_library_back_is_named() {
+    let lines = "dagster==1.13.27\ndagster-cloud\ndagster-gcp\nboto<2\n";
+    let project = project(&[("requirements.txt", lines)]);
+    let wheels = project.path().join("wheels");
+    write_wheel_asking(&wheels, "boto", "1.0", &[]);
+    write_wheel_asking(&wheels, "boto", "2.0", &[]);
+    write_wheel_asking(&wheels, "dagster-gcp", "0.29.27", &["dagster==1.13.27", "boto>=2"]);
+    write_wheel_asking(&wheels, "dagster-gcp", "0.11.14", &["dagster"]);
+    insta::assert_snapshot!(refusal_in(project.path(), &[]), @r"
+    error: dagster 1.13.27 and dagster-gcp 0.11.14 are not of one release, and cannot work together
+    hint: the newest release that all of them have is 1.13.27; `boto<2` (requirements.txt:4) does not allow it: change that line
+    ");
+}
+
+/// `grpcio<1.44` gives dagster 1.1.21 of 2023 and everything else that fits that.
+fn held_back(requirements: &str) -> String {
+    let project = project(&[("requirements.txt", requirements), ("limits.txt", "third<2\n")]);
+    let wheels = project.path().join("wheels");
+    write_wheel_asking(&wheels, "dagster", "1.1.21", &["third>=1"]);
+    write_wheel_asking(&wheels, "dagster-cloud", "1.1.21", &["dagster==1.1.21"]);
+    let (output, said) = resolve_in(project.path(), &[]);
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+#[test]
+fn a_dagster_that_another_line_holds_back_for_years_is_a_warning() {
+    insta::assert_snapshot!(held_back("dagster\ndagster-cloud\nthird<2\n"), @r"warning: dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: `third<2` (requirements.txt:3) holds it back; change that line, or write `dagster==1.1.21` if it is meant");
+    insta::assert_snapshot!(held_back("dagster>=1\ndagster-cloud\n-c limits.txt\n"), @r"warning: dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: `third<2` (constraint, limits.txt:1) holds it back; change that line, or write `dagster==1.1.21` if it is meant");
+    // Meant, or new enough.
+    assert_eq!(held_back("dagster==1.1.21\ndagster-cloud\nthird<2\n"), "");
+    assert_eq!(held_back("dagster<1.2\ndagster-cloud\nthird<2\n"), "");
+    assert_eq!(held_back("dagster\ndagster-cloud\nthird\n"), "");
+}

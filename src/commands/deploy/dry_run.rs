@@ -2,7 +2,7 @@
 
 use super::live::{Live, Nobody};
 use super::{Planned, prepare};
-use crate::build::deps;
+use crate::build::{BuildError, deps};
 use crate::cli::{DeployArgs, Format};
 use crate::commands::Error;
 use crate::commands::building::Asked;
@@ -23,7 +23,12 @@ pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error
     let Planned { building, plan, requirements, .. } = prepare(args, host, &live)?;
     let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
     let context = building.context(out_dir.path())?;
-    let resolutions: Vec<_> = plan.deps.iter().map(|job| deps::resolve(job, &context)).collect();
+    let resolve = |job| {
+        let found = deps::resolve(job, &context)?;
+        deps::behind(job, &found, &context).iter().for_each(|warning| building.host.warn(warning));
+        Ok(found)
+    };
+    let resolutions: Vec<Result<_, BuildError>> = plan.deps.iter().map(resolve).collect();
     let mut locations = Vec::new();
     for planned in &plan.locations {
         let directory = &planned.location.directory;
