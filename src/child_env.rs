@@ -10,7 +10,7 @@
 
 use crate::env_vars;
 use crate::host::Host;
-use crate::net::Secret;
+use crate::redact::Secret;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
@@ -98,12 +98,10 @@ const INDEXES: [&str; 7] = [
     env_vars::PIP_EXTRA_INDEX_URL,
     env_vars::PIP_FIND_LINKS,
 ];
-/// A shorter value is not looked for in other variables: it may be there by chance.
-const SHORTEST_SECRET_BYTES: usize = 12;
 
 /// The variables of a child of this kind.
 pub fn of(host: &Host, purpose: Purpose) -> BTreeMap<OsString, OsString> {
-    let secrets = tokens(host);
+    let secrets = host.tokens();
     let gets = |name: &str, value: &OsStr| match purpose {
         Purpose::Own => is_listed(name),
         Purpose::Git => is_listed(name) || name.starts_with("GIT_"),
@@ -132,7 +130,7 @@ fn is_listed(name: &str) -> bool {
 
 /// A credential of this run or of the runner, or one that is no use to any child.
 fn is_ours(name: &str, host: &Host) -> bool {
-    is_token(name)
+    env_vars::is_token(name)
         || RUNNER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || RUNNER_FILES.contains(&name)
         || is_publishing(name)
@@ -144,23 +142,9 @@ fn is_publishing(name: &str) -> bool {
     PUBLISHING.iter().any(|start| name.starts_with(start))
 }
 
-/// Whether the value is a token of Dagster+, of GitHub or of the runner.
-fn is_token(name: &str) -> bool {
-    env_vars::SECRETS.contains(&name)
-        || (name.contains("TOKEN")
-            && ["DAGSTER_", "ACTIONS_", "INPUT_"].iter().any(|start| name.starts_with(start)))
-}
-
 /// Variables of a fetching program that may hold a token on purpose: `UV_INDEX_X_PASSWORD`, `GIT_CONFIG_VALUE_0`.
 fn speaks_of_sources(name: &str) -> bool {
     ["UV_", "PIP_", "GIT_"].iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// The tokens themselves, to be found again where they do not belong: under other names, in arguments.
-pub fn tokens(host: &Host) -> Vec<Secret> {
-    let tokens = host.full_env().filter(|(name, _)| is_token(&name.to_string_lossy()));
-    let values = tokens.map(|(_, value)| value.to_string_lossy().trim().to_string());
-    values.filter(|value| value.len() >= SHORTEST_SECRET_BYTES).map(Secret::new).collect()
 }
 
 fn holds_any(value: &OsStr, secrets: &[Secret]) -> bool {
@@ -304,6 +288,6 @@ mod tests {
     #[test]
     fn a_short_value_is_not_taken_for_a_token() {
         assert_eq!(names(Purpose::Code, &["GITHUB_TOKEN=x", "VERSION=x1"]), ["VERSION"]);
-        assert!(TOKEN.len() >= SHORTEST_SECRET_BYTES);
+        assert!(TOKEN.len() >= crate::host::SHORTEST_SECRET_BYTES);
     }
 }

@@ -5,13 +5,13 @@ mod deploying;
 mod planning;
 mod refused;
 
-pub use deploying::{
-    BranchArgs, BranchDeploymentArgs, CodeLocationDetails, DagsterArgs, PublishArgs, SnapshotBase, StatusArgs,
-};
-
+pub use crate::context::args::DagsterArgs;
+pub use crate::deployment::args::{BranchArgs, CodeLocationDetails, SnapshotBase};
+pub use deploying::{BranchDeploymentArgs, PublishArgs, StatusArgs};
 pub use planning::PlanArgs;
 pub use refused::wants_json;
 
+use crate::host::{Color, LogSettings, Verbosity};
 use crate::target::{Platform, PythonVersion};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -72,6 +72,18 @@ pub struct Global {
     pub color: Color,
 }
 
+impl Global {
+    /// Its part that is about the log.
+    pub fn log(&self) -> LogSettings {
+        let verbosity = match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, 0) => Verbosity::Normal,
+            (false, _) => Verbosity::Verbose,
+        };
+        LogSettings { verbosity, color: self.color }
+    }
+}
+
 /// What goes to stdout.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -80,18 +92,6 @@ pub enum Format {
     Text,
     /// One JSON document.
     Json,
-}
-
-/// When to use colours.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless `NO_COLOR` is set.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
 }
 
 /// A Python version as `.python-version` may have it too: of `3.12.4` the patch release does not count.

@@ -2,6 +2,7 @@
 //!
 //! [`decide`] is pure. Its one rule above all: what is or may be a pull request never reaches a full deployment.
 
+pub mod args;
 mod error;
 mod same_branch;
 mod untrusted;
@@ -10,7 +11,6 @@ pub use error::DeploymentError;
 pub use same_branch::reason_to_stay;
 pub use untrusted::{admit, with_request};
 
-use crate::cli::{BranchArgs, CodeLocationDetails, SnapshotBase};
 use crate::context::event::{CommitEvent, HeadCommit, PullRequest, Trigger};
 use crate::context::revision::url_path;
 use crate::context::{Context, ContextError, inputs};
@@ -21,6 +21,7 @@ use crate::foreign_text::neutral;
 use crate::github::{self, Github};
 use crate::host::Host;
 use crate::net::{Agent, Secret};
+use args::{BranchArgs, CodeLocationDetails, SnapshotBase};
 use serde::Serialize;
 
 /// The full deployment where none is named. Source: the predecessor's default. An organization need not have one of this

@@ -236,3 +236,10 @@ pub const GITHUB_ACTOR: &str = "GITHUB_ACTOR";
 pub const GITHUB_WORKSPACE: &str = "GITHUB_WORKSPACE";
 /// Name of the step in its job, made up where the workflow gives none.
 pub const GITHUB_ACTION: &str = "GITHUB_ACTION";
+
+/// Whether the value is a token of Dagster+, of GitHub or of the runner.
+pub fn is_token(name: &str) -> bool {
+    SECRETS.contains(&name)
+        || (name.contains("TOKEN")
+            && ["DAGSTER_", "ACTIONS_", "INPUT_"].iter().any(|start| name.starts_with(start)))
+}

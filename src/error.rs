@@ -1,9 +1,12 @@
 //! What every error of this crate can say of itself: whose fault it is, where it is, and what to do next.
 //!
 //! Each room raises its own `thiserror` enum and implements [`Explain`] for it; `commands::Error` is their union and
-//! [`crate::render`] the one place that turns one into text.
+//! [`text`] the one place that turns one into text.
+
+pub mod text;
 
 use std::path::PathBuf;
+pub use text::{error_json, error_text};
 
 /// Whose fault an error is; decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

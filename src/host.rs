@@ -4,12 +4,11 @@
 //! variable and all can run at once. Lines for people go to stderr through [`Host::note`] and its sisters, data goes
 //! to stdout through [`Host::data`].
 
-use crate::child_env;
-use crate::cli::{Color, Global};
 use crate::env_vars;
 use crate::foreign_text::without_commands;
 use crate::input_names;
-use crate::net::redact::without;
+use crate::redact::{Secret, without};
+use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -53,17 +52,42 @@ impl Clock for SystemClock {
     }
 }
 
+/// A shorter value is not looked for in other variables: it may be there by chance.
+pub const SHORTEST_SECRET_BYTES: usize = 12;
+
 type Stream = Arc<Mutex<Box<dyn Write + Send>>>;
 
 /// How much is said on stderr.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Errors and warnings only.
     Quiet,
     /// What a person wants to see.
+    #[default]
     Normal,
     /// Every decision too.
     Verbose,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What the log shows, and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogSettings {
+    /// How much.
+    pub verbosity: Verbosity,
+    /// With colours or without.
+    pub color: Color,
 }
 
 /// Environment, working directory, streams and clock of this run. Cheap to clone.
@@ -105,7 +129,7 @@ impl Host {
             clock: Arc::new(SystemClock),
             env: Arc::new(env),
         }
-        .configured(&Global::default())
+        .with_log(LogSettings::default())
     }
 
     /// A host with just these variables, in this directory, that writes to `stdout` and `stderr`.
@@ -132,16 +156,13 @@ impl Host {
         }
     }
 
-    /// The same host, heeding the flags that every command takes.
-    pub fn configured(mut self, global: &Global) -> Host {
-        self.verbosity = if global.quiet {
-            Verbosity::Quiet
-        } else if global.verbose > 0 || self.var(env_vars::RUNNER_DEBUG) == Some("1") {
-            Verbosity::Verbose
-        } else {
-            Verbosity::Normal
+    /// The same host with these settings of its log, and those that the environment has for it.
+    pub fn with_log(mut self, log: LogSettings) -> Host {
+        self.verbosity = match log.verbosity {
+            Verbosity::Normal if self.var(env_vars::RUNNER_DEBUG) == Some("1") => Verbosity::Verbose,
+            verbosity => verbosity,
         };
-        self.color = match global.color {
+        self.color = match log.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto if self.var(env_vars::NO_COLOR).is_some() => false,
@@ -192,6 +213,13 @@ impl Host {
     /// stands in for the user's own shell (`-m MODULE`) gets all.
     pub fn full_env(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
         self.env.iter()
+    }
+
+    /// The tokens among the variables, to be found again where they do not belong: under other names, in arguments.
+    pub fn tokens(&self) -> Vec<Secret> {
+        let tokens = self.full_env().filter(|(name, _)| env_vars::is_token(&name.to_string_lossy()));
+        let values = tokens.map(|(_, value)| value.to_string_lossy().trim().to_string());
+        values.filter(|value| value.len() >= SHORTEST_SECRET_BYTES).map(Secret::new).collect()
     }
 
     /// The working directory.
@@ -320,7 +348,7 @@ impl Host {
     }
 
     fn without_tokens(&self, text: &str) -> String {
-        without(&child_env::tokens(self), text)
+        without(&self.tokens(), text)
     }
 
     /// Write a document to stdout, without a token of the environment like all that is said.

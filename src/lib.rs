@@ -8,45 +8,47 @@
 //!                                and data    asks for        once     and sdists     files    Dagster+     loaded or failed summary …
 //! ```
 //!
-//! Imports point down this list: commands, stages, speakers, ground floor.
+//! Imports point down this list, from commands to stages, speakers and the ground floor; a stage knows those before it,
+//! and a speaker no other one. `tests/it/rooms.rs` reads them.
 
 // commands
-pub mod cli;
 pub mod commands;
-pub mod display;
+pub mod cli;
 pub mod render;
-// stages
-pub mod build;
+// stages, in the order of the data
 pub mod context;
-pub mod dependencies;
 pub mod deployment;
-pub mod plan;
 pub mod project;
-pub mod publish;
-pub mod report;
+pub mod plan;
 pub mod resolve;
-pub mod update;
+pub mod build;
+pub mod dependencies;
 pub mod verify;
+pub mod publish;
+pub mod update;
+pub mod report;
 // speakers
 pub mod dagster;
 pub mod github;
 pub mod tools;
 // ground floor
-pub mod bounded_file;
+pub mod display;
+pub mod net;
 pub mod cache;
 pub mod child_env;
-pub mod env_vars;
+pub mod host;
+pub mod pex;
+pub mod wheel;
 pub mod error;
+pub mod bounded_file;
+pub mod env_vars;
 pub mod foreign_json;
 pub mod foreign_text;
-pub mod host;
 pub mod input_names;
-pub mod net;
-pub mod pex;
+pub mod redact;
 pub mod scratch;
 pub mod target;
 pub mod threads;
-pub mod wheel;
 pub mod yaml;
 // for tests and tests/fuzz alone
 #[cfg(any(test, fuzzing))]

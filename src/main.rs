@@ -1,19 +1,19 @@
 //! argv and environment in, exit code out. Everything else is in the library, where tests reach it.
 
-use pexpress::{child_env, cli, commands, error::Fault, host::Host, render};
+use pexpress::{cli, commands, error::Fault, host::Host, render};
 use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let host = Host::from_process();
-    let tokens = child_env::tokens(&host);
+    let tokens = host.tokens();
     std::panic::set_hook(Box::new(move |panic| end(&render::panic_text(panic, &tokens))));
     let argv: Vec<_> = std::env::args_os().collect();
     let invocation = match cli::parse(&argv) {
         Ok(invocation) => invocation,
         Err(answer) => return render::clap_answer(&host, &answer, cli::wants_json(&argv)),
     };
-    let host = host.configured(&invocation.global);
+    let host = host.with_log(invocation.global.log());
     commands::run(invocation, &host).into()
 }
 

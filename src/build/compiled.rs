@@ -152,7 +152,7 @@ fn may_be_compiled(member: &Member) -> bool {
 mod tests {
     use super::*;
     use crate::build::elf::tests::elf_file;
-    use crate::render::error_text;
+    use crate::error::error_text;
     use crate::wheel::fixture::{TestMember, file, write_zip};
 
     const X86_64: u16 = 62;

@@ -288,8 +288,9 @@ impl Inputs<'_> {
             deployment: self.text("deployment").map(String::from),
             api_token: self.text("dagster_cloud_api_token").map(Secret::new),
             api_token_file: None,
-            agent_heartbeat_timeout: self.read_by("agent_heartbeat_timeout", super::deploying::seconds)?,
-            location_load_timeout: self.read_by("location_load_timeout", super::deploying::seconds)?,
+            agent_heartbeat_timeout: self
+                .read_by("agent_heartbeat_timeout", crate::context::args::seconds)?,
+            location_load_timeout: self.read_by("location_load_timeout", crate::context::args::seconds)?,
             by_inputs: true,
         })
     }

@@ -5,10 +5,10 @@
 
 use super::Error;
 use crate::cli::{CheckArgs, Format};
-use crate::error::{Explain, Place};
+use crate::error::{Explain, Place, error_text};
 use crate::host::Host;
 use crate::project::{Location, Project, ProjectError, Reading, Warning, build_directory};
-use crate::render::{self, Exit};
+use crate::render::Exit;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub fn run(args: &CheckArgs, format: Format, host: &Host) -> Result<Exit, Error>
         host.say(&warning_text(warning));
     }
     for error in &reading.errors {
-        host.say(&render::error_text(error, host.color()));
+        host.say(&error_text(error, host.color()));
     }
     let text = match format {
         Format::Json => format!("{:#}", document(&reading)),

@@ -14,12 +14,12 @@ use crate::build::{self, Built, DepsPexFile, PexFile};
 use crate::cli::{DeployArgs, Format};
 use crate::dependencies::DependencyChanges;
 use crate::deployment::Branch;
-use crate::error::Fault;
+use crate::error::{Fault, error_text};
 use crate::host::Host;
 use crate::plan::{Plan, PlannedLocation};
 use crate::project::{CollectError, Location, Project, Requirements, Warning, code_source};
 use crate::publish::Publisher;
-use crate::render::{self, Exit};
+use crate::render::Exit;
 use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, SentFiles, State};
 use crate::verify::{Outcome, Verified};
 use live::Live;
@@ -393,7 +393,7 @@ fn collect(
     match without_files.pop_last() {
         None => Ok(requirements),
         Some((_, last)) => {
-            let said = without_files.values().map(|error| render::error_text(error, building.host.color()));
+            let said = without_files.values().map(|error| error_text(error, building.host.color()));
             said.for_each(|text| building.host.say(&text));
             Err(last)
         }

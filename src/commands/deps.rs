@@ -4,7 +4,7 @@ use super::Error;
 use super::building::{Asked, Building};
 use crate::build::deps;
 use crate::cli::{Format, ProjectArgs};
-use crate::error::{Explain, Fault};
+use crate::error::{Explain, Fault, error_text};
 use crate::host::Host;
 use crate::plan::{DepsJob, requirements_hash};
 use crate::render::{self, Exit};
@@ -73,7 +73,7 @@ fn resolve_only(
         }
         // What cannot be reached from here may well be reached from where the build will run.
         Err(error) if error.fault() == Fault::Remote => {
-            let message = render::error_text(&error, false);
+            let message = error_text(&error, false);
             building
                 .host
                 .warn(format!("collected, but not resolved: {}", message.trim_start_matches("error: ")));
@@ -81,7 +81,7 @@ fn resolve_only(
             Exit(0)
         }
         Err(error) => {
-            asked.error = Some(render::error_text(&error, false));
+            asked.error = Some(error_text(&error, false));
             render::failure(building.host, &error)
         }
     };

@@ -20,7 +20,7 @@ use crate::cli::{Command, Format, Invocation};
 use crate::context::ContextError;
 use crate::dagster::DagsterError;
 use crate::deployment::DeploymentError;
-use crate::error::{Explain, Fault, Place};
+use crate::error::{Explain, Fault, Place, error_json};
 use crate::github::runner::RunnerError;
 use crate::host::Host;
 use crate::project::{CollectError, ProjectErrors, PythonVersionError};
@@ -222,7 +222,7 @@ pub fn run(invocation: Invocation, host: &Host) -> Exit {
     let format = invocation.global.format;
     dispatch(invocation, host).unwrap_or_else(|error| {
         if format == Format::Json && !host.has_written_data() {
-            let document = serde_json::json!({ "error": render::error_json(&error) });
+            let document = serde_json::json!({ "error": error_json(&error) });
             if let Err(error) = print_json(host, &document) {
                 return render::failure(host, &error);
             }

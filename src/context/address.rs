@@ -6,8 +6,8 @@
 //! `DAGSTER_CLOUD_ORGANIZATION`). Hosts that are not the vendor's are taken as they stand.
 
 use super::ContextError;
+use super::args::DagsterArgs;
 use super::inputs::deployment_name;
-use crate::cli::DagsterArgs;
 use crate::env_vars;
 use crate::host::Host;
 use url::{Host as UrlHost, Url};

@@ -3,10 +3,10 @@
 //! Source: dagster-cloud-cli's variables. The address is read in [`super::address`].
 
 use super::ContextError;
-use crate::cli::DagsterArgs;
+use super::args::DagsterArgs;
 use crate::env_vars;
 use crate::host::Host;
-use crate::net::redact::Secret;
+use crate::redact::Secret;
 use std::time::Duration;
 
 /// The name of a deployment, as it can stand in a URL.

@@ -2,6 +2,7 @@
 //! and what the work tree knows.
 
 pub mod address;
+pub mod args;
 pub mod built;
 pub mod event;
 pub mod git;
@@ -9,10 +10,10 @@ pub mod inputs;
 pub mod revision;
 pub mod workflow_run;
 
-use crate::cli::DagsterArgs;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use address::Endpoint;
+use args::DagsterArgs;
 use event::Trigger;
 use inputs::{Token, WaitLimits};
 use std::path::{Path, PathBuf};

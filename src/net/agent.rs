@@ -4,11 +4,11 @@
 //! another origin. A status is no error at this level: what it means, the operation knows.
 
 use super::proxy::Proxies;
-use super::redact::{SafeUrl, Secret};
 use super::resolver::CachingResolver;
 use super::retry::retry_after;
 use super::trust::Trust;
 use super::{Error, credentials};
+use super::{SafeUrl, Secret};
 use crate::env_vars;
 use crate::host::Host;
 use std::collections::HashMap;

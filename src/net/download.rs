@@ -7,7 +7,7 @@
 //! and hidden behind other work; in return a bit that flipped on disk, or a cache restored from a broken archive, is
 //! found here and not on the Dagster+ agent. A stamp of size and time would find neither.
 
-use super::redact::SafeUrl;
+use super::SafeUrl;
 use super::retry::{self, Again, Backoff, Failed};
 use super::{Activity, Agent, Credentials, Error, Progress, Request, Transience};
 use crate::cache::{self, Cache, CacheError};

@@ -9,16 +9,15 @@ pub mod download;
 pub mod netrc;
 pub mod progress;
 pub mod proxy;
-pub mod redact;
 mod resolver;
 pub mod retry;
 pub mod trust;
 
+pub use crate::redact::{SafeUrl, Secret};
 pub use agent::{Agent, Request, Response};
 pub use credentials::{Credentials, IndexUrl};
 pub use download::{DownloadError, Downloader};
 pub use progress::{Activity, Progress, Silent};
-pub use redact::{SafeUrl, Secret};
 
 use crate::env_vars;
 use crate::error::{Explain, Fault};

@@ -4,7 +4,7 @@
 //! lists exceptions. Source: curl's manual, "Environment"; requests' documentation, "Proxies".
 
 use super::Error;
-use super::redact::SafeUrl;
+use super::SafeUrl;
 use crate::env_vars;
 use crate::host::Host;
 use std::net::IpAddr;

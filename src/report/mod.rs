@@ -13,9 +13,8 @@ pub mod table;
 
 use crate::build::PexFile;
 use crate::dependencies::DependencyChanges;
-use crate::error::{Explain, Fault, Place};
+use crate::error::{Explain, Fault, Place, error_text};
 use crate::input_names::for_flags;
-use crate::render::error_text;
 use crate::verify::Verified;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn verbose_shows_lines_as_prefixed_text() {
         let (host, _, stderr) = host(&[("PATH", "/usr/bin:/bin"), ("RUNNER_DEBUG", "1")]);
-        let host = host.configured(&crate::cli::Global::default());
+        let host = host.with_log(crate::host::LogSettings::default());
         Process::new(&host, Purpose::Code, "sh")
             .args(["-c", "printf '::error::x\\nlast' >&2"])
             .run(&host)

@@ -65,7 +65,7 @@ fn with_tools<T>(directory: &Path, run: impl FnOnce(&Tools, &Host) -> T) -> T {
 fn collected(project: &str, words: &str) -> Requirements {
     let directory = projects().join(project);
     collected_in(&directory, words)
-        .unwrap_or_else(|error| panic!("{project}: {}", pexpress::render::error_text(&error, false)))
+        .unwrap_or_else(|error| panic!("{project}: {}", pexpress::error::error_text(&error, false)))
 }
 
 fn local_packages(found: &Requirements, project: &str) -> Vec<String> {

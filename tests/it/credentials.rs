@@ -9,10 +9,10 @@ use crate::support::scripted_server::{Reply, ScriptedServer};
 use pexpress::dagster::Client;
 use pexpress::dagster::artifacts::Content;
 use pexpress::dagster::operations::Method;
+use pexpress::error::error_text;
 use pexpress::github::api::Github;
 use pexpress::host::Host;
 use pexpress::net::{Agent, Secret, Silent};
-use pexpress::render::error_text;
 use pexpress::target::PythonVersion;
 use serde_json::json;
 

@@ -3,11 +3,11 @@
 use crate::support::recording_clock::{Heard, RecordingClock, host_in};
 use crate::support::scripted_server::{Delivery, Reply, ScriptedServer, refusing_url};
 use pexpress::cache::Cache;
+use pexpress::error::error_text;
 use pexpress::net::agent::Timeouts;
 use pexpress::net::download::{DownloadError, Stored, Wanted};
 use pexpress::net::retry::Backoff;
 use pexpress::net::{Agent, Credentials, Downloader, Error, IndexUrl, Request, Secret, Silent, Transience};
-use pexpress::render::error_text;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -49,6 +49,7 @@ mod python_version;
 mod releases;
 mod reliability;
 mod resolving;
+mod rooms;
 mod selftest;
 mod side_by_side;
 mod support;

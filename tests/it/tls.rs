@@ -1,9 +1,9 @@
 //! Which servers are trusted: those of an authority that the environment names, and no others.
 
 use super::support::recording_clock::host_in;
+use pexpress::error::error_text;
 use pexpress::net::download::{Downloader, Wanted};
 use pexpress::net::{Agent, Credentials, Silent};
-use pexpress::render::error_text;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};

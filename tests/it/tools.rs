@@ -130,7 +130,7 @@ fn a_silent_index_is_a_remote_fault() {
     let tools = Tools::new(&host_with(dir.path(), &vars));
     let error = tools.uv().unwrap().compile(&request(&["alpha"])).unwrap_err();
     assert_eq!(error.fault(), Fault::Remote, "{error:?}");
-    let text = pexpress::render::error_text(&error, false);
+    let text = pexpress::error::error_text(&error, false);
     assert!(text.contains(&format!("127.0.0.1:{port}")), "pip's index was not asked: {text}");
     assert!(!text.contains("hunter2"), "{text}");
 }

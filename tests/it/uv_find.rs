@@ -3,8 +3,8 @@
 use super::support::fake_uv::FakeUv;
 use super::support::hosts::host_with;
 use super::support::write_executable;
+use pexpress::error::error_text;
 use pexpress::error::{Explain, Fault};
-use pexpress::render::error_text;
 use pexpress::tools::{Error, Tools};
 use std::path::{Path, PathBuf};
 

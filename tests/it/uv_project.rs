@@ -165,7 +165,7 @@ fn a_backend_that_fails_is_quoted_and_leaves_nothing() {
     };
     let error = tools.uv().unwrap().build_wheel(&request).unwrap_err();
     assert_eq!(error.fault(), Fault::Project);
-    let text = pexpress::render::error_text(&error, false);
+    let text = pexpress::error::error_text(&error, false);
     assert!(text.contains("the backend says no"), "{text}");
     assert_eq!(tree(&out_dir).len(), 0);
 }

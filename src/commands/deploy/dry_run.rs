@@ -7,9 +7,10 @@ use crate::cli::{DeployArgs, Format};
 use crate::commands::Error;
 use crate::commands::building::Asked;
 use crate::dagster::Session;
+use crate::error::error_text;
 use crate::host::Host;
 use crate::plan::PlannedLocation;
-use crate::render::{self, Exit};
+use crate::render::Exit;
 use crate::scratch::Scratch;
 use serde_json::json;
 
@@ -35,7 +36,7 @@ pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error
         let mut asked = Asked::new(directory, &requirements[directory], plan.target);
         match &resolutions[planned.deps] {
             Ok(resolution) => asked.resolution = Some(resolution.clone()),
-            Err(error) => asked.error = Some(render::error_text(error, false)),
+            Err(error) => asked.error = Some(error_text(error, false)),
         }
         let mut document = json!(asked);
         document["name"] = json!(planned.location.name);

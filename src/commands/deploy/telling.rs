@@ -5,10 +5,9 @@ use super::online::{Deployed, Online};
 use crate::build::Built;
 use crate::cli::Format;
 use crate::commands::Error;
-use crate::error::{Explain, Fault};
+use crate::error::{Explain, Fault, error_text};
 use crate::host::Host;
 use crate::plan::Plan;
-use crate::render;
 use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, State, rows};
 use serde_json::json;
 use std::path::Path;
@@ -35,10 +34,10 @@ pub(super) fn tell_deployed(deployed: Deployed, live: &Live, host: &Host) {
 fn say_failures(deployed: &Deployed, host: &Host) {
     let mut said: Vec<(String, String, Vec<&str>)> = Vec::new();
     for (name, error) in &deployed.failures {
-        let kind = rows::without_name(&render::error_text(error.as_ref(), false), name);
+        let kind = rows::without_name(&error_text(error.as_ref(), false), name);
         match said.iter_mut().find(|(known, ..)| *known == kind) {
             Some((.., names)) => names.push(name),
-            None => said.push((kind, render::error_text(error.as_ref(), host.color()), vec![name])),
+            None => said.push((kind, error_text(error.as_ref(), host.color()), vec![name])),
         }
     }
     for (_, text, names) in said {
@@ -151,7 +150,7 @@ pub(super) fn tell_failures(plan: &Plan, built: &Built, host: &Host) -> Option<E
             .iter()
             .filter(|planned| at == if is_source { planned.source } else { planned.deps });
         let names: Vec<String> = hit.map(|planned| planned.location.name.clone()).collect();
-        host.say(&format!("{}\n  for: {}", render::error_text(error, host.color()), names.join(", ")));
+        host.say(&format!("{}\n  for: {}", error_text(error, host.color()), names.join(", ")));
         fault = error.fault();
         failed.extend(names);
     }

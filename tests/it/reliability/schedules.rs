@@ -342,7 +342,7 @@ impl Lane {
         let clock: Arc<dyn Clock> = Arc::new(PassingClock::default());
         let invocation = cli::parse(&[&["pexpress"], arguments].concat().map_os()).unwrap();
         let host = Host::for_test(env, &project, Box::new(stdout.clone()), Box::new(stderr.clone()), clock);
-        let host = host.configured(&invocation.global);
+        let host = host.with_log(invocation.global.log());
         let exit = commands::run(invocation, &host);
         Ended { code: exit.0, stdout: stdout.text(), stderr: stderr.text(), late: Vec::new() }
     }

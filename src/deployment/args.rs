@@ -1,0 +1,105 @@
+//! Flags that say which deployment a run goes to.
+
+use clap::{Args, ValueEnum};
+
+/// Which branch deployment, and from what it starts.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Deploying")]
+pub struct BranchArgs {
+    /// Deploy to the branch deployment of the branch that is checked out.
+    #[arg(long, conflicts_with = "full_deployment")]
+    pub deployment_for_branch: bool,
+    /// Deploy to the full deployment, also from a run started by hand on another branch than the default one.
+    #[arg(long)]
+    pub full_deployment: bool,
+    /// Build and deploy the code of pull requests in runs that have this repository's secrets (`pull_request_target`,
+    /// `workflow_run`, `issue_comment`): whoever opens a pull request can then run code with those secrets.
+    #[arg(long)]
+    pub allow_untrusted_code: bool,
+    /// Full deployment that a branch deployment is based on. Default: the one named; else Dagster+'s default one.
+    #[arg(long, value_name = "NAME")]
+    pub base_deployment: Option<String>,
+    /// When a branch deployment takes over the state of the one that it is based on.
+    #[arg(long, value_name = "WHEN")]
+    pub snapshot_base: Option<SnapshotBase>,
+}
+
+/// When a branch deployment takes over the state of the deployment that it is based on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SnapshotBase {
+    /// When it is created.
+    OnCreate,
+    /// Each time it is updated.
+    OnUpdate,
+}
+
+/// `deployment=NAME,commit_hash=HASH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeLocationDetails {
+    /// The deployment, full or branch.
+    pub deployment: String,
+    /// The commit to report.
+    pub commit_hash: String,
+}
+
+impl CodeLocationDetails {
+    /// Read both keys, in any order.
+    ///
+    /// # Errors
+    /// A sentence on what is wrong with it.
+    pub fn parse(text: &str) -> Result<CodeLocationDetails, String> {
+        let (mut deployment, mut commit_hash) = (None, None);
+        for item in text.split(',') {
+            let (key, value) = item.split_once('=').ok_or_else(|| format!("`{item}` is not KEY=VALUE"))?;
+            let place = match key.trim() {
+                "deployment" => &mut deployment,
+                "commit_hash" => &mut commit_hash,
+                other => {
+                    return Err(format!(
+                        "unknown key `{other}`; the keys are `deployment` and `commit_hash`"
+                    ));
+                }
+            };
+            if value.trim().is_empty() || place.replace(value.trim().to_string()).is_some() {
+                return Err(format!("`{}` needs one value", key.trim()));
+            }
+        }
+        if let Some(hash) = &commit_hash
+            && (!(4..=64).contains(&hash.len()) || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
+            return Err(format!("`{hash}` is not the hash of a commit"));
+        }
+        let missing = |key: &str| format!("`{key}` is missing; write deployment=NAME,commit_hash=HASH");
+        Ok(CodeLocationDetails {
+            deployment: deployment.ok_or_else(|| missing("deployment"))?,
+            commit_hash: commit_hash.ok_or_else(|| missing("commit_hash"))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_location_details_are_exactly_two_keys() {
+        let parse = CodeLocationDetails::parse;
+        let good = CodeLocationDetails { deployment: "prod".into(), commit_hash: "ab12".into() };
+        assert_eq!(parse("deployment=prod,commit_hash=ab12"), Ok(good.clone()));
+        assert_eq!(parse(" commit_hash = ab12 , deployment=prod"), Ok(good));
+        for (text, says) in [
+            ("deployment=prod", "`commit_hash` is missing"),
+            ("commit_hash=ab12", "`deployment` is missing"),
+            ("deployment=prod,commit_hash=a,branch=b", "unknown key `branch`"),
+            ("deployment=,commit_hash=a", "`deployment` needs one value"),
+            ("deployment=a,deployment=b,commit_hash=c", "`deployment` needs one value"),
+            ("prod", "`prod` is not KEY=VALUE"),
+        ] {
+            assert!(
+                parse(text).as_ref().is_err_and(|error| error.contains(says)),
+                "{text}: {:?}",
+                parse(text)
+            );
+        }
+    }
+}
