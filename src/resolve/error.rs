@@ -9,6 +9,9 @@ use crate::tools::{self, ProcessError, UvError};
 use pep440_rs::Version;
 use std::path::PathBuf;
 
+/// So many lines are named in a sentence; of more, one less.
+const MOST_NAMED: usize = 5;
+
 /// No exact set of files.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages say what the fields are
@@ -55,13 +58,23 @@ pub enum ResolveError {
     MissingDagster { missing: Vec<String>, directory: PathBuf, file: PathBuf, advice: Box<Advice> },
     #[error("{} {} and {} {} are not of one release, and cannot work together", newer.0, newer.1, older.0, older.1)]
     OutOfStep { newer: (String, Version), older: (String, Version), advice: Box<Advice> },
-    #[error("no release of Dagster's packages fits {}", lines.join(" and "))]
+    #[error("no release of Dagster's packages fits {}", listed(lines))]
     NoRelease {
         lines: Vec<String>,
         advice: Box<Advice>,
         #[source]
         source: UvError,
     },
+}
+
+/// `a`, `a and b`, `a, b and c`; of many, how many more there are.
+fn listed(lines: &[String]) -> String {
+    match lines {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] if lines.len() <= MOST_NAMED => format!("{} and {last}", first.join(", ")),
+        _ => format!("{} and {} more", lines[..MOST_NAMED - 1].join(", "), lines.len() + 1 - MOST_NAMED),
+    }
 }
 
 impl Explain for ResolveError {
@@ -109,6 +122,24 @@ impl Explain for ResolveError {
             }
             Self::OutOfStep { advice, .. } | Self::NoRelease { advice, .. } => advice.place(),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_lines_are_counted() {
+        for (lines, want) in [
+            (vec!["a"], "a"),
+            (vec!["a", "b"], "a and b"),
+            (vec!["a", "b", "c"], "a, b and c"),
+            (vec!["a", "b", "c", "d", "e"], "a, b, c, d and e"),
+            (vec!["a", "b", "c", "d", "e", "f"], "a, b, c, d and 2 more"),
+        ] {
+            assert_eq!(listed(&lines.into_iter().map(String::from).collect::<Vec<_>>()), want);
         }
     }
 }

@@ -53,12 +53,13 @@ pub fn rank(name: &str) -> usize {
 
 /// Of lines that cannot be met together those to name, or none where they do not speak of releases: a single line for a
 /// library asks for a version that does not exist, and uv says so. A line without versions beside one with versions for
-/// the same package says nothing.
+/// the same package says nothing. Those that decide come first: lines with versions, and dagster's before others.
 pub fn named(mut lines: Vec<String>) -> Vec<String> {
     let name = |line: &String| dagsters(line).map(|requirement| requirement.name.to_string());
     let limited: Vec<_> = lines.iter().filter(|line| relaxed(line).is_some()).map(name).collect();
     lines.retain(|line| relaxed(line).is_some() || !limited.contains(&name(line)));
-    lines.sort();
+    let place = |line: &String| (relaxed(line).is_none(), dagsters(line).map(|one| rank(one.name.as_ref())));
+    lines.sort_by_key(|line| (place(line), line.clone()));
     lines.dedup();
     match lines.as_slice() {
         [only] if !name(only).is_some_and(|name| is_member(&name)) => Vec::new(),
@@ -205,9 +206,9 @@ mod tests {
     #[test]
     fn lines_that_contradict_each_other_are_named_and_a_lone_library_is_not() {
         for (lines, want) in [
-            (vec!["dagster==1.13.28", "dagster-cloud==1.13.27"], "dagster-cloud==1.13.27 dagster==1.13.28"),
-            (vec!["dagster==1.7.10", "dagster-dg-cli"], "dagster-dg-cli dagster==1.7.10"),
-            (vec!["dagster==1", "dagster-dbt", "dagster-dbt<0.20"], "dagster-dbt<0.20 dagster==1"),
+            (vec!["dagster==1.13.28", "dagster-cloud==1.13.27"], "dagster==1.13.28 dagster-cloud==1.13.27"),
+            (vec!["dagster==1.7.10", "dagster-dg-cli"], "dagster==1.7.10 dagster-dg-cli"),
+            (vec!["dagster==1", "dagster-dbt", "dagster-dbt<0.20"], "dagster==1 dagster-dbt<0.20"),
             (vec!["dagster-cloud==1.13.29"], "dagster-cloud==1.13.29"),
             (vec!["dagster-dbt>=0.30"], ""),
             (vec!["dagster-dbt", "dagster-dbt>=0.30"], ""),

@@ -8,6 +8,7 @@ use crate::child_env::{self, Purpose};
 use crate::error::{Explain, Fault};
 use crate::foreign_text::neutral;
 use crate::host::{Host, Verbosity};
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ use std::time::Duration;
 
 /// How much of a child's stderr is kept: its end, in bytes.
 const STDERR_KEPT_BYTES: usize = 256 * 1024;
+/// So many lines of an explanation are shown.
+const SHOWN_LINES: usize = 40;
 /// How much a child may write to stdout, in bytes; more is an error, since the rest of it would be missing.
 const STDOUT_LIMIT_BYTES: usize = 256 * 1024 * 1024;
 /// How long to wait for the pipes to close once the child has ended: a daemon it left behind may hold them for ever.
@@ -85,9 +88,30 @@ pub enum ProcessError {
 }
 
 /// What a child said on stderr: foreign text, safe to print.
+///
+/// `Display` leaves out the middle of a long explanation why no set of versions exists: uv gives one of ten thousand lines
+/// for ten requirements, and what decides is at its end.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+#[error("{}", without_middle(.0))]
 pub struct Said(pub String);
+
+/// uv's explanation of a conflict in at most [`SHOWN_LINES`]; any other text as it is.
+fn without_middle(text: &str) -> Cow<'_, str> {
+    let lines: Vec<&str> = text.lines().collect();
+    let count = lines.len();
+    // Of a text that is longer than what is kept, the beginning is lost.
+    let is_explanation =
+        ["No solution found", "we can conclude that"].iter().any(|words| text.contains(words));
+    if count <= SHOWN_LINES || !is_explanation {
+        return text.into();
+    }
+    let (first, last) = (SHOWN_LINES / 4, SHOWN_LINES - SHOWN_LINES / 4 - 1);
+    let note = format!(
+        "… {} lines left out; --verbose shows them all, as debug logging does on GitHub",
+        count - first - last
+    );
+    [&lines[..first], &[note.as_str()], &lines[count - last..]].concat().join("\n").into()
+}
 
 impl Explain for ProcessError {
     fn fault(&self) -> Fault {
@@ -329,6 +353,19 @@ mod tests {
     fn shell(script: &str) -> Result<Output, ProcessError> {
         let (host, _, _) = host(&[("PATH", "/usr/bin:/bin")]);
         Process::new(&host, Purpose::Code, "sh").args(["-c", script]).run(&host)
+    }
+
+    #[test]
+    fn the_middle_of_a_long_explanation_is_left_out() {
+        let lines = |count: usize| (0..count).map(|at| format!("line {at}\n")).collect::<String>();
+        let long = format!("No solution found\n{}So it is.", lines(10_000));
+        let shown = Said(long).to_string();
+        assert_eq!(shown.lines().count(), SHOWN_LINES);
+        assert!(shown.starts_with("No solution found\nline 0\n") && shown.ends_with("line 9999\nSo it is."));
+        assert!(shown.contains("line 8\n… 9963 lines left out; --verbose shows them all"), "{shown}");
+        for whole in [format!("No solution found\n{}", lines(39)), lines(10_000)] {
+            assert_eq!(Said(whole.clone()).to_string(), whole);
+        }
     }
 
     #[test]

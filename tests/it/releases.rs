@@ -94,7 +94,7 @@ fn a_dagster_without_a_dagster_cloud_is_refused_with_the_line_to_change() {
 #[test]
 fn pins_of_different_releases_are_refused_with_the_line_to_change() {
     insta::assert_snapshot!(requirements("dagster==1.13.28\ndagster-cloud==1.13.27\n"), @r"
-    error: no release of Dagster's packages fits `dagster-cloud==1.13.27` and `dagster==1.13.28`
+    error: no release of Dagster's packages fits `dagster==1.13.28` and `dagster-cloud==1.13.27`
       at: [PROJECT]/requirements.txt:1
     hint: the newest release that all of them have is 1.13.27: write `dagster==1.13.27` instead of `dagster==1.13.28` ([PROJECT]/requirements.txt:1)
     ");
@@ -104,7 +104,7 @@ fn pins_of_different_releases_are_refused_with_the_line_to_change() {
     hint: the newest release that all of them have is 1.13.27: write `dagster-cloud==1.13.27` instead of `dagster-cloud==1.13.29` ([PROJECT]/requirements.txt:2); write `dagster==1.13.27` instead of `dagster==1.13.29` ([PROJECT]/requirements.txt:1)
     ");
     insta::assert_snapshot!(requirements("dagster==1.13.27\ndagster-cloud\ndagster-shared==1.13.28\n"), @r"
-    error: no release of Dagster's packages fits `dagster-shared==1.13.28` and `dagster==1.13.27`
+    error: no release of Dagster's packages fits `dagster==1.13.27` and `dagster-shared==1.13.28`
       at: [PROJECT]/requirements.txt:3
     hint: the newest release that all of them have is 1.13.27: write `dagster-shared==1.13.27` instead of `dagster-shared==1.13.28` ([PROJECT]/requirements.txt:3)
     ");
@@ -306,4 +306,22 @@ fn a_dagster_that_another_line_holds_back_for_years_is_a_warning() {
     assert_eq!(held_back("dagster==1.1.21\ndagster-cloud\nthird<2\n"), "");
     assert_eq!(held_back("dagster<1.2\ndagster-cloud\nthird<2\n"), "");
     assert_eq!(held_back("dagster\ndagster-cloud\nthird\n"), "");
+}
+
+/// Seen with the lines of a real project: all of them in the heading, and ten thousand lines of uv's.
+#[test]
+fn of_many_lines_those_that_decide_are_named() {
+    let lines = "dagster-cloud\ndagster-aws\ndagster-gcp\ndagster-shared\ndagster-webserver==1.13.26\ndagster==1.13.27\n";
+    let project = project(&[("requirements.txt", lines)]);
+    let wheels = project.path().join("wheels");
+    for release in ["26", "27"] {
+        let asked = format!("dagster==1.13.{release}");
+        write_wheel_asking(&wheels, "dagster-gcp", &format!("0.29.{release}"), &[&asked]);
+        write_wheel_asking(&wheels, "dagster-webserver", &format!("1.13.{release}"), &[&asked]);
+    }
+    insta::assert_snapshot!(refusal_in(project.path(), &[]), @r"
+    error: no release of Dagster's packages fits `dagster==1.13.27`, `dagster-webserver==1.13.26`, `dagster-cloud`, `dagster-shared` and 2 more
+      at: [PROJECT]/requirements.txt:5
+    hint: the newest release that all of them have is 1.13.27: write `dagster-webserver==1.13.27` instead of `dagster-webserver==1.13.26` ([PROJECT]/requirements.txt:5)
+    ");
 }
