@@ -3,9 +3,10 @@
 
 use crate::host::Host;
 use crate::net::{Activity, Progress};
+use crate::threads::lock;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 const TRANSFER: &str = "  {msg:40!} {bar:24.cyan/dim} {bytes:>10}/{total_bytes:10}";
@@ -57,20 +58,20 @@ impl Progress for Display {
                 .with_message(format!("{} {name}", verb(activity))),
         };
         let bar = self.bars.add(bar);
-        let mut transfers = self.transfers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut transfers = lock(&self.transfers);
         if let Some(before) = transfers.insert(name.to_string(), bar) {
             before.finish_and_clear();
         }
     }
 
     fn advance(&self, name: &str, bytes: u64) {
-        if let Some(bar) = self.transfers.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+        if let Some(bar) = lock(&self.transfers).get(name) {
             bar.inc(bytes);
         }
     }
 
     fn finish(&self, name: &str) {
-        if let Some(bar) = self.transfers.lock().unwrap_or_else(PoisonError::into_inner).remove(name) {
+        if let Some(bar) = lock(&self.transfers).remove(name) {
             bar.finish_and_clear();
         }
     }

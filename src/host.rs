@@ -8,6 +8,7 @@ use crate::env_vars;
 use crate::foreign_text::without_commands;
 use crate::input_names;
 use crate::redact::{Secret, without};
+use crate::threads::lock;
 use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use std::collections::BTreeMap;
@@ -278,7 +279,7 @@ impl Host {
             return None;
         }
         {
-            let mut stream = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut stream = lock(&self.stderr);
             stream.write_all(question.as_bytes()).and_then(|()| stream.flush()).ok()?;
         }
         let mut answer = String::new();
@@ -323,7 +324,7 @@ impl Host {
             return;
         }
         let line = format!("{}\n", without_commands(&self.without_tokens(text)));
-        let mut stream = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut stream = lock(&self.stderr);
         // A reader that closed stderr is no reason to fail a build.
         let _ = self.bars.suspend(|| stream.write_all(line.as_bytes()).and_then(|()| stream.flush()));
     }
@@ -337,7 +338,7 @@ impl Host {
             return;
         }
         let line = format!("{line}\n");
-        let mut stream = self.stderr.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut stream = lock(&self.stderr);
         // A reader that closed stderr is no reason to fail a build.
         let _ = self.bars.suspend(|| stream.write_all(line.as_bytes()).and_then(|()| stream.flush()));
     }
@@ -358,7 +359,7 @@ impl Host {
     pub fn data(&self, text: &str) -> std::io::Result<()> {
         self.data_written.store(true, Ordering::Relaxed);
         let text = self.without_tokens(text);
-        let mut stream = self.stdout.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut stream = lock(&self.stdout);
         stream.write_all(text.as_bytes())?;
         if !text.ends_with('\n') {
             stream.write_all(b"\n")?;

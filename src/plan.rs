@@ -5,6 +5,7 @@
 
 pub mod shards;
 
+use crate::hex::hex;
 use crate::project::{LocalPackage, Location, Requirements, ResolveSettings, build_directory};
 use crate::target::Target;
 use serde::Serialize;
@@ -154,7 +155,7 @@ pub fn requirements_hash(requirements: &Requirements, directory: &Path, target: 
     };
     // Strings, lists and maps with string keys always have a JSON form.
     let text = serde_json::to_string(&asked).unwrap_or_default();
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::digest(text.as_bytes()))
 }
 
 #[cfg(test)]

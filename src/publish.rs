@@ -14,6 +14,7 @@ use crate::dagster::artifacts::{Content, Stored};
 use crate::dagster::operations::{Method, PresignedUrl};
 use crate::dagster::{Client, DagsterError};
 use crate::net::Progress;
+use crate::threads::lock;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -115,7 +116,7 @@ impl Uploads {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.state)
     }
 
     fn work(&self) {

@@ -15,13 +15,13 @@ use crate::net::{Agent, Credentials, IndexUrl, Progress};
 use crate::project::ResolveSettings;
 use crate::resolve::{Artifact, Distribution, Download, Resolution};
 use crate::target::Target;
+use crate::threads::{into_inner, lock};
 use crate::tools::{self, PipConfig, Tools, UvError};
 use crate::wheel::{Tags, WheelError, WheelName, filename::normalized_name};
 use std::cmp::Reverse;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Downloads at once, unless `UV_CONCURRENT_DOWNLOADS` says otherwise. More do not fill a line better, and each holds a
@@ -302,16 +302,10 @@ fn run_pools(
             }
         }
     });
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    match into_inner(failure) {
         Some(error) => Err(error),
-        None => {
-            Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect())
-        }
+        None => Ok(into_inner(results).into_iter().flatten().collect()),
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An unknown size counts as large.

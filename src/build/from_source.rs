@@ -9,14 +9,16 @@
 
 use super::built_wheel::BuiltWheel;
 use super::compiled;
-use super::fetch::{FetchError, FetchedWheel, Job, check_identity, lock};
+use super::fetch::{FetchError, FetchedWheel, Job, check_identity};
 use super::git_source;
 use super::package_settings::PackageSettings;
 use crate::child_env::Purpose;
+use crate::hex::hex;
 use crate::net::download::{Stored, Wanted};
 use crate::net::{Activity, Credentials, SafeUrl, Silent};
 use crate::resolve::{self, Artifact, Distribution, Download};
 use crate::target::PythonVersion;
+use crate::threads::lock;
 use crate::tools::{BuildRequest, Process, Tools};
 use crate::wheel::filename::normalized_name;
 use sha2::{Digest, Sha256};
@@ -281,10 +283,7 @@ fn key(source: &Source<'_>, job: &Job<'_>) -> String {
     if !own.is_default() {
         let _ = writeln!(text, "{}", own.key(job.resolution));
     }
-    Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(Sha256::digest(text))
 }
 
 /// Put a built wheel with the downloaded ones.

@@ -31,11 +31,12 @@ pub use error::BuildError;
 
 use crate::cache::{CacheError, write_atomically};
 use crate::display::Display;
+use crate::executable::make_executable;
 use crate::pex::{PexError, Runtime, Written};
 use crate::plan::{Plan, SourceJob};
 use crate::scratch;
 use crate::target::Target;
-use crate::threads::joined;
+use crate::threads::{into_inner, joined, lock};
 use crate::tools::Tools;
 use fetch::Fetcher;
 use observer::{Nobody, Observer};
@@ -44,7 +45,7 @@ use shadowed::Modules;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// A finished PEX file.
@@ -132,7 +133,7 @@ impl<'a> Context<'a> {
 
     /// The PEX runtime, fetched and opened at first use.
     fn runtime(&self) -> Result<&Runtime, BuildError> {
-        let _one_at_a_time = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&self.opening);
         match self.runtime.get() {
             Some(runtime) => Ok(runtime),
             None => {
@@ -178,7 +179,7 @@ impl<'a> Context<'a> {
     /// Tell the user of something, once, and keep it for the report.
     fn warn(&self, message: impl Into<String>) {
         let message = message.into();
-        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warnings = lock(&self.warnings);
         if !warnings.contains(&message) {
             self.tools.host().warn(&message);
             warnings.push(message);
@@ -187,7 +188,7 @@ impl<'a> Context<'a> {
 
     /// Tell of modules that hide others, once both halves of a code location are known.
     fn warn_of_shadows(&self, plan: &Plan, built: &Built) {
-        let modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let modules = lock(&self.modules);
         for location in &plan.locations {
             let own = modules.get(&plan.sources[location.source].directory);
             if let (Some(own), Ok(deps)) = (own, &built.deps[location.deps]) {
@@ -198,7 +199,7 @@ impl<'a> Context<'a> {
 
     /// What the user was told so far, in an order that does not depend on which job was faster.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut warnings = lock(&self.warnings).clone();
         warnings.sort();
         warnings
     }
@@ -212,17 +213,6 @@ fn of_output(error: BuildError, path: &Path) -> BuildError {
         }
         error => error,
     }
-}
-
-#[cfg(unix)]
-fn make_executable(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-fn make_executable(_: &File) -> std::io::Result<()> {
-    Ok(())
 }
 
 /// Remove what killed runs left where this one will write.
@@ -292,7 +282,7 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(
         let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let Some(item) = items.get(index) else { break };
         let result = work(item);
-        done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+        lock(&done).push((index, result));
     };
     std::thread::scope(|scope| {
         for _ in 1..threads.min(items.len()) {
@@ -300,7 +290,7 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(
         }
         run();
     });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut done = into_inner(done);
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()
 }

@@ -12,6 +12,7 @@ mod files;
 mod rules;
 
 use crate::child_env::Purpose;
+use crate::hex::hex;
 use crate::project::{LocalPackage, ResolveSettings};
 use crate::target::PythonVersion;
 use crate::tools::{Process, Tools};
@@ -73,7 +74,7 @@ pub fn read(
     }
     digest.update(ignored_by_version_control(&directory, backend, tools)?);
     files.update(&mut digest);
-    let key = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = hex(digest.finalize());
     Some(SelfContained { key, files })
 }
 

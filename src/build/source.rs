@@ -8,10 +8,10 @@ use super::{BuildError, Context, PexFile, compiled, local_packages, submodules};
 use crate::pex::{Content, SourceEntry, SourcePex};
 use crate::plan::SourceJob;
 use crate::scratch::Scratch;
+use crate::threads::lock;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 use std::time::Instant;
 
 /// Where the working directory lies in a source PEX. Source: the agent looks for `working_directory` and its `root`.
@@ -98,7 +98,7 @@ fn warn(job: &SourceJob, members: &Members, tree: &Tree, context: &Context<'_>) 
     let shadows = shadowed::warnings(&modules, &BTreeMap::new());
     let all = [&tree.warnings, &members.replaced, &doubtful, &submodules, &shadows];
     all.into_iter().flatten().for_each(|warning| context.warn(warning));
-    context.modules.lock().unwrap_or_else(PoisonError::into_inner).insert(job.directory.clone(), modules);
+    lock(&context.modules).insert(job.directory.clone(), modules);
     warn_of_links(job, tree, context)
 }
 

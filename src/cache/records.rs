@@ -4,6 +4,7 @@
 //! written for, is as good as absent: whoever asked makes it anew and writes over it.
 
 use super::{Cache, CacheError, write_atomically};
+use crate::hex::hex;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::Path;
@@ -35,7 +36,7 @@ fn seal(name: &Path, text: &str) -> String {
     digest.update(name.as_os_str().as_encoded_bytes());
     digest.update(b"\n");
     digest.update(text);
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(digest.finalize())
 }
 
 #[cfg(test)]

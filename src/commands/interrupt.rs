@@ -10,12 +10,13 @@ use crate::error::Fault;
 use crate::host::Host;
 use crate::report::State;
 use crate::scratch;
+use crate::threads::lock;
 use crate::update::Phase;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// Where the stages leave word of how far they came. Cheap to clone.
@@ -73,7 +74,7 @@ impl Reached {
     }
 
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.progress)
     }
 }
 
@@ -217,7 +218,7 @@ impl FirstSignal {
         let heard = first.clone();
         std::thread::spawn(move || {
             if signals.recv().is_ok() {
-                *heard.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                *lock(&heard.0) = Some(Instant::now());
             }
         });
         first
@@ -225,7 +226,7 @@ impl FirstSignal {
 
     /// How long ago it came.
     pub fn elapsed(&self) -> Option<Duration> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).map(|came| came.elapsed())
+        lock(&self.0).map(|came| came.elapsed())
     }
 }
 

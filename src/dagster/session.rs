@@ -5,8 +5,9 @@
 //! that was on its way.
 
 use super::error::DagsterError;
+use crate::threads::lock;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Shared by the clients of a run. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -127,10 +128,10 @@ impl Session {
     /// Whether the registry hands out URLs. Whoever finds that it has not answered yet keeps the lock while asking: of
     /// many that ask at once, only the first outlasts what goes wrong.
     pub(super) fn registry(&self) -> MutexGuard<'_, Reach> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.registry)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

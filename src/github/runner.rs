@@ -14,6 +14,7 @@ use crate::error::{Explain, Fault};
 use crate::foreign_text::neutral;
 use crate::host::Host;
 use crate::net::Secret;
+use crate::threads::lock;
 use annotation::command;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -76,7 +77,7 @@ impl Runner {
     }
 
     fn annotate_level(&self, level: Level, annotations: &[&Annotation]) {
-        let mut said = self.said.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut said = lock(&self.said);
         let said = said.entry(level).or_default();
         let room = MOST_ANNOTATIONS.saturating_sub(*said);
         let shown = if annotations.len() > room { room.saturating_sub(1) } else { annotations.len() };

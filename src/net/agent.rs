@@ -11,6 +11,7 @@ use super::{Error, credentials};
 use super::{SafeUrl, Secret};
 use crate::env_vars;
 use crate::host::Host;
+use crate::threads::lock;
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -298,7 +299,7 @@ impl Agent {
             true => Security::Verified,
         };
         let route = Route { proxy, security };
-        let mut clients = self.inner.clients.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut clients = lock(&self.inner.clients);
         clients.entry(route).or_insert_with_key(|route| self.new_client(route)).clone()
     }
 

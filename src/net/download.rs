@@ -12,7 +12,9 @@ use super::retry::{self, Again, Backoff, Failed};
 use super::{Activity, Agent, Credentials, Error, Progress, Request, Transience};
 use crate::cache::{self, Cache, CacheError};
 use crate::error::{Explain, Fault};
+use crate::hex::hex;
 use crate::host::Host;
+use crate::threads::lock;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
@@ -189,7 +191,7 @@ impl Downloader {
         let wanted = Wanted { sha256: Some(&sha256), ..*wanted };
         let path = self.cache.wheel_path(&sha256, wanted.file_name);
         let entry = self.entry(&path);
-        let mut checked = entry.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut checked = lock(&entry);
         if *checked || self.has(&path, &sha256)? {
             *checked = true;
             return Ok(Stored { path, sha256, was_cached: true });
@@ -209,13 +211,13 @@ impl Downloader {
         }
         let path = self.cache.wheel_path(sha256, file_name);
         let entry = self.entry(&path);
-        let mut checked = entry.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut checked = lock(&entry);
         *checked = *checked || self.has(&path, sha256)?;
         Ok(checked.then(|| Stored { path, sha256: sha256.to_string(), was_cached: true }))
     }
 
     fn entry(&self, path: &Path) -> Arc<Mutex<bool>> {
-        let mut checked = self.checked.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut checked = lock(&self.checked);
         Arc::clone(checked.entry(path.to_path_buf()).or_default())
     }
 
@@ -407,7 +409,7 @@ fn pump(source: &mut impl Read, target: &mut impl Write, mut moved: impl FnMut(u
     let mut hasher = Sha256::new();
     loop {
         let length = match source.read(&mut buffer) {
-            Ok(0) => return Ok(hex(&hasher.finalize())),
+            Ok(0) => return Ok(hex(hasher.finalize())),
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Pump::Read(error)),
@@ -427,14 +429,5 @@ pub fn sha256_of_file(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     pump(&mut file, &mut io::sink(), |_| ()).map_err(|failure| match failure {
         Pump::Read(error) | Pump::Write(error) => error,
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
     })
 }

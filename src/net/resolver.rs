@@ -4,9 +4,10 @@
 //! once are then a burst of hundreds of DNS packets, of which name servers drop some, and each that is dropped holds
 //! its download for the 5 s until the system's resolver asks again (seen: 10 s instead of 0.7 s for 71 wheels).
 
+use crate::threads::lock;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use ureq::Error;
 use ureq::config::Config;
@@ -46,9 +47,8 @@ impl Resolver for CachingResolver {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
         let key = format!("{:?} {:?}", uri.scheme(), uri.authority());
-        let entry =
-            Arc::clone(self.known.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
-        let mut entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = Arc::clone(lock(&self.known).entry(key).or_default());
+        let mut entry = lock(&entry);
         if let Some((asked, addresses)) = &*entry
             && asked.elapsed() < KEPT_FOR
         {

@@ -1,5 +1,6 @@
 //! The digests of the PEX format. They are cache keys: readers compare them and never compute them again.
 
+use crate::hex::hex;
 use sha2::digest::Digest;
 
 /// SHA-1 or SHA-256 of a set of files: all names joined with nothing between them, then all contents, both in the
@@ -23,13 +24,8 @@ impl<D: Digest> TreeHash<D> {
 
     /// Lower-case hex.
     pub(super) fn finish(self) -> String {
-        hex(&self.0.finalize())
+        hex(self.0.finalize())
     }
-}
-
-/// Lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether a path (with `/`) is compiled Python: in a `__pycache__`, `*.pyc`, `*.pyo` or `*.pyc.DIGITS`.

@@ -1,8 +1,8 @@
 //! PEX-INFO: what a PEX says of itself.
 
-use super::hash::hex;
 use super::runtime::{BOOTSTRAP_HASH, PEX_VERSION};
 use super::{FORMAT_REVISION, python_json};
+use crate::hex::hex;
 use crate::target::Target;
 use serde::Serialize;
 use sha1::{Digest, Sha1};
@@ -104,7 +104,7 @@ impl PexInfo {
             venv_site_packages_copies: false,
             venv_system_site_packages: false,
         };
-        info.pex_hash = Some(hex(&Sha1::digest(info.text())));
+        info.pex_hash = Some(hex(Sha1::digest(info.text())));
         info
     }
 
@@ -160,7 +160,7 @@ mod tests {
         let info = info("3.11");
         let without = info.text().replace(&format!("\"pex_hash\": \"{}\", ", info.pex_hash()), "");
         assert!(without.len() < info.text().len());
-        assert_eq!(info.pex_hash(), hex(&Sha1::digest(without)));
+        assert_eq!(info.pex_hash(), hex(Sha1::digest(without)));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! Boot text, bootstrap files and the call at the end belong to one version; the next one changed the arguments.
 
-use super::hash::hex;
 use super::{PexError, is_bytecode};
+use crate::hex::hex;
 use crate::target::PythonVersion;
 use crate::wheel::{Archive, Member, WheelError};
 use sha2::{Digest, Sha256};
@@ -167,7 +167,7 @@ fn sha256_of(path: &Path) -> io::Result<String> {
     let mut buffer = vec![0; 256 * 1024];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hex(&digest.finalize())),
+            0 => return Ok(hex(digest.finalize())),
             read => digest.update(&buffer[..read]),
         }
     }

@@ -1,9 +1,9 @@
 //! The source PEX: the user's code, no distributions.
 
-use super::hash::hex;
 use super::runtime::Runtime;
 use super::writer::{Entry, Payload, Written, write_pex};
 use super::{PexError, PexInfo, info};
+use crate::hex::hex;
 use crate::target::Target;
 use crate::wheel::archive::path_fault;
 use crate::wheel::{Member, Reader};
@@ -74,7 +74,7 @@ impl SourcePex {
             let seen = scanner.scan(&entry, &mut code)?;
             files.push(PlannedFile { entry, seen });
         }
-        let code_hash = hex(&code.finalize());
+        let code_hash = hex(code.finalize());
         let info = PexInfo::new(info::Parts { code_hash, ..info::Parts::default() }, target);
         Ok(SourcePex { files, target: *target, info })
     }

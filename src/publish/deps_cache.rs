@@ -6,6 +6,7 @@
 use crate::dagster::artifacts::{Content, Stored};
 use crate::dagster::operations::{Method, PresignedUrl};
 use crate::dagster::{Client, DagsterError};
+use crate::hex::hex;
 use crate::net::Silent;
 use crate::resolve::{Artifact, Resolution};
 use crate::target::Target;
@@ -40,7 +41,7 @@ pub fn resolution_hash(resolution: &Resolution, target: Target, runtime: &str) -
         return None;
     }
     let text = format!("pexpress deps 1\nruntime {runtime}\n{}\n", resolution.digest(target));
-    Some(Sha1::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hex(Sha1::digest(text.as_bytes())))
 }
 
 /// Name of the cache object for a requirement set and a tag.

@@ -10,8 +10,9 @@ use crate::dagster::{Client, DagsterError};
 use crate::net::Progress;
 use crate::resolve::Resolution;
 use crate::target::Target;
+use crate::threads::{into_inner, lock};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Publishes what a build makes.
 pub struct Publisher {
@@ -83,7 +84,7 @@ impl Publisher {
     /// Wait for the uploads. The deps PEX files that are stored can then be recorded in the deps cache.
     pub fn finish(self) -> (Published, Recording) {
         let outcomes = self.uploads.finish();
-        let entries = self.entries.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let entries = into_inner(self.entries);
         let mut records = Vec::new();
         if let Some(tag) = &self.tags.to {
             let stored = |entry: &CacheEntry, cached| {
@@ -106,7 +107,7 @@ impl Publisher {
     }
 
     fn remember(&self, hash: String, entry: CacheEntry, cached: bool) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, (entry, cached));
+        lock(&self.entries).insert(hash, (entry, cached));
     }
 }
 

@@ -7,6 +7,7 @@
 use super::facts::{Facts, utc};
 use super::rows::{self, Row};
 use super::{DeploymentReport, Report, RunResult, cut, markdown, table};
+use crate::hex::hex;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
@@ -283,7 +284,7 @@ fn marker(key: &str) -> String {
 
 /// Short, and different for different texts.
 fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text.as_bytes())[..12])
 }
 
 const DATA_START: &str = "<!-- pexpress:data:";

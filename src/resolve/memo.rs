@@ -7,6 +7,7 @@
 
 use crate::cache::{Cache, CacheError};
 use crate::env_vars;
+use crate::hex::hex;
 use crate::host::Host;
 use crate::tools::{CompileRequest, Tools, Uv};
 use crate::wheel::requirement::{self, Link};
@@ -54,7 +55,7 @@ impl Memo {
         for (name, value) in host.full_env().filter(|(name, _)| name.to_string_lossy().starts_with("UV_")) {
             digest.update(format!("{name:?}={value:?}\n"));
         }
-        Some(Memo { cache: tools.cache().clone(), name: format!("resolutions/{}", hex(digest)) })
+        Some(Memo { cache: tools.cache().clone(), name: format!("resolutions/{}", hex(digest.finalize())) })
     }
 
     /// The answer, if there is a whole one that still holds.
@@ -102,8 +103,4 @@ fn configuration_files(host: &Host) -> Vec<PathBuf> {
     let directories =
         own.into_iter().chain([Path::new("/etc").to_path_buf(), Path::new("/etc/xdg").to_path_buf()]);
     directories.map(|directory| directory.join("uv/uv.toml")).collect()
-}
-
-fn hex(digest: Sha256) -> String {
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

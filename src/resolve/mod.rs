@@ -24,6 +24,7 @@ pub use error::ResolveError;
 pub use old_picks::{Allowed, OldPick, old_picks};
 
 use crate::error::{Explain, Fault};
+use crate::hex::hex;
 use crate::project::{LockContent, Requirements, ResolveSettings};
 use crate::target::Target;
 use crate::tools::uv_compile::{CompileRequest, IndexSettings, NamedIndex};
@@ -250,7 +251,7 @@ impl Resolution {
             };
             digest.update(format!("{name} {} {content}\n", version.as_deref().unwrap_or_default()));
         }
-        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(digest.finalize())
     }
 }
 

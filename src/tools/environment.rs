@@ -4,10 +4,10 @@
 //! done, and of two runs that build the same one at once the second to finish takes what the first made. That works
 //! since uv makes it relocatable and we only ever start `bin/python`, whose packages are found relative to itself.
 
-use super::uv_find::hex;
 use super::{Error, Tools};
 use crate::cache::CacheError;
 use crate::env_vars;
+use crate::hex::hex;
 use crate::target::PythonVersion;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl EnvironmentRequest {
             hash.update(b"\n");
         }
         let python = python.map(|version| format!("-py{version}")).unwrap_or_default();
-        format!("{}{python}-{}", self.name, &hex(&hash.finalize())[..12])
+        format!("{}{python}-{}", self.name, &hex(hash.finalize())[..12])
     }
 }
 

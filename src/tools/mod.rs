@@ -34,9 +34,10 @@ use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::target::PythonVersion;
+use crate::threads::lock;
 use python::Pythons;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 /// uv, Pythons and what else is run. Cheap to make; threads share one by reference.
 pub struct Tools {
@@ -203,7 +204,7 @@ impl Tools {
     /// # Errors
     /// When there is none and none can be fetched, or the one named by the user will not do.
     pub fn uv(&self) -> Result<&Uv, Error> {
-        let _one_at_a_time = self.finding_uv.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&self.finding_uv);
         if let Some(uv) = self.uv.get() {
             return Ok(uv);
         }

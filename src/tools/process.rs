@@ -8,13 +8,14 @@ use crate::child_env::{self, Purpose};
 use crate::error::{Explain, Fault};
 use crate::foreign_text::neutral;
 use crate::host::{Host, Verbosity};
+use crate::threads::lock;
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How much of a child's stderr is kept: its end, in bytes.
@@ -279,10 +280,6 @@ impl Collector {
         }
         Ok(std::mem::take(&mut *lock(&self.kept)))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Read `pipe` in a thread; show its lines as they come if asked to.

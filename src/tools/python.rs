@@ -4,15 +4,16 @@
 //! manages. Each is asked what it is: a name says little, and pyenv's shims may lead nowhere.
 
 use super::process::Process;
-use super::uv_find::{is_executable, path_dirs};
+use super::uv_find::{is_program, path_dirs};
 use crate::child_env::Purpose;
 use crate::env_vars;
 use crate::host::Host;
 use crate::target::PythonVersion;
+use crate::threads::lock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// A CPython 3 interpreter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl Pythons {
     /// The first Python of this version: by its own name on `PATH`, then where versions have directories of their own,
     /// then behind the names `python3` and `python`.
     pub(super) fn find(&self, version: PythonVersion) -> Option<Python> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         let look = || {
             let exact = on_path(&self.host, &[&format!("python{version}")]);
             let installed = installed(&self.host);
@@ -87,7 +88,7 @@ impl Pythons {
     /// Remember one that was not there before.
     pub(super) fn remember(&self, version: PythonVersion, executable: PathBuf) {
         let python = Python { executable, version: (3, version.minor(), 0), source: PythonSource::Uv };
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(version, Some(python));
+        lock(&self.known).insert(version, Some(python));
     }
 }
 
@@ -121,7 +122,7 @@ fn on_path(host: &Host, names: &[&str]) -> Vec<(PythonSource, PathBuf)> {
         if Some(&dir) == shims.as_ref() {
             found.extend(versions(pyenv_versions(host), PythonSource::Pyenv, "bin/python3"));
         } else {
-            let paths = names.iter().map(|name| dir.join(name)).filter(|path| is_executable(path));
+            let paths = names.iter().map(|name| dir.join(name)).filter(|path| is_program(path));
             found.extend(paths.map(|path| (PythonSource::Path, path)));
         }
     }

