@@ -137,6 +137,8 @@ pub const UV_NO_SOURCES: &str = "UV_NO_SOURCES";
 pub const UV_NO_SOURCES_PACKAGE: &str = "UV_NO_SOURCES_PACKAGE";
 /// Files of constraints.
 pub const UV_CONSTRAINT: &str = "UV_CONSTRAINT";
+/// Files of overrides.
+pub const UV_OVERRIDE: &str = "UV_OVERRIDE";
 /// How many downloads run at once.
 pub const UV_CONCURRENT_DOWNLOADS: &str = "UV_CONCURRENT_DOWNLOADS";
 /// The default package index. Source of pip's variables: pip, "Configuration".

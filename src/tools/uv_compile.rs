@@ -267,8 +267,8 @@ impl Uv {
         let inputs = [PYPROJECT].into_iter().chain(has_unnamed.then_some(REQUIREMENTS));
         let process = || {
             let process = self.process_with(&["pip", "compile"], settings).args(inputs.clone()).cwd(&dir);
-            // The files that it names are among the constraints of the request.
-            let process = process.env_remove(env_vars::UV_CONSTRAINT);
+            // The files that they name are among the constraints and overrides of the request.
+            let process = process.env_remove(env_vars::UV_CONSTRAINT).env_remove(env_vars::UV_OVERRIDE);
             let process = self.without_shadowed_index(request.add_flags(process), request);
             self.with_python(process, request)
         };

@@ -325,3 +325,16 @@ fn of_many_lines_those_that_decide_are_named() {
     hint: the newest release that all of them have is 1.13.27: write `dagster-webserver==1.13.27` instead of `dagster-webserver==1.13.26` ([PROJECT]/requirements.txt:5)
     ");
 }
+
+/// uv used it unseen: the run ended with an error, and without one a change of the file gave the same deps PEX.
+#[test]
+fn an_override_of_a_variable_is_a_warning_too() {
+    let project = project(&[
+        ("requirements.txt", "dagster\ndagster-cloud==1.13.27\n"),
+        ("overrides.txt", "dagster==1.13.29\n"),
+    ]);
+    let file = project.path().join("overrides.txt");
+    let (output, said) = resolve_in(project.path(), &[("UV_OVERRIDE", file.to_str().unwrap())]);
+    assert!(output.status.success(), "{said}");
+    insta::assert_snapshot!(said, @r"warning: dagster 1.13.29 and dagster-cloud 1.13.27 are not of one release; an override says so");
+}

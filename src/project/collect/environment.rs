@@ -41,13 +41,21 @@ pub(super) struct ConstraintFile {
 pub(super) fn constraints(host: &Host) -> Vec<ConstraintFile> {
     let setting = "pip's setting `constraint` (PIP_CONSTRAINT or pip.conf)";
     let of_pip = PipConfig::read(host).constraints.into_iter().map(|file| ConstraintFile { file, setting });
-    let of_uv = host.var(env_vars::UV_CONSTRAINT).unwrap_or_default().split_whitespace().map(|file| {
+    of_pip.chain(of_uv(host, env_vars::UV_CONSTRAINT)).collect()
+}
+
+/// Files of overrides that uv's variable names, read here for the same reasons.
+pub(super) fn overrides(host: &Host) -> Vec<ConstraintFile> {
+    of_uv(host, env_vars::UV_OVERRIDE).collect()
+}
+
+/// The files that a variable of uv's names, several with white space between.
+fn of_uv(host: &Host, setting: &'static str) -> impl Iterator<Item = ConstraintFile> {
+    host.var(setting).unwrap_or_default().split_whitespace().map(move |file| {
         let file = file.strip_prefix("file://").unwrap_or(file);
         let path = || host.absolute(Path::new(file)).to_string_lossy().into_owned();
-        let file = scheme(file).map_or_else(path, |_| file.to_string());
-        ConstraintFile { file, setting: env_vars::UV_CONSTRAINT }
-    });
-    of_pip.chain(of_uv).collect()
+        ConstraintFile { file: scheme(file).map_or_else(path, |_| file.to_string()), setting }
+    })
 }
 
 #[cfg(test)]

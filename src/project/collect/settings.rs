@@ -3,6 +3,13 @@
 use crate::project::{Index, ResolveSettings};
 
 impl ResolveSettings {
+    /// The same lines of a file as overrides.
+    pub(super) fn into_overrides(mut self) -> ResolveSettings {
+        self.overrides.append(&mut self.constraints);
+        self.origins.iter_mut().for_each(|origin| origin.kind = "override");
+        self
+    }
+
     /// Add what another file says; where only one value can hold, the one that is there already does.
     pub(super) fn absorb(&mut self, other: ResolveSettings) {
         append(&mut self.constraints, other.constraints);

@@ -165,6 +165,11 @@ impl Walk<'_> {
                 self.found.settings.absorb(contents.settings);
                 self.found.warnings.extend(contents.warnings);
             }
+            for file in environment::overrides(self.host) {
+                let contents = requirements_txt::read_constraints(&file, scope, self.host)?;
+                self.found.settings.absorb(contents.settings.into_overrides());
+                self.found.warnings.extend(contents.warnings);
+            }
         }
         self.found.settings.absorb(std::mem::take(&mut package.settings));
         let asked = std::mem::take(&mut package.asked);
