@@ -96,9 +96,9 @@ fn release_of((name, version): &(String, Version)) -> [u64; 4] {
     }
 }
 
-/// The first releases of some libraries were 0.0.x, whatever dagster was.
+/// The first releases of some libraries were 0.0.x or 0.1.x (dagster-hightouch), whatever dagster was.
 fn is_numbered_for_itself((name, version): &(String, Version)) -> bool {
-    is_library(name) && matches!(version.release(), [0, 0, ..] | [0])
+    is_library(name) && matches!(version.release(), [0, 0 | 1, ..] | [0])
 }
 
 /// The resolution in which all members are of one release, beginning with what the resolver gave without limits. `ask`
@@ -161,6 +161,7 @@ mod tests {
             ("dagster 1.13.0, dagster-cloud 1.13", None),
             ("dagster 1.13.27, dagster-aws 0.29.27, dagstermill 0.29.27, dagster-polars 0.27.12", None),
             ("dagster 1.8.5, dagster-sigma 0.0.5", None),
+            ("dagster 1.8.5, dagster-hightouch 0.1.1", None),
             ("dagster 0.15.8, dagster-aws 0.15.8", None),
             ("dagster 1.13.27, dagster-aws 0.11.14", Some("dagster 1.13.27 > dagster-aws 0.11.14")),
             ("dagster 1.13.27, dagster-aws 0.29.26", Some("dagster 1.13.27 > dagster-aws 0.29.26")),
