@@ -108,6 +108,25 @@ pub fn python_version(text: &str) -> Result<PythonVersion, String> {
     }
 }
 
+/// The name of an extra or a dependency group. Source: PyPA specification "Names and normalization".
+///
+/// # Errors
+/// A sentence on what to write.
+pub fn extra_name(text: &str) -> Result<String, String> {
+    let bare = text.strip_suffix(']').and_then(|text| text.split_once('[')).map(|(_, names)| names.trim());
+    if let Some(bare) = bare.filter(|bare| !bare.is_empty()) {
+        return Err(format!("write `{bare}`, without brackets"));
+    }
+    let is_end = |each: Option<char>| each.is_some_and(|each| each.is_ascii_alphanumeric());
+    let is_name = is_end(text.chars().next())
+        && is_end(text.chars().next_back())
+        && text.chars().all(|each| each.is_ascii_alphanumeric() || "-_.".contains(each));
+    match is_name {
+        true => Ok(text.to_string()),
+        false => Err(format!("`{text}` is not a name: it may have letters, digits, `-`, `_` and `.`")),
+    }
+}
+
 /// What to do. There is one value of it in a run, so its size does not matter.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
@@ -166,13 +185,13 @@ pub struct BuildArgs {
     #[arg(long)]
     pub no_locked: bool,
     /// Take this optional-dependencies group of the project too (repeatable).
-    #[arg(long = "extra", value_name = "NAME")]
+    #[arg(long = "extra", value_name = "NAME", value_parser = extra_name)]
     pub extras: Vec<String>,
     /// Take all optional-dependencies groups of the project.
     #[arg(long)]
     pub all_extras: bool,
     /// Take this dependency group (PEP 735) of the project too (repeatable).
-    #[arg(long = "group", value_name = "NAME")]
+    #[arg(long = "group", value_name = "NAME", value_parser = extra_name)]
     pub groups: Vec<String>,
 }
 
@@ -411,6 +430,18 @@ mod tests {
         assert_eq!(args.build.python_version, Some("3.12".parse().unwrap()));
         for wrong in ["3.12.", "3.12.x", "3", "2.7.1", "3.12.4.1"] {
             assert!(python_version(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_understood_is_refused_with_what_to_write() {
+        for (words, says) in [
+            (["--python-version", "3.1"], "there is no Python 3.1 here: did you mean 3.10?"),
+            (["--extra", "[dev]"], "write `dev`, without brackets"),
+            (["--group", "a b"], "`a b` is not a name: it may have letters, digits, `-`, `_` and `.`"),
+        ] {
+            let said = refused(&["deps", "p", "o", words[0], words[1]]);
+            assert!(said.contains(says) && !said.contains("YAML"), "{said}");
         }
     }
 

@@ -65,7 +65,7 @@ impl FromStr for PythonVersion {
         };
         match minor {
             Some(minor) if Self::MINORS.contains(&minor) => Ok(PythonVersion { minor }),
-            Some(1) => Err("in YAML, 3.10 without quotes is the number 3.1: quote it (\"3.10\")".to_string()),
+            Some(1) => Err("there is no Python 3.1 here: did you mean 3.10?".to_string()),
             _ => Err(format!(
                 "Python versions are 3.{} to 3.{}, written like `3.11`",
                 Self::MINORS.start(),
@@ -220,7 +220,7 @@ mod tests {
         }
         assert_eq!("3.9".parse::<PythonVersion>().unwrap().to_string(), "3.9");
         assert_eq!("3.12.4".parse::<PythonVersion>().unwrap().to_string(), "3.12");
-        assert!("3.1".parse::<PythonVersion>().unwrap_err().contains("quote it"));
+        assert!("3.1".parse::<PythonVersion>().unwrap_err().ends_with("did you mean 3.10?"));
     }
 
     #[test]

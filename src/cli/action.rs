@@ -206,9 +206,7 @@ impl Inputs<'_> {
         const NAME: &str = "python_version";
         let parse = |text: &str| {
             super::python_version(text).map_err(|problem| match text {
-                "3.1" => {
-                    self.bad(NAME, format!("{problem}; YAML reads 3.10 without quotes as 3.1: write '3.10'"))
-                }
+                "3.1" => self.bad(NAME, "YAML reads 3.10 without quotes as 3.1: write '3.10'".into()),
                 _ => self.bad(NAME, problem),
             })
         };
@@ -237,13 +235,29 @@ impl Inputs<'_> {
         Ok(names)
     }
 
+    /// Names of extras or dependency groups.
+    fn names(&self, name: &'static str) -> Result<Vec<String>, InputError> {
+        let is_all = |item: &String| name == "extras" && item == "*";
+        let check = |item: String| match is_all(&item) {
+            true => Ok(item),
+            false => super::extra_name(&item).map_err(|problem| self.bad(name, problem)),
+        };
+        // `[dev, test]` is one text with brackets around it, and no JSON.
+        match self.text(name).unwrap_or_default() {
+            text if text.starts_with('[') && serde_json::from_str::<Vec<String>>(text).is_err() => {
+                super::extra_name(text).map(|name| vec![name]).map_err(|problem| self.bad(name, problem))
+            }
+            _ => self.list(name).into_iter().map(check).collect(),
+        }
+    }
+
     fn bad(&self, name: &'static str, problem: String) -> InputError {
         InputError { name, value: self.text(name).unwrap_or_default().to_string(), problem }
     }
 
     fn build(&self) -> Result<BuildArgs, InputError> {
         let locked = self.automatic("locked")?;
-        let extras = self.list("extras");
+        let extras = self.names("extras")?;
         Ok(BuildArgs {
             python_version: self.python_version()?,
             platform: self.parsed("platform")?,
@@ -252,7 +266,7 @@ impl Inputs<'_> {
             no_locked: locked == Some(false),
             all_extras: extras.iter().any(|extra| extra == "*"),
             extras: extras.into_iter().filter(|extra| extra != "*").collect(),
-            groups: self.list("groups"),
+            groups: self.names("groups")?,
         })
     }
 
@@ -418,7 +432,15 @@ mod tests {
                 "the input `location_load_timeout` is `10m`: it must be seconds as a whole number, such as 600",
             ),
             ("INPUT_AGENT_HEARTBEAT_TIMEOUT", "1.5", "seconds as a whole number, such as 600"),
-            ("INPUT_PYTHON_VERSION", "3.1", "YAML reads 3.10 without quotes as 3.1: write '3.10'"),
+            (
+                "INPUT_PYTHON_VERSION",
+                "3.1",
+                "the input `python_version` is `3.1`: YAML reads 3.10 without quotes as 3.1: write '3.10'",
+            ),
+            ("INPUT_EXTRAS", "[dev]", "the input `extras` is `[dev]`: write `dev`, without brackets"),
+            ("INPUT_EXTRAS", "[dev, test]", "write `dev, test`, without brackets"),
+            ("INPUT_EXTRAS", "a, .[dev]", "the input `extras` is `a, .[dev]`: write `dev`, without brackets"),
+            ("INPUT_GROUPS", "a b", "`a b` is not a name: it may have letters, digits, `-`, `_` and `.`"),
             ("INPUT_PYTHON_VERSION", "2.7", "the input `python_version` is `2.7`"),
         ] {
             let error = ActionInputs::read(&host(&[(name, value)])).unwrap_err().to_string();

@@ -75,6 +75,9 @@ fn token_problem(token: &str) -> Option<&'static str> {
     let is_assignment =
         token.split_once('=').is_some_and(|(name, _)| is_name(name.trim_start_matches("export ").trim()));
     match token {
+        _ if token.starts_with('#') => Some("its first line is a comment, and only the token may be there"),
+        _ if token.starts_with('{') => Some("it is JSON, and only the token may be there"),
+        _ if token.starts_with("https://") || token.starts_with("http://") => Some("it is a URL"),
         _ if token.lines().count() > 1 => Some("it has more than one line"),
         _ if is_assignment => Some("it is `NAME=value`, and only the value is the token"),
         _ if token.contains(['"', '\'', '`']) => Some("it has quotes, which are no part of a token"),
@@ -170,6 +173,9 @@ mod tests {
             b"Bearer user:abc",
             b"user:\xFF\xFE",
             b"",
+            b"# of the organization\nuser:abc\n",
+            b"{\"token\": \"user:abc\"}",
+            b"https://acme.dagster.cloud/prod\n",
         ]
         .iter()
         .map(|bytes| of_file(bytes).unwrap_err().to_string())
@@ -188,6 +194,9 @@ mod tests {
         the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has a space, and no token has one
         the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has characters that no token has (control characters or non-ASCII ones)
         the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is empty
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: its first line is a comment, and only the token may be there
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is JSON, and only the token may be there
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is a URL
         the input `dagster_cloud_api_token` is not a token of Dagster+: it has quotes, which are no part of a token
         no token for Dagster+: the input `dagster_cloud_api_token` is empty, and DAGSTER_CLOUD_API_TOKEN is not set
         "#);

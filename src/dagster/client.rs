@@ -272,7 +272,9 @@ impl Client {
             request = request.header("Dagster-Cloud-Deployment", name);
         }
         let network = |source: net::Error| again(operation.doing, number, source);
-        let response = self.send(request, operation.kind(), operation.doing, number)?;
+        let response = self
+            .send(request, operation.kind(), operation.doing, number)
+            .map_err(|failure| failure.map(|error| error.with_address(&self.settings.address)))?;
         let status = response.status;
         let retry_after = response.retry_after(self.host.clock.now());
         let passing = PASSING.contains(&status);
@@ -357,7 +359,7 @@ fn after_loss(failure: Again<DagsterError>, lost: &mut bool) -> Again<DagsterErr
 /// A network failure, and whether it is worth another try. Every operation here may be repeated, see [`Operation`].
 pub(super) fn again(doing: &str, attempts: u32, source: net::Error) -> Again<DagsterError> {
     let lasting = source.transience() == Transience::Lasting;
-    let error = DagsterError::Network { doing: doing.to_string(), attempts, source };
+    let error = DagsterError::Network { doing: doing.to_string(), attempts, setting: None, source };
     if lasting { Again::No(error) } else { Again::After { error, retry_after: None } }
 }
 

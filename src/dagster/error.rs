@@ -11,6 +11,8 @@ pub enum DagsterError {
     Network {
         doing: String,
         attempts: u32,
+        /// The setting that gave the address; none for the object store, whose address Dagster+ gives.
+        setting: Option<String>,
         #[source]
         source: net::Error,
     },
@@ -79,6 +81,14 @@ fn reason(status: u16) -> String {
 }
 
 impl DagsterError {
+    /// The same with the setting that gave the address, for a network failure.
+    pub(super) fn with_address(mut self, name: &str) -> DagsterError {
+        if let DagsterError::Network { setting, .. } = &mut self {
+            *setting = Some(name.to_string());
+        }
+        self
+    }
+
     /// Whether the answer says that the document or its fields are unknown there.
     pub fn is_graphql(&self) -> bool {
         matches!(self, DagsterError::GraphQl { .. })
@@ -151,6 +161,12 @@ impl Explain for DagsterError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            DagsterError::Network { source: source @ net::Error::Unreachable { .. }, setting: Some(setting), .. } => {
+                let network = source.hint().unwrap_or_default();
+                // `check the network; …`
+                let network = network.strip_prefix("check ").map_or(format!("; {network}"), |network| format!(", and {network}"));
+                Some(format!("check the address that {setting} gives{network}"))
+            }
             DagsterError::Network { source, .. } => source.hint(),
             DagsterError::Unauthorized { setting, .. } => Some(token_hint(setting)),
             DagsterError::Interrupted { .. } => None,
@@ -188,5 +204,27 @@ impl Explain for DagsterError {
             DagsterError::NotStored { .. } => Some("add --upload-pex".into()),
             DagsterError::ReadFile { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::SafeUrl;
+
+    #[test]
+    fn where_the_host_is_not_reached_the_setting_that_names_it_is_named() {
+        let url = || SafeUrl::parse("https://acme.example/graphql");
+        let network =
+            |source| DagsterError::Network { doing: "x".into(), attempts: 1, setting: None, source };
+        let source = || Box::new(ureq::Error::HostNotFound);
+        let unreachable = || network(net::Error::Unreachable { url: url(), proxy: None, source: source() });
+        let silent = network(net::Error::TimedOut { url: url(), waited: std::time::Duration::from_secs(1) });
+        assert_eq!(silent.with_address("--url").hint(), None);
+        insta::assert_snapshot!(unreachable().hint().unwrap(), @"check the network; if this machine needs a proxy, set HTTPS_PROXY");
+        insta::assert_snapshot!(
+            unreachable().with_address("the input `dagster_cloud_url`").hint().unwrap(),
+            @"check the address that the input `dagster_cloud_url` gives, and the network; if this machine needs a proxy, set HTTPS_PROXY"
+        );
     }
 }

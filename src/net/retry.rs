@@ -85,6 +85,16 @@ pub enum Again<E> {
     },
 }
 
+impl<E> Again<E> {
+    /// The same with another error.
+    pub fn map<F>(self, change: impl FnOnce(E) -> F) -> Again<F> {
+        match self {
+            Again::No(error) => Again::No(change(error)),
+            Again::After { error, retry_after } => Again::After { error: change(error), retry_after },
+        }
+    }
+}
+
 /// What came of all tries, when none worked.
 #[derive(Debug)]
 pub struct Failed<E> {
