@@ -116,6 +116,21 @@ pub struct Requirements {
     pub warnings: Vec<Warning>,
     /// Extras and dependency groups that exist and were not asked for, a sentence each.
     pub left_out: Vec<String>,
+    /// The same, with what each asks for.
+    pub not_taken: Vec<NotTaken>,
+}
+
+/// An extra or dependency group of the project that was not asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotTaken {
+    /// `extra`, `dependency group`.
+    pub kind: &'static str,
+    /// The flag that takes it.
+    pub flag: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Normalised names of the distributions that it asks for.
+    pub packages: BTreeSet<String>,
 }
 
 impl Requirements {

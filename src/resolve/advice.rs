@@ -4,7 +4,7 @@ use super::Resolution;
 use super::releases::{self, NEEDED};
 use super::written::{self, Change};
 use crate::error::{Fault, Place};
-use crate::project::{Lock, Requirements, collect};
+use crate::project::{Lock, NotTaken, Requirements, collect};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,8 @@ pub struct Advice {
     pub lock: Option<LockUpdate>,
     /// Whether that release is not known because no index answered.
     pub is_unanswered: bool,
+    /// An extra or dependency group that was not asked for and has some that are missing: what to do, and which.
+    pub not_taken: Option<(String, Vec<String>)>,
 }
 
 /// A lock file that has to change.
@@ -67,6 +69,11 @@ impl Advice {
         Advice { release: Some(release.to_string()), lock, ..Advice::default() }
     }
 
+    /// The same with the extra or group of these that has some of what is missing.
+    pub fn with_choices(self, choices: &[NotTaken], missing: &[&str]) -> Advice {
+        Advice { not_taken: not_taken(choices, missing), ..self }
+    }
+
     /// What to do, as a sentence.
     pub fn text(&self) -> String {
         let Some(release) = &self.release else {
@@ -93,6 +100,15 @@ impl Advice {
 
     /// What to do where `missing` are to be added to `file`, as a sentence.
     pub fn adding(&self, missing: &[String], file: &Path) -> String {
+        let Some((text, there)) = &self.not_taken else { return self.adding_lines(missing, file) };
+        let others: Vec<String> = missing.iter().filter(|name| !there.contains(name)).cloned().collect();
+        match others.is_empty() {
+            true => text.clone(),
+            false => format!("{text}; and {}", self.adding_lines(&others, file)),
+        }
+    }
+
+    fn adding_lines(&self, missing: &[String], file: &Path) -> String {
         let is_poetry = collect::lists_for_poetry(file);
         let line = |name: &String| match (&self.release, is_poetry) {
             (Some(release), false) => format!("`{name}=={release}`"),
@@ -153,7 +169,56 @@ fn behind(wanted: &Resolution, requirements: &Requirements, with_version: bool) 
     names
 }
 
+/// The extra or group that has most of what is missing: what to do, and which of them it has.
+fn not_taken(choices: &[NotTaken], missing: &[&str]) -> Option<(String, Vec<String>)> {
+    let there = |choice: &NotTaken| -> Vec<String> {
+        missing.iter().filter(|name| choice.packages.contains(**name)).map(ToString::to_string).collect()
+    };
+    // Of equals the first, and `max_by_key` takes the last.
+    let best = choices.iter().rev().max_by_key(|choice| there(choice).len())?;
+    let there = Some(there(best)).filter(|there| !there.is_empty())?;
+    let names: Vec<String> = there.iter().map(|name| format!("`{name}`")).collect();
+    let NotTaken { kind, flag, name, .. } = best;
+    let text = format!("build with {flag} {name}: that {kind} has {}", names.join(" and "));
+    Some((text, there))
+}
+
 fn change_text(change: &Change) -> String {
     let at = change.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
     format!("write `{}` instead of `{}`{at}", change.instead, change.line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_extra_or_group_has_is_taken_from_there_and_the_rest_added() {
+        let choice = |flag: &'static str, name: &str, packages: &[&str]| NotTaken {
+            kind: if flag == "--extra" { "extra" } else { "dependency group" },
+            flag,
+            name: name.into(),
+            packages: packages.iter().map(ToString::to_string).collect(),
+        };
+        let missing = ["dagster", "dagster-cloud"];
+        let owned = missing.map(String::from);
+        for (choices, want) in [
+            (vec![], "add `dagster` and `dagster-cloud` to p.toml"),
+            (vec![choice("--group", "dev", &["pytest"])], "add `dagster` and `dagster-cloud` to p.toml"),
+            (
+                vec![
+                    choice("--extra", "x", &["dagster"]),
+                    choice("--group", "orch", &["dagster", "dagster-cloud"]),
+                ],
+                "build with --group orch: that dependency group has `dagster` and `dagster-cloud`",
+            ),
+            (
+                vec![choice("--extra", "x", &["dagster"]), choice("--group", "dev", &["dagster"])],
+                "build with --extra x: that extra has `dagster`; and add `dagster-cloud` to p.toml",
+            ),
+        ] {
+            let advice = Advice::default().with_choices(&choices, &missing);
+            assert_eq!(advice.adding(&owned, Path::new("p.toml")), want);
+        }
+    }
 }

@@ -87,16 +87,17 @@ impl Settling<'_> {
         // What is added to a compiled file is lost when it is compiled again.
         let compiled = written::compiled(self.requirements).and_then(|(_, of)| of.sources.into_iter().next());
         let file = compiled.or(file);
+        // Two names without versions resolve to one release; dagster-cloud alone has to fit the dagster that is there.
+        let advice = if missing.contains(&"dagster") {
+            Advice::default()
+        } else {
+            self.fitting(missing, resolution).unwrap_or_else(|| self.advice(missing))
+        };
         ResolveError::MissingDagster {
             missing: missing.iter().map(ToString::to_string).collect(),
             directory: self.directory.to_path_buf(),
             file: file.unwrap_or_else(|| self.directory.join("requirements.txt")),
-            // Two names without versions resolve to one release; dagster-cloud alone has to fit the dagster that is there.
-            advice: Box::new(if missing.contains(&"dagster") {
-                Advice::default()
-            } else {
-                self.fitting(missing, resolution).unwrap_or_else(|| self.advice(missing))
-            }),
+            advice: Box::new(advice.with_choices(&self.requirements.not_taken, missing)),
         }
     }
 

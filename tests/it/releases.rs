@@ -34,8 +34,12 @@ pub fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 /// What `deps --dry-run` says and gives in this directory.
 pub fn resolve_in(project: &Path, vars: &[(&str, &str)]) -> (Output, String) {
+    dry_run("deps", project, vars)
+}
+
+fn dry_run(name: &str, project: &Path, vars: &[(&str, &str)]) -> (Output, String) {
     let mut command = pexpress_with_uv();
-    command.args(["deps", "--dry-run"]).arg(project).envs(vars.iter().copied());
+    command.args([name, "--dry-run"]).arg(project).arg(project.join("out")).envs(vars.iter().copied());
     let command = command.env("UV_FIND_LINKS", project.join("wheels")).env("PIP_NO_INDEX", "1");
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).replace(project.to_str().unwrap(), "[PROJECT]");
@@ -153,6 +157,51 @@ fn a_missing_dagster_cloud_is_proposed_in_the_release_that_fits() {
     error: dagster-cloud is not among the requirements of `[PROJECT]`
       at: [PROJECT]/pyproject.toml
     hint: add `dagster-cloud==1.13.27` to [PROJECT]/pyproject.toml, and write `dagster==1.13.27` instead of `dagster==1.13.29` ([PROJECT]/pyproject.toml:5:5); 1.13.27 is the newest release that all of Dagster's packages have
+    ");
+}
+
+#[test]
+fn what_an_extra_or_group_has_is_asked_for_by_its_flag() {
+    let asking =
+        |more: &str| format!("[project]\nname = 'shop'\nversion = '1'\ndependencies = ['third']\n{more}");
+    let group = asking(
+        "[dependency-groups]\ndev = ['third']\norch = [{include-group = 'dev'}, 'dagster', 'Dagster_Cloud']\n",
+    );
+    insta::assert_snapshot!(refusal(&[("pyproject.toml", &group)]), @r"
+    `shop` also has the dependency groups dev, orch (--group), not asked for
+    error: dagster and dagster-cloud are not among the requirements of `[PROJECT]`
+      at: [PROJECT]/pyproject.toml
+    hint: build with --group orch: that dependency group has `dagster` and `dagster-cloud`
+    ");
+    let extra = asking("[project.optional-dependencies]\nrun = ['dagster[x]>=1']\n");
+    insta::assert_snapshot!(refusal(&[("pyproject.toml", &extra)]), @r"
+    `shop` also has the extra run (--extra), not asked for
+    error: dagster and dagster-cloud are not among the requirements of `[PROJECT]`
+      at: [PROJECT]/pyproject.toml
+    hint: build with --extra run: that extra has `dagster`; and add `dagster-cloud` to [PROJECT]/pyproject.toml
+    ");
+}
+
+#[test]
+fn what_all_code_locations_lack_is_said_in_one_dry_run() {
+    let yaml = "locations:\n- {location_name: a, code_source: {module_name: m}, build: {directory: a}}\n\
+        - {location_name: b, code_source: {module_name: m}, build: {directory: b}}\n";
+    let files = [
+        ("dagster_cloud.yaml", yaml),
+        ("a/requirements.txt", "dagster==1.13.27\n"),
+        ("a/m.py", ""),
+        ("b/requirements.txt", "dagster==1.13.26\n"),
+        ("b/m.py", ""),
+    ];
+    let (output, said) = dry_run("deploy", project(&files).path(), &[]);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    insta::assert_snapshot!(said, @r"
+    error: dagster-cloud is not among the requirements of `[PROJECT]/a`
+      at: [PROJECT]/a/requirements.txt
+    hint: add `dagster-cloud==1.13.27` to [PROJECT]/a/requirements.txt
+    error: dagster-cloud is not among the requirements of `[PROJECT]/b`
+      at: [PROJECT]/b/requirements.txt
+    hint: add `dagster-cloud==1.13.26` to [PROJECT]/b/requirements.txt
     ");
 }
 

@@ -56,8 +56,8 @@ pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error
             building.host.data(&lines.join("\n")).map_err(Error::Stdout)?;
         }
     }
-    match resolutions.into_iter().find_map(Result::err) {
-        Some(error) => Err(error.into()),
-        None => Ok(Exit(0)),
-    }
+    let mut errors: Vec<_> = resolutions.into_iter().filter_map(Result::err).collect();
+    let Some(last) = errors.pop() else { return Ok(Exit(0)) };
+    errors.iter().for_each(|error| building.host.say(&error_text(error, building.host.color())));
+    Err(last.into())
 }

@@ -220,7 +220,7 @@ fn listed_names(text: &str) -> Option<Vec<String>> {
 }
 
 /// The normalised name that a requirement begins with.
-fn named(line: &str) -> String {
+pub(super) fn named(line: &str) -> String {
     let line = line.trim_start();
     let end = line.find(|each: char| !(each.is_ascii_alphanumeric() || "-_.".contains(each)));
     normalized_name(line.get(..end.unwrap_or(line.len())).unwrap_or_default())

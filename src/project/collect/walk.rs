@@ -14,7 +14,8 @@ use super::uv_sources::Origin;
 use crate::error::Place;
 use crate::host::Host;
 use crate::project::{
-    CollectOptions, LocalDistribution, LocalPackage, PackageBuild, RequirementLine, Requirements, Warning,
+    CollectOptions, LocalDistribution, LocalPackage, NotTaken, PackageBuild, RequirementLine, Requirements,
+    Warning,
 };
 use crate::tools::Tools;
 use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
@@ -445,6 +446,9 @@ impl Walk<'_> {
         for visited in &self.visited {
             let Some(package) = &visited.package else { continue };
             self.found.left_out.extend(left_out(visited, package, self.options));
+            if visited.asked_by.is_none() {
+                self.found.not_taken = not_taken(visited, package, self.options);
+            }
             self.found.local_packages.push(LocalPackage {
                 directory: visited.directory.clone(),
                 name: package.name.as_ref().map(ToString::to_string),
@@ -456,6 +460,26 @@ impl Walk<'_> {
         }
         self.found
     }
+}
+
+/// The extras and groups of the build directory that were not asked for.
+fn not_taken(visited: &Visited, package: &Package, options: &CollectOptions) -> Vec<NotTaken> {
+    let packages = |lines: &[Raw]| lines.iter().map(|raw| package::named(&raw.text)).collect();
+    let extras = package.extras.iter().filter(|(extra, _)| !visited.extras.contains(*extra));
+    let extras = extras.map(|(extra, lines)| NotTaken {
+        kind: "extra",
+        flag: "--extra",
+        name: extra.to_string(),
+        packages: packages(lines),
+    });
+    let is_asked_for = |name: &str| options.groups.iter().any(|group| package::named(group) == name);
+    let groups = package.groups.keys().filter_map(|group| {
+        let lines = package.group(group, &visited.directory).ok()?;
+        let name = group.to_string();
+        let (kind, flag) = ("dependency group", "--group");
+        (!is_asked_for(&name)).then(|| NotTaken { kind, flag, name, packages: packages(&lines) })
+    });
+    extras.chain(groups).collect()
 }
 
 /// What exists and was not asked for, in a sentence.
