@@ -194,6 +194,11 @@ impl Host {
         Host { by_inputs: true, ..self.clone() }
     }
 
+    /// Whether it names the inputs of the action.
+    pub fn names_inputs(&self) -> bool {
+        self.by_inputs
+    }
+
     fn is_silent(&self) -> bool {
         self.silent.as_ref().is_some_and(|silent| silent.load(Ordering::SeqCst))
     }

@@ -47,6 +47,7 @@ pub mod executable;
 pub mod foreign_text;
 pub mod hex;
 pub mod input_names;
+pub mod near_names;
 pub mod redact;
 pub mod scratch;
 pub mod target;

@@ -6,12 +6,13 @@ use super::manifest;
 use super::working_directory::TreeError;
 use crate::cache::CacheError;
 use crate::error::{Explain, Fault, Place};
+use crate::near_names::closest_path;
 use crate::pex::PexError;
 use crate::resolve::ResolveError;
 use crate::tools::{self, UvError};
 use crate::wheel::WheelError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A PEX file could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,8 @@ pub enum BuildError {
         #[source]
         source: io::Error,
     },
+    #[error("the directory `{directory}` does not exist")]
+    NoOutDir { directory: PathBuf },
     #[error("`{path}` cannot be used: {reason}")]
     ManifestFormat { path: PathBuf, reason: String },
 }
@@ -99,15 +102,21 @@ impl BuildError {
 impl Explain for BuildError {
     fn fault(&self) -> Fault {
         match self {
-            BuildError::Tree(_) | BuildError::NoManifest { .. } | BuildError::ManifestFormat { .. } => {
-                Fault::Project
-            }
+            BuildError::Tree(_)
+            | BuildError::NoManifest { .. }
+            | BuildError::NoOutDir { .. }
+            | BuildError::ManifestFormat { .. } => Fault::Project,
             BuildError::LocalPackage { source, .. } => source.fault(),
             _ => self.inner().map_or(Fault::Tool, Explain::fault),
         }
     }
 
     fn hint(&self) -> Option<String> {
+        if let BuildError::NoOutDir { directory } = self
+            && let Some(near) = closest_path(directory, Path::is_dir)
+        {
+            return Some(format!("did you mean `{}`?", near.display()));
+        }
         let text = match self {
             BuildError::LocalPackage { source, .. } => {
                 return source.hint().or_else(|| Some("see what its build backend says above".to_string()));
@@ -122,7 +131,9 @@ impl Explain for BuildError {
             }
             BuildError::Temporary { .. } => "set TMPDIR to a directory that can be written and has room",
             BuildError::Replaced { .. } => "leave the output directory alone while pexpress runs",
-            BuildError::NoManifest { .. } | BuildError::ManifestFormat { .. } => {
+            BuildError::NoManifest { .. }
+            | BuildError::NoOutDir { .. }
+            | BuildError::ManifestFormat { .. } => {
                 "build the code locations into it with `pexpress deploy` first"
             }
             _ => return self.inner().and_then(Explain::hint),

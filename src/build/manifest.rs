@@ -80,6 +80,9 @@ impl Manifest {
         let path = out_dir.join(FILE_NAME);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
+            Err(_) if !out_dir.exists() => {
+                return Err(BuildError::NoOutDir { directory: out_dir.to_path_buf() });
+            }
             Err(source) => return Err(BuildError::NoManifest { directory: out_dir.to_path_buf(), source }),
         };
         match serde_json::from_str::<Manifest>(&text) {

@@ -12,6 +12,7 @@ pub mod workflow_run;
 
 use crate::error::{Explain, Fault};
 use crate::host::Host;
+use crate::near_names::closest_path;
 use address::Endpoint;
 use args::DagsterArgs;
 use event::Trigger;
@@ -84,7 +85,7 @@ pub enum ContextError {
         "no address of Dagster+ and no token: neither DAGSTER_CLOUD_URL nor DAGSTER_CLOUD_ORGANIZATION is set, and DAGSTER_CLOUD_API_TOKEN is not set or empty"
     )]
     NoUrlAndToken,
-    #[error("could not read the token from `{path}`")]
+    #[error("could not read the token from `{path}`, which --api-token-file names")]
     TokenFile {
         path: PathBuf,
         #[source]
@@ -156,7 +157,11 @@ impl Explain for ContextError {
             ContextError::NoToken { by_inputs: true } => "create a user or agent token in the organization settings of Dagster+, store it as a secret and give the step `dagster_cloud_api_token`; check that this run may read the secret (runs of forks and of Dependabot may not)".into(),
             ContextError::NoToken { by_inputs: false } => "create a user or agent token in the organization settings of Dagster+ and set that variable to it, or pass --api-token-file; in CI, check that the secret exists and that this run may read it".into(),
             ContextError::BadToken { .. } => "put in just the token as Dagster+ shows it, such as user:…".into(),
-            ContextError::TokenFile { .. } | ContextError::BadSeconds { .. } => return None,
+            ContextError::TokenFile { path, .. } => match closest_path(path, Path::is_file) {
+                Some(near) => format!("did you mean `{}`?", near.display()),
+                None => "name a file that has the token, or set DAGSTER_CLOUD_API_TOKEN".into(),
+            },
+            ContextError::BadSeconds { .. } => return None,
             ContextError::EventUnreadable { .. } => {
                 "nothing was deployed, since a pull request must not reach a full deployment; name the target with --code-location-details deployment=NAME,commit_hash=HASH".into()
             }

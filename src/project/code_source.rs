@@ -8,10 +8,10 @@
 mod declared;
 mod tree;
 
-use super::unknown_key::closest;
 use super::{Location, Warning};
 use crate::bounded_file::{TEXT_LIMIT_BYTES, read_text};
 use crate::host::lexically_normal;
+use crate::near_names::closest;
 use declared::Declared;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -60,7 +60,7 @@ pub(super) fn inspect(file: &Path, reading: &mut Reading) {
         None => {}
     });
     if read.is_none() && reading.errors.len() == errors_before {
-        reading.errors.push(ProjectError::NoProject(directory_of(file)));
+        reading.errors.push(ProjectError::NoDgSettings(file.to_path_buf()));
     }
 }
 
@@ -79,7 +79,7 @@ fn with_settings<T>(
 }
 
 fn keep<T>(result: Result<T, CollectError>, reading: &mut Reading) -> Option<T> {
-    result.map_err(|error| reading.errors.push(ProjectError::Toml(Box::new(error)))).ok()
+    result.map_err(|error| reading.errors.push(ProjectError::Collect(Box::new(error)))).ok()
 }
 
 enum DirectoryType {

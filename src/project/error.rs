@@ -1,7 +1,9 @@
 //! What can be wrong with a `dagster_cloud.yaml`, or with the files of a dg project or workspace.
 
-use super::CollectError;
+use super::build_directory::relative;
+use super::{CollectError, not_found};
 use crate::error::{Explain, Fault, Place};
+use crate::near_names::closest_path;
 use crate::yaml::YamlError;
 use std::path::{Path, PathBuf};
 
@@ -9,14 +11,32 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
     /// No such path.
-    #[error("`{}` does not exist", .0.display())]
-    NotFound(PathBuf),
+    #[error("{}", not_found(path, *setting))]
+    NotFound {
+        /// What is missing.
+        path: PathBuf,
+        /// The input that leads there, if it was an input.
+        setting: Option<&'static str>,
+        /// What is there under a name that is near to it.
+        near: Option<PathBuf>,
+    },
+    /// A job of GitHub's without anything in it.
+    #[error("the workspace `{}` is empty, so there is nothing to deploy", .0.display())]
+    EmptyWorkspace(PathBuf),
     /// A directory without any of the files that name code locations.
     #[error(
         "`{}` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]",
-        .0.display()
+        directory.display()
     )]
-    NoProject(PathBuf),
+    NoProject {
+        /// As absolute path.
+        directory: PathBuf,
+        /// Whether files are named by inputs of the action.
+        by_inputs: bool,
+    },
+    /// A pyproject.toml that says nothing of dg.
+    #[error("`{}` names no code locations: it has no [tool.dg]", .0.display())]
+    NoDgSettings(PathBuf),
     /// The file cannot be read.
     #[error("could not read `{}`", file.display())]
     Read {
@@ -34,9 +54,9 @@ pub enum ProjectError {
         /// The file.
         file: PathBuf,
     },
-    /// Not TOML, or a value in it is not as it has to be.
+    /// Not TOML, a value in it is not as it has to be, or the same of requirements.
     #[error(transparent)]
-    Toml(Box<CollectError>),
+    Collect(Box<CollectError>),
     /// Nothing in it.
     #[error("the file is empty")]
     Empty {
@@ -53,6 +73,12 @@ pub enum ProjectError {
         /// What may be meant.
         hint: String,
         /// Where.
+        place: Place,
+    },
+    /// A file that is what an entry of its list should be.
+    #[error("the file is a code location itself, and has no `locations`")]
+    OneLocation {
+        /// Where it begins.
         place: Place,
     },
     /// A key that has to be there.
@@ -163,47 +189,71 @@ impl Explain for ProjectError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            ProjectError::NoProject(directory) => Some(match file_above(directory) {
-                Some(file) => format!("there is a `{}`: name that", file.display()),
-                None => "name the file, or the directory that it is in".to_string(),
-            }),
+            ProjectError::NoProject { directory, by_inputs } => Some(not_found::hint(directory, *by_inputs)),
+            ProjectError::NoDgSettings(file) => {
+                let beside = ["dagster_cloud.yaml", "dagster_cloud.yml"].map(|name| file.with_file_name(name));
+                Some(match beside.into_iter().find(|file| file.is_file()) {
+                    Some(file) => format!("there is a `{}`: name that", file.display()),
+                    None => "name a dagster_cloud.yaml, or the directory of a dg project or workspace".into(),
+                })
+            }
+            ProjectError::EmptyWorkspace(_) => {
+                Some("add a step with `uses: actions/checkout` before this one".to_string())
+            }
+            ProjectError::NotFound { near: Some(near), .. } => {
+                Some(format!("did you mean `{}`?", near.display()))
+            }
+            ProjectError::NotFound { setting: Some("working_directory"), .. } => {
+                Some("`working_directory` is relative to the directory that the step runs in".to_string())
+            }
+            ProjectError::NotFound { setting: Some(_), .. } => {
+                Some("`dagster_cloud_file` is relative to `working_directory`, or to the directory that the step runs in".to_string())
+            }
             ProjectError::Yaml { error, .. } => error.hint.clone(),
             ProjectError::Empty { .. } => Some("list your code locations under `locations:`".to_string()),
             ProjectError::UnknownKey { hint, .. } | ProjectError::MissingKey { hint, .. } => {
                 Some(hint.clone())
             }
+            ProjectError::OneLocation { .. } => Some(
+                "put it under `locations:`, as an entry of a list: `- location_name: …`".to_string(),
+            ),
             ProjectError::WrongType { hint, .. } => hint.clone(),
             ProjectError::Blank { .. } => Some("give it a name".to_string()),
             ProjectError::DuplicateName { .. } => Some("rename one of them".to_string()),
+            ProjectError::CodeSource { given, .. } if given == "none" => Some(
+                "give the one that says where your definitions are, such as `module_name: my_project.definitions`".into(),
+            ),
             ProjectError::CodeSource { .. } => {
                 Some("keep the one that says where your definitions are".to_string())
             }
-            ProjectError::BuildDirectory { .. } => {
-                Some("`build.directory` is relative to the directory of the file it is in".to_string())
-            }
+            ProjectError::BuildDirectory { directory, place, .. } => Some(directory_hint(directory, place)),
             ProjectError::Defaults { .. } => Some("make both of one kind".to_string()),
             ProjectError::WorkspaceProject { .. } => {
                 Some("`path` is relative to the workspace; correct it, or remove the entry".to_string())
             }
-            ProjectError::Toml(error) => error.hint(),
+            ProjectError::Collect(error) => error.hint(),
             ProjectError::NoWorkspaceProjects { .. } => {
                 Some("add `[[workspace.projects]]` with the `path` of each".to_string())
             }
-            ProjectError::NotFound(_) | ProjectError::Read { .. } => None,
+            ProjectError::NotFound { .. } | ProjectError::Read { .. } => None,
         }
     }
 
     fn place(&self) -> Option<Place> {
         match self {
-            ProjectError::NotFound(_) | ProjectError::NoProject(_) => None,
+            ProjectError::NotFound { .. }
+            | ProjectError::NoProject { .. }
+            | ProjectError::EmptyWorkspace(_) => None,
+            ProjectError::NoDgSettings(file) => Some(Place { file: file.clone(), line: None, column: None }),
             ProjectError::Read { file, .. } => Some(Place { file: file.clone(), line: None, column: None }),
             ProjectError::Yaml { error, file } => Some(Place {
                 file: file.clone(),
                 line: Some(error.mark.line),
                 column: Some(error.mark.column),
             }),
-            ProjectError::Toml(error) => error.place(),
+            ProjectError::Collect(error) => error.place(),
             ProjectError::Empty { place }
+            | ProjectError::OneLocation { place }
             | ProjectError::UnknownKey { place, .. }
             | ProjectError::MissingKey { place, .. }
             | ProjectError::WrongType { place, .. }
@@ -218,18 +268,25 @@ impl Explain for ProjectError {
     }
 }
 
-/// The nearest file above `directory` that names code locations, within its repository.
-fn file_above(directory: &Path) -> Option<PathBuf> {
-    const NAMES: [&str; 3] = ["dagster_cloud.yaml", "dagster_cloud.yml", "dg.toml"];
-    for above in directory.ancestors().skip(1).take(4) {
-        if let Some(file) = NAMES.iter().map(|name| above.join(name)).find(|file| file.is_file()) {
-            return Some(file);
-        }
-        if above.join(".git").exists() {
-            break;
-        }
+fn not_found(path: &Path, setting: Option<&str>) -> String {
+    match setting {
+        Some(name) => format!("the input `{name}` leads to `{}`, which does not exist", path.display()),
+        None => format!("`{}` does not exist", path.display()),
     }
-    None
+}
+
+/// What to write for a build directory that is not there.
+fn directory_hint(directory: &Path, place: &Place) -> String {
+    let rule = "`build.directory` is relative to the directory of the file it is in";
+    let base = place.file.parent().unwrap_or(Path::new(""));
+    let given = relative(directory, base);
+    if base.ends_with(&given) && !directory.exists() {
+        return format!("{rule}, and that is `{}` already: write `directory: .`", given.display());
+    }
+    match closest_path(directory, Path::is_dir) {
+        Some(near) => format!("did you mean `{}`? {rule}", relative(&near, base).display()),
+        None => rule.to_string(),
+    }
 }
 
 /// All that is wrong; never empty.

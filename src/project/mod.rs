@@ -9,6 +9,7 @@ pub mod collect;
 mod defaults;
 mod dg;
 mod error;
+mod not_found;
 pub mod python_version;
 mod reading;
 mod unknown_key;

@@ -3,7 +3,7 @@
 use super::collect::toml_file::TomlFile;
 use super::error::{ProjectError, ProjectErrors};
 use super::python_version::{self, PythonVersionError};
-use super::{Location, Project, Warning, code_source, dg, workspace};
+use super::{Location, Project, Warning, code_source, dg, not_found, workspace};
 use crate::error::Explain;
 use crate::host::Host;
 use std::collections::BTreeSet;
@@ -50,9 +50,9 @@ impl Project {
         let path = host.absolute(path);
         let mut reading = Reading { file: path.clone(), ..Reading::default() };
         if path.is_dir() {
-            inspect_directory(&path, &mut reading);
+            inspect_directory(&path, host, &mut reading);
         } else if !path.exists() {
-            reading.errors.push(ProjectError::NotFound(path));
+            reading.errors.push(not_found::nothing_there(path, host));
         } else if path.extension().is_some_and(|extension| extension == "toml") {
             dg::inspect(&path, &mut reading);
         } else {
@@ -79,7 +79,7 @@ impl Reading {
                 && let Err(error) = TomlFile::read(&file).and_then(|toml| toml.parse().map(drop))
                 && !self.errors.iter().any(|known| known.place() == error.place())
             {
-                self.errors.push(ProjectError::Toml(Box::new(error)));
+                self.errors.push(ProjectError::Collect(Box::new(error)));
             }
         }
         match python_version::infer(&root, &Vec::from_iter(directories)) {
@@ -108,7 +108,7 @@ impl Reading {
     }
 }
 
-fn inspect_directory(directory: &Path, reading: &mut Reading) {
+fn inspect_directory(directory: &Path, host: &Host, reading: &mut Reading) {
     let yaml = YAML_FILES.iter().map(|name| directory.join(name)).find(|file| file.is_file());
     if let Some(file) = yaml {
         reading.file.clone_from(&file);
@@ -117,7 +117,7 @@ fn inspect_directory(directory: &Path, reading: &mut Reading) {
         reading.file.clone_from(&file);
         dg::inspect(&file, reading);
     } else if reading.errors.is_empty() {
-        reading.errors.push(ProjectError::NoProject(directory.to_path_buf()));
+        reading.errors.push(not_found::no_project(directory, host));
     }
 }
 

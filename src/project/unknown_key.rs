@@ -1,4 +1,6 @@
-//! What an unknown key, or another name with a slip in it, was meant to be.
+//! What an unknown key was meant to be.
+
+use crate::near_names::closest;
 
 /// `did you mean …?`, `… belongs …`, or the list of what is known.
 ///
@@ -11,14 +13,6 @@ pub(super) fn hint(key: &str, known: &[&str], homes: &[(&str, Vec<&str>)]) -> St
         return format!("`{key}` belongs {home}");
     }
     format!("known here: {}", known.join(", "))
-}
-
-/// The known name that differs by a slip: about one letter in four, less `-`, `_` and case.
-pub(super) fn closest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
-    let plain = |key: &str| key.to_lowercase().replace(['-', ' ', '_'], "");
-    let distance = |known: &str| strsim::damerau_levenshtein(&plain(key), &plain(known));
-    let (distance, known) = known.iter().map(|known| (distance(known), *known)).min()?;
-    (distance <= known.len() / 4 + 1).then_some(known)
 }
 
 #[cfg(test)]

@@ -63,6 +63,24 @@ const HOMES: &[(&str, Keys)] = &[
     ("at the top of the file", TOP),
 ];
 
+/// Keys as other tools and habits have them, where they are found, and what to say of them.
+const CALLED_ELSEWHERE: &[(&str, Keys, &str)] = &[
+    ("module", CODE_SOURCE, "did you mean `module_name`?"),
+    ("python_module", CODE_SOURCE, "did you mean `module_name`?"),
+    ("package", CODE_SOURCE, "did you mean `package_name`?"),
+    ("python_package", CODE_SOURCE, "did you mean `package_name`?"),
+    ("file", CODE_SOURCE, "did you mean `python_file`?"),
+    ("module", LOCATION, MODULE),
+    ("python_module", LOCATION, MODULE),
+    ("name", LOCATION, "did you mean `location_name`?"),
+    ("python_version", LOCATION, PYTHON_VERSION),
+    ("python_version", BUILD, PYTHON_VERSION),
+    ("python_version", DEFAULTS, PYTHON_VERSION),
+    ("python_version", TOP, PYTHON_VERSION),
+];
+const MODULE: &str = "write `module_name` under `code_source`";
+const PYTHON_VERSION: &str = "it is set with --python-version, or by a `.python-version` next to this file";
+
 /// Read `file` into `reading`.
 pub(super) fn inspect(file: &Path, reading: &mut Reading) {
     let mut inspector = Inspector { file, reading, unknown_keys: UnknownKeys::Refused };
@@ -151,6 +169,12 @@ impl Inspector<'_> {
         let Some(entries) = root.entries() else {
             return self.wrong_type("the file", "a mapping with `locations`", root);
         };
+        if root.entry("locations").is_none()
+            && ["location_name", "code_source"].iter().any(|key| root.entry(key).is_some())
+        {
+            let place = self.place(root.mark);
+            return self.reading.errors.push(ProjectError::OneLocation { place });
+        }
         self.known_keys(entries, TOP, "the file");
         let defaults = root.entry("defaults").map(|entry| &entry.value).filter(|node| !node.is_null());
         if let Some(node) = defaults {
@@ -161,6 +185,10 @@ impl Inspector<'_> {
             Some(node) => match &node.content {
                 Content::Sequence(items) if !items.is_empty() => {
                     self.locations(items, defaults.map(std::convert::AsRef::as_ref));
+                }
+                Content::Mapping(_) => {
+                    let hint = "put `- ` before the first key of each code location: `- location_name: …`";
+                    self.wrong_type_with("`locations`", "a list of code locations", node, Some(hint.into()));
                 }
                 _ => self.wrong_type("`locations`", "a list of at least one code location", node),
             },
@@ -309,6 +337,10 @@ impl Inspector<'_> {
             (Shape::Text, _) => self.wrong_type(what, "text", node),
             (Shape::Mapping, Content::Mapping(entries)) => self.text_keys(entries, what),
             (Shape::Mapping, _) => self.wrong_type(what, "a mapping", node),
+            (Shape::Build, Content::Text(directory)) => {
+                let hint = format!("write `build: {{directory: {directory}}}`");
+                self.wrong_type_with(what, "a mapping", node, Some(hint));
+            }
             (Shape::Build, _) => {
                 self.mapping(node, BUILD, what);
             }
@@ -335,7 +367,10 @@ impl Inspector<'_> {
         let entries = node.entries().unwrap_or_default();
         let known = entries.iter().filter(|entry| CODE_SOURCE.iter().any(|(key, _)| names(entry, key)));
         let given: Vec<&str> = known.filter(is_given).map(|entry| entry.name.as_str()).collect();
-        if given.len() != 1 {
+        // The unknown key that is there in its place was named already.
+        let is_misspelt = given.is_empty()
+            && entries.iter().any(|entry| !CODE_SOURCE.iter().any(|(key, _)| names(entry, key)));
+        if given.len() != 1 && !is_misspelt {
             let given = if given.is_empty() { "none".to_string() } else { given.join(" and ") };
             let (owner, place) = (owner.to_string(), self.place(node.mark));
             self.reading.errors.push(ProjectError::CodeSource { owner, given, place });
@@ -365,6 +400,10 @@ impl Inspector<'_> {
 
     fn wrong_type(&mut self, what: &str, want: &'static str, node: &Node) {
         let hint = node.written().filter(|_| want == "text").map(|written| unquoted_hint(written, node));
+        self.wrong_type_with(what, want, node, hint);
+    }
+
+    fn wrong_type_with(&mut self, what: &str, want: &'static str, node: &Node, hint: Option<String>) {
         let got = match &node.content {
             Content::Sequence(items) if items.is_empty() => "an empty list".to_string(),
             _ => node.describe(),
@@ -388,6 +427,12 @@ fn key_names(keys: Keys) -> Vec<&'static str> {
 }
 
 fn unknown_key_hint(key: &str, keys: Keys) -> String {
+    let lower = key.to_lowercase().replace('-', "_");
+    if let Some((.., hint)) =
+        CALLED_ELSEWHERE.iter().find(|(name, place, _)| *name == lower && *place == keys)
+    {
+        return (*hint).to_string();
+    }
     let homes: Vec<_> = HOMES.iter().map(|(home, keys)| (*home, key_names(keys))).collect();
     unknown_key::hint(key, &key_names(keys), &homes)
 }

@@ -95,6 +95,69 @@ fn each_mistake_of_a_dagster_cloud_yaml_is_told_with_place_and_remedy() {
             ),
         ),
         (
+            "locations:\n- {location_name: a, code_source: {module: m}}\n",
+            (
+                "unknown key `module` in `code_source` of code location `a`",
+                2,
+                36,
+                "did you mean `module_name`?",
+            ),
+        ),
+        (
+            "locations:\n- {location_name: a, python_module: m}\n",
+            (
+                "unknown key `python_module` in code location `a`",
+                2,
+                22,
+                "write `module_name` under `code_source`",
+            ),
+        ),
+        (
+            "locations:\n- {location_name: a, code_source: {}}\n",
+            (
+                "`code_source` of code location `a` needs exactly one of package_name, module_name, python_file, autoload_defs_module_name, and has none",
+                2,
+                35,
+                "give the one that says where your definitions are, such as `module_name: my_project.definitions`",
+            ),
+        ),
+        (
+            "locations:\n- {location_name: a, python_version: '3.12'}\n",
+            (
+                "unknown key `python_version` in code location `a`",
+                2,
+                22,
+                "it is set with --python-version, or by a `.python-version` next to this file",
+            ),
+        ),
+        (
+            "locations:\n  location_name: a\n",
+            (
+                "`locations` must be a list of code locations, not a mapping",
+                2,
+                3,
+                "put `- ` before the first key of each code location: `- location_name: …`",
+            ),
+        ),
+        (
+            "locations:\n- {location_name: a, build: ./src}\n",
+            (
+                "`build` of code location `a` must be a mapping, not text",
+                2,
+                29,
+                "write `build: {directory: ./src}`",
+            ),
+        ),
+        (
+            "location_name: a\ncode_source: {module_name: m}\nbuild: {directory: x}\n",
+            (
+                "the file is a code location itself, and has no `locations`",
+                1,
+                1,
+                "put it under `locations:`, as an entry of a list: `- location_name: …`",
+            ),
+        ),
+        (
             "locations:\n- location_name: a\n  code_source:\n    package_name: p\n    module_name: m\n",
             (
                 "`code_source` of code location `a` needs exactly one of package_name, module_name, python_file, autoload_defs_module_name, and has package_name and module_name",
@@ -154,6 +217,130 @@ fn each_mistake_of_a_dagster_cloud_yaml_is_told_with_place_and_remedy() {
     ] {
         assert_told(&[("dagster_cloud.yaml", text)], &[want]);
     }
+}
+
+#[test]
+fn a_key_with_a_near_name_does_not_hide_that_the_right_one_is_missing() {
+    let told = errors_of(&[("dagster_cloud.yaml", "locations:\n- {name: a}\n")]);
+    let told: Vec<_> = told.iter().map(|told| (told.0.as_str(), told.3.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("code location 1 has no `location_name`", "give it a name of its own"),
+            ("unknown key `name` in code location 1", "did you mean `location_name`?"),
+        ]
+    );
+}
+
+#[test]
+fn a_build_directory_that_is_not_there_has_the_one_that_is_meant() {
+    let yaml =
+        |directory: &str| format!("locations:\n- location_name: a\n  build: {{directory: {directory}}}\n");
+    let rule = "`build.directory` is relative to the directory of the file it is in";
+    for (directory, hint) in [
+        ("./dagster", format!("{rule}, and that is `dagster` already: write `directory: .`")),
+        ("./srcs", format!("did you mean `src`? {rule}")),
+        ("./nothing_like_it", rule.to_string()),
+    ] {
+        let tree = project_tree(&[("dagster/dagster_cloud.yaml", &yaml(directory)), ("dagster/src/x", "")]);
+        let at = tree.path().join("dagster");
+        let reading = Project::inspect(&at, &host_with(&at, &[]));
+        let hints: Vec<_> = reading.errors.iter().filter_map(Explain::hint).collect();
+        assert_eq!(hints, [hint], "{directory}");
+    }
+}
+
+#[test]
+fn a_project_that_is_looked_for_in_the_wrong_place_is_found() {
+    let tree = project_tree(&[
+        ("qs/dagster_cloud.yaml", "locations: [{location_name: a}]"),
+        ("qs/pyproject.toml", "[project]\nname = 'a'\n"),
+        ("qs/src/x", ""),
+        ("other/pyproject.toml", "[project]\nname = 'a'\n"),
+        ("two/a/dagster_cloud.yaml", ""),
+        ("two/b/deep/dagster_cloud.yml", ""),
+        ("two/.venv/dagster_cloud.yaml", ""),
+        ("two/node_modules/x/dagster_cloud.yaml", ""),
+        ("empty/x", ""),
+    ]);
+    let root = tree.path().display().to_string();
+    let said = |path: &str| {
+        let output = pexpress().arg("check").arg(path).current_dir(tree.path()).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).replace(&root, "ROOT")
+    };
+    insta::assert_snapshot!(said("qs/dagster_clod.yaml"), @r"
+    error: `ROOT/qs/dagster_clod.yaml` does not exist
+    hint: did you mean `ROOT/qs/dagster_cloud.yaml`?
+    ");
+    insta::assert_snapshot!(said("qz/dagster_cloud.yaml"), @r"
+    error: `ROOT/qz/dagster_cloud.yaml` does not exist
+    hint: did you mean `ROOT/qs/dagster_cloud.yaml`?
+    ");
+    insta::assert_snapshot!(said("qs/pyproject.toml"), @r"
+    error: `ROOT/qs/pyproject.toml` names no code locations: it has no [tool.dg]
+      at: ROOT/qs/pyproject.toml
+    hint: there is a `ROOT/qs/dagster_cloud.yaml`: name that
+    ");
+    insta::assert_snapshot!(said("other/pyproject.toml"), @r"
+    error: `ROOT/other/pyproject.toml` names no code locations: it has no [tool.dg]
+      at: ROOT/other/pyproject.toml
+    hint: name a dagster_cloud.yaml, or the directory of a dg project or workspace
+    ");
+    insta::assert_snapshot!(said("two"), @r"
+    error: `ROOT/two` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
+    hint: there are `ROOT/two/a/dagster_cloud.yaml`, `ROOT/two/b/deep/dagster_cloud.yml`: name one of them
+    ");
+    insta::assert_snapshot!(said("empty"), @r"
+    error: `ROOT/empty` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
+    hint: name the file, or the directory that it is in
+    ");
+    let output = pexpress().args(["verify", "qss"]).current_dir(tree.path()).output().unwrap();
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr).replace(&root, "ROOT"), @r"
+    error: the directory `ROOT/qss` does not exist
+    hint: did you mean `ROOT/qs`?
+    ");
+}
+
+#[test]
+fn the_input_that_leads_nowhere_is_named() {
+    let tree = project_tree(&[
+        ("project/dagster_cloud.yaml", "locations: [{location_name: a}]"),
+        ("empty/.keep", ""),
+    ]);
+    std::fs::remove_file(tree.path().join("empty/.keep")).unwrap();
+    let root = tree.path().display().to_string();
+    let said = |inputs: &[(&str, &str)], workspace: &str| {
+        let workspace = tree.path().join(workspace);
+        let mut command = pexpress();
+        command.arg("action").env("INPUT_COMMAND", "check").envs(inputs.iter().copied());
+        command.env("GITHUB_WORKSPACE", &workspace).current_dir(&workspace);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8_lossy(&output.stderr).replace(&root, "ROOT");
+        let lines = stderr.lines().filter(|line| line.starts_with("error:") || line.starts_with("hint:"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(said(&[("INPUT_DAGSTER_CLOUD_FILE", "project/dagster_clod.yaml")], ""), @r"
+    error: the input `dagster_cloud_file` leads to `ROOT/project/dagster_clod.yaml`, which does not exist
+    hint: did you mean `ROOT/project/dagster_cloud.yaml`?
+    ");
+    insta::assert_snapshot!(said(&[("INPUT_WORKING_DIRECTORY", "projct")], ""), @r"
+    error: the input `working_directory` leads to `ROOT/projct`, which does not exist
+    hint: did you mean `ROOT/project`?
+    ");
+    let both = [("INPUT_WORKING_DIRECTORY", "projct"), ("INPUT_DAGSTER_CLOUD_FILE", "dagster_cloud.yaml")];
+    insta::assert_snapshot!(said(&both, ""), @r"
+    error: the input `working_directory` leads to `ROOT/projct/dagster_cloud.yaml`, which does not exist
+    hint: did you mean `ROOT/project/dagster_cloud.yaml`?
+    ");
+    insta::assert_snapshot!(said(&[], ""), @r"
+    error: `ROOT` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
+    hint: there is a `project/dagster_cloud.yaml`: name that with the input `dagster_cloud_file`
+    ");
+    insta::assert_snapshot!(said(&[], "empty"), @r"
+    error: the workspace `ROOT/empty` is empty, so there is nothing to deploy
+    hint: add a step with `uses: actions/checkout` before this one
+    ");
 }
 
 #[test]

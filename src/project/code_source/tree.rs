@@ -1,7 +1,7 @@
 //! The files below a build directory, and which module is where among them.
 
 use crate::bounded_file::{TEXT_LIMIT_BYTES, read_text};
-use crate::project::unknown_key::closest;
+use crate::near_names::closest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

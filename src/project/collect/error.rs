@@ -1,6 +1,7 @@
 //! What can be wrong with a project's requirements.
 
 use crate::error::{Explain, Fault, Place};
+use crate::near_names::closest_path;
 use crate::net::{self, SafeUrl};
 use crate::project::build_directory::relative;
 use crate::target::PythonVersion;
@@ -180,8 +181,13 @@ impl Explain for CollectError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            CollectError::NoDirectory { .. } => {
-                Some("name a directory that exists; in dagster_cloud.yaml it is `build.directory`".into())
+            CollectError::NoDirectory { directory, .. } => {
+                Some(match closest_path(directory, Path::is_dir) {
+                    Some(near) => format!("did you mean `{}`?", near.display()),
+                    None => {
+                        "name a directory that exists; in dagster_cloud.yaml it is `build.directory`".into()
+                    }
+                })
             }
             CollectError::NoRequirementFile { asked_by: None, directory, location } => {
                 if let Some((name, way)) = foreign_file(directory) {

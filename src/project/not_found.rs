@@ -1,0 +1,114 @@
+//! No project where one was looked for: which setting led there, and what may be meant.
+
+use super::error::ProjectError;
+use crate::env_vars;
+use crate::host::Host;
+use crate::near_names::closest_path;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+/// Files that name code locations, and cannot be something else.
+const NAMES: [&str; 3] = ["dagster_cloud.yaml", "dagster_cloud.yml", "dg.toml"];
+/// Directories that hold other people's projects.
+const FOREIGN: [&str; 5] = ["node_modules", "site-packages", "venv", "vendor", "__pycache__"];
+/// So far down and so many directories are looked at, and so many files named.
+const MOST_LEVELS: usize = 4;
+const MOST_DIRECTORIES: usize = 2_000;
+const MOST_NAMED: usize = 3;
+
+/// Nothing is at `path`.
+pub(super) fn nothing_there(path: PathBuf, host: &Host) -> ProjectError {
+    if let Some(error) = empty_workspace(host) {
+        return error;
+    }
+    let near = closest_path(&path, Path::exists);
+    ProjectError::NotFound { setting: setting(&path, host), path, near }
+}
+
+/// A directory without any of the files.
+pub(super) fn no_project(directory: &Path, host: &Host) -> ProjectError {
+    empty_workspace(host).unwrap_or_else(|| ProjectError::NoProject {
+        directory: directory.to_path_buf(),
+        by_inputs: host.names_inputs(),
+    })
+}
+
+/// The workspace of a job that has checked nothing out.
+fn empty_workspace(host: &Host) -> Option<ProjectError> {
+    let workspace = host.path_var(env_vars::GITHUB_WORKSPACE).filter(|_| host.names_inputs())?;
+    let is_empty = std::fs::read_dir(&workspace).is_ok_and(|mut entries| entries.next().is_none());
+    is_empty.then_some(ProjectError::EmptyWorkspace(workspace))
+}
+
+/// The input that has the part of `path` that is missing.
+fn setting(path: &Path, host: &Host) -> Option<&'static str> {
+    if !host.names_inputs() {
+        return None;
+    }
+    let file = host.var("INPUT_DAGSTER_CLOUD_FILE").map(str::trim).map(Path::new);
+    let is_given = host.var("INPUT_WORKING_DIRECTORY").is_some();
+    let below = file.map_or(0, |file| {
+        file.components().filter(|part| !matches!(part, std::path::Component::CurDir)).count()
+    });
+    let base_is_missing = path.ancestors().nth(below).is_some_and(|base| !base.exists());
+    match file {
+        Some(_) if !(is_given && base_is_missing) => Some("dagster_cloud_file"),
+        _ => is_given.then_some("working_directory"),
+    }
+}
+
+/// The nearest file above `directory` that names code locations, within its repository.
+pub(super) fn file_above(directory: &Path) -> Option<PathBuf> {
+    for above in directory.ancestors().skip(1).take(MOST_LEVELS) {
+        if let Some(file) = NAMES.iter().map(|name| above.join(name)).find(|file| file.is_file()) {
+            return Some(file);
+        }
+        if above.join(".git").exists() {
+            break;
+        }
+    }
+    None
+}
+
+/// Files below `directory` that name code locations, the nearest first.
+pub(super) fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting = VecDeque::from([(directory.to_path_buf(), 0)]);
+    let mut left = MOST_DIRECTORIES;
+    while let Some((directory, level)) = waiting.pop_front() {
+        found.extend(NAMES.iter().map(|name| directory.join(name)).find(|file| file.is_file()));
+        if level == MOST_LEVELS || found.len() >= MOST_NAMED || left == 0 {
+            continue;
+        }
+        left -= 1;
+        let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
+        let is_own = |entry: &std::fs::DirEntry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            entry.file_type().is_ok_and(|kind| kind.is_dir())
+                && !name.starts_with('.')
+                && !FOREIGN.contains(&name.as_str())
+        };
+        let mut below: Vec<PathBuf> = entries.filter(is_own).map(|entry| entry.path()).collect();
+        below.sort();
+        waiting.extend(below.into_iter().map(|path| (path, level + 1)));
+    }
+    found.truncate(MOST_NAMED);
+    found
+}
+
+/// What to name where `directory` names no code locations.
+pub(super) fn hint(directory: &Path, by_inputs: bool) -> String {
+    let how = if by_inputs { " with the input `dagster_cloud_file`" } else { "" };
+    let shown = |file: &PathBuf| {
+        let file = if by_inputs { file.strip_prefix(directory).unwrap_or(file) } else { file };
+        format!("`{}`", file.display())
+    };
+    let below = files_below(directory);
+    let below: Vec<String> = below.iter().map(shown).collect();
+    match (below.as_slice(), file_above(directory)) {
+        ([only], _) => format!("there is a {only}: name that{how}"),
+        ([], Some(file)) => format!("there is a `{}`: name that", file.display()),
+        ([], None) => "name the file, or the directory that it is in".to_string(),
+        (several, _) => format!("there are {}: name one of them{how}", several.join(", ")),
+    }
+}
