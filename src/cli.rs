@@ -139,8 +139,9 @@ pub enum Command {
     Deps(ProjectArgs),
     /// Check a `dagster_cloud.yaml` (or dg project) and print its code locations, defaults merged in.
     ///
-    /// It runs no code, and warns of what cannot work all the same: a module, file, directory or attribute that is not
-    /// there, and Python versions that contradict each other.
+    /// It runs no code and asks no server. A requirement that cannot be read and a range of Python versions that allows
+    /// nothing are errors; a module, file, directory or attribute that is not there, and Python versions that contradict
+    /// each other, are warnings.
     Check(CheckArgs),
     /// Print the code locations that have changed since they were deployed, as a matrix of jobs for a workflow.
     Plan(PlanArgs),

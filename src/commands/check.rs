@@ -18,7 +18,7 @@ use std::path::Path;
 /// When stdout cannot be written.
 pub fn run(args: &CheckArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     let mut reading = Project::inspect(&args.file, host);
-    reading.examine();
+    reading.examine(host);
     for warning in &reading.warnings {
         host.say(&warning_text(warning));
     }

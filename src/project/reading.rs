@@ -1,11 +1,12 @@
 //! From a path that the user names to the code locations it stands for.
 
-use super::collect::toml_file::TomlFile;
+use super::collect::{self, CollectError};
 use super::error::{ProjectError, ProjectErrors};
 use super::python_version::{self, PythonVersionError};
 use super::{Location, Project, Warning, code_source, dg, not_found, workspace};
-use crate::error::Explain;
+use crate::error::{Explain, Place};
 use crate::host::Host;
+use crate::target::{PythonVersion, Target};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -41,7 +42,7 @@ impl Project {
     /// All that is wrong.
     pub fn read_closely(path: &Path, host: &Host) -> Result<Project, ProjectErrors> {
         let mut reading = Project::inspect(path, host);
-        reading.examine();
+        reading.examine(host);
         reading.into_project()
     }
 
@@ -66,32 +67,64 @@ impl Project {
 }
 
 impl Reading {
-    /// Look at all that a deploy would stumble over and that can be seen without running anything: a pyproject.toml that
-    /// is not TOML is an error; paths and modules that are not there, and versions of Python that contradict each other,
-    /// are warnings.
-    pub fn examine(&mut self) {
+    /// Look at all that a build would fail at and that can be seen without running or fetching anything. What is wrong
+    /// with the requirements whatever the command line says is an error. What is not there is a warning, since an earlier
+    /// step of the workflow may write it; so are versions of Python that contradict each other.
+    pub fn examine(&mut self, host: &Host) {
         let root = directory_of(&self.file);
-        let directories: BTreeSet<&Path> =
-            self.locations.iter().map(|location| &*location.directory).filter(|path| path.is_dir()).collect();
+        let directories: BTreeSet<PathBuf> = self
+            .locations
+            .iter()
+            .map(|location| location.directory.clone())
+            .filter(|path| path.is_dir())
+            .collect();
+        let python = self.python(&root, &directories);
+        let target = Target { python, platform: python.serverless_platform() };
         for directory in &directories {
-            let file = directory.join("pyproject.toml");
-            if file.is_file()
-                && let Err(error) = TomlFile::read(&file).and_then(|toml| toml.parse().map(drop))
-                && !self.errors.iter().any(|known| known.place() == error.place())
+            self.warnings.extend(collect::contradicting_pythons(directory));
+            if !self
+                .locations
+                .iter()
+                .any(|location| location.directory == *directory && !is_of_docker(location))
             {
-                self.errors.push(ProjectError::Collect(Box::new(error)));
+                continue;
             }
-        }
-        match python_version::infer(&root, &Vec::from_iter(directories)) {
-            Ok(python) => self.warnings.extend(python.warnings),
-            // An error of the file, which is in `errors` already or is told when it is collected.
-            Err(PythonVersionError::Collect(_)) => {}
-            Err(error) => {
-                let message = format!("{error}; {}", error.hint().unwrap_or_default());
-                self.warnings.push(Warning { message, place: error.place() });
+            if let Some(error) = collect::faults(directory, target, host) {
+                self.add_fault(error, directory);
             }
         }
         self.warnings.extend(code_source::look(&self.locations));
+    }
+
+    /// The version to build for, as far as the files tell.
+    fn python(&mut self, root: &Path, directories: &BTreeSet<PathBuf>) -> PythonVersion {
+        let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
+        match python_version::infer(root, &directories) {
+            Ok(python) => {
+                self.warnings.extend(python.warnings);
+                return python.version;
+            }
+            // An error of the file, which is in `errors` already or is found when it is collected.
+            Err(PythonVersionError::Collect(_)) => {}
+            Err(error) => self.warnings.push(warning_of(&error)),
+        }
+        PythonVersion::DEFAULT
+    }
+
+    /// What collecting `directory` would fail with.
+    fn add_fault(&mut self, mut error: CollectError, directory: &Path) {
+        if let CollectError::NoRequirementFile { asked_by: None, location, .. } = &mut error {
+            let here = self.locations.iter().find(|location| location.directory == directory);
+            let is_yaml = |place: &Place| place.file.extension().is_some_and(|ending| ending != "toml");
+            *location = here.map(|location| location.place.clone()).filter(is_yaml);
+        }
+        if matches!(error, CollectError::NoRequirementFile { .. } | CollectError::NoSuchPath { .. }) {
+            return self.warnings.push(warning_of(&error));
+        }
+        let is_known = |known: &ProjectError| known.place() == error.place() && error.place().is_some();
+        if !self.errors.iter().any(is_known) {
+            self.errors.push(ProjectError::Collect(Box::new(error)));
+        }
     }
 
     /// The project, if nothing is wrong.
@@ -106,6 +139,18 @@ impl Reading {
             }),
         }
     }
+}
+
+/// The same as a warning.
+fn warning_of(error: &impl Explain) -> Warning {
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    Warning { message: format!("{error}{hint}"), place: error.place() }
+}
+
+/// Whether the code is in an image of Docker's, which its own build has put there.
+fn is_of_docker(location: &Location) -> bool {
+    let build = location.document.get("build");
+    location.document.contains_key("image") || build.is_some_and(|build| build.get("registry").is_some())
 }
 
 fn inspect_directory(directory: &Path, host: &Host, reading: &mut Reading) {

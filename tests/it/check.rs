@@ -344,6 +344,73 @@ fn the_input_that_leads_nowhere_is_named() {
 }
 
 #[test]
+fn what_is_wrong_with_requirements_whatever_is_asked_for_is_found() {
+    let yaml = "locations:\n- location_name: a\n  code_source: {module_name: app}\n";
+    let said = |files: &[(&str, &str)]| {
+        let files = [&[("dagster_cloud.yaml", yaml), ("app.py", "")], files].concat();
+        checked(&files).0
+    };
+    let project = |text: &str| format!("[project]\nname = \"app\"\ndependencies = [\"dagster\"]\n{text}");
+    insta::assert_snapshot!(said(&[("requirements.txt", "dagster=>1\n")]), @r#"
+    error: `dagster=>1` is not a requirement: no such comparison operator "=>", must be one of ~= == != <= >= < > ===
+      at: ROOT/requirements.txt:1
+    hint: write `dagster>=1`
+    "#);
+    insta::assert_snapshot!(said(&[("requirements.txt", "dagster\n./nolib\n")]), @r"
+    warning: `./nolib` names a path that does not exist: `ROOT/nolib`; correct the path: it is relative to the directory of the project that asks for it
+      at: ROOT/requirements.txt:2
+    ");
+    insta::assert_snapshot!(said(&[("requirements.txt", "dagster\n-r nofile.txt\n")]), @r"
+    warning: `-r nofile.txt` names a path that does not exist: `ROOT/nofile.txt`; correct the path: it is relative to the file that names it
+      at: ROOT/requirements.txt:2
+    ");
+    insta::assert_snapshot!(said(&[]), @r"
+    warning: `ROOT` has none of requirements.txt, setup.py and pyproject.toml; add one that names dagster and dagster-cloud, or set `build.directory` to the directory that has it
+      at: ROOT/dagster_cloud.yaml:2:3
+    ");
+    insta::assert_snapshot!(said(&[("pyproject.toml", &project("requires-python = \">=3.11,<3.10\"\n"))]), @r#"
+    error: `requires-python = ">=3.11,<3.10"` allows no version of Python at all
+      at: ROOT/pyproject.toml:4:19
+    hint: its limits exclude each other: correct one of them
+    "#);
+    insta::assert_snapshot!(said(&[("pyproject.toml", &project("requires-python = \">=3.15\"\n"))]), @r#"
+    error: `requires-python = ">=3.15"` allows none of the versions of Python that Dagster+ runs
+      at: ROOT/pyproject.toml:4:19
+    hint: Dagster+ runs Python 3.8 to 3.14: widen it
+    "#);
+    let both = project("requires-python = \">=3.12\"\n[tool.poetry.dependencies]\npython = \"~3.11\"\n");
+    insta::assert_snapshot!(said(&[("pyproject.toml", &both)]), @r#"
+    warning: `requires-python = ">=3.12"` and Poetry's `python = "~3.11"` have no version of Python in common; the former counts here
+      at: ROOT/pyproject.toml:6:10
+    "#);
+    // What a flag, a variable or a run of setup.py may change is left to the build.
+    let poetry = project("requires-python = \">=3.10\"\n[tool.poetry.dependencies]\npython = \"^3.11\"\n");
+    let dynamic = "[project]\nname = \"app\"\ndynamic = [\"dependencies\"]\n[build-system]\nrequires = [\"x\"]\nbuild-backend = \"x\"\n";
+    for files in [
+        &[("requirements.txt", "-r https://127.0.0.1:9/requirements.txt\n./${LIB}/x\n-r ${DIR}/r.txt\n")][..],
+        &[("requirements.txt", "dagster\n./nolib ; sys_platform == 'win32'\n")],
+        &[("setup.py", "raise SystemExit('not run')\n")],
+        &[("pyproject.toml", &poetry)],
+        // Docker's build puts them there.
+        &[(
+            "dagster_cloud.yaml",
+            "locations:\n- location_name: a\n  image: i\n  code_source: {module_name: app}\n",
+        )],
+        &[(
+            "dagster_cloud.yaml",
+            "locations:\n- location_name: a\n  build: {registry: r}\n  code_source: {module_name: app}\n",
+        )],
+        &[("pyproject.toml", dynamic)],
+        &[
+            ("requirements.txt", "./lib\n"),
+            ("lib/pyproject.toml", &project("requires-python = \">=3.13\"\n")),
+        ],
+    ] {
+        assert_eq!(said(files), "", "{files:?}");
+    }
+}
+
+#[test]
 fn all_errors_of_a_file_are_told_at_once() {
     let text = "locations:\n- {location_name: a, imge: x}\n- {location_name: b, code_source: {}}\n- {location_name: c}\n- {location_name: c}\nextra: 1\n";
     let lines: Vec<usize> =
@@ -498,7 +565,7 @@ fn the_json_document_has_locations_and_errors_whatever_the_outcome() {
 fn doubtful_values_are_warned_of() {
     let text =
         "locations:\n- location_name: a\n  container_context: {k8s: {at: 1:30, mode: 0755, 'on': 7}}\n";
-    let tree = project_tree(&[("dagster_cloud.yaml", text)]);
+    let tree = project_tree(&[("dagster_cloud.yaml", text), ("requirements.txt", "dagster\n")]);
     let output = pexpress().args(["check", "--format", "json"]).arg(tree.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     let warnings = json(&output)["warnings"].clone();
@@ -582,8 +649,11 @@ fn all_directories_that_lack_files_are_named_by_one_build() {
 #[test]
 fn an_unknown_key_of_build_yaml_is_a_warning() {
     let project = "directory_type = 'project'\n[project]\nroot_module = 'p'\ncode_location_name = 'p'\n";
-    let (stderr, code, stdout) =
-        checked(&[("dg.toml", project), ("build.yaml", "directory: .\ndockerfile: Dockerfile\n")]);
+    let (stderr, code, stdout) = checked(&[
+        ("dg.toml", project),
+        ("build.yaml", "directory: .\ndockerfile: Dockerfile\n"),
+        ("setup.py", ""),
+    ]);
     insta::assert_snapshot!(stderr, @r"
     warning: unknown key `dockerfile` in `build.yaml`, which is ignored (known here: directory, registry)
       at: ROOT/build.yaml:2:1

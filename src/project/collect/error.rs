@@ -67,6 +67,22 @@ pub enum CollectError {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// The project allows no Python that Dagster+ runs.
+    #[error("`{setting}` allows none of the versions of Python that Dagster+ runs")]
+    PythonUnsupported {
+        /// The setting as written.
+        setting: String,
+        /// Where it is written.
+        place: Place,
+    },
+    /// The project allows nothing.
+    #[error("`{setting}` allows no version of Python at all")]
+    NoPython {
+        /// The setting as written.
+        setting: String,
+        /// Where it is written.
+        place: Place,
+    },
     /// The project excludes the target Python.
     #[error("`{setting}` excludes Python {target}, the version to build for")]
     PythonExcluded {
@@ -202,13 +218,17 @@ impl Explain for CollectError {
                             if directory.starts_with(".") || directory.starts_with("..") { "" } else { "./" };
                         let directory = directory.display();
                         format!(
-                            "`{name}` is one directory up: write `directory: {dot}{directory}` below `build` of the code location ({location})"
+                            "`{name}` is one directory up: write `directory: {dot}{directory}` below `build` of the code location"
                         )
                     }
                     (Some(file), None) => {
                         format!("`{}` is one directory up: give that directory", file.display())
                     }
-                    (None, _) => {
+                    (None, Some(_)) => {
+                        "add one that names dagster and dagster-cloud, or set `build.directory` to the directory that has it"
+                            .into()
+                    }
+                    (None, None) => {
                         "add one that names dagster and dagster-cloud, or name the directory that has it"
                             .into()
                     }
@@ -225,10 +245,16 @@ impl Explain for CollectError {
             ),
             CollectError::Read { .. } => None,
             CollectError::Invalid { hint, .. } => hint.clone(),
-            CollectError::PythonExcluded { allowed, .. } => Some(match allowed.as_slice() {
-                [] => "Dagster+ runs Python 3.8 to 3.14: widen it".into(),
-                allowed => format!("build with --python-version {}, or widen it", allowed.join(" or ")),
-            }),
+            CollectError::PythonExcluded { allowed, .. } => {
+                Some(format!("build with --python-version {}, or widen it", allowed.join(" or ")))
+            }
+            CollectError::PythonUnsupported { .. } => {
+                let minors = PythonVersion::MINORS;
+                Some(format!("Dagster+ runs Python 3.{} to 3.{}: widen it", minors.start(), minors.end()))
+            }
+            CollectError::NoPython { .. } => {
+                Some("its limits exclude each other: correct one of them".into())
+            }
             CollectError::Python { .. } => {
                 Some("run it by hand in that directory; it has to work without the project installed".into())
             }
@@ -250,9 +276,13 @@ impl Explain for CollectError {
 
     fn place(&self) -> Option<Place> {
         match self {
-            CollectError::NoRequirementFile { asked_by, .. } => asked_by.clone(),
+            CollectError::NoRequirementFile { asked_by, location, .. } => {
+                asked_by.clone().or_else(|| location.clone())
+            }
             CollectError::NoSuchPath { place, .. }
             | CollectError::Invalid { place, .. }
+            | CollectError::PythonUnsupported { place, .. }
+            | CollectError::NoPython { place, .. }
             | CollectError::PythonExcluded { place, .. } => Some(place.clone()),
             CollectError::Python { file, .. }
             | CollectError::Lock { file, .. }

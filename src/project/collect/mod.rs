@@ -39,8 +39,8 @@ pub(super) use requirement::file_url;
 
 use crate::error::Place;
 use crate::host::Host;
-use crate::project::{CollectOptions, LockUse, Requirements};
-use crate::target::PythonVersion;
+use crate::project::{CollectOptions, LockUse, Requirements, Warning};
+use crate::target::{PythonVersion, Target};
 use crate::tools::Tools;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +73,19 @@ pub fn collect(
     Ok(requirements)
 }
 
+/// What is wrong with what the project in `directory` (absolute) asks for, as far as its files alone tell: no code is run,
+/// nothing is fetched, and no extra or group is asked for.
+pub fn faults(directory: &Path, target: Target, host: &Host) -> Option<CollectError> {
+    let options = CollectOptions {
+        target,
+        lock_use: LockUse::Ignored,
+        extras: Vec::new(),
+        all_extras: false,
+        groups: Vec::new(),
+    };
+    walk::walk_statically(directory, &options, &Tools::new(host), host).err()
+}
+
 /// The root of the uv workspace that the project in `directory` is in, if there is one and it can be read.
 pub(super) fn workspace_root(directory: &Path) -> Option<PathBuf> {
     Some(uv_workspace::find(directory).ok()??.root)
@@ -87,6 +100,23 @@ pub(super) struct AllowedPythons {
     pub(super) place: Place,
     /// The versions of Dagster+ that it allows, ascending.
     pub(super) allowed: Vec<PythonVersion>,
+}
+
+/// Two settings of the pyproject.toml of `directory` that allow no version in common, in a sentence.
+pub(super) fn contradicting_pythons(directory: &Path) -> Option<Warning> {
+    let project = pyproject::read(&directory.join("pyproject.toml")).ok()?;
+    let (own, poetrys) = (project.requires_python?, project.poetry_python?);
+    let (allowed, poetrys_allowed) = (own.allowed(), poetrys.allowed());
+    let contradict = !allowed.is_empty()
+        && !poetrys_allowed.is_empty()
+        && !allowed.iter().any(|version| poetrys_allowed.contains(version));
+    contradict.then(|| Warning {
+        message: format!(
+            "`{}` and Poetry's `{}` have no version of Python in common; the former counts here",
+            own.setting, poetrys.setting
+        ),
+        place: Some(poetrys.place),
+    })
 }
 
 /// What pyproject.toml of `directory` says of the Python version; `None` where there is none, or it is silent.

@@ -57,6 +57,8 @@ pub(super) struct Request<'a> {
     pub(super) asked_by: Option<&'a Place>,
     /// Whether extras are asked for.
     pub(super) with_extras: bool,
+    /// Whether nothing may be run or fetched: what only Python or a server can tell is left out.
+    pub(super) is_static: bool,
 }
 
 /// Read the files of the directory in `scope`.
@@ -87,7 +89,7 @@ pub(super) fn read(
     check_python(project.as_ref().and_then(|project| project.requires_python.as_ref()), request)?;
     if let Some(path) = requirements_txt {
         let root = package.workspace.as_ref().map(|workspace| workspace.root.as_path());
-        let contents = requirements_txt::read(&path, Scope { root, ..scope }, host)?;
+        let contents = requirements_txt::read(&path, Scope { root, ..scope }, host, request.is_static)?;
         package.asked = contents.asked;
         package.settings = contents.settings;
         package.warnings = contents.warnings;
@@ -137,7 +139,11 @@ fn check_byte_order_mark(path: &Path, build: Option<&PackageBuild>) -> Result<Op
 }
 
 fn check_python(python: Option<&RequiresPython>, request: Request<'_>) -> Result<(), CollectError> {
-    python.map_or(Ok(()), |python| python.check(request.target))
+    python.map_or(Ok(()), |python| match request.is_static {
+        // The target may be chosen on the command line.
+        true => python.check_any(),
+        false => python.check(request.target),
+    })
 }
 
 /// What only Python can tell, if anything.
@@ -155,7 +161,7 @@ fn metadata(
     let has_script = directory.join("setup.py").is_file();
     let asks_script = project.says_no_dependencies && has_script && project.uses_setuptools();
     let is_static = project.has_project && !project.dynamic_dependencies && !needs_extras && !asks_script;
-    if is_static {
+    if is_static || request.is_static {
         return Ok(None);
     }
     if has_script && (project.uses_setuptools() || !project.has_project) {

@@ -70,6 +70,8 @@ pub(super) struct PyProject {
     pub(super) groups: BTreeMap<ExtraName, Group>,
     /// Pythons that it runs on.
     pub(super) requires_python: Option<RequiresPython>,
+    /// Poetry's `python`, where `[project]` has a `requires-python` that comes first.
+    pub(super) poetry_python: Option<RequiresPython>,
     /// Whether `[project]` is there.
     pub(super) has_project: bool,
     /// Whether `[project]` decides the dependencies: it is there, and they are not dynamic.
@@ -322,14 +324,17 @@ impl PyProject {
 
     /// Poetry's `python = "^3.9"`; `[project]` comes first.
     pub(super) fn poetry_python(&mut self, node: &Node<'_>) -> Result<(), CollectError> {
-        let Some(text) = node.as_str().filter(|_| self.requires_python.is_none()) else { return Ok(()) };
-        let alternatives =
-            poetry_constraint::python_specifiers(text).map_err(|problem| node.invalid(problem))?;
-        self.requires_python = Some(RequiresPython {
+        let Some(text) = node.as_str() else { return Ok(()) };
+        let read = poetry_constraint::python_specifiers(text).map(|alternatives| RequiresPython {
             setting: format!("python = \"{text}\""),
             place: node.place(),
             alternatives,
         });
+        match self.requires_python {
+            // It decides nothing here, so that it may be what it likes.
+            Some(_) => self.poetry_python = read.ok(),
+            None => self.requires_python = Some(read.map_err(|problem| node.invalid(problem))?),
+        }
         Ok(())
     }
 
@@ -406,11 +411,32 @@ impl RequiresPython {
         PythonVersion::all().filter(|python| self.allows(*python)).collect()
     }
 
+    /// Whether there can be a Python that it allows.
+    fn allows_any(&self) -> bool {
+        let versions = (2..=4_u64).flat_map(|major| (0..=60_u64).map(move |minor| (major, minor)));
+        let mut versions = versions
+            .flat_map(|(major, minor)| (0..=40_u64).map(move |patch| Version::new([major, minor, patch])));
+        versions.any(|version| self.alternatives.iter().any(|specifiers| specifiers.contains(&version)))
+    }
+
+    /// Refuse what no target can meet.
+    pub(super) fn check_any(&self) -> Result<(), CollectError> {
+        if !self.allowed().is_empty() {
+            return Ok(());
+        }
+        let (setting, place) = (self.setting.clone(), self.place.clone());
+        Err(match self.allows_any() {
+            true => CollectError::PythonUnsupported { setting, place },
+            false => CollectError::NoPython { setting, place },
+        })
+    }
+
     /// Refuse a target that it excludes.
     pub(super) fn check(&self, target: &Target) -> Result<(), CollectError> {
         if self.allows(target.python) {
             return Ok(());
         }
+        self.check_any()?;
         let allowed = self.allowed().into_iter().map(|python| python.to_string());
         Err(CollectError::PythonExcluded {
             setting: self.setting.clone(),

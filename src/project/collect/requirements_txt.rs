@@ -32,13 +32,20 @@ pub(super) struct RequirementsTxt {
     read: HashSet<(PathBuf, bool)>,
 }
 
-/// Read a requirements file of the project in `scope.directory`.
+/// Read a requirements file of the project in `scope.directory`; `is_static`: without what only a server or a variable
+/// can tell.
 ///
 /// # Errors
 /// A line that pip would refuse, a file or path that is not there, bytes that are no text.
-pub(super) fn read(file: &Path, scope: Scope<'_>, host: &Host) -> Result<RequirementsTxt, CollectError> {
+pub(super) fn read(
+    file: &Path,
+    scope: Scope<'_>,
+    host: &Host,
+    is_static: bool,
+) -> Result<RequirementsTxt, CollectError> {
     let mut contents = RequirementsTxt::default();
-    let context = Context { source: Source::File(file.to_path_buf()), kind: Kind::Requirements, scope, host };
+    let source = Source::File(file.to_path_buf());
+    let context = Context { source, kind: Kind::Requirements, scope, host, is_static };
     contents.read_source(&context)?;
     contents.check_hashes()?;
     Ok(contents)
@@ -61,7 +68,7 @@ pub(super) fn read_constraints(
     }
     let source = remote.map_or_else(|| Source::File(PathBuf::from(file)), Source::Remote);
     let mut contents = RequirementsTxt::default();
-    contents.read_source(&Context { source, kind: Kind::Constraints, scope, host })?;
+    contents.read_source(&Context { source, kind: Kind::Constraints, scope, host, is_static: false })?;
     Ok(contents)
 }
 
@@ -118,6 +125,7 @@ struct Context<'a> {
     kind: Kind,
     scope: Scope<'a>,
     host: &'a Host,
+    is_static: bool,
 }
 
 impl RequirementsTxt {
@@ -149,6 +157,9 @@ impl RequirementsTxt {
         for line in logical_lines(&text) {
             let place = Place { file: shown.clone(), line: Some(line.number), column: None };
             let text = self.expand_variables(&line.text, context.host, &place);
+            if context.is_static && text.contains("${") {
+                continue;
+            }
             self.read_line(&text, &context, &place)?;
         }
         Ok(())
@@ -275,6 +286,9 @@ impl RequirementsTxt {
                 place: place.clone(),
             });
         };
+        if context.is_static && matches!(source, Source::Remote(_)) {
+            return Ok(());
+        }
         self.read_source(&Context { source, kind, ..*context })
     }
 
@@ -466,7 +480,7 @@ mod tests {
         let read_text = |text: &str| {
             let file = directory.path().join("requirements.txt");
             std::fs::write(&file, text).unwrap();
-            read(&file, Scope::of(directory.path(), &environment), &host)
+            read(&file, Scope::of(directory.path(), &environment), &host, false)
         };
         let text = "Need_It>=1 --config-settings=\"a=b\" -C a=c --config-settings d=e\nother --config-settings x=y\n";
         let found = read_text(text).unwrap().settings.uv;

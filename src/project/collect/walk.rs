@@ -67,6 +67,8 @@ struct Walk<'a> {
     options: &'a CollectOptions,
     tools: &'a Tools,
     host: &'a Host,
+    /// Whether nothing may be run or fetched.
+    is_static: bool,
     environment: MarkerEnvironment,
     visited: Vec<Visited>,
     pending: Vec<usize>,
@@ -84,21 +86,40 @@ pub(super) fn walk(
     tools: &Tools,
     host: &Host,
 ) -> Result<Requirements, CollectError> {
-    let mut walk = Walk {
-        options,
-        tools,
-        host,
-        environment: options.target.marker_environment(),
-        visited: Vec::new(),
-        pending: Vec::new(),
-        lines: BTreeMap::new(),
-        no_sources: IgnoredSources::default(),
-        found: Requirements::default(),
-    };
+    let mut walk = Walk::new(options, tools, host, false);
     walk.visit(directory, &[], None, false)?;
     walk.settle()?;
     walk.lock()?;
     Ok(walk.finish())
+}
+
+/// Walk as far as files alone lead: nothing is run or fetched, and no lock file is read.
+pub(super) fn walk_statically(
+    directory: &Path,
+    options: &CollectOptions,
+    tools: &Tools,
+    host: &Host,
+) -> Result<(), CollectError> {
+    let mut walk = Walk::new(options, tools, host, true);
+    walk.visit(directory, &[], None, false)?;
+    walk.settle()
+}
+
+impl<'a> Walk<'a> {
+    fn new(options: &'a CollectOptions, tools: &'a Tools, host: &'a Host, is_static: bool) -> Walk<'a> {
+        Walk {
+            options,
+            tools,
+            host,
+            is_static,
+            environment: options.target.marker_environment(),
+            visited: Vec::new(),
+            pending: Vec::new(),
+            lines: BTreeMap::new(),
+            no_sources: IgnoredSources::default(),
+            found: Requirements::default(),
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -152,8 +173,12 @@ impl Walk<'_> {
             || (is_root && (self.options.all_extras || !self.options.extras.is_empty()));
         let environment = self.environment.clone();
         let scope = Scope::of(&directory, &environment);
-        let request =
-            Request { target: &self.options.target, asked_by: asked_by.as_ref(), with_extras: wants };
+        let request = Request {
+            target: &self.options.target,
+            asked_by: asked_by.as_ref(),
+            with_extras: wants,
+            is_static: self.is_static,
+        };
         let mut package = package::read(scope, request, self.tools, self.host)?;
         self.found.warnings.append(&mut package.warnings);
         if is_root {
@@ -161,6 +186,9 @@ impl Walk<'_> {
             self.found.settings.absorb(uv_settings::read(root)?);
             self.found.settings.absorb(environment::read(self.host));
             self.no_sources = uv_settings::ignored_sources(root, self.host)?;
+        }
+        // What this machine is set to is not the project's.
+        if is_root && !self.is_static {
             for file in environment::constraints(self.host) {
                 let contents = requirements_txt::read_constraints(&file, scope, self.host)?;
                 self.found.settings.absorb(contents.settings);
@@ -273,7 +301,8 @@ impl Walk<'_> {
             return Ok(());
         }
         let scope = Scope::of(&visited.directory, &self.environment);
-        let request = Request { target: &self.options.target, asked_by, with_extras: true };
+        let is_static = self.is_static;
+        let request = Request { target: &self.options.target, asked_by, with_extras: true, is_static };
         let read = package::read(scope, request, self.tools, self.host)?;
         if let Some(package) = self.visited[index].package.as_mut() {
             package.extras = read.extras;
