@@ -7,11 +7,15 @@
 use super::manifest::{self, Manifest};
 use super::package_files::{Fingerprint, PackageFiles, Source};
 use super::working_directory::TreeError;
+use crate::error::Place;
 use crate::pex::is_bytecode;
+use crate::project::code_source;
+use crate::project::{Location, Warning};
+use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use std::cell::OnceCell;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Left out wherever they are. The first nine are the predecessor's list.
 const NAMES: [&str; 17] = [
@@ -114,6 +118,32 @@ impl LeftOut {
             || (is_dir && path.join(ENVIRONMENT_MARKER).is_file())
     }
 
+    /// Why a file in the working directory is left out, if it is, and the place of the pattern if that is why; `file` is
+    /// relative to the directory.
+    fn why(&self, file: &Path) -> Option<(String, Option<Place>)> {
+        let mut above: Vec<&Path> = file.ancestors().filter(|part| *part != Path::new("")).collect();
+        above.reverse();
+        above.into_iter().find_map(|part| {
+            let (name, is_dir) = (part.file_name()?.to_str()?, part != file);
+            if !self.in_tree(&self.directory.join(part), name, part.to_str()?, is_dir) {
+                return None;
+            }
+            let Match::Ignore(pattern) = self.patterns.matched(part, is_dir) else {
+                return Some((
+                    format!("`{}` is never shipped; move the code elsewhere", part.display()),
+                    None,
+                ));
+            };
+            let (pattern, path) = (pattern.original(), self.directory.join(PEXIGNORE));
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let line = text.lines().collect::<Vec<_>>().iter().rposition(|line| line.trim_end() == pattern);
+            let place = Place { file: path, line: line.map(|index| index + 1), column: None };
+            let why =
+                format!("`{pattern}` in {PEXIGNORE} leaves out `{}`; remove or narrow it", file.display());
+            Some((why, Some(place)))
+        })
+    }
+
     /// Whether a file of this directory's own package is left out, by its path and content in the wheel.
     ///
     /// What names the package itself, or a directory above it, does not count: `src/` keeps a second copy out of the
@@ -194,6 +224,24 @@ fn is_own(path: &Path, name: &str) -> bool {
         ".gitignore" => fs::read(path).is_ok_and(|text| text == OUTPUT_GITIGNORE.as_bytes()),
         _ => false,
     }
+}
+
+/// A warning for each code location whose own file is left out of the source PEX.
+pub fn code(locations: &[Location]) -> Vec<Warning> {
+    let warning = |location: &Location| {
+        let file = location.directory.join(PEXIGNORE);
+        let rules = LeftOut::read(&location.directory).ok()?;
+        let own = code_source::own_file(location, file.is_file())?;
+        let relative = own.file.strip_prefix(&location.directory).ok()?;
+        let relative: PathBuf = relative.components().filter(|part| *part != Component::CurDir).collect();
+        if relative.components().any(|part| part == Component::ParentDir) {
+            return None;
+        }
+        let (why, place) = rules.why(&relative)?;
+        let message = format!("`{}: {}` of code location `{}`: {why}", own.key, own.given, location.name);
+        Some(Warning { message, place: place.or_else(|| Some(location.place_of(own.key))) })
+    };
+    locations.iter().filter_map(warning).collect()
 }
 
 /// Keep what is in an output directory out of the user's repository, if there is nothing but ours in it.
@@ -284,6 +332,67 @@ mod tests {
         ] {
             let (path, name) = (dir.path().join(relative), file_name(relative));
             assert_eq!(rules.in_tree(&path, name, relative, is_dir), want, "{relative}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_leave_out_the_code_itself_are_named() {
+        let files = ["app/defs.py", "other.py", ".cache/defs.py"];
+        let project = "[project]\nname = 'app'\n[build-system]\nrequires = []\n";
+        for (patterns, key, given, more, want) in [
+            (
+                "# x\napp/\n",
+                "module_name",
+                "app.defs",
+                "",
+                Some(("`app/` in .pexignore leaves out `app/defs.py`; remove or narrow it", 2)),
+            ),
+            (
+                "*.py\n!app/\n",
+                "module_name",
+                "app.defs",
+                "",
+                Some(("`*.py` in .pexignore leaves out `app/defs.py`; remove or narrow it", 1)),
+            ),
+            ("*.py\n!defs.py\n", "module_name", "app.defs", "", None),
+            ("/tests\n", "module_name", "app.defs", "", None),
+            (
+                "other.py\n",
+                "python_file",
+                "./other.py",
+                project,
+                Some(("`other.py` in .pexignore leaves out `other.py`; remove or narrow it", 1)),
+            ),
+            (
+                "",
+                "python_file",
+                ".cache/defs.py",
+                "",
+                Some(("`.cache` is never shipped; move the code elsewhere", 7)),
+            ),
+            ("other.py\n", "python_file", "../other.py", "", None),
+            // It is imported from the built package.
+            ("app/\n", "module_name", "app.defs", project, None),
+        ] {
+            let (dir, _) = rules(patterns, &files);
+            if !more.is_empty() {
+                fs::write(dir.path().join("pyproject.toml"), more).unwrap();
+            }
+            let document = serde_json::json!({"code_source": {key: given}}).as_object().unwrap().clone();
+            let location = Location {
+                name: "a".into(),
+                directory: dir.path().to_path_buf(),
+                document,
+                place: Place { file: "dagster_cloud.yaml".into(), line: Some(7), column: None },
+                places: std::collections::BTreeMap::new(),
+            };
+            let said: Vec<_> = code(&[location])
+                .into_iter()
+                .map(|warning| (warning.message, warning.place.unwrap().line.unwrap()))
+                .collect();
+            let want =
+                want.map(|(why, line)| (format!("`{key}: {given}` of code location `a`: {why}"), line));
+            assert_eq!(said, Vec::from_iter(want), "{patterns:?}");
         }
     }
 

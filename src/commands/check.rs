@@ -4,6 +4,7 @@
 //! stderr as well.
 
 use super::Error;
+use crate::build::left_out;
 use crate::cli::{CheckArgs, Format};
 use crate::error::{Explain, Place, error_text};
 use crate::host::Host;
@@ -19,6 +20,7 @@ use std::path::Path;
 pub fn run(args: &CheckArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     let mut reading = Project::inspect(&args.file, host);
     reading.examine(host);
+    reading.warnings.extend(left_out::code(&reading.locations));
     for warning in &reading.warnings {
         host.say(&warning_text(warning));
     }

@@ -10,7 +10,7 @@ use super::building::{Building, warning_line};
 use super::interrupt::{Interrupted, Reached, guard};
 use super::{Error, verify};
 use crate::build::manifest::{Entry, Manifest, pex_tag};
-use crate::build::{self, Built, DepsPexFile, PexFile};
+use crate::build::{self, Built, DepsPexFile, PexFile, left_out};
 use crate::cli::{DeployArgs, Format};
 use crate::dependencies::DependencyChanges;
 use crate::deployment::Branch;
@@ -182,7 +182,10 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
 /// All that is wrong with its files.
 pub fn read_only(file: &Path, live: &Live, host: &Host) -> Result<Exit, Error> {
     live.stage("prepare");
-    let project = Project::read_closely(&host.absolute(file), host).map_err(Error::from);
+    let mut project = Project::read_closely(&host.absolute(file), host).map_err(Error::from);
+    if let Ok(project) = &mut project {
+        project.warnings.extend(left_out::code(&project.locations));
+    }
     project.iter().flat_map(|project| &project.warnings).for_each(|warning| host.warn(&warning.message));
     live.update(|report| match &project {
         Ok(project) => {
@@ -220,6 +223,7 @@ pub(super) fn prepare<'a>(args: &DeployArgs, host: &'a Host, live: &Live) -> Res
     let names = project.locations.iter().map(|location| location.name.clone()).collect();
     let locations = select(project, &args.locations)?;
     warnings.extend(code_source::look(&locations));
+    warnings.extend(left_out::code(&locations));
     warnings.iter().for_each(|one| host.warn(warning_line(one, &root)));
     live.update(|report| report.warnings = warnings.iter().map(warning).collect());
     live.update(|report| report.locations = locations.iter().map(location_report).collect());

@@ -5,11 +5,11 @@
 //! Where Dagster+ looks: `working_directory/root` of the source PEX (the build directory), the built packages, and the
 //! dependencies.
 
+mod attribute;
 mod declared;
 mod tree;
 
 use super::{Location, Warning};
-use crate::bounded_file::{TEXT_LIMIT_BYTES, read_text};
 use crate::host::lexically_normal;
 use crate::near_names::closest;
 use declared::Declared;
@@ -46,6 +46,9 @@ impl Look<'_> {
         if self.loads_from_elsewhere() {
             return None;
         }
+        if let Some(problem) = self.space_around() {
+            return Some(problem);
+        }
         if let Some(given) = self.text("working_directory")
             && let Some(problem) = self.missing_path(given, Path::is_dir)
             && !self.loads_without_it()
@@ -57,6 +60,15 @@ impl Look<'_> {
         }
         let (key, name) = MODULE_KEYS.iter().find_map(|key| Some((*key, self.code_source(key)?)))?;
         self.module(key, name)
+    }
+
+    /// A name or path with a space before or behind it, which quotes keep: Python and the file system count it.
+    fn space_around(&self) -> Option<Warning> {
+        let keys = ["working_directory", "attribute", "python_file"].into_iter().chain(MODULE_KEYS);
+        let mut given = keys.filter_map(|key| Some((key, self.text(key).or_else(|| self.code_source(key))?)));
+        let (key, given) = given.find(|(_, given)| *given != given.trim())?;
+        let problem = format!("there is white space around it; write `{}`", given.trim());
+        Some(self.warning(key, given, &problem))
     }
 
     /// Code may come from the image, from another environment or from a path that the container sets.
@@ -75,7 +87,11 @@ impl Look<'_> {
     fn loads_without_it(&self) -> bool {
         let name = MODULE_KEYS.iter().find_map(|key| self.code_source(key));
         let parts: Vec<&str> = name.into_iter().flat_map(|name| name.split('.')).collect();
-        let found = || matches!(self.tree.search(&parts, &self.roots()), Search::Found(Some(_)));
+        let found = || match self.tree.search(&parts, &self.roots()) {
+            // A module in a package is not called without the name of the package.
+            Search::Found(Some(file)) => !above(&file, &parts).join("__init__.py").exists(),
+            _ => false,
+        };
         self.declared.is_built && !parts.is_empty() && found()
     }
 
@@ -104,6 +120,14 @@ impl Look<'_> {
     /// Source: seen with dagster 1.13.27.
     fn python_file(&self, given: &str) -> Option<Warning> {
         let directory = &self.location.directory;
+        if let Some((file, attribute)) = given.rsplit_once(':')
+            && is_identifier(attribute)
+            && directory.join(file).is_file()
+        {
+            let problem =
+                format!("write `python_file: {file}`, and `attribute: {attribute}` next to `code_source`");
+            return Some(self.warning("python_file", given, &problem));
+        }
         if let Some(problem) = self.missing_path(given, Path::is_file) {
             let below = lexically_normal(&self.working_directory().join(given));
             let problem = if lexically_normal(&directory.join(&below)).starts_with(directory)
@@ -169,7 +193,10 @@ impl Look<'_> {
                 "it is in the build directory, and Dagster imports from the `working_directory` only; leave that out, or move the module there"
                     .to_string()
             }
-            Search::Found(Some(file)) => return self.attribute(&file),
+            Search::Found(Some(file)) => match self.beside_the_roots(&file, &parts, &roots) {
+                Some(problem) => problem,
+                None => return self.attribute(&file),
+            },
             Search::Found(None) => return None,
             Search::NoModule { file, name } => {
                 format!("`{file}` is a module and not a package, so nothing called `{name}` can be in it")
@@ -190,6 +217,14 @@ impl Look<'_> {
         if matches!(self.tree.search(&written, &roots), Search::Found(_)) {
             return None;
         }
+        if let Some((module, attribute)) = given.split_once(':')
+            && module.split('.').all(is_identifier)
+            && is_identifier(attribute)
+        {
+            return Some(format!(
+                "the name of a module has no `:`; write `{module}`, and `attribute: {attribute}` next to `code_source`"
+            ));
+        }
         let path = given.strip_prefix("./").unwrap_or(given);
         let path = path.strip_suffix(".py").unwrap_or(path).trim_end_matches('/');
         let meant = path.replace(['/', '\\'], ".").replace('-', "_");
@@ -198,7 +233,43 @@ impl Look<'_> {
         let parts: Vec<&str> = meant.split('.').collect();
         let is_there = parts.iter().all(|part| is_identifier(part))
             && matches!(self.tree.search(&parts, &roots), Search::Found(Some(_)));
-        is_there.then(|| format!("no module has such a name; did you mean `{meant}`?"))
+        if is_there {
+            return Some(format!("no module has such a name; did you mean `{meant}`?"));
+        }
+        // Templates and names that are not ASCII are left to others.
+        let is_plain = given.chars().all(|each| each.is_ascii_alphanumeric() || "_.-/ ".contains(each));
+        let can_be = given.split('.').all(|part| !part.is_empty() && !part.contains(['-', '/', ' ']));
+        if can_be || !is_plain || self.declared.has_packages_elsewhere {
+            return None;
+        }
+        let is_asked_for = parts.first().is_some_and(|top| self.declared.asks_for(top));
+        let near = is_asked_for && parts.iter().all(|part| is_identifier(part));
+        let near = if near { format!("; did you mean `{meant}`?") } else { String::new() };
+        Some(format!("no module has such a name{near}"))
+    }
+
+    /// The module is in a directory that nothing is imported from: neither the working directory nor a root of a package
+    /// that is built.
+    fn beside_the_roots(&self, file: &Path, parts: &[&str], roots: &[PathBuf]) -> Option<String> {
+        let place = above(file, parts);
+        let below = place.strip_prefix(&self.location.directory).ok()?;
+        let is_asked_for = parts.first().is_some_and(|top| self.declared.mentions(top));
+        if roots.iter().any(|root| root == below)
+            || !self.declared.plain_layout
+            || self.declared.has_packages_elsewhere
+            || is_asked_for
+        {
+            return None;
+        }
+        let shown = below.display();
+        let dotted: Vec<&str> = below.iter().filter_map(|part| part.to_str()).collect();
+        let module = dotted.iter().chain(parts).copied().collect::<Vec<_>>().join(".");
+        let is_module =
+            dotted.iter().all(|part| is_identifier(part)) && self.working_directory() == Path::new("");
+        let module = if is_module { format!("`{module}`, or ") } else { String::new() };
+        Some(format!(
+            "it is in `{shown}`, which is not where Dagster imports from; write {module}`working_directory: {shown}`"
+        ))
     }
 
     /// Whether the module is at the top of a build directory of which nothing is built, and the code location has
@@ -226,7 +297,16 @@ impl Look<'_> {
     /// dependency can have it.
     fn no_top(&self, parts: &[&str], roots: &[PathBuf]) -> Option<String> {
         let top = parts.first()?;
-        if self.declared.has_packages_elsewhere || self.declared.mentions(top) {
+        if self.declared.has_packages_elsewhere {
+            return None;
+        }
+        if let Some(other) = self.tree.top_in_other_case(top, roots) {
+            let rest = parts.iter().skip(1).map(|part| format!(".{part}")).collect::<String>();
+            return Some(format!(
+                "the project has `{other}`, and Python tells capital letters from small ones; did you mean `{other}{rest}`?"
+            ));
+        }
+        if self.declared.mentions(top) {
             return None;
         }
         let near = self.tree.near_top(top, roots).map(|near| {
@@ -242,33 +322,11 @@ impl Look<'_> {
         ))
     }
 
-    /// A warning where `file` cannot define the attribute: its text does not have the name at all.
+    /// A warning where `file` cannot define the attribute.
     fn attribute(&self, file: &Path) -> Option<Warning> {
         let attribute = self.text("attribute").filter(|name| is_identifier(name))?;
-        let text = read_text(file, TEXT_LIMIT_BYTES).ok()?;
-        let dynamic = [
-            "import *",
-            "globals(",
-            "exec(",
-            "setattr(",
-            "locals(",
-            "vars(",
-            "__getattr__",
-            "__dict__",
-            "modules[",
-        ];
-        let submodule = file.file_name()? == "__init__.py"
-            && file.parent().is_some_and(|parent| {
-                parent.join(attribute).exists() || parent.join(format!("{attribute}.py")).exists()
-            });
-        if submodule || dynamic.iter().any(|word| text.contains(word)) {
-            return None;
-        }
-        let mut words = text.split(|each: char| !(each.is_alphanumeric() || each == '_'));
-        if words.any(|word| word == attribute) {
-            return None;
-        }
-        Some(self.warning("attribute", attribute, &format!("`{}` does not define it", self.shown(file))))
+        let problem = format!("`{}` does not define it", self.shown(file));
+        (!attribute::may_define(file, attribute)).then(|| self.warning("attribute", attribute, &problem))
     }
 
     fn shown(&self, file: &Path) -> String {
@@ -281,6 +339,48 @@ impl Look<'_> {
         let directory = &self.location.directory;
         let has = |below: &str| parts.first().is_some_and(|top| directory.join(below).join(top).is_dir());
         self.declared.is_built && has("src") && !has("") && self.working_directory() == Path::new("")
+    }
+}
+
+/// The directory that the module `parts` in `file` is imported from.
+fn above(file: &Path, parts: &[&str]) -> PathBuf {
+    let is_package = file.file_name().is_some_and(|name| name == "__init__.py");
+    let levels = parts.len() + usize::from(is_package);
+    file.ancestors().nth(levels).unwrap_or(Path::new("")).to_path_buf()
+}
+
+/// The file that a code location loads from the working directory, where that is plain.
+#[derive(Debug)]
+pub struct OwnFile {
+    /// `module_name` or another key of `code_source`.
+    pub key: &'static str,
+    /// Its value.
+    pub given: String,
+    /// The file, below the build directory.
+    pub file: PathBuf,
+}
+
+/// The file that this code location loads from the working directory, and not from a package that is built. A module is
+/// only looked for where that is `worth_a_search` of all files.
+pub fn own_file(location: &Location, worth_a_search: bool) -> Option<OwnFile> {
+    let tree = if worth_a_search { Tree::of(&location.directory) } else { Tree::default() };
+    let (tree, declared) = (&tree, &Declared::read(&location.directory));
+    let look = Look { location, tree, declared };
+    if look.loads_from_elsewhere() {
+        return None;
+    }
+    if let Some(given) = look.code_source("python_file") {
+        let file = location.directory.join(given);
+        return file.is_file().then(|| OwnFile { key: "python_file", given: given.to_string(), file });
+    }
+    let (key, given) = MODULE_KEYS.iter().find_map(|key| Some((*key, look.code_source(key)?)))?;
+    let parts: Vec<&str> = given.split('.').collect();
+    if !worth_a_search || !declared.builds_nothing || declared.has_packages_elsewhere {
+        return None;
+    }
+    match tree.search(&parts, &look.roots()) {
+        Search::Found(file) => Some(OwnFile { key, given: given.to_string(), file: file? }),
+        _ => None,
     }
 }
 

@@ -694,6 +694,23 @@ fn what_the_code_source_names_and_is_not_there_is_warned_of_at_its_line() {
 }
 
 #[test]
+fn code_that_a_pexignore_leaves_out_is_warned_of_at_the_pattern() {
+    let yaml = "locations:\n- location_name: a\n  code_source: {module_name: app.defs}\n";
+    let (stderr, code, _) = checked(&[
+        ("dagster_cloud.yaml", yaml),
+        ("requirements.txt", "dagster\n"),
+        ("app/__init__.py", ""),
+        ("app/defs.py", ""),
+        (".pexignore", "tests/\n/app/*.py\n"),
+    ]);
+    assert_eq!(code, Some(0));
+    insta::assert_snapshot!(stderr, @r"
+    warning: `module_name: app.defs` of code location `a`: `/app/*.py` in .pexignore leaves out `app/defs.py`; remove or narrow it
+      at: ROOT/.pexignore:2
+    ");
+}
+
+#[test]
 fn a_pyproject_that_is_not_toml_is_an_error_and_pythons_that_contradict_are_a_warning() {
     let yaml = "locations:\n- location_name: a\n  code_source: {package_name: a}\n  build: {directory: a}\n\
         - location_name: b\n  code_source: {package_name: b}\n  build: {directory: b}\n";

@@ -15,6 +15,11 @@ pub(super) struct Declared {
     pub(super) has_packages_elsewhere: bool,
     /// There is a package to be built from the directory.
     pub(super) is_built: bool,
+    /// A package that is built has its modules under the names of their directories, as far as this one or `src` holds
+    /// them: no setting says otherwise.
+    pub(super) plain_layout: bool,
+    /// No package is built from the directory: only the working directory is shipped.
+    pub(super) builds_nothing: bool,
     /// All dependencies are known, and each is of the dagster family.
     pub(super) only_dagster: bool,
     /// The dependencies, and the scripts that may name some; lower case, `-` and `.` as `_`.
@@ -29,7 +34,13 @@ impl Declared {
             (file("requirements.txt"), file("setup.py"), file("setup.cfg"), file("pyproject.toml"));
         let mut lines: Vec<String> = Vec::new();
         let mut all_known = requirements.is_some() || project.is_some();
-        let mut declared = Declared { is_built: script.is_some(), ..Declared::default() };
+        let plain_layout = script.is_none() && config.is_none();
+        let mut declared = Declared {
+            is_built: script.is_some(),
+            plain_layout,
+            builds_nothing: plain_layout,
+            ..Declared::default()
+        };
         for line in requirements.as_deref().unwrap_or_default().lines() {
             let line = line.split(" #").next().unwrap_or_default().trim();
             if line.is_empty() || line.starts_with('#') {
@@ -50,12 +61,18 @@ impl Declared {
                     declared.is_built |= table.contains_key("build-system");
                     declared.is_built &= package != Some(false);
                     declared.maps_modules |= project_maps_modules(&table);
+                    declared.plain_layout &= !says_what_to_package(&table);
+                    declared.builds_nothing &= declared.plain_layout
+                        && package != Some(true)
+                        && table.contains_key("project")
+                        && !table.contains_key("build-system")
+                        && !directory.join("src").is_dir();
                     all_known &= table.get("project").is_some_and(|project| project.get("dynamic").is_none());
                     lines.extend(dependencies(&table));
                     let sources = at(&table, &["tool", "uv", "sources"]);
                     declared.has_packages_elsewhere |= sources.is_some();
                 }
-                Err(_) => declared.maps_modules = true,
+                Err(_) => (declared.maps_modules, declared.builds_nothing) = (true, false),
             }
         }
         declared.maps_modules |= directory.join("pdm_build.py").exists();
@@ -67,6 +84,12 @@ impl Declared {
         declared.only_dagster = all_known && !lines.is_empty() && lines.iter().all(is_dagster);
         declared.text = plain(&lines.join("\n"));
         declared
+    }
+
+    /// Whether a dependency is called so.
+    pub(super) fn asks_for(&self, module: &str) -> bool {
+        let mut words = self.text.split(|each: char| !(each.is_alphanumeric() || each == '_'));
+        words.any(|word| word == plain(module))
     }
 
     /// Whether a dependency may be called so, or bring something that is.
@@ -137,6 +160,22 @@ fn maps_modules(text: &str) -> bool {
     let mappings = plain.matches("package_dir").count();
     let only_roots: usize = roots.iter().map(|root| plain.matches(root).count()).sum();
     makes || mappings > only_roots
+}
+
+/// Whether settings of a build backend or a workspace may say where packages are.
+fn says_what_to_package(table: &toml::Table) -> bool {
+    [
+        &["setuptools"][..],
+        &["hatch"],
+        &["poetry", "packages"],
+        &["pdm"],
+        &["flit"],
+        &["maturin"],
+        &["uv", "build-backend"],
+        &["uv", "workspace"],
+    ]
+    .iter()
+    .any(|keys| at(table, &[&["tool"], *keys].concat()).is_some())
 }
 
 /// Whether the tables of the build backend may.

@@ -288,7 +288,6 @@ fn a_path_or_a_hyphen_in_the_place_of_a_module_name_is_named() {
         (&files, "./my_pkg/definitions.py", Some("my_pkg.definitions")),
         (&files, "my_pkg/definitions", Some("my_pkg.definitions")),
         (&src, "src/app/jobs.py", Some("app.jobs")),
-        (&files, "other-pkg", None),
         // importlib finds a directory of any name.
         (&[("my-pkg/__init__.py", ""), ("my_pkg/__init__.py", "")], "my-pkg", None),
     ] {
@@ -342,6 +341,8 @@ fn an_attribute_is_missed_only_where_the_file_does_not_have_the_word() {
         ("def __getattr__(name): return 1\n", None),
         ("defs = 1\n", missing),
         ("deploy_all_jobs = 1\n", missing),
+        ("# deploy_all\ndefs = '#'  # not deploy_all\n", missing),
+        ("name = '#'; deploy_all = 1\n", None),
         ("", missing),
     ] {
         assert_eq!(said(&[("defs.py", text)], file.clone()).as_deref(), want, "{text}");
@@ -352,4 +353,110 @@ fn an_attribute_is_missed_only_where_the_file_does_not_have_the_word() {
         said(&[INIT, ("setup.py", SETUP)], package).as_deref(),
         Some("`attribute: definitions` of code location `a`: `app/__init__.py` does not define it")
     );
+}
+
+#[test]
+fn a_name_that_no_module_can_have_is_named() {
+    let files = [INIT, DEFINITIONS, ("requirements.txt", "dagster\nour-jobs\n")];
+    let missing = Some("no module has such a name");
+    for (name, want) in [
+        ("a-b.c", missing),
+        ("a/b", missing),
+        ("app..definitions", missing),
+        (".definitions", missing),
+        ("our-jobs.defs", Some("no module has such a name; did you mean `our_jobs.defs`?")),
+        (
+            "app.definitions:defs",
+            Some(
+                "the name of a module has no `:`; write `app.definitions`, and `attribute: defs` next to `code_source`",
+            ),
+        ),
+        // Templates, and what is not ASCII.
+        ("{{ name }}-x.definitions", None),
+        ("$NAME-x", None),
+        ("größe", None),
+        ("1st.jobs", None),
+    ] {
+        let want = want.map(|want| format!("`module_name: {name}` of code location `a`: {want}"));
+        assert_eq!(said(&files, module(name)), want, "{name}");
+    }
+    let elsewhere = [INIT, ("requirements.txt", "dagster\n../libs/a\n")];
+    assert_eq!(said(&elsewhere, module("a-b.c")), None);
+}
+
+#[test]
+fn capital_letters_count() {
+    let setup = "setup(name='quickstart', packages=['quickstart'])";
+    let files = [("quickstart/__init__.py", ""), ("quickstart/definitions.py", ""), ("setup.py", setup)];
+    assert_eq!(
+        said(&files, module("Quickstart.definitions")).as_deref(),
+        Some(
+            "`module_name: Quickstart.definitions` of code location `a`: the project has `quickstart`, and Python tells capital letters from small ones; did you mean `quickstart.definitions`?"
+        )
+    );
+    let files = [("a/__init__.py", ""), ("a/b.py", ""), ("requirements.txt", "dagster\npandas\n")];
+    assert!(said(&files, module("A.b")).unwrap().ends_with("did you mean `a.b`?"));
+    assert_eq!(said(&[files[0], ("requirements.txt", "../A\n")], module("A.b")), None);
+    assert_eq!(said(&files, module("a.b")), None);
+}
+
+#[test]
+fn a_module_in_a_directory_that_nothing_is_imported_from_is_named() {
+    let project = "[project]\nname = \"x\"\ndependencies = [\"dagster\"]\n";
+    let said_of = |files: &[(&str, &str)]| said(files, module("definitions"));
+    let at = ("quickstart/definitions.py", "");
+    let want = Some(
+        "`module_name: definitions` of code location `a`: it is in `quickstart`, which is not where Dagster imports from; write `quickstart.definitions`, or `working_directory: quickstart`"
+            .to_string(),
+    );
+    for more in
+        [("requirements.txt", "dagster\n"), ("pyproject.toml", project), ("pyproject.toml", HATCHLING)]
+    {
+        assert_eq!(said_of(&[at, more]), want, "{more:?}");
+    }
+    let packages =
+        hatchling("[tool.hatch.build.targets.wheel]\npackages = [\"quickstart/definitions.py\"]\n");
+    for more in [
+        ("requirements.txt", "-e ./quickstart\n"),
+        ("requirements.txt", "dagster\ndefinitions\n"),
+        ("setup.py", "setup(py_modules=['definitions'], package_dir={'': 'quickstart'})"),
+        ("setup.cfg", "[options]\npy_modules = definitions\n"),
+        ("pyproject.toml", &packages),
+        ("definitions.py", ""),
+        ("src/definitions.py", ""),
+        ("other/definitions.py", ""),
+    ] {
+        assert_eq!(said_of(&[at, more]), None, "{more:?}");
+    }
+    let keys = |directory: &str| json!({"code_source": {"module_name": "definitions"}, "working_directory": directory});
+    let files = [at, ("quickstart/__init__.py", ""), ("pyproject.toml", HATCHLING)];
+    assert_eq!(said(&files, keys("quickstart")), None);
+    // A package that is built has no module of that name.
+    assert_eq!(
+        said(&files, keys("quickstrat")).as_deref(),
+        Some(
+            "`working_directory: quickstrat` of code location `a`: it is not in the build directory; did you mean `quickstart`?"
+        )
+    );
+}
+
+#[test]
+fn white_space_and_an_attribute_in_the_wrong_place_are_named() {
+    let files = [("defs.py", "defs = 1"), ("requirements.txt", "dagster\n")];
+    let space = |key: &str, given: &str, meant: &str| {
+        format!("`{key}: {given}` of code location `a`: there is white space around it; write `{meant}`")
+    };
+    for (keys, want) in [
+        (
+            json!({"code_source": {"python_file": "defs.py"}, "attribute": "defs "}),
+            space("attribute", "defs ", "defs"),
+        ),
+        (json!({"code_source": {"module_name": " defs"}}), space("module_name", " defs", "defs")),
+        (
+            json!({"code_source": {"python_file": "defs.py:defs"}}),
+            "`python_file: defs.py:defs` of code location `a`: write `python_file: defs.py`, and `attribute: defs` next to `code_source`".to_string(),
+        ),
+    ] {
+        assert_eq!(said(&files, keys.clone()), Some(want), "{keys}");
+    }
 }

@@ -226,6 +226,12 @@ impl Tree {
         names.is_some_and(|names| names.iter().any(|name| name.ends_with(".py")))
     }
 
+    /// A module at one of `roots` whose name differs from `top` only by capital letters.
+    pub(super) fn top_in_other_case(&self, top: &str, roots: &[PathBuf]) -> Option<String> {
+        let mut modules = roots.iter().flat_map(|root| self.modules(root));
+        modules.find(|name| name != top && name.eq_ignore_ascii_case(top))
+    }
+
     /// A module at one of `roots` whose name differs by a slip from `top`.
     pub(super) fn near_top(&self, top: &str, roots: &[PathBuf]) -> Option<String> {
         let modules: BTreeSet<String> = roots.iter().flat_map(|root| self.modules(root)).collect();
