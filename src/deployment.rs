@@ -20,7 +20,6 @@ use crate::env_vars;
 use crate::foreign_text::neutral;
 use crate::github::{self, Github};
 use crate::host::Host;
-use crate::net::{Agent, Secret};
 use args::{BranchArgs, CodeLocationDetails, SnapshotBase};
 use serde::Serialize;
 
@@ -265,13 +264,8 @@ fn of_work_tree(context: &Context, args: &BranchArgs, host: &Host) -> Result<Bra
 ///
 /// # Errors
 /// When no commit can be told, or Dagster+ refuses.
-pub fn put(
-    branch: &Branch,
-    context: &Context,
-    client: &Client,
-    agent: &Agent,
-) -> Result<Deployment, DeploymentError> {
-    let commit = commit_data(branch, context, client.host(), agent)?;
+pub fn put(branch: &Branch, context: &Context, client: &Client) -> Result<Deployment, DeploymentError> {
+    let commit = commit_data(branch, context, client.host())?;
     let snapshot = branch.snapshot.map(|when| match when {
         SnapshotBase::OnCreate => "ON_CREATE",
         SnapshotBase::OnUpdate => "ON_UPDATE",
@@ -289,18 +283,17 @@ pub fn close(
     branch: &Branch,
     context: &Context,
     client: &Client,
-    agent: &Agent,
 ) -> Result<Option<Deployment>, DeploymentError> {
     let looked = client
         .branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)
         .and_then(|name| client.has_deployment(&name));
     match looked {
         Ok(false) => Ok(None),
-        Ok(true) => put(branch, context, client, agent).map(Some),
+        Ok(true) => put(branch, context, client).map(Some),
         Err(error @ (DagsterError::Unauthorized { .. } | DagsterError::Network { .. })) => Err(error.into()),
         Err(error) => {
             client.host().detail(format!("{error}; closing it whether it is there or not"));
-            put(branch, context, client, agent).map(Some)
+            put(branch, context, client).map(Some)
         }
     }
 }
@@ -344,12 +337,7 @@ pub fn instead_of(
 
 /// Metadata of the commit at the branch's head: from the event, the clone, GitHub, or its hash alone. Never those of
 /// another commit, such as the merge commit that a runner checks out.
-fn commit_data(
-    branch: &Branch,
-    context: &Context,
-    host: &Host,
-    agent: &Agent,
-) -> Result<CommitData, DeploymentError> {
+fn commit_data(branch: &Branch, context: &Context, host: &Host) -> Result<CommitData, DeploymentError> {
     let local = context.work_tree.commit(branch.head_sha.as_deref().unwrap_or("HEAD"));
     let hash = branch.head_sha.clone().or_else(|| local.as_ref().map(|commit| commit.hash.clone()));
     let hash = hash.ok_or(DeploymentError::NoBranch { why: "the branch has no commit" })?;
@@ -360,7 +348,7 @@ fn commit_data(
     let pictured = head.and_then(|head| head.avatar_url.clone());
     let remote = match known.is_some() && pictured.is_some() {
         true => None,
-        false => github_commit(&branch.head_repository, &hash, host, agent),
+        false => github_commit(context.github.as_ref(), &branch.head_repository, &hash),
     };
     let known = known
         .or_else(|| remote.as_ref().map(|it| (it.timestamp, &it.subject, &it.author_name, &it.author_email)));
@@ -391,15 +379,13 @@ fn epoch_seconds(host: &Host) -> f64 {
 }
 
 fn github_commit(
+    github: Option<&Github>,
     repository: &str,
     sha: &str,
-    host: &Host,
-    agent: &Agent,
 ) -> Option<github::commit::GithubCommit> {
-    let token = Secret::new(host.var(env_vars::GITHUB_TOKEN)?);
-    let api_url = host.var(env_vars::GITHUB_API_URL)?;
-    github::commit::fetch(&Github::new(api_url, token, agent, host), repository, sha)
-        .map_err(|error| host.detail(format!("{error}; going on without the author's picture")))
+    let github = github?;
+    github::commit::fetch(github, repository, sha)
+        .map_err(|error| github.host().detail(format!("{error}; going on without the author's picture")))
         .ok()
 }
 

@@ -21,6 +21,7 @@ use crate::context::workflow_run::WorkflowRun;
 use crate::deployment;
 use crate::env_vars;
 use crate::error::Explain;
+use crate::github::Github;
 use crate::github::runner::Runner;
 use crate::host::Host;
 use crate::net::Secret;
@@ -117,14 +118,15 @@ impl<'a> Step<'a> {
     /// Build, and deploy where that is asked for and allowed.
     fn deploy(&self, inputs: ActionInputs) -> Result<Exit, Error> {
         let signal = FirstSignal::listen();
+        let github = Github::of_run(self.host);
         let mut trigger = event::read(self.host);
         if inputs.deploy.publish.branch.allow_untrusted_code {
-            trigger = trigger.map(|trigger| deployment::with_request(trigger, self.host));
+            trigger = trigger.map(|trigger| deployment::with_request(trigger, github.as_ref()));
         }
         let leave = leave::of(&inputs, trigger.as_ref().ok(), self.host);
         let facts = self.facts_of(trigger.as_ref().ok(), &inputs.deploy);
         let key = comment_key(&inputs, &self.run, self.host);
-        let reporter = Reporter::start(&inputs, &leave, trigger.as_ref().ok(), &facts, &key, self.host);
+        let reporter = Reporter::start(&inputs, &leave, trigger.as_ref().ok(), &facts, &key, github);
         let heard = Heard { runner: self.runner.clone(), reporter: reporter.inlet() };
         let live = Live::new(Box::new(heard));
         let out_dir = self.host.absolute(&inputs.deploy.out_dir);

@@ -7,7 +7,6 @@ use crate::context::Context;
 use crate::dagster::operations::PullRequestStatus;
 use crate::deployment::{self, Branch, Choice, DeploymentError};
 use crate::host::Host;
-use crate::net::Agent;
 use crate::render::Exit;
 use crate::target::PythonVersion;
 use serde_json::json;
@@ -30,15 +29,14 @@ pub fn run(args: &BranchDeploymentArgs, format: Format, host: &Host) -> Result<E
     };
     let client = client(&context, host, PythonVersion::DEFAULT);
     let branch = if args.close { closed(branch) } else { branch };
-    let agent = Agent::new(host);
     let name = match (args.close, args.create) {
-        (true, _) => match deployment::close(&branch, &context, &client, &agent)? {
+        (true, _) => match deployment::close(&branch, &context, &client)? {
             Some(deployment) => deployment.name,
             None => {
                 return Err(DeploymentError::NeverThere { branch: branch.data.branch_name }.into());
             }
         },
-        (false, true) => deployment::put(&branch, &context, &client, &agent)?.name,
+        (false, true) => deployment::put(&branch, &context, &client)?.name,
         (false, false) => client.branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)?,
     };
     if args.close {

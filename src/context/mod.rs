@@ -11,6 +11,7 @@ pub mod revision;
 pub mod workflow_run;
 
 use crate::error::{Explain, Fault};
+use crate::github::Github;
 use crate::host::Host;
 use crate::near_names::closest_path;
 use address::Endpoint;
@@ -20,7 +21,7 @@ use inputs::{Token, WaitLimits};
 use std::path::{Path, PathBuf};
 
 /// Facts at hand.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Context {
     /// Where Dagster+ is.
     pub endpoint: Endpoint,
@@ -28,6 +29,8 @@ pub struct Context {
     pub token: Token,
     /// What made this run happen.
     pub trigger: Trigger,
+    /// Access to GitHub, for a run that has it.
+    pub github: Option<Github>,
     /// The work tree that the project lies in.
     pub work_tree: git::WorkTree,
     /// How long to wait after an update.
@@ -57,6 +60,7 @@ impl Context {
             endpoint,
             token,
             trigger: event::read(host)?,
+            github: Github::of_run(host),
             work_tree: git::WorkTree::at(directory, host),
             limits: inputs::wait_limits(args, host)?,
             agent_limit_is_given: inputs::agent_limit_is_given(args, host),

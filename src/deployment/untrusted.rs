@@ -6,29 +6,22 @@
 use super::DeploymentError;
 use crate::context::Context;
 use crate::context::event::{PullRequest, PullRequestRef, Trigger, Untrusted};
-use crate::env_vars;
 use crate::foreign_text::neutral;
 use crate::github::{Github, pull_request};
-use crate::host::Host;
-use crate::net::{Agent, Secret};
 
 /// The run as that of its pull request.
 ///
 /// # Errors
 /// When it does not say which pull request it is of, GitHub does not tell, or other code is checked out.
-pub fn admit(
-    code: &Untrusted,
-    context: &Context,
-    agent: &Agent,
-    host: &Host,
-) -> Result<Trigger, DeploymentError> {
+pub fn admit(code: &Untrusted, context: &Context) -> Result<Trigger, DeploymentError> {
     let request = match &code.request {
         PullRequestRef::Known(request) => request.clone(),
-        PullRequestRef::Number { repository, number } => {
-            from_github(pull_request::fetch(&github(agent, host)?, repository, *number)?, repository)
-        }
+        PullRequestRef::Number { repository, number } => from_github(
+            pull_request::fetch(needed(context.github.as_ref())?, repository, *number)?,
+            repository,
+        ),
         PullRequestRef::Commit { repository, head, sha } => {
-            match open_at(repository, head, sha, agent, host)? {
+            match open_at(repository, head, sha, needed(context.github.as_ref())?)? {
                 Some(request) => request,
                 None => {
                     return Ok(Trigger::Nothing(format!(
@@ -56,18 +49,18 @@ pub fn admit(
 
 /// The trigger with its pull request, where the event has only its branch and commit and GitHub knows it. What the run
 /// reports to is decided by it, before it is known whether the run may go on.
-pub fn with_request(trigger: Trigger, host: &Host) -> Trigger {
+pub fn with_request(trigger: Trigger, github: Option<&Github>) -> Trigger {
     let Trigger::Untrusted(Untrusted { event, request: PullRequestRef::Commit { repository, head, sha } }) =
         &trigger
     else {
         return trigger;
     };
-    match open_at(repository, head, sha, &Agent::new(host), host) {
-        Ok(Some(request)) => {
+    match github.map(|github| open_at(repository, head, sha, github)) {
+        Some(Ok(Some(request))) => {
             Trigger::Untrusted(Untrusted { event: event.clone(), request: PullRequestRef::Known(request) })
         }
         // The run itself asks again, and ends with what comes of it.
-        Ok(None) | Err(_) => trigger,
+        Some(Ok(None) | Err(_)) | None => trigger,
     }
 }
 
@@ -76,20 +69,17 @@ fn open_at(
     repository: &str,
     head: &str,
     sha: &str,
-    agent: &Agent,
-    host: &Host,
+    github: &Github,
 ) -> Result<Option<PullRequest>, DeploymentError> {
-    let open = pull_request::open_of(&github(agent, host)?, repository, head)?;
+    let open = pull_request::open_of(github, repository, head)?;
     let found = open.into_iter().find(|request| request.head_sha == sha);
     Ok(found.map(|found| from_github(found, repository)))
 }
 
-fn github(agent: &Agent, host: &Host) -> Result<Github, DeploymentError> {
-    let variables = host.var(env_vars::GITHUB_API_URL).zip(host.var(env_vars::GITHUB_TOKEN));
-    let (api_url, token) = variables.ok_or(DeploymentError::NoBranch {
+fn needed(github: Option<&Github>) -> Result<&Github, DeploymentError> {
+    github.ok_or(DeploymentError::NoBranch {
         why: "without GITHUB_API_URL and GITHUB_TOKEN GitHub cannot be asked for the pull request",
-    })?;
-    Ok(Github::new(api_url, Secret::new(token), agent, host))
+    })
 }
 
 fn from_github(found: pull_request::PullRequest, repository: &str) -> PullRequest {

@@ -6,6 +6,7 @@
 
 use super::error::GithubError;
 use super::transport::{self, Answered, Failure};
+use crate::env_vars;
 use crate::foreign_text::neutral;
 use crate::host::Host;
 use crate::net::agent::Timeouts;
@@ -82,8 +83,15 @@ impl Github {
         Github { api_url, token, agent: agent.clone(), host: host.clone(), backoff }
     }
 
+    /// What the variables of a workflow give access to: `GITHUB_API_URL` with the token in `GITHUB_TOKEN`. `None` where
+    /// one of them is missing.
+    pub fn of_run(host: &Host) -> Option<Github> {
+        let (api_url, token) = host.var(env_vars::GITHUB_API_URL).zip(host.var(env_vars::GITHUB_TOKEN))?;
+        Some(Github::new(api_url, Secret::new(token), &Agent::with_timeouts(host, TIMEOUTS), host))
+    }
+
     /// The host it runs on.
-    pub(super) fn host(&self) -> &Host {
+    pub fn host(&self) -> &Host {
         &self.host
     }
 

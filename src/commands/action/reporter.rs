@@ -12,15 +12,14 @@ use crate::commands::interrupt::FirstSignal;
 use crate::context::event::Trigger;
 use crate::env_vars;
 use crate::error::Explain;
+use crate::github::Github;
 use crate::github::GithubError;
-use crate::github::api::{self, Github};
 use crate::github::comment::{StickyComment, Written};
 use crate::github::deployments::{
     self, CommitState, CommitStatus, DeploymentDetails, DeploymentState, NewDeployment,
 };
 use crate::github::runner::{Annotation, Level, Runner};
 use crate::host::Host;
-use crate::net::{Agent, Secret};
 use crate::report::comment::Comment;
 use crate::report::facts::Facts;
 use crate::report::{Report, RunResult};
@@ -75,10 +74,10 @@ impl Reporter {
         trigger: Option<&Trigger>,
         facts: &Facts,
         key: &str,
-        host: &Host,
+        github: Option<Github>,
     ) -> Reporter {
         let (sender, receiver) = mpsc::channel();
-        let worker = Worker::new(inputs, leave, trigger, facts, key, host);
+        let worker = Worker::new(inputs, leave, trigger, facts, key, github);
         let open = worker.as_ref().map(|worker| Arc::clone(&worker.open)).unwrap_or_default();
         let told = worker.map(|worker| {
             let (told, receive_told) = mpsc::channel();
@@ -134,7 +133,6 @@ fn late(open: &Open) -> Annotation {
 
 struct Worker {
     github: Github,
-    host: Host,
     repository: String,
     /// `number` of the pull request.
     request: Option<u64>,
@@ -177,7 +175,7 @@ impl Worker {
         trigger: Option<&Trigger>,
         facts: &Facts,
         key: &str,
-        host: &Host,
+        github: Option<Github>,
     ) -> Option<Worker> {
         let request = trigger.and_then(Trigger::pull_request_number);
         let mut reporting = inputs.reporting.clone();
@@ -187,27 +185,25 @@ impl Worker {
         if !wanted || *leave == Leave::OnlyBuild || matches!(leave, Leave::Refused { .. }) {
             return None;
         }
-        let token = Secret::new(host.var(env_vars::GITHUB_TOKEN)?);
-        let api_url = host.var(env_vars::GITHUB_API_URL)?;
-        let repository = host.var(env_vars::GITHUB_REPOSITORY)?.to_string();
-        let agent = Agent::with_timeouts(host, api::TIMEOUTS);
+        let github = github?;
+        let repository = github.host().var(env_vars::GITHUB_REPOSITORY)?.to_string();
         let kinds = [
             (reporting.comment, Kind::Comment),
             (reporting.github_deployment, Kind::Deployment),
             (reporting.commit_status, Kind::Status),
         ];
         let open = kinds.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, kind)| kind).collect();
+        // A job that deploys some of the code locations has siblings for the others.
+        let shared = !inputs.deploy.locations.is_empty() || in_matrix(github.host());
         Some(Worker {
-            github: Github::new(api_url, token, &agent, host),
-            host: host.clone(),
+            github,
             repository,
             request,
             is_closed: matches!(trigger, Some(Trigger::PullRequestClosed(_))),
             reporting,
             facts: facts.clone(),
             key: key.to_string(),
-            // A job that deploys some of the code locations has siblings for the others.
-            shared: !inputs.deploy.locations.is_empty() || in_matrix(host),
+            shared,
             deployment: None,
             told: Told::default(),
             open: Arc::new(Mutex::new(open)),
@@ -218,7 +214,8 @@ impl Worker {
         let github = self.github.clone();
         let number = self.request.unwrap_or(0);
         let blank = Report::default();
-        let marker = Comment::new(&self.key, &self.facts, &blank, self.host.clock.now()).marker().to_string();
+        let marker =
+            Comment::new(&self.key, &self.facts, &blank, self.github.host().clock.now()).marker().to_string();
         let mut sticky = StickyComment::new(&github, &self.repository, number, &marker);
         if self.shared {
             sticky = sticky.hesitant();
@@ -319,7 +316,7 @@ impl Worker {
     fn take(&mut self, kind: Kind, outcome: Result<(), GithubError>, last: bool) {
         let Err(error) = outcome else { return };
         if error.may_pass() && !last {
-            self.host.detail(format!("{error}; it is tried again at the end"));
+            self.github.host().detail(format!("{error}; it is tried again at the end"));
             return;
         }
         if error.may_pass() {
@@ -353,7 +350,7 @@ impl Worker {
         let composed = Cell::new((*shared, heard.now().result));
         let mut compose = |present: Option<&str>| {
             let report = heard.newest();
-            let comment = Comment::new(&self.key, &self.facts, &report, self.host.clock.now());
+            let comment = Comment::new(&self.key, &self.facts, &report, self.github.host().clock.now());
             let is_shared = composed.get().0 || present.is_some_and(|present| comment.is_shared(present));
             composed.set((is_shared, report.result));
             // There is nothing to say of a branch deployment that nobody was told of.
@@ -367,7 +364,8 @@ impl Worker {
         // Another job may have written over it from what was there before; who is alone need not wait to see that.
         if composed.get().0 && matches!(written, Ok(Some(_))) {
             let settled = |body: &str| {
-                Comment::new(&self.key, &self.facts, &heard.now(), self.host.clock.now()).settled(body)
+                Comment::new(&self.key, &self.facts, &heard.now(), self.github.host().clock.now())
+                    .settled(body)
             };
             written = sticky.settle(&mut compose, &settled);
         }

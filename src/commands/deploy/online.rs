@@ -40,7 +40,6 @@ pub enum Intent {
 /// What is known before the first call.
 pub struct Going {
     context: Context,
-    agent: Agent,
     client: Client,
 }
 
@@ -75,7 +74,7 @@ pub fn intent(args: &DeployArgs, session: &Session, host: &Host) -> Result<Inten
     if let Trigger::Untrusted(code) = &context.trigger
         && publish.branch.allow_untrusted_code
     {
-        context.trigger = deployment::admit(code, &context, &agent, host)?;
+        context.trigger = deployment::admit(code, &context)?;
     }
     let details = publish.code_location_details.as_ref();
     let named_by_flag = args.dagster.deployment.is_some();
@@ -88,15 +87,17 @@ pub fn intent(args: &DeployArgs, session: &Session, host: &Host) -> Result<Inten
         built.surprise().into_iter().for_each(|line| host.note(line));
     }
     let choice = match choice {
-        Choice::Close(branch) => match deployment::reason_to_stay(&context.trigger, &agent, host) {
-            Some(reason) => Choice::Nothing(reason),
-            None => Choice::Close(branch),
-        },
+        Choice::Close(branch) => {
+            match deployment::reason_to_stay(&context.trigger, context.github.as_ref()) {
+                Some(reason) => Choice::Nothing(reason),
+                None => Choice::Close(branch),
+            }
+        }
         choice => choice,
     };
     let python = args.build.python_version.unwrap_or(PythonVersion::DEFAULT);
     let client = client_by(&context, &agent, host, python).in_session(session);
-    let going = Box::new(Going { context, agent, client });
+    let going = Box::new(Going { context, client });
     Ok(match choice {
         Choice::Nothing(reason) => Intent::Nothing(reason),
         Choice::Close(branch) => Intent::Close(going, branch),
@@ -159,7 +160,7 @@ impl Going {
     /// # Errors
     /// Dagster+'s refusal.
     pub fn close(&self, branch: &Branch) -> Result<Option<DeploymentReport>, Error> {
-        let closed = deployment::close(branch, &self.context, &self.client, &self.agent)?;
+        let closed = deployment::close(branch, &self.context, &self.client)?;
         Ok(closed.map(|deployment| {
             let url = self.client.at(&deployment.name).locations_page();
             let commit_hash = branch.head_sha.clone();
@@ -204,7 +205,7 @@ impl Going {
             Choice::Branch(branch) => {
                 // Before anything is created.
                 self.at_base(branch, host)?;
-                let made = deployment::put(branch, &self.context, &self.client, &self.agent)?;
+                let made = deployment::put(branch, &self.context, &self.client)?;
                 reached.set_branch_deployment(&made.name);
                 self.announce(&made, Some(&branch.data.branch_name), host);
                 let looked = self.look(&made.name, args, host)?;
