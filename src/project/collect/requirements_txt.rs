@@ -5,16 +5,17 @@
 //! the file that has them, paths of packages to the directory that pip runs in (here: the project), and a path that
 //! exists only beside the file is taken too.
 
+mod source;
+
 use super::environment::ConstraintFile;
 use super::error::CollectError;
 use super::options::{self, Opt};
 use super::requirement::{self, Asked, Scope, What, scheme};
 use super::text_encoding;
-use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use crate::error::Place;
 use crate::host::{Host, resolved};
-use crate::net::{Agent, Request, SafeUrl};
 use crate::project::{Index, ResolveSettings, Warning};
+use source::Source;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use url::Url;
@@ -79,46 +80,8 @@ enum Kind {
     Constraints,
 }
 
-/// Where a requirements file is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
-    File(PathBuf),
-    Remote(Url),
-}
-
-impl Source {
-    /// For messages; without credentials.
-    fn shown(&self) -> PathBuf {
-        match self {
-            Source::File(path) => path.clone(),
-            Source::Remote(url) => PathBuf::from(SafeUrl::from(url).to_string()),
-        }
-    }
-
-    fn bytes(&self, host: &Host) -> Result<Vec<u8>, CollectError> {
-        match self {
-            Source::File(path) => {
-                bounded_file::read(path, TEXT_LIMIT_BYTES).map_err(CollectError::read(path))
-            }
-            Source::Remote(url) => fetch(url, host)
-                .map_err(|source| CollectError::Fetch { url: SafeUrl::from(url), source: Box::new(source) }),
-        }
-    }
-}
-
 /// The most files that one requirements file may lead to, by however many steps.
 const MAX_FILES: usize = 200;
-/// The longest requirements file that is fetched, in bytes.
-const REMOTE_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
-
-fn fetch(url: &Url, host: &Host) -> Result<Vec<u8>, crate::net::Error> {
-    let response = Agent::new(host).send(Request::get(url))?;
-    match response.status {
-        200 => response.into_bytes(REMOTE_LIMIT_BYTES),
-        _ => Err(response.status_error(host.clock.now())),
-    }
-}
-
 /// The file that is being read, and for what.
 struct Context<'a> {
     source: Source,
@@ -468,46 +431,4 @@ fn without_comment(text: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_of_a_line_are_those_of_its_package() {
-        let directory = tempfile::tempdir().unwrap();
-        let environment =
-            crate::target::Target::serverless(crate::target::PythonVersion::DEFAULT).marker_environment();
-        let (host, _, _) = crate::tools::testing::host(&[]);
-        let read_text = |text: &str| {
-            let file = directory.path().join("requirements.txt");
-            std::fs::write(&file, text).unwrap();
-            read(&file, Scope::of(directory.path(), &environment), &host, false)
-        };
-        let text = "Need_It>=1 --config-settings=\"a=b\" -C a=c --config-settings d=e\nother --config-settings x=y\n";
-        let found = read_text(text).unwrap().settings.uv;
-        let want = "config-settings-package = { need-it = { a = ['b', 'c'], d = 'e' }, other = { x = 'y' } }";
-        assert_eq!(found, want.parse().unwrap());
-        assert!(read_text("a --config-settings b\n").is_err());
-    }
-
-    fn texts(text: &str) -> Vec<(usize, String)> {
-        logical_lines(text).into_iter().map(|line| (line.number, line.text)).collect()
-    }
-
-    #[test]
-    fn comments_and_continuations_are_those_of_pip() {
-        for (text, want) in [
-            ("a\n# c\nb # c\n", vec![(1, "a"), (3, "b")]),
-            ("a \\\n  >=1\nb", vec![(1, "a   >=1"), (3, "b")]),
-            ("# comment \\\nb\n", vec![(2, "b")]),
-            ("a \\\n# comment\nb\n", vec![(1, "a"), (3, "b")]),
-            ("a#b\n", vec![(1, "a#b")]),
-            ("x @ u#egg=x # c", vec![(1, "x @ u#egg=x")]),
-            ("a\r\nb\rc", vec![(1, "a"), (2, "b"), (3, "c")]),
-            ("a \\", vec![(1, "a")]),
-            ("\n\n  \n", vec![]),
-        ] {
-            let want: Vec<_> = want.into_iter().map(|(n, t): (usize, &str)| (n, t.to_string())).collect();
-            assert_eq!(texts(text), want, "{text:?}");
-        }
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! From the build directory through its local packages: each directory once, cycles included.
 
+mod extras;
+mod finish;
 mod lock;
 mod named;
 
@@ -13,10 +15,7 @@ use super::uv_settings::{self, IgnoredSources};
 use super::uv_sources::Origin;
 use crate::error::Place;
 use crate::host::Host;
-use crate::project::{
-    CollectOptions, LocalDistribution, LocalPackage, NotTaken, PackageBuild, RequirementLine, Requirements,
-    Warning,
-};
+use crate::project::{CollectOptions, LocalDistribution, RequirementLine, Requirements, Warning};
 use crate::tools::Tools;
 use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -247,92 +246,6 @@ impl Walk<'_> {
         workspace.members.values().map(|member| (member.clone(), place.clone())).collect()
     }
 
-    /// Extras and groups from the command line.
-    fn take_asked_for(&mut self) -> Result<(), CollectError> {
-        let options = self.options;
-        let Some(package) = self.visited[0].package.as_ref() else { return Ok(()) };
-        let all: Vec<ExtraName> = package.extras.keys().cloned().collect();
-        let directory = self.visited[0].directory.clone();
-        let named = |name: &String| {
-            ExtraName::new(name.clone())
-                .map_err(|error| CollectError::invalid(whole(&directory), error.to_string()))
-        };
-        let mut extras = options.extras.iter().map(named).collect::<Result<Vec<_>, _>>()?;
-        if let Some(missing) = extras.iter().find(|extra| !all.contains(extra)) {
-            return Err(package::unknown("extra", missing, all.iter(), &directory));
-        }
-        if options.all_extras {
-            extras.extend(all);
-        }
-        let mut groups = Vec::new();
-        for name in &options.groups {
-            let name = named(name)?;
-            groups.push((package.group(&name, &directory)?, name));
-        }
-        self.visited[0].extras.extend(extras);
-        for (lines, name) in groups {
-            self.consider_raws(0, &lines, Origin::Group(&name))?;
-        }
-        Ok(())
-    }
-
-    /// Further extras of a directory that is known already.
-    fn take_extras(
-        &mut self,
-        index: usize,
-        extras: &[ExtraName],
-        asked_by: Option<&Place>,
-    ) -> Result<(), CollectError> {
-        for extra in extras {
-            let is_new = self.visited[index].extras.insert(extra.clone());
-            if is_new && self.visited[index].package.is_some() {
-                self.load_dynamic_extras(index, asked_by)?;
-                self.take_extra(index, extra, asked_by)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Extras that only the build backend knows were not asked of it before.
-    fn load_dynamic_extras(&mut self, index: usize, asked_by: Option<&Place>) -> Result<(), CollectError> {
-        let visited = &self.visited[index];
-        let is_missing = visited.package.as_ref().is_some_and(|package| package.extras.is_empty());
-        if !is_missing {
-            return Ok(());
-        }
-        let scope = Scope::of(&visited.directory, &self.environment);
-        let is_static = self.is_static;
-        let request = Request { target: &self.options.target, asked_by, with_extras: true, is_static };
-        let read = package::read(scope, request, self.tools, self.host)?;
-        if let Some(package) = self.visited[index].package.as_mut() {
-            package.extras = read.extras;
-        }
-        Ok(())
-    }
-
-    fn take_extra(
-        &mut self,
-        index: usize,
-        extra: &ExtraName,
-        asked_by: Option<&Place>,
-    ) -> Result<(), CollectError> {
-        let visited = &self.visited[index];
-        let lines = visited.package.as_ref().and_then(|package| package.extras.get(extra)).cloned();
-        match lines {
-            Some(lines) => self.consider_raws(index, &lines, Origin::Extra(extra)),
-            None => {
-                // As pip and uv do: a warning, no error.
-                let name = visited.package.as_ref().and_then(|package| package.name.as_ref());
-                let name = name.map_or_else(|| visited.directory.display().to_string(), ToString::to_string);
-                let message = format!("`{name}` has no extra `{extra}`");
-                if !self.found.warnings.iter().any(|known| known.message == message) {
-                    self.warn(message, asked_by.cloned());
-                }
-                Ok(())
-            }
-        }
-    }
-
     fn consider_raws(&mut self, index: usize, lines: &[Raw], origin: Origin<'_>) -> Result<(), CollectError> {
         let directory = self.visited[index].directory.clone();
         let environment = self.environment.clone();
@@ -439,107 +352,4 @@ impl Walk<'_> {
             self.found.warnings.push(warning);
         }
     }
-
-    /// Of two local packages of one name only one can be imported.
-    fn warn_of_namesakes(&mut self) {
-        let mut known: BTreeMap<PackageName, PathBuf> = BTreeMap::new();
-        let mut twice = Vec::new();
-        for visited in &self.visited {
-            let Some(name) = visited.package.as_ref().and_then(|package| package.name.clone()) else {
-                continue;
-            };
-            if let Some(other) = known.insert(name.clone(), visited.directory.clone()) {
-                let message =
-                    format!("this local package is called `{name}`, and so is `{}`", other.display());
-                twice.push((message, whole(&visited.directory)));
-            }
-        }
-        for (message, place) in twice {
-            self.warn(message, Some(place));
-        }
-    }
-
-    fn finish(mut self) -> Requirements {
-        for line in std::mem::take(&mut self.lines).into_values() {
-            if let Some(name) = line.asked.name.as_ref().filter(|_| !line.asked.hashes.is_empty()) {
-                let hashes = self.found.hashes.entry(name.to_string()).or_default();
-                hashes.extend(line.asked.hashes.iter().cloned());
-                hashes.sort();
-                hashes.dedup();
-            }
-            if self.found.lock.is_none() {
-                self.found.lines.push(line.requirement());
-            }
-        }
-        self.warn_of_namesakes();
-        for visited in &self.visited {
-            let Some(package) = &visited.package else { continue };
-            self.found.left_out.extend(left_out(visited, package, self.options));
-            if visited.asked_by.is_none() {
-                self.found.not_taken = not_taken(visited, package, self.options);
-            }
-            self.found.local_packages.push(LocalPackage {
-                directory: visited.directory.clone(),
-                name: package.name.as_ref().map(ToString::to_string),
-                build: match &package.build {
-                    Some(build) if !visited.is_virtual => build.clone(),
-                    _ => PackageBuild::None,
-                },
-            });
-        }
-        self.found
-    }
-}
-
-/// The extras and groups of the build directory that were not asked for.
-fn not_taken(visited: &Visited, package: &Package, options: &CollectOptions) -> Vec<NotTaken> {
-    let packages = |lines: &[Raw]| lines.iter().map(|raw| package::named(&raw.text)).collect();
-    let extras = package.extras.iter().filter(|(extra, _)| !visited.extras.contains(*extra));
-    let extras = extras.map(|(extra, lines)| NotTaken {
-        kind: "extra",
-        flag: "--extra",
-        name: extra.to_string(),
-        packages: packages(lines),
-    });
-    let is_asked_for = |name: &str| options.groups.iter().any(|group| package::named(group) == name);
-    let groups = package.groups.keys().filter_map(|group| {
-        let lines = package.group(group, &visited.directory).ok()?;
-        let name = group.to_string();
-        let (kind, flag) = ("dependency group", "--group");
-        (!is_asked_for(&name)).then(|| NotTaken { kind, flag, name, packages: packages(&lines) })
-    });
-    extras.chain(groups).collect()
-}
-
-/// What exists and was not asked for, in a sentence.
-fn left_out(visited: &Visited, package: &Package, options: &CollectOptions) -> Option<String> {
-    let is_root = visited.asked_by.is_none();
-    let list = |what: &str, names: &[String]| {
-        format!("the {what}{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", "))
-    };
-    let extras: Vec<String> = package
-        .extras
-        .keys()
-        .filter(|extra| !visited.extras.contains(*extra))
-        .map(ToString::to_string)
-        .collect();
-    let asked: Vec<ExtraName> =
-        options.groups.iter().filter_map(|group| ExtraName::new(group.clone()).ok()).collect();
-    let groups: Vec<String> = package
-        .groups
-        .keys()
-        .filter(|group| is_root && !asked.contains(group))
-        .map(ToString::to_string)
-        .collect();
-    let mut parts = Vec::new();
-    if !extras.is_empty() {
-        parts.push(format!("{} (--extra)", list("extra", &extras)));
-    }
-    if !groups.is_empty() {
-        parts.push(format!("{} (--group)", list("dependency group", &groups)));
-    }
-    let name =
-        package.name.as_ref().map_or_else(|| visited.directory.display().to_string(), ToString::to_string);
-    (is_root && !parts.is_empty())
-        .then(|| format!("`{name}` also has {}, not asked for", parts.join(" and ")))
 }
