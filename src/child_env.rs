@@ -100,7 +100,7 @@ const INDEXES: [&str; 7] = [
 ];
 
 /// The variables of a child of this kind.
-pub fn of(host: &Host, purpose: Purpose) -> BTreeMap<OsString, OsString> {
+pub fn for_child(host: &Host, purpose: Purpose) -> BTreeMap<OsString, OsString> {
     let secrets = host.tokens();
     let gets = |name: &str, value: &OsStr| match purpose {
         Purpose::Own => is_listed(name),
@@ -167,7 +167,7 @@ mod tests {
         let env = env.map(|(name, value)| (name.into(), value.into())).collect();
         let sink = || Box::new(std::io::sink());
         let host = Host::for_test(env, Path::new("/"), sink(), sink(), Arc::new(SystemClock));
-        of(&host, purpose).keys().map(|name| name.to_string_lossy().into_owned()).collect()
+        for_child(&host, purpose).keys().map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
     /// Everything that is a credential of this run, under its own name or another.

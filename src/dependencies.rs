@@ -75,7 +75,7 @@ pub enum Listed {
 
 impl Listed {
     /// The distributions of a resolution, unless it does not know all versions.
-    pub fn of(resolution: &Resolution) -> Option<Listed> {
+    pub fn from_resolution(resolution: &Resolution) -> Option<Listed> {
         let named = resolution.distributions.iter().map(|one| Some((one.name.clone(), one.version.clone()?)));
         named.collect::<Option<Distributions>>().map(Listed::Known)
     }

@@ -179,7 +179,7 @@ impl<'a> Fetcher<'a> {
         let job = Job {
             fetcher: self,
             target,
-            tags: Tags::of(&target),
+            tags: Tags::for_target(&target),
             settings,
             resolution,
             credentials: Credentials::new(&self.host, &index_urls(settings)),

@@ -187,7 +187,7 @@ impl<'a> SourceBuilder<'a> {
             source: Box::new(error),
         };
         let uv = self.tools.uv()?;
-        let own = PackageSettings::of(job.settings, Some(&source.distribution.name));
+        let own = PackageSettings::for_package(job.settings, Some(&source.distribution.name));
         let visible = own
             .visible(&python, Some(job.resolution), job.settings, &scratch.path().join("visible"), uv)
             .map_err(failed)?;
@@ -270,7 +270,7 @@ fn only_directory(tree: &Path) -> Option<PathBuf> {
 /// Names the wheel that would be built.
 fn key(source: &Source<'_>, job: &Job<'_>) -> String {
     let machine = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
-    let own = PackageSettings::of(job.settings, Some(&source.distribution.name));
+    let own = PackageSettings::for_package(job.settings, Some(&source.distribution.name));
     let mut text = format!("pexpress build 1\n{}\n{}\n{machine}\n", source.content, job.target.python);
     for part in [
         source.subdirectory.map(String::from).into_iter().collect::<Vec<_>>(),

@@ -33,7 +33,7 @@ pub fn wheel(
     scratch: &Path,
     tools: &Tools,
 ) -> Result<Option<PathBuf>, BuildError> {
-    let has_settings = !PackageSettings::of(settings, package.name.as_deref()).is_default();
+    let has_settings = !PackageSettings::for_package(settings, package.name.as_deref()).is_default();
     let read = match &package.build {
         PackageBuild::Backend { .. } if has_settings => None,
         PackageBuild::None => return Ok(None),
@@ -105,7 +105,7 @@ fn build(
     let failed =
         |source| BuildError::LocalPackage { directory: package.directory.clone(), source: Box::new(source) };
     let uv = tools.uv()?;
-    let own = PackageSettings::of(settings, package.name.as_deref());
+    let own = PackageSettings::for_package(settings, package.name.as_deref());
     let scratch = tools.cache().scratch("building")?;
     let visible = own.visible(&interpreter, None, settings, scratch.path(), uv).map_err(failed)?;
     let request = BuildRequest {

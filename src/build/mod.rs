@@ -39,7 +39,7 @@ use crate::target::Target;
 use crate::threads::{into_inner, joined, lock};
 use crate::tools::Tools;
 use fetch::Fetcher;
-use observer::{Nobody, Observer};
+use observer::{NoObserver, Observer};
 use serde::Serialize;
 use shadowed::Modules;
 use std::collections::BTreeMap;
@@ -111,7 +111,7 @@ impl<'a> Context<'a> {
             out_dir,
             tools,
             display,
-            observer: &Nobody,
+            observer: &NoObserver,
             fetcher,
             runtime: OnceLock::new(),
             opening: Mutex::new(()),

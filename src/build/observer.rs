@@ -30,6 +30,6 @@ pub trait Observer: Sync {
 
 /// For builds that nothing follows.
 #[derive(Debug, Clone, Copy)]
-pub struct Nobody;
+pub struct NoObserver;
 
-impl Observer for Nobody {}
+impl Observer for NoObserver {}

@@ -33,7 +33,7 @@ pub struct PackageSettings {
 
 impl PackageSettings {
     /// Those of the package called `name`; without a name only what holds for all packages.
-    pub fn of(settings: &ResolveSettings, name: Option<&str>) -> PackageSettings {
+    pub fn for_package(settings: &ResolveSettings, name: Option<&str>) -> PackageSettings {
         let name = name.map(normalized_name).unwrap_or_default();
         let own = |key: &str| -> Option<&Value> {
             let table = settings.uv.get(key)?.as_table()?;
@@ -173,14 +173,14 @@ mod tests {
             extra-build-dependencies = { 'need.six' = ['six', { requirement = 'torch', match-runtime = true }], other = ['x'] }
             no-build-isolation-package = ['NEED-SIX']";
         let settings = ResolveSettings { uv: text.parse().unwrap(), ..ResolveSettings::default() };
-        let found = PackageSettings::of(&settings, Some("need-six"));
+        let found = PackageSettings::for_package(&settings, Some("need-six"));
         assert_eq!(found.config_settings, ["own=true", "all=yes", "flags=-a", "flags=-b"]);
         assert_eq!(found.variables, [("MODE".to_string(), "fast".to_string())]);
         assert_eq!(found.further_lines(None), ["six", "torch"]);
         assert!(found.sees_all && !found.is_default());
-        let other = PackageSettings::of(&settings, None);
+        let other = PackageSettings::for_package(&settings, None);
         assert_eq!(other.config_settings, ["all=yes", "flags=-a", "flags=-b"]);
         assert!(other.variables.is_empty() && other.further.is_empty() && !other.sees_all);
-        assert!(PackageSettings::of(&ResolveSettings::default(), Some("a")).is_default());
+        assert!(PackageSettings::for_package(&ResolveSettings::default(), Some("a")).is_default());
     }
 }

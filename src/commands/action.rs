@@ -4,7 +4,7 @@
 
 mod annotations;
 mod excuse;
-mod leave;
+mod permission;
 mod reporter;
 
 use super::deploy::live::{Listener, Live};
@@ -30,8 +30,8 @@ use crate::render::Exit;
 use crate::report::facts::Facts;
 use crate::report::{Problem, Report, RunResult, outputs, summary};
 use crate::scratch;
-use leave::Leave;
-pub use leave::NoLeave;
+use permission::DeployPermission;
+pub use permission::PermissionDenied;
 use reporter::Reporter;
 use std::path::PathBuf;
 
@@ -123,14 +123,14 @@ impl<'a> Step<'a> {
         if inputs.deploy.publish.branch.allow_untrusted_code {
             trigger = trigger.map(|trigger| deployment::with_request(trigger, github.as_ref()));
         }
-        let leave = leave::of(&inputs, trigger.as_ref().ok(), self.host);
+        let permission = permission::of_run(&inputs, trigger.as_ref().ok(), self.host);
         let facts = self.facts_of(trigger.as_ref().ok(), &inputs.deploy);
         let key = comment_key(&inputs, &self.run, self.host);
-        let reporter = Reporter::start(&inputs, &leave, trigger.as_ref().ok(), &facts, &key, github);
-        let heard = Heard { runner: self.runner.clone(), reporter: reporter.inlet() };
-        let live = Live::new(Box::new(heard));
+        let reporter = Reporter::start(&inputs, &permission, trigger.as_ref().ok(), &facts, &key, github);
+        let listener = StepListener { runner: self.runner.clone(), reporter: reporter.inlet() };
+        let live = Live::new(Box::new(listener));
         let out_dir = self.host.absolute(&inputs.deploy.out_dir);
-        let result = self.perform(inputs, leave, &trigger, &live);
+        let result = self.perform(inputs, permission, &trigger, &live);
         self.runner.end_group();
         let report = live.snapshot().with_input_names();
         self.conclude(&report);
@@ -148,13 +148,13 @@ impl<'a> Step<'a> {
     fn perform(
         &self,
         inputs: ActionInputs,
-        leave: Leave,
+        permission: DeployPermission,
         trigger: &Result<Trigger, ContextError>,
         live: &Live,
     ) -> Result<Exit, Error> {
         let mut args = inputs.deploy;
-        match leave {
-            Leave::Given => {
+        match permission {
+            DeployPermission::Given => {
                 if inputs.cache
                     && let Ok(trigger) = trigger
                 {
@@ -163,16 +163,16 @@ impl<'a> Step<'a> {
                 }
                 deploy::perform(args, live, self.host)
             }
-            Leave::OnlyBuild => deploy::perform(args.only_build(), live, self.host),
-            Leave::Refused { why, .. } if inputs.require_deploy => {
-                let error = Error::NoLeave(NoLeave { why });
+            DeployPermission::OnlyBuild => deploy::perform(args.only_build(), live, self.host),
+            DeployPermission::Refused { why, .. } if inputs.require_deploy => {
+                let error = Error::PermissionDenied(PermissionDenied { why });
                 live.update(|report| {
                     report.result = RunResult::Failure;
-                    report.problems = vec![Problem::of(&error)];
+                    report.problems = vec![Problem::from_error(&error)];
                 });
                 Err(error)
             }
-            Leave::Refused { why, build } => {
+            DeployPermission::Refused { why, build } => {
                 self.host.note(&why);
                 let result = match build {
                     true => {
@@ -201,7 +201,7 @@ impl<'a> Step<'a> {
 
     /// Read the project and stop.
     fn check(&self, inputs: ActionInputs) -> Result<Exit, Error> {
-        let live = Live::new(Box::new(deploy::live::Nobody));
+        let live = Live::new(Box::new(deploy::live::NoListener));
         let args = CheckArgs { file: inputs.deploy.file };
         let result = deploy::read_only(&args.file, &live, self.host);
         if result.is_ok() {
@@ -232,7 +232,7 @@ impl<'a> Step<'a> {
 
     /// The step ends before it began.
     fn failed(&self, error: &(impl Explain + ?Sized)) -> Result<Exit, Error> {
-        let problems = vec![Problem::of(error)];
+        let problems = vec![Problem::from_error(error)];
         let report = Report { result: RunResult::Failure, problems, ..Report::default() }.with_input_names();
         self.tell_all(&report, &facts(&self.run))?;
         Ok(Exit(error.fault().exit_code()))
@@ -250,9 +250,9 @@ impl<'a> Step<'a> {
     fn tell_all(&self, report: &Report, facts: &Facts) -> Result<(), Error> {
         let workspace = self.workspace();
         let now = self.host.clock.now();
-        self.runner.add_summary(&summary::of(report, facts, &workspace, now))?;
-        self.runner.set_outputs(&outputs::of(report, facts))?;
-        let annotations = annotations::of(report, &workspace);
+        self.runner.add_summary(&summary::from_report(report, facts, &workspace, now))?;
+        self.runner.set_outputs(&outputs::from_report(report, facts))?;
+        let annotations = annotations::from_report(report, &workspace);
         match self.runner.is_present() {
             true => self.runner.annotate(&annotations),
             false => report.problems.iter().for_each(|problem| self.host.say(&problem.text)),
@@ -290,12 +290,12 @@ fn facts(run: &WorkflowRun) -> Facts {
 }
 
 /// Hears how the deploy goes, for log and pull request.
-struct Heard {
+struct StepListener {
     runner: Runner,
     reporter: reporter::Inlet,
 }
 
-impl Listener for Heard {
+impl Listener for StepListener {
     fn stage(&self, name: &'static str) {
         let title = match name {
             "prepare" => "Read the project",

@@ -23,7 +23,7 @@ use crate::render::Exit;
 use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, SentFiles, State};
 use crate::verify::{Outcome, Verified};
 use live::Live;
-use online::{Going, Intent, Online};
+use online::{DeploySession, Intent, Online};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub fn run(args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error>
     if args.build.dry_run {
         return dry_run::run(&args, format, host);
     }
-    let live = Live::new(Box::new(live::Nobody));
+    let live = Live::new(Box::new(live::NoListener));
     let result = perform(args, &live, host);
     let report = live.snapshot();
     outcomes(&report).into_iter().for_each(|table| host.note(table));
@@ -96,26 +96,26 @@ fn put_down_interrupt(report: &mut Report, interrupted: Option<&Interrupted>) {
 /// An error as what it is made of: those of a project file each have a place.
 fn problems(error: &Error) -> Vec<Problem> {
     match error {
-        Error::Project(errors) => errors.iter().map(Problem::of).collect(),
-        error => vec![Problem::of(error)],
+        Error::Project(errors) => errors.iter().map(Problem::from_error).collect(),
+        error => vec![Problem::from_error(error)],
     }
 }
 
 fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> Result<Exit, Error> {
     live.stage("prepare");
-    let (going, choice) = match online::intent(args, reached.session(), host)? {
+    let (session, choice) = match online::intent(args, reached.session(), host)? {
         Intent::BuildOnly => (None, None),
-        Intent::Deploy(going, choice) => (Some(going), Some(choice)),
-        Intent::Close(going, branch) => {
+        Intent::Deploy(session, choice) => (Some(session), Some(choice)),
+        Intent::Close(session, branch) => {
             reached.set_closing();
-            return close(&going, &branch, live, host);
+            return close(&session, &branch, live, host);
         }
         Intent::Nothing(reason) => return Ok(nothing(reason, live, host)),
     };
     let Planned { building, plan, names, file, .. } = prepare(args, host, live)?;
     let plan = &plan;
-    let online = match going.zip(choice) {
-        Some((going, choice)) => Some(going.connect(&choice, args, reached, host)?),
+    let online = match session.zip(choice) {
+        Some((session, choice)) => Some(session.connect(&choice, args, reached, host)?),
         None => None,
     };
     let publisher = online.as_ref().map(|online| online.publisher(args, plan.target, host));
@@ -291,7 +291,7 @@ fn put_down_build(report: &mut Report, plan: &Plan, built: &Built) {
     for (location, planned) in report.locations.iter_mut().zip(&plan.locations) {
         let (source, deps) = (&built.sources[planned.source], &built.deps[planned.deps]);
         for error in source.as_ref().err().into_iter().chain(deps.as_ref().err()) {
-            location.fail(Problem::of(error));
+            location.fail(Problem::from_error(error));
         }
         if let (Ok(source), Ok(deps)) = (source, deps) {
             location.source_pex = Some(source.name.clone());
@@ -333,8 +333,8 @@ fn put_down_changes(mut changes: BTreeMap<String, DependencyChanges>, live: &Liv
 }
 
 /// The pull request is closed: so is its branch deployment, and nothing is built.
-fn close(going: &Going, branch: &Branch, live: &Live, host: &Host) -> Result<Exit, Error> {
-    let Some(deployment) = going.close(branch)? else {
+fn close(session: &DeploySession, branch: &Branch, live: &Live, host: &Host) -> Result<Exit, Error> {
+    let Some(deployment) = session.close(branch)? else {
         return Ok(nothing("the pull request never had a branch deployment".into(), live, host));
     };
     host.note(format!(

@@ -62,7 +62,7 @@ pub enum Error {
     Verify(#[from] VerifyError),
     #[error(transparent)]
     #[allow(missing_docs)]
-    NoLeave(action::NoLeave),
+    PermissionDenied(action::PermissionDenied),
     #[error(transparent)]
     #[allow(missing_docs)]
     Runner(#[from] RunnerError),
@@ -174,7 +174,7 @@ impl Error {
             Error::Ended(error) => Some(error.as_ref()),
             Error::Build(error) => Some(error),
             Error::Verify(error) => Some(error),
-            Error::NoLeave(error) => Some(error),
+            Error::PermissionDenied(error) => Some(error),
             Error::Runner(error) => Some(error),
             _ => None,
         }

@@ -2,8 +2,8 @@
 //! created or changed at Dagster+.
 
 use super::Error;
-use super::deploy::live::{Live, Nobody};
-use super::deploy::online::{self, Going, Intent};
+use super::deploy::live::{Live, NoListener};
+use super::deploy::online::{self, DeploySession, Intent};
 use super::deploy::{Planned, prepare};
 use crate::build::manifest::pex_tag;
 use crate::build::{BuildError, Context, deps, in_parallel, source};
@@ -41,7 +41,7 @@ enum Scope {
     /// None: all are to be deployed, for this reason.
     All(String),
     /// Each with what runs.
-    Compared(Box<(Box<Going>, Choice)>),
+    Compared(Box<(Box<DeploySession>, Choice)>),
 }
 
 /// The jobs that deploy what has changed.
@@ -55,18 +55,18 @@ pub fn matrix(args: &PlanArgs, host: &Host) -> Result<Matrix, Error> {
         host.note(format!("Nothing to deploy: {reason}"));
         return Ok(Matrix::default());
     }
-    let Planned { building, plan, .. } = prepare(&deploy, host, &Live::new(Box::new(Nobody)))?;
+    let Planned { building, plan, .. } = prepare(&deploy, host, &Live::new(Box::new(NoListener)))?;
     let changed: Vec<&PlannedLocation> = match scope {
         Scope::Compared(compared) => {
-            let (going, choice) = *compared;
+            let (session, choice) = *compared;
             if deploy.publish.deps_cache_from.is_empty() {
                 host.warn(
                     "without --deps-cache-from every deps PEX counts as changed: only an entry of the deps cache tells what a build would come to",
                 );
             }
-            let running = Running::look(&going, &choice)?;
-            going.runs_pex(&running.client, &choice, host)?;
-            let additions = going.lasting_additions(&running.client, &deploy, host)?;
+            let running = Running::look(&session, &choice)?;
+            session.runs_pex(&running.client, &choice, host)?;
+            let additions = session.lasting_additions(&running.client, &deploy, host)?;
             let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
             let files = Files::find(&plan, &deploy, &running, &building.context(out_dir.path())?);
             let differs = |planned: &&PlannedLocation| {
@@ -98,7 +98,7 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
         return Ok(Scope::All("their deps PEX files are to be built again".into()));
     }
     match online::intent(deploy, &Session::default(), host) {
-        Ok(Intent::Deploy(going, choice)) => Ok(Scope::Compared(Box::new((going, choice)))),
+        Ok(Intent::Deploy(session, choice)) => Ok(Scope::Compared(Box::new((session, choice)))),
         Ok(Intent::Close(..)) => Ok(Scope::Nothing(CLOSED.into())),
         Ok(Intent::Nothing(reason)) => Ok(Scope::Nothing(reason)),
         Ok(Intent::BuildOnly) => Ok(Scope::All("nothing was asked of Dagster+".into())),
@@ -127,14 +127,14 @@ struct Running {
 }
 
 impl Running {
-    fn look(going: &Going, choice: &Choice) -> Result<Running, Error> {
+    fn look(session: &DeploySession, choice: &Choice) -> Result<Running, Error> {
         match choice {
-            Choice::Branch(branch) => Ok(Running::of_branch(branch, &going.client().patient())?),
+            Choice::Branch(branch) => Ok(Running::of_branch(branch, &session.client().patient())?),
             Choice::Named { name, is_default, .. } => {
-                let mut client = going.client().at(name);
+                let mut client = session.client().at(name);
                 let own = match Before::look(&client) {
                     Err(error) => {
-                        client = client.at(&going.instead_of(name, *is_default, error)?);
+                        client = client.at(&session.instead_of(name, *is_default, error)?);
                         Before::look(&client)?
                     }
                     own => own?,

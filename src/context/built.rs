@@ -30,7 +30,7 @@ impl BuiltCommit {
     pub fn read(trigger: &Trigger, work_tree: &WorkTree, host: &Host) -> BuiltCommit {
         let server = host.var(env_vars::GITHUB_SERVER_URL).map(|url| url.trim_end_matches('/'));
         let page = |repository: &str| server.map(|server| format!("{server}/{repository}"));
-        let event = EventCommit::of(trigger);
+        let event = EventCommit::from_trigger(trigger);
         let of_event = BuiltCommit {
             web: event.repositories.first().and_then(|repository| page(repository)),
             repository: event.repositories.first().map(|name| (*name).to_string()),
@@ -103,7 +103,7 @@ struct EventCommit<'a> {
 }
 
 impl<'a> EventCommit<'a> {
-    fn of(trigger: &'a Trigger) -> EventCommit<'a> {
+    fn from_trigger(trigger: &'a Trigger) -> EventCommit<'a> {
         match trigger {
             Trigger::PullRequest(request) | Trigger::PullRequestClosed(request) => {
                 EventCommit { hash: Some(&request.head_sha), repositories: repositories(request) }

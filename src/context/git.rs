@@ -86,7 +86,7 @@ impl WorkTree {
     /// On a runner it is looked for below the workspace only: a repository that the runner itself happens to lie in has
     /// nothing to do with the code.
     pub fn at(directory: &Path, host: &Host) -> WorkTree {
-        let mut env = child_env::of(host, Purpose::Git);
+        let mut env = child_env::for_child(host, Purpose::Git);
         let workspace = host.path_var(env_vars::GITHUB_WORKSPACE).filter(|path| directory.starts_with(path));
         if let Some(above) = workspace.as_deref().and_then(Path::parent) {
             let ceiling = env.entry(CEILING.into()).or_default();

@@ -42,7 +42,7 @@ pub struct StickyComment<'a> {
     number: u64,
     marker: String,
     settling: Duration,
-    hesitant: bool,
+    confirm_absence_before_create: bool,
     /// Whether there may be two of ours.
     untidy: bool,
     id: Option<u64>,
@@ -108,7 +108,7 @@ impl<'a> StickyComment<'a> {
             number,
             marker: marker.trim_end().to_string(),
             settling: SETTLING,
-            hesitant: false,
+            confirm_absence_before_create: false,
             untidy: false,
             id: None,
             author: None,
@@ -127,8 +127,8 @@ impl<'a> StickyComment<'a> {
     /// The same, looking twice before it creates the comment: for jobs that begin together. Two comments would become
     /// one, but each of them sends people a message.
     #[must_use]
-    pub fn hesitant(mut self) -> Self {
-        self.hesitant = true;
+    pub fn confirm_absence_before_create(mut self) -> Self {
+        self.confirm_absence_before_create = true;
         self
     }
 
@@ -166,7 +166,7 @@ impl<'a> StickyComment<'a> {
             let Some(body) = compose(present.as_ref().map(Comment::body)) else {
                 return Ok(present.as_ref().map(Comment::written));
             };
-            if present.is_none() && std::mem::take(&mut self.hesitant) {
+            if present.is_none() && std::mem::take(&mut self.confirm_absence_before_create) {
                 continue;
             }
             let outcome = match &present {

@@ -72,7 +72,7 @@ impl GithubError {
 
 impl GithubError {
     /// Whether the same may work some minutes later: GitHub was out of reach, broken or busy.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         self.is_uncertain() || matches!(self, GithubError::RateLimited { .. } | GithubError::Contended { .. })
     }
 }

@@ -375,14 +375,14 @@ impl From<CacheError> for TryFailure {
 /// Downloads are idempotent, so all that may pass is tried again.
 fn again(failure: TryFailure) -> Again<TryFailure> {
     let TryFailure::Net(error) = failure else { return Again::No(failure) };
-    let may_pass = match error.transience() {
+    let is_transient = match error.transience() {
         Transience::Lasting => false,
         Transience::Unanswered | Transience::Ambiguous => true,
         Transience::Status(status) => PASSING.contains(&status),
     };
     let retry_after = error.retry_after();
     let error = TryFailure::Net(error);
-    if may_pass { Again::After { error, retry_after } } else { Again::No(error) }
+    if is_transient { Again::After { error, retry_after } } else { Again::No(error) }
 }
 
 fn remove(path: &Path) -> Result<(), CacheError> {

@@ -29,12 +29,12 @@ pub(super) struct CachingResolver {
 
 impl Default for CachingResolver {
     fn default() -> Self {
-        CachingResolver::of(Arc::new(DefaultResolver::default()))
+        CachingResolver::around(Arc::new(DefaultResolver::default()))
     }
 }
 
 impl CachingResolver {
-    fn of(inner: Arc<dyn Resolver>) -> CachingResolver {
+    fn around(inner: Arc<dyn Resolver>) -> CachingResolver {
         CachingResolver { inner, known: Arc::default() }
     }
 }
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn a_name_is_looked_up_once_and_a_failure_is_not_kept() {
         let counting = Arc::new(Counting::default());
-        let resolver = CachingResolver::of(Arc::<Counting>::clone(&counting));
+        let resolver = CachingResolver::around(Arc::<Counting>::clone(&counting));
         let ask = |uri: &str| {
             let config = ureq::Agent::config_builder().build();
             let timeout = NextTimeout { reason: Timeout::Resolve, ..NextTimeout::default() };

@@ -109,7 +109,7 @@ impl<'a> DepsPex<'a> {
 }
 
 fn check_each(chroots: &[&Chroot], target: &Target) -> Result<(), PexError> {
-    let tags = Tags::of(target);
+    let tags = Tags::for_target(target);
     let mut by_name: BTreeMap<String, &Chroot> = BTreeMap::new();
     for chroot in chroots {
         let wheel = || chroot.file_name().to_string();

@@ -27,7 +27,7 @@ pub fn look(locations: &[Location]) -> Vec<Warning> {
     for location in locations.iter().filter(|location| location.directory.is_dir()) {
         let directory = &*location.directory;
         let (tree, declared) =
-            known.entry(directory).or_insert_with(|| (Tree::of(directory), Declared::read(directory)));
+            known.entry(directory).or_insert_with(|| (Tree::read(directory), Declared::read(directory)));
         warnings.extend(Look { location, tree, declared }.problem());
     }
     warnings
@@ -363,7 +363,7 @@ pub struct OwnFile {
 /// The file that this code location loads from the working directory, and not from a package that is built. A module is
 /// only looked for where that is `worth_a_search` of all files.
 pub fn own_file(location: &Location, worth_a_search: bool) -> Option<OwnFile> {
-    let tree = if worth_a_search { Tree::of(&location.directory) } else { Tree::default() };
+    let tree = if worth_a_search { Tree::read(&location.directory) } else { Tree::default() };
     let (tree, declared) = (&tree, &Declared::read(&location.directory));
     let look = Look { location, tree, declared };
     if look.loads_from_elsewhere() {

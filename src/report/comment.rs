@@ -136,7 +136,7 @@ impl<'a> Comment<'a> {
         let fine = |result| matches!(result, RunResult::Success | RunResult::Skipped | RunResult::Closed);
         data.jobs.retain(|_, job| job.attempt >= attempt || fine(job.result));
         data.jobs.insert(self.facts.job.clone(), self.job());
-        let mine = rows::of(report);
+        let mine = rows::from_report(report);
         data.rows.retain(|known| {
             let is_old = known.attempt < attempt;
             let is_pending = known.row.standing.is_good().is_none();

@@ -80,7 +80,7 @@ impl Report {
             RunResult::Failure if self.locations.iter().all(|location| location.errors.is_empty()) => {
                 self.problems.first().map_or_else(|| "Not deployed".into(), |problem| problem.title.clone())
             }
-            _ => rows::headline(&rows::of(self)).1,
+            _ => rows::headline(&rows::from_report(self)).1,
         }
     }
 
@@ -351,7 +351,7 @@ pub struct Problem {
 
 impl Problem {
     /// Put an error down.
-    pub fn of(error: &(impl Explain + ?Sized)) -> Problem {
+    pub fn from_error(error: &(impl Explain + ?Sized)) -> Problem {
         Problem { title: error.to_string(), text: error_text(error, false), place: error.place() }
     }
 }

@@ -11,7 +11,7 @@ const LONGEST_ERROR_BYTES: usize = 2_000;
 const LONGEST_REASON_BYTES: usize = 500;
 
 /// Name and value of each output but `comment_url`, which is known last.
-pub fn of(report: &Report, facts: &Facts) -> Vec<(&'static str, String)> {
+pub fn from_report(report: &Report, facts: &Facts) -> Vec<(&'static str, String)> {
     let deployment = report.deployment.as_ref();
     let text = |text: Option<&str>| text.unwrap_or_default().to_string();
     let reason = problem(report).or_else(|| report.reason.clone());
@@ -107,7 +107,7 @@ mod tests {
             problems: vec![problem],
             ..Report::default()
         };
-        let outputs = of(&report, &Facts::default());
+        let outputs = from_report(&report, &Facts::default());
         let output = |name: &str| outputs.iter().find(|(known, _)| *known == name).unwrap().1.clone();
         let start = "a: updated and failed to load: InvalidError: AssetKey(['warehouse'";
         assert!(output("reason").starts_with(start), "{}", output("reason"));

@@ -49,7 +49,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    fn of(location: &LocationReport, report: &Report) -> Standing {
+    fn from_location(location: &LocationReport, report: &Report) -> Standing {
         let verified = report.verified.iter().flatten().find(|verified| verified.name == location.name);
         match (location.state, verified) {
             (Some(state), _) if state != State::NotDeployed => Standing::At(state),
@@ -100,7 +100,7 @@ impl Standing {
 }
 
 /// A row for each code location of a report.
-pub fn of(report: &Report) -> Vec<Row> {
+pub fn from_report(report: &Report) -> Vec<Row> {
     report.locations.iter().map(|location| row(location, report)).collect()
 }
 
@@ -115,7 +115,7 @@ fn row(location: &LocationReport, report: &Report) -> Row {
     };
     Row {
         name: location.name.clone(),
-        standing: Standing::of(location, report),
+        standing: Standing::from_location(location, report),
         source: file(&location.source_pex, location.sent.map(|sent| sent.source)),
         deps: file(&location.deps_pex, location.sent.map(|sent| sent.deps)),
         dagster: versions(location),

@@ -15,8 +15,8 @@ const SHORT_RUN_SECONDS: f64 = 15.0;
 const MOST_CHANGES: usize = 500;
 
 /// The summary of a run. Places are told relative to `workspace`.
-pub fn of(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime) -> String {
-    let rows = rows::of(report);
+pub fn from_report(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime) -> String {
+    let rows = rows::from_report(report);
     let mut parts = vec![format!("### {}", heading(report, facts, &rows))];
     if let Some(reason) = &report.reason {
         parts.push(markdown::text(reason));

@@ -41,7 +41,7 @@ impl Advice {
         let wanted = match wanted {
             Ok(wanted) => wanted,
             Err(fault) => {
-                let lock = lock.map(|lock| LockUpdate::of(lock, &[]));
+                let lock = lock.map(|lock| LockUpdate::for_lock(lock, &[]));
                 return Advice { lock, is_unanswered: fault != Fault::Project, ..Advice::default() };
             }
         };
@@ -58,14 +58,15 @@ impl Advice {
             // Made again from the lines as they are, the lock would be the same.
             needed.extend(changes(true).into_iter().min_by_key(|change| releases::rank(&change.name)));
         }
-        let lock = lock.map(|lock| LockUpdate::of(lock, &behind(&wanted, requirements, needed.is_empty())));
+        let lock =
+            lock.map(|lock| LockUpdate::for_lock(lock, &behind(&wanted, requirements, needed.is_empty())));
         let release = wanted.version_of("dagster").map(String::from);
         Advice { release, changes: needed, lock, ..Advice::default() }
     }
 
     /// The release of the dagster that is there: nothing has to change but what is to be added.
     pub fn fitting(release: &str, requirements: &Requirements) -> Advice {
-        let lock = written::lock(requirements).map(|lock| LockUpdate::of(&lock, &[]));
+        let lock = written::lock(requirements).map(|lock| LockUpdate::for_lock(&lock, &[]));
         Advice { release: Some(release.to_string()), lock, ..Advice::default() }
     }
 
@@ -139,7 +140,7 @@ impl Advice {
 }
 
 impl LockUpdate {
-    fn of(lock: &Lock, behind: &[String]) -> LockUpdate {
+    fn for_lock(lock: &Lock, behind: &[String]) -> LockUpdate {
         LockUpdate { file: lock.file.clone(), command: lock.update_command(behind) }
     }
 }

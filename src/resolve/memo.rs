@@ -40,7 +40,7 @@ pub struct Memo {
 
 impl Memo {
     /// The place of the answer to `request`; `None` when uv has to be asked each time.
-    pub fn of(request: &CompileRequest, uv: &Uv, tools: &Tools) -> Option<Memo> {
+    pub fn for_request(request: &CompileRequest, uv: &Uv, tools: &Tools) -> Option<Memo> {
         let host = tools.host();
         let pip = uv.pip_config();
         let other = OTHER_SOURCES.iter().any(|name| host.path_var(name).is_some())

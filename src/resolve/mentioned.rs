@@ -26,7 +26,7 @@ pub struct Mentioned {
 
 impl Mentioned {
     /// Those whose distribution is a word of `text`; files are shown relative to the build directory.
-    pub fn of(text: &str, requirements: &Requirements) -> Mentioned {
+    pub fn in_text(text: &str, requirements: &Requirements) -> Mentioned {
         let words: BTreeSet<String> = text
             .split(|each: char| !(each.is_ascii_alphanumeric() || "-_.".contains(each)))
             .map(|word| normalized_name(word.trim_matches(['-', '_', '.'])))
@@ -53,7 +53,7 @@ impl Mentioned {
     /// The same for what a process said.
     pub fn by(error: &ProcessError, requirements: &Requirements) -> Mentioned {
         match error {
-            ProcessError::Failed { stderr: Some(said), .. } => Mentioned::of(&said.0, requirements),
+            ProcessError::Failed { stderr: Some(said), .. } => Mentioned::in_text(&said.0, requirements),
             _ => Mentioned::default(),
         }
     }
@@ -137,12 +137,12 @@ mod tests {
             place: place("/c.txt", 2),
         }];
         let said = "Because foo-bar[x]==1 depends on baz>=1 and your project depends on foo-bar.";
-        let mentioned = Mentioned::of(said, &requirements);
+        let mentioned = Mentioned::in_text(said, &requirements);
         assert_eq!(
             mentioned.to_string(),
             "\n  ../c.txt:2: baz<1 (constraint)\n  lib/pyproject.toml:5: Foo_Bar<2\n  requirements.txt:6: Foo_Bar<2"
         );
         assert_eq!(mentioned.place().unwrap().to_string(), "/c.txt:2");
-        assert_eq!(Mentioned::of("something else", &requirements).to_string(), "");
+        assert_eq!(Mentioned::in_text("something else", &requirements).to_string(), "");
     }
 }

@@ -169,7 +169,7 @@ fn choose(
 /// # Errors
 /// uv's own.
 fn compile(request: &CompileRequest, uv: &Uv, tools: &Tools) -> Result<String, UvError> {
-    let memo = Memo::of(request, uv, tools);
+    let memo = Memo::for_request(request, uv, tools);
     if let Some(text) = memo.as_ref().and_then(|memo| memo.recall(tools.host())) {
         tools.host().detail("resolved less than ten minutes ago; uv's answer of then still holds");
         return Ok(text);

@@ -111,7 +111,7 @@ impl Choice<'_> {
 
     /// The wheel with the tag that the target prefers; among equals the highest build number.
     fn best_wheel(&self, package: &Package, wheels: impl Iterator<Item = Download>) -> Option<Download> {
-        let tags = Tags::of(&self.target);
+        let tags = Tags::for_target(&self.target);
         let usable = wheels.filter(|wheel| self.listed(package, wheel)).filter_map(|wheel| {
             let name = wheel.file_name.parse::<WheelName>().ok()?;
             Some((tags.preference(&name)?, wheel))

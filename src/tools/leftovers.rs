@@ -20,7 +20,7 @@ pub(crate) struct Leftovers {
 
 impl Leftovers {
     /// Before anything runs in `tree`.
-    pub(crate) fn of(tree: &Path) -> Leftovers {
+    pub(crate) fn in_tree(tree: &Path) -> Leftovers {
         let mut names = vec![PDM_BUILD, EGGS];
         if tree.join("Cargo.toml").is_file() {
             names.push(CARGO_LOCK);
@@ -49,7 +49,7 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         std::fs::write(at("Cargo.toml"), "").unwrap();
         std::fs::create_dir(at(".eggs")).unwrap();
-        let leftovers = Leftovers::of(dir.path());
+        let leftovers = Leftovers::in_tree(dir.path());
         std::fs::create_dir_all(at(".pdm-build/x")).unwrap();
         std::fs::write(at(".eggs/x"), "").unwrap();
         std::fs::write(at("Cargo.lock"), "").unwrap();

@@ -126,7 +126,11 @@ impl Process {
         let program = program.as_ref();
         let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned();
         let mut command = Command::new(program);
-        command.env_clear().envs(child_env::of(host, purpose)).current_dir(host.cwd()).stdin(Stdio::null());
+        command
+            .env_clear()
+            .envs(child_env::for_child(host, purpose))
+            .current_dir(host.cwd())
+            .stdin(Stdio::null());
         Process { name, command }
     }
 

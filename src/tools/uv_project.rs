@@ -130,7 +130,7 @@ impl Uv {
     /// When the backend fails (its output is the cause) or its requirements cannot be had.
     pub fn build_wheel(&self, request: &BuildRequest<'_>) -> Result<PathBuf, UvError> {
         let fail = |action| move |source| UvError::File { action, path: request.out_dir.into(), source };
-        let _leftovers = Leftovers::of(request.source);
+        let _leftovers = Leftovers::in_tree(request.source);
         std::fs::create_dir_all(request.out_dir).map_err(fail("create"))?;
         let temporary = Scratch::below(request.out_dir).map_err(fail("create"))?;
         let mut process = self

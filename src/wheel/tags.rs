@@ -24,7 +24,7 @@ pub struct Preference {
 
 impl Tags {
     /// The tags of a target.
-    pub fn of(target: &Target) -> Tags {
+    pub fn for_target(target: &Target) -> Tags {
         let ordered = compatible_tags(target);
         let rank = ordered.iter().enumerate().map(|(rank, tag)| (tag.clone(), rank)).collect();
         Tags { ordered, rank }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn tags(python: &str) -> Tags {
-        Tags::of(&Target::serverless(python.parse().unwrap()))
+        Tags::for_target(&Target::serverless(python.parse().unwrap()))
     }
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
     fn arm_starts_at_manylinux2014() {
         let target =
             Target { python: "3.12".parse().unwrap(), platform: "manylinux_2_28_aarch64".parse().unwrap() };
-        let tags = Tags::of(&target);
+        let tags = Tags::for_target(&target);
         assert_eq!(tags.ordered()[0], "cp312-cp312-manylinux_2_28_aarch64");
         assert!(tags.rank.contains_key("cp312-cp312-manylinux2014_aarch64"));
         assert!(!tags.ordered().iter().any(|tag| tag.contains("x86_64") || tag.contains("2_16")));

@@ -95,7 +95,7 @@ fn who_begins_together_with_others_looks_twice_before_creating() {
         "faults": [{"operation": LIST, "call": 2, "before": {"comment": ours(1, "other")}}],
     }));
     let (github, _) = standin.connect(WRITE);
-    let mut comment = StickyComment::new(&github, REPOSITORY, 7, MARKER).hesitant();
+    let mut comment = StickyComment::new(&github, REPOSITORY, 7, MARKER).confirm_absence_before_create();
     assert_eq!(add_row_in(&mut comment, "mine").unwrap().id, 1);
     assert_eq!(standin.journal().operations(), [LIST, LIST, EDIT, READ]);
     assert_eq!(standin.bodies(), [format!("{MARKER}\nother\nmine")]);

@@ -10,7 +10,7 @@ const LONGEST_MESSAGE_BYTES: usize = 4_000;
 
 /// Errors at their places, one each, then warnings, then why nothing was deployed. Code locations with the same error
 /// share an annotation, since GitHub shows ten.
-pub fn of(report: &Report, workspace: &Path) -> Vec<Annotation> {
+pub fn from_report(report: &Report, workspace: &Path) -> Vec<Annotation> {
     let mut annotations: Vec<Annotation> = Vec::new();
     let mut add = |level, title: &str, problem: &Problem, place: Option<&Place>| {
         let message = cut::cut(problem.text.trim_start_matches("error: "), LONGEST_MESSAGE_BYTES);

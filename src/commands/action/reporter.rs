@@ -4,9 +4,9 @@
 //! and an interrupted run no longer than the runner leaves it. Whatever fails is told once, as a notice with what would
 //! help, and nothing else depends on it.
 
-mod heard;
+mod latest;
 
-use super::leave::Leave;
+use super::permission::DeployPermission;
 use crate::cli::action::{ActionInputs, Reporting};
 use crate::commands::interrupt::FirstSignal;
 use crate::context::event::Trigger;
@@ -24,7 +24,7 @@ use crate::report::comment::Comment;
 use crate::report::facts::Facts;
 use crate::report::{Report, RunResult};
 use crate::threads::{joined, lock};
-use heard::{Heard, WrittenResults};
+use latest::{LatestReport, WrittenResults};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -41,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct Reporter {
     sender: Sender<Report>,
     /// `None` where there is nothing to report. A worker that panics closes it.
-    told: Option<Receiver<Told>>,
+    outcome: Option<Receiver<ReportOutcome>>,
     open: Open,
 }
 
@@ -61,7 +61,7 @@ impl Inlet {
 
 /// What came of the reports.
 #[derive(Default)]
-struct Told {
+struct ReportOutcome {
     comment_url: Option<String>,
     notices: Vec<Annotation>,
 }
@@ -70,24 +70,24 @@ impl Reporter {
     /// Begin. Nothing is sent before the deploy leaves word.
     pub fn start(
         inputs: &ActionInputs,
-        leave: &Leave,
+        permission: &DeployPermission,
         trigger: Option<&Trigger>,
         facts: &Facts,
         key: &str,
         github: Option<Github>,
     ) -> Reporter {
         let (sender, receiver) = mpsc::channel();
-        let worker = Worker::new(inputs, leave, trigger, facts, key, github);
+        let worker = Worker::new(inputs, permission, trigger, facts, key, github);
         let open = worker.as_ref().map(|worker| Arc::clone(&worker.open)).unwrap_or_default();
-        let told = worker.map(|worker| {
-            let (told, receive_told) = mpsc::channel();
+        let outcome = worker.map(|worker| {
+            let (outcome, receive_outcome) = mpsc::channel();
             std::thread::spawn(move || {
                 // Nobody waits any more where an interrupted run has ended first.
-                let _ = told.send(worker.work(&Mutex::new(receiver)));
+                let _ = outcome.send(worker.work(&Mutex::new(receiver)));
             });
-            receive_told
+            receive_outcome
         });
-        Reporter { sender, told, open }
+        Reporter { sender, outcome, open }
     }
 
     /// For the deploy.
@@ -97,15 +97,15 @@ impl Reporter {
 
     /// Say the last word; gives the address of the comment. After a signal, the runner does not wait for long.
     pub fn finish(self, report: &Report, signal: &FirstSignal, runner: &Runner) -> Option<String> {
-        let answers = self.told?;
+        let answers = self.outcome?;
         // The worker is there until it has heard the last word.
         let _ = self.sender.send(report.clone());
         drop(self.sender);
         loop {
             match answers.recv_timeout(LOOK) {
-                Ok(told) => {
-                    runner.annotate(&told.notices);
-                    return told.comment_url;
+                Ok(outcome) => {
+                    runner.annotate(&outcome.notices);
+                    return outcome.comment_url;
                 }
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
@@ -145,7 +145,7 @@ struct Worker {
     shared: bool,
     /// The GitHub deployment of this run.
     deployment: Option<u64>,
-    told: Told,
+    outcome: ReportOutcome,
     open: Open,
 }
 
@@ -171,7 +171,7 @@ impl Worker {
     /// `None` where there is nothing to report, or nobody to report to.
     fn new(
         inputs: &ActionInputs,
-        leave: &Leave,
+        permission: &DeployPermission,
         trigger: Option<&Trigger>,
         facts: &Facts,
         key: &str,
@@ -182,7 +182,10 @@ impl Worker {
         reporting.comment &= request.is_some();
         let wanted = reporting.comment || reporting.github_deployment || reporting.commit_status;
         // What runs of forks get is a token that cannot write.
-        if !wanted || *leave == Leave::OnlyBuild || matches!(leave, Leave::Refused { .. }) {
+        if !wanted
+            || *permission == DeployPermission::OnlyBuild
+            || matches!(permission, DeployPermission::Refused { .. })
+        {
             return None;
         }
         let github = github?;
@@ -205,12 +208,12 @@ impl Worker {
             key: key.to_string(),
             shared,
             deployment: None,
-            told: Told::default(),
+            outcome: ReportOutcome::default(),
             open: Arc::new(Mutex::new(open)),
         })
     }
 
-    fn work(mut self, reports: &Mutex<Receiver<Report>>) -> Told {
+    fn work(mut self, reports: &Mutex<Receiver<Report>>) -> ReportOutcome {
         let github = self.github.clone();
         let number = self.request.unwrap_or(0);
         let blank = Report::default();
@@ -218,20 +221,20 @@ impl Worker {
             Comment::new(&self.key, &self.facts, &blank, self.github.host().clock.now()).marker().to_string();
         let mut sticky = StickyComment::new(&github, &self.repository, number, &marker);
         if self.shared {
-            sticky = sticky.hesitant();
+            sticky = sticky.confirm_absence_before_create();
         }
         loop {
             let Ok(report) = lock(reports).recv() else { break };
-            let heard = Heard::new(report, reports);
+            let latest = LatestReport::new(report, reports);
             let mut written = WrittenResults::default();
-            while !self.is_up_to_date(&written, heard.newest().result) {
-                self.write(&mut sticky, &heard, &mut written);
+            while !self.is_up_to_date(&written, latest.newest().result) {
+                self.write(&mut sticky, &latest, &mut written);
             }
-            if heard.now().result != RunResult::Running {
+            if latest.now().result != RunResult::Running {
                 break;
             }
         }
-        self.told
+        self.outcome
     }
 
     fn is_up_to_date(&self, written: &WrittenResults, newest: RunResult) -> bool {
@@ -243,27 +246,32 @@ impl Worker {
 
     /// Write a report wherever it is wanted and not written yet. The three do not wait for one another, and each follows
     /// what is heard meanwhile: the last words of an interrupted run have little time.
-    fn write(&mut self, sticky: &mut StickyComment<'_>, heard: &Heard<'_>, written: &mut WrittenResults) {
-        let newest = Some(heard.newest().result);
+    fn write(
+        &mut self,
+        sticky: &mut StickyComment<'_>,
+        latest: &LatestReport<'_>,
+        written: &mut WrittenResults,
+    ) {
+        let newest = Some(latest.newest().result);
         let worker = &*self;
         let reporting = &worker.reporting;
         let writes_comment = reporting.comment && written.comment != newest;
         let writes_deployment = reporting.github_deployment && written.deployment != newest;
         let writes_status = reporting.commit_status && written.status != newest;
         let begun = [writes_comment, writes_deployment, writes_status].into_iter().filter(|writes| *writes);
-        heard.begin(begun.count());
+        latest.begin(begun.count());
         let (comment, deployment, status) = std::thread::scope(|scope| {
             let deployment = writes_deployment.then(|| {
                 scope.spawn(|| {
-                    let (id, outcome, result) = worker.deployment(heard);
+                    let (id, outcome, result) = worker.deployment(latest);
                     worker.taken(Kind::Deployment, outcome.is_ok(), result);
                     (id, outcome, result)
                 })
             });
             let status = writes_status.then(|| {
                 scope.spawn(|| {
-                    let (outcome, result) = heard.follow(|| {
-                        let report = heard.newest();
+                    let (outcome, result) = latest.follow(|| {
+                        let report = latest.newest();
                         (worker.status(&report), report.result)
                     });
                     worker.taken(Kind::Status, outcome.is_ok(), result);
@@ -273,11 +281,11 @@ impl Worker {
             let comment = writes_comment.then(|| {
                 let mut shared = worker.shared;
                 let mut again = false;
-                let outcome = heard.follow(|| {
+                let outcome = latest.follow(|| {
                     if std::mem::replace(&mut again, true) && !shared {
                         sticky.trust_last_write();
                     }
-                    worker.comment(sticky, heard, &mut shared)
+                    worker.comment(sticky, latest, &mut shared)
                 });
                 worker.taken(Kind::Comment, outcome.0.is_ok(), outcome.1);
                 (outcome, shared)
@@ -288,7 +296,7 @@ impl Worker {
             self.shared = shared;
             let outcome = outcome.map(|written| {
                 let url = written.and_then(|written| written.url);
-                self.told.comment_url = url.or(self.told.comment_url.take());
+                self.outcome.comment_url = url.or(self.outcome.comment_url.take());
             });
             written.comment = Some(result);
             self.take(Kind::Comment, outcome, result != RunResult::Running);
@@ -315,11 +323,11 @@ impl Worker {
     /// last one fails so, GitHub is out of reach, and the run does not wait for more of it.
     fn take(&mut self, kind: Kind, outcome: Result<(), GithubError>, last: bool) {
         let Err(error) = outcome else { return };
-        if error.may_pass() && !last {
+        if error.is_transient() && !last {
             self.github.host().detail(format!("{error}; it is tried again at the end"));
             return;
         }
-        if error.may_pass() {
+        if error.is_transient() {
             self.reporting = Reporting {
                 comment: false,
                 github_deployment: false,
@@ -336,7 +344,7 @@ impl Worker {
         let hint = error.hint().map(|hint| format!("\n{hint}")).unwrap_or_default();
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         let text = format!("{error}{cause}. The deploy does not depend on it.{hint}");
-        self.told.notices.push(Annotation::new(Level::Notice, text).titled("Not reported"));
+        self.outcome.notices.push(Annotation::new(Level::Notice, text).titled("Not reported"));
     }
 
     /// Write the comment, with the newest that is known at the moment of writing; `shared` becomes whether other jobs write
@@ -344,12 +352,12 @@ impl Worker {
     fn comment(
         &self,
         sticky: &mut StickyComment<'_>,
-        heard: &Heard<'_>,
+        latest: &LatestReport<'_>,
         shared: &mut bool,
     ) -> (Result<Option<Written>, GithubError>, RunResult) {
-        let composed = Cell::new((*shared, heard.now().result));
+        let composed = Cell::new((*shared, latest.now().result));
         let mut compose = |present: Option<&str>| {
-            let report = heard.newest();
+            let report = latest.newest();
             let comment = Comment::new(&self.key, &self.facts, &report, self.github.host().clock.now());
             let is_shared = composed.get().0 || present.is_some_and(|present| comment.is_shared(present));
             composed.set((is_shared, report.result));
@@ -364,7 +372,7 @@ impl Worker {
         // Another job may have written over it from what was there before; who is alone need not wait to see that.
         if composed.get().0 && matches!(written, Ok(Some(_))) {
             let settled = |body: &str| {
-                Comment::new(&self.key, &self.facts, &heard.now(), self.github.host().clock.now())
+                Comment::new(&self.key, &self.facts, &latest.now(), self.github.host().clock.now())
                     .settled(body)
             };
             written = sticky.settle(&mut compose, &settled);
@@ -375,11 +383,11 @@ impl Worker {
     }
 
     /// Put the GitHub deployment down as it is now; gives its id, what came of it, and the result put down.
-    fn deployment(&self, heard: &Heard<'_>) -> (Option<u64>, Result<(), GithubError>, RunResult) {
+    fn deployment(&self, latest: &LatestReport<'_>) -> (Option<u64>, Result<(), GithubError>, RunResult) {
         let mut id = self.deployment;
-        let (outcome, result) = heard.follow(|| {
-            let mut report = heard.newest();
-            let outcome = self.put_deployment_down(&mut id, &mut report, heard);
+        let (outcome, result) = latest.follow(|| {
+            let mut report = latest.newest();
+            let outcome = self.put_deployment_down(&mut id, &mut report, latest);
             (outcome, report.result)
         });
         (id, outcome, result)
@@ -390,7 +398,7 @@ impl Worker {
         &self,
         id: &mut Option<u64>,
         report: &mut Report,
-        heard: &Heard<'_>,
+        latest: &LatestReport<'_>,
     ) -> Result<(), GithubError> {
         let Some((at, sha)) = report.deployment.clone().zip(self.commit(report)) else { return Ok(()) };
         let environment = environment(&at.name, at.is_branch, self.request);
@@ -409,7 +417,7 @@ impl Worker {
                 };
                 let made = deployments::create(&self.github, &self.repository, &new)?;
                 *id = Some(made);
-                *report = heard.newest();
+                *report = latest.newest();
                 made
             }
         };

@@ -1,6 +1,6 @@
 //! `deploy --dry-run`: what each code location asks for and resolves to.
 
-use super::live::{Live, Nobody};
+use super::live::{Live, NoListener};
 use super::{Planned, prepare};
 use crate::build::{BuildError, deps};
 use crate::cli::{DeployArgs, Format};
@@ -20,7 +20,7 @@ use serde_json::json;
 /// When the project cannot be read, or what it asks for cannot be had.
 pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     super::online::intent(args, &Session::default(), host)?;
-    let live = Live::new(Box::new(Nobody));
+    let live = Live::new(Box::new(NoListener));
     let Planned { building, plan, requirements, .. } = prepare(args, host, &live)?;
     let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
     let context = building.context(out_dir.path())?;

@@ -14,9 +14,9 @@ pub trait Listener: Send + Sync {
 }
 
 /// For runs that nobody listens to.
-pub struct Nobody;
+pub struct NoListener;
 
-impl Listener for Nobody {}
+impl Listener for NoListener {}
 
 /// A report in the making. Cheap to clone; clones share it.
 #[derive(Clone)]

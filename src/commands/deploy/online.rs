@@ -32,13 +32,13 @@ pub enum Intent {
     /// Nothing at all, for this reason.
     Nothing(String),
     /// Close a branch deployment, and build nothing.
-    Close(Box<Going>, Branch),
+    Close(Box<DeploySession>, Branch),
     /// Publish, and maybe update.
-    Deploy(Box<Going>, Choice),
+    Deploy(Box<DeploySession>, Choice),
 }
 
 /// What is known before the first call.
-pub struct Going {
+pub struct DeploySession {
     context: Context,
     client: Client,
 }
@@ -97,11 +97,11 @@ pub fn intent(args: &DeployArgs, session: &Session, host: &Host) -> Result<Inten
     };
     let python = args.build.python_version.unwrap_or(PythonVersion::DEFAULT);
     let client = client_by(&context, &agent, host, python).in_session(session);
-    let going = Box::new(Going { context, client });
+    let session = Box::new(DeploySession { context, client });
     Ok(match choice {
         Choice::Nothing(reason) => Intent::Nothing(reason),
-        Choice::Close(branch) => Intent::Close(going, branch),
-        choice => Intent::Deploy(going, choice),
+        Choice::Close(branch) => Intent::Close(session, branch),
+        choice => Intent::Deploy(session, choice),
     })
 }
 
@@ -131,7 +131,7 @@ pub fn directory_of(file: &Path) -> PathBuf {
     }
 }
 
-impl Going {
+impl DeploySession {
     /// A client at no deployment in particular.
     pub fn client(&self) -> &Client {
         &self.client

@@ -22,7 +22,7 @@ pub(super) fn tell_deployed(deployed: Deployed, live: &Live, host: &Host) {
         }
         for (name, error) in &deployed.failures {
             for location in report.locations.iter_mut().filter(|location| location.name == *name) {
-                location.fail(Problem::of(error.as_ref()));
+                location.fail(Problem::from_error(error.as_ref()));
                 location.failed_online = Some(error.fault());
             }
         }

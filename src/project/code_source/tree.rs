@@ -68,7 +68,7 @@ pub(super) enum Search {
 
 impl Tree {
     /// Read the tree below `root`, without hidden directories and environments.
-    pub(super) fn of(root: &Path) -> Tree {
+    pub(super) fn read(root: &Path) -> Tree {
         let mut tree = Tree { root: root.to_path_buf(), complete: true, ..Tree::default() };
         let mut left = MOST_ENTRIES;
         tree.add(Path::new(""), 0, &mut left);

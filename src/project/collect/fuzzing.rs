@@ -35,7 +35,7 @@ pub(crate) fn pyproject(path: &Path) {
 pub(crate) fn requirement(text: &str, target: Target) {
     let environment = target.marker_environment();
     let directory = Path::new("/nowhere");
-    let scope = Scope::of(directory, &environment);
+    let scope = Scope::at(directory, &environment);
     let _ = requirement::read(text, scope, &place());
     let _ = requirement::read_editable(text, scope, &place());
     let _ = core_metadata::read(format!("Requires-Dist: {text}").as_bytes(), directory, &environment);

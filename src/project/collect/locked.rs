@@ -147,7 +147,7 @@ mod tests {
 
     fn judged(lines: &[(&str, &str)], lock: &LockFile) -> Verdict {
         let environment = Target::serverless(PythonVersion::DEFAULT).marker_environment();
-        let scope = Scope::of(Path::new("/p"), &environment);
+        let scope = Scope::at(Path::new("/p"), &environment);
         let lines: Vec<Line> = lines
             .iter()
             .map(|(text, file)| {

@@ -221,7 +221,7 @@ pub(super) fn of_backend(
 ) -> Result<CoreMetadata, CollectError> {
     let file = directory.join("pyproject.toml");
     let backend = system.backend.as_deref().unwrap_or("setuptools.build_meta");
-    let _leftovers = Leftovers::of(directory);
+    let _leftovers = Leftovers::in_tree(directory);
     if backend.starts_with("setuptools.") {
         let run = run_setup_py(directory, &system.requires, false, target, tools)?;
         return core_metadata::read(&run.metadata, &file, &target.marker_environment());

@@ -73,7 +73,7 @@ pub(super) struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     /// The project in `directory`, with no file in particular.
-    pub(super) fn of(directory: &'a Path, environment: &'a MarkerEnvironment) -> Scope<'a> {
+    pub(super) fn at(directory: &'a Path, environment: &'a MarkerEnvironment) -> Scope<'a> {
         Scope { directory, file_directory: None, root: None, environment }
     }
 

@@ -171,7 +171,7 @@ impl Walk<'_> {
         let wants = !visited.extras.is_empty()
             || (is_root && (self.options.all_extras || !self.options.extras.is_empty()));
         let environment = self.environment.clone();
-        let scope = Scope::of(&directory, &environment);
+        let scope = Scope::at(&directory, &environment);
         let request = Request {
             target: &self.options.target,
             asked_by: asked_by.as_ref(),
@@ -249,7 +249,7 @@ impl Walk<'_> {
     fn consider_raws(&mut self, index: usize, lines: &[Raw], origin: Origin<'_>) -> Result<(), CollectError> {
         let directory = self.visited[index].directory.clone();
         let environment = self.environment.clone();
-        let scope = Scope::of(&directory, &environment);
+        let scope = Scope::at(&directory, &environment);
         for raw in lines {
             let parsed = requirement::read(&raw.text, scope, &raw.place)?;
             let Some(asked) = parsed else { continue };

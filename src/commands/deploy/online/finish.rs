@@ -199,7 +199,7 @@ impl Changes {
 
 /// Where the distributions of a deps PEX can be read.
 fn listed(deps: &DepsPexFile) -> Listed {
-    Listed::of(deps.resolution()).unwrap_or_else(|| match deps.file() {
+    Listed::from_resolution(deps.resolution()).unwrap_or_else(|| match deps.file() {
         Some(file) => Listed::Local(file.path.clone()),
         None => Listed::Stored,
     })

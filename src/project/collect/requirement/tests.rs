@@ -11,7 +11,7 @@ fn place() -> Place {
 fn shown(text: &str, root: &Path) -> String {
     let environment = Target::serverless(PythonVersion::DEFAULT).marker_environment();
     let directory = root.join("proj");
-    let scope = Scope::of(&directory, &environment);
+    let scope = Scope::at(&directory, &environment);
     let asked = match read(text, scope, &place()) {
         Ok(Some(asked)) => asked,
         Ok(None) => return "nothing".into(),

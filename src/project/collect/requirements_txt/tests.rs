@@ -11,7 +11,7 @@ fn settings_of_a_line_are_those_of_its_package() {
     let read_text = |text: &str| {
         let file = directory.path().join("requirements.txt");
         std::fs::write(&file, text).unwrap();
-        read(&file, Scope::of(directory.path(), &environment), &host, false)
+        read(&file, Scope::at(directory.path(), &environment), &host, false)
     };
     let text =
         "Need_It>=1 --config-settings=\"a=b\" -C a=c --config-settings d=e\nother --config-settings x=y\n";

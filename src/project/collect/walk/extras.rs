@@ -66,7 +66,7 @@ impl Walk<'_> {
         if !is_missing {
             return Ok(());
         }
-        let scope = Scope::of(&visited.directory, &self.environment);
+        let scope = Scope::at(&visited.directory, &self.environment);
         let is_static = self.is_static;
         let request = Request { target: &self.options.target, asked_by, with_extras: true, is_static };
         let read = package::read(scope, request, self.tools, self.host)?;

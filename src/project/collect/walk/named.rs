@@ -28,7 +28,7 @@ impl Walk<'_> {
         }
         let directory = self.visited[index].directory.clone();
         let environment = self.environment.clone();
-        let scope = Scope::of(&directory, &environment);
+        let scope = Scope::at(&directory, &environment);
         let source = package.sources.of(&name, origin, scope)?.cloned();
         let workspace = package.workspace.clone();
         if let Some(source) = source.filter(|_| !self.no_sources.covers(&name)) {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 
 /// The newest report, and who is at work on it.
-pub(super) struct Heard<'a> {
+pub(super) struct LatestReport<'a> {
     report: Mutex<Report>,
     reports: &'a Mutex<Receiver<Report>>,
     /// How many reports are being written.
@@ -27,13 +27,13 @@ pub(super) struct WrittenResults {
     pub(super) status: Option<RunResult>,
 }
 
-impl<'a> Heard<'a> {
+impl<'a> LatestReport<'a> {
     /// `report` was heard first; newer ones come by `reports`.
-    pub(super) fn new(report: Report, reports: &'a Mutex<Receiver<Report>>) -> Heard<'a> {
-        Heard { report: Mutex::new(report), reports, writing: AtomicUsize::new(0) }
+    pub(super) fn new(report: Report, reports: &'a Mutex<Receiver<Report>>) -> LatestReport<'a> {
+        LatestReport { report: Mutex::new(report), reports, writing: AtomicUsize::new(0) }
     }
 
-    /// As many reports begin to be written, each with a call of [`Heard::follow`].
+    /// As many reports begin to be written, each with a call of [`LatestReport::follow`].
     pub(super) fn begin(&self, count: usize) {
         self.writing.store(count, Ordering::SeqCst);
     }
@@ -93,13 +93,13 @@ mod tests {
     fn a_report_that_is_up_to_date_follows_what_comes_while_another_is_written() {
         let (sender, receiver) = mpsc::channel();
         let reports = Mutex::new(receiver);
-        let heard = Heard::new(Report::default(), &reports);
+        let latest = LatestReport::new(Report::default(), &reports);
         let (slow_may_end, wait) = mpsc::channel::<()>();
-        heard.begin(2);
+        latest.begin(2);
         let fast = |written: &mut Vec<RunResult>| {
             let slow_may_end = slow_may_end.clone();
-            heard.follow(|| {
-                let result = heard.newest().result;
+            latest.follow(|| {
+                let result = latest.newest().result;
                 written.push(result);
                 match result {
                     // The deploy ends while the slow report is still being written.
@@ -113,12 +113,12 @@ mod tests {
         };
         let mut written = Vec::new();
         let slow = std::thread::scope(|scope| {
-            let heard = &heard;
+            let latest = &latest;
             let slow = scope.spawn(move || {
                 let mut first = true;
-                heard.follow(|| {
+                latest.follow(|| {
                     let result =
-                        if std::mem::take(&mut first) { RunResult::Running } else { heard.now().result };
+                        if std::mem::take(&mut first) { RunResult::Running } else { latest.now().result };
                     if result == RunResult::Running {
                         wait.recv().unwrap();
                     }

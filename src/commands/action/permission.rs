@@ -9,7 +9,7 @@ use crate::host::Host;
 
 /// Whether a step may deploy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Leave {
+pub enum DeployPermission {
     /// It may.
     Given,
     /// It was asked only to build.
@@ -26,12 +26,12 @@ pub enum Leave {
 /// A step that was told to deploy or fail, and cannot.
 #[derive(Debug, thiserror::Error)]
 #[error("{why}")]
-pub struct NoLeave {
+pub struct PermissionDenied {
     /// Why not.
     pub why: String,
 }
 
-impl Explain for NoLeave {
+impl Explain for PermissionDenied {
     fn fault(&self) -> Fault {
         Fault::Usage
     }
@@ -43,23 +43,23 @@ impl Explain for NoLeave {
 
 /// Whether the step may deploy. A missing token is forgiven only where GitHub withholds secrets: in pull requests of
 /// forks and of Dependabot. Anywhere else it is an error, which the deploy itself will raise.
-pub fn of(inputs: &ActionInputs, trigger: Option<&Trigger>, host: &Host) -> Leave {
+pub fn of_run(inputs: &ActionInputs, trigger: Option<&Trigger>, host: &Host) -> DeployPermission {
     if inputs.command == ActionCommand::Build || !inputs.wants_deploy {
-        return Leave::OnlyBuild;
+        return DeployPermission::OnlyBuild;
     }
     let (request, closed) = match trigger {
         Some(Trigger::PullRequest(request)) => (request, false),
         Some(Trigger::PullRequestClosed(request)) => (request, true),
-        _ => return Leave::Given,
+        _ => return DeployPermission::Given,
     };
     // A token that is there and cannot be one was not withheld: the deploy says what is wrong with it.
     if !matches!(inputs::token(&inputs.deploy.dagster, host), Err(ContextError::NoToken { .. })) {
-        return Leave::Given;
+        return DeployPermission::Given;
     }
     let whose = match request.author.as_deref() {
         _ if request.from_fork() => "comes from a fork",
         Some("dependabot[bot]") => "is Dependabot's",
-        _ => return Leave::Given,
+        _ => return DeployPermission::Given,
     };
     let why = match closed {
         true => format!("The pull request {whose}, so it has no branch deployment to close."),
@@ -67,7 +67,7 @@ pub fn of(inputs: &ActionInputs, trigger: Option<&Trigger>, host: &Host) -> Leav
             "The pull request {whose}, and GitHub gives such runs no secrets: without a token for Dagster+ nothing was deployed."
         ),
     };
-    Leave::Refused { why, build: !closed }
+    DeployPermission::Refused { why, build: !closed }
 }
 
 #[cfg(test)]
@@ -96,7 +96,11 @@ mod tests {
             ]);
             let trigger = crate::context::event::read(&host).unwrap();
             let inputs = ActionInputs::read(&host).unwrap();
-            assert_eq!(of(&inputs, Some(&trigger), &host) == Leave::Given, is_given, "{token}");
+            assert_eq!(
+                of_run(&inputs, Some(&trigger), &host) == DeployPermission::Given,
+                is_given,
+                "{token}"
+            );
         }
     }
 }
