@@ -120,7 +120,7 @@ fn position_or_push<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool, make: impl
 
 /// What bears on which files a requirement set resolves to; hashed as JSON.
 #[derive(Serialize)]
-struct Asked<'a> {
+struct HashedSet<'a> {
     format: &'static str,
     target: String,
     lines: Vec<String>,
@@ -145,7 +145,7 @@ pub fn requirements_hash(requirements: &Requirements, directory: &Path, target: 
     settings.find_links.iter_mut().for_each(|link| *link = place(link));
     let mut distributions = requirements.local_distributions.clone();
     distributions.iter_mut().for_each(|file| file.path = build_directory::relative(&file.path, directory));
-    let asked = Asked {
+    let asked = HashedSet {
         format: "pexpress requirements 1",
         target: format!("{} {}", target.python, target.platform),
         lines: requirements.texts(),

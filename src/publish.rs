@@ -37,7 +37,7 @@ pub struct Artifact {
 /// How a PEX file came to be in the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Sent {
+pub enum UploadOutcome {
     /// It was there.
     AlreadyThere,
     /// It was sent in this run.
@@ -45,7 +45,7 @@ pub enum Sent {
 }
 
 /// What came of each file, by name.
-pub type Outcomes = BTreeMap<String, Result<Sent, Arc<DagsterError>>>;
+pub type Outcomes = BTreeMap<String, Result<UploadOutcome, Arc<DagsterError>>>;
 
 /// Sends files while others are still being built: [`Uploads::send`] at any time, from any thread, and
 /// [`Uploads::finish`] once.
@@ -141,12 +141,12 @@ impl Shared {
     }
 
     /// Look for the files, and send those that are not there. A failure to look is no reason not to send.
-    fn publish(&self, files: &[Artifact]) -> Vec<(String, Result<Sent, DagsterError>)> {
+    fn publish(&self, files: &[Artifact]) -> Vec<(String, Result<UploadOutcome, DagsterError>)> {
         let mut outcomes = Vec::new();
         let mut missing = Vec::new();
         for (file, (there, url)) in files.iter().zip(self.look_for(files)) {
             match there {
-                Ok(true) => outcomes.push((file.name.clone(), Ok(Sent::AlreadyThere))),
+                Ok(true) => outcomes.push((file.name.clone(), Ok(UploadOutcome::AlreadyThere))),
                 Ok(false) | Err(_) if self.upload => missing.push((file, url)),
                 Ok(false) => outcomes.push((file.name.clone(), Err(not_stored(&file.name)))),
                 Err(error) => outcomes.push((file.name.clone(), Err(error))),
@@ -180,7 +180,7 @@ impl Shared {
     fn upload_all(
         &self,
         files: &[(&Artifact, Option<PresignedUrl>)],
-    ) -> Vec<(String, Result<Sent, DagsterError>)> {
+    ) -> Vec<(String, Result<UploadOutcome, DagsterError>)> {
         if files.is_empty() {
             return Vec::new();
         }
@@ -198,7 +198,7 @@ impl Shared {
         let upload = |(file, look_by): &(&Artifact, Option<PresignedUrl>), url| {
             let outcome = self.upload_whole(file, url, look_by.as_ref());
             self.progress.finish(&file.name);
-            (file.name.clone(), outcome.map(|()| Sent::Uploaded))
+            (file.name.clone(), outcome.map(|()| UploadOutcome::Uploaded))
         };
         files.iter().zip(urls).map(|(file, url)| upload(file, url)).collect()
     }

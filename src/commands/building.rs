@@ -112,7 +112,7 @@ fn python(
 
 /// What a build directory asks for, as JSON. `resolution` is absent until it is resolved.
 #[derive(Debug, Serialize)]
-pub struct Asked {
+pub struct RequirementsDocument {
     /// Directories built into the source PEX besides the build directory itself, relative to it.
     pub local_packages: Vec<String>,
     /// Third-party requirements, a PEP 508 line each; with a lock file its exact pins.
@@ -139,13 +139,13 @@ pub struct Asked {
     pub error: Option<String>,
 }
 
-impl Asked {
+impl RequirementsDocument {
     /// Describe the requirements of a build directory.
-    pub fn new(directory: &Path, requirements: &Requirements, target: Target) -> Asked {
+    pub fn new(directory: &Path, requirements: &Requirements, target: Target) -> RequirementsDocument {
         let here = lexically_normal(directory);
         let local = requirements.local_packages.iter().map(|package| &package.directory);
         let local = local.filter(|package| **package != here).map(|package| text(package, &here));
-        Asked {
+        RequirementsDocument {
             local_packages: local.collect(),
             requirements: requirements.texts(),
             requirements_hash: requirements_hash(requirements, &here, target),

@@ -20,7 +20,7 @@ use crate::plan::{Plan, PlannedLocation};
 use crate::project::{CollectError, Location, Project, Requirements, Warning, code_source};
 use crate::publish::Publisher;
 use crate::render::Exit;
-use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, SentFiles, State};
+use crate::report::{self, LocationReport, Problem, Report, RunResult, SentFiles, State, UploadState};
 use crate::verify::{Outcome, Verified};
 use live::Live;
 use online::{DeploySession, Intent, Online};
@@ -88,7 +88,7 @@ fn put_down_interrupt(report: &mut Report, interrupted: Option<&Interrupted>) {
         let uploaded =
             |name: &Option<String>| name.as_ref().is_some_and(|name| interrupted.is_uploaded(name));
         if location.sent.is_none() && uploaded(&location.source_pex) && uploaded(&location.deps_pex) {
-            location.sent = Some(SentFiles { source: Sent::Uploaded, deps: Sent::Uploaded });
+            location.sent = Some(SentFiles { source: UploadState::Uploaded, deps: UploadState::Uploaded });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `pexpress deps PROJECT_DIR OUT_DIR`: the deps PEX of one project directory.
 
 use super::Error;
-use super::building::{Asked, Building};
+use super::building::{Building, RequirementsDocument};
 use crate::build::deps;
 use crate::cli::{Format, ProjectArgs};
 use crate::error::{Explain, Fault, error_text};
@@ -22,7 +22,7 @@ pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Erro
     let directory = host.absolute(&args.project_dir);
     let building = Building::of_directory(&args.build, &directory, host)?;
     let requirements = Arc::new(building.collect(&directory)?);
-    let asked = Asked::new(&directory, &requirements, building.target);
+    let asked = RequirementsDocument::new(&directory, &requirements, building.target);
     let requirements_hash = requirements_hash(&requirements, &directory, building.target);
     let job = DepsJob { requirements, requirements_hash, directory };
     match &args.out_dir {
@@ -36,7 +36,7 @@ pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Erro
 fn build(
     building: &Building<'_>,
     job: &DepsJob,
-    mut asked: Asked,
+    mut asked: RequirementsDocument,
     out_dir: &Path,
     format: Format,
 ) -> Result<Exit, Error> {
@@ -59,7 +59,7 @@ fn build(
 fn resolve_only(
     building: &Building<'_>,
     job: &DepsJob,
-    mut asked: Asked,
+    mut asked: RequirementsDocument,
     format: Format,
 ) -> Result<Exit, Error> {
     let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
@@ -93,7 +93,7 @@ fn resolve_only(
 }
 
 /// The exact distributions, a line each; the requirements where they were not resolved.
-fn text(asked: &Asked) -> String {
+fn text(asked: &RequirementsDocument) -> String {
     let mut lines: Vec<String> =
         asked.local_packages.iter().map(|path| format!("# local package: {path}")).collect();
     match &asked.resolution {

@@ -1,7 +1,7 @@
 //! `pexpress source PROJECT_DIR OUT_DIR`: the source PEX of one project directory.
 
 use super::Error;
-use super::building::{Asked, Building};
+use super::building::{Building, RequirementsDocument};
 use crate::build::source;
 use crate::cli::{Format, ProjectArgs};
 use crate::host::Host;
@@ -19,7 +19,7 @@ pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Erro
     let directory = host.absolute(&args.project_dir);
     let building = Building::of_directory(&args.build, &directory, host)?;
     let requirements = building.collect(&directory)?;
-    let mut document = json!(Asked::new(&directory, &requirements, building.target));
+    let mut document = json!(RequirementsDocument::new(&directory, &requirements, building.target));
     if let (Some(out_dir), false) = (&args.out_dir, args.build.dry_run) {
         let Requirements { local_packages, settings, .. } = requirements;
         let job = SourceJob { directory, local_packages, settings };

@@ -3,7 +3,7 @@
 
 use super::cache_tags::CacheTags;
 use super::deps_cache::{self, CacheEntry, resolution_hash};
-use super::{Artifact, Outcomes, Sent, Uploads};
+use super::{Artifact, Outcomes, UploadOutcome, Uploads};
 use crate::build::observer::{Observer, StoredDeps};
 use crate::build::{BuiltDeps, PexFile};
 use crate::dagster::{Client, DagsterError};
@@ -38,9 +38,9 @@ impl Published {
     ///
     /// # Errors
     /// Why it is not.
-    pub fn file(&self, name: &str) -> Result<Sent, Arc<DagsterError>> {
+    pub fn file(&self, name: &str) -> Result<UploadOutcome, Arc<DagsterError>> {
         if self.cached.values().any(|entry| entry.deps_pex_name == name) {
-            return Ok(Sent::AlreadyThere);
+            return Ok(UploadOutcome::AlreadyThere);
         }
         match self.outcomes.get(name) {
             Some(outcome) => outcome.clone(),

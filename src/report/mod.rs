@@ -101,10 +101,9 @@ impl Report {
     /// Whether a file was sent or a code location changed.
     pub fn changed(&self) -> bool {
         let sent = |location: &LocationReport| {
-            location
-                .sent
-                .as_ref()
-                .is_some_and(|sent| sent.source == Sent::Uploaded || sent.deps == Sent::Uploaded)
+            location.sent.as_ref().is_some_and(|sent| {
+                sent.source == UploadState::Uploaded || sent.deps == UploadState::Uploaded
+            })
         };
         self.changed_when_interrupted
             || self
@@ -299,15 +298,15 @@ impl State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentFiles {
     /// The source PEX.
-    pub source: Sent,
+    pub source: UploadState,
     /// The deps PEX.
-    pub deps: Sent,
+    pub deps: UploadState,
 }
 
 /// How a PEX file came to be in the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Sent {
+pub enum UploadState {
     /// A deps cache entry named it, and it was not even built.
     Cached,
     /// It was built, and was there.
@@ -316,13 +315,13 @@ pub enum Sent {
     Uploaded,
 }
 
-impl Sent {
+impl UploadState {
     /// In words: `already there`.
     pub fn words(self) -> &'static str {
         match self {
-            Sent::Cached => "cached",
-            Sent::AlreadyThere => "already there",
-            Sent::Uploaded => "uploaded",
+            UploadState::Cached => "cached",
+            UploadState::AlreadyThere => "already there",
+            UploadState::Uploaded => "uploaded",
         }
     }
 }

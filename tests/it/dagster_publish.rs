@@ -4,7 +4,7 @@ use crate::support::standin::{Connected, Standin};
 use pexpress::dagster::DagsterError;
 use pexpress::net::Silent;
 use pexpress::publish::deps_cache::{self, CacheEntry, object_name};
-use pexpress::publish::{Artifact, Outcomes, Sent, Uploads};
+use pexpress::publish::{Artifact, Outcomes, UploadOutcome, Uploads};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ fn publish(connected: &Connected, files: &[&Artifact]) -> Outcomes {
     uploads.finish()
 }
 
-fn one(outcomes: Outcomes) -> Result<Sent, Arc<DagsterError>> {
+fn one(outcomes: Outcomes) -> Result<UploadOutcome, Arc<DagsterError>> {
     assert_eq!(outcomes.len(), 1);
     outcomes.into_values().next().unwrap()
 }
@@ -38,10 +38,10 @@ fn files_that_are_there_are_not_sent_again() {
     let standin = Standin::start(json!({}));
     let connected = standin.connect();
     let first = publish(&connected, &[&source, &deps, &source]);
-    assert!(first.values().all(|sent| matches!(sent, Ok(Sent::Uploaded))), "{first:?}");
+    assert!(first.values().all(|sent| matches!(sent, Ok(UploadOutcome::Uploaded))), "{first:?}");
     assert_eq!(standin.state()["objects"], json!({"source-a.pex": 32, "deps-b.pex": 300_022}));
     let second = publish(&connected, &[&deps, &source]);
-    assert!(second.values().all(|sent| matches!(sent, Ok(Sent::AlreadyThere))), "{second:?}");
+    assert!(second.values().all(|sent| matches!(sent, Ok(UploadOutcome::AlreadyThere))), "{second:?}");
     let journal = standin.journal();
     assert_eq!(journal.count("PUT"), 2);
     journal.assert_clean();
@@ -55,7 +55,7 @@ fn a_file_that_is_cut_short_or_another_is_sent_again() {
     let standin = Standin::start(json!({}));
     for text in ["cut short", "PK\u{5}\u{6} but not of this size"] {
         standin.control("put-object", &json!({"name": "source-a.pex", "text": text}));
-        assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(Sent::Uploaded)), "{text}");
+        assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(UploadOutcome::Uploaded)), "{text}");
         assert_eq!(standin.state()["objects"]["source-a.pex"], 32);
     }
 }
@@ -82,7 +82,7 @@ fn uploads_are_tried_again_from_the_start() {
         rule.as_object_mut().unwrap().extend(action.as_object().unwrap().clone());
         let standin = Standin::start(json!({"faults": [rule]}));
         let sent = one(publish(&standin.connect(), &[&file]));
-        assert!(matches!(sent, Ok(Sent::Uploaded)), "{action}: {sent:?}");
+        assert!(matches!(sent, Ok(UploadOutcome::Uploaded)), "{action}: {sent:?}");
         assert_eq!(standin.state()["objects"]["deps-b.pex"], 3_000_022, "{action}");
         standin.journal().assert_clean();
     }
@@ -101,7 +101,7 @@ fn a_refused_upload_is_a_failure_of_that_file_alone() {
         let rule = json!({"operation": "PUT", "object": "deps-", "times": 0, "status": status});
         let standin = Standin::start(json!({"faults": [rule]}));
         let outcomes = publish(&standin.connect(), &[&good, &bad]);
-        assert!(matches!(outcomes["source-a.pex"], Ok(Sent::Uploaded)));
+        assert!(matches!(outcomes["source-a.pex"], Ok(UploadOutcome::Uploaded)));
         let error = outcomes["deps-b.pex"].as_ref().unwrap_err().to_string();
         assert!(error.contains(says) && error.contains("`deps-b.pex`"), "{error}");
         assert_eq!(standin.journal().count("PUT deps-b.pex"), puts);
@@ -142,7 +142,7 @@ fn a_hundred_files_take_few_calls_and_connections() {
     let files: Vec<_> = (0..100).map(|n| pex(dir.path(), &format!("source-{n}.pex"), 10)).collect();
     let standin = Standin::start(json!({}));
     let outcomes = publish(&standin.connect(), &files.iter().collect::<Vec<_>>());
-    assert_eq!(outcomes.values().filter(|sent| matches!(sent, Ok(Sent::Uploaded))).count(), 100);
+    assert_eq!(outcomes.values().filter(|sent| matches!(sent, Ok(UploadOutcome::Uploaded))).count(), 100);
     let journal = standin.journal();
     assert!(journal.count("generateServerlessPexUrl") <= 60, "{}", journal.count("generateServerlessPexUrl"));
     // Each worker has one to the API and one to the store; the test has its own.
@@ -256,7 +256,7 @@ fn a_file_that_arrived_cut_short_is_sent_again_and_never_called_stored() {
     let cut = |call: u64| json!({"operation": "GET", "call": call, "before": {"put-object": {"name": "source-a.pex", "text": "cut"}}});
     // The second look is the one after the upload.
     let standin = Standin::start(json!({"faults": [cut(2)]}));
-    assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(Sent::Uploaded)));
+    assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(UploadOutcome::Uploaded)));
     assert_eq!(
         (standin.journal().count("PUT"), &standin.state()["objects"]["source-a.pex"]),
         (2, &json!(32))
@@ -272,6 +272,6 @@ fn a_file_that_arrived_cut_short_is_sent_again_and_never_called_stored() {
     // A URL to look by that has expired is replaced.
     let expired = json!({"operation": "GET", "call": 2, "status": 403});
     let standin = Standin::start(json!({"faults": [expired, cut(3)]}));
-    assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(Sent::Uploaded)));
+    assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(UploadOutcome::Uploaded)));
     assert_eq!(standin.journal().count("PUT"), 2);
 }

@@ -5,7 +5,7 @@ use super::{Planned, prepare};
 use crate::build::{BuildError, deps};
 use crate::cli::{DeployArgs, Format};
 use crate::commands::Error;
-use crate::commands::building::Asked;
+use crate::commands::building::RequirementsDocument;
 use crate::dagster::Session;
 use crate::error::error_text;
 use crate::host::Host;
@@ -33,7 +33,7 @@ pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error
     let mut locations = Vec::new();
     for planned in &plan.locations {
         let directory = &planned.location.directory;
-        let mut asked = Asked::new(directory, &requirements[directory], plan.target);
+        let mut asked = RequirementsDocument::new(directory, &requirements[directory], plan.target);
         match &resolutions[planned.deps] {
             Ok(resolution) => asked.resolution = Some(resolution.clone()),
             Err(error) => asked.error = Some(error_text(error, false)),

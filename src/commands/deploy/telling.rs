@@ -8,7 +8,7 @@ use crate::commands::Error;
 use crate::error::{Explain, Fault, error_text};
 use crate::host::Host;
 use crate::plan::Plan;
-use crate::report::{self, LocationReport, Problem, Report, RunResult, Sent, State, rows};
+use crate::report::{self, LocationReport, Problem, Report, RunResult, State, UploadState, rows};
 use serde_json::json;
 use std::path::Path;
 
@@ -55,7 +55,7 @@ pub fn outcomes(report: &Report) -> Option<String> {
     if report.locations.iter().all(|location| location.state.is_none()) {
         return None;
     }
-    let word = |sent: Option<Sent>| sent.map_or("-", Sent::words).to_string();
+    let word = |sent: Option<UploadState>| sent.map_or("-", UploadState::words).to_string();
     let mut rows = vec![["code location", "state", "source PEX", "deps PEX"].map(String::from)];
     rows.extend(report.locations.iter().map(|location| {
         let state = location.state.unwrap_or(State::NotDeployed).words().to_string();

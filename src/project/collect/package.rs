@@ -4,7 +4,7 @@ use super::core_metadata::CoreMetadata;
 use super::error::{CollectError, whole};
 use super::pyproject::{self, BuildSystem, Group, PyProject, Raw, RequiresPython};
 use super::python_metadata;
-use super::requirement::{Asked, Scope};
+use super::requirement::{ParsedRequirement, Scope};
 use super::requirements_txt;
 use super::uv_sources::Sources;
 use super::uv_workspace::{self, Workspace};
@@ -27,7 +27,7 @@ pub(super) struct Package {
     /// Whether pyproject.toml has a `[project]`.
     pub(super) has_project: bool,
     /// Requirements of requirements.txt, read.
-    pub(super) asked: Vec<Asked>,
+    pub(super) asked: Vec<ParsedRequirement>,
     /// Requirements of setup.py and pyproject.toml.
     pub(super) requires: Vec<Raw>,
     /// What extras ask for besides.

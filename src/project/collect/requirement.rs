@@ -28,7 +28,7 @@ const SHOWN_CHARACTERS: usize = 80;
 
 /// A requirement, read. Whatever is to be known of it later is asked of this value and not of its text.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Asked {
+pub(super) struct ParsedRequirement {
     /// As the resolver takes it: `name[extra]>=1 ; marker`, `name @ URL`. For something local, as written.
     pub(super) text: String,
     /// What is asked for.
@@ -91,7 +91,11 @@ impl<'a> Scope<'a> {
 ///
 /// # Errors
 /// It is none of the forms that pip takes, or names a path that is not there.
-pub(super) fn read(text: &str, scope: Scope<'_>, place: &Place) -> Result<Option<Asked>, CollectError> {
+pub(super) fn read(
+    text: &str,
+    scope: Scope<'_>,
+    place: &Place,
+) -> Result<Option<ParsedRequirement>, CollectError> {
     let text = expand_roots(text.trim(), scope.directory);
     let text = text.as_str();
     if let Some(scheme) = scheme(text) {
@@ -115,28 +119,39 @@ pub(super) fn read(text: &str, scope: Scope<'_>, place: &Place) -> Result<Option
     match requirement.version_or_url.clone() {
         Some(VersionOrUrl::Url(Link(link))) => read_direct_reference(text, requirement, link, scope, place),
         Some(VersionOrUrl::VersionSpecifier(versions)) => {
-            Ok(Some(Asked::of_name(text, requirement, What::Versions(versions), place)))
+            Ok(Some(ParsedRequirement::of_name(text, requirement, What::Versions(versions), place)))
         }
-        None => {
-            Ok(Some(Asked::of_name(text, requirement, What::Versions(VersionSpecifiers::empty()), place)))
-        }
+        None => Ok(Some(ParsedRequirement::of_name(
+            text,
+            requirement,
+            What::Versions(VersionSpecifiers::empty()),
+            place,
+        ))),
     }
 }
 
-impl Asked {
+impl ParsedRequirement {
     /// `name`, with a version or `@ URL`.
-    fn of_name(text: String, requirement: Requirement<Link>, what: What, place: &Place) -> Asked {
+    fn of_name(text: String, requirement: Requirement<Link>, what: What, place: &Place) -> ParsedRequirement {
         let Requirement { name, extras, marker, .. } = requirement;
-        Asked { text, what, name: Some(name), extras, marker, place: place.clone(), hashes: Vec::new() }
+        ParsedRequirement {
+            text,
+            what,
+            name: Some(name),
+            extras,
+            marker,
+            place: place.clone(),
+            hashes: Vec::new(),
+        }
     }
 
     /// The same distribution, taken from a URL.
-    pub(super) fn linked(self, link: String) -> Asked {
+    pub(super) fn linked(self, link: String) -> ParsedRequirement {
         let name = self.name.as_ref().map(ToString::to_string).unwrap_or_default();
         let extras: Vec<_> = self.extras.iter().map(ToString::to_string).collect();
         let extras = if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
         let marker = self.marker.try_to_string().map(|marker| format!(" ; {marker}")).unwrap_or_default();
-        Asked { text: format!("{name}{extras} @ {link}{marker}"), what: What::Link(link), ..self }
+        ParsedRequirement { text: format!("{name}{extras} @ {link}{marker}"), what: What::Link(link), ..self }
     }
 
     /// Where it is written, for errors of the resolver; `None` if it has no name.
@@ -176,7 +191,7 @@ pub(super) fn read_editable(
     text: &str,
     scope: Scope<'_>,
     place: &Place,
-) -> Result<Option<Asked>, CollectError> {
+) -> Result<Option<ParsedRequirement>, CollectError> {
     let (path, _) = split_extras(split_marker(text, ";").0.trim(), place)?;
     if scheme(text).is_none() && !looks_like_path(text) && scope.path(path).is_dir() {
         return read(&format!("./{text}"), scope, place);
@@ -236,14 +251,14 @@ fn read_direct_reference(
     link: String,
     scope: Scope<'_>,
     place: &Place,
-) -> Result<Option<Asked>, CollectError> {
+) -> Result<Option<ParsedRequirement>, CollectError> {
     let local_path = match scheme(&link) {
         Some("file") => file_url_path(&link, scope, place)?,
         Some(_) => None,
         None => Some(scope.path(&link)),
     };
     let Some(path) = local_path else {
-        return Ok(Some(Asked::of_name(text, requirement, What::Link(link), place)));
+        return Ok(Some(ParsedRequirement::of_name(text, requirement, What::Link(link), place)));
     };
     requirement
         .marker
@@ -258,7 +273,7 @@ fn read_url(
     scheme: &str,
     scope: Scope<'_>,
     place: &Place,
-) -> Result<Option<Asked>, CollectError> {
+) -> Result<Option<ParsedRequirement>, CollectError> {
     let (url, marker) = split_marker(text, "; ");
     let (url, marker) = if marker.is_none() { split_marker(text, " ;") } else { (url, marker) };
     let url = url.trim();
@@ -304,7 +319,7 @@ fn read_url(
     };
     let marker = parse_marker(marker, place)?;
     let what = What::Link(link);
-    Ok(Some(Asked { text, what, name, extras, marker, place: place.clone(), hashes: Vec::new() }))
+    Ok(Some(ParsedRequirement { text, what, name, extras, marker, place: place.clone(), hashes: Vec::new() }))
 }
 
 /// A directory, wheel or sdist of the user's.
@@ -314,7 +329,7 @@ pub(super) fn local(
     name: Option<PackageName>,
     extras: Vec<ExtraName>,
     place: &Place,
-) -> Result<Asked, CollectError> {
+) -> Result<ParsedRequirement, CollectError> {
     let what = if path.is_dir() {
         What::Directory(path.to_path_buf())
     } else if !path.exists() {
@@ -338,7 +353,7 @@ pub(super) fn local(
     });
     // Only what counts on the target comes here.
     let (text, marker) = (text.to_string(), MarkerTree::TRUE);
-    Ok(Asked { text, what, name, extras, marker, place: place.clone(), hashes: Vec::new() })
+    Ok(ParsedRequirement { text, what, name, extras, marker, place: place.clone(), hashes: Vec::new() })
 }
 
 /// Split at the first `separator`, as pip does for what it takes besides PEP 508.

@@ -10,7 +10,7 @@ mod source;
 use super::environment::ConstraintFile;
 use super::error::CollectError;
 use super::options::{self, Opt};
-use super::requirement::{self, Asked, Scope, What, scheme};
+use super::requirement::{self, ParsedRequirement, Scope, What, scheme};
 use super::text_encoding;
 use crate::error::Place;
 use crate::host::{Host, resolved};
@@ -24,7 +24,7 @@ use url::Url;
 #[derive(Debug, Default)]
 pub(super) struct RequirementsTxt {
     /// Requirements in the order of the file.
-    pub(super) asked: Vec<Asked>,
+    pub(super) asked: Vec<ParsedRequirement>,
     /// How to resolve.
     pub(super) settings: ResolveSettings,
     /// What the user should know.
@@ -145,7 +145,7 @@ impl RequirementsTxt {
     /// `--config-settings KEY=VALUE` of a requirement: uv's `config-settings-package`. The same key again makes a list.
     fn set_for_build(
         &mut self,
-        asked: Option<&Asked>,
+        asked: Option<&ParsedRequirement>,
         options: &[Opt],
         place: &Place,
     ) -> Result<(), CollectError> {
@@ -179,10 +179,17 @@ impl RequirementsTxt {
         Ok(())
     }
 
-    fn add(&mut self, text: &str, asked: Option<Asked>, hashes: Vec<String>, kind: Kind, place: &Place) {
+    fn add(
+        &mut self,
+        text: &str,
+        asked: Option<ParsedRequirement>,
+        hashes: Vec<String>,
+        kind: Kind,
+        place: &Place,
+    ) {
         let Some(asked) = asked else { return };
         match kind {
-            Kind::Requirements => self.asked.push(Asked { hashes, ..asked }),
+            Kind::Requirements => self.asked.push(ParsedRequirement { hashes, ..asked }),
             Kind::Constraints => match asked.what {
                 What::Versions(_) | What::Link(_) if asked.name.is_some() => {
                     self.settings.origins.extend(asked.origin("constraint"));
@@ -257,13 +264,13 @@ impl RequirementsTxt {
 
     /// With `--require-hashes`, everything that is downloaded needs a digest.
     fn check_hashes(&self) -> Result<(), CollectError> {
-        let bare = |asked: &&Asked| match &asked.what {
+        let bare = |asked: &&ParsedRequirement| match &asked.what {
             What::Versions(_) => asked.hashes.is_empty(),
             What::Link(link) => asked.hashes.is_empty() && !link.contains("sha256="),
             What::Directory(_) | What::Distribution(_) => false,
         };
         match self.asked.iter().filter(|_| self.require_hashes).find(bare) {
-            Some(Asked { text, place, .. }) => Err(CollectError::invalid_with(
+            Some(ParsedRequirement { text, place, .. }) => Err(CollectError::invalid_with(
                 place.clone(),
                 format!("`{text}` has no --hash, though the file has --require-hashes"),
                 "add its --hash (`uv pip compile --generate-hashes` writes them), or drop --require-hashes",

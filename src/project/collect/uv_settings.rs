@@ -150,7 +150,7 @@ fn read_indexes(table: &Node<'_>, settings: &mut ResolveSettings) -> Result<(), 
 pub(super) enum Declared {
     /// Takes the place of the public index.
     Default(Index),
-    /// Asked besides.
+    /// ParsedRequirement besides.
     Other(Index),
     /// A page or directory of files (`format = "flat"`).
     Flat {

@@ -9,7 +9,7 @@ use super::environment;
 use super::error::{CollectError, whole};
 use super::package::{self, Package, Request};
 use super::pyproject::Raw;
-use super::requirement::{self, Asked, Scope, What};
+use super::requirement::{self, ParsedRequirement, Scope, What};
 use super::requirements_txt;
 use super::uv_settings::{self, IgnoredSources};
 use super::uv_sources::Origin;
@@ -36,7 +36,7 @@ struct Visited {
 #[derive(Debug)]
 pub(super) struct Line {
     /// The first that was read.
-    pub(super) asked: Asked,
+    pub(super) asked: ParsedRequirement,
     /// Where it is written, that place included.
     pub(super) places: Vec<Place>,
     /// Whether only requirements files ask for it, and no pyproject.toml or setup.py.
@@ -71,7 +71,7 @@ struct Walk<'a> {
     environment: MarkerEnvironment,
     visited: Vec<Visited>,
     pending: Vec<usize>,
-    /// By [`Asked::text`].
+    /// By [`ParsedRequirement::text`].
     lines: BTreeMap<String, Line>,
     /// Packages whose `tool.uv.sources` do not count.
     no_sources: IgnoredSources,
@@ -226,7 +226,7 @@ impl Walk<'_> {
         &mut self,
         is_root: bool,
         package: &Package,
-        asked: &[Asked],
+        asked: &[ParsedRequirement],
         requires: &[Raw],
         directory: &Path,
     ) -> Vec<(PathBuf, Place)> {
@@ -272,7 +272,12 @@ impl Walk<'_> {
     }
 
     /// Put a requirement where it belongs.
-    fn consider(&mut self, index: usize, asked: Asked, origin: Origin<'_>) -> Result<(), CollectError> {
+    fn consider(
+        &mut self,
+        index: usize,
+        asked: ParsedRequirement,
+        origin: Origin<'_>,
+    ) -> Result<(), CollectError> {
         match &asked.what {
             What::Directory(directory) => {
                 self.visit(&directory.clone(), &asked.extras, Some(&asked.place), false)
@@ -289,7 +294,7 @@ impl Walk<'_> {
         }
     }
 
-    fn add_distribution(&mut self, path: PathBuf, asked: &Asked) {
+    fn add_distribution(&mut self, path: PathBuf, asked: &ParsedRequirement) {
         let extras = asked.extras.iter().map(ToString::to_string);
         self.found.settings.origins.extend(asked.origin(""));
         let list = &mut self.found.local_distributions;
@@ -303,7 +308,7 @@ impl Walk<'_> {
         }
     }
 
-    fn add_line(&mut self, asked: Asked, origin: Origin<'_>) {
+    fn add_line(&mut self, asked: ParsedRequirement, origin: Origin<'_>) {
         let is_listed = origin == Origin::Listed;
         match self.lines.get_mut(&asked.text) {
             Some(line) => {

@@ -13,7 +13,7 @@ use crate::error::Explain;
 use crate::host::Host;
 use crate::plan::{Plan, PlannedLocation};
 use crate::publish::{self, CacheTags, Published, Publisher};
-use crate::report::{DeploymentReport, Sent, SentFiles, State};
+use crate::report::{DeploymentReport, SentFiles, State, UploadState};
 use crate::target::Target;
 use crate::update::document::location_document;
 use crate::update::{self, Before, Outcome, Update, UpdateError, Updated};
@@ -213,9 +213,9 @@ fn files<'a>(planned: &PlannedLocation, built: &'a Built) -> Option<(&'a str, &'
 /// How both files came to be stored.
 fn stored(published: &Published, source: &str, deps: &DepsPexFile) -> Result<SentFiles, Arc<DagsterError>> {
     let how = |name: &str, sent| match sent {
-        _ if published.is_cached(name) => Sent::Cached,
-        publish::Sent::AlreadyThere => Sent::AlreadyThere,
-        publish::Sent::Uploaded => Sent::Uploaded,
+        _ if published.is_cached(name) => UploadState::Cached,
+        publish::UploadOutcome::AlreadyThere => UploadState::AlreadyThere,
+        publish::UploadOutcome::Uploaded => UploadState::Uploaded,
     };
     let (of_source, of_deps) = (published.file(source)?, published.file(deps.name())?);
     Ok(SentFiles { source: how(source, of_source), deps: how(deps.name(), of_deps) })

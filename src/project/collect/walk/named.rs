@@ -2,7 +2,7 @@
 //! for the resolver.
 
 use super::super::error::CollectError;
-use super::super::requirement::{self, Asked, Scope, What};
+use super::super::requirement::{self, ParsedRequirement, Scope, What};
 use super::super::uv_settings::{self, Declared};
 use super::super::uv_sources::{From, Origin, Source};
 use super::super::uv_workspace::Workspace;
@@ -15,7 +15,7 @@ impl Walk<'_> {
     pub(super) fn consider_named(
         &mut self,
         index: usize,
-        asked: Asked,
+        asked: ParsedRequirement,
         origin: Origin<'_>,
     ) -> Result<(), CollectError> {
         let (Some(name), Some(package)) = (asked.name.clone(), self.visited[index].package.as_ref()) else {
@@ -52,7 +52,7 @@ impl Walk<'_> {
     fn follow(
         &mut self,
         source: Source,
-        asked: Asked,
+        asked: ParsedRequirement,
         origin: Origin<'_>,
         workspace: Option<&Workspace>,
     ) -> Result<(), CollectError> {
@@ -134,7 +134,11 @@ impl Walk<'_> {
 }
 
 /// The directory of the workspace member that a requirement names.
-fn member(asked: &Asked, workspace: Option<&Workspace>, place: &Place) -> Result<PathBuf, CollectError> {
+fn member(
+    asked: &ParsedRequirement,
+    workspace: Option<&Workspace>,
+    place: &Place,
+) -> Result<PathBuf, CollectError> {
     let name = asked.name.as_ref().map(ToString::to_string).unwrap_or_default();
     let Some(workspace) = workspace else {
         return Err(CollectError::invalid_with(
