@@ -5,9 +5,12 @@
 //! ([`sweep`]), so that a killed run leaves nothing for ever and a running sibling loses nothing, whatever the clocks
 //! say. Where a file system has no locks, nothing is swept.
 
+use crate::threads::lock;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 use tempfile::{NamedTempFile, TempDir};
 
@@ -17,8 +20,11 @@ const PREFIX: &str = ".partial-";
 const SHARED_PREFIX: &str = "pexpress-";
 /// Younger ones are left alone, as they may not have been locked yet.
 const NEW: Duration = Duration::from_secs(60);
-/// How often one is made anew that another run swept at once.
+/// How often one is made again that another run swept at once, or removed again that is still being written to.
 const TRIES: usize = 20;
+
+/// Where this process has made some, and with which start of their names.
+static USED: Mutex<BTreeSet<(PathBuf, &str)>> = Mutex::new(BTreeSet::new());
 
 /// Whether a file or directory of this name is unfinished, of whatever run.
 pub fn is_unfinished(name: &str) -> bool {
@@ -50,7 +56,8 @@ impl Scratch {
         Scratch::new(SHARED_PREFIX, &std::env::temp_dir())
     }
 
-    fn new(prefix: &str, parent: &Path) -> io::Result<Scratch> {
+    fn new(prefix: &'static str, parent: &Path) -> io::Result<Scratch> {
+        lock(&USED).insert((parent.into(), prefix));
         claimed(|| {
             let dir = tempfile::Builder::new().prefix(&own(prefix)).tempdir_in(parent)?;
             let lock = match File::open(dir.path()) {
@@ -73,6 +80,7 @@ impl Scratch {
 /// # Errors
 /// Those of the file system.
 pub fn file_in(dir: &Path) -> io::Result<NamedTempFile> {
+    lock(&USED).insert((dir.into(), PREFIX));
     claimed(|| {
         let file = tempfile::Builder::new().prefix(&own(PREFIX)).tempfile_in(dir)?;
         Ok(claim(file.as_file(), file.path()).then_some(file))
@@ -119,10 +127,14 @@ pub fn sweep(dir: &Path, now: SystemTime) {
     sweep_named(dir, PREFIX, now);
 }
 
-/// Remove the unfinished files of this very process from `dir`, and nobody else's: it is about to end.
-pub fn remove_own(dir: &Path) {
-    let own = own(PREFIX);
-    named(dir, &own).for_each(|path| remove(&path));
+/// Remove all unfinished files and temporary directories of this very process, and nobody else's: it is about to end.
+pub fn remove_own() {
+    let used = lock(&USED).clone();
+    used.iter().for_each(|(dir, prefix)| remove_own_in(dir, prefix));
+}
+
+fn remove_own_in(dir: &Path, prefix: &str) {
+    named(dir, &own(prefix)).for_each(|path| remove(&path));
 }
 
 fn sweep_named(dir: &Path, prefix: &str, now: SystemTime) {
@@ -153,8 +165,13 @@ fn abandoned(path: &Path, now: SystemTime) -> Option<File> {
 }
 
 fn remove(path: &Path) {
-    // Another run may be removing the same one.
-    let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    for _ in 0..TRIES {
+        let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        // Another run may be removing the same one, and a thread of ours may still be writing in it.
+        if !matches!(removed, Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty) {
+            return;
+        }
+    }
 }
 
 /// Take the lock, which is let go of with the file.
@@ -235,7 +252,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let _own = file_in(dir.path()).unwrap();
         std::fs::write(dir.path().join(".partial-1-of-another"), "").unwrap();
-        remove_own(dir.path());
+        remove_own_in(dir.path(), PREFIX);
         assert!(matches!(&names(dir.path())[..], [one] if one.ends_with("of-another")));
     }
 }

@@ -8,7 +8,7 @@ mod permission;
 mod reporter;
 
 use super::deploy::live::{Listener, Live};
-use super::interrupt::FirstSignal;
+use super::interrupt::{FirstSignal, end_with_children};
 use super::{Error, deploy, plan};
 use crate::cli::action::{ActionCommand, ActionInputs};
 use crate::cli::{CheckArgs, DeployArgs, Format, PlanArgs};
@@ -129,7 +129,6 @@ impl<'a> Step<'a> {
         let reporter = Reporter::start(&inputs, &permission, trigger.as_ref().ok(), &facts, &key, github);
         let listener = StepListener { runner: self.runner.clone(), reporter: reporter.inlet() };
         let live = Live::new(Box::new(listener));
-        let out_dir = self.host.absolute(&inputs.deploy.out_dir);
         let result = self.perform(inputs, permission, &trigger, &live);
         self.runner.end_group();
         let report = live.snapshot().with_input_names();
@@ -140,7 +139,7 @@ impl<'a> Step<'a> {
         self.runner.set_outputs(&[("comment_url", url.unwrap_or_default())])?;
         if report.result == RunResult::Cancelled {
             // What was still at work has begun other files since.
-            scratch::remove_own(report.out_dir.as_deref().unwrap_or(&out_dir));
+            scratch::remove_own();
         }
         exit
     }
@@ -201,6 +200,7 @@ impl<'a> Step<'a> {
 
     /// Read the project and stop.
     fn check(&self, inputs: ActionInputs) -> Result<Exit, Error> {
+        end_with_children();
         let live = Live::new(Box::new(deploy::live::NoListener));
         let args = CheckArgs { file: inputs.deploy.file };
         let result = deploy::read_only(&args.file, &live, self.host);
@@ -213,6 +213,7 @@ impl<'a> Step<'a> {
 
     /// Say which code locations are to be deployed.
     fn plan(&self, inputs: ActionInputs) -> Result<Exit, Error> {
+        end_with_children();
         let mut args = PlanArgs { shards: inputs.shards, ..PlanArgs::from(inputs.deploy) };
         if inputs.cache
             && let Ok(trigger) = event::read(self.host)

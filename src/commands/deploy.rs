@@ -7,7 +7,7 @@ mod telling;
 mod verifying;
 
 use super::building::{Building, warning_line};
-use super::interrupt::{Interrupted, Reached, guard};
+use super::interrupt::{Interrupted, Reached, end_with_children, guard};
 use super::{Error, verify};
 use crate::build::manifest::{Entry, Manifest, pex_tag};
 use crate::build::{self, Built, DepsPexFile, PexFile, left_out};
@@ -36,6 +36,7 @@ use telling::{heading, print, tell_deployed, tell_failures, tell_others};
 /// When the project cannot be read, or a code location could not be built or deployed; the others are all the same.
 pub fn run(args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     if args.build.dry_run {
+        end_with_children();
         return dry_run::run(&args, format, host);
     }
     let live = Live::new(Box::new(live::NoListener));
@@ -52,10 +53,9 @@ pub fn run(args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error>
 /// Those of [`run`].
 pub fn perform(args: DeployArgs, live: &Live, host: &Host) -> Result<Exit, Error> {
     let reached = Reached::default();
-    let out_dir = host.absolute(&args.out_dir);
     let (own_reached, own_live) = (reached.clone(), live.clone());
     let work = move |host: Host| pipeline(&args, &own_live, &host, &own_reached);
-    match guard(host, &out_dir, &reached, work) {
+    match guard(host, &reached, work) {
         Ok(result) => {
             live.update(|report| match &result {
                 Ok(_) if report.result == RunResult::Running => report.result = RunResult::Success,

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM during a deployment: stop, and say what state was reached.
+//! Ctrl-C and SIGTERM: end what this process started, and during a deployment say what state was reached.
 //!
 //! The work runs in a thread of its own while the main one waits for it or for a signal, so that no stage has to ask.
 //! What is written is whole or not there (temporary names), and each call to Dagster+ sets a value, so stopping
@@ -11,10 +11,10 @@ use crate::host::Host;
 use crate::report::State;
 use crate::scratch;
 use crate::threads::lock;
+use crate::tools::children;
 use crate::update::Phase;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -166,7 +166,6 @@ pub struct Stopped {
 /// When a signal came first.
 pub fn guard<T: Send + 'static>(
     host: &Host,
-    out_dir: &Path,
     reached: &Reached,
     work: impl FnOnce(Host) -> T + Send + 'static,
 ) -> Result<T, Stopped> {
@@ -194,7 +193,7 @@ pub fn guard<T: Send + 'static>(
             silent.store(true, Ordering::SeqCst);
             // A bar that is left would stay on the line of the last word.
             let _ = host.bars().clear();
-            scratch::remove_own(out_dir);
+            leave_nothing();
             host.say(&format!("interrupted: {}", interrupted.sentence()));
             let code = u8::try_from(128 + number).unwrap_or(130);
             Err(Stopped { code, interrupted: Some(interrupted) })
@@ -203,6 +202,32 @@ pub fn guard<T: Send + 'static>(
         Err(mpsc::RecvError) => Err(Stopped { code: Fault::Bug.exit_code(), interrupted: None }),
     }
 }
+
+/// End the children, which may be running the user's code, and then remove the files that they and we were writing.
+fn leave_nothing() {
+    children::end_all();
+    scratch::remove_own();
+}
+
+/// From now on a signal ends the children too, before it ends this process as usual: for commands that have nothing to
+/// say of how far they came. Its work goes on until then, but hears of no child any more.
+#[cfg(unix)]
+pub fn end_with_children() {
+    let (sender, signals) = mpsc::channel::<Event<()>>();
+    // It listens as long as the process is there.
+    let _ = watch_signals(sender);
+    std::thread::spawn(move || {
+        if let Ok(Event::Signal(number)) = signals.recv() {
+            leave_nothing();
+            // Nothing can be done if even that fails.
+            let _ = signal_hook::low_level::emulate_default_handler(number);
+        }
+    });
+}
+
+#[cfg(not(unix))]
+#[allow(missing_docs)]
+pub fn end_with_children() {}
 
 /// When the first signal came. Listens from its start on, also while [`guard`] does not.
 #[derive(Debug, Clone, Default)]
@@ -331,12 +356,12 @@ mod tests {
     #[should_panic(expected = "of its own")]
     fn a_panic_of_the_work_is_not_lost() {
         let host = crate::context::tests::host(&[]);
-        let _ = guard(&host, Path::new("/nonexistent"), &Reached::default(), |_| panic!("of its own"));
+        let _ = guard(&host, &Reached::default(), |_| panic!("of its own"));
     }
 
     #[test]
     fn work_that_ends_gives_its_result() {
         let host = crate::context::tests::host(&[]);
-        assert_eq!(guard(&host, Path::new("/nonexistent"), &Reached::default(), |_| 7).unwrap(), 7);
+        assert_eq!(guard(&host, &Reached::default(), |_| 7).unwrap(), 7);
     }
 }

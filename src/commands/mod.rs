@@ -232,6 +232,10 @@ pub fn run(invocation: Invocation, host: &Host) -> Exit {
 }
 
 fn dispatch(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
+    // These two say what state was reached.
+    if !matches!(invocation.command, Command::Deploy(_) | Command::Action) {
+        interrupt::end_with_children();
+    }
     match invocation.command {
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -2,6 +2,7 @@
 //!
 //! This room speaks to child processes and to nothing else; what is asked of them is for the stages to say.
 
+pub mod children;
 pub mod environment;
 pub mod git_words;
 mod leftovers;

@@ -4,6 +4,7 @@
 //! workflow command, so it passes [`neutral`] before it is shown or kept in an error. Source: "Workflow commands for
 //! GitHub Actions" (GitHub's manual); the runner trims leading white space first and knows the older `##[…]` too.
 
+use super::children;
 use crate::child_env::{self, Purpose};
 use crate::error::{Explain, Fault};
 use crate::foreign_text::neutral;
@@ -179,7 +180,8 @@ impl Process {
         self
     }
 
-    /// Run to the end; with `--verbose` its stderr is shown as it comes.
+    /// Run to the end; with `--verbose` its stderr is shown as it comes. Does not return once this run was interrupted
+    /// ([`children::end_all`]).
     ///
     /// # Errors
     /// When it cannot be started or its output not be read. How it ended is for the caller to judge.
@@ -194,7 +196,7 @@ impl Process {
         let stdout = collect(child.stdout.take().ok_or_else(missing).map_err(fail)?, Keep::All, None);
         let show = (host.verbosity() == Verbosity::Verbose).then(|| (host.clone(), self.name.clone()));
         let stderr = collect(child.stderr.take().ok_or_else(missing).map_err(fail)?, Keep::End, show);
-        let status = child.wait().map_err(fail)?;
+        let status = children::wait(&mut child).map_err(fail)?;
         Ok(Output {
             status,
             stdout: stdout.finish().map_err(fail)?,
@@ -254,7 +256,7 @@ fn describe(status: &ExitStatus) -> String {
 fn spawn(command: &mut Command) -> io::Result<Child> {
     let mut tries = 0;
     loop {
-        match command.spawn() {
+        match children::spawn(command) {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < 20 => {
                 tries += 1;
                 std::thread::sleep(Duration::from_millis(10));

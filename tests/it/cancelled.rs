@@ -2,10 +2,15 @@
 //! log, outputs, summary and comment say the same.
 
 use crate::support::github_standin::GithubStandin;
+use crate::support::pexpress_with_uv;
 use crate::support::small_project::write_project;
 use crate::support::standin::Standin;
 use crate::support::step::{Ran, Running, Step, pull_request};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// From SIGINT to the kill by the runner.
@@ -117,4 +122,110 @@ fn a_signal_during_the_report_to_github_costs_neither_outputs_nor_summary() {
         "{}",
         ran.log
     );
+}
+
+/// A setup.py that does not end: it starts a process that ignores SIGTERM and one with a session of its own, and writes
+/// the numbers of all three to `pids`.
+const ENDLESS: &str = "
+import os, subprocess, sys
+stubborn = subprocess.Popen(['sh', '-c', 'trap \"\" TERM; while :; do sleep 0.1; done'])
+apart = subprocess.Popen(['sleep', '600'], start_new_session=True)
+open('pids.new', 'w').write(f'{os.getpid()} {stubborn.pid} {apart.pid}')
+os.rename('pids.new', 'pids')
+stubborn.wait()
+";
+
+/// A project whose code location `one` has [`ENDLESS`] code that a build runs.
+fn endless_project(dir: &Path) {
+    write_project(dir, &[("one", "")]);
+    std::fs::remove_file(dir.join("one/requirements.txt")).unwrap();
+    std::fs::write(dir.join("one/setup.py"), ENDLESS).unwrap();
+    std::fs::create_dir(dir.join("temp")).unwrap();
+}
+
+/// Wait until the code of [`endless_project`] runs.
+fn await_endless(dir: &Path) {
+    let began = Instant::now();
+    while !dir.join("one/pids").is_file() {
+        assert!(began.elapsed() < Duration::from_secs(30), "setup.py was not run");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Nothing that [`ENDLESS`] code started still runs, and no temporary directory is left.
+fn assert_nothing_left(dir: &Path, what: &str) {
+    let pids = std::fs::read_to_string(dir.join("one/pids")).unwrap();
+    let state = |pid: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Some(stat.rsplit_once(')')?.1.trim().chars().next()? != 'Z')
+    };
+    let left: Vec<&str> = pids.split(' ').filter(|pid| state(pid) == Some(true)).collect();
+    for pid in &left {
+        let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+    assert_eq!(left, Vec::<&str>::new(), "{what}: of {pids}");
+    let temporary: Vec<_> = std::fs::read_dir(dir.join("temp"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name.to_string_lossy().starts_with("pexpress-"))
+        .collect();
+    assert!(temporary.is_empty(), "{what}: {temporary:?}");
+}
+
+/// Users saw their own code go on for a minute after the step that ran it was cancelled.
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_cancelled_step_ends_the_processes_that_it_started() {
+    let (dagster, github) = (Standin::start(json!({})), GithubStandin::start(json!({})));
+    let dir = tempfile::tempdir().unwrap();
+    endless_project(dir.path());
+    let running = Step::new(dir.path(), &dagster, &github)
+        .with("TMPDIR", dir.path().join("temp").to_str().unwrap())
+        .event("pull_request", &pull_request("synchronize"))
+        .start();
+    await_endless(dir.path());
+    running.interrupt();
+    let began = Instant::now();
+    let ran = running.finish();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}: {}", began.elapsed(), ran.log);
+    assert_eq!((ran.code, ran.output("result")), (Some(130), "cancelled"), "{}", ran.log);
+    assert!(!ran.log.contains("setup.py"), "the end of a child that we ended is reported: {}", ran.log);
+    assert_nothing_left(dir.path(), &ran.log);
+}
+
+/// The same for commands that have nothing to say of how far they came: they end by the signal.
+#[test]
+#[cfg(target_os = "linux")]
+fn every_command_ends_the_processes_that_it_started() {
+    for (arguments, signal) in [
+        (&["deps", "one", "out"][..], Signal::TERM),
+        (&["deps", "one", "--dry-run"], Signal::INT),
+        (&["deploy", "dagster_cloud.yaml", "out"], Signal::TERM),
+        (&["deploy", "dagster_cloud.yaml", "out", "--dry-run"], Signal::INT),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        endless_project(dir.path());
+        let child = pexpress_with_uv()
+            .args(arguments)
+            .current_dir(dir.path())
+            .env("TMPDIR", dir.path().join("temp"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        await_endless(dir.path());
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let what = format!("{arguments:?}: {said}");
+        match arguments[0] {
+            "deploy" if arguments.len() == 3 => assert_eq!(output.status.code(), Some(143), "{what}"),
+            _ => assert_eq!(output.status.signal(), Some(signal.as_raw()), "{what}"),
+        }
+        assert!(!said.contains("error"), "{what}");
+        assert_nothing_left(dir.path(), &what);
+    }
 }
