@@ -139,9 +139,10 @@ pub enum Command {
     Deps(ProjectArgs),
     /// Check a `dagster_cloud.yaml` (or dg project) and print its code locations, defaults merged in.
     ///
-    /// It runs no code and asks no server. A requirement that cannot be read and a range of Python versions that allows
-    /// nothing are errors; a module, file, directory or attribute that is not there, and Python versions that contradict
-    /// each other, are warnings.
+    /// It runs no code and asks no server. What a build is sure to refuse is an error: a requirement that cannot be read,
+    /// a range of Python versions that allows nothing, requirements without dagster-cloud, Dagster's packages held to
+    /// different releases. What an earlier step may put right is a warning: a module, file, directory or attribute that
+    /// is not there, Python versions that contradict each other, a lock file that is out of date.
     Check(CheckArgs),
     /// Print the code locations that have changed since they were deployed, as a matrix of jobs for a workflow.
     Plan(PlanArgs),

@@ -49,6 +49,13 @@ pub struct PublishArgs {
     pub base_image_tag: Option<String>,
 }
 
+impl PublishArgs {
+    /// Whether Dagster+ has no part in the run.
+    pub fn is_build_only(&self) -> bool {
+        !(self.upload_pex || self.update_code_location)
+    }
+}
+
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {

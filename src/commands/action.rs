@@ -7,11 +7,12 @@ mod excuse;
 mod permission;
 mod reporter;
 
+use super::check::Checked;
 use super::deploy::live::{Listener, Live};
 use super::interrupt::{FirstSignal, end_with_children};
 use super::{Error, deploy, plan};
 use crate::cli::action::{ActionCommand, ActionInputs};
-use crate::cli::{CheckArgs, DeployArgs, Format, PlanArgs};
+use crate::cli::{DeployArgs, PlanArgs};
 use crate::context::ContextError;
 use crate::context::address::Endpoint;
 use crate::context::built::BuiltCommit;
@@ -180,12 +181,12 @@ impl<'a> Step<'a> {
                     }
                     false => Ok(Exit(0)),
                 };
-                live.update(|report| {
-                    report.reason = Some(why);
-                    if result.is_ok() {
+                if result.is_ok() {
+                    live.update(|report| {
+                        report.reason = Some(why);
                         report.result = RunResult::Skipped;
-                    }
-                });
+                    });
+                }
                 result
             }
         }
@@ -201,14 +202,18 @@ impl<'a> Step<'a> {
     /// Read the project and stop.
     fn check(&self, inputs: ActionInputs) -> Result<Exit, Error> {
         end_with_children();
-        let live = Live::new(Box::new(deploy::live::NoListener));
-        let args = CheckArgs { file: inputs.deploy.file };
-        let result = deploy::read_only(&args.file, &live, self.host);
-        if result.is_ok() {
-            super::check::run(&args, Format::Text, self.host)?;
+        let checked = Checked::read(&inputs.deploy.file, self.host);
+        let table = checked.table();
+        if !table.is_empty() {
+            self.host.note(table.trim_end());
         }
-        let report = live.snapshot().with_input_names();
-        self.tell(&report, &facts(&self.run), &result)
+        // On a runner the annotations are the lines of the log.
+        if !self.runner.is_present() {
+            checked.say_warnings(self.host);
+        }
+        let report = checked.report().with_input_names();
+        self.tell_all(&report, &facts(&self.run))?;
+        Ok(checked.exit())
     }
 
     /// Say which code locations are to be deployed.

@@ -8,33 +8,115 @@ use crate::build::left_out;
 use crate::cli::{CheckArgs, Format};
 use crate::error::{Explain, Place, error_text};
 use crate::host::Host;
-use crate::project::{Location, Project, ProjectError, Reading, Warning, build_directory};
+use crate::project::{Location, Project, Reading, Warning, build_directory};
 use crate::render::Exit;
+use crate::report::{Goal, LocationReport, Problem, Report, RunResult};
+use crate::resolve::{self, Refusal};
 use serde_json::{Map, Value, json};
 use std::path::Path;
+
+/// What was read, and all that is wrong or doubtful.
+pub struct Checked {
+    /// The code locations, and the file that names them.
+    reading: Reading,
+    errors: Vec<Box<dyn Explain>>,
+    warnings: Vec<Warning>,
+}
 
 /// Run the command: exit code 0, or that of the first error.
 ///
 /// # Errors
 /// When stdout cannot be written.
 pub fn run(args: &CheckArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    let mut reading = Project::inspect(&args.file, host);
-    reading.examine(host);
-    reading.warnings.extend(left_out::code(&reading.locations));
-    for warning in &reading.warnings {
-        host.say(&warning_text(warning));
-    }
-    for error in &reading.errors {
-        host.say(&error_text(error, host.color()));
-    }
+    let checked = Checked::read(&args.file, host);
+    checked.say(host);
     let text = match format {
-        Format::Json => format!("{:#}", document(&reading)),
-        Format::Text => table(&reading),
+        Format::Json => format!("{:#}", document(&checked)),
+        Format::Text => checked.table(),
     };
     if !text.is_empty() {
         host.data(&text).map_err(Error::Stdout)?;
     }
-    Ok(Exit(reading.errors.first().map_or(0, |error| error.fault().exit_code())))
+    Ok(checked.exit())
+}
+
+impl Checked {
+    /// Read the project that `file` names.
+    pub fn read(file: &Path, host: &Host) -> Checked {
+        let mut reading = Project::inspect(file, host);
+        reading.examine(host);
+        let mut warnings = std::mem::take(&mut reading.warnings);
+        warnings.extend(left_out::code(&reading.locations));
+        let errors = std::mem::take(&mut reading.errors);
+        let mut errors: Vec<Box<dyn Explain>> =
+            errors.into_iter().map(|error| Box::new(error) as Box<dyn Explain>).collect();
+        for (directory, foreseen) in &reading.foreseen {
+            match resolve::foresee(foreseen, directory) {
+                Some(Refusal { error, unless: None }) => errors.push(Box::new(error)),
+                Some(Refusal { error, unless: Some(unless) }) => {
+                    let hint = error.hint().unwrap_or_default();
+                    let message = format!("{error}; {unless}{hint}");
+                    warnings.push(Warning { message, place: error.place() });
+                }
+                None => {}
+            }
+        }
+        Checked { reading, errors, warnings }
+    }
+
+    /// Say all that is wrong or doubtful.
+    pub fn say(&self, host: &Host) {
+        self.say_warnings(host);
+        self.errors.iter().for_each(|error| host.say(&error_text(&**error, host.color())));
+    }
+
+    /// Say all that is doubtful.
+    pub fn say_warnings(&self, host: &Host) {
+        self.warnings.iter().for_each(|warning| host.say(&warning_text(warning)));
+    }
+
+    /// Name, build directory and code source, a line a location; empty without locations.
+    pub fn table(&self) -> String {
+        table(&self.reading)
+    }
+
+    /// 0, or the code of the first error.
+    pub fn exit(&self) -> Exit {
+        Exit(self.errors.first().map_or(0, |error| error.fault().exit_code()))
+    }
+
+    /// The same as a report of a run that goes no further.
+    pub fn report(&self) -> Report {
+        let problems: Vec<Problem> = self.errors.iter().map(|error| Problem::from_error(&**error)).collect();
+        let warnings: Vec<Problem> = self.warnings.iter().map(Problem::from_warning).collect();
+        let locations = self.reading.locations.iter().map(|location| {
+            let mut report = LocationReport::new(location);
+            problems.iter().filter(|one| self.is_of(one, location)).for_each(|one| report.fail(one.clone()));
+            report.is_doubtful = warnings.iter().any(|one| self.is_of(one, location));
+            report
+        });
+        Report {
+            goal: Goal::Check,
+            result: if problems.is_empty() { RunResult::Success } else { RunResult::Failure },
+            locations: locations.collect(),
+            warnings,
+            problems,
+            ..Report::default()
+        }
+    }
+
+    /// Whether this is about a code location: it names it, or is in its directory and in no other's below that.
+    fn is_of(&self, problem: &Problem, location: &Location) -> bool {
+        if problem.title.contains(&format!("code location `{}`", location.name)) {
+            return true;
+        }
+        let Some(place) = problem.place.as_ref().filter(|place| place.file != self.reading.file) else {
+            return false;
+        };
+        let directories = self.reading.locations.iter().map(|location| &location.directory);
+        let nearest = directories.filter(|directory| place.file.starts_with(directory));
+        nearest.max_by_key(|directory| directory.components().count()) == Some(&location.directory)
+    }
 }
 
 fn warning_text(warning: &Warning) -> String {
@@ -44,7 +126,8 @@ fn warning_text(warning: &Warning) -> String {
     }
 }
 
-fn document(reading: &Reading) -> Value {
+fn document(checked: &Checked) -> Value {
+    let reading = &checked.reading;
     let root = root(reading);
     let locations = reading.locations.iter().map(|location| {
         json!({
@@ -58,8 +141,8 @@ fn document(reading: &Reading) -> Value {
     json!({
         "file": reading.file,
         "locations": locations.collect::<Vec<_>>(),
-        "errors": reading.errors.iter().map(error_json).collect::<Vec<_>>(),
-        "warnings": reading.warnings.iter().map(|warning| {
+        "errors": checked.errors.iter().map(|error| error_json(&**error)).collect::<Vec<_>>(),
+        "warnings": checked.warnings.iter().map(|warning| {
             Value::Object(with_place(&warning.message, warning.place.as_ref()))
         }).collect::<Vec<_>>(),
     })
@@ -69,9 +152,9 @@ fn root(reading: &Reading) -> &Path {
     reading.file.parent().unwrap_or(&reading.file)
 }
 
-fn error_json(error: &ProjectError) -> Value {
+fn error_json(error: &dyn Explain) -> Value {
     let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(next) = cause {
         message += &format!(": {next}");
         cause = next.source();

@@ -20,7 +20,7 @@ use crate::plan::{Plan, PlannedLocation};
 use crate::project::{CollectError, Location, Project, Requirements, Warning, code_source};
 use crate::publish::Publisher;
 use crate::render::Exit;
-use crate::report::{self, LocationReport, Problem, Report, RunResult, SentFiles, State, UploadState};
+use crate::report::{self, Goal, LocationReport, Problem, Report, RunResult, SentFiles, State, UploadState};
 use crate::verify::{Outcome, Verified};
 use live::Live;
 use online::{DeploySession, Intent, Online};
@@ -54,6 +54,8 @@ pub fn run(args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error>
 pub fn perform(args: DeployArgs, live: &Live, host: &Host) -> Result<Exit, Error> {
     let reached = Reached::default();
     let (own_reached, own_live) = (reached.clone(), live.clone());
+    let is_build = args.publish.is_build_only();
+    live.update(|report| report.goal = if is_build { Goal::Build } else { Goal::Deploy });
     let work = move |host: Host| pipeline(&args, &own_live, &host, &own_reached);
     match guard(host, &reached, work) {
         Ok(result) => {
@@ -136,7 +138,7 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     host.note(heading(plan, &building.python_origin));
     let built = build::run(plan, &context);
     let warnings = context.warnings().into_iter().map(|message| Warning { message, place: None });
-    live.update(|report| report.warnings.extend(warnings.map(|told| warning(&told))));
+    live.update(|report| report.warnings.extend(warnings.map(|told| Problem::from_warning(&told))));
     drop(context);
     let changes = online.as_ref().map(|online| online.dependency_changes(plan, &built));
     if let Some(error) = reached.session().end() {
@@ -176,31 +178,6 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     conclude(not_built, live, plan.locations.len())
 }
 
-/// Read the project and go no further.
-///
-/// # Errors
-/// All that is wrong with its files.
-pub fn read_only(file: &Path, live: &Live, host: &Host) -> Result<Exit, Error> {
-    live.stage("prepare");
-    let mut project = Project::read_closely(&host.absolute(file), host).map_err(Error::from);
-    if let Ok(project) = &mut project {
-        project.warnings.extend(left_out::code(&project.locations));
-    }
-    project.iter().flat_map(|project| &project.warnings).for_each(|warning| host.warn(&warning.message));
-    live.update(|report| match &project {
-        Ok(project) => {
-            report.locations = project.locations.iter().map(location_report).collect();
-            report.warnings = project.warnings.iter().map(warning).collect();
-            report.result = RunResult::Success;
-        }
-        Err(error) => {
-            report.problems = problems(error);
-            report.result = RunResult::Failure;
-        }
-    });
-    project.map(|_| Exit(0))
-}
-
 /// What is to be built, and what each build directory asks for.
 pub(super) struct Planned<'a> {
     pub(super) building: Building<'a>,
@@ -225,34 +202,23 @@ pub(super) fn prepare<'a>(args: &DeployArgs, host: &'a Host, live: &Live) -> Res
     warnings.extend(code_source::look(&locations));
     warnings.extend(left_out::code(&locations));
     warnings.iter().for_each(|one| host.warn(warning_line(one, &root)));
-    live.update(|report| report.warnings = warnings.iter().map(warning).collect());
-    live.update(|report| report.locations = locations.iter().map(location_report).collect());
+    live.update(|report| report.warnings = warnings.iter().map(Problem::from_warning).collect());
+    live.update(|report| report.locations = locations.iter().map(LocationReport::new).collect());
     let directories: BTreeSet<&Path> = locations.iter().map(|location| &*location.directory).collect();
     let building = Building::new(&args.build, &root, &Vec::from_iter(directories), host)?;
     live.update(|report| {
-        report.warnings.extend(building.warnings.iter().map(warning));
+        report.warnings.extend(building.warnings.iter().map(Problem::from_warning));
         report.python_version = Some(building.target.python.to_string());
         report.platform = Some(building.target.platform.to_string());
     });
     let requirements = collect(&building, &locations)?;
     live.update(|report| {
-        report.warnings.extend(requirements.values().flat_map(|asked| asked.warnings.iter().map(warning)));
+        report
+            .warnings
+            .extend(requirements.values().flat_map(|asked| asked.warnings.iter().map(Problem::from_warning)));
     });
     let plan = Plan::decide(building.target, locations, &requirements);
     Ok(Planned { building, plan, requirements, file, names })
-}
-
-fn warning(warning: &Warning) -> Problem {
-    Problem { title: warning.message.clone(), text: warning.message.clone(), place: warning.place.clone() }
-}
-
-fn location_report(location: &Location) -> LocationReport {
-    LocationReport {
-        name: location.name.clone(),
-        directory: location.directory.clone(),
-        place: Some(location.place.clone()),
-        ..LocationReport::default()
-    }
 }
 
 /// The exit code, or the one error that says what is missing.
@@ -286,7 +252,7 @@ fn put_down_build(report: &mut Report, plan: &Plan, built: &Built) {
     report.warnings.extend(
         built_deps
             .flat_map(|deps| &deps.warnings)
-            .map(|message| warning(&Warning { message: message.clone(), place: None })),
+            .map(|message| Problem::from_warning(&Warning { message: message.clone(), place: None })),
     );
     for (location, planned) in report.locations.iter_mut().zip(&plan.locations) {
         let (source, deps) = (&built.sources[planned.source], &built.deps[planned.deps]);

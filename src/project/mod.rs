@@ -15,7 +15,7 @@ mod reading;
 mod unknown_key;
 mod workspace;
 
-pub use collect::{CollectError, collect};
+pub use collect::{CollectError, Foreseen, collect};
 pub use error::{ProjectError, ProjectErrors};
 pub use python_version::{PythonVersionError, TargetPython};
 pub use reading::Reading;

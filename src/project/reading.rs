@@ -1,13 +1,13 @@
 //! From a path that the user names to the code locations it stands for.
 
-use super::collect::{self, CollectError};
+use super::collect::{self, CollectError, Foreseen};
 use super::error::{ProjectError, ProjectErrors};
 use super::python_version::{self, PythonVersionError};
 use super::{Location, Project, Warning, code_source, dg, not_found, workspace};
 use crate::error::{Explain, Place};
 use crate::host::Host;
 use crate::target::{PythonVersion, Target};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// File names of the YAML form, in the order in which they are looked for.
@@ -24,6 +24,9 @@ pub struct Reading {
     pub errors: Vec<ProjectError>,
     /// What the user should know though nothing is wrong enough to stop.
     pub warnings: Vec<Warning>,
+    /// What each build directory asks for, as far as files tell; of those whose code is not in a Docker image. See
+    /// [`Reading::examine`].
+    pub foreseen: BTreeMap<PathBuf, Foreseen>,
 }
 
 impl Project {
@@ -34,16 +37,6 @@ impl Project {
     /// All that is wrong with the files; also when `path` names none.
     pub fn read(path: &Path, host: &Host) -> Result<Project, ProjectErrors> {
         Project::inspect(path, host).into_project()
-    }
-
-    /// Like [`Project::read`], and look at what the locations name too: see [`Reading::examine`].
-    ///
-    /// # Errors
-    /// All that is wrong.
-    pub fn read_closely(path: &Path, host: &Host) -> Result<Project, ProjectErrors> {
-        let mut reading = Project::inspect(path, host);
-        reading.examine(host);
-        reading.into_project()
     }
 
     /// Like [`Project::read`], but keep what could be read beside what is wrong.
@@ -89,8 +82,12 @@ impl Reading {
             {
                 continue;
             }
-            if let Some(error) = collect::faults(directory, target, host) {
-                self.add_fault(error, directory);
+            match collect::foresee(directory, target, host) {
+                Ok(mut foreseen) => {
+                    self.warnings.append(&mut foreseen.requirements.warnings);
+                    self.foreseen.insert(directory.clone(), foreseen);
+                }
+                Err(error) => self.add_fault(error, directory),
             }
         }
         self.warnings.extend(code_source::look(&self.locations));

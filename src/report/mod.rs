@@ -15,6 +15,7 @@ use crate::build::PexFile;
 use crate::dependencies::DependencyChanges;
 use crate::error::{Explain, Fault, Place, error_text};
 use crate::input_names::for_flags;
+use crate::project::{Location, Warning};
 use crate::verify::Verified;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -62,6 +63,9 @@ pub struct Report {
     /// The errors that ended the run.
     #[serde(skip)]
     pub problems: Vec<Problem>,
+    /// What it is for.
+    #[serde(skip)]
+    pub goal: Goal,
     /// Whether something had begun to change when the run was interrupted.
     #[serde(skip)]
     pub changed_when_interrupted: bool,
@@ -77,9 +81,10 @@ impl Report {
                 None => "Cancelled".into(),
             },
             RunResult::Skipped => self.reason.clone().unwrap_or_else(|| "Nothing was deployed".into()),
-            RunResult::Failure if self.locations.iter().all(|location| location.errors.is_empty()) => {
-                self.problems.first().map_or_else(|| "Not deployed".into(), |problem| problem.title.clone())
-            }
+            RunResult::Failure if self.locations.iter().all(|location| location.errors.is_empty()) => self
+                .problems
+                .first()
+                .map_or_else(|| self.goal.failure().into(), |problem| problem.title.clone()),
             _ => rows::headline(&rows::from_report(self)).1,
         }
     }
@@ -122,6 +127,29 @@ pub fn others(names: &[String], deployment: &str, file: &str) -> String {
         shown += &format!(" and {} more", names.len() - MOST);
     }
     format!("Also in {deployment}, and not in {file}: {shown}. They stay as they are.")
+}
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Goal {
+    /// To build and deploy.
+    #[default]
+    Deploy,
+    /// Only to build.
+    Build,
+    /// Only to read the project.
+    Check,
+}
+
+impl Goal {
+    /// What is said of a run that failed: `Not deployed`.
+    pub fn failure(self) -> &'static str {
+        match self {
+            Goal::Deploy => "Not deployed",
+            Goal::Build => "Not built",
+            Goal::Check => "Check failed",
+        }
+    }
 }
 
 /// What a run came to as a whole.
@@ -210,9 +238,22 @@ pub struct LocationReport {
     /// Where the project file names it.
     #[serde(skip)]
     pub place: Option<Place>,
+    /// Whether a check warns of it.
+    #[serde(skip)]
+    pub is_doubtful: bool,
 }
 
 impl LocationReport {
+    /// A code location of which nothing is known yet but what its file says.
+    pub fn new(location: &Location) -> LocationReport {
+        LocationReport {
+            name: location.name.clone(),
+            directory: location.directory.clone(),
+            place: Some(location.place.clone()),
+            ..LocationReport::default()
+        }
+    }
+
     /// Whether anything became of it.
     pub fn is_decided(&self) -> bool {
         self.pex_tag.is_some() || self.state.is_some() || !self.errors.is_empty()
@@ -352,5 +393,11 @@ impl Problem {
     /// Put an error down.
     pub fn from_error(error: &(impl Explain + ?Sized)) -> Problem {
         Problem { title: error.to_string(), text: error_text(error, false), place: error.place() }
+    }
+
+    /// Put a warning down.
+    pub fn from_warning(warning: &Warning) -> Problem {
+        let (title, text) = (warning.message.clone(), warning.message.clone());
+        Problem { title, text, place: warning.place.clone() }
     }
 }

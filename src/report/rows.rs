@@ -1,6 +1,6 @@
 //! Code locations as rows of a Markdown table, the same for comment and summary, with what went wrong folded below.
 
-use super::{LocationReport, Report, RunResult, State, UploadState, cut, markdown, table};
+use super::{Goal, LocationReport, Report, RunResult, State, UploadState, cut, markdown, table};
 use crate::dependencies::DependencyChanges;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,10 @@ pub enum Standing {
     At(State),
     /// It was only to be read.
     Read,
+    /// It was only to be read, and something in it is doubtful.
+    Doubtful,
+    /// It was only to be read, and something in it is wrong.
+    Wrong,
     /// It was only to be built, and was.
     Built,
     /// It was built and loads here.
@@ -51,6 +55,13 @@ pub enum Standing {
 impl Standing {
     fn from_location(location: &LocationReport, report: &Report) -> Standing {
         let verified = report.verified.iter().flatten().find(|verified| verified.name == location.name);
+        if report.goal == Goal::Check {
+            return match (location.errors.is_empty(), location.is_doubtful) {
+                (false, _) => Standing::Wrong,
+                (true, true) => Standing::Doubtful,
+                (true, false) => Standing::Read,
+            };
+        }
         match (location.state, verified) {
             (Some(state), _) if state != State::NotDeployed => Standing::At(state),
             (None, Some(verified)) if !verified.passes() => Standing::NotLoaded,
@@ -59,7 +70,6 @@ impl Standing {
             _ if report.result == RunResult::Running => Standing::At(State::Pending),
             // A deploy that ended before it came to this code location.
             _ if report.deployment.is_some() => Standing::At(State::NotDeployed),
-            _ if location.pex_tag.is_none() && report.result == RunResult::Success => Standing::Read,
             _ if location.pex_tag.is_none() => Standing::At(State::NotDeployed),
             (None, Some(verified)) if !verified.is_tolerated => Standing::Verified,
             (None, _) => Standing::Built,
@@ -71,8 +81,8 @@ impl Standing {
         match self {
             Standing::At(State::Pending) => None,
             Standing::At(state) => Some(state.is_good()),
-            Standing::Read | Standing::Built | Standing::Verified => Some(true),
-            Standing::NotBuilt | Standing::NotLoaded => Some(false),
+            Standing::Read | Standing::Doubtful | Standing::Built | Standing::Verified => Some(true),
+            Standing::Wrong | Standing::NotBuilt | Standing::NotLoaded => Some(false),
         }
     }
 
@@ -80,6 +90,7 @@ impl Standing {
     pub fn sign(self) -> &'static str {
         match (self, self.is_good()) {
             (Standing::At(State::Unchanged), _) => "➖",
+            (Standing::Doubtful, _) => "⚠️",
             (_, None) => "⏳",
             (_, Some(true)) => "✅",
             (Standing::At(State::Loading | State::Unknown | State::NoAgent), _) => "⚠️",
@@ -91,6 +102,8 @@ impl Standing {
         match self {
             Standing::At(state) => state.words(),
             Standing::Read => "read",
+            Standing::Doubtful => "read, with a warning",
+            Standing::Wrong => "has an error",
             Standing::Built => "built",
             Standing::Verified => "built, loads",
             Standing::NotBuilt => "failed",
@@ -273,6 +286,9 @@ pub fn headline(rows: &[Row]) -> (&'static str, String) {
             )
         }) && !rows.iter().any(|row| matches!(row.standing, Standing::At(state) if state.is_updated()));
     match (failed, open) {
+        (0, 0) if rows.iter().any(|row| row.standing == Standing::Doubtful) => {
+            ("⚠️", format!("Read {}, with warnings", locations(total)))
+        }
         (0, 0) if rows.iter().any(|row| row.standing == Standing::Read) => {
             ("✅", format!("Read {}", locations(total)))
         }

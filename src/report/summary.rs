@@ -1,12 +1,15 @@
 //! The summary of the action's step, as Markdown.
 
 use super::facts::{Facts, utc};
-use super::{Problem, Report, RunResult, cut, markdown, rows, table};
+use super::{Goal, Problem, Report, RunResult, cut, markdown, rows, table};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// How much of each error is shown; the whole summary may have a mebibyte.
 const LONGEST_ERROR_BYTES: usize = 20_000;
+
+/// A run that is over sooner has no stages worth a chart.
+const SHORTEST_CHART_SECONDS: f64 = 1.0;
 
 /// A run whose chart has marks between seconds.
 const SHORT_RUN_SECONDS: f64 = 15.0;
@@ -28,21 +31,27 @@ pub fn from_report(report: &Report, facts: &Facts, workspace: &Path, now: System
         parts.push(markdown::text(note));
     }
     let told = rows.iter().any(|row| row.error.is_some());
-    if !told {
-        let problems = report.problems.iter();
-        parts.extend(problems.map(|problem| markdown::block(&cut::cut(&problem.text, LONGEST_ERROR_BYTES))));
-    }
+    let is_told = |problem: &&Problem| match report.goal {
+        Goal::Check => report.locations.iter().any(|location| location.problems.contains(problem)),
+        // They count what the rows tell.
+        Goal::Build | Goal::Deploy => told,
+    };
+    let problems = report.problems.iter().filter(|problem| !is_told(problem));
+    parts.extend(problems.map(|problem| markdown::block(&cut::cut(&problem.text, LONGEST_ERROR_BYTES))));
     let errors = rows::errors(&rows, LONGEST_ERROR_BYTES);
     let changes = rows::dependency_changes(&rows, MOST_CHANGES);
     parts.extend([errors, changes].into_iter().filter(|part| !part.is_empty()));
     if !report.warnings.is_empty() {
         let lines = report.warnings.iter().map(|warning| warning_line(warning, workspace));
-        parts.push(markdown::folded(
-            &format!("⚠️ {}", table::count(report.warnings.len(), "warning")),
-            &lines.collect::<Vec<_>>().join("\n"),
-        ));
+        let lines = lines.collect::<Vec<_>>().join("\n");
+        let title = format!("⚠️ {}", table::count(report.warnings.len(), "warning"));
+        // They are what a check is for.
+        parts.push(match report.goal {
+            Goal::Check => format!("{title}\n\n{lines}"),
+            Goal::Build | Goal::Deploy => markdown::folded(&title, &lines),
+        });
     }
-    if report.seconds > 0.0 && !report.stages.is_empty() {
+    if report.seconds >= SHORTEST_CHART_SECONDS && !report.stages.is_empty() {
         let title = format!("⏱️ {}", table::time(Duration::from_secs_f64(report.seconds)));
         parts.push(markdown::folded(&title, &chart(report)));
     }
@@ -57,11 +66,15 @@ fn heading(report: &Report, facts: &Facts, rows: &[rows::Row]) -> String {
         .map(|deployment| deployment.link(facts.branch.as_deref()))
         .unwrap_or_default();
     let (sign, text) = rows::headline(rows);
+    let is_failed_check = report.goal == Goal::Check && report.result == RunResult::Failure;
     match report.result {
         RunResult::Closed => format!("🔒 Closed {to}"),
         RunResult::Skipped => "➖ Nothing was deployed".to_string(),
         RunResult::Cancelled => "⚠️ Cancelled".to_string(),
-        RunResult::Failure if sign != "❌" || rows::none_reached(rows) => "❌ Not deployed".to_string(),
+        RunResult::Failure if sign != "❌" || rows::none_reached(rows) => {
+            format!("❌ {}", report.goal.failure())
+        }
+        _ if is_failed_check => format!("❌ {}", report.goal.failure()),
         _ if to.is_empty() => format!("{sign} {text}"),
         _ if sign == "❌" => format!("{sign} {text} on {to}"),
         _ => format!("{sign} {text} to {to}"),

@@ -23,6 +23,8 @@ pub struct Advice {
     pub is_unanswered: bool,
     /// An extra or dependency group that was not asked for and has some that are missing: what to do, and which.
     pub not_taken: Option<(String, Vec<String>)>,
+    /// Where it is, if no line or lock to change says so.
+    pub place: Option<Place>,
 }
 
 /// A lock file that has to change.
@@ -136,6 +138,7 @@ impl Advice {
     pub fn place(&self) -> Option<Place> {
         let lock = self.lock.as_ref().map(|lock| Place { file: lock.file.clone(), line: None, column: None });
         lock.or_else(|| self.changes.iter().find_map(|change| change.place.clone()))
+            .or_else(|| self.place.clone())
     }
 }
 

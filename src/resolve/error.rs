@@ -62,8 +62,9 @@ pub enum ResolveError {
     NoRelease {
         lines: Vec<String>,
         advice: Box<Advice>,
+        /// `None` where no resolver was asked.
         #[source]
-        source: UvError,
+        source: Option<UvError>,
     },
 }
 

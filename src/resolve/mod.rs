@@ -3,6 +3,7 @@
 mod advice;
 mod behind;
 mod error;
+mod foreseen;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod libraries;
@@ -21,6 +22,7 @@ mod written;
 
 pub use behind::{Behind, behind};
 pub use error::ResolveError;
+pub use foreseen::{Refusal, foresee};
 pub use old_picks::{Allowed, OldPick, old_picks};
 
 use crate::error::{Explain, Fault};

@@ -70,12 +70,17 @@ pub fn named(mut lines: Vec<String>) -> Vec<String> {
 /// The first package that is not of dagster's release, or a pre-release beside a dagster that is none. A library from a
 /// repository has whatever number its branch has.
 pub fn out_of_step(resolution: &Resolution) -> Option<OutOfStep> {
-    let member = |name: &&str| {
-        let one = resolution.distributions.iter().find(|one| one.name == *name)?;
+    out_of_step_of(&|name| {
+        let one = resolution.distributions.iter().find(|one| one.name == name)?;
         let is_branch = is_library(name) && matches!(one.artifact, Artifact::Git { .. });
         let version = one.version.as_deref().filter(|_| !is_branch)?;
-        Some((name.to_string(), Version::from_str(version).ok()?))
-    };
+        Version::from_str(version).ok()
+    })
+}
+
+/// The same of versions by name.
+pub fn out_of_step_of(version_of: &dyn Fn(&str) -> Option<Version>) -> Option<OutOfStep> {
+    let member = |name: &&str| Some((name.to_string(), version_of(name)?));
     let dagster = member(&"dagster")?;
     let release = release_of(&dagster);
     let mut others = FAMILY[1..].iter().chain(&LIBRARIES).filter_map(member);

@@ -15,6 +15,26 @@ use std::path::Path;
 /// So many lines that contradict each other are reduced to the fewest.
 const MOST_TRIED: usize = 4;
 
+/// The error that packages are missing, with the file to add them to.
+pub fn missing_error(
+    missing: &[&str],
+    requirements: &Requirements,
+    directory: &Path,
+    advice: Advice,
+) -> ResolveError {
+    let candidates = ["pyproject.toml", "setup.py", "requirements.txt"].map(|name| directory.join(name));
+    let file = candidates.into_iter().find(|file| file.is_file());
+    // What is added to a compiled file is lost when it is compiled again.
+    let compiled = written::compiled(requirements).and_then(|(_, of)| of.sources.into_iter().next());
+    let file = compiled.or(file);
+    ResolveError::MissingDagster {
+        missing: missing.iter().map(ToString::to_string).collect(),
+        directory: directory.to_path_buf(),
+        file: file.unwrap_or_else(|| directory.join("requirements.txt")),
+        advice: Box::new(advice),
+    }
+}
+
 /// What a resolution is for.
 pub struct Settling<'a> {
     /// What was asked for.
@@ -43,7 +63,7 @@ impl Settling<'_> {
                     return Err(source.into());
                 }
                 let lines = lines.iter().map(|line| format!("`{line}`")).collect();
-                Err(ResolveError::NoRelease { lines, advice: Box::new(advice), source })
+                Err(ResolveError::NoRelease { lines, advice: Box::new(advice), source: Some(source) })
             }
             Err(error) => Err(error),
         }
@@ -81,24 +101,14 @@ impl Settling<'_> {
     }
 
     fn missing(&self, missing: &[&str], resolution: &Resolution) -> ResolveError {
-        let candidates =
-            ["pyproject.toml", "setup.py", "requirements.txt"].map(|name| self.directory.join(name));
-        let file = candidates.into_iter().find(|file| file.is_file());
-        // What is added to a compiled file is lost when it is compiled again.
-        let compiled = written::compiled(self.requirements).and_then(|(_, of)| of.sources.into_iter().next());
-        let file = compiled.or(file);
         // Two names without versions resolve to one release; dagster-cloud alone has to fit the dagster that is there.
         let advice = if missing.contains(&"dagster") {
             Advice::default()
         } else {
             self.fitting(missing, resolution).unwrap_or_else(|| self.advice(missing))
         };
-        ResolveError::MissingDagster {
-            missing: missing.iter().map(ToString::to_string).collect(),
-            directory: self.directory.to_path_buf(),
-            file: file.unwrap_or_else(|| self.directory.join("requirements.txt")),
-            advice: Box::new(advice.with_choices(&self.requirements.not_taken, missing)),
-        }
+        let advice = advice.with_choices(&self.requirements.not_taken, missing);
+        missing_error(missing, self.requirements, self.directory, advice)
     }
 
     /// The release of the dagster that is there, if the packages to be added have it too: then no line has to change.

@@ -350,7 +350,9 @@ fn what_is_wrong_with_requirements_whatever_is_asked_for_is_found() {
         let files = [&[("dagster_cloud.yaml", yaml), ("app.py", "")], files].concat();
         checked(&files).0
     };
-    let project = |text: &str| format!("[project]\nname = \"app\"\ndependencies = [\"dagster\"]\n{text}");
+    let project = |text: &str| {
+        format!("[project]\nname = \"app\"\ndependencies = [\"dagster\", \"dagster-cloud\"]\n{text}")
+    };
     insta::assert_snapshot!(said(&[("requirements.txt", "dagster=>1\n")]), @r#"
     error: `dagster=>1` is not a requirement: no such comparison operator "=>", must be one of ~= == != <= >= < > ===
       at: ROOT/requirements.txt:1
@@ -388,7 +390,7 @@ fn what_is_wrong_with_requirements_whatever_is_asked_for_is_found() {
     let dynamic = "[project]\nname = \"app\"\ndynamic = [\"dependencies\"]\n[build-system]\nrequires = [\"x\"]\nbuild-backend = \"x\"\n";
     for files in [
         &[("requirements.txt", "-r https://127.0.0.1:9/requirements.txt\n./${LIB}/x\n-r ${DIR}/r.txt\n")][..],
-        &[("requirements.txt", "dagster\n./nolib ; sys_platform == 'win32'\n")],
+        &[("requirements.txt", "dagster-cloud\n./nolib ; sys_platform == 'win32'\n")],
         &[("setup.py", "raise SystemExit('not run')\n")],
         &[("pyproject.toml", &poetry)],
         // Docker's build puts them there.
@@ -402,7 +404,7 @@ fn what_is_wrong_with_requirements_whatever_is_asked_for_is_found() {
         )],
         &[("pyproject.toml", dynamic)],
         &[
-            ("requirements.txt", "./lib\n"),
+            ("requirements.txt", "dagster-cloud\n./lib\n"),
             ("lib/pyproject.toml", &project("requires-python = \">=3.13\"\n")),
         ],
     ] {
@@ -565,7 +567,7 @@ fn the_json_document_has_locations_and_errors_whatever_the_outcome() {
 fn doubtful_values_are_warned_of() {
     let text =
         "locations:\n- location_name: a\n  container_context: {k8s: {at: 1:30, mode: 0755, 'on': 7}}\n";
-    let tree = project_tree(&[("dagster_cloud.yaml", text), ("requirements.txt", "dagster\n")]);
+    let tree = project_tree(&[("dagster_cloud.yaml", text), ("requirements.txt", "dagster-cloud\n")]);
     let output = pexpress().args(["check", "--format", "json"]).arg(tree.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     let warnings = json(&output)["warnings"].clone();
@@ -698,7 +700,7 @@ fn code_that_a_pexignore_leaves_out_is_warned_of_at_the_pattern() {
     let yaml = "locations:\n- location_name: a\n  code_source: {module_name: app.defs}\n";
     let (stderr, code, _) = checked(&[
         ("dagster_cloud.yaml", yaml),
-        ("requirements.txt", "dagster\n"),
+        ("requirements.txt", "dagster-cloud\n"),
         ("app/__init__.py", ""),
         ("app/defs.py", ""),
         (".pexignore", "tests/\n/app/*.py\n"),
@@ -718,7 +720,7 @@ fn a_pyproject_that_is_not_toml_is_an_error_and_pythons_that_contradict_are_a_wa
         ("dagster_cloud.yaml", yaml),
         ("a/pyproject.toml", "[project\n"),
         ("a/a/__init__.py", ""),
-        ("b/requirements.txt", "dagster\n"),
+        ("b/requirements.txt", "dagster-cloud\n"),
         ("b/b/__init__.py", ""),
     ]);
     assert_eq!(code, Some(1));
@@ -727,7 +729,11 @@ fn a_pyproject_that_is_not_toml_is_an_error_and_pythons_that_contradict_are_a_wa
       at: ROOT/a/pyproject.toml:1:9
     ");
 
-    let project = |range: &str| format!("[project]\nname = \"a\"\nrequires-python = \"{range}\"\n");
+    let project = |range: &str| {
+        format!(
+            "[project]\nname = \"a\"\nrequires-python = \"{range}\"\ndependencies = [\"dagster-cloud\"]\n"
+        )
+    };
     let (new, old) = (project(">=3.12"), project("<3.11"));
     let (stderr, code, _) = checked(&[
         ("dagster_cloud.yaml", yaml),
@@ -741,4 +747,167 @@ fn a_pyproject_that_is_not_toml_is_an_error_and_pythons_that_contradict_are_a_wa
     warning: the files disagree on the Python to build for: a/pyproject.toml says requires-python = ">=3.12", and b/pyproject.toml says requires-python = "<3.11"; say which with --python-version, or build them in runs of their own with --location
       at: ROOT/b/pyproject.toml:3:19
     "#);
+}
+
+/// `check` was green on projects that every build refuses.
+#[test]
+fn requirements_that_every_build_refuses_are_an_error_and_what_others_may_bring_is_a_warning() {
+    let yaml = "locations:\n- location_name: a\n  code_source: {module_name: app}\n";
+    let said = |files: &[(&str, &str)]| {
+        let (stderr, code, _) = checked(&[&[("dagster_cloud.yaml", yaml), ("app.py", "")], files].concat());
+        format!("{}\n{stderr}", code.unwrap())
+    };
+    let project = |lists: &str| format!("[project]\nname = \"p\"\nversion = \"1\"\n{lists}\n");
+    insta::assert_snapshot!(said(&[("requirements.txt", "dagster==1.13.27\n")]), @r"
+    1
+    error: dagster-cloud is not among the requirements of `ROOT`
+      at: ROOT/requirements.txt
+    hint: add `dagster-cloud==1.13.27` to ROOT/requirements.txt
+    ");
+    insta::assert_snapshot!(said(&[("requirements.txt", "pandas\n")]), @r"
+    0
+    warning: dagster and dagster-cloud are not among the requirements of `ROOT`; unless another requirement brings it, a build fails: add `dagster` and `dagster-cloud` to ROOT/requirements.txt
+      at: ROOT/requirements.txt
+    ");
+    insta::assert_snapshot!(said(&[("requirements.txt", "dagster==1.13.27\ndagster-cloud==1.12.0\n")]), @r"
+    1
+    error: no release of Dagster's packages fits `dagster==1.13.27` and `dagster-cloud==1.12.0`
+      at: ROOT/requirements.txt:2
+    hint: pin all of them to one release; the newest that all have could not be looked up here
+    ");
+    // As `create-dagster` writes it, with what its lock has.
+    let fresh = project(
+        "dependencies = [\"dagster==1.13.27\"]\n[dependency-groups]\ndev = [\"dagster-webserver\", \"dagster-dg-cli\"]",
+    );
+    insta::assert_snapshot!(said(&[("pyproject.toml", &fresh)]), @r"
+    1
+    error: dagster-cloud is not among the requirements of `ROOT`
+      at: ROOT/pyproject.toml
+    hint: add `dagster-cloud==1.13.27` to ROOT/pyproject.toml
+    ");
+    let grouped = project("dependencies = [\"dagster\"]\n[dependency-groups]\norch = [\"dagster-cloud\"]");
+    insta::assert_snapshot!(said(&[("pyproject.toml", &grouped)]), @r"
+    0
+    warning: dagster-cloud is not among the requirements of `ROOT`; build with --group orch: that dependency group has `dagster-cloud`
+      at: ROOT/pyproject.toml
+    ");
+    // A lock that is up to date says what others bring.
+    let both = project("dependencies = [\"dagster\", \"pandas\"]");
+    let lock = "version = 1\n[[package]]\nname = \"dagster\"\nversion = \"1.13.27\"\n[[package]]\nname = \"pandas\"\nversion = \"2.3\"\n";
+    insta::assert_snapshot!(said(&[("pyproject.toml", &both), ("uv.lock", lock)]), @r"
+    1
+    error: dagster-cloud is not among the requirements of `ROOT`
+      at: ROOT/pyproject.toml
+    hint: add `dagster-cloud==1.13.27` to ROOT/pyproject.toml; then run `uv lock`
+    ");
+    let newer = project("dependencies = [\"dagster-cloud>=1.14\", \"new\"]");
+    let lock = "version = 1\n[[package]]\nname = \"dagster-cloud\"\nversion = \"1.13.27\"\n";
+    insta::assert_snapshot!(said(&[("pyproject.toml", &newer), ("uv.lock", lock)]), @r"
+    0
+    warning: the lock file is out of date (it has `dagster-cloud` 1.13.27, which `dagster-cloud>=1.14` (pyproject.toml:4) excludes; `new` (pyproject.toml:4) is not in it); run `uv lock`. What it does not decide is resolved again
+      at: ROOT/uv.lock
+    ");
+    insta::assert_snapshot!(said(&[("pyproject.toml", &newer), ("uv.lock", "version = 1\n<<<<<<< HEAD\n")]), @r"
+    1
+    error: the lock file cannot be used: a merge conflict begins here
+      at: ROOT/uv.lock:2
+    hint: write it again with `uv lock`, or build with --no-locked
+    ");
+    insta::assert_snapshot!(said(&[("pyproject.toml", "[project]\ndependencies = [\"dagster-cloud\"]\n")]), @r"
+    0
+    warning: [project] has no `name`: its dependencies are taken, but no tool can build it
+      at: ROOT/pyproject.toml:1:1
+    ");
+    for quiet in [
+        &[("requirements.txt", "dagster-cloud\n")][..],
+        // A variable, a server, a script may bring it.
+        &[("requirements.txt", "dagster\n${MORE}\n")],
+        &[("requirements.txt", "dagster\n-r https://127.0.0.1:9/more.txt\n")],
+        &[("requirements.txt", "dagster\n"), ("setup.py", "setup(install_requires=read())\n")],
+        // Only one of them applies to a platform.
+        &[(
+            "requirements.txt",
+            "dagster-cloud\ndagster==1.12.0 ; python_version < '3.9'\ndagster-aws==0.29.27 ; python_version > '3.9'\n",
+        )],
+        // What a lock has several versions of is for uv to judge.
+        &[
+            ("pyproject.toml", &project("dependencies = [\"dagster-cloud\", \"numpy>=2\"]")),
+            (
+                "uv.lock",
+                "version = 1\n[[package]]\nname = \"numpy\"\nversion = \"1.26\"\n[[package]]\nname = \"numpy\"\nversion = \"2.3\"\n[[package]]\nname = \"dagster-cloud\"\nversion = \"1.13.27\"\n",
+            ),
+        ],
+    ] {
+        assert_eq!(said(quiet), "0\n", "{quiet:?}");
+    }
+}
+
+/// The summary and the annotations of a check had the error alone, and a module that is not there was `read`.
+#[test]
+fn the_actions_check_reports_errors_warnings_and_code_locations_together() {
+    let check = |yaml: &str| {
+        let tree = project_tree(&[
+            ("dagster_cloud.yaml", yaml),
+            ("one/requirements.txt", "dagster-cloud\n"),
+            ("one/one.py", ""),
+            ("two/requirements.txt", "dagster-cloud\n"),
+        ]);
+        let (summary, output) = (tree.path().join("summary.md"), tree.path().join("output"));
+        let mut command = pexpress();
+        command.arg("action").env("INPUT_COMMAND", "check").env("GITHUB_ACTIONS", "true");
+        command.env("GITHUB_STEP_SUMMARY", &summary).env("GITHUB_OUTPUT", &output);
+        command.env("GITHUB_WORKSPACE", tree.path()).current_dir(tree.path());
+        let ran = command.output().unwrap();
+        let log = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+        let summary = std::fs::read_to_string(summary).unwrap();
+        let summary = summary.split("<sub>").next().unwrap().trim_end().to_string();
+        let root = tree.path().display().to_string();
+        (log.replace(&root, "ROOT"), summary.replace(&root, "ROOT"))
+    };
+    let two = "locations:\n- {location_name: one, code_source: {module_name: one}, build: {directory: one}}\n- {location_name: two, code_source: {module_name: two}, build: {directory: two}}\n";
+    let (log, summary) = check(two);
+    insta::assert_snapshot!(log, @r"
+    LOCATION  DIRECTORY  CODE
+    one       one        module_name: one
+    two       two        module_name: two
+    ::warning title=pexpress,file=dagster_cloud.yaml,line=3,col=51::`module_name: two` of code location `two`: the project has no `two`, and no dependency is called so
+    ");
+    insta::assert_snapshot!(summary, @r"
+    ### ⚠️ Read 2 code locations, with warnings
+
+    | | Code location | State |
+    |---|---|---|
+    | ✅ | `one` | read |
+    | ⚠️ | `two` | read, with a warning |
+
+    ⚠️ 1 warning
+
+    - `dagster_cloud.yaml:3`: \`module\_name: two\` of code location \`two\`: the project has no \`two\`, and no dependency is called so
+    ");
+    let (log, summary) = check(&format!("{two}- {{location_name: three, imge: x}}\n"));
+    insta::assert_snapshot!(log, @r"
+    LOCATION  DIRECTORY  CODE
+    one       one        module_name: one
+    two       two        module_name: two
+    ::error title=pexpress,file=dagster_cloud.yaml,line=4,col=26::unknown key `imge` in code location `three`%0A  at: ROOT/dagster_cloud.yaml:4:26%0Ahint: did you mean `image`?
+    ::warning title=pexpress,file=dagster_cloud.yaml,line=3,col=51::`module_name: two` of code location `two`: the project has no `two`, and no dependency is called so
+    ");
+    insta::assert_snapshot!(summary, @r"
+    ### ❌ Check failed
+
+    | | Code location | State |
+    |---|---|---|
+    | ✅ | `one` | read |
+    | ⚠️ | `two` | read, with a warning |
+
+    ```text
+    error: unknown key `imge` in code location `three`
+      at: ROOT/dagster_cloud.yaml:4:26
+    hint: did you mean `image`?
+    ```
+
+    ⚠️ 1 warning
+
+    - `dagster_cloud.yaml:3`: \`module\_name: two\` of code location \`two\`: the project has no \`two\`, and no dependency is called so
+    ");
 }

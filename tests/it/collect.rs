@@ -678,7 +678,7 @@ fn what_is_wrong_is_refused_with_its_place_and_a_way_out() {
             "the dependency groups are a, b, c",
         ),
         ("refused/pylock_broken", "", "not valid TOML", "pylock.toml:2", "--no-locked"),
-        ("refused/uv_lock_conflict", "", "cannot be used", "uv.lock", "--no-locked"),
+        ("refused/uv_lock_conflict", "", "a merge conflict begins here", "uv.lock:2", "--no-locked"),
         ("refused/two_of_a_name", "", "are called `same`", "two/pyproject.toml", "rename one"),
         ("refused/bad_toml", "", "not valid TOML", "pyproject.toml:2", ""),
         ("refused/dependency_string", "", "has to be a list, not a string", "pyproject.toml:4", ""),

@@ -63,7 +63,7 @@ pub struct Online {
 /// A setting that is missing, an event that cannot be read, or a question that was answered with no.
 pub fn intent(args: &DeployArgs, session: &Session, host: &Host) -> Result<Intent, Error> {
     let publish = &args.publish;
-    if args.build.dry_run || !(publish.upload_pex || publish.update_code_location) {
+    if args.build.dry_run || publish.is_build_only() {
         if let Some(flag) = idle_flag(args) {
             host.warn(format!("{flag} has no effect without --upload-pex or --update-code-location"));
         }

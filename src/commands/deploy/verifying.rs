@@ -2,7 +2,6 @@
 
 use super::live::Live;
 use super::online::Online;
-use super::warning;
 use crate::build::manifest::{Entry, Manifest};
 use crate::build::{Built, DepsPexFile};
 use crate::cli::VerifyWhen;
@@ -11,6 +10,7 @@ use crate::commands::{Error, verify};
 use crate::error::{Explain, Fault};
 use crate::plan::Plan;
 use crate::project::{LockContent, Warning};
+use crate::report::Problem;
 use crate::verify::{Outcome, Verified};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -105,7 +105,7 @@ impl Verifying<'_> {
 
     fn warn(&self, message: String, building: &Building<'_>, live: &Live) {
         building.host.warn(&message);
-        let problem = warning(&Warning { message, place: None });
+        let problem = Problem::from_warning(&Warning { message, place: None });
         live.update(|report| report.warnings.push(problem));
     }
 }

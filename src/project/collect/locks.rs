@@ -10,6 +10,7 @@ use super::error::{CollectError, whole};
 use super::package::Package;
 use super::poetry_lock;
 use super::pylock;
+use super::uv_lock_file;
 use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use crate::error::{Explain, Fault};
 use crate::project::{CollectOptions, RequirementLine};
@@ -108,9 +109,37 @@ pub(super) fn read(
     options: &CollectOptions,
     tools: &Tools,
 ) -> Result<Option<LockFile>, CollectError> {
-    if let Some(file) = uv_lock(directory, package) {
-        return read_uv_lock(file, package, options, tools).map(Some);
+    match uv_lock(directory, package) {
+        Some(file) => read_uv_lock(file, package, options, tools).map(Some),
+        None => read_other(directory, options),
     }
+}
+
+/// The same as far as the text of the file tells, without uv: of a uv.lock every package that it has.
+///
+/// # Errors
+/// It is not TOML.
+pub(super) fn foresee(
+    directory: &Path,
+    package: &Package,
+    options: &CollectOptions,
+) -> Result<Option<LockFile>, CollectError> {
+    let Some(file) = uv_lock(directory, package) else {
+        // What is wrong with it may be so for this target alone, which the command line can change.
+        return Ok(read_other(directory, options).ok().flatten());
+    };
+    let pins = uv_lock_file::packages(&file)?;
+    Ok(Some(LockFile {
+        file,
+        pins,
+        pylock: Some(String::new()),
+        has_files: true,
+        is_of_project: true,
+        remedy: "uv lock".into(),
+    }))
+}
+
+fn read_other(directory: &Path, options: &CollectOptions) -> Result<Option<LockFile>, CollectError> {
     if let Some(file) = pylock_file(directory)? {
         let text = bounded_file::read_text(&file, TEXT_LIMIT_BYTES).map_err(CollectError::read(&file))?;
         let read = pylock::read(&text, &file, options)?;
@@ -152,6 +181,8 @@ fn read_uv_lock(
     tools: &Tools,
 ) -> Result<LockFile, CollectError> {
     let tool = |error: crate::tools::Error| CollectError::Tool(Box::new(error));
+    // A conflict that git left in it is told with its line, as `check` does.
+    uv_lock_file::packages(&file)?;
     let root = file.parent().unwrap_or(Path::new("."));
     let name = package.name.as_ref().filter(|_| package.has_project).map(ToString::to_string);
     let python = tools.python(options.target.python).map_err(tool)?;

@@ -7,6 +7,7 @@ mod compiled;
 mod core_metadata;
 mod environment;
 mod error;
+mod foreseen;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod locked;
@@ -26,6 +27,7 @@ mod settings;
 mod text_encoding;
 pub(super) mod toml_file;
 mod unread;
+mod uv_lock_file;
 mod uv_settings;
 mod uv_sources;
 mod uv_workspace;
@@ -33,6 +35,7 @@ mod walk;
 
 pub use compiled::{Compiled, compiled_file};
 pub use error::CollectError;
+pub use foreseen::{Foreseen, ForeseenLock, foresee};
 pub use poetry_written::{lists_for_poetry, poetry_line};
 pub use python_metadata::{SetupPyRun, run_setup_py};
 pub(super) use requirement::file_url;
@@ -40,7 +43,7 @@ pub(super) use requirement::file_url;
 use crate::error::Place;
 use crate::host::Host;
 use crate::project::{CollectOptions, LockUse, Requirements, Warning};
-use crate::target::{PythonVersion, Target};
+use crate::target::PythonVersion;
 use crate::tools::Tools;
 use std::path::{Path, PathBuf};
 
@@ -71,19 +74,6 @@ pub fn collect(
         host.note(line);
     }
     Ok(requirements)
-}
-
-/// What is wrong with what the project in `directory` (absolute) asks for, as far as its files alone tell: no code is run,
-/// nothing is fetched, and no extra or group is asked for.
-pub fn faults(directory: &Path, target: Target, host: &Host) -> Option<CollectError> {
-    let options = CollectOptions {
-        target,
-        lock_use: LockUse::Ignored,
-        extras: Vec::new(),
-        all_extras: false,
-        groups: Vec::new(),
-    };
-    walk::walk_statically(directory, &options, &Tools::new(host), host).err()
 }
 
 /// The root of the uv workspace that the project in `directory` is in, if there is one and it can be read.

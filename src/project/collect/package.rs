@@ -46,6 +46,8 @@ pub(super) struct Package {
     pub(super) replacements: BTreeMap<PackageName, Vec<Raw>>,
     /// What the user should know.
     pub(super) warnings: Vec<Warning>,
+    /// Whether something is left out that only a script, a server or a variable can tell.
+    pub(super) is_partial: bool,
 }
 
 /// What is asked of [`read`] beyond the files.
@@ -93,9 +95,13 @@ pub(super) fn read(
         package.asked = contents.asked;
         package.settings = contents.settings;
         package.warnings = contents.warnings;
+        package.is_partial = contents.is_partial;
     }
     let project = project.unwrap_or_default();
-    if let Some(metadata) = metadata(directory, &project, request, tools)? {
+    let source = metadata_source(directory, &project, request);
+    package.is_partial |= request.is_static && source.is_some();
+    if let Some(source) = source.filter(|_| !request.is_static) {
+        let metadata = source.read(directory, request, tools)?;
         check_python(metadata.requires_python.as_ref(), request)?;
         package.name = metadata.name;
         package.requires = metadata.requires;
@@ -146,38 +152,54 @@ fn check_python(python: Option<&RequiresPython>, request: Request<'_>) -> Result
     })
 }
 
+/// What has to be run to learn what a directory asks for.
+enum MetadataSource {
+    /// setup.py, with what has to be installed for it.
+    SetupPy(Vec<String>),
+    /// The build backend.
+    Backend(BuildSystem),
+}
+
+impl MetadataSource {
+    fn read(
+        self,
+        directory: &Path,
+        request: Request<'_>,
+        tools: &Tools,
+    ) -> Result<CoreMetadata, CollectError> {
+        match self {
+            Self::SetupPy(requires) => {
+                python_metadata::of_setup_py(directory, &requires, request.target, tools)
+            }
+            Self::Backend(system) => python_metadata::of_backend(directory, &system, request.target, tools),
+        }
+    }
+}
+
 /// What only Python can tell, if anything.
 ///
 /// A `[project]` with dependencies needs no run of setup.py: setuptools itself takes them from the table then. Without
-/// any, releases of setuptools differ on whether setup.py counts; the one at hand is asked. Beside another backend's table (Poetry's, Flit's) the script is run too, and what it asks for is added.
-fn metadata(
-    directory: &Path,
-    project: &PyProject,
-    request: Request<'_>,
-    tools: &Tools,
-) -> Result<Option<CoreMetadata>, CollectError> {
+/// any, releases of setuptools differ on whether setup.py counts; the one at hand is asked. Beside another backend's
+/// table (Poetry's, Flit's) the script is run too, and what it asks for is added.
+fn metadata_source(directory: &Path, project: &PyProject, request: Request<'_>) -> Option<MetadataSource> {
     let system = project.build_system.clone().unwrap_or_default();
     let needs_extras = request.with_extras && project.dynamic_extras;
     let has_script = directory.join("setup.py").is_file();
     let asks_script = project.says_no_dependencies && has_script && project.uses_setuptools();
-    let is_static = project.has_project && !project.dynamic_dependencies && !needs_extras && !asks_script;
-    if is_static || request.is_static {
-        return Ok(None);
+    if project.has_project && !project.dynamic_dependencies && !needs_extras && !asks_script {
+        return None;
     }
     if has_script && (project.uses_setuptools() || !project.has_project) {
         let requires = if project.uses_setuptools() { system.requires } else { Vec::new() };
-        return python_metadata::of_setup_py(directory, &requires, request.target, tools).map(Some);
+        return Some(MetadataSource::SetupPy(requires));
     }
     let is_setup_cfg = !project.has_project
         && !project.has_tool_metadata
         && project.uses_setuptools()
         && directory.join("pyproject.toml").is_file()
         && directory.join("setup.cfg").is_file();
-    if project.dynamic_dependencies || needs_extras || is_setup_cfg {
-        let system = BuildSystem { requires: or_setuptools(&system), ..system };
-        return python_metadata::of_backend(directory, &system, request.target, tools).map(Some);
-    }
-    Ok(None)
+    (project.dynamic_dependencies || needs_extras || is_setup_cfg)
+        .then(|| MetadataSource::Backend(BuildSystem { requires: or_setuptools(&system), ..system }))
 }
 
 /// setup.py may ask for what newer releases of setuptools ignore: `[project]` is there and does not call it dynamic.

@@ -29,6 +29,8 @@ pub(super) struct RequirementsTxt {
     pub(super) settings: ResolveSettings,
     /// What the user should know.
     pub(super) warnings: Vec<Warning>,
+    /// Whether a line is left out that only a server or a variable can tell.
+    pub(super) is_partial: bool,
     require_hashes: bool,
     read: HashSet<(PathBuf, bool)>,
 }
@@ -119,8 +121,12 @@ impl RequirementsTxt {
         let context = Context { source: context.source.clone(), scope, ..*context };
         for line in logical_lines(&text) {
             let place = Place { file: shown.clone(), line: Some(line.number), column: None };
+            let known = self.warnings.len();
             let text = self.expand_variables(&line.text, context.host, &place);
             if context.is_static && text.contains("${") {
+                // It may be set where the build runs.
+                self.warnings.truncate(known);
+                self.is_partial = true;
                 continue;
             }
             self.read_line(&text, &context, &place)?;
@@ -257,6 +263,7 @@ impl RequirementsTxt {
             });
         };
         if context.is_static && matches!(source, Source::Remote(_)) {
+            self.is_partial = true;
             return Ok(());
         }
         self.read_source(&Context { source, kind, ..*context })

@@ -35,6 +35,11 @@ impl TomlFile {
         match DeTable::parse(&self.text) {
             Ok(table) => Ok(DeValue::Table(table.into_inner())),
             Err(error) => {
+                if let Some(line) = self.text.lines().position(|line| line.starts_with("<<<<<<< ")) {
+                    let place = Place { file: self.path.clone(), line: Some(line + 1), column: None };
+                    let (problem, hint) = ("a merge conflict begins here", "keep one of the two sides");
+                    return Err(CollectError::invalid_with(place, problem, hint));
+                }
                 let place = error.span().map_or_else(|| self.place(0), |span| self.place(span.start));
                 Err(CollectError::invalid(place, format!("not valid TOML: {}", error.message())))
             }

@@ -7,6 +7,7 @@ mod named;
 
 use super::environment;
 use super::error::{CollectError, whole};
+use super::foreseen::Foreseen;
 use super::package::{self, Package, Request};
 use super::pyproject::Raw;
 use super::requirement::{self, ParsedRequirement, Scope, What};
@@ -92,16 +93,20 @@ pub(super) fn walk(
     Ok(walk.finish())
 }
 
-/// Walk as far as files alone lead: nothing is run or fetched, and no lock file is read.
+/// Walk as far as files alone lead: nothing is run or fetched.
 pub(super) fn walk_statically(
     directory: &Path,
     options: &CollectOptions,
     tools: &Tools,
     host: &Host,
-) -> Result<(), CollectError> {
+) -> Result<Foreseen, CollectError> {
     let mut walk = Walk::new(options, tools, host, true);
     walk.visit(directory, &[], None, false)?;
-    walk.settle()
+    walk.settle()?;
+    let lock = walk.foresee_lock()?;
+    let is_partial = |visited: &Visited| visited.package.as_ref().is_none_or(|package| package.is_partial);
+    let is_whole = !walk.visited.iter().any(is_partial);
+    Ok(Foreseen { is_whole, lock, requirements: walk.finish() })
 }
 
 impl<'a> Walk<'a> {

@@ -2,10 +2,12 @@
 
 use super::super::environment;
 use super::super::error::{CollectError, whole};
+use super::super::foreseen::ForeseenLock;
 use super::super::locked::{self, Verdict};
 use super::super::locks::{self, LockFile, Pinned};
-use super::{Visited, Walk};
+use super::{Line, Visited, Walk};
 use crate::project::{LocalDistribution, Lock, LockContent, LockUse, Origin};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 impl Walk<'_> {
@@ -41,6 +43,28 @@ impl Walk<'_> {
         }
         self.obey(lock, verdict);
         Ok(())
+    }
+
+    /// Say what a build would say of the lock file, as far as its text tells.
+    pub(super) fn foresee_lock(&mut self) -> Result<Option<ForeseenLock>, CollectError> {
+        let Some(Visited { directory, package: Some(package), .. }) = self.visited.first() else {
+            return Ok(None);
+        };
+        let Some(lock) = locks::foresee(directory, package, self.options)? else { return Ok(None) };
+        // Of several versions of a package the markers decide, which uv alone reads.
+        let mut names = BTreeSet::new();
+        let forked: BTreeSet<_> =
+            lock.pins.iter().map(|pin| &pin.name).filter(|name| !names.insert(*name)).collect();
+        let is_forked = |line: &&Line| line.asked.name.as_ref().is_some_and(|name| forked.contains(name));
+        let verdict =
+            locked::judge(self.lines.values().filter(|line| !is_forked(line)), &lock, &self.environment);
+        self.warn_of_lock(&lock, &verdict);
+        let version = |pin: &locks::Pin| (pin.name.to_string(), pin.version.clone());
+        Ok(Some(ForeseenLock {
+            versions: lock.pins.iter().map(version).collect(),
+            open: verdict.loose,
+            lock: Lock { file: lock.file, content: LockContent::Constraints, remedy: lock.remedy },
+        }))
     }
 
     fn has_distribution(&self, path: &Path) -> bool {
@@ -99,9 +123,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Put the pins of a lock in the place of the lines that they meet.
-    fn obey(&mut self, lock: LockFile, verdict: Verdict) {
-        let name = lock.file_name();
+    /// Warn of a lock that is out of date, and of lines of a requirements.txt that are.
+    fn warn_of_lock(&mut self, lock: &LockFile, verdict: &Verdict) {
         if let [first, rest @ ..] = verdict.lagging.as_slice() {
             let more = match rest.len() {
                 0 => String::new(),
@@ -127,6 +150,12 @@ impl Walk<'_> {
                 Some(whole(&lock.file)),
             );
         }
+    }
+
+    /// Put the pins of a lock in the place of the lines that they meet.
+    fn obey(&mut self, lock: LockFile, verdict: Verdict) {
+        self.warn_of_lock(&lock, &verdict);
+        let name = lock.file_name();
         self.host.note(format!("versions are those of {name} (--no-locked ignores it)"));
         for file in environment::constraints(self.host) {
             self.warn(format!("{} does not change what {name} decides", file.setting), None);
