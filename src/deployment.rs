@@ -117,12 +117,10 @@ pub fn decide(
         Trigger::Commit(commit) if commit.needs_choice() && !args.full_deployment => {
             Err(ContextError::NotChosen { what: run_of(commit) }.into())
         }
-        Trigger::Commit(commit) if !args.full_deployment && other_branch(commit, context, host).is_some() => {
-            let branch = other_branch(commit, context, host).unwrap_or_default();
-            let what =
-                format!("the work tree holds the branch `{}`, which this run is not of", neutral(&branch));
-            Err(ContextError::NotChosen { what }.into())
-        }
+        Trigger::Commit(commit) if !args.full_deployment => match foreign_checkout(commit, context, host) {
+            Some(what) => Err(ContextError::NotChosen { what }.into()),
+            None => Ok(named(false)),
+        },
         Trigger::Commit(_) => Ok(named(false)),
         Trigger::OtherCi if context.endpoint.deployment.is_some() => Ok(named(false)),
         Trigger::OtherCi => {
@@ -165,16 +163,27 @@ fn untested(commit: &CommitEvent, context: &Context, host: &Host) -> Option<Stri
     (built.differs() && !built.is_elsewhere).then_some(built.hash).flatten()
 }
 
-/// The branch that is checked out by its name in a run that somebody or something dispatched, where it is neither the
-/// run's nor the default one: `ref:` of the checkout may come from a pull request or a comment.
-fn other_branch(commit: &CommitEvent, context: &Context, host: &Host) -> Option<String> {
+/// What is checked out in place of the run's own commit and may be a pull request's or anyone's, in words: `ref:` of the
+/// checkout can come from a comment or from whoever dispatched the run. An older commit of the default branch is none of
+/// that.
+fn foreign_checkout(commit: &CommitEvent, context: &Context, host: &Host) -> Option<String> {
+    let built = context.built(host);
+    if !built.differs() || built.is_elsewhere {
+        return None;
+    }
+    let request = context.work_tree.pull_request().or(commit.about_pull_request);
+    if let Some(number) = request {
+        return Some(format!("the work tree holds pull request {number}"));
+    }
     if !commit.event.ends_with("_dispatch") {
         return None;
     }
-    let built = context.built(host);
-    let known = [&commit.branch, &commit.default_branch];
-    let checked_out = built.branch.filter(|_| !built.is_elsewhere)?;
-    (!known.contains(&&Some(checked_out.clone()))).then_some(checked_out)
+    let known = [commit.branch.as_deref(), commit.default_branch.as_deref()];
+    let base = commit.default_branch.as_deref().or(commit.branch.as_deref()).unwrap_or("main");
+    let by_commit = || context.work_tree.branches_beyond(base).into_iter();
+    let mut branches = built.branch.clone().into_iter().chain(by_commit());
+    let branch = branches.find(|branch| !known.contains(&Some(branch)))?;
+    Some(format!("the work tree holds the branch `{}`, which this run is not of", neutral(&branch)))
 }
 
 /// The full deployment that branch deployments are based on, if one is named.

@@ -131,6 +131,8 @@ pub struct CommitEvent {
     pub tag: Option<String>,
     /// `repository.default_branch` of the payload.
     pub default_branch: Option<String>,
+    /// Number of the pull request that a `repository_dispatch` is about, as slash commands send it.
+    pub about_pull_request: Option<u64>,
     /// What the payload of a push tells of the commit.
     pub head: Option<HeadCommit>,
 }
@@ -337,6 +339,9 @@ fn commit(event: &str, payload: &Value, host: &Host) -> Trigger {
         let name = host.var(env_vars::GITHUB_REF).and_then(|name| name.strip_prefix(kind));
         name.map(String::from)
     };
+    if of_kind("refs/heads/").is_some_and(|branch| is_of_merge_queue(&branch)) {
+        return Trigger::Nothing(MERGE_QUEUE.into());
+    }
     Trigger::Commit(CommitEvent {
         event: event.to_string(),
         head: head_commit(payload),
@@ -348,7 +353,13 @@ fn commit(event: &str, payload: &Value, host: &Host) -> Trigger {
         branch: of_kind("refs/heads/"),
         tag: of_kind("refs/tags/"),
         default_branch: text_at(payload, "/repository/default_branch"),
+        about_pull_request: payload.pointer("/client_payload/pull_request/number").and_then(Value::as_u64),
     })
+}
+
+/// Whether GitHub made this branch for an entry of a merge queue. Source: "Managing a merge queue" (GitHub's manual).
+fn is_of_merge_queue(branch: &str) -> bool {
+    branch.starts_with("gh-readonly-queue/")
 }
 
 /// `head_commit` of a push, whole or not at all.

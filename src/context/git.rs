@@ -154,7 +154,35 @@ impl WorkTree {
         is_head || parents.skip(1).any(|parent| parent == hash)
     }
 
-    /// Run git and take its first line of output, if it worked. In a container the checkout often belongs to another
+    /// Number of the pull request that is checked out by its reference, as `ref: refs/pull/7/merge` of a checkout step
+    /// leaves it: `refs/remotes/pull/7/merge`.
+    pub fn pull_request(&self) -> Option<u64> {
+        let names = self.names_of_head(&["refs/remotes/pull", "refs/pull"])?;
+        names.lines().find_map(|name| name.split("pull/").nth(1)?.split('/').next()?.parse().ok())
+    }
+
+    /// The branches of `origin` whose newest commit is checked out, unless that commit is in `base` too.
+    pub fn branches_beyond(&self, base: &str) -> Vec<String> {
+        let names = self.names_of_head(&["refs/remotes/origin"]).unwrap_or_default();
+        let names = names.lines().filter_map(|name| name.strip_prefix("refs/remotes/origin/"));
+        let names: Vec<String> = names.filter(|name| *name != "HEAD").map(String::from).collect();
+        let is_in_base = |base: &str| {
+            self.git(&["for-each-ref", "--contains", "HEAD", "--format=%(refname)", base]).is_some()
+        };
+        if names.is_empty() || is_in_base(&format!("refs/remotes/origin/{base}")) {
+            Vec::new()
+        } else {
+            names
+        }
+    }
+
+    /// The references below these that are of the commit that is checked out, a line each.
+    fn names_of_head(&self, below: &[&str]) -> Option<String> {
+        let question = ["for-each-ref", "--points-at", "HEAD", "--format=%(refname)"];
+        self.git(&[&question, below].concat())
+    }
+
+    /// Run git and take its output, if it worked and there is some. In a container the checkout often belongs to another
     /// user, hence `safe.directory`; all questions here only read.
     fn git(&self, args: &[&str]) -> Option<String> {
         let output = Command::new("git")

@@ -61,6 +61,7 @@ mod tests {
             tag: None,
             branch: branch.map(String::from),
             default_branch: Some("main".into()),
+            about_pull_request: None,
             head: None,
         })
     }

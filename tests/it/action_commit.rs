@@ -262,3 +262,58 @@ fn an_allowed_run_after_the_tests_of_a_fork_goes_to_the_branch_deployment_of_its
         format!("no open pull request of `eve:fix` has come to commit {older}")
     );
 }
+
+/// `ref: refs/pull/7/merge`, or a commit from the payload, in a run that is not of a pull request.
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn what_a_dispatched_run_checks_out_of_a_pull_request_needs_a_choice() {
+    let (scene, older, newer) = two_commits();
+    let dir = scene.dir.path();
+    let proj = json!({"full_name": "acme/proj", "default_branch": "main"});
+    git(dir, &["update-ref", "refs/remotes/origin/main", &newer]);
+    git(dir, &["checkout", "-q", "-b", "theirs"]);
+    git(dir, &["commit", "-q", "--allow-empty", "-m", "Theirs"]);
+    let theirs = git(dir, &["rev-parse", "HEAD"]);
+    git(dir, &["checkout", "-q", "--detach"]);
+    let run = |event: &str, payload: &Value, choice: &str| {
+        let step = scene.step().with("GITHUB_SHA", &newer).with("INPUT_BRANCH_DEPLOYMENT", choice);
+        step.event(event, payload).run()
+    };
+    let dispatch = json!({"ref": "refs/heads/main", "repository": proj});
+    let about = json!({"repository": proj, "client_payload": {"pull_request": {"number": 7, "head": {"sha": theirs}}}});
+    let assert_refused = |ran: &Ran, holds: &str| {
+        assert_eq!((ran.code, ran.output("result")), (Some(2), "failure"), "{}", ran.log);
+        assert!(ran.output("reason").contains(&format!("the work tree holds {holds}")), "{}", ran.log);
+    };
+    assert_refused(&run("repository_dispatch", &about, "auto"), "pull request 7");
+    git(dir, &["update-ref", "refs/remotes/pull/8/merge", &theirs]);
+    for event in ["workflow_dispatch", "repository_dispatch", "push", "schedule"] {
+        assert_refused(&run(event, &dispatch, "auto"), "pull request 8");
+    }
+    git(dir, &["update-ref", "-d", "refs/remotes/pull/8/merge"]);
+    git(dir, &["update-ref", "refs/remotes/origin/theirs", &theirs]);
+    assert_refused(&run("workflow_dispatch", &dispatch, "auto"), "the branch `theirs`");
+    assert_eq!(scene.dagster.journal().count("PUT "), 0);
+    let chosen = run("workflow_dispatch", &dispatch, "false");
+    assert_eq!((chosen.code, chosen.output("deployment")), (Some(0), "prod"), "{}", chosen.log);
+    // A branch that is merged, and an older commit of the default one, are code of the default branch.
+    git(dir, &["checkout", "-q", "--detach", &older]);
+    git(dir, &["update-ref", "refs/remotes/origin/merged", &older]);
+    let rollback = run("workflow_dispatch", &dispatch, "auto");
+    assert_eq!((rollback.code, rollback.output("deployment")), (Some(0), "prod"), "{}", rollback.log);
+}
+
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn an_entry_of_a_merge_queue_is_deployed_by_no_event() {
+    let (scene, _, newer) = two_commits();
+    let queue = "gh-readonly-queue/main/pr-7-0123456789012345678901234567890123456789";
+    let payload = json!({"repository": {"full_name": "acme/proj", "default_branch": DEFAULT}});
+    let push = scene.step().event("push", &payload).with("GITHUB_REF", &format!("refs/heads/{queue}")).run();
+    let event = after(&newer, |p| p["workflow_run"]["head_branch"] = json!(queue));
+    let after = scene.step().with("INPUT_BRANCH_DEPLOYMENT", "false").event("workflow_run", &event).run();
+    for ran in [push, after] {
+        assert_eq!((ran.code, ran.output("result")), (Some(0), "skipped"), "{}", ran.log);
+        assert_eq!(ran.output("reason"), "a merge queue entry is not deployed; its merge will be");
+    }
+}

@@ -26,7 +26,8 @@ pub fn read(payload: &Value, host: &Host) -> Result<Trigger, ContextError> {
     if let Some(reason) = not_followed(payload) {
         return Ok(Trigger::Nothing(reason));
     }
-    if event.as_deref() == Some("merge_group") {
+    let is_queued = text("/workflow_run/head_branch").is_some_and(|branch| super::is_of_merge_queue(&branch));
+    if is_queued || event.as_deref() == Some("merge_group") {
         return Ok(Trigger::Nothing(super::MERGE_QUEUE.into()));
     }
     let (ours, theirs) = (text("/repository/full_name"), text("/workflow_run/head_repository/full_name"));
@@ -50,6 +51,7 @@ pub fn read(payload: &Value, host: &Host) -> Result<Trigger, ContextError> {
         branch: text("/workflow_run/head_branch"),
         tag: None,
         default_branch: text("/repository/default_branch"),
+        about_pull_request: None,
         head: payload.get("workflow_run").and_then(head_commit),
     }))
 }
