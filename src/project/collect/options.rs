@@ -5,6 +5,8 @@
 
 use super::error::CollectError;
 use crate::error::Place;
+use pep508_rs::MarkerTree;
+use std::str::FromStr;
 
 /// One option.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +72,8 @@ const KNOWN: &[(&str, &str, bool)] = &[
 pub(super) fn split(text: &str, place: &Place) -> Result<Line, CollectError> {
     let start = option_start(text);
     let requirement = text[..start].trim().to_string();
-    let words = words(&text[start..], place)?;
-    let mut words = words.into_iter();
+    let (text_of_options, marker) = split_marker(&text[start..]);
+    let mut words = words(text_of_options, place)?.into_iter();
     let mut options = Vec::new();
     while let Some(word) = words.next() {
         if !word.starts_with('-') {
@@ -91,6 +93,9 @@ pub(super) fn split(text: &str, place: &Place) -> Result<Line, CollectError> {
         };
         options.push(option(name, value));
     }
+    if let (Some(marker), Some(Opt::Editable(path))) = (marker, options.first_mut()) {
+        path.push_str(&format!(" ; {marker}"));
+    }
     if !requirement.is_empty() {
         let misplaced = options
             .iter()
@@ -104,6 +109,16 @@ pub(super) fn split(text: &str, place: &Place) -> Result<Line, CollectError> {
         }
     }
     Ok(Line { requirement, options })
+}
+
+/// The marker behind `-e PATH`, as `uv export` writes it: its quotes are not those of a shell.
+fn split_marker(text: &str) -> (&str, Option<&str>) {
+    let is_editable = text.starts_with("-e") || text.starts_with("--e");
+    let parts = text.split_once(';').filter(|_| is_editable);
+    match parts.map(|(path, marker)| (path, marker.trim())) {
+        Some((path, marker)) if MarkerTree::from_str(marker).is_ok() => (path, Some(marker)),
+        _ => (text, None),
+    }
 }
 
 /// Where the first word that begins with `-` starts.
@@ -215,6 +230,9 @@ mod tests {
             ("-rbase.txt", "", vec![Opt::Requirement(text("base.txt"))]),
             ("--requirement=base.txt", "", vec![Opt::Requirement(text("base.txt"))]),
             ("-e '.[a b]'", "", vec![Opt::Editable(text(".[a b]"))]),
+            ("-e ./a ; os_name == 'x y'", "", vec![Opt::Editable(text("./a ; os_name == 'x y'"))]),
+            ("--editable=./a[b];os_name!='x'", "", vec![Opt::Editable(text("./a[b] ; os_name!='x'"))]),
+            ("-e ./a;b", "", vec![Opt::Editable(text("./a;b"))]),
             ("--extra-index u", "", vec![Opt::ExtraIndexUrl(text("u"))]),
             ("-i u --pre", "", vec![Opt::IndexUrl(text("u")), Opt::Pre]),
             ("--prefer-binary", "", vec![Opt::Ignored(text("--prefer-binary"))]),

@@ -122,15 +122,18 @@ pub(super) fn looks_like_path(text: &str) -> bool {
 }
 
 /// Write out what build backends put for the project's own directory: Hatch `{root:uri}` and `{root:parent:uri}`,
-/// PDM `file:///${PROJECT_ROOT}`.
+/// PDM `file:///${PROJECT_ROOT}`; uv reads `${PROJECT_ROOT}` as the absolute path that it is.
 /// Sources: Hatch's documentation on context formatting; PDM's on local dependencies.
 pub(super) fn expand_roots(text: &str, directory: &Path) -> String {
     if !text.contains("{root") && !text.contains("${PROJECT_ROOT}") {
         return text.to_string();
     }
     let root = file_url(directory);
-    let bare = root.trim_start_matches("file://").trim_start_matches('/').to_string();
-    let mut text = text.replace("${PROJECT_ROOT}", &bare).replace("{root:uri}", &root);
+    let mut text = text
+        .replace("file:///${PROJECT_ROOT}", &root)
+        .replace("file://${PROJECT_ROOT}", &root)
+        .replace("${PROJECT_ROOT}", &directory.to_string_lossy())
+        .replace("{root:uri}", &root);
     // Hatch takes the directory that it is run in, which has no links.
     let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
     for parents in 1..=6 {

@@ -63,6 +63,9 @@ fn each_form_that_pip_takes_is_understood() {
         ("lib @ {root:uri}/sub/lib", "dir proj/sub/lib []"),
         ("shared @ {root:parent:uri}/shared", "dir shared []"),
         ("shared @ file:///${PROJECT_ROOT}/../shared", "dir shared []"),
+        ("shared @ file://${PROJECT_ROOT}/../shared", "dir shared []"),
+        ("shared @ ${PROJECT_ROOT}/../shared", "dir shared []"),
+        ("${PROJECT_ROOT}/../shared", "dir shared []"),
         ("git+https://h/x.git@v1#egg=x&subdirectory=y", "x @ git+https://h/x.git@v1#subdirectory=y"),
         (
             "git+https://h/x.git#egg=x[a] ; os_name == 'posix'",
