@@ -13,7 +13,7 @@ pub(super) enum Suspicion {
 const TEMPLATES: [&str; 5] = ["example", "sample", "template", "dist", "default"];
 
 /// Names that say it all.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 18] = [
     ".netrc",
     "_netrc",
     ".git-credentials",
@@ -22,6 +22,8 @@ const NAMES: [&str; 16] = [
     ".my.cnf",
     ".dockercfg",
     ".htpasswd",
+    ".vault-token",
+    ".vault_pass",
     "id_rsa",
     "id_dsa",
     "id_ecdsa",
@@ -55,6 +57,22 @@ pub(super) fn suspicion(path: &str) -> Suspicion {
         "pip.conf" | "pip.ini" => Suspicion::Content(has_password_in_url),
         "profiles.yml" | "profiles.yaml" => Suspicion::Content(has_literal_password),
         "credentials" => Suspicion::Content(|text| text.contains("aws_secret_access_key")),
+        ".databrickscfg" => {
+            Suspicion::Content(|text| has_literal(text, &["token", "password", "client_secret"]))
+        }
+        "connections.toml" | "auth.toml" => {
+            Suspicion::Content(|text| has_literal(text, &["password", "token"]))
+        }
+        _ if is_at(".snowflake/config.toml") => {
+            Suspicion::Content(|text| has_literal(text, &["password", "token"]))
+        }
+        _ if name.ends_with(".tfvars") => Suspicion::Content(|text| {
+            let words = ["password", "secret", "token"];
+            settings(text).any(|(key, _)| words.iter().any(|word| key.contains(word)))
+        }),
+        _ if is_at(".dagster/config") || is_at(".dagster_cloud_cli/config") => {
+            Suspicion::Content(|text| text.contains("user_token"))
+        }
         _ if is_at(".docker/config.json") => {
             Suspicion::Content(|text| says_any(text, &["\"auth\"", "\"identitytoken\""]))
         }
@@ -122,6 +140,22 @@ fn has_literal_password(text: &str) -> bool {
     })
 }
 
+/// Whether one of these keys has a value of its own, rather than a variable's.
+fn has_literal(text: &str, keys: &[&str]) -> bool {
+    settings(text).any(|(key, _)| keys.contains(&key.as_str()))
+}
+
+/// The lines `KEY = VALUE` whose value is neither empty nor a variable.
+fn settings(text: &str) -> impl Iterator<Item = (String, &str)> {
+    text.lines().filter_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        let value = value.trim().trim_matches(['"', '\'']);
+        let is_literal = !value.is_empty() && !value.contains("${") && !value.starts_with("var.");
+        let key = key.trim().trim_matches('"').to_lowercase();
+        (is_literal && !key.starts_with('#')).then_some((key, value))
+    })
+}
+
 fn says_any(text: &str, marks: &[&str]) -> bool {
     marks.iter().any(|mark| text.contains(mark))
 }
@@ -184,6 +218,18 @@ mod tests {
             ("client_secret.json", "{\"installed\":{\"client_secret\":\"x\"}}", true),
             ("client_secret_example.json", "{}", false),
             ("terraform.tfstate", "{}", true),
+            ("prod.tfvars", "region = \"eu\"\ndb_password = \"x\"", true),
+            ("terraform.tfvars", "region = \"eu\"\n# password = \"x\"", false),
+            (".databrickscfg", "[DEFAULT]\nhost = https://h\ntoken = dapi1", true),
+            (".databrickscfg", "[DEFAULT]\nhost = https://h\nauth_type = azure-cli", false),
+            (".snowflake/connections.toml", "[a]\naccount = \"x\"\npassword=\"x\"", true),
+            ("connections.toml", "[a]\naccount = \"x\"\nauthenticator = \"externalbrowser\"", false),
+            (".snowflake/config.toml", "[connections.a]\ntoken = 'x'", true),
+            ("config.toml", "token = 'x'", false),
+            ("pypoetry/auth.toml", "[http-basic.x]\npassword = \"x\"", true),
+            (".vault-token", "hvs.x", true),
+            (".dagster/config", "user_token: user:x", true),
+            (".dagster/config", "telemetry: false", false),
             ("profiles.yml", "      password: hunter2", true),
             ("profiles.yml", "password: \"{{ env_var('PASSWORD') }}\"", false),
             ("profiles.yml", "type: duckdb", false),
