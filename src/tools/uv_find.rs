@@ -162,7 +162,10 @@ fn download(host: &Host, pin: &Pin, dir: &Path) -> Result<PathBuf, Error> {
 /// Every way to call a pip: as a module of each Python on `PATH`, then by its own name.
 fn pips(host: &Host) -> impl Iterator<Item = Process> {
     let pythons = ["python3", "python"].into_iter().flat_map(|name| which(host, name));
-    let modules = pythons.map(|python| Process::new(host, Purpose::Fetch, python).subcommand(&["-m", "pip"]));
+    // A `types.py` in the working directory would hide Python's own. Source: Python's documentation, PYTHONSAFEPATH (3.11).
+    let modules = pythons.map(|python| {
+        Process::new(host, Purpose::Fetch, python).env("PYTHONSAFEPATH", "1").subcommand(&["-m", "pip"])
+    });
     let programs = ["pip3", "pip"].into_iter().flat_map(|name| which(host, name));
     modules.chain(programs.map(|program| Process::new(host, Purpose::Fetch, program)))
 }

@@ -43,7 +43,9 @@ impl Environment {
             .arg(pex)
             .args(["venv", "--collisions-ok", "--non-hermetic-scripts"])
             .arg(directory)
-            .env("PEX_ROOT", cache.path());
+            .env("PEX_ROOT", cache.path())
+            // `-m` makes the working directory's own modules hide those of Python: a `types.py`.
+            .cwd(cache.path());
         process
             .run(tools.host())
             .map_err(|source| VerifyError::Unpack { file: pex.to_path_buf(), source })?;

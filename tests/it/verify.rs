@@ -87,6 +87,22 @@ fn code_locations_of_one_directory_share_their_files() {
     assert!(String::from_utf8_lossy(&one.stdout).contains("assets: group/two, one"));
 }
 
+/// `-m` of Python puts the working directory first.
+#[test]
+#[ignore = "half a minute, and a package index"]
+fn modules_of_the_working_directory_are_not_those_that_unpack() {
+    let project = project_tree(&[
+        ("dagster_cloud.yaml", "locations:\n  - {location_name: a, code_source: {module_name: defs}}\n"),
+        ("requirements.txt", REQUIREMENTS),
+        ("defs.py", "import dagster as dg\n\ndefs = dg.Definitions()\n"),
+    ]);
+    let elsewhere = project_tree(&[("types.py", ""), ("zipfile.py", ""), ("pex/__init__.py", "")]);
+    let out = project.path().join("out");
+    assert!(deploy(project.path(), &out, &[]).status.success());
+    let output = pexpress_with_uv().arg("verify").arg(&out).current_dir(elsewhere.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn a_directory_without_a_build_says_how_to_make_one() {
     let empty = tempfile::tempdir().unwrap();
