@@ -40,12 +40,12 @@ fn without_control(text: &str) -> String {
     plain
 }
 
-/// `https://user:password@host` as `https://***@host`.
+/// `https://user:password@host/x?token=y` as `https://***@host/x?token=***`.
 fn masked(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(start) = rest.find("://").map(|at| at + 3) {
-        let end = rest[start..].find(|c: char| c.is_whitespace() || "/'\"`<>)".contains(c));
+        let end = rest[start..].find(|c: char| c.is_whitespace() || "/'\"`<>)?".contains(c));
         let authority = &rest[start..end.map_or(rest.len(), |end| start + end)];
         // The scheme of a next URL, right behind: its `://` is looked for in the next round.
         let followed =
@@ -57,8 +57,29 @@ fn masked(line: &str) -> String {
             None => authority.to_string(),
         };
         rest = &rest[start + authority.len()..];
+        let end = rest.find(|c: char| c.is_whitespace() || "'\"`<>)".contains(c)).unwrap_or(rest.len());
+        let path = &rest[..end];
+        if let Some((path, query)) = path.split_once('?').filter(|_| !path.contains("://")) {
+            shown += path;
+            shown.push('?');
+            shown += &without_secret_values(query);
+            rest = &rest[end..];
+        }
     }
     shown + rest
+}
+
+/// Parts of the names of parameters whose values are secrets.
+const SECRET_PARAMETERS: [&str; 7] = ["token", "key", "secret", "pass", "sig", "auth", "cred"];
+
+fn without_secret_values(query: &str) -> String {
+    let masked = query.split('&').map(|parameter| match parameter.split_once('=') {
+        Some((name, _)) if SECRET_PARAMETERS.iter().any(|part| name.to_lowercase().contains(part)) => {
+            format!("{name}=***")
+        }
+        _ => parameter.to_string(),
+    });
+    masked.collect::<Vec<_>>().join("&")
 }
 
 #[cfg(test)]
@@ -80,6 +101,10 @@ mod tests {
                 "see https://***@host/simple and git+ssh://***@h/x",
             ),
             ("https://a,https://me:pw@b/x", "https://a,https://***@b/x"),
+            ("get https://h/x.whl?token=abc&v=1 (x)", "get https://h/x.whl?token=***&v=1 (x)"),
+            ("`https://h?X-Amz-Signature=a/b`: no", "`https://h?X-Amz-Signature=***`: no"),
+            ("https://h/a?next=https://me:pw@b/x", "https://h/a?next=https://***@b/x"),
+            ("https://h/x?page=2#a", "https://h/x?page=2#a"),
             ("https://a@b/@scope", "https://***@b/@scope"),
             ("a b::c", "a b::c"),
         ] {

@@ -132,7 +132,7 @@ impl<'a> Step<'a> {
         let live = Live::new(Box::new(listener));
         let result = self.perform(inputs, permission, &trigger, &live);
         self.runner.end_group();
-        let report = live.snapshot().with_input_names();
+        let report = live.snapshot().with_input_names().without_secrets(&self.host.tokens());
         self.conclude(&report);
         // The runner may kill the step while GitHub is slow to answer: first what needs no network.
         let exit = self.tell(&report, &facts, &result);

@@ -16,7 +16,8 @@ use crate::dependencies::DependencyChanges;
 use crate::error::{Explain, Fault, Place, error_text};
 use crate::input_names::for_flags;
 use crate::project::{Location, Warning};
-use crate::verify::Verified;
+use crate::redact::{self, Secret};
+use crate::verify::{Outcome, Verified};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -91,14 +92,34 @@ impl Report {
 
     /// The same, with the inputs of the action where its errors and warnings say flags.
     #[must_use]
-    pub fn with_input_names(mut self) -> Report {
+    pub fn with_input_names(self) -> Report {
+        self.with_texts(for_flags)
+    }
+
+    /// The same without these secrets, which what others wrote may repeat.
+    #[must_use]
+    pub fn without_secrets(self, secrets: &[Secret]) -> Report {
+        let erased = |text: &str| redact::without(secrets, text);
+        let mut report = self.with_texts(erased);
+        for verified in report.verified.iter_mut().flatten() {
+            if let Outcome::Failed { error, traceback, not_here } = &mut verified.outcome {
+                (*error, *traceback) = (erased(error), erased(traceback));
+                *not_here = not_here.as_deref().map(erased);
+            }
+        }
+        report.reason = report.reason.as_deref().map(erased);
+        report
+    }
+
+    /// The same with each text of an error or a warning put through this.
+    fn with_texts(mut self, change: impl Fn(&str) -> String) -> Report {
         let of_locations = self.locations.iter_mut().flat_map(|location| &mut location.problems);
         for problem in self.problems.iter_mut().chain(&mut self.warnings).chain(of_locations) {
-            problem.title = for_flags(&problem.title);
-            problem.text = for_flags(&problem.text);
+            problem.title = change(&problem.title);
+            problem.text = change(&problem.text);
         }
         for error in self.locations.iter_mut().flat_map(|location| &mut location.errors) {
-            *error = for_flags(error);
+            *error = change(error);
         }
         self
     }
@@ -399,5 +420,32 @@ impl Problem {
     pub fn from_warning(warning: &Warning) -> Problem {
         let (title, text) = (warning.message.clone(), warning.message.clone());
         Problem { title, text, place: warning.place.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_of_a_report_repeats_a_secret() {
+        let says = |text: &str| format!("{text} ghs_canary_of_a_job");
+        let problem = |text: &str| Problem { title: says(text), text: says(text), place: None };
+        let failed = Outcome::Failed { error: says("e"), traceback: says("t"), not_here: Some(says("n")) };
+        let report = Report {
+            reason: Some(says("reason")),
+            problems: vec![problem("p")],
+            warnings: vec![problem("w")],
+            locations: vec![LocationReport {
+                errors: vec![says("l")],
+                problems: vec![problem("lp")],
+                ..LocationReport::default()
+            }],
+            verified: Some(vec![Verified::new("a", failed, false)]),
+            ..Report::default()
+        };
+        let report = report.without_secrets(&[Secret::new("ghs_canary_of_a_job")]);
+        let said = format!("{report:?}");
+        assert!(!said.contains("canary") && said.matches("***").count() == 11, "{said}");
     }
 }
