@@ -61,7 +61,7 @@ pub struct Global {
     /// What goes to stdout: lines for people, or one JSON document.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: Format,
-    /// Say every decision on stderr.
+    /// Log every decision to stderr.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Say nothing on stderr but warnings and errors.
@@ -183,7 +183,7 @@ pub struct BuildArgs {
     /// Fail unless a lock file (uv.lock, pylock.toml, poetry.lock) decides the versions and is up to date.
     #[arg(long, conflicts_with = "no_locked")]
     pub locked: bool,
-    /// Leave lock files aside.
+    /// Ignore lock files.
     #[arg(long)]
     pub no_locked: bool,
     /// Take this optional-dependencies group of the project too (repeatable).
@@ -200,7 +200,7 @@ pub struct BuildArgs {
 /// When code locations are loaded from their built files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum VerifyWhen {
-    /// Not at all.
+    /// Never.
     #[default]
     Never,
     /// Those whose new dependencies no lock file decided; where nothing is deployed, all.

@@ -15,7 +15,7 @@ pub struct PublishArgs {
     /// Update the code locations to the PEX files, and wait until they have loaded.
     #[arg(long)]
     pub update_code_location: bool,
-    /// Leave code locations alone that run just these PEX files already, loaded without an error.
+    /// Skip code locations that already run exactly these PEX files, loaded without an error.
     #[arg(long)]
     pub changed_only: bool,
     /// Take deps PEX files from cache entries with this tag, such as the repository, `owner/name` (repeatable: the first

@@ -17,7 +17,7 @@ pub struct DagsterArgs {
     /// Name of the full deployment. Default: the one in the URL, DAGSTER_CLOUD_DEPLOYMENT, `prod`, or the only one.
     #[arg(long, value_name = "NAME")]
     pub deployment: Option<String>,
-    /// API token. Better set DAGSTER_CLOUD_API_TOKEN, as arguments show in lists of processes.
+    /// API token. Prefer DAGSTER_CLOUD_API_TOKEN: arguments are visible in process lists.
     #[arg(long, value_name = "TOKEN", value_parser = secret, conflicts_with = "api_token_file")]
     pub api_token: Option<Secret>,
     /// File with the API token.

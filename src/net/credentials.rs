@@ -62,7 +62,7 @@ const INDEX_VARIABLES: [&str; 8] = [
 impl Credentials {
     /// Collect from `indexes` (the project's settings), the environment, and a netrc file.
     ///
-    /// What cannot be read is said as a warning and left aside, as pip does it.
+    /// What cannot be read is reported as a warning and ignored, as pip does it.
     pub fn new(host: &Host, indexes: &[IndexUrl]) -> Credentials {
         let named_by_environment = INDEX_VARIABLES.iter().filter_map(|variable| host.var(variable));
         let from_environment = named_by_environment.flat_map(split_indexes);

@@ -163,7 +163,7 @@ fn pin(
             Err(_) => Err(PythonVersionError::Unsupported { name: FILE_NAME, version, place }),
         },
         None => {
-            let message = format!("`{word}` in {name} names no version of CPython, and is left aside");
+            let message = format!("`{word}` in {name} is not a version of CPython, and is ignored");
             warnings.push(Warning { message, place: Some(place) });
             Ok(None)
         }

@@ -72,7 +72,7 @@ impl Tools {
         if interpreter.exists() {
             return Ok(interpreter);
         }
-        self.host().note(format!("making the environment `{}` (once)", request.name));
+        self.host().note(format!("creating the environment `{}` (first use only)", request.name));
         self.cache().sweep(self.host().clock.now());
         let executable = match python {
             Some(version) => self.python(version)?,

@@ -236,7 +236,7 @@ impl Uv {
         self.compile_with(request, Settings::User)
     }
 
-    /// Whether the user's package index answers and has `package`; uv's cache is left aside.
+    /// Whether the user's package index answers and has `package`; uv's cache is not used.
     ///
     /// # Errors
     /// As [`Uv::compile`].
