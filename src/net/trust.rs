@@ -106,8 +106,7 @@ impl Found {
         };
         if loaded.certs.is_empty() {
             let reason = loaded.errors.first().map_or("it holds no certificate".into(), ToString::to_string);
-            self.warnings
-                .push(format!("{variable} names `{}`, which is ignored: {reason}", path.display()));
+            self.warnings.push(format!("{variable} names `{}`, which is ignored: {reason}", path.display()));
         }
         self.take(format!("{variable} ({})", path.display()), loaded);
     }
