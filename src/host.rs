@@ -8,6 +8,7 @@ use crate::env_vars;
 use crate::foreign_text::without_commands;
 use crate::input_names;
 use crate::redact::{Secret, without};
+use crate::short_paths::shortened;
 use crate::threads::lock;
 use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -238,6 +239,12 @@ impl Host {
         lexically_normal(&self.cwd.join(path))
     }
 
+    /// Where the reader of messages is: at the top of the repository in a run by inputs, else in the working directory.
+    pub fn reader_directory(&self) -> PathBuf {
+        let workspace = self.path_var(env_vars::GITHUB_WORKSPACE).filter(|_| self.by_inputs);
+        workspace.unwrap_or_else(|| self.cwd.clone())
+    }
+
     /// Whether this runs under GitHub Actions.
     pub fn on_runner(&self) -> bool {
         self.var(env_vars::GITHUB_ACTIONS) == Some("true")
@@ -316,11 +323,13 @@ impl Host {
     /// workflow command, whoever's words are in it, and none has a token of the environment: one may be in an argument
     /// that an error repeats.
     ///
-    /// In a run by inputs, flags are named by their inputs; details stay as they are, which show command lines.
+    /// Paths are shown from the reader's directory on. In a run by inputs, flags are named by their inputs; details stay
+    /// as they are, which show command lines.
     pub fn say(&self, text: &str) {
+        let text = shortened(text, &self.reader_directory());
         match self.by_inputs {
-            true => self.write_line(&input_names::for_flags(text)),
-            false => self.write_line(text),
+            true => self.write_line(&input_names::for_flags(&text)),
+            false => self.write_line(&text),
         }
     }
 

@@ -50,6 +50,7 @@ pub mod input_names;
 pub mod near_names;
 pub mod redact;
 pub mod scratch;
+pub mod short_paths;
 pub mod target;
 pub mod threads;
 pub mod yaml;

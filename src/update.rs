@@ -12,7 +12,7 @@ pub use running::Difference;
 use crate::context::inputs::WaitLimits;
 use crate::dagster::operations::{LocationState, PythonFailure};
 use crate::dagster::{Client, DagsterError};
-use crate::error::{Explain, Fault};
+use crate::error::{Explain, Fault, Place};
 use crate::threads::joined;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,7 +68,14 @@ pub enum UpdateError {
         source: Arc<DagsterError>,
     },
     #[error("the code location `{location}` was updated and failed to load:\n{failure}")]
-    Load { location: String, failure: PythonFailure },
+    Load {
+        location: String,
+        failure: PythonFailure,
+        /// The last line of the user's own files.
+        place: Option<Place>,
+        /// Where that is known better than by the general advice.
+        hint: Option<String>,
+    },
     #[error("the code location `{location}` was updated and had not loaded after {seconds} s")]
     LoadTimeout { location: String, seconds: u64 },
     #[error(
@@ -119,6 +126,7 @@ impl Explain for UpdateError {
     fn hint(&self) -> Option<String> {
         match self {
             UpdateError::Refused { source, .. } | UpdateError::NotPublished { source, .. } => source.hint(),
+            UpdateError::Load { hint: Some(hint), .. } => Some(hint.clone()),
             UpdateError::Load { .. } => {
                 Some("`pexpress verify OUT_DIR` shows the same error without a deploy".into())
             }
@@ -137,6 +145,13 @@ impl Explain for UpdateError {
             UpdateError::Uncertain { .. } | UpdateError::Unseen { .. } => {
                 Some("`pexpress status` shows it".into())
             }
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        match self {
+            UpdateError::Load { place, .. } => place.clone(),
+            _ => None,
         }
     }
 }

@@ -4,8 +4,13 @@
 
 use super::BuildError;
 use crate::cache::{self, write_atomically};
+use crate::error::Place;
+use crate::plan::SourceJob;
+use crate::project::{Location, Requirements};
+use crate::resolve;
 use crate::target::{PythonVersion, Target};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +45,44 @@ pub struct Entry {
     pub pex_tag: String,
     /// The location document, defaults merged in.
     pub document: serde_json::Map<String, serde_json::Value>,
+    /// What its files were made from; unknown to older versions.
+    #[serde(default)]
+    pub origin: Origin,
+}
+
+impl Entry {
+    /// The code location as the project file has it; its place is not known any more.
+    pub fn location(&self) -> Location {
+        Location {
+            name: self.name.clone(),
+            directory: self.origin.directory.clone(),
+            document: self.document.clone(),
+            place: Place { file: self.origin.directory.clone(), line: None, column: None },
+            places: BTreeMap::new(),
+        }
+    }
+}
+
+/// The user's files that the PEX files of a code location were made from. Absolute paths; empty where unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The build directory, shipped as `working_directory/root`.
+    pub directory: PathBuf,
+    /// Directories of the local packages that are built into the source PEX.
+    pub packages: Vec<PathBuf>,
+    /// The file to add a dependency to.
+    pub dependencies: Option<PathBuf>,
+}
+
+impl Origin {
+    /// That of a source PEX, and of what is built for these requirements.
+    pub fn new(source: &SourceJob, requirements: &Requirements) -> Origin {
+        Origin {
+            directory: source.directory.clone(),
+            packages: source.local_packages.iter().map(|package| package.directory.clone()).collect(),
+            dependencies: resolve::dependencies_file(requirements, &source.directory),
+        }
+    }
 }
 
 /// The tag that Dagster+ knows the PEX files of a code location by: `files=` and the sorted names.
@@ -137,6 +180,7 @@ mod tests {
             source_pex: "source-0.pex".into(),
             deps_pex: deps_pex.into(),
             pex_tag: String::new(),
+            origin: Origin::default(),
             document: serde_json::Map::new(),
         };
         for (deps_pex, is_read) in [("deps-0.pex", true), ("../deps-0.pex", false), ("/deps-0.pex", false)] {

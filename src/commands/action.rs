@@ -132,7 +132,8 @@ impl<'a> Step<'a> {
         let live = Live::new(Box::new(listener));
         let result = self.perform(inputs, permission, &trigger, &live);
         self.runner.end_group();
-        let report = live.snapshot().with_input_names().without_secrets(&self.host.tokens());
+        let report = live.snapshot().with_input_names().with_short_paths(&self.workspace());
+        let report = report.without_secrets(&self.host.tokens());
         self.conclude(&report);
         // The runner may kill the step while GitHub is slow to answer: first what needs no network.
         let exit = self.tell(&report, &facts, &result);
@@ -211,7 +212,7 @@ impl<'a> Step<'a> {
         if !self.runner.is_present() {
             checked.say_warnings(self.host);
         }
-        let report = checked.report().with_input_names();
+        let report = checked.report().with_input_names().with_short_paths(&self.workspace());
         self.tell_all(&report, &facts(&self.run))?;
         Ok(checked.exit())
     }
@@ -239,7 +240,8 @@ impl<'a> Step<'a> {
     /// The step ends before it began.
     fn failed(&self, error: &(impl Explain + ?Sized)) -> Result<Exit, Error> {
         let problems = vec![Problem::from_error(error)];
-        let report = Report { result: RunResult::Failure, problems, ..Report::default() }.with_input_names();
+        let report = Report { result: RunResult::Failure, problems, ..Report::default() };
+        let report = report.with_input_names().with_short_paths(&self.workspace());
         self.tell_all(&report, &facts(&self.run))?;
         Ok(Exit(error.fault().exit_code()))
     }

@@ -9,7 +9,7 @@ mod verifying;
 use super::building::{Building, warning_line};
 use super::interrupt::{Interrupted, Reached, end_with_children, guard};
 use super::{Error, verify};
-use crate::build::manifest::{Entry, Manifest, pex_tag};
+use crate::build::manifest::{Entry, Manifest, Origin, pex_tag};
 use crate::build::{self, Built, DepsPexFile, PexFile, left_out};
 use crate::cli::{DeployArgs, Format};
 use crate::dependencies::DependencyChanges;
@@ -21,7 +21,7 @@ use crate::project::{CollectError, Location, Project, Requirements, Warning, cod
 use crate::publish::Publisher;
 use crate::render::Exit;
 use crate::report::{self, Goal, LocationReport, Problem, Report, RunResult, SentFiles, State, UploadState};
-use crate::verify::{Outcome, Verified};
+use crate::verify::{Failure, Verified};
 use live::Live;
 use online::{DeploySession, Intent, Online};
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,7 +152,8 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     if let Some(error) = reached.session().end() {
         return Err(Error::Ended(error));
     }
-    let entries: Vec<Entry> = plan.locations.iter().filter_map(|planned| entry(planned, &built)).collect();
+    let entries: Vec<Entry> =
+        plan.locations.iter().filter_map(|planned| entry(planned, plan, &built)).collect();
     let manifest = Manifest::new(plan.target, entries);
     manifest.write(&out_dir)?;
     let table = report::table::files(&files(&built));
@@ -274,16 +275,10 @@ fn put_down_build(report: &mut Report, plan: &Plan, built: &Built) {
 /// Put down what loading showed: code locations that do not load here, and are not taken to load elsewhere, have failed.
 fn put_down_verified(report: &mut Report, verified: Option<Vec<Verified>>) {
     for one in verified.iter().flatten().filter(|one| !one.passes()) {
-        let Outcome::Failed { error, traceback, .. } = &one.outcome else { continue };
+        let Some(Failure { title, text, place }) = one.failure() else { continue };
+        let problem = Problem { title, text, place };
         for location in report.locations.iter_mut().filter(|location| location.name == one.name) {
-            let title = format!("the code location `{}` does not load here", one.name);
-            // The last exception of a traceback may be that of a wrapper.
-            let text = format!(
-                "error: {title}\n{}\n  caused by: {}",
-                traceback.trim_end(),
-                error.trim_end().replace('\n', "\n    ")
-            );
-            location.fail(Problem { title, text, place: None });
+            location.fail(problem.clone());
         }
     }
     report.verified = verified;
@@ -376,7 +371,7 @@ fn pair<'a>(planned: &PlannedLocation, built: &'a Built) -> Option<(&'a PexFile,
     Some((source, deps))
 }
 
-fn entry(planned: &PlannedLocation, built: &Built) -> Option<Entry> {
+fn entry(planned: &PlannedLocation, plan: &Plan, built: &Built) -> Option<Entry> {
     let (source, deps) = pair(planned, built)?;
     Some(Entry {
         name: planned.location.name.clone(),
@@ -384,7 +379,13 @@ fn entry(planned: &PlannedLocation, built: &Built) -> Option<Entry> {
         deps_pex: deps.name.clone(),
         pex_tag: pex_tag(&[&deps.name, &source.name]),
         document: planned.location.document.clone(),
+        origin: origin(planned, plan),
     })
+}
+
+/// The user's files that a code location is made from.
+pub(super) fn origin(planned: &PlannedLocation, plan: &Plan) -> Origin {
+    Origin::new(&plan.sources[planned.source], &plan.deps[planned.deps].requirements)
 }
 
 fn files(built: &Built) -> Vec<&PexFile> {

@@ -93,6 +93,8 @@ pub enum Error {
         failed: Vec<String>,
         /// How many there are in all.
         total: usize,
+        /// What to do about the only one.
+        hint: Option<String>,
     },
     /// Some code locations were not deployed; why was said already.
     #[error("{} of {total} code locations could not be deployed: {}", failed.len(), failed.join(", "))]
@@ -207,7 +209,7 @@ impl Explain for Error {
             Error::Temporary(_) => {
                 Some("set TMPDIR to a directory that can be written and has room".to_string())
             }
-            Error::NotLoaded { .. } => Some("the tracebacks above show the lines to fix".to_string()),
+            Error::NotLoaded { hint, .. } => hint.clone(),
             _ => self.inner().and_then(Explain::hint),
         }
     }

@@ -50,8 +50,11 @@ pub fn verify(
             Outcome::Loaded { .. } => {
                 tools.host().note(format!("{} loads: {}", location.name, summary(location)))
             }
-            Outcome::Failed { traceback, .. } => {
-                tools.host().say(&format!("{} does not load:\n{}", location.name, indented(traceback)));
+            Outcome::Failed { .. } => {
+                let text = location.failure().map(|failure| failure.text).unwrap_or_default();
+                // What is taken to load elsewhere is not an error.
+                let text = if location.is_tolerated { text.trim_start_matches("error: ") } else { &text };
+                tools.host().say(text);
             }
         }
     }
@@ -63,13 +66,15 @@ pub fn verify(
 /// # Errors
 /// [`Error::NotLoaded`] with the names of those that did not.
 pub fn conclude(verified: &[Verified]) -> Result<Exit, Error> {
-    let failed = verified.iter().filter(|location| !location.passes());
-    let failed = failed.filter_map(|location| match &location.outcome {
-        Outcome::Failed { error, .. } => Some(format!("{}: {}", location.name, first_line(error))),
-        Outcome::Loaded { .. } => None,
-    });
-    let failed: Vec<String> = failed.collect();
-    if failed.is_empty() { Ok(Exit(0)) } else { Err(Error::NotLoaded { failed, total: verified.len() }) }
+    let failed: Vec<&Verified> = verified.iter().filter(|location| !location.passes()).collect();
+    // Where several do not load, each has its own next step above.
+    let hint = match failed.as_slice() {
+        [] => return Ok(Exit(0)),
+        [Verified { outcome: Outcome::Failed { hint, .. }, .. }] => hint.clone(),
+        _ => None,
+    };
+    let failed = failed.iter().map(|location| format!("{}: {}", location.name, line(location))).collect();
+    Err(Error::NotLoaded { failed, total: verified.len(), hint })
 }
 
 fn summary(location: &Verified) -> String {
@@ -95,9 +100,7 @@ fn text(verified: &[Verified]) -> String {
     let mut lines = Vec::new();
     for location in verified {
         match &location.outcome {
-            Outcome::Failed { error, .. } => {
-                lines.push(format!("{}: failed: {}", location.name, first_line(error)))
-            }
+            Outcome::Failed { .. } => lines.push(format!("{}: failed: {}", location.name, line(location))),
             Outcome::Loaded { repositories, .. } => {
                 lines.push(format!("{}: {}", location.name, summary(location)));
                 for found in repositories.values() {
@@ -116,19 +119,19 @@ fn text(verified: &[Verified]) -> String {
     lines.join("\n")
 }
 
-/// The exception and its message; dagster's own go on with configuration paths and stacks of their own.
-fn first_line(error: &str) -> &str {
-    error.lines().next().unwrap_or_default()
-}
-
-/// Foreign text, moved in so that no line of it can be a workflow command.
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+/// The exception, its message, and the line of the user's that it comes from.
+fn line(location: &Verified) -> String {
+    let line = location.outcome.error_line().unwrap_or_default();
+    match &location.outcome {
+        Outcome::Failed { place: Some(place), .. } => format!("{line} ({place})"),
+        _ => line.to_string(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Place;
 
     #[test]
     fn the_closing_error_names_the_exception_and_leaves_its_stack_to_the_traceback() {
@@ -136,11 +139,14 @@ mod tests {
             error: "ConfigError: no such variable\n\nStack Trace:\n  File \"x.py\"".into(),
             traceback: "Traceback …".into(),
             not_here: None,
+            library: None,
+            place: Some(Place { file: "x.py".into(), line: Some(3), column: None }),
+            hint: None,
         };
         let failed = conclude(&[Verified::new("one", outcome, true)]).unwrap_err();
         assert_eq!(
             failed.to_string(),
-            "1 of 1 code locations could not be loaded: one: ConfigError: no such variable"
+            "1 of 1 code locations could not be loaded: one: ConfigError: no such variable (x.py:3)"
         );
     }
 }

@@ -206,6 +206,22 @@ fn python_failure(error: &Value) -> PythonFailure {
     }
 }
 
+impl PythonFailure {
+    /// Traceback and message of each exception of the chain.
+    pub fn innermost_first(&self) -> Vec<String> {
+        let text = |message: &str, stack: &[String]| format!("{}\n{message}", stack.concat());
+        let links = self.chain.iter().rev().map(|link| text(&link.message, &link.stack));
+        links.chain([text(&self.message, &self.stack)]).collect()
+    }
+
+    /// Change all its texts.
+    pub fn map_texts(&mut self, change: &dyn Fn(&str) -> String) {
+        let links = self.chain.iter_mut().flat_map(|link| link.stack.iter_mut().chain([&mut link.message]));
+        let texts = self.stack.iter_mut().chain([&mut self.message]).chain(links);
+        texts.for_each(|text| *text = change(text));
+    }
+}
+
 impl fmt::Display for PythonFailure {
     /// As Python prints it: message, traceback, and for each link of the chain how it came about.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -342,6 +342,33 @@ impl Look<'_> {
     }
 }
 
+/// Why code of a code location cannot import the module `name`, where that is for where it is in the project or for a
+/// slip in the name: a clause, `the project has …; did you mean …?`.
+pub fn imported(location: &Location, name: &str) -> Option<String> {
+    let (tree, declared) = (&Tree::read(&location.directory), &Declared::read(&location.directory));
+    let look = Look { location, tree, declared };
+    let parts: Vec<&str> = name.split('.').collect();
+    if !tree.complete || look.loads_from_elsewhere() || !parts.iter().all(|part| is_identifier(part)) {
+        return None;
+    }
+    let roots = look.roots();
+    match tree.search(&parts, &roots) {
+        Search::Found(Some(file)) if look.is_above_working_directory(&file, &parts) => Some(
+            "it is in the build directory, and Dagster imports from the `working_directory` only; leave that out, or move the module there"
+                .into(),
+        ),
+        Search::Found(Some(file)) => look.beside_the_roots(&file, &parts, &roots),
+        Search::Missing { parent, name, near: Some(near), .. } => {
+            Some(format!("there is no module `{name}` in `{parent}`; did you mean `{near}`?"))
+        }
+        Search::NoModule { file, name } => {
+            Some(format!("`{file}` is a module and not a package, so nothing called `{name}` can be in it"))
+        }
+        Search::NoTop => look.no_top(&parts, &roots).filter(|problem| problem.contains("did you mean")),
+        Search::Found(None) | Search::Missing { .. } => None,
+    }
+}
+
 /// The directory that the module `parts` in `file` is imported from.
 fn above(file: &Path, parts: &[&str]) -> PathBuf {
     let is_package = file.file_name().is_some_and(|name| name == "__init__.py");

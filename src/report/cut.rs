@@ -29,18 +29,25 @@ pub fn exception(text: &str) -> Option<&str> {
     exception_at(&lines).map(|at| bare(lines[at]))
 }
 
-/// What an error says, on one line: its exception, else its first cause, else what follows its first line if that ends
+/// What an error says, on one line: the exception that its first line names, else its last exception, else its first cause, else what follows its first line if that ends
 /// with a colon, else its first line.
 pub fn gist(text: &str) -> Option<&str> {
     let cause = || text.lines().map(str::trim).find_map(|line| line.strip_prefix("caused by: "));
     let first = || text.lines().next().map(|line| line.trim_start_matches("error: "));
     let after = || text.lines().next().filter(|line| line.ends_with(':')).and_then(|_| text.lines().nth(1));
-    exception(text)
+    let named = || first().and_then(exception_within);
+    named()
+        .or_else(|| exception(text))
         .or_else(cause)
         .or_else(after)
         .or_else(first)
         .map(str::trim)
         .filter(|line| !line.is_empty())
+}
+
+/// The exception at the end of a sentence: `it does not load here: KeyError: 'X'`.
+fn exception_within(line: &str) -> Option<&str> {
+    line.match_indices(": ").map(|(at, _)| &line[at + 2..]).find(|rest| is_exception(rest))
 }
 
 /// The first line of an error, and its gist if that is not in it, without the name of the code location that has it:

@@ -17,9 +17,10 @@ use crate::error::{Explain, Fault, Place, error_text};
 use crate::input_names::for_flags;
 use crate::project::{Location, Warning};
 use crate::redact::{self, Secret};
+use crate::short_paths::shortened;
 use crate::verify::{Outcome, Verified};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a run came to so far.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -102,9 +103,10 @@ impl Report {
         let erased = |text: &str| redact::without(secrets, text);
         let mut report = self.with_texts(erased);
         for verified in report.verified.iter_mut().flatten() {
-            if let Outcome::Failed { error, traceback, not_here } = &mut verified.outcome {
+            if let Outcome::Failed { error, traceback, not_here, hint, .. } = &mut verified.outcome {
                 (*error, *traceback) = (erased(error), erased(traceback));
                 *not_here = not_here.as_deref().map(erased);
+                *hint = hint.as_deref().map(erased);
             }
         }
         report.reason = report.reason.as_deref().map(erased);
@@ -122,6 +124,22 @@ impl Report {
             *error = change(error);
         }
         self
+    }
+
+    /// The same, with paths below `directory` relative to it.
+    #[must_use]
+    pub fn with_short_paths(self, directory: &Path) -> Report {
+        let short = |text: &str| shortened(text, directory);
+        let mut report = self.with_texts(short);
+        let of_locations = report.locations.iter_mut().flat_map(|location| &mut location.problems);
+        let problems = report.problems.iter_mut().chain(&mut report.warnings).chain(of_locations);
+        for place in problems.filter_map(|problem| problem.place.as_mut()) {
+            if let Ok(below) = place.file.strip_prefix(directory) {
+                place.file = below.to_path_buf();
+            }
+        }
+        report.reason = report.reason.as_deref().map(short);
+        report
     }
 
     /// Whether a file was sent or a code location changed.

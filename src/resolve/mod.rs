@@ -24,6 +24,7 @@ pub use behind::{Behind, behind};
 pub use error::ResolveError;
 pub use foreseen::{Refusal, foresee};
 pub use old_picks::{Allowed, OldPick, old_picks};
+pub use written::dependencies_file;
 
 use crate::error::{Explain, Fault};
 use crate::hex::hex;

@@ -22,11 +22,7 @@ pub fn missing_error(
     directory: &Path,
     advice: Advice,
 ) -> ResolveError {
-    let candidates = ["pyproject.toml", "setup.py", "requirements.txt"].map(|name| directory.join(name));
-    let file = candidates.into_iter().find(|file| file.is_file());
-    // What is added to a compiled file is lost when it is compiled again.
-    let compiled = written::compiled(requirements).and_then(|(_, of)| of.sources.into_iter().next());
-    let file = compiled.or(file);
+    let file = written::dependencies_file(requirements, directory);
     ResolveError::MissingDagster {
         missing: missing.iter().map(ToString::to_string).collect(),
         directory: directory.to_path_buf(),

@@ -56,6 +56,14 @@ pub fn lines(requirements: &Requirements) -> Vec<Written> {
     lines
 }
 
+/// The file of a build directory that a further dependency is written in, if there is one.
+pub fn dependencies_file(requirements: &Requirements, directory: &Path) -> Option<PathBuf> {
+    // What is added to a compiled file is lost when it is compiled again.
+    let compiled = compiled(requirements).and_then(|(_, of)| of.sources.into_iter().next());
+    let candidates = ["pyproject.toml", "setup.py", "requirements.txt"].map(|name| directory.join(name));
+    compiled.or_else(|| candidates.into_iter().find(|file| file.is_file()))
+}
+
 /// What decides versions: the lock file, or a requirements.txt that a tool compiled.
 pub fn lock(requirements: &Requirements) -> Option<Lock> {
     let compiled = || {

@@ -189,7 +189,9 @@ impl Watch<'_> {
                 _ if !self.agent_seen && unknown_agents.is_ok() => None,
                 Verdict::NotYet => None,
                 Verdict::Loaded => Some(Ok(Updated::Loaded)),
-                Verdict::Failed(failure) => Some(Err(UpdateError::Load { location: name.clone(), failure })),
+                Verdict::Failed(failure) => {
+                    Some(Err(UpdateError::Load { location: name.clone(), failure, place: None, hint: None }))
+                }
             };
             match result {
                 None => still.push(name),

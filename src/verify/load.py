@@ -153,6 +153,30 @@ def not_here(chain, unset):
     return None
 
 
+def library(error, root):
+    """Name and version of the installed distribution that an error of importing or compiling is about, or None."""
+    if not isinstance(error, (ImportError, SyntaxError)):
+        return None
+    file = error.filename if isinstance(error, SyntaxError) else None
+    if file is None and isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
+        file = error.path
+    if file is None:
+        frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        files = [name for name in frames if os.path.isabs(name) and "importlib" not in name]
+        file = files[-1] if files else None
+    if not file or os.path.realpath(file).startswith(root) or "site-packages" not in file:
+        return None
+    top = re.split(r"site-packages[/\\]", file)[-1].replace("\\", "/").split("/")[0]
+    if top in DAGSTER and isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("dagster"):
+        return None  # It imports the module of the code location.
+    from importlib import metadata
+
+    for distribution in metadata.distributions():
+        if any(found.parts[0] == top for found in distribution.files or ()):
+            return "%s %s" % (distribution.metadata["Name"], distribution.version)
+    return None
+
+
 def load(document):
     """The repositories of the code location, by name."""
     from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -216,6 +240,11 @@ def user_errors(error):
     return chain
 
 
+def is_wrapper(error, inner):
+    """Whether an error of dagster's only says that `inner` was raised while it loaded the code location."""
+    return getattr(error, "user_exception", None) is inner or type(error).__name__ == "DagsterImportError"
+
+
 def trim(chain, root):
     """Take this program's frames, and those before the first one of the user's code, out of the tracebacks."""
     own = main.__code__.co_filename
@@ -230,6 +259,9 @@ def trim(chain, root):
         # Frozen modules are in no file.
         users = [at for at, file in enumerate(files) if os.path.isabs(file) and os.path.realpath(file).startswith(root)]
         frames = frames[users[0] if users else 0 :]
+        if isinstance(error, SyntaxError) and not users and os.path.realpath(error.filename or "").startswith(root):
+            # It names its file and line itself, and who imported that file is Dagster.
+            frames = []
         for entry, following in zip(frames, frames[1:] + [None]):
             entry.tb_next = following
         error.__traceback__ = frames[0] if frames else None
@@ -251,12 +283,17 @@ def main():
         chain = user_errors(error)
         text = "".join(traceback.format_exception_only(type(chain[-1]), chain[-1])).strip()
         excuse = not_here(chain, unset)
+        about = library(chain[-1], unset.root)
         trim(chain, unset.root)
+        # Dagster's wrapper adds frames of its own, and nothing on the error.
+        while len(chain) > 1 and is_wrapper(chain[0], chain[1]):
+            chain.pop(0)
         notes = ["%s of the project hides the package %s" % found for found in impostors()]
         result = {
             "error": "%s (%s)" % (text, "; ".join(notes)) if notes else text,
-            "traceback": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+            "traceback": "".join(traceback.format_exception(type(chain[0]), chain[0], chain[0].__traceback__)),
             "not_here": None if notes else excuse,
+            "library": about,
         }
     with open(output, "w", encoding="utf-8") as file:
         json.dump(result, file)

@@ -4,17 +4,22 @@
 //! then loaded by its own dagster, in the environment that the agent would make. Source: `dagster_cloud` 1.13.27,
 //! `pex/grpc/server/registry.py`. Environments of deps PEXes are kept in the cache, since equal name means equal content.
 
+mod advice;
 mod environment;
+pub mod traceback;
 
 use crate::build::BuildError;
-use crate::build::manifest::{Entry, Manifest};
+use crate::build::manifest::{Entry, Manifest, Origin};
 use crate::cache::CacheError;
 use crate::child_env::Purpose;
 use crate::display::Display;
 use crate::error::{Explain, Fault, Place};
+use crate::host::Host;
+use crate::project::{Location, code_source};
 use crate::scratch::Scratch;
 use crate::target::PythonVersion;
 use crate::tools::{self, Process, ProcessError, Tools};
+use advice::Cause;
 use environment::Environment;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,10 +50,33 @@ impl Verified {
         Verified { name: name.to_string(), outcome, is_tolerated }
     }
 
+    /// Why it does not load, as `error: …` with its place, its traceback and what to do next.
+    pub fn failure(&self) -> Option<Failure> {
+        let Outcome::Failed { traceback, place, hint, .. } = &self.outcome else { return None };
+        let line = self.outcome.error_line().unwrap_or_default();
+        let title = format!("the code location `{}` does not load here: {line}", self.name);
+        let at = place.as_ref().map(|place| format!("\n  at: {place}")).unwrap_or_default();
+        let traceback = traceback.trim_end().replace('\n', "\n    ");
+        let hint = hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        let text = format!("error: {title}{at}\n    {traceback}{hint}");
+        Some(Failure { title, text, place: place.clone() })
+    }
+
     /// Whether it loads, or is taken to load elsewhere.
     pub fn passes(&self) -> bool {
         self.is_tolerated || matches!(self.outcome, Outcome::Loaded { .. })
     }
+}
+
+/// Why a code location does not load here, for people.
+#[derive(Debug)]
+pub struct Failure {
+    /// In one line.
+    pub title: String,
+    /// All of it.
+    pub text: String,
+    /// Where in the user's files.
+    pub place: Option<Place>,
 }
 
 /// What loading came to.
@@ -73,7 +101,81 @@ pub enum Outcome {
         /// Why it may well load elsewhere: a variable that is not set here, a server that is not reached from here.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         not_here: Option<String>,
+        /// The installed distribution that it is about, with its version.
+        #[serde(default, skip_serializing)]
+        library: Option<String>,
+        /// The last line of the user's own files.
+        #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
+        /// What to do next.
+        #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
     },
+}
+
+impl Outcome {
+    /// The same with the user's files in place of their copies, the line to look at, and what to do next.
+    fn explained(mut self, entry: &Entry, host: &Host) -> Outcome {
+        if let Outcome::Failed { error, traceback, not_here, library, place, hint } = &mut self {
+            let texts = std::iter::once(error.as_str()).chain(traceback::parts(traceback));
+            *place = traceback::last_place(texts, &entry.origin);
+            *error = traceback::with_user_files(error, &entry.origin);
+            *traceback = traceback::with_user_files(traceback, &entry.origin);
+            let ended = Ended {
+                line: traceback::error_line(error),
+                place: place.as_ref(),
+                not_here: not_here.as_deref(),
+                library: library.as_deref(),
+            };
+            *hint = next_step(ended, &entry.location(), &entry.origin, host);
+        }
+        self
+    }
+
+    /// Why it does not load, in one line: `KeyError: 'X'`.
+    pub fn error_line(&self) -> Option<&str> {
+        match self {
+            Outcome::Failed { error, .. } => Some(traceback::error_line(error)),
+            Outcome::Loaded { .. } => None,
+        }
+    }
+}
+
+/// What ended the loading of a code location, here or at Dagster+.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended<'a> {
+    /// The line that names the exception.
+    pub line: &'a str,
+    /// The last line of the user's own files.
+    pub place: Option<&'a Place>,
+    /// What this machine lacks.
+    pub not_here: Option<&'a str>,
+    /// The installed distribution that it is about.
+    pub library: Option<&'a str>,
+}
+
+/// What to do about it.
+pub fn next_step(ended: Ended<'_>, location: &Location, origin: &Origin, host: &Host) -> Option<String> {
+    let module = ended.line.strip_prefix("ModuleNotFoundError: No module named '");
+    let module = module.and_then(|rest| rest.split('\'').next());
+    if module.is_some()
+        && ended.place.is_none()
+        && let Some(warning) = code_source::look(std::slice::from_ref(location)).pop()
+    {
+        return Some(warning.message);
+    }
+    let project = module.and_then(|module| code_source::imported(location, module));
+    let shown = ended.place.map(Place::to_string);
+    let dependencies = origin.dependencies.as_ref().map(|file| file.display().to_string());
+    advice::hint(&Cause {
+        error: ended.line,
+        not_here: ended.not_here,
+        place: shown.as_deref(),
+        library: ended.library,
+        project: project.as_deref(),
+        dependencies: dependencies.as_deref(),
+        in_step: host.names_inputs(),
+    })
 }
 
 /// Names of what a repository defines, sorted.
@@ -259,7 +361,7 @@ fn load(
         .output(tools.host());
     let output = output.map_err(|source| VerifyError::NoResult { location: entry.name.clone(), source })?;
     match std::fs::read_to_string(&answer).ok().and_then(|text| serde_json::from_str(&text).ok()) {
-        Some(outcome) => Ok(outcome),
+        Some(outcome) => Ok(Outcome::explained(outcome, entry, tools.host())),
         None => Err(VerifyError::NoResult { location: entry.name.clone(), source: output.into_error() }),
     }
 }

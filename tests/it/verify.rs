@@ -62,14 +62,26 @@ fn each_code_location_is_loaded_and_told_of() {
         said.contains("error: 2 of 3 code locations could not be loaded: bad: ModuleNotFoundError"),
         "{said}"
     );
-    assert!(said.contains("bad does not load:\n"), "{said}");
+    assert!(
+        said.contains("error: the code location `bad` does not load here: ModuleNotFoundError"),
+        "{said}"
+    );
     // Neither the frames of the loader nor those of dagster before the user's own.
     let traceback = bad["traceback"].as_str().unwrap();
     assert!(!traceback.contains("-c <cmd>") && !traceback.contains("<string>"), "{traceback}");
     let first = traceback.lines().nth(1).unwrap();
-    assert!(first.contains("bad.py\", line 1"), "{traceback}");
+    assert_eq!(first, format!("  File \"{}\", line 1, in <module>", project.path().join("bad.py").display()));
+    assert!(!traceback.contains("dagster"), "{traceback}");
     let errors = json(&output)["locations"][1]["errors"].clone();
-    assert!(errors[0].as_str().unwrap().contains("caused by: ModuleNotFoundError"), "{errors}");
+    let lines: Vec<&str> = errors[0].as_str().unwrap().lines().collect();
+    assert_eq!(
+        lines[0],
+        "error: the code location `bad` does not load here: ModuleNotFoundError: No module named 'not_a_dependency'"
+    );
+    let file = project.path().join("requirements.txt");
+    let hint =
+        format!("hint: add the distribution that has the module `not_a_dependency` to {}", file.display());
+    assert_eq!(*lines.last().unwrap(), hint);
     let command = said.lines().chain(std::str::from_utf8(&output.stdout).unwrap().lines());
     assert!(command.into_iter().all(|line| !line.trim_start().starts_with("::")), "{said}");
 }
@@ -101,6 +113,41 @@ fn modules_of_the_working_directory_are_not_those_that_unpack() {
     assert!(deploy(project.path(), &out, &[]).status.success());
     let output = pexpress_with_uv().arg("verify").arg(&out).current_dir(elsewhere.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Users saw paths below `/tmp` that are in no repository, and no line of their own.
+#[test]
+#[ignore = "half a minute, and a package index"]
+fn a_syntax_error_is_shown_at_its_line_of_the_users_file() {
+    let project = project_tree(&[
+        (
+            "dagster_cloud.yaml",
+            "locations:\n  - location_name: main\n    code_source: {module_name: shop.definitions}\n",
+        ),
+        ("requirements.txt", REQUIREMENTS),
+        ("shop/__init__.py", ""),
+        ("shop/definitions.py", "import dagster as dg\n\n\ndef f()\n    pass\n"),
+    ]);
+    let out = tempfile::tempdir().unwrap();
+    let output = pexpress_with_uv()
+        .current_dir(project.path())
+        .args(["deploy", ".", "--verify"])
+        .arg(out.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let end = said.find("error: ").map(|at| said[at..].to_string()).unwrap_or_default();
+    insta::assert_snapshot!(end, @r#"
+    error: the code location `main` does not load here: SyntaxError: expected ':'
+      at: shop/definitions.py:4
+          File "shop/definitions.py", line 4
+            def f()
+                   ^
+        SyntaxError: expected ':'
+    hint: fix shop/definitions.py:4
+    error: 1 of 1 code locations could not be loaded: main: SyntaxError: expected ':' (shop/definitions.py:4)
+    hint: fix shop/definitions.py:4
+    "#);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub fn for_want_of_secrets(
     let Err(error) = result else { return result };
     let mut excused = Vec::new();
     for verified in report.verified.iter().flatten() {
-        if let Outcome::Failed { error, traceback, not_here } = &verified.outcome
+        if let Outcome::Failed { error, traceback, not_here, .. } = &verified.outcome
             && let Some(reason) = reason(not_here.as_deref(), traceback, host)
         {
             excused.push((verified.name.clone(), reason, error.clone()));

@@ -55,8 +55,8 @@ impl Verifying<'_> {
             verified => verified?,
         };
         for one in verified.iter().filter(|one| one.is_tolerated) {
-            if let Outcome::Failed { error, not_here: Some(reason), .. } = &one.outcome {
-                let error = error.lines().next().unwrap_or_default();
+            if let Outcome::Failed { not_here: Some(reason), .. } = &one.outcome {
+                let error = one.outcome.error_line().unwrap_or_default();
                 let text =
                     format!("{} does not load here, and may load elsewhere: {reason} ({error})", one.name);
                 self.warn(text, building, live);

@@ -17,6 +17,7 @@ use crate::report::{DeploymentReport, SentFiles, State, UploadState};
 use crate::target::Target;
 use crate::update::document::location_document;
 use crate::update::{self, Before, Outcome, Update, UpdateError, Updated};
+use crate::verify::{self, Ended, traceback};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -79,7 +80,10 @@ impl Online {
             let tell = |phase| reached.set_phase(phase);
             let limits = self.limits(&updates);
             let outcomes = update::run(&self.client.patient(), updates, before, limits, &tell);
-            outcomes.into_iter().for_each(|outcome| deployed.take(outcome));
+            for mut outcome in outcomes {
+                explain(&mut outcome, plan, self.client.host());
+                deployed.take(outcome);
+            }
         }
         deployed
     }
@@ -219,6 +223,22 @@ fn stored(published: &Published, source: &str, deps: &DepsPexFile) -> Result<Sen
     };
     let (of_source, of_deps) = (published.file(source)?, published.file(deps.name())?);
     Ok(SentFiles { source: how(source, of_source), deps: how(deps.name(), of_deps) })
+}
+
+/// Name the user's files in the traceback of a code location that does not load at Dagster+, and the line to look at.
+fn explain(outcome: &mut Outcome, plan: &Plan, host: &Host) {
+    let planned = plan.locations.iter().find(|planned| planned.location.name == outcome.name);
+    let Some(planned) = planned else { return };
+    if let Err(UpdateError::Load { failure, place, hint, .. }) = &mut outcome.result {
+        let origin = super::super::origin(planned, plan);
+        let texts: Vec<String> = failure.innermost_first();
+        *place = traceback::last_place(texts.iter().map(String::as_str), &origin);
+        let innermost = failure.chain.last().map_or(&failure.message, |link| &link.message);
+        let line = traceback::error_line(innermost);
+        let ended = Ended { line, place: place.as_ref(), not_here: None, library: None };
+        *hint = verify::next_step(ended, &planned.location, &origin, host);
+        failure.map_texts(&|text| traceback::with_user_files(text, &origin));
+    }
 }
 
 impl Deployed {

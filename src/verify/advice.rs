@@ -1,0 +1,205 @@
+//! What to do next about a code location that does not load, by what its exception says.
+
+/// What is known of a failure to load.
+#[derive(Debug, Clone, Default)]
+pub struct Cause<'a> {
+    /// The line that names the exception.
+    pub error: &'a str,
+    /// What this machine lacks, as the loader found it.
+    pub not_here: Option<&'a str>,
+    /// The last line of the user's own files, `FILE:LINE`.
+    pub place: Option<&'a str>,
+    /// The distribution that could not be imported, where it is one that is installed.
+    pub library: Option<&'a str>,
+    /// Why a module of the project is not found where it is looked for.
+    pub project: Option<&'a str>,
+    /// The file that dependencies are written in.
+    pub dependencies: Option<&'a str>,
+    /// Whether this is a step of a workflow.
+    pub in_step: bool,
+}
+
+/// The next step; `None` where all that there is to look at is the traceback.
+pub fn hint(cause: &Cause<'_>) -> Option<String> {
+    let (kind, message) = cause.error.split_once(": ").unwrap_or((cause.error, ""));
+    let kind = kind.rsplit('.').next().unwrap_or_default();
+    let found = match kind {
+        "ModuleNotFoundError" => no_module(message, cause),
+        "ImportError" => no_import(message, cause),
+        "SyntaxError" | "IndentationError" | "TabError" => syntax(cause),
+        _ => None,
+    };
+    found
+        .or_else(|| cause.not_here.map(|reason| not_here(reason, cause.in_step)))
+        .or_else(|| cause.place.map(|place| format!("look at {place}, the last line of your own files")))
+}
+
+fn no_module(message: &str, cause: &Cause<'_>) -> Option<String> {
+    let module = quoted(message)?;
+    if let Some(problem) = cause.project {
+        return Some(format!("`{module}`: {problem}"));
+    }
+    let file = in_file(cause.dependencies);
+    let top = module.split('.').next().unwrap_or(module);
+    Some(match cause.library {
+        Some(library) if top != module => format!(
+            "{library} imports `{module}`, which the installed `{top}` does not have: name versions of the two that fit each other{}",
+            file.replace(" to ", " in ")
+        ),
+        Some(library) => {
+            format!("{library} imports `{module}`: add the distribution that has that module{file}")
+        }
+        None if top != module => format!(
+            "`{top}` is installed and has no module `{module}`: correct the name, or name another version of it{}",
+            file.replace(" to ", " in ")
+        ),
+        None => format!("add the distribution that has the module `{module}`{file}"),
+    })
+}
+
+/// The module is there, and what is wanted of it is not, or what it is made of does not load.
+fn no_import(message: &str, cause: &Cause<'_>) -> Option<String> {
+    let file = in_file(cause.dependencies).replace(" to ", " in ");
+    if let Some((library, _)) = message.split_once(": cannot open shared object file") {
+        let who = cause.library.unwrap_or("a dependency");
+        return Some(format!(
+            "{who} needs the system library {library}, which is not on this machine and may be missing in Dagster+ too: choose a distribution that brings it along"
+        ));
+    }
+    let library = cause.library?;
+    Some(match message.strip_prefix("cannot import name ").and_then(quoted) {
+        Some(name) => {
+            format!("{library} has no `{name}`: correct the name, or name another version of it{file}")
+        }
+        None => {
+            format!("{library} cannot be imported: name another version of it{file}")
+        }
+    })
+}
+
+fn syntax(cause: &Cause<'_>) -> Option<String> {
+    match (cause.place, cause.library) {
+        (_, Some(library)) => {
+            Some(format!("{library} is not written for this Python: name another version of it"))
+        }
+        (place, None) => place.map(|place| format!("fix {place}")),
+    }
+}
+
+fn not_here(reason: &str, in_step: bool) -> String {
+    let set = if in_step { "set it in `env:` of the step" } else { "set it in the environment" };
+    let one = reason
+        .strip_prefix("the environment variable ")
+        .and_then(|rest| rest.strip_suffix(" is not set here"));
+    if let Some(name) = one {
+        return format!("{name} is not set here: {set}, or read it at run time");
+    }
+    if let Some(names) = reason.strip_prefix("environment variables are not set here: ") {
+        return format!("not set here: {names}; {}, or read them at run time", set.replace(" it ", " them "));
+    }
+    if reason.starts_with("a server ") {
+        return format!(
+            "{reason}: connect when an asset or a resource runs, and not when the code is imported"
+        );
+    }
+    format!("{reason}: {set}, or read it at run time")
+}
+
+/// ` to FILE`.
+fn in_file(file: Option<&str>) -> String {
+    format!(" to {}", file.unwrap_or("the dependencies of the project"))
+}
+
+/// What is between the first two quotes.
+fn quoted(text: &str) -> Option<&str> {
+    text.split('\'').nth(1).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_has_its_own_next_step() {
+        let at = "shop/definitions.py:4";
+        let base = |error: &'static str| Cause {
+            error,
+            place: Some(at),
+            dependencies: Some("requirements.txt"),
+            in_step: true,
+            ..Cause::default()
+        };
+        let variable = Some("the environment variable A_TOKEN is not set here");
+        let cases = [
+            base("ModuleNotFoundError: No module named 'pandas'"),
+            Cause { dependencies: None, ..base("ModuleNotFoundError: No module named 'pandas'") },
+            Cause {
+                project: Some(
+                    "the project has no `shopp`, and no dependency is called so; did you mean `shop`?",
+                ),
+                ..base("ModuleNotFoundError: No module named 'shopp'")
+            },
+            Cause {
+                library: Some("dagster-aws 0.29"),
+                ..base("ModuleNotFoundError: No module named 'boto3'")
+            },
+            base("ModuleNotFoundError: No module named 'dagster.nothing'"),
+            Cause {
+                library: Some("pandas 1.0"),
+                ..base("ModuleNotFoundError: No module named 'numpy.core'")
+            },
+            Cause { not_here: variable, ..base("KeyError: 'A_TOKEN'") },
+            Cause { not_here: variable, in_step: false, ..base("KeyError: 'A_TOKEN'") },
+            Cause {
+                not_here: Some("environment variables are not set here: A, B"),
+                ..base("AttributeError: x")
+            },
+            Cause { not_here: Some("a setting is missing here"), ..base("pydantic_core.ValidationError: x") },
+            Cause {
+                not_here: Some("a server was not reached from here, or did not let this machine in"),
+                ..base("ConnectionError: x")
+            },
+            base("SyntaxError: expected ':'"),
+            Cause { library: Some("old 1.0"), ..base("SyntaxError: invalid syntax") },
+            base("IndentationError: unexpected indent"),
+            Cause {
+                library: Some("opencv-python 4.9"),
+                ..base("ImportError: libGL.so.1: cannot open shared object file: No such file or directory")
+            },
+            Cause {
+                library: Some("dagster 1.13.27"),
+                ..base("ImportError: cannot import name 'nothing' from 'dagster' (/x)")
+            },
+            base("ImportError: cannot import name 'nothing' from 'shop' (/x)"),
+            Cause {
+                library: Some("numpy 1.0"),
+                ..base("ImportError: numpy.core.multiarray failed to import")
+            },
+            base("dagster._core.errors.DagsterInvalidDefinitionError: Duplicate asset key"),
+            Cause { place: None, ..base("RuntimeError: x") },
+        ];
+        let hints = cases.map(|cause| format!("{} → {}", cause.error, hint(&cause).unwrap_or("-".into())));
+        insta::assert_snapshot!(hints.join("\n"), @r#"
+        ModuleNotFoundError: No module named 'pandas' → add the distribution that has the module `pandas` to requirements.txt
+        ModuleNotFoundError: No module named 'pandas' → add the distribution that has the module `pandas` to the dependencies of the project
+        ModuleNotFoundError: No module named 'shopp' → `shopp`: the project has no `shopp`, and no dependency is called so; did you mean `shop`?
+        ModuleNotFoundError: No module named 'boto3' → dagster-aws 0.29 imports `boto3`: add the distribution that has that module to requirements.txt
+        ModuleNotFoundError: No module named 'dagster.nothing' → `dagster` is installed and has no module `dagster.nothing`: correct the name, or name another version of it in requirements.txt
+        ModuleNotFoundError: No module named 'numpy.core' → pandas 1.0 imports `numpy.core`, which the installed `numpy` does not have: name versions of the two that fit each other in requirements.txt
+        KeyError: 'A_TOKEN' → A_TOKEN is not set here: set it in `env:` of the step, or read it at run time
+        KeyError: 'A_TOKEN' → A_TOKEN is not set here: set it in the environment, or read it at run time
+        AttributeError: x → not set here: A, B; set them in `env:` of the step, or read them at run time
+        pydantic_core.ValidationError: x → a setting is missing here: set it in `env:` of the step, or read it at run time
+        ConnectionError: x → a server was not reached from here, or did not let this machine in: connect when an asset or a resource runs, and not when the code is imported
+        SyntaxError: expected ':' → fix shop/definitions.py:4
+        SyntaxError: invalid syntax → old 1.0 is not written for this Python: name another version of it
+        IndentationError: unexpected indent → fix shop/definitions.py:4
+        ImportError: libGL.so.1: cannot open shared object file: No such file or directory → opencv-python 4.9 needs the system library libGL.so.1, which is not on this machine and may be missing in Dagster+ too: choose a distribution that brings it along
+        ImportError: cannot import name 'nothing' from 'dagster' (/x) → dagster 1.13.27 has no `nothing`: correct the name, or name another version of it in requirements.txt
+        ImportError: cannot import name 'nothing' from 'shop' (/x) → look at shop/definitions.py:4, the last line of your own files
+        ImportError: numpy.core.multiarray failed to import → numpy 1.0 cannot be imported: name another version of it in requirements.txt
+        dagster._core.errors.DagsterInvalidDefinitionError: Duplicate asset key → look at shop/definitions.py:4, the last line of your own files
+        RuntimeError: x → -
+        "#);
+    }
+}
