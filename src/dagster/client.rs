@@ -164,6 +164,11 @@ impl Client {
         }
     }
 
+    /// Whether no other thing has met `error` before, with this client or another of its session. `name` is what met it.
+    pub fn is_first_to_meet(&self, error: &DagsterError, name: &str) -> bool {
+        self.session.is_first(error.to_string().replace(&format!("`{name}`"), "`…`"))
+    }
+
     /// What the calls of this run share.
     pub(super) fn session(&self) -> &Session {
         &self.session

@@ -36,6 +36,8 @@ struct State {
     begun: Begun,
     /// Documents whose fields this server does not know, by the file they are in.
     unknown: BTreeSet<&'static str>,
+    /// What went wrong and was said, of many that may go wrong in the same way.
+    said: BTreeSet<String>,
 }
 
 /// Requests that change something and were sent, whatever came of them.
@@ -123,6 +125,11 @@ impl Session {
     /// The server does not know the fields of a document, so that it need not be asked again.
     pub(super) fn remember_unknown(&self, document: &'static str) {
         self.lock().unknown.insert(document);
+    }
+
+    /// Whether this is the first time that `what` is to be said.
+    pub(super) fn is_first(&self, what: String) -> bool {
+        self.lock().said.insert(what)
     }
 
     /// Whether the registry hands out URLs. Whoever finds that it has not answered yet keeps the lock while asking: of

@@ -91,7 +91,7 @@ pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> 
     let mut entry_urls = match client.presigned_urls(&names, Method::Get) {
         Ok(urls) => urls,
         Err(error) => {
-            miss(client, "the registry", &error);
+            miss_by_error(client, "", &error);
             return None;
         }
     };
@@ -122,7 +122,7 @@ pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> 
 fn read_entry(client: &Client, name: &str, url: &PresignedUrl) -> Option<CacheEntry> {
     match client.download_text(name, url) {
         Ok(Some(text)) => parse(&text).or_else(|| {
-            miss(client, name, &"it is not a cache entry");
+            miss(client, name, "it is not a cache entry");
             None
         }),
         Ok(None) => {
@@ -130,7 +130,7 @@ fn read_entry(client: &Client, name: &str, url: &PresignedUrl) -> Option<CacheEn
             None
         }
         Err(error) => {
-            miss(client, name, &error);
+            miss_by_error(client, name, &error);
             None
         }
     }
@@ -153,15 +153,24 @@ fn is_stored(
     };
     match stored {
         Ok(Stored::Whole { .. }) => return true,
-        Ok(Stored::Absent) => miss(client, deps, &"it is not in the registry any more"),
-        Ok(Stored::Broken) => miss(client, deps, &"it is not a whole PEX file"),
-        Err(error) => miss(client, deps, error),
+        Ok(Stored::Absent) => miss(client, deps, "it is not in the registry any more"),
+        Ok(Stored::Broken) => miss(client, deps, "it is not a whole PEX file"),
+        Err(error) => miss_by_error(client, deps, error),
     }
     false
 }
 
-fn miss(client: &Client, what: &str, why: &dyn std::fmt::Display) {
-    client.host().note(format!("deps cache: {what} cannot be used: {why}"));
+fn miss(client: &Client, name: &str, why: &str) {
+    client.host().note(format!("deps cache: `{name}` is not used: {why}"));
+}
+
+/// One refusal of the registry or the store may be met for each requirement set. It is said once, and by the run itself
+/// if that ends with it.
+fn miss_by_error(client: &Client, name: &str, error: &DagsterError) {
+    match !client.is_over() && client.is_first_to_meet(error, name) {
+        true => client.host().note(format!("deps cache: {error}; what it may hold is built instead")),
+        false => client.host().detail(format!("deps cache: {error}")),
+    }
 }
 
 /// Record that `entry` satisfies the requirement set of this hash.

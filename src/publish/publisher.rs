@@ -133,7 +133,10 @@ impl Recording {
 fn record(client: &Client, tag: &str, hash: &str, entry: &CacheEntry) {
     match deps_cache::write(client, tag, hash, entry) {
         Ok(()) => client.host().detail(format!("deps cache: {} recorded for `{tag}`", entry.deps_pex_name)),
-        Err(error) => client.host().warn(format!("{error}; the next run builds the deps PEX again")),
+        Err(error) if client.is_first_to_meet(&error, &deps_cache::object_name(hash, tag)) => {
+            client.host().warn(format!("{error}; the next run builds the deps PEX again"));
+        }
+        Err(error) => client.host().detail(format!("deps cache: {error}")),
     }
 }
 

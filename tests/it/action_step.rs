@@ -343,3 +343,33 @@ fn a_step_names_inputs_where_a_command_line_names_flags() {
         }
     }
 }
+
+/// Users read one refusal three times, and one of the object store once for each code location.
+#[test]
+#[ignore = "the stand-ins come from package indexes"]
+fn a_refusal_that_many_meet_is_said_once() {
+    let lines = ["extra==1", "extra==2", "extra==3", "extra==4"];
+    let names = ["one", "two", "three", "four"];
+    let locations: Vec<_> = names.into_iter().zip(lines).collect();
+    for (fault, code, says) in [
+        (
+            json!({"operation": "generateServerlessPexUrl", "call": 2, "times": 0, "status": 401}),
+            3,
+            "could not ask for upload URLs: Dagster+ refused the token (401 Unauthorized)",
+        ),
+        (
+            json!({"operation": "GET", "times": 0, "status": 403}),
+            0,
+            "the object store answered 403 Forbidden; what it may hold is built instead",
+        ),
+    ] {
+        let scene = Scene::new(&locations, json!({"faults": [fault]}));
+        let ran = scene.opened();
+        assert_eq!(ran.code, Some(code), "{}", ran.log);
+        let told: Vec<&str> = ran.log.lines().filter(|line| line.contains("deps cache")).collect();
+        assert_eq!(told.len(), usize::from(code == 0), "{}", ran.log);
+        // The outcome and the annotation.
+        let lines = ran.log.lines().filter(|line| line.contains(says)).count();
+        assert_eq!(lines, if code == 0 { 1 } else { 2 }, "{}", ran.log);
+    }
+}
