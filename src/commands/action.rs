@@ -23,7 +23,7 @@ use crate::deployment;
 use crate::env_vars;
 use crate::error::Explain;
 use crate::github::Github;
-use crate::github::runner::Runner;
+use crate::github::runner::{LONGEST_SUMMARY_BYTES, Runner};
 use crate::host::Host;
 use crate::net::Secret;
 use crate::publish::default_cache_tags;
@@ -258,7 +258,8 @@ impl<'a> Step<'a> {
     fn tell_all(&self, report: &Report, facts: &Facts) -> Result<(), Error> {
         let workspace = self.workspace();
         let now = self.host.clock.now();
-        self.runner.add_summary(&summary::from_report(report, facts, &workspace, now))?;
+        let summary = summary::from_report(report, facts, &workspace, now, LONGEST_SUMMARY_BYTES);
+        self.runner.add_summary(&summary)?;
         self.runner.set_outputs(&outputs::from_report(report, facts))?;
         let annotations = annotations::from_report(report, &workspace);
         match self.runner.is_present() {

@@ -23,9 +23,9 @@ const BUDGET: usize = 60_000;
 /// Bytes of data in a comment that we read.
 const MOST_DATA: u64 = 1 << 20;
 /// How much of each error is shown; the next where that is too long.
-const ERROR_LIMITS: [usize; 4] = [6_000, 1_500, 300, SHORTEST_ERROR];
+const ERROR_LIMITS: [usize; 5] = [6_000, 1_500, 300, cut::SHORT_BYTES, SHORTEST_ERROR];
 /// How much of an error is shown where there is hardly any room: its exception.
-const SHORTEST_ERROR: usize = 160;
+const SHORTEST_ERROR: usize = 80;
 
 /// How many changed dependencies of a code location are listed.
 const MOST_CHANGES: usize = 40;
@@ -154,12 +154,8 @@ impl<'a> Comment<'a> {
     /// The longest text that fits.
     fn text(&self, data: &Data) -> String {
         for limit in ERROR_LIMITS {
-            let mut short = data.clone();
-            for JobRow { row, .. } in &mut short.rows {
-                row.changes = row.changes.take().filter(|_| limit >= ERROR_LIMITS[1]);
-                row.error = row.error.as_ref().map(|error| shortened(error, limit));
-            }
-            let text = self.render(&short, &short.rows);
+            let short = with_short_errors(data, limit);
+            let text = self.render(&short, limit);
             if text.len() <= BUDGET {
                 return text;
             }
@@ -169,34 +165,28 @@ impl<'a> Comment<'a> {
 
     /// Failures only, as many as fit; the others are counted.
     fn without_good_rows(&self, data: &Data) -> String {
-        let mut bare = data.clone();
-        for JobRow { row, .. } in &mut bare.rows {
-            row.error = row.error.as_ref().map(|error| shortened(error, SHORTEST_ERROR));
-            row.changes = None;
-        }
-        let (good, mut shown): (Vec<JobRow>, Vec<JobRow>) =
-            bare.rows.iter().cloned().partition(|JobRow { row, .. }| row.standing.is_good() == Some(true));
-        let mut left_out = good.len();
-        loop {
-            let text = self.render(&bare, &shown);
-            let text = format!("{text}\n{left_out} more code locations are in the summary of the run.");
-            if text.len() <= BUDGET {
-                return text;
+        let all = with_short_errors(data, SHORTEST_ERROR);
+        let failed: Vec<&JobRow> =
+            all.rows.iter().filter(|row| row.row.standing.is_good() != Some(true)).collect();
+        let text = |count: usize| {
+            let rows = failed[..count].iter().map(|row| (*row).clone()).collect();
+            let text = self.render(&Data { rows, ..all.clone() }, SHORTEST_ERROR);
+            format!("{text}\n{} more code locations are in the summary of the run.", all.rows.len() - count)
+        };
+        let (mut fits, mut most) = (0, failed.len());
+        while fits < most {
+            let middle = (fits + most).div_ceil(2);
+            match text(middle).len() <= BUDGET {
+                true => fits = middle,
+                false => most = middle - 1,
             }
-            if shown.is_empty() {
-                // Not even the data fits: the next writer begins anew.
-                bare.rows.clear();
-                return self.render(&bare, &[]);
-            }
-            let half = shown.len() / 2;
-            left_out += shown.len() - half;
-            shown.truncate(half);
-            bare.rows.clone_from(&shown);
         }
+        text(fits)
     }
 
-    fn render(&self, data: &Data, shown: &[JobRow]) -> String {
-        let shown = &shown.iter().map(|shown| shown.row.clone()).collect::<Vec<_>>();
+    /// `limit` is what the errors were cut to.
+    fn render(&self, data: &Data, limit: usize) -> String {
+        let shown = &data.rows.iter().map(|shown| shown.row.clone()).collect::<Vec<_>>();
         let mut parts = vec![format!("{}\n### {}", self.marker, heading(data))];
         for job in data.jobs.values() {
             if let Some(text) = &job.text {
@@ -209,7 +199,7 @@ impl<'a> Comment<'a> {
         if !shown.is_empty() {
             parts.push(rows::table(shown));
         }
-        let errors = rows::errors(shown, ERROR_LIMITS[0]);
+        let errors = rows::errors(shown, limit);
         if !errors.is_empty() {
             parts.push(errors);
         }
@@ -234,12 +224,14 @@ impl<'a> Comment<'a> {
     }
 }
 
-/// An error in at most `limit` bytes: in the shortest form, its exception alone.
-fn shortened(error: &str, limit: usize) -> String {
-    match cut::gist(error) {
-        Some(gist) if limit <= SHORTEST_ERROR && error.len() > limit => cut::within(gist, limit),
-        _ => cut::cut(error, limit),
+/// The same with errors in at most `limit` bytes; where these are short, without the changes in the dependencies.
+fn with_short_errors(data: &Data, limit: usize) -> Data {
+    let mut short = data.clone();
+    for JobRow { row, .. } in &mut short.rows {
+        row.changes = row.changes.take().filter(|_| limit >= ERROR_LIMITS[1]);
+        row.error = row.error.as_ref().map(|error| cut::shortened(error, limit));
     }
+    short
 }
 
 /// The error that ended a run, where no code location tells it.

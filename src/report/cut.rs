@@ -3,6 +3,9 @@
 /// What the mark of a cut needs at most.
 const MARK_BYTES: usize = 80;
 
+/// With no more room than this, the gist of an error says more than a beginning and an end.
+pub const SHORT_BYTES: usize = 160;
+
 /// Endings of the names of exceptions. Others count only where the name begins with the module's.
 const ENDINGS: [&str; 8] =
     ["Error", "Exception", "Warning", "Exit", "Interrupt", "Iteration", "Timeout", "Failure"];
@@ -21,6 +24,14 @@ pub fn cut(text: &str, limit: usize) -> String {
     kept.keep(cause, kept.room * 2 / 3);
     kept.fill(cause);
     kept.text(text.len())
+}
+
+/// An error in at most `limit` bytes: where there is hardly any room, its gist alone.
+pub fn shortened(error: &str, limit: usize) -> String {
+    match gist(error) {
+        Some(gist) if limit <= SHORT_BYTES && error.len() > limit => within(gist, limit),
+        _ => cut(error, limit),
+    }
 }
 
 /// The last exception of a text, on one line: `ModuleNotFoundError: No module named 'x'`.

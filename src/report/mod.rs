@@ -306,7 +306,7 @@ impl LocationReport {
 }
 
 /// How far a code location came at Dagster+.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// The run has not come to it.

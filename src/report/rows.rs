@@ -3,6 +3,7 @@
 use super::{Goal, LocationReport, Report, RunResult, State, UploadState, cut, markdown, table};
 use crate::dependencies::DependencyChanges;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// A code location as a row. Serialisable, since the jobs of a run merge their rows in one comment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +32,7 @@ pub struct Row {
 }
 
 /// How far a code location came, in builds and deploys alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// It was to be deployed.
@@ -171,31 +172,53 @@ const LONGEST_GIST_BYTES: usize = 160;
 /// How many code locations are named in such a line.
 const MOST_NAMES: usize = 5;
 
-/// What went wrong, a folded part for each error, cut to `limit` bytes. Code locations that have the same one share it.
+/// What went wrong, a folded part for each error, cut to `limit` bytes; with hardly any room, a line for each. Code
+/// locations that have the same one share it.
 pub fn errors(rows: &[Row], limit: usize) -> String {
-    let mut groups: Vec<(String, Vec<&Row>)> = Vec::new();
+    let is_short = limit <= cut::SHORT_BYTES;
+    let parts =
+        groups(rows).into_iter().map(|of| if is_short { error_line(&of, limit) } else { fold(&of, limit) });
+    parts.collect::<Vec<_>>().join(if is_short { "\n" } else { "\n\n" })
+}
+
+/// The length of each error that [`errors`] shows, in bytes.
+pub fn error_bytes(rows: &[Row]) -> Vec<usize> {
+    groups(rows).iter().filter_map(|of| of[0].error.as_ref().map(String::len)).collect()
+}
+
+/// The code locations that have an error, those with the same one together.
+fn groups(rows: &[Row]) -> Vec<Vec<&Row>> {
+    let mut groups: Vec<Vec<&Row>> = Vec::new();
+    let mut known: HashMap<(String, Standing), usize> = HashMap::new();
     for row in rows {
         let Some(error) = &row.error else { continue };
-        let nameless = without_name(error, &row.name);
-        match groups.iter_mut().find(|(known, of)| *known == nameless && of[0].standing == row.standing) {
-            Some((_, of)) => of.push(row),
-            None => groups.push((nameless, vec![row])),
+        let at = *known.entry((without_name(error, &row.name), row.standing)).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some(of) => of.push(row),
+            None => groups.push(vec![row]),
         }
     }
-    let parts = groups.iter().map(|(_, of)| {
-        let first = of[0];
-        let error = first.error.as_deref().unwrap_or_default();
-        let gist = cut::gist(error).map(|gist| cut::within(gist, LONGEST_GIST_BYTES.min(limit)));
-        let summary = format!(
-            "{} {}: {}{}",
-            first.standing.sign(),
-            names(&of.iter().map(|row| row.name.as_str()).collect::<Vec<_>>()),
-            first.standing.words(),
-            gist.map(|gist| format!(": <code>{}</code>", markdown::html(&gist))).unwrap_or_default(),
-        );
-        markdown::folded(&summary, &markdown::block(&cut::cut(error, limit)))
-    });
-    parts.collect::<Vec<_>>().join("\n\n")
+    groups
+}
+
+fn fold(of: &[&Row], limit: usize) -> String {
+    let (first, error) = (of[0], of[0].error.as_deref().unwrap_or_default());
+    let gist = cut::gist(error).map(|gist| cut::within(gist, LONGEST_GIST_BYTES));
+    let summary = format!(
+        "{} {}: {}{}",
+        first.standing.sign(),
+        names(of, markdown::html),
+        first.standing.words(),
+        gist.map(|gist| format!(": <code>{}</code>", markdown::html(&gist))).unwrap_or_default(),
+    );
+    markdown::folded(&summary, &markdown::block(&cut::cut(error, limit)))
+}
+
+fn error_line(of: &[&Row], limit: usize) -> String {
+    let (first, error) = (of[0], of[0].error.as_deref().unwrap_or_default());
+    let gist = cut::gist(error).map(|gist| format!(": {}", markdown::code(&cut::within(gist, limit))));
+    let names = names(of, markdown::text);
+    format!("- {} {names}: {}{}", first.standing.sign(), first.standing.words(), gist.unwrap_or_default())
 }
 
 /// An error as that of any code location: what is equal in two of them, but for names of PEX files, is one error.
@@ -209,10 +232,10 @@ pub fn without_name(error: &str, name: &str) -> String {
     nameless.collect::<Vec<_>>().join("`")
 }
 
-/// The names of code locations as HTML, the first few of many.
-fn names(names: &[&str]) -> String {
-    let shown: Vec<String> = names.iter().take(MOST_NAMES).map(|name| markdown::html(name)).collect();
-    match names.len() - shown.len() {
+/// The names of code locations, the first few of many.
+fn names(of: &[&Row], markup: impl Fn(&str) -> String) -> String {
+    let shown: Vec<String> = of.iter().take(MOST_NAMES).map(|row| markup(&row.name)).collect();
+    match of.len() - shown.len() {
         0 => shown.join(", "),
         rest => format!("{} and {rest} more", shown.join(", ")),
     }
@@ -220,16 +243,16 @@ fn names(names: &[&str]) -> String {
 
 /// What changed in the dependencies, a folded part for each set of changes, `limit` lines of each at most.
 pub fn dependency_changes(rows: &[Row], limit: usize) -> String {
-    let mut sets: Vec<(&DependencyChanges, Vec<&str>)> = Vec::new();
+    let mut sets: Vec<(&DependencyChanges, Vec<&Row>)> = Vec::new();
     for row in rows {
         let Some(changes) = &row.changes else { continue };
         match sets.iter_mut().find(|(known, _)| *known == changes) {
-            Some((_, names)) => names.push(&row.name),
-            None => sets.push((changes, vec![&row.name])),
+            Some((_, of)) => of.push(row),
+            None => sets.push((changes, vec![row])),
         }
     }
-    let parts = sets.iter().map(|(changes, names)| {
-        let title = format!("📦 {}: {}", self::names(names), counts(changes));
+    let parts = sets.iter().map(|(changes, of)| {
+        let title = format!("📦 {}: {}", names(of, markdown::html), counts(changes));
         markdown::folded(&title, &change_lines(changes, limit))
     });
     parts.collect::<Vec<_>>().join("\n\n")

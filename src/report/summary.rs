@@ -5,8 +5,12 @@ use super::{Goal, Problem, Report, RunResult, cut, markdown, rows, table};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// How much of each error is shown; the whole summary may have a mebibyte.
+/// How much of each error is shown at most; less where all of them together are too long.
 const LONGEST_ERROR_BYTES: usize = 20_000;
+/// How much of each error is shown at least: its exception.
+const SHORTEST_ERROR_BYTES: usize = 80;
+/// Errors that are shorter than this are more important than what changed in the dependencies.
+const SHORT_ERROR_BYTES: usize = 1_500;
 
 /// A run that is over sooner has no stages worth a chart.
 const SHORTEST_CHART_SECONDS: f64 = 1.0;
@@ -16,9 +20,54 @@ const SHORT_RUN_SECONDS: f64 = 15.0;
 
 /// How many changed dependencies of a code location are listed.
 const MOST_CHANGES: usize = 500;
+/// How many where there is less room.
+const FEW_CHANGES: usize = 40;
 
-/// The summary of a run. Places are told relative to `workspace`.
-pub fn from_report(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime) -> String {
+/// The summary of a run in less than `budget` bytes: each error is cut to what there is room for, so that each code location
+/// keeps its row and its exception. Only where not even these fit, it is longer. Places are relative to `workspace`.
+pub fn from_report(
+    report: &Report,
+    facts: &Facts,
+    workspace: &Path,
+    now: SystemTime,
+    budget: usize,
+) -> String {
+    let (mut limit, mut most_changes) = (LONGEST_ERROR_BYTES, MOST_CHANGES);
+    // What cannot fit need not be tried.
+    let lengths = rows::error_bytes(&rows::from_report(report));
+    while lengths.iter().map(|length| length.min(&limit)).sum::<usize>() > budget
+        && limit > SHORTEST_ERROR_BYTES
+    {
+        (limit, most_changes) = shorter(limit);
+    }
+    loop {
+        let text = text(report, facts, workspace, now, Limits { error_bytes: limit, changes: most_changes });
+        if text.len() < budget || limit == SHORTEST_ERROR_BYTES {
+            return text;
+        }
+        (limit, most_changes) = match most_changes {
+            MOST_CHANGES => (limit, FEW_CHANGES),
+            _ => shorter(limit),
+        };
+    }
+}
+
+/// The next limit for an error, and that for the changes of dependencies next to it.
+fn shorter(limit: usize) -> (usize, usize) {
+    let limit = (limit / 4 * 3).max(SHORTEST_ERROR_BYTES);
+    (limit, if limit < SHORT_ERROR_BYTES { 0 } else { FEW_CHANGES })
+}
+
+/// How much is shown.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Of each error.
+    error_bytes: usize,
+    /// Of the dependencies of a code location that changed; with 0, nothing at all.
+    changes: usize,
+}
+
+fn text(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime, limits: Limits) -> String {
     let rows = rows::from_report(report);
     let mut parts = vec![format!("### {}", heading(report, facts, &rows))];
     if let Some(reason) = &report.reason {
@@ -37,9 +86,13 @@ pub fn from_report(report: &Report, facts: &Facts, workspace: &Path, now: System
         Goal::Build | Goal::Deploy => told,
     };
     let problems = report.problems.iter().filter(|problem| !is_told(problem));
-    parts.extend(problems.map(|problem| markdown::block(&cut::cut(&problem.text, LONGEST_ERROR_BYTES))));
-    let errors = rows::errors(&rows, LONGEST_ERROR_BYTES);
-    let changes = rows::dependency_changes(&rows, MOST_CHANGES);
+    let block = |problem: &Problem| markdown::block(&cut::shortened(&problem.text, limits.error_bytes));
+    parts.extend(problems.map(block));
+    let errors = rows::errors(&rows, limits.error_bytes);
+    let changes = match limits.changes {
+        0 => String::new(),
+        most => rows::dependency_changes(&rows, most),
+    };
     parts.extend([errors, changes].into_iter().filter(|part| !part.is_empty()));
     if !report.warnings.is_empty() {
         let lines = report.warnings.iter().map(|warning| warning_line(warning, workspace));
@@ -111,4 +164,68 @@ fn footer(report: &Report, facts: &Facts, now: SystemTime) -> String {
     let target = target.map(|(python, platform)| format!("Python {python}, {}", markdown::code(platform)));
     let parts = [branch, commit, target, Some(utc(now))];
     format!("<sub>{}</sub>", parts.into_iter().flatten().collect::<Vec<_>>().join(" · "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dependencies::DependencyChanges;
+    use crate::report::{LocationReport, State};
+    use std::time::UNIX_EPOCH;
+
+    const BUDGET: usize = 900 * 1024;
+
+    /// A run of which each code location failed with an error of its own, that of many frames.
+    fn summary(count: usize, frames: usize) -> String {
+        let frames = "  File \"/x/defs.py\", line 1, in f\n    x\n".repeat(frames);
+        let location = |at: usize| LocationReport {
+            name: format!("loc_{at}"),
+            state: Some(State::FailedToLoad),
+            errors: vec![format!(
+                "error: the code location `loc_{at}` failed to load:\nRuntimeError: outer\n{frames}ValueError: root-{at}-\n{frames}"
+            )],
+            dependencies: Some(DependencyChanges {
+                added: (0..10_000 / count).map(|n| (format!("package-{at}-{n}"), "1".into())).collect(),
+                ..DependencyChanges::default()
+            }),
+            ..LocationReport::default()
+        };
+        let locations = (0..count).map(location).collect();
+        let report = Report { result: RunResult::Failure, locations, ..Report::default() };
+        from_report(&report, &Facts::default(), Path::new("/"), UNIX_EPOCH, BUDGET)
+    }
+
+    /// Users saw 52 of 100 errors, the first ones with all their text.
+    #[test]
+    fn each_code_location_keeps_its_row_and_its_exception() {
+        for (count, frames, text_bytes) in
+            [(3, 400, 19_000), (100, 400, 4_000), (250, 200, 1_500), (1_000, 20, 300), (4_000, 5, 0)]
+        {
+            let summary = summary(count, frames);
+            assert!(summary.len() <= BUDGET, "{count}: {}", summary.len());
+            // Most of the room is used, where there is more text than that.
+            assert!(
+                count < 100 || count == 4_000 || summary.len() > BUDGET / 2,
+                "{count}: {}",
+                summary.len()
+            );
+            let folds: Vec<&str> = summary.split("<details><summary>❌").skip(1).collect();
+            for at in 0..count {
+                assert!(summary.contains(&format!("| `loc_{at}` | failed to load |")), "{count}: row {at}");
+                let exception = format!("ValueError: root-{at}-");
+                match text_bytes {
+                    0 => {
+                        let line = format!("- ❌ loc\\_{at}: failed to load: `{exception}`\n");
+                        assert!(summary.contains(&line), "{count}: {line}");
+                    }
+                    least => {
+                        let title = format!(" loc_{at}: failed to load: <code>{exception}</code></summary>");
+                        assert!(folds[at].starts_with(&title), "{count}: {}", folds[at]);
+                        assert!(folds[at].matches(&exception).count() == 2, "{count}: {}", folds[at]);
+                        assert!(folds[at].len() > least, "{count}: {}", folds[at].len());
+                    }
+                }
+            }
+        }
+    }
 }

@@ -289,6 +289,27 @@ fn equal_errors_are_told_once_and_their_exception_leads_to_them() {
     );
 }
 
+/// Users saw the exceptions of 125 of 250 code locations, in half of the room that there is.
+#[test]
+fn each_code_location_keeps_its_exception() {
+    let frames = "  File \"/x/defs.py\", line 1, in f\n".repeat(50);
+    for (count, least) in [(40, 40), (250, 250), (1_000, 250)] {
+        let error = |at| {
+            format!(
+                "error: it failed to load:\nRuntimeError: outer\n{frames}ValueError: root-{at}-\n{frames}"
+            )
+        };
+        let failed = |at| location(&format!("loc{at}"), State::FailedToLoad, Some(&error(at)));
+        let report = report(RunResult::Failure, (0..count).map(failed).collect());
+        let body = written(&facts(5, 1, "deploy"), &report, None);
+        let told = (0..count).filter(|at| shown(&body).contains(&format!("ValueError: root-{at}-"))).count();
+        assert!(body.len() <= BUDGET && told >= least, "{count}: {told} in {}", body.len());
+        assert!(told == count || body.len() > BUDGET - 1_000, "{count}: room is left: {}", body.len());
+        let rest = format!("{} more code locations are in the summary", count - told);
+        assert!(told == count || body.ends_with(&format!("{rest} of the run.")), "{count}: {told}");
+    }
+}
+
 /// A list of asset keys on one line, as long as all the room there is.
 #[test]
 fn an_error_of_one_long_line_is_there_at_every_length() {
