@@ -449,7 +449,14 @@ mod tests {
     fn no_text_of_a_report_repeats_a_secret() {
         let says = |text: &str| format!("{text} ghs_canary_of_a_job");
         let problem = |text: &str| Problem { title: says(text), text: says(text), place: None };
-        let failed = Outcome::Failed { error: says("e"), traceback: says("t"), not_here: Some(says("n")) };
+        let failed = Outcome::Failed {
+            error: says("e"),
+            traceback: says("t"),
+            not_here: Some(says("n")),
+            library: None,
+            place: None,
+            hint: Some(says("h")),
+        };
         let report = Report {
             reason: Some(says("reason")),
             problems: vec![problem("p")],
