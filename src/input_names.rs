@@ -4,7 +4,9 @@
 //! has to read well with either: "choose another with --platform".
 
 /// Each flag, and what stands for it below `with:`.
-const INPUTS: [(&str, &str); 18] = [
+const INPUTS: [(&str, &str); 20] = [
+    ("--organization", "the input `organization`"),
+    ("--url", "the input `dagster_cloud_url`"),
     ("--python-version", "the input `python_version`"),
     ("--platform", "the input `platform`"),
     ("--extra", "the input `extras`"),
@@ -37,6 +39,9 @@ pub fn for_flags(text: &str) -> String {
 
 fn in_line(line: &str) -> String {
     let mut line = line.to_string();
+    for (flag, input) in [("--extra", "extras"), ("--group", "groups")] {
+        line = with_value(line, &format!("build with {flag} "), input);
+    }
     for (flag, input) in INPUTS {
         if line.contains(input) {
             line = line.replace(&format!(" ({flag})"), "");
@@ -47,6 +52,14 @@ fn in_line(line: &str) -> String {
         _ => part.to_string(),
     });
     parts.collect::<Vec<_>>().join("`")
+}
+
+/// `build with --group orch: …` is about a flag and its value.
+fn with_value(line: String, words: &str, input: &str) -> String {
+    let Some((before, after)) = line.split_once(words) else { return line };
+    let end = after.find([' ', ':', ';', ',']).unwrap_or(after.len());
+    let (value, rest) = after.split_at(end);
+    format!("{before}set the input `{input}: {value}`{rest}")
 }
 
 fn in_words(text: &str) -> String {
@@ -68,6 +81,11 @@ mod tests {
     fn inputs_stand_for_flags_outside_of_quotations() {
         for (given, want) in [
             ("hint: build with --no-locked", "hint: build with `locked: false`"),
+            (
+                "build with --group orch: that dependency group has `dagster`",
+                "set the input `groups: orch`: that dependency group has `dagster`",
+            ),
+            ("build with --extra x", "set the input `extras: x`"),
             ("--locked was given, but `a` has none", "`locked: true` was given, but `a` has none"),
             (
                 "set `branch_deployment: false` (--full-deployment) for it",

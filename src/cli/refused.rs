@@ -16,9 +16,14 @@ pub(super) fn with_better_name(mut error: clap::Error) -> clap::Error {
     use clap::error::{ContextKind, ContextValue};
     let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidSubcommand) else { return error };
     let known = CALLED_ELSEWHERE.iter().find(|(name, _)| name == given);
-    if let Some((_, here)) = known {
+    if let Some((name, here)) = known {
         error.remove(ContextKind::SuggestedSubcommand);
-        let tip = format!("did you mean `{here}`?").into();
+        let note = if *name == "build" {
+            " It only builds unless --upload-pex or --update-code-location is given"
+        } else {
+            ""
+        };
+        let tip = format!("did you mean `{here}`?{note}").into();
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
     }
     error
@@ -42,6 +47,10 @@ mod tests {
         for (word, says) in [
             ("version", "tip: did you mean `pexpress --version`?"),
             ("upload", "tip: did you mean `pexpress deploy --upload-pex`?"),
+            (
+                "build",
+                "tip: did you mean `pexpress deploy`? It only builds unless --upload-pex or --update-code-location is given",
+            ),
             ("deplyo", "tip: some similar subcommands exist: "),
         ] {
             let words = [OsString::from("pexpress"), OsString::from(word)];

@@ -105,7 +105,7 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
         Err(Error::Context(
             missing @ (ContextError::NoToken { .. }
             | ContextError::NoUrl { .. }
-            | ContextError::NoUrlAndToken),
+            | ContextError::NoUrlAndToken { .. }),
         )) => Ok(match event::read(host)? {
             Trigger::PullRequestClosed(_) => Scope::Nothing(CLOSED.into()),
             Trigger::Nothing(reason) => Scope::Nothing(reason),

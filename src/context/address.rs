@@ -10,6 +10,7 @@ use super::args::DagsterArgs;
 use super::inputs::deployment_name;
 use crate::env_vars;
 use crate::host::Host;
+use crate::near_names;
 use url::{Host as UrlHost, Url};
 
 /// Where an organization is, and the deployment that its address names.
@@ -30,6 +31,8 @@ const DOMAINS: [&str; 2] = ["dagster.cloud", "dagster.plus"];
 /// Hosts of these domains that belong to no organization: regions, and pages for all.
 const REGIONS: [&str; 1] = ["eu"];
 const SHARED: [&str; 2] = ["www", "app"];
+/// Schemes that are not mistyped, and still not to be used.
+const OTHER_SCHEMES: [&str; 5] = ["ftp", "ssh", "git", "ws", "wss"];
 /// Words that follow the deployment, or stand in its place, in addresses copied from a browser or a client.
 const PAGES: [&str; 10] =
     ["graphql", "locations", "home", "overview", "deployment", "runs", "assets", "jobs", "settings", "login"];
@@ -234,6 +237,9 @@ fn is_label(text: &str) -> bool {
 fn parse(setting: &str, text: &str, region: Option<&str>) -> Result<Address, ContextError> {
     let bad = |why: String| ContextError::BadUrl { setting: setting.to_string(), why };
     let text = text.trim();
+    if let Some(why) = slip(text) {
+        return Err(bad(why));
+    }
     let with_scheme = match text.split_once("://") {
         Some(_) => text.to_string(),
         None => {
@@ -276,6 +282,35 @@ fn parse(setting: &str, text: &str, region: Option<&str>) -> Result<Address, Con
         return Err(bad("it has more behind the host than a deployment".into()));
     }
     Ok(Address { place, deployment, is_plain_http })
+}
+
+/// What is mistyped in an address, with the form that is probably meant: nothing is asked of a host that is guessed.
+fn slip(text: &str) -> Option<String> {
+    if text.contains(char::is_whitespace) {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let is_domain = |word: &&str| DOMAINS.iter().any(|domain| word.starts_with(domain));
+        let meant = words.join(if words.iter().skip(1).any(|word| is_domain(&word)) { "." } else { "" });
+        return Some(format!("there is a space in it; did you mean `{meant}`?"));
+    }
+    let end = text.find(|each: char| !each.is_ascii_alphanumeric()).unwrap_or(text.len());
+    let (scheme, rest) = text.split_at(end);
+    let is_known = ["https", "http"].contains(&scheme.to_ascii_lowercase().as_str());
+    let after = rest.trim_start_matches([':', ';', '/', '\\']);
+    let separator = &rest[..rest.len() - after.len()];
+    let is_near = is_known || near_names::closest(scheme, &["https", "http"]).is_some();
+    let is_scheme = match separator {
+        "://" => !is_known,
+        "" | "/" => false,
+        _ => is_near,
+    };
+    let problem = if OTHER_SCHEMES.contains(&scheme) {
+        "the token may only travel over https".to_string()
+    } else if is_known {
+        format!("`{scheme}{separator}` is not how an address begins")
+    } else {
+        format!("`{scheme}` is not a scheme of addresses")
+    };
+    is_scheme.then(|| format!("{problem}; did you mean `https://{after}`?"))
 }
 
 /// Whose host it is.

@@ -49,7 +49,7 @@ impl Context {
     pub fn read(args: &DagsterArgs, directory: &Path, host: &Host) -> Result<Context, ContextError> {
         let (endpoint, token) = match (Endpoint::read(args, host), inputs::token(args, host)) {
             (Err(ContextError::NoUrl { .. }), Err(ContextError::NoToken { .. })) => {
-                return Err(ContextError::NoUrlAndToken);
+                return Err(ContextError::NoUrlAndToken { by_inputs: args.by_inputs });
             }
             (endpoint, token) => (endpoint?, token?),
         };
@@ -85,10 +85,8 @@ pub enum ContextError {
     BadDeployment { setting: String, name: String },
     #[error("no token for Dagster+: {}", no_token(*by_inputs))]
     NoToken { by_inputs: bool },
-    #[error(
-        "no address of Dagster+ and no token: neither DAGSTER_CLOUD_URL nor DAGSTER_CLOUD_ORGANIZATION is set, and DAGSTER_CLOUD_API_TOKEN is not set or empty"
-    )]
-    NoUrlAndToken,
+    #[error("no address of Dagster+ and no token: {}; {}", no_url(*by_inputs), no_token(*by_inputs))]
+    NoUrlAndToken { by_inputs: bool },
     #[error("could not read the token from `{path}`, which --api-token-file names")]
     TokenFile {
         path: PathBuf,
@@ -148,10 +146,13 @@ impl Explain for ContextError {
                 "set DAGSTER_CLOUD_URL to https://ORGANIZATION.dagster.cloud, or pass --organization".into()
             }
             ContextError::NoOrganization { host, .. } => format!(
-                "write https://ORGANIZATION.{host}, or name the organization in DAGSTER_CLOUD_ORGANIZATION (the input `organization`, or --organization)"
+                "write https://ORGANIZATION.{host}, or name the organization with --organization (or the variable DAGSTER_CLOUD_ORGANIZATION)"
             ),
-            ContextError::NoUrlAndToken => {
-                "set DAGSTER_CLOUD_URL (--url) to https://ORGANIZATION.dagster.cloud and DAGSTER_CLOUD_API_TOKEN (--api-token-file) to a token from the organization settings of Dagster+; the deployment is `prod` unless --deployment names one. The action has the inputs `organization`, `dagster_cloud_api_token` and `deployment`".into()
+            ContextError::NoUrlAndToken { by_inputs: true } => {
+                "give the step `organization: NAME`, the first part of https://NAME.dagster.cloud, and `dagster_cloud_api_token: ${{ secrets.DAGSTER_CLOUD_API_TOKEN }}`, a secret with a token from the organization settings of Dagster+".into()
+            }
+            ContextError::NoUrlAndToken { by_inputs: false } => {
+                "set DAGSTER_CLOUD_URL (--url) to https://ORGANIZATION.dagster.cloud and DAGSTER_CLOUD_API_TOKEN (--api-token-file) to a token from the organization settings of Dagster+; the deployment is `prod` unless --deployment names one".into()
             }
             ContextError::Contradiction { .. } => "correct one of them, or remove it".into(),
             ContextError::BadUrl { .. } => {
@@ -170,10 +171,10 @@ impl Explain for ContextError {
                 "nothing was deployed, since a pull request must not reach a full deployment; name the target with --code-location-details deployment=NAME,commit_hash=HASH".into()
             }
             ContextError::Untrusted { .. } => {
-                "use `pull_request` instead; if everyone who can open a pull request may have the secrets, set `allow_untrusted_code: true` (--allow-untrusted-code)".into()
+                "use `pull_request` instead; if everyone who can open a pull request may have the secrets, use --allow-untrusted-code".into()
             }
             ContextError::NotChosen { .. } => {
-                "set `branch_deployment: true` (--deployment-for-branch) for the branch deployment of that branch, or `branch_deployment: false` (--full-deployment) for the full deployment".into()
+                "use --deployment-for-branch for the branch deployment of that branch, or --full-deployment for the full deployment".into()
             }
             ContextError::EventNotDeployable { .. } => {
                 "use `pull_request`, `push` or `workflow_dispatch`, or name the target with --code-location-details deployment=NAME,commit_hash=HASH".into()

@@ -73,7 +73,7 @@ impl Explain for DeploymentError {
                 "nothing was deployed, since what is checked out was not tested; give the checkout step `ref: ${{ github.event.workflow_run.head_sha }}`".into(),
             ),
             DeploymentError::Tag { .. } => Some(
-                "set `branch_deployment: false` (--full-deployment) for the full deployment, or start the run on a branch".into(),
+                "use --full-deployment for the full deployment, or start the run on a branch".into(),
             ),
             DeploymentError::NotNamed { .. } => Some(
                 "name the full deployment with --deployment NAME (DAGSTER_CLOUD_DEPLOYMENT), or pass --deployment-for-branch for the branch deployment of the branch that is checked out".into(),

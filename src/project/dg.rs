@@ -12,6 +12,7 @@ use super::reading::{Reading, directory_of};
 use super::{CollectError, Location, build_directory, defaults, unknown_key, workspace};
 use crate::error::Place;
 use crate::host::resolved;
+use crate::near_names::closest;
 use crate::yaml;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -97,7 +98,10 @@ fn directory_type(settings: &Node<'_>, reading: &mut Reading) -> Option<Director
         Some("project") => Some(DirectoryType::Project),
         Some("workspace") => Some(DirectoryType::Workspace),
         _ => {
-            keep(Err::<(), _>(node.invalid("has to be \"project\" or \"workspace\"")), reading);
+            let near = node.as_str().and_then(|given| closest(given, &["project", "workspace"]));
+            let near = near.map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+            let problem = format!("has to be \"project\" or \"workspace\", not {}{near}", node.source());
+            keep(Err::<(), _>(node.invalid(problem)), reading);
             None
         }
     }

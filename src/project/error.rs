@@ -194,7 +194,7 @@ impl Explain for ProjectError {
                 let beside = ["dagster_cloud.yaml", "dagster_cloud.yml"].map(|name| file.with_file_name(name));
                 Some(match beside.into_iter().find(|file| file.is_file()) {
                     Some(file) => format!("there is a `{}`: name that", file.display()),
-                    None => "name a dagster_cloud.yaml, or the directory of a dg project or workspace".into(),
+                    None => "if it is a dg project, add the tables [tool.dg] with `directory_type = \"project\"` and [tool.dg.project] with `root_module = \"NAME\"`; else name a dagster_cloud.yaml".into(),
                 })
             }
             ProjectError::EmptyWorkspace(_) => {
@@ -204,10 +204,10 @@ impl Explain for ProjectError {
                 Some(format!("did you mean `{}`?", near.display()))
             }
             ProjectError::NotFound { setting: Some("working_directory"), .. } => {
-                Some("`working_directory` is relative to the directory that the step runs in".to_string())
+                Some("`working_directory` is relative to the workspace, where actions/checkout puts the repository".to_string())
             }
             ProjectError::NotFound { setting: Some(_), .. } => {
-                Some("`dagster_cloud_file` is relative to `working_directory`, or to the directory that the step runs in".to_string())
+                Some("`dagster_cloud_file` is relative to `working_directory`, or else to the workspace".to_string())
             }
             ProjectError::Yaml { error, .. } => error.hint.clone(),
             ProjectError::Empty { .. } => Some("list your code locations under `locations:`".to_string()),

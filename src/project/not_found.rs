@@ -21,7 +21,9 @@ pub(super) fn nothing_there(path: PathBuf, host: &Host) -> ProjectError {
     if let Some(error) = empty_workspace(host) {
         return error;
     }
-    let near = closest_path(&path, Path::exists);
+    let is_project_file = path.file_name().is_some_and(|name| NAMES.iter().any(|known| name == *known));
+    let above = || file_above(path.parent()?).filter(|_| is_project_file);
+    let near = closest_path(&path, Path::exists).or_else(above);
     ProjectError::NotFound { setting: setting(&path, host), path, near }
 }
 

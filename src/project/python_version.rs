@@ -163,7 +163,10 @@ fn pin(
             Err(_) => Err(PythonVersionError::Unsupported { name: FILE_NAME, version, place }),
         },
         None => {
-            let message = format!("`{word}` in {name} is not a version of CPython, and is ignored");
+            let message = format!(
+                "`{word}` in {name} is not a version of CPython, so the other files of the project or the default ({}) decide; write one there, such as 3.12",
+                PythonVersion::DEFAULT
+            );
             warnings.push(Warning { message, place: Some(place) });
             Ok(None)
         }
@@ -272,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_cpython_is_left_aside_with_a_warning() {
+    fn what_names_no_cpython_is_ignored_with_a_warning() {
         for text in
             ["system", "my-env-3.12", "pypy3.10-7.3.17", "3", "cpython", "miniconda3-4.7.12", ">=3.12"]
         {
@@ -280,7 +283,11 @@ mod tests {
                 inferred(&[(".python-version", text), ("pyproject.toml", &requires(">=3.12"))]).unwrap();
             assert_eq!(got.version.to_string(), "3.12", "{text}");
             let [warning] = &got.warnings[..] else { panic!("{text}: {:?}", got.warnings) };
-            assert!(warning.message.starts_with(&format!("`{text}` in .python-version names no")));
+            assert!(
+                warning
+                    .message
+                    .starts_with(&format!("`{text}` in .python-version is not a version of CPython"))
+            );
             assert_eq!(warning.place.as_ref().and_then(|place| place.line), Some(1));
         }
     }

@@ -76,9 +76,56 @@ fn syntax_error(text: &str, error: &ScanError) -> YamlError {
     if *error.kind() == ErrorKind::RecursionLimitExceeded {
         return too_deep(at);
     }
+    let kind = error.kind().to_string();
+    let slip = match kind.as_str() {
+        kind if kind.contains("mapping values are not allowed") => missing_space(text, at),
+        kind if kind.contains("did not find expected") => indentation_slip(text, at),
+        _ => None,
+    };
+    if let Some((hint, mark)) = slip {
+        return YamlError { problem: format!("this is not valid YAML: {kind}"), hint: Some(hint), mark };
+    }
     let template = line.contains("{{") || line.contains("{%");
     let hint = template.then(|| "this looks like a template; render it first".to_string());
     YamlError { problem: format!("this is not valid YAML: {}", error.kind()), hint, mark: at }
+}
+
+/// `key:value` is text, to which the next line cannot belong: what to write, and the place of the colon.
+fn missing_space(text: &str, at: Mark) -> Option<(String, Mark)> {
+    let lines: Vec<&str> = text.lines().take(at.line).collect();
+    let is_blank = |line: &&&str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    let line = lines
+        .iter()
+        .rposition(|line| line.contains(':') && !is_blank(&line) && key_without_space(line).is_some())?;
+    // A line with a key of its own between them means that something else is wrong.
+    if lines.len() - line > 2 {
+        return None;
+    }
+    let (key, value, column) = key_without_space(lines[line])?;
+    Some((format!("put a space after the colon: `{key}: {value}`"), Mark { line: line + 1, column }))
+}
+
+/// The key and value of `- key:value`, and the column of the colon.
+fn key_without_space(line: &str) -> Option<(&str, &str, usize)> {
+    let start = line.len() - line.trim_start_matches([' ', '-']).len();
+    let (key, value) = line[start..].split_once(':')?;
+    let is_key = !key.is_empty() && key.chars().all(|each| each.is_ascii_alphanumeric() || each == '_');
+    let is_value = value.starts_with(|each: char| !each.is_whitespace() && each != '/' && each != ':');
+    (is_key && is_value).then(|| (key, value.trim_end(), line[..start + key.len()].chars().count() + 1))
+}
+
+/// An entry of a list that is not indented like the entry before it.
+fn indentation_slip(text: &str, at: Mark) -> Option<(String, Mark)> {
+    let indentation = |line: &str| line.chars().take_while(|each| *each == ' ').count();
+    let line = text.lines().nth(at.line - 1).filter(|line| line.trim_start().starts_with("- "))?;
+    let own = indentation(line);
+    let before = text.lines().take(at.line - 1).enumerate();
+    let (other, line) = before.filter(|(_, line)| line.trim_start().starts_with("- ")).last()?;
+    let spaces = indentation(line);
+    (spaces != own).then(|| {
+        let rest = format!("and the `- ` on line {} by {spaces}: indent both alike", other + 1);
+        (format!("the `- ` on line {} is indented by {own}, {rest}", at.line), Mark { column: own + 1, ..at })
+    })
 }
 
 /// A mapping or sequence that has begun and not ended.

@@ -281,11 +281,11 @@ fn a_project_that_is_looked_for_in_the_wrong_place_is_found() {
       at: ROOT/qs/pyproject.toml
     hint: there is a `ROOT/qs/dagster_cloud.yaml`: name that
     ");
-    insta::assert_snapshot!(said("other/pyproject.toml"), @r"
+    insta::assert_snapshot!(said("other/pyproject.toml"), @r#"
     error: `ROOT/other/pyproject.toml` names no code locations: it has no [tool.dg]
       at: ROOT/other/pyproject.toml
-    hint: name a dagster_cloud.yaml, or the directory of a dg project or workspace
-    ");
+    hint: if it is a dg project, add the tables [tool.dg] with `directory_type = "project"` and [tool.dg.project] with `root_module = "NAME"`; else name a dagster_cloud.yaml
+    "#);
     insta::assert_snapshot!(said("two"), @r"
     error: `ROOT/two` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
     hint: there are `ROOT/two/a/dagster_cloud.yaml`, `ROOT/two/b/deep/dagster_cloud.yml`: name one of them
@@ -420,6 +420,46 @@ fn all_errors_of_a_file_are_told_at_once() {
     assert_eq!(lines, [2, 3, 5, 6]);
 }
 
+/// The mistake is on the line before the one that the parser stops at.
+#[test]
+fn slips_in_yaml_are_told_at_the_line_that_has_them() {
+    let said = |text: &str| checked(&[("dagster_cloud.yaml", text)]).0;
+    insta::assert_snapshot!(said("locations:\n- location_name:main\n  code_source: {module_name: a}\n"), @r"
+    error: this is not valid YAML: mapping values are not allowed in this context
+      at: ROOT/dagster_cloud.yaml:2:16
+    hint: put a space after the colon: `location_name: main`
+    ");
+    let text = "locations:\n  - location_name: a\n    code_source: {module_name: m}\n - location_name: b\n";
+    insta::assert_snapshot!(said(text), @r"
+    error: this is not valid YAML: while parsing a block mapping, did not find expected key
+      at: ROOT/dagster_cloud.yaml:4:2
+    hint: the `- ` on line 4 is indented by 1, and the `- ` on line 2 by 2: indent both alike
+    ");
+}
+
+#[test]
+fn what_leads_nowhere_in_a_subdirectory_is_found_above() {
+    let tree = project_tree(&[
+        ("dagster_cloud.yaml", "locations: []"),
+        ("src/x", ""),
+        ("p/pyproject.toml", "[project]\nname = 'p'\n"),
+    ]);
+    let said = |directory: &str, file: &str| {
+        let mut command = pexpress();
+        let output = command.args(["check", file]).current_dir(tree.path().join(directory)).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).replace(&tree.path().display().to_string(), "ROOT")
+    };
+    insta::assert_snapshot!(said("src", "dagster_cloud.yaml"), @r"
+    error: `ROOT/src/dagster_cloud.yaml` does not exist
+    hint: did you mean `ROOT/dagster_cloud.yaml`?
+    ");
+    insta::assert_snapshot!(said("p", "pyproject.toml"), @r#"
+    error: `ROOT/p/pyproject.toml` names no code locations: it has no [tool.dg]
+      at: ROOT/p/pyproject.toml
+    hint: if it is a dg project, add the tables [tool.dg] with `directory_type = "project"` and [tool.dg.project] with `root_module = "NAME"`; else name a dagster_cloud.yaml
+    "#);
+}
+
 #[test]
 fn a_template_is_recognised() {
     let told = errors_of(&[("dagster_cloud.yaml", "locations:\n- location_name: {{ name }}\n")]);
@@ -452,7 +492,16 @@ fn each_mistake_of_a_dg_project_is_told_with_place_and_remedy() {
         ),
         (
             vec![("dg.toml", "directory_type = 'x'")],
-            ("`directory_type`: has to be \"project\" or \"workspace\"", 1, 18, ""),
+            ("`directory_type`: has to be \"project\" or \"workspace\", not 'x'", 1, 18, ""),
+        ),
+        (
+            vec![("dg.toml", "directory_type = \"projcet\"")],
+            (
+                "`directory_type`: has to be \"project\" or \"workspace\", not \"projcet\"; did you mean \"project\"?",
+                1,
+                18,
+                "",
+            ),
         ),
         (
             vec![(

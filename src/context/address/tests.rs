@@ -136,6 +136,37 @@ fn an_error_names_the_settings_as_the_user_does() {
     "#);
 }
 
+/// `htp//acme` was the organization `htp`, asked for four times.
+#[test]
+fn a_mistyped_address_is_refused_with_the_one_that_is_meant() {
+    let why = |url: &str| {
+        let error = read(&[(URL, url)], &DagsterArgs::default()).unwrap_err();
+        error.split_once("deployment: ").map_or(error.clone(), |(_, why)| why.to_string())
+    };
+    let urls = [
+        "htps:/acme.dagster.cloud",
+        "htp//acme.dagster.cloud/prod",
+        "https//acme.dagster.cloud",
+        "https:acme.dagster.cloud",
+        "https:/acme.dagster.cloud",
+        "htps://acme.dagster.cloud",
+        "ftp://acme.dagster.cloud",
+        "https://acme dagster.cloud",
+        "https://acme.dagster.cloud/ prod",
+    ];
+    insta::assert_snapshot!(urls.map(why).join("\n"), @r"
+    `htps` is not a scheme of addresses; did you mean `https://acme.dagster.cloud`?
+    `htp` is not a scheme of addresses; did you mean `https://acme.dagster.cloud/prod`?
+    `https//` is not how an address begins; did you mean `https://acme.dagster.cloud`?
+    `https:` is not how an address begins; did you mean `https://acme.dagster.cloud`?
+    `https:/` is not how an address begins; did you mean `https://acme.dagster.cloud`?
+    `htps` is not a scheme of addresses; did you mean `https://acme.dagster.cloud`?
+    the token may only travel over https; did you mean `https://acme.dagster.cloud`?
+    there is a space in it; did you mean `https://acme.dagster.cloud`?
+    there is a space in it; did you mean `https://acme.dagster.cloud/prod`?
+    ");
+}
+
 #[test]
 fn plain_http_to_the_vendor_is_noted() {
     let note = |url| Endpoint::read(&DagsterArgs::default(), &host(&[(URL, url)])).unwrap().note;
