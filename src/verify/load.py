@@ -33,33 +33,6 @@ RUN_WORKER = (
 # Packages of which the user's project may have a namesake.
 DAGSTER = ("dagster", "dagster_cloud", "dagster_cloud_cli", "dagster_shared", "dagster_pipes")
 
-# Errors of servers that are not reached, or not let in, by the name of the class.
-REMOTE = {
-    "ConnectionError",
-    "TimeoutError",
-    "gaierror",
-    "URLError",
-    "RequestException",
-    "ClientConnectionError",
-    "ConnectError",
-    "ConnectTimeout",
-    "EndpointConnectionError",
-    "NoCredentialsError",
-    "NoRegionError",
-    "DefaultCredentialsError",
-    "ClientAuthenticationError",
-    "CredentialUnavailableError",
-    "OperationalError",
-}
-
-# Libraries that read settings from the environment and raise errors of their own.
-SETTINGS = re.compile(r"[/\\](pydantic_settings|decouple|environs|environ|starlette[/\\]config|dynaconf)([/\\.])")
-
-UNSET = re.compile(
-    r"(?i)(environment|env)[ _]?var.*(not set|unset|missing|not found|not defined|undefined|required|must be set|empty)"
-    r"|(missing|required|unset|undefined|must set|please set|set the).*(environment|env)[ _]?var"
-)
-
 
 class Unfamiliar(Exception):
     """Dagster's internals are not where this program looks for them: an odd release, or one to come."""
@@ -102,55 +75,6 @@ def impostors():
         top = os.path.dirname(os.path.dirname(origin) if os.path.basename(origin) == "__init__.py" else origin)
         if not glob.glob(os.path.join(glob.escape(top), name + "-*.dist-info")):
             yield os.path.relpath(origin), name
-
-
-class Unset:
-    """Environment variables that the user's own code asks for and that are not set."""
-
-    def __init__(self):
-        here = os.path.realpath(os.getcwd())
-        # The working directory is two levels below the site-packages of the source PEX.
-        self.root = os.path.dirname(os.path.dirname(here)) + os.sep
-        self.names = []
-        original = os._Environ.__getitem__
-
-        def getitem(environ, key):
-            try:
-                return original(environ, key)
-            except KeyError:
-                self.note(key)
-                raise
-
-        os._Environ.__getitem__ = getitem
-
-    def note(self, key):
-        frame = sys._getframe(2)
-        while frame and re.search(r"(^<frozen |[/\\])(os|_collections_abc)(\.py|>)$", frame.f_code.co_filename):
-            frame = frame.f_back
-        file = frame.f_code.co_filename if frame else ""
-        if os.path.isabs(file) and os.path.realpath(file).startswith(self.root) and key not in self.names:
-            self.names.append(key)
-
-
-def not_here(chain, unset):
-    """Why an error may be one of this machine alone (a variable, the network), or None."""
-    if isinstance(chain[0], Unfamiliar):
-        return "pexpress cannot load this release of dagster here"
-    if any(isinstance(error, ImportError) for error in chain):
-        return None
-    for error in reversed(chain):
-        frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-        message = str(error)
-        if isinstance(error, KeyError) and error.args and error.args[0] in unset.names:
-            return "the environment variable %s is not set here" % error.args[0]
-        if UNSET.search(message) or (frames and SETTINGS.search(frames[-1])):
-            named = re.search(r"[\"'`]([A-Z][A-Z0-9_]+)[\"'`]", message)
-            return "the environment variable %s is not set here" % named[1] if named else "a setting is missing here"
-        if REMOTE.intersection(kind.__name__ for kind in type(error).__mro__):
-            return "a server was not reached from here, or did not let this machine in"
-        if "NoneType" in message and unset.names:
-            return "environment variables are not set here: %s" % ", ".join(unset.names)
-    return None
 
 
 def library(error, root):
@@ -229,13 +153,14 @@ def describe(repository):
     }
 
 
-def user_errors(error):
-    """The chain of exceptions from the one that dagster raised down to the user's own, outermost first."""
+def user_errors(error, hidden=False):
+    """The chain of exceptions from the one that dagster raised down to the user's own, outermost first; `hidden` takes
+    in those that a `raise … from None` hides."""
     chain = []
     while error is not None and error not in chain:
         chain.append(error)
         error = getattr(error, "user_exception", None) or error.__cause__ or (
-            None if error.__suppress_context__ else error.__context__
+            None if error.__suppress_context__ and not hidden else error.__context__
         )
     return chain
 
@@ -245,7 +170,7 @@ def is_wrapper(error, inner):
     return getattr(error, "user_exception", None) is inner or type(error).__name__ == "DagsterImportError"
 
 
-def trim(chain, root):
+def trim(chain, unset):
     """Take this program's frames, and those before the first one of the user's code, out of the tracebacks."""
     own = main.__code__.co_filename
     for error in chain:
@@ -255,11 +180,9 @@ def trim(chain, root):
             if entry.tb_frame.f_code.co_filename != own:
                 frames.append(entry)
             entry = entry.tb_next
-        files = [frame.tb_frame.f_code.co_filename for frame in frames]
-        # Frozen modules are in no file.
-        users = [at for at, file in enumerate(files) if os.path.isabs(file) and os.path.realpath(file).startswith(root)]
+        users = [at for at, frame in enumerate(frames) if unset.is_user(frame.tb_frame.f_code.co_filename)]
         frames = frames[users[0] if users else 0 :]
-        if isinstance(error, SyntaxError) and not users and os.path.realpath(error.filename or "").startswith(root):
+        if isinstance(error, SyntaxError) and not users and unset.is_user(error.filename or ""):
             # It names its file and line itself, and who imported that file is Dagster.
             frames = []
         for entry, following in zip(frames, frames[1:] + [None]):
@@ -282,9 +205,12 @@ def main():
     except BaseException as error:  # a sys.exit() in user code is a failure to load too
         chain = user_errors(error)
         text = "".join(traceback.format_exception_only(type(chain[-1]), chain[-1])).strip()
-        excuse = not_here(chain, unset)
+        if isinstance(chain[0], Unfamiliar):
+            excuse = "pexpress cannot load this release of dagster here"
+        else:
+            excuse = not_here(user_errors(error, hidden=True), unset)
         about = library(chain[-1], unset.root)
-        trim(chain, unset.root)
+        trim(chain, unset)
         # Dagster's wrapper adds frames of its own, and nothing on the error.
         while len(chain) > 1 and is_wrapper(chain[0], chain[1]):
             chain.pop(0)

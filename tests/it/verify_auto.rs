@@ -75,3 +75,62 @@ fn a_secret_that_is_not_set_here_blocks_only_who_insists() {
         assert_eq!(ran.stderr.contains(warning), flag == "--verify=auto", "{}", ran.stderr);
     }
 }
+
+/// What a code location does as it is loaded, and what keeps it from loading here alone; `None` for a fault of the code.
+const ERRORS: [(&str, &str, Option<&str>); 27] = [
+    ("getitem", "os.environ['A_TOKEN']", A_TOKEN),
+    ("bytes", "os.environb[b'A_TOKEN']", A_TOKEN),
+    ("none", "os.getenv('A_TOKEN').strip()", A_TOKEN),
+    ("number", "int(os.getenv('A_TOKEN'))", A_TOKEN),
+    ("later", "TOKEN = os.getenv('A_TOKEN')\ndef f(x):\n    return x.split()\nf(TOKEN)", A_TOKEN),
+    ("returned", "def get(name):\n    return os.getenv(name)\nget('A_TOKEN').split()", A_TOKEN),
+    (
+        "attribute",
+        "class C:\n    def __init__(self):\n        self.t = os.getenv('A_TOKEN')\n    def f(self):\n        return self.t + 'x'\nC().f()",
+        A_TOKEN,
+    ),
+    ("named", "if not os.getenv('A_TOKEN'):\n    raise RuntimeError('A_TOKEN is required')", A_TOKEN),
+    ("unnamed", "token = os.getenv('A_TOKEN')\nif not token:\n    raise RuntimeError('no token')", A_TOKEN),
+    (
+        "hidden",
+        "try:\n    os.environ['A_TOKEN']\nexcept KeyError:\n    raise ValueError('no token') from None",
+        A_TOKEN,
+    ),
+    ("exit", "if 'A_TOKEN' not in os.environ:\n    sys.exit('A_TOKEN missing')", A_TOKEN),
+    ("exit_code", "if 'A_TOKEN' not in os.environ:\n    sys.exit(1)", A_TOKEN),
+    ("asserted", "assert os.environ.get('A_TOKEN'), 'set A_TOKEN'", A_TOKEN),
+    ("asserted_silently", "assert os.environ.get('A_TOKEN')", A_TOKEN),
+    ("file", "open('/run/secrets/token')", Some("the file /run/secrets/token is not here")),
+    ("missing_module", "os.getenv('A_TOKEN')\nimport not_a_dependency", None),
+    ("other_none", "TOKEN = os.getenv('A_TOKEN')\nimport re\nre.match('a', 'b').group()", None),
+    ("other_key", "os.getenv('A_TOKEN')\n{}['B_TOKEN']", None),
+    ("undefined", "os.getenv('A_TOKEN')\nprint(A_TOKEN)", None),
+    ("argument", "os.getenv('A_TOKEN')\ndef f(): ...\nf(A_TOKEN=1)", None),
+    ("other_raise", "if not os.getenv('A_TOKEN'):\n    pass\nraise RuntimeError('broken')", None),
+    ("other_assert", "TOKEN = os.getenv('A_TOKEN')\nassert 1 == 2", None),
+    ("other_exit", "TOKEN = os.getenv('A_TOKEN')\nsys.exit(1)", None),
+    ("set_since", "os.environ.setdefault('A_TOKEN', 'x')\nraise RuntimeError('A_TOKEN is bad')", None),
+    ("set", "raise RuntimeError('the environment variable \"PATH\" is required to be short')", None),
+    ("other_file", "open('/nowhere/at-all')", None),
+    ("own_file", "open('secrets/token')", None),
+];
+const A_TOKEN: Option<&str> = Some("the environment variable A_TOKEN is not set here");
+
+#[test]
+#[ignore = "pex comes from a package index"]
+fn an_error_is_put_down_to_a_variable_only_where_it_comes_from_one() {
+    let (dir, standin) = (tempfile::tempdir().unwrap(), Standin::start(json!({})));
+    write(dir.path(), "", "");
+    let mut yaml = "locations:\n".to_string();
+    for (name, code, _) in ERRORS {
+        std::fs::write(dir.path().join(format!("{name}.py")), format!("import os, sys\n{code}\n")).unwrap();
+        yaml += &format!("  - location_name: {name}\n    code_source: {{python_file: {name}.py}}\n");
+    }
+    std::fs::write(dir.path().join("dagster_cloud.yaml"), yaml).unwrap();
+    let ran = ran(deploy(&standin, dir.path()).args(TO_PROD).arg("--verify"));
+    let verified = ran.document["verified"].as_array().unwrap_or_else(|| panic!("{}", ran.stderr));
+    let found: Vec<_> =
+        verified.iter().map(|one| (one["name"].as_str().unwrap(), one["not_here"].as_str())).collect();
+    let want: Vec<_> = ERRORS.iter().map(|(name, _, want)| (*name, *want)).collect();
+    assert_eq!(found, want, "{:#}", ran.document["verified"]);
+}
