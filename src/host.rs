@@ -371,6 +371,9 @@ impl Host {
     /// # Errors
     /// When stdout cannot be written, for example because the reader closed it.
     pub fn data(&self, text: &str) -> std::io::Result<()> {
+        if self.is_silent() {
+            return Ok(());
+        }
         self.data_written.store(true, Ordering::Relaxed);
         let text = self.without_tokens(text);
         let mut stream = lock(&self.stdout);

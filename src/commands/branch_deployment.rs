@@ -1,6 +1,7 @@
 //! `branch-deployment`: the name of the branch deployment for this pull request or branch; made or closed on demand.
 
 use super::Error;
+use super::interrupt::Reached;
 use super::status::client;
 use crate::cli::{BranchDeploymentArgs, Format};
 use crate::context::Context;
@@ -15,7 +16,12 @@ use serde_json::json;
 ///
 /// # Errors
 /// When no branch can be told, Dagster+ refuses, or stdout cannot be written.
-pub fn run(args: &BranchDeploymentArgs, format: Format, host: &Host) -> Result<Exit, Error> {
+pub fn run(
+    args: &BranchDeploymentArgs,
+    format: Format,
+    host: &Host,
+    reached: &Reached,
+) -> Result<Exit, Error> {
     let context = Context::read(&args.dagster, &host.absolute(&args.directory), host)?;
     let (branch, closed_by_event) = match deployment::decide(&context, None, &args.branch, false, host)? {
         Choice::Branch(branch) => (branch, false),
@@ -27,7 +33,10 @@ pub fn run(args: &BranchDeploymentArgs, format: Format, host: &Host) -> Result<E
             );
         }
     };
-    let client = client(&context, host, PythonVersion::DEFAULT);
+    let client = client(&context, host, PythonVersion::DEFAULT).in_session(reached.session());
+    if args.close || closed_by_event {
+        reached.set_closing();
+    }
     let branch = if args.close { closed(branch) } else { branch };
     let name = match (args.close, args.create) {
         (true, _) => match deployment::close(&branch, &context, &client)? {

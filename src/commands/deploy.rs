@@ -7,7 +7,7 @@ mod telling;
 mod verifying;
 
 use super::building::{Building, warning_line};
-use super::interrupt::{Interrupted, Reached, end_with_children, guard};
+use super::interrupt::{Interrupted, Reached, guard};
 use super::{Error, verify};
 use crate::build::manifest::{Entry, Manifest, Origin, pex_tag};
 use crate::build::{self, Built, DepsPexFile, PexFile, left_out};
@@ -36,7 +36,6 @@ use telling::{heading, print, tell_deployed, tell_failures, tell_others};
 /// When the project cannot be read, or a code location could not be built or deployed; the others are all the same.
 pub fn run(args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     if args.build.dry_run {
-        end_with_children();
         return dry_run::run(&args, format, host);
     }
     let live = Live::new(Box::new(live::NoListener));
@@ -44,6 +43,9 @@ pub fn run(args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error>
     let report = live.snapshot();
     outcomes(&report).into_iter().for_each(|table| host.note(table));
     print(&report, format, host)?;
+    if let (RunResult::Cancelled, Ok(Exit(code))) = (&report.result, &result) {
+        super::tell_interrupt(report.reason.as_deref(), *code, format, host)?;
+    }
     result
 }
 

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: end what this process started, and during a deployment say what state was reached.
+//! Ctrl-C and SIGTERM: end what this process started, and say what state was reached.
 //!
 //! The work runs in a thread of its own while the main one waits for it or for a signal, so that no stage has to ask.
 //! What is written is whole or not there (temporary names), and each call to Dagster+ sets a value, so stopping
@@ -209,8 +209,8 @@ fn leave_nothing() {
     scratch::remove_own();
 }
 
-/// From now on a signal ends the children too, before it ends this process as usual: for commands that have nothing to
-/// say of how far they came. Its work goes on until then, but hears of no child any more.
+/// From now on a signal ends the children too, before it ends this process as usual: for what has no report and no
+/// document. Its work goes on until then, but hears of no child any more.
 #[cfg(unix)]
 pub fn end_with_children() {
     let (sender, signals) = mpsc::channel::<Event<()>>();

@@ -27,6 +27,8 @@ use crate::project::{CollectError, ProjectErrors, PythonVersionError};
 use crate::render::{self, Exit};
 use crate::tools::{self, Tools};
 use crate::verify::VerifyError;
+use interrupt::{Interrupted, Reached, guard};
+use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -222,9 +224,9 @@ impl Explain for Error {
 /// the command has printed its document already.
 pub fn run(invocation: Invocation, host: &Host) -> Exit {
     let format = invocation.global.format;
-    dispatch(invocation, host).unwrap_or_else(|error| {
+    interruptible(invocation, host).unwrap_or_else(|error| {
         if format == Format::Json && !host.has_written_data() {
-            let document = serde_json::json!({ "error": error_json(&error) });
+            let document = json!({ "error": error_json(&error) });
             if let Err(error) = print_json(host, &document) {
                 return render::failure(host, &error);
             }
@@ -233,11 +235,47 @@ pub fn run(invocation: Invocation, host: &Host) -> Exit {
     })
 }
 
-fn dispatch(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
-    // These two say what state was reached.
-    if !matches!(invocation.command, Command::Deploy(_) | Command::Action) {
-        interrupt::end_with_children();
+/// Run it so that a signal ends it with a word, with its exit code, and with a document where one is asked for.
+fn interruptible(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
+    match &invocation.command {
+        // These have more to say of what was reached.
+        Command::Action => return dispatch(invocation, host, &Reached::default()),
+        Command::Deploy(args) if !args.build.dry_run => {
+            return dispatch(invocation, host, &Reached::default());
+        }
+        // A module gets the signals itself once it runs.
+        Command::Module(_) => {
+            interrupt::end_with_children();
+            return dispatch(invocation, host, &Reached::default());
+        }
+        _ => {}
     }
+    let format = invocation.global.format;
+    let reached = Reached::default();
+    let own_reached = reached.clone();
+    match guard(host, &reached, move |host| dispatch(invocation, &host, &own_reached)) {
+        Ok(result) => result,
+        Err(stopped) => {
+            let what = stopped.interrupted.as_ref().map(Interrupted::sentence);
+            tell_interrupt(what.as_deref(), stopped.code, format, host)?;
+            Ok(Exit(stopped.code))
+        }
+    }
+}
+
+/// With `--format json`, the document of a run that a signal ended before it printed one of its own.
+fn tell_interrupt(what: Option<&str>, code: u8, format: Format, host: &Host) -> Result<(), Error> {
+    if format != Format::Json || host.has_written_data() {
+        return Ok(());
+    }
+    let message = what.map_or("interrupted".to_string(), |what| format!("interrupted: {what}"));
+    let error = json!({
+        "message": message, "causes": [], "hint": null, "file": null, "line": null, "column": null, "exit_code": code,
+    });
+    print_json(host, &json!({ "error": error }))
+}
+
+fn dispatch(invocation: Invocation, host: &Host, reached: &Reached) -> Result<Exit, Error> {
     match invocation.command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -254,7 +292,9 @@ fn dispatch(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
         Command::Action => action::run(host),
         Command::Selftest => selftest::run(&Tools::new(host), invocation.global.format, host),
         Command::Status(args) => status::run(&args, invocation.global.format, host),
-        Command::BranchDeployment(args) => branch_deployment::run(&args, invocation.global.format, host),
+        Command::BranchDeployment(args) => {
+            branch_deployment::run(&args, invocation.global.format, host, reached)
+        }
         Command::Module(args) => python::run(&args, &Tools::new(host), host),
     }
 }

@@ -102,6 +102,9 @@ fn not_here(reason: &str, in_step: bool) -> String {
             "{reason}: connect when an asset or a resource runs, and not when the code is imported"
         );
     }
+    if reason.starts_with("the file ") {
+        return format!("{reason}: read it at run time");
+    }
     format!("{reason}: {set}, or read it at run time")
 }
 

@@ -1,10 +1,12 @@
 //! `branch-deployment` and `status` against the stand-in: which deployment a run is for, and what Dagster+ is told of it.
 
-use crate::support::standin::Standin;
-use crate::support::{pexpress, run};
+use crate::support::small_project::write_project;
+use crate::support::standin::{Standin, TOKEN};
+use crate::support::{Running, pexpress, run};
 use serde_json::{Value, json};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// A clone as a runner makes it for a pull request: two commits, then the merge that is checked out.
 struct Checkout {
@@ -60,12 +62,18 @@ impl Checkout {
 
     /// A command with the variables of a pull request's run; without a payload, the file is missing.
     fn in_pull_request(&self, standin: &Standin, payload: Option<&Value>, args: &[&str]) -> Command {
+        let mut command = self.in_run(payload, args);
+        standin.point(&mut command);
+        command
+    }
+
+    /// The same, without a Dagster+.
+    fn in_run(&self, payload: Option<&Value>, args: &[&str]) -> Command {
         let event: PathBuf = self.dir.path().join("event.json");
         if let Some(payload) = payload {
             std::fs::write(&event, payload.to_string()).unwrap();
         }
         let mut command = pexpress();
-        standin.point(&mut command);
         command.args(args).current_dir(self.dir.path()).envs([
             ("GITHUB_ACTIONS", "true"),
             ("GITHUB_EVENT_NAME", "pull_request"),
@@ -257,4 +265,46 @@ fn status_shows_state_and_files_of_each_code_location() {
         error: there is no deployment `nowhere`; the full deployments of this organization are `prod`
         hint: name one with --deployment; for a branch deployment's base it is --base-deployment
         "#);
+}
+
+/// Users got an empty standard output, and the raw signal.
+#[cfg(unix)]
+#[test]
+fn a_signal_before_a_document_is_printed_gives_one_of_its_own() {
+    use rustix::process::Signal;
+    let checkout = Checkout::new();
+    write_project(checkout.dir.path(), &[("one", "")]);
+    let payload = checkout.payload("synchronize", "open", false);
+    // Takes requests and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/acme", silent.local_addr().unwrap());
+    let commands: [(&[&str], &str); 4] = [
+        (&["status"], "nothing was changed at Dagster+"),
+        (&["plan"], "nothing was changed at Dagster+"),
+        (&["branch-deployment", "--close"], "nothing was changed at Dagster+"),
+        (
+            &["branch-deployment", "--create"],
+            "the branch deployment may have been created or changed, and no code location was changed",
+        ),
+    ];
+    for (at, (args, what)) in commands.into_iter().enumerate() {
+        let (signal, code) = if at % 2 == 0 { (Signal::INT, 130) } else { (Signal::TERM, 143) };
+        let mut command = checkout.in_run(Some(&payload), args);
+        command.env("DAGSTER_CLOUD_URL", &url).env("DAGSTER_CLOUD_API_TOKEN", TOKEN);
+        command.args(["--format", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = Running(command.spawn().unwrap());
+        let (mut request, _) = silent.accept().unwrap();
+        request.read_exact(&mut [0; 4]).unwrap();
+        child.signal(signal);
+        let stdout = std::io::read_to_string(child.0.stdout.take().unwrap()).unwrap();
+        let stderr = std::io::read_to_string(child.0.stderr.take().unwrap()).unwrap();
+        assert_eq!(child.0.wait().unwrap().code(), Some(code), "{args:?}: {stderr}");
+        let document: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{args:?}: {stdout}"));
+        let error = &document["error"];
+        assert_eq!(
+            (&error["message"], &error["exit_code"]),
+            (&json!(format!("interrupted: {what}")), &json!(code)),
+            "{args:?}"
+        );
+    }
 }

@@ -575,6 +575,39 @@ fn a_signal_stops_the_wait_and_says_what_was_reached() {
     }
 }
 
+/// Users got an empty standard output, and from `check` the raw signal.
+#[cfg(unix)]
+#[test]
+fn a_signal_while_the_project_is_read_gives_a_document() {
+    let dir = tempfile::tempdir().unwrap();
+    // Whoever reads it waits for a writer.
+    let file = dir.path().join("dagster_cloud.yaml");
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let commands: [&[&str]; 3] = [
+        &["deploy", "dagster_cloud.yaml", "out"],
+        &["deploy", "dagster_cloud.yaml", "out", "--dry-run"],
+        &["check", "dagster_cloud.yaml"],
+    ];
+    for args in commands {
+        let mut command = pexpress_with_uv();
+        command.args(args).args(["--format", "json"]).current_dir(dir.path());
+        let mut child = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        let _writer = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+        child.signal(Signal::TERM);
+        let stdout = std::io::read_to_string(child.0.stdout.take().unwrap()).unwrap();
+        assert_eq!(child.0.wait().unwrap().code(), Some(143), "{args:?}");
+        let document: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{args:?}: {stdout}"));
+        assert_eq!(
+            document["error"],
+            json!({
+                "message": "interrupted: nothing was changed at Dagster+", "causes": [], "hint": null,
+                "file": null, "line": null, "column": null, "exit_code": 143,
+            }),
+            "{args:?}"
+        );
+    }
+}
+
 #[test]
 #[ignore = "graphql-core comes from a package index"]
 fn cost_grows_with_what_differs_and_not_with_code_locations() {
