@@ -5,12 +5,13 @@ use super::observer::StoredDeps;
 use super::{BuildError, Context, PexFile, shadowed};
 use crate::pex::{Chroot, Completeness, DepsPex, FORMAT_REVISION, collisions, script_stub};
 use crate::plan::DepsJob;
-use crate::project::ResolveSettings;
+use crate::project::{RequirementLine, ResolveSettings};
 use crate::resolve::{self, Allowed, Resolution, old_picks};
 use crate::target::Target;
 use crate::wheel::filename::normalized_name;
 use crate::wheel::legacy::Correction;
-use pep508_rs::VersionOrUrl;
+use crate::wheel::requirement::Link;
+use pep508_rs::{Requirement, VersionOrUrl};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -177,7 +178,7 @@ fn warnings(
     if job.requirements.lock.is_none() {
         let picks = old_picks(
             resolution,
-            &allowed(chroots, &context.target),
+            &allowed(chroots, &job.requirements.lines, &context.target),
             &job.requirements,
             context.target,
             context.tools,
@@ -194,11 +195,13 @@ pub fn behind(job: &DepsJob, resolution: &Resolution, context: &Context<'_>) -> 
     Some(found.to_string())
 }
 
-/// What each distribution allows of the others.
-fn allowed(chroots: &[Chroot], target: &Target) -> Allowed {
+/// What each distribution allows of the others, and the project's own lines of them.
+fn allowed(chroots: &[Chroot], lines: &[RequirementLine], target: &Target) -> Allowed {
     let environment = target.marker_environment();
     let mut allowed = Allowed::new();
-    for requirement in chroots.iter().flat_map(|chroot| &chroot.metadata().requires_dist) {
+    // What uv has resolved can be read; a line that is a URL limits no version.
+    let own: Vec<Requirement<Link>> = lines.iter().filter_map(|line| line.text.parse().ok()).collect();
+    for requirement in chroots.iter().flat_map(|chroot| &chroot.metadata().requires_dist).chain(&own) {
         // What only an extra asks for may not be asked for here.
         if requirement.marker.evaluate(&environment, &[]) {
             let versions = allowed.entry(requirement.name.to_string()).or_default();

@@ -387,3 +387,35 @@ fn an_override_of_a_variable_is_a_warning_too() {
     assert!(output.status.success(), "{said}");
     insta::assert_snapshot!(said, @r"warning: dagster 1.13.29 and dagster-cloud 1.13.27 are not of one release; an override says so");
 }
+
+/// Both names are the project's own, so that no other package says what it allows of them.
+#[test]
+#[ignore = "dagster and the PEX runtime come from a package index"]
+fn a_very_old_pick_of_the_projects_own_line_is_named() {
+    let project = project_tree(&[]);
+    let wheels = project.path().join("wheels");
+    std::fs::create_dir(&wheels).unwrap();
+    for version in ["1.43", "1.44"] {
+        write_wheel_asking(&wheels, "zz-base", version, &[]);
+    }
+    write_wheel_asking(&wheels, "zz-files", "2.0", &["zz-base"]);
+    write_wheel_asking(&wheels, "zz-files", "30.0", &["zz-base<1.44"]);
+    let deps = |more: &str| {
+        let lines = format!("zz-base\nzz-files{more}\ndagster==1.13.27\ndagster-cloud==1.13.27\n");
+        std::fs::write(project.path().join("requirements.txt"), lines).unwrap();
+        let mut command = pexpress_with_uv();
+        command.arg("deps").arg(project.path()).arg(project.path().join("out"));
+        let output = command.env("UV_FIND_LINKS", &wheels).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        said.lines().filter(|line| line.contains("far below")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        deps(""),
+        "warning: zz-files 2.0 is far below 30.0, which everything that needs it allows: the resolver kept zz-base 1.44 \
+         instead, and they may not work together; add `zz-files>=30` to the requirements to get zz-base 1.43 with \
+         zz-files 30.0"
+    );
+    assert_eq!(deps(">=30"), "");
+    assert_eq!(deps("==2.0"), "");
+}
