@@ -355,7 +355,7 @@ fn a_refusal_that_many_meet_is_said_once() {
         (
             json!({"operation": "generateServerlessPexUrl", "call": 2, "times": 0, "status": 401}),
             3,
-            "could not ask for upload URLs: Dagster+ refused the token (401 Unauthorized)",
+            " URLs: Dagster+ refused the token (401 Unauthorized)",
         ),
         (
             json!({"operation": "GET", "times": 0, "status": 403}),
