@@ -289,7 +289,7 @@ fn slip(text: &str) -> Option<String> {
     if text.contains(char::is_whitespace) {
         let words: Vec<&str> = text.split_whitespace().collect();
         let is_domain = |word: &&str| DOMAINS.iter().any(|domain| word.starts_with(domain));
-        let meant = words.join(if words.iter().skip(1).any(|word| is_domain(&word)) { "." } else { "" });
+        let meant = words.join(if words.iter().skip(1).any(is_domain) { "." } else { "" });
         return Some(format!("there is a space in it; did you mean `{meant}`?"));
     }
     let end = text.find(|each: char| !each.is_ascii_alphanumeric()).unwrap_or(text.len());
