@@ -40,10 +40,10 @@ pub fn exception(text: &str) -> Option<&str> {
     exception_at(&lines).map(|at| bare(lines[at]))
 }
 
-/// What an error says, on one line: the exception that its first line names, else its last exception, else its first cause, else what follows its first line if that ends
-/// with a colon, else its first line.
+/// What an error says, on one line: the exception that its first line names, else its last exception, else its first
+/// cause that says something, else what follows its first line if that ends with a colon, else its first line.
 pub fn gist(text: &str) -> Option<&str> {
-    let cause = || text.lines().map(str::trim).find_map(|line| line.strip_prefix("caused by: "));
+    let cause = || cause(text);
     let first = || text.lines().next().map(|line| line.trim_start_matches("error: "));
     let after = || text.lines().next().filter(|line| line.ends_with(':')).and_then(|_| text.lines().nth(1));
     let named = || first().and_then(exception_within);
@@ -54,6 +54,21 @@ pub fn gist(text: &str) -> Option<&str> {
         .or_else(first)
         .map(str::trim)
         .filter(|line| !line.is_empty())
+}
+
+/// The first cause that is not merely how a program ended, or that there was an error. uv's own begin with `cause: `.
+fn cause(text: &str) -> Option<&str> {
+    let starts = ["caused by: ", "cause: "];
+    let causes = text.lines().filter_map(|line| {
+        let cause = starts.iter().find_map(|start| line.trim().strip_prefix(start))?;
+        Some(cause.trim_start_matches("error: "))
+    });
+    let says_little =
+        |cause: &&str| cause.contains(" exited with status ") || cause.starts_with("No solution found");
+    let said = causes.clone().find(|cause| !says_little(cause)).or_else(|| causes.clone().next())?;
+    // Of `Because A and your project depends on B, we can conclude that …`, A is the news.
+    let reason = said.strip_prefix("Because ").and_then(|rest| rest.split(" and your project ").next());
+    Some(reason.filter(|reason| !reason.contains(", we can conclude")).unwrap_or(said))
 }
 
 /// The exception at the end of a sentence: `it does not load here: KeyError: 'X'`.
@@ -193,6 +208,40 @@ impl Kept<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_cause_that_says_something_is_the_gist() {
+        let unsolved = |cause: &str| {
+            format!(
+                "error: could not resolve the requirements\n  at: requirements.txt:3\n  caused by: `uv pip compile` exited with \
+                 status 1\n  caused by: error: No solution found when resolving dependencies\n      cause: {cause}"
+            )
+        };
+        for (text, want) in [
+            (
+                unsolved(
+                    "Because pandsa was not found in the package registry and your project depends on pandsa, we can \
+                     conclude that your requirements are unsatisfiable.",
+                ),
+                "could not resolve the requirements: pandsa was not found in the package registry",
+            ),
+            (
+                unsolved("your project depends on a<2 and a>3, which are incompatible"),
+                "could not resolve the requirements: your project depends on a<2 and a>3, which are incompatible",
+            ),
+            (
+                "error: could not fetch\n  caused by: `git` exited with status 128\n  caused by: fatal: no"
+                    .into(),
+                "could not fetch: fatal: no",
+            ),
+            (
+                "error: could not fetch\n  caused by: `git` exited with status 128".into(),
+                "could not fetch: `git` exited with status 128",
+            ),
+        ] {
+            assert_eq!(headline(&text, "main"), want);
+        }
+    }
 
     #[test]
     fn the_middle_is_left_out_and_the_last_exception_stays() {
