@@ -19,7 +19,7 @@ pub struct Advice {
     pub held: Vec<String>,
     /// The lock file that decided.
     pub lock: Option<LockUpdate>,
-    /// Whether that release is not known because no index answered.
+    /// Whether that release is not known, or a guess, because no index answered or none was asked.
     pub is_unanswered: bool,
     /// An extra or dependency group that was not asked for and has some that are missing: what to do, and which.
     pub not_taken: Option<(String, Vec<String>)>,
@@ -126,6 +126,9 @@ impl Advice {
         }
         if let (false, Some(release)) = (self.changes.is_empty(), &self.release) {
             let _ = write!(text, "; {release} is the newest release that all of Dagster's packages have");
+        }
+        if self.is_unanswered && self.release.is_some() {
+            text.push_str(" (if the index has it; a build looks for the newest release that all of Dagster's packages have)");
         }
         text + &self.lock_text()
     }

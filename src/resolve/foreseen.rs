@@ -73,7 +73,7 @@ fn missing(foreseen: &Foreseen, directory: &Path) -> Option<Refusal> {
         .find_map(|(name, version)| (name == "dagster").then(|| version.to_string()))
         .or_else(|| foreseen.lock.as_ref()?.versions.get("dagster")?.clone());
     let advice = match release {
-        Some(release) => Advice::fitting(&release, requirements),
+        Some(release) => Advice { is_unanswered: true, ..Advice::fitting(&release, requirements) },
         None => Advice::default(),
     };
     let advice = advice.with_choices(&requirements.not_taken, &missing);

@@ -811,7 +811,7 @@ fn requirements_that_every_build_refuses_are_an_error_and_what_others_may_bring_
     1
     error: dagster-cloud is not among the requirements of `ROOT`
       at: ROOT/requirements.txt
-    hint: add `dagster-cloud==1.13.27` to ROOT/requirements.txt
+    hint: add `dagster-cloud==1.13.27` to ROOT/requirements.txt (if the index has it; a build looks for the newest release that all of Dagster's packages have)
     ");
     insta::assert_snapshot!(said(&[("requirements.txt", "pandas\n")]), @r"
     0
@@ -832,7 +832,7 @@ fn requirements_that_every_build_refuses_are_an_error_and_what_others_may_bring_
     1
     error: dagster-cloud is not among the requirements of `ROOT`
       at: ROOT/pyproject.toml
-    hint: add `dagster-cloud==1.13.27` to ROOT/pyproject.toml
+    hint: add `dagster-cloud==1.13.27` to ROOT/pyproject.toml (if the index has it; a build looks for the newest release that all of Dagster's packages have)
     ");
     let grouped = project("dependencies = [\"dagster\"]\n[dependency-groups]\norch = [\"dagster-cloud\"]");
     insta::assert_snapshot!(said(&[("pyproject.toml", &grouped)]), @r"
@@ -847,7 +847,7 @@ fn requirements_that_every_build_refuses_are_an_error_and_what_others_may_bring_
     1
     error: dagster-cloud is not among the requirements of `ROOT`
       at: ROOT/pyproject.toml
-    hint: add `dagster-cloud==1.13.27` to ROOT/pyproject.toml; then run `uv lock`
+    hint: add `dagster-cloud==1.13.27` to ROOT/pyproject.toml (if the index has it; a build looks for the newest release that all of Dagster's packages have); then run `uv lock`
     ");
     let newer = project("dependencies = [\"dagster-cloud>=1.14\", \"new\"]");
     let lock = "version = 1\n[[package]]\nname = \"dagster-cloud\"\nversion = \"1.13.27\"\n";
