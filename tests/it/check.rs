@@ -268,37 +268,37 @@ fn a_project_that_is_looked_for_in_the_wrong_place_is_found() {
         let output = pexpress().arg("check").arg(path).current_dir(tree.path()).output().unwrap();
         String::from_utf8_lossy(&output.stderr).replace(&root, "ROOT")
     };
-    insta::assert_snapshot!(said("qs/dagster_clod.yaml"), @r"
-    error: `ROOT/qs/dagster_clod.yaml` does not exist
-    hint: did you mean `ROOT/qs/dagster_cloud.yaml`?
-    ");
-    insta::assert_snapshot!(said("qz/dagster_cloud.yaml"), @r"
-    error: `ROOT/qz/dagster_cloud.yaml` does not exist
-    hint: did you mean `ROOT/qs/dagster_cloud.yaml`?
-    ");
-    insta::assert_snapshot!(said("qs/pyproject.toml"), @r"
-    error: `ROOT/qs/pyproject.toml` names no code locations: it has no [tool.dg]
-      at: ROOT/qs/pyproject.toml
-    hint: there is a `ROOT/qs/dagster_cloud.yaml`: name that
-    ");
+    insta::assert_snapshot!(said("qs/dagster_clod.yaml"), @r#"
+        error: `qs/dagster_clod.yaml` does not exist
+        hint: did you mean `qs/dagster_cloud.yaml`?
+        "#);
+    insta::assert_snapshot!(said("qz/dagster_cloud.yaml"), @r#"
+        error: `qz/dagster_cloud.yaml` does not exist
+        hint: did you mean `qs/dagster_cloud.yaml`?
+        "#);
+    insta::assert_snapshot!(said("qs/pyproject.toml"), @r#"
+        error: `qs/pyproject.toml` names no code locations: it has no [tool.dg]
+          at: qs/pyproject.toml
+        hint: there is a `qs/dagster_cloud.yaml`: name that
+        "#);
     insta::assert_snapshot!(said("other/pyproject.toml"), @r#"
-    error: `ROOT/other/pyproject.toml` names no code locations: it has no [tool.dg]
-      at: ROOT/other/pyproject.toml
-    hint: if it is a dg project, add the tables [tool.dg] with `directory_type = "project"` and [tool.dg.project] with `root_module = "NAME"`; else name a dagster_cloud.yaml
-    "#);
-    insta::assert_snapshot!(said("two"), @r"
-    error: `ROOT/two` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
-    hint: there are `ROOT/two/a/dagster_cloud.yaml`, `ROOT/two/b/deep/dagster_cloud.yml`: name one of them
-    ");
-    insta::assert_snapshot!(said("empty"), @r"
-    error: `ROOT/empty` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
-    hint: name the file, or the directory that it is in
-    ");
+        error: `other/pyproject.toml` names no code locations: it has no [tool.dg]
+          at: other/pyproject.toml
+        hint: if it is a dg project, add the tables [tool.dg] with `directory_type = "project"` and [tool.dg.project] with `root_module = "NAME"`; else name a dagster_cloud.yaml
+        "#);
+    insta::assert_snapshot!(said("two"), @r#"
+        error: `two` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
+        hint: there are `two/a/dagster_cloud.yaml`, `two/b/deep/dagster_cloud.yml`: name one of them
+        "#);
+    insta::assert_snapshot!(said("empty"), @r#"
+        error: `empty` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
+        hint: name the file, or the directory that it is in
+        "#);
     let output = pexpress().args(["verify", "qss"]).current_dir(tree.path()).output().unwrap();
-    insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr).replace(&root, "ROOT"), @r"
-    error: the directory `ROOT/qss` does not exist
-    hint: did you mean `ROOT/qs`?
-    ");
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr).replace(&root, "ROOT"), @r#"
+        error: the directory `qss` does not exist
+        hint: did you mean `qs`?
+        "#);
 }
 
 #[test]
@@ -320,19 +320,19 @@ fn the_input_that_leads_nowhere_is_named() {
         let lines = stderr.lines().filter(|line| line.starts_with("error:") || line.starts_with("hint:"));
         lines.collect::<Vec<_>>().join("\n")
     };
-    insta::assert_snapshot!(said(&[("INPUT_DAGSTER_CLOUD_FILE", "project/dagster_clod.yaml")], ""), @r"
-    error: the input `dagster_cloud_file` leads to `ROOT/project/dagster_clod.yaml`, which does not exist
-    hint: did you mean `ROOT/project/dagster_cloud.yaml`?
-    ");
-    insta::assert_snapshot!(said(&[("INPUT_WORKING_DIRECTORY", "projct")], ""), @r"
-    error: the input `working_directory` leads to `ROOT/projct`, which does not exist
-    hint: did you mean `ROOT/project`?
-    ");
+    insta::assert_snapshot!(said(&[("INPUT_DAGSTER_CLOUD_FILE", "project/dagster_clod.yaml")], ""), @r#"
+        error: the input `dagster_cloud_file` leads to `project/dagster_clod.yaml`, which does not exist
+        hint: did you mean `project/dagster_cloud.yaml`?
+        "#);
+    insta::assert_snapshot!(said(&[("INPUT_WORKING_DIRECTORY", "projct")], ""), @r#"
+        error: the input `working_directory` leads to `projct`, which does not exist
+        hint: did you mean `project`?
+        "#);
     let both = [("INPUT_WORKING_DIRECTORY", "projct"), ("INPUT_DAGSTER_CLOUD_FILE", "dagster_cloud.yaml")];
-    insta::assert_snapshot!(said(&both, ""), @r"
-    error: the input `working_directory` leads to `ROOT/projct/dagster_cloud.yaml`, which does not exist
-    hint: did you mean `ROOT/project/dagster_cloud.yaml`?
-    ");
+    insta::assert_snapshot!(said(&both, ""), @r#"
+        error: the input `working_directory` leads to `projct/dagster_cloud.yaml`, which does not exist
+        hint: did you mean `project/dagster_cloud.yaml`?
+        "#);
     insta::assert_snapshot!(said(&[], ""), @r"
     error: `ROOT` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
     hint: there is a `project/dagster_cloud.yaml`: name that with the input `dagster_cloud_file`
@@ -449,15 +449,15 @@ fn what_leads_nowhere_in_a_subdirectory_is_found_above() {
         let output = command.args(["check", file]).current_dir(tree.path().join(directory)).output().unwrap();
         String::from_utf8_lossy(&output.stderr).replace(&tree.path().display().to_string(), "ROOT")
     };
-    insta::assert_snapshot!(said("src", "dagster_cloud.yaml"), @r"
-    error: `ROOT/src/dagster_cloud.yaml` does not exist
-    hint: did you mean `ROOT/dagster_cloud.yaml`?
-    ");
+    insta::assert_snapshot!(said("src", "dagster_cloud.yaml"), @r#"
+        error: `dagster_cloud.yaml` does not exist
+        hint: did you mean `ROOT/dagster_cloud.yaml`?
+        "#);
     insta::assert_snapshot!(said("p", "pyproject.toml"), @r#"
-    error: `ROOT/p/pyproject.toml` names no code locations: it has no [tool.dg]
-      at: ROOT/p/pyproject.toml
-    hint: if it is a dg project, add the tables [tool.dg] with `directory_type = "project"` and [tool.dg.project] with `root_module = "NAME"`; else name a dagster_cloud.yaml
-    "#);
+        error: `pyproject.toml` names no code locations: it has no [tool.dg]
+          at: pyproject.toml
+        hint: if it is a dg project, add the tables [tool.dg] with `directory_type = "project"` and [tool.dg.project] with `root_module = "NAME"`; else name a dagster_cloud.yaml
+        "#);
 }
 
 #[test]
@@ -692,7 +692,7 @@ fn all_directories_that_lack_files_are_named_by_one_build() {
     let tree = project_tree(&[("dagster_cloud.yaml", text), ("x/x", ""), ("y/y", "")]);
     let output = pexpress().args(["deploy", ".", "out"]).current_dir(tree.path()).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    for directory in ["/x` has none of requirements.txt", "/y` has none of requirements.txt"] {
+    for directory in ["`x` has none of requirements.txt", "`y` has none of requirements.txt"] {
         assert!(stderr.contains(directory), "{stderr}");
     }
 }
@@ -934,29 +934,29 @@ fn the_actions_check_reports_errors_warnings_and_code_locations_together() {
     - `dagster_cloud.yaml:3`: \`module\_name: two\` of code location \`two\`: the project has no \`two\`, and no dependency is called so
     ");
     let (log, summary) = check(&format!("{two}- {{location_name: three, imge: x}}\n"));
-    insta::assert_snapshot!(log, @r"
-    LOCATION  DIRECTORY  CODE
-    one       one        module_name: one
-    two       two        module_name: two
-    ::error title=pexpress,file=dagster_cloud.yaml,line=4,col=26::unknown key `imge` in code location `three`%0A  at: ROOT/dagster_cloud.yaml:4:26%0Ahint: did you mean `image`?
-    ::warning title=pexpress,file=dagster_cloud.yaml,line=3,col=51::`module_name: two` of code location `two`: the project has no `two`, and no dependency is called so
-    ");
-    insta::assert_snapshot!(summary, @r"
-    ### ❌ Check failed
+    insta::assert_snapshot!(log, @r#"
+        LOCATION  DIRECTORY  CODE
+        one       one        module_name: one
+        two       two        module_name: two
+        ::error title=pexpress,file=dagster_cloud.yaml,line=4,col=26::unknown key `imge` in code location `three`%0A  at: dagster_cloud.yaml:4:26%0Ahint: did you mean `image`?
+        ::warning title=pexpress,file=dagster_cloud.yaml,line=3,col=51::`module_name: two` of code location `two`: the project has no `two`, and no dependency is called so
+        "#);
+    insta::assert_snapshot!(summary, @r#"
+        ### ❌ Check failed
 
-    | | Code location | State |
-    |---|---|---|
-    | ✅ | `one` | read |
-    | ⚠️ | `two` | read, with a warning |
+        | | Code location | State |
+        |---|---|---|
+        | ✅ | `one` | read |
+        | ⚠️ | `two` | read, with a warning |
 
-    ```text
-    error: unknown key `imge` in code location `three`
-      at: ROOT/dagster_cloud.yaml:4:26
-    hint: did you mean `image`?
-    ```
+        ```text
+        error: unknown key `imge` in code location `three`
+          at: dagster_cloud.yaml:4:26
+        hint: did you mean `image`?
+        ```
 
-    ⚠️ 1 warning
+        ⚠️ 1 warning
 
-    - `dagster_cloud.yaml:3`: \`module\_name: two\` of code location \`two\`: the project has no \`two\`, and no dependency is called so
-    ");
+        - `dagster_cloud.yaml:3`: \`module\_name: two\` of code location \`two\`: the project has no \`two\`, and no dependency is called so
+        "#);
 }
