@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Imports point down this list, from commands to stages, speakers and the ground floor; a stage knows those before it,
-//! and a speaker no other one. `tests/it/rooms.rs` reads them.
+//! and a speaker no other one. `tests/it/repository/rooms.rs` reads them.
 
 // commands
 pub mod commands;

@@ -2,7 +2,7 @@
 //!
 //! Mappings merge, scalars replace, lists are joined without duplicates. Some lists below `container_context` hold
 //! named things: there the location's thing of a name replaces that of `defaults`; and two are command lines, which
-//! replace. Source: dagster-cloud-cli 1.13.27, observed through `tests/it/workspace_oracle.rs`. One knowing
+//! replace. Source: dagster-cloud-cli 1.13.27, observed through `tests/it/project/workspace_oracle.rs`. One knowing
 //! difference: an environment variable in `defaults` whose value has a `=` in it (`A=b=c`) is an error there.
 
 use serde_json::{Map, Value};

@@ -4,7 +4,7 @@
 //! to the document. Unknown keys and wrong types are refused as dg itself does, less those of `cli`, which has no say
 //! in a deploy; of `build.yaml` dg reads what it knows, so that an unknown key there is a warning. One knowing difference: lists in `container_context.yaml` merge by the rules of `defaults`, where dg
 //! joins them all, so that a variable may be there twice. Source: dagster-dg-core and dagster-dg-cli 1.13.27, observed
-//! through `tests/it/dg_oracle.rs`.
+//! through `tests/it/project/dg_oracle.rs`.
 
 use super::collect::toml_file::{Node, TomlFile};
 use super::error::ProjectError;

@@ -2,7 +2,7 @@
 //!
 //! Accepts what `dagster-cloud ci check` accepts and refuses what it refuses; beyond that, refuses duplicate and blank
 //! names, an empty list of locations, and a `defaults` that does not fit. Every error of the file is gathered.
-//! Source: dagster-cloud-cli 1.13.27, observed through `tests/it/workspace_oracle.rs`.
+//! Source: dagster-cloud-cli 1.13.27, observed through `tests/it/project/workspace_oracle.rs`.
 
 use super::error::ProjectError;
 use super::reading::{Reading, directory_of};

@@ -11,7 +11,7 @@
 //! scanner would. What a file means is its reader's business.
 //!
 //! Sources: YAML 1.1 (yaml.org/spec/1.1), its type repository, and PyYAML 6.0.3, observed through
-//! `tests/it/yaml_oracle.rs`.
+//! `tests/it/project/yaml_oracle.rs`.
 
 mod compose;
 mod merge;

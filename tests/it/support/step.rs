@@ -1,5 +1,5 @@
 //! A step of a workflow as the runner starts it: inputs and event in, files of the runner out. Without `act`, which the
-//! tests of `action_runs.rs` use, so that each takes a second.
+//! tests of `action/runs.rs` use, so that each takes a second.
 
 use super::github_standin::{GithubStandin, REPOSITORY, WRITE};
 use super::standin::{Standin, TOKEN};

@@ -1,0 +1,41 @@
+//! `docs/commands.md` is what `--help` says of each command.
+//!
+//! Written anew with `PEXPRESS_WRITE_DOCS=1 cargo test commands_doc`.
+
+use crate::support::repository;
+use std::fmt::Write as _;
+
+const COLUMNS: usize = 100;
+
+fn document() -> String {
+    let mut document = String::from(
+        "# The commands\n\nWhat `pexpress COMMAND --help` prints; `tests/it/cli/commands_doc.rs` writes and compares this file.\n",
+    );
+    let mut program = pexpress::cli::command().term_width(COLUMNS);
+    program.build();
+    for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
+        if command.get_name() == "help" {
+            continue;
+        }
+        let help = command.clone().term_width(COLUMNS).render_long_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        write!(document, "\n## {}\n\n```text\n{}\n```\n", command.get_name(), lines.join("\n").trim_end())
+            .unwrap();
+    }
+    document
+}
+
+#[test]
+fn the_document_says_what_help_says() {
+    let path = repository().join("docs/commands.md");
+    let document = document();
+    if std::env::var_os("PEXPRESS_WRITE_DOCS").is_some() {
+        std::fs::write(&path, document).unwrap();
+        return;
+    }
+    let present = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        present == document,
+        "docs/commands.md is out of date; PEXPRESS_WRITE_DOCS=1 cargo test commands_doc"
+    );
+}

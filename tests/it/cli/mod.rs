@@ -1,0 +1,7 @@
+//! Commands that need no deployment.
+
+mod commands_doc;
+mod module;
+mod plan;
+mod selftest;
+mod version;

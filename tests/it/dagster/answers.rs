@@ -1,0 +1,145 @@
+//! What the organization says of itself, and what `deploy` makes of it: which deployments there are, of which kind, what
+//! runs there besides, and whether the token may.
+
+use crate::deploy::whole::{Ran, TO_PROD, deploy, ran};
+use crate::support::small_project::write_project;
+use crate::support::standin::Standin;
+use serde_json::{Value, json};
+
+/// A deploy of two code locations there.
+fn deployed(standin: &Standin, args: &[&str]) -> Ran {
+    let dir = tempfile::tempdir().unwrap();
+    write_project(dir.path(), &[("one", "extra==1"), ("two", "extra==2")]);
+    let git = ["init", "-q", "-b", "main"];
+    crate::support::run(std::process::Command::new("git").args(git).current_dir(dir.path()));
+    let ran = ran(deploy(standin, dir.path()).args(args));
+    Ran {
+        stderr: ran.stderr.replace(&dir.path().display().to_string(), "[DIR]").replace(&standin.url, "[URL]"),
+        ..ran
+    }
+}
+
+fn built(ran: &Ran) -> bool {
+    ran.stderr.contains("Building")
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_hybrid_deployment_hears_of_it_before_anything_is_built() {
+    let standin = Standin::start(json!({"deployments": [{"name": "prod", "agent_type": "HYBRID"}]}));
+    let full = deployed(&standin, &TO_PROD);
+    assert_eq!(full.code, Some(1), "{}", full.stderr);
+    insta::assert_snapshot!(full.stderr, @r#"
+        Deploying to the deployment prod ([URL]/prod/locations)
+        error: `prod` is a Hybrid deployment, and PEX files only run in Dagster+ Serverless
+        hint: Hybrid agents run code locations from images: build and push one, and deploy it with `dagster-cloud ci deploy` or `dg plus deploy`; nothing was built or changed
+        "#);
+    standin.control("journal", &Value::Null);
+    let dir = tempfile::tempdir().unwrap();
+    write_project(dir.path(), &[("one", "")]);
+    let mut command = deploy(&standin, dir.path());
+    command.args(["--deployment-for-branch"]).env("CI", "");
+    let git = |args: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        git.args(["-c", "user.name=A", "-c", "user.email=a@b.c"]).args(args).current_dir(dir.path());
+        crate::support::run(&mut git);
+    };
+    git(&["init", "-q", "-b", "feature"]);
+    git(&["remote", "add", "origin", "https://github.example/acme/proj.git"]);
+    git(&["commit", "-q", "--allow-empty", "-m", "x"]);
+    let branch = ran(&mut command);
+    assert_eq!(branch.code, Some(1), "{}", branch.stderr);
+    assert_eq!(standin.journal().calls(), ["currentDeployment"]);
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_deployment_that_does_not_exist_is_named_with_those_that_do() {
+    let two = json!({"deployments": [{"name": "production"}, {"name": "staging"}]});
+    let standin = Standin::start(two);
+    for args in [&["--deployment", "prod", "--yes"][..], &["--yes"]] {
+        let ran = deployed(&standin, args);
+        assert!(ran.code == Some(2) && !built(&ran), "{}", ran.stderr);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(ran.stderr, @r"
+            Deploying to the deployment prod ([URL]/prod/locations)
+            error: there is no deployment `prod`; the full deployments of this organization are `production`, `staging`
+            hint: name one with --deployment; for a branch deployment's base it is --base-deployment
+            ");
+        }
+    }
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn where_none_is_named_the_only_deployment_is_meant() {
+    let standin = Standin::start(json!({"deployments": [{"name": "production"}]}));
+    let ran = deployed(&standin, &["--yes"]);
+    assert_eq!(
+        (ran.code, &ran.document["deployment"]["name"]),
+        (Some(0), &json!("production")),
+        "{}",
+        ran.stderr
+    );
+    let named = deployed(&standin, &["--deployment", "prod", "--yes"]);
+    assert_eq!(named.code, Some(2), "{}", named.stderr);
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn code_locations_that_left_the_file_are_named() {
+    let document = |name: &str| json!({"location_name": name, "code_source": {"package_name": "p"}});
+    let there: Vec<Value> = ["one", "two", "old", "other"].map(document).to_vec();
+    let standin = Standin::start(json!({"deployments": [{"name": "prod", "locations": there}]}));
+    // One that the file names is not said to have left it, selected or not.
+    for args in [&[][..], &["--location", "one"]] {
+        let ran = deployed(&standin, &[&TO_PROD[..], args].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let line = "Also in prod, and not in dagster_cloud.yaml: old, other. They stay as they are.";
+        assert!(ran.stderr.contains(line), "{}", ran.stderr);
+        assert_eq!(ran.document["also_deployed"], json!(["old", "other"]));
+    }
+    let none = Standin::start(json!({}));
+    assert!(!deployed(&none, &TO_PROD).stderr.contains("Also in"));
+}
+
+/// Users saw seven more requests, and everything built, after the token had been refused.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_token_that_is_refused_in_the_middle_ends_the_run() {
+    for status in [401, 403] {
+        let refuse = json!({"operation": "generateServerlessPexUrl", "times": 0, "status": status});
+        let standin = Standin::start(json!({"faults": [refuse]}));
+        let ran = deployed(&standin, &TO_PROD);
+        assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+        let journal = standin.journal();
+        let asked = journal.count("generateServerlessPexUrl");
+        // Others may have been on their way.
+        assert!(asked <= 3 && journal.count("deployLocations") == 0, "{:#?}", journal.calls());
+        assert_eq!(ran.stderr.matches("refused the token").count(), 1, "{}", ran.stderr);
+    }
+}
+
+/// Users waited half a minute for 28 questions that all failed.
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_registry_out_of_reach_is_not_asked_again_and_again() {
+    let fail = json!({"operation": "generateServerlessPexUrl", "times": 0, "status": 503});
+    let standin = Standin::start(json!({"faults": [fail]}));
+    let ran = deployed(&standin, &TO_PROD);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    let asked = standin.journal().count("generateServerlessPexUrl");
+    assert!(asked <= 16, "{asked}");
+    assert_eq!(ran.stderr.matches("error:").count(), 1, "{}", ran.stderr);
+}
+
+#[test]
+#[ignore = "graphql-core comes from a package index"]
+fn a_refusal_for_all_is_printed_once_with_its_reason() {
+    let standin = Standin::start(json!({"unauthorized_deployments": ["prod"]}));
+    let ran = deployed(&standin, &TO_PROD);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    let reason = "the token may not change this deployment";
+    assert_eq!(ran.stderr.matches(reason).count(), 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("the same for: two"), "{}", ran.stderr);
+}

@@ -1,0 +1,10 @@
+//! Calls to Dagster+: questions, uploads, updates, and other clients of the same registry.
+
+mod answers;
+mod branch_deployments;
+mod calls;
+mod credentials;
+mod other_client;
+mod publish;
+mod side_by_side;
+mod update;

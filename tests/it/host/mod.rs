@@ -1,0 +1,6 @@
+//! What every room stands on: HTTP, certificates, programs.
+
+mod http;
+mod tls;
+mod tools;
+mod uv_find;

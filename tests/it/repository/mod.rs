@@ -1,0 +1,4 @@
+//! This repository: the order of its rooms, and the binaries that it ships.
+
+mod dist;
+mod rooms;
