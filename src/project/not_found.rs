@@ -23,7 +23,7 @@ pub(super) fn nothing_there(path: PathBuf, host: &Host) -> ProjectError {
     }
     let is_project_file = path.file_name().is_some_and(|name| NAMES.iter().any(|known| name == *known));
     let above = || file_above(path.parent()?).filter(|_| is_project_file);
-    let near = closest_path(&path, Path::exists).or_else(above);
+    let near = closest_path(&path, Path::exists).or_else(above).or_else(|| the_only_file(path.parent()?));
     ProjectError::NotFound { setting: setting(&path, host), path, near }
 }
 
@@ -70,6 +70,13 @@ pub(super) fn file_above(directory: &Path) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// The file in `directory` that names code locations, or the only one below it.
+fn the_only_file(directory: &Path) -> Option<PathBuf> {
+    let mut below = files_below(directory);
+    let is_in_it = below.first()?.parent() == Some(directory);
+    (is_in_it || below.len() == 1).then(|| below.remove(0))
 }
 
 /// Files below `directory` that name code locations, the nearest first.

@@ -11,6 +11,7 @@ mod dagster;
 mod deploy;
 mod github;
 mod host;
+mod messages;
 mod pex;
 mod project;
 mod reliability;

@@ -276,6 +276,14 @@ fn a_project_that_is_looked_for_in_the_wrong_place_is_found() {
         error: `qz/dagster_cloud.yaml` does not exist
         hint: did you mean `qs/dagster_cloud.yaml`?
         "#);
+    // A name that is like no other, next to the one file that it can be.
+    insta::assert_snapshot!(said("qs/nowhere.yaml"), @r#"
+        error: `qs/nowhere.yaml` does not exist
+        hint: did you mean `qs/dagster_cloud.yaml`?
+        "#);
+    insta::assert_snapshot!(said("two/nowhere.yaml"), @r#"
+        error: `two/nowhere.yaml` does not exist
+        "#);
     insta::assert_snapshot!(said("qs/pyproject.toml"), @r#"
         error: `qs/pyproject.toml` names no code locations: it has no [tool.dg]
           at: qs/pyproject.toml

@@ -81,7 +81,7 @@ fn headings(file: &Path) -> BTreeSet<String> {
     let titles =
         text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let anchor = |title: &str| {
-        let kept = title.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-');
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
         kept.collect::<String>().to_lowercase().replace(' ', "-")
     };
     titles.map(anchor).collect()
