@@ -1,7 +1,7 @@
-//! Where cached files live, and how one is put there: written beside its final name, then renamed.
+//! Where cached files are, and how they are written: to a temporary file in the same directory, which is then renamed.
 //!
-//! Layout below the cache directory. Nothing is used before it was compared with a SHA-256 in this very run (the fetched
-//! uv with its CRC-32): that in its path, that in its first line ([`records`]), or the pinned one.
+//! Layout below the cache directory. Every file is checked in each run before it is used: against the SHA-256 in its
+//! path, the one in its first line ([`records`]) or a pinned one; the downloaded uv against its CRC-32.
 //!
 //! ```text
 //! wheels/SHA256[0..2]/SHA256/NAME.whl    wheels as downloaded or built
@@ -13,7 +13,7 @@
 //! resolutions/…                          answers of uv's that still hold
 //! ```
 //!
-//! What is not finished has a name that begins with `.partial-`, in the directory of what it will be.
+//! Unfinished files have names that start with `.partial-`, in the directory of the finished file.
 
 mod records;
 
@@ -36,7 +36,7 @@ pub struct Cache {
 #[derive(Debug, thiserror::Error)]
 #[error("could not {action} `{path}`")]
 pub struct CacheError {
-    /// What was being done: `create`, `write`, `rename`.
+    /// The failed operation: `create`, `write`, `rename`.
     pub action: &'static str,
     /// To which file.
     pub path: PathBuf,
@@ -55,13 +55,14 @@ impl Explain for CacheError {
 }
 
 impl Cache {
-    /// The cache that the environment names; nothing is created yet.
+    /// The cache directory according to the environment. Nothing is created yet.
     pub fn new(host: &Host) -> Cache {
         let root = host
             .path_var(env_vars::PEXPRESS_CACHE_DIR)
             .map(|dir| host.absolute(&dir))
             .or_else(|| {
                 host.path_var(env_vars::XDG_CACHE_HOME)
+                    // A relative value is invalid and must be ignored. Source: XDG Base Directory Specification.
                     .filter(|dir| dir.is_absolute())
                     .map(|dir| dir.join("pexpress"))
             })
@@ -98,37 +99,38 @@ impl Cache {
         Scratch::below(&parent).map_err(|source| CacheError { action: "create", path: parent, source })
     }
 
-    /// Remove what killed runs left in the cache ([`scratch::sweep`]).
+    /// Remove leftovers of killed runs ([`scratch::sweep`]).
     pub fn sweep(&self, now: SystemTime) {
         let below = |dir: &Path| {
             let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
             entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect::<Vec<_>>()
         };
+        // The downloaded uv is one level deeper than everything else.
         for dir in below(&self.root).into_iter().chain(below(&self.root.join("uv"))) {
             scratch::sweep(&dir, now);
         }
     }
 
-    /// Where a wheel is or will be kept, by its SHA-256 ([`is_sha256`]) and name ([`is_file_name`]).
+    /// Path of a wheel by its SHA-256 ([`is_sha256`]) and name ([`is_file_name`]), whether it exists or not.
     pub fn wheel_path(&self, sha256: &str, file_name: &str) -> PathBuf {
         self.root.join("wheels").join(sha256.get(..2).unwrap_or_default()).join(sha256).join(file_name)
     }
 }
 
-/// Whether a text is a SHA-256 as lower-case hex, and so does as the name of a directory.
+/// Whether a text is a SHA-256 in lower-case hex, and therefore safe as a directory name.
 pub fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether a text can be nothing but the name of a file in a directory.
+/// Whether a text is a plain file name, without a path.
 pub fn is_file_name(text: &str) -> bool {
     !matches!(text, "" | "." | "..")
         && !text.contains(|each: char| matches!(each, '/' | '\\') || each.is_control())
 }
 
-/// Write a file so that its final name only ever shows the whole of it.
+/// Write a file so that its final name never shows a part of it.
 ///
-/// `write` fills a temporary file beside `path`, which is then renamed. On any failure the temporary file is removed.
+/// `write` fills a temporary file next to `path`, which is then renamed. On any failure the temporary file is removed.
 ///
 /// # Errors
 /// Those of the file system, and `write`'s own.
@@ -141,7 +143,7 @@ pub fn write_atomically<E: From<CacheError>>(
     Ok(persist(file, path)?)
 }
 
-/// A temporary file in `dir`, which is created if missing. It vanishes when dropped.
+/// A temporary file in `dir`, which is created if missing. It is deleted when dropped.
 ///
 /// # Errors
 /// Those of the file system.
@@ -157,13 +159,14 @@ pub fn temporary_in(dir: &Path) -> Result<NamedTempFile, CacheError> {
 /// Those of the file system.
 pub fn persist(file: NamedTempFile, path: &Path) -> Result<(), CacheError> {
     let fail = |action| move |source| CacheError { action, path: path.to_path_buf(), source };
+    // Another process may have removed the directory since the temporary file was made elsewhere.
     std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(fail("create"))?;
     set_default_mode(file.as_file()).map_err(fail("write"))?;
     file.persist(path).map_err(|error| fail("rename")(error.error))?;
     Ok(())
 }
 
-/// Temporary files are private (0600); a finished file is for all who may read the directory.
+/// Temporary files are private (0600). A finished file may be read by everyone who can read the directory.
 #[cfg(unix)]
 fn set_default_mode(file: &std::fs::File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;

@@ -1,9 +1,9 @@
-//! Wheels built here, kept with the downloaded ones and found again by what they were built from.
+//! Wheels built here. They are stored with the downloaded ones and found again by the source that they were built from.
 
 use crate::tools::Tools;
 use serde::{Deserialize, Serialize};
 
-/// What the cache remembers of a build: which wheel it gave.
+/// The record of a build: the wheel that it made.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct BuiltWheel {
     /// Its file name.
@@ -13,19 +13,19 @@ pub(super) struct BuiltWheel {
 }
 
 impl BuiltWheel {
-    /// What is remembered under this key.
+    /// The record stored under this key.
     pub(super) fn recall(tools: &Tools, key: &str) -> Option<BuiltWheel> {
         serde_json::from_str(&tools.cache().recall(place(key))?).ok()
     }
 
-    /// Remember it under this key, if the cache can be written.
+    /// Store it under this key. A cache that cannot be written is not an error.
     pub(super) fn keep(&self, tools: &Tools, key: &str) {
         let text = serde_json::json!(self).to_string();
         tools.keep(&place(key), &text);
     }
 }
 
-/// Where it is remembered, below the cache directory.
+/// Path of the record, below the cache directory.
 fn place(key: &str) -> String {
     format!("built/{key}")
 }

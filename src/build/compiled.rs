@@ -1,8 +1,8 @@
-//! Compiled parts of wheels that were built here: whether they run where the PEX files will.
+//! Checks whether compiled files in wheels that were built here run on the target.
 //!
-//! A build takes this machine's glibc and processor, and the tag `linux_ARCH` of its wheel says nothing of the former.
-//! Dagster+ would find out when the code location is imported; here the files themselves are asked, before the upload.
-//! Wheels from an index are not looked at: their tags promise a glibc.
+//! A build uses this machine's glibc and processor, and the tag `linux_ARCH` of its wheel does not name a glibc
+//! version. Without this check, the import in Dagster+ would fail; here the files are read before the upload. Wheels
+//! from an index are not checked: their tags promise a glibc version.
 
 use super::elf;
 use crate::error::{Explain, Fault};
@@ -10,9 +10,9 @@ use crate::target::Target;
 use crate::wheel::{Archive, Member, WheelError};
 use std::path::Path;
 
-/// Larger files are not looked into; none that a build makes comes near.
+/// Larger files are refused. No real build comes near this size.
 const LIMIT_BYTES: u64 = 1 << 30;
-/// How the library of musl, Alpine's C library, begins.
+/// Prefix of the library name of musl, Alpine's C library.
 const MUSL: &str = "libc.musl-";
 
 /// A wheel that was built here does not run on the target.
@@ -21,7 +21,7 @@ pub enum CompiledError {
     #[error(transparent)]
     #[allow(missing_docs)]
     Wheel(#[from] WheelError),
-    /// It needs a newer glibc than there is.
+    /// It needs a newer glibc than the target has.
     #[error("`{wheel}`, built here, does not run on {}: its file `{member}` needs {version} of {library}", target.platform)]
     NewerGlibc {
         /// File name.
@@ -88,7 +88,7 @@ impl Explain for CompiledError {
     }
 }
 
-/// A system that runners have, with this glibc or an older one.
+/// A runner image with this glibc or an older one.
 fn system(glibc_minor: u8) -> &'static str {
     match glibc_minor {
         39.. => "ubuntu-24.04",
@@ -99,8 +99,7 @@ fn system(glibc_minor: u8) -> &'static str {
 
 /// Check the compiled files of a wheel that was built here; `file_name` is its name for messages.
 ///
-/// # Errors
-/// When one needs a newer glibc than the target has, or musl, or when all are for other processors.
+/// # Errors When a file needs musl or a newer glibc than the target has, or when all files are for other processors.
 pub(super) fn check(wheel: &Path, file_name: &str, target: Target) -> Result<(), CompiledError> {
     let archive = Archive::open(wheel)?;
     let mut reader = archive.reader()?;
@@ -115,7 +114,7 @@ pub(super) fn check(wheel: &Path, file_name: &str, target: Target) -> Result<(),
         fits = true;
         check_libraries(&needs, file_name, name, target)?;
     }
-    // A package may bring files for several processors, and choose among them when it runs.
+    // A package may ship files for several processors and choose one at run time.
     match foreign.filter(|_| !fits && !file_name.ends_with("-any.whl")) {
         Some(member) => {
             Err(CompiledError::OtherProcessor { wheel: file_name.into(), member: member.clone(), target })
@@ -143,7 +142,7 @@ fn check_libraries(
     }
 }
 
-/// Shared objects by their name (`a.so`, `liba.so.1.2`), and whatever may be executed.
+/// Shared objects by name (`a.so`, `liba.so.1.2`), and all executable files.
 fn may_be_compiled(member: &Member) -> bool {
     member.executable || member.name.ends_with(".so") || member.name.contains(".so.")
 }
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_compiled_file_is_not_judged_by_its_name() {
+    fn a_file_that_is_not_compiled_is_not_judged_by_its_name() {
         assert!(checked(WHEEL, &[file("a.so", "a linker script"), file("b.py", "\x7fELF")], "3.11").is_ok());
     }
 }

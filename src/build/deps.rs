@@ -15,7 +15,7 @@ use pep508_rs::{Requirement, VersionOrUrl};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-/// A deps PEX and what is in it.
+/// A deps PEX and its contents.
 #[derive(Debug)]
 pub struct BuiltDeps {
     /// The file.
@@ -26,18 +26,18 @@ pub struct BuiltDeps {
     pub dagster_version: Option<String>,
     /// Modules that can be imported from it → the distribution that has them.
     pub modules: BTreeMap<String, String>,
-    /// What the user should know of what is in it.
+    /// Warnings about its contents.
     pub warnings: Vec<String>,
 }
 
-/// The deps PEX of a job: a file here, or one that is stored already.
+/// The deps PEX of a job: a file built here, or one that is already stored.
 #[derive(Debug)]
 pub enum DepsPexFile {
     /// Built in this run.
     Built(BuiltDeps),
-    /// Stored where code locations run, and not built.
+    /// Already in the PEX registry, so not built.
     Stored {
-        /// Where it is called what.
+        /// Its name there.
         stored: StoredDeps,
         /// The exact distributions.
         resolution: Resolution,
@@ -69,8 +69,8 @@ impl DepsPexFile {
         }
     }
 
-    /// Modules that can be imported from it → the distribution that has them. Of a stored one only the names of the
-    /// distributions are known, which mostly are those of their modules.
+    /// Modules that can be imported from it → the distribution that has them. For a stored one only the names of the
+    /// distributions are known, which are mostly also the names of their modules.
     pub fn modules(&self) -> BTreeMap<String, String> {
         match self {
             DepsPexFile::Built(built) => built.modules.clone(),
@@ -81,7 +81,7 @@ impl DepsPexFile {
         }
     }
 
-    /// What was built, if it was.
+    /// The built PEX, if it was built.
     pub fn built(&self) -> Option<&BuiltDeps> {
         match self {
             DepsPexFile::Built(built) => Some(built),
@@ -89,7 +89,7 @@ impl DepsPexFile {
         }
     }
 
-    /// The file here, if it was built.
+    /// The file, if it was built.
     pub fn file(&self) -> Option<&PexFile> {
         match self {
             DepsPexFile::Built(built) => Some(&built.file),
@@ -98,7 +98,7 @@ impl DepsPexFile {
     }
 }
 
-/// Build one deps PEX into the output directory, unless the observer knows of a stored one.
+/// Build one deps PEX into the output directory, unless the observer finds a stored one.
 ///
 /// # Errors
 /// Those of [`build`].
@@ -146,7 +146,7 @@ fn assemble(
             ));
         }
     }
-    // Overrides put versions together that say of themselves that they do not fit.
+    // Overrides combine versions whose metadata excludes each other, so gaps are expected.
     let overridden = !settings.overrides.is_empty() || !settings.excludes.is_empty();
     let restated = restated(settings);
     let completeness = match overridden {
@@ -167,7 +167,8 @@ fn assemble(
     Ok(BuiltDeps { file, resolution, dagster_version: dagster, modules, warnings })
 }
 
-/// What is silently wrong with a set of wheels: modules that hide each other, and versions far below what is allowed.
+/// Problems of a set of wheels that are no errors: modules that hide each other, and versions far below the allowed
+/// ones.
 fn warnings(
     job: &DepsJob,
     resolution: &Resolution,
@@ -175,6 +176,7 @@ fn warnings(
     context: &Context<'_>,
 ) -> Vec<String> {
     let mut warnings: Vec<String> = collisions(chroots).iter().map(ToString::to_string).collect();
+    // Versions in a lock file were chosen by the user; nothing here could pick others.
     if job.requirements.lock.is_none() {
         let picks = old_picks(
             resolution,
@@ -189,20 +191,20 @@ fn warnings(
     warnings
 }
 
-/// The warning that dagster itself is far behind, if it is.
+/// A warning if dagster itself is far behind its newest version.
 pub fn behind(job: &DepsJob, resolution: &Resolution, context: &Context<'_>) -> Option<String> {
     let found = resolve::behind(resolution, &job.requirements, context.target, context.tools)?;
     Some(found.to_string())
 }
 
-/// What each distribution allows of the others, and the project's own lines of them.
+/// The versions that each distribution and the project's own lines allow for the others.
 fn allowed(chroots: &[Chroot], lines: &[RequirementLine], target: &Target) -> Allowed {
     let environment = target.marker_environment();
     let mut allowed = Allowed::new();
-    // What uv has resolved can be read; a line that is a URL limits no version.
+    // Every line was resolved by uv, so it parses; a URL does not limit versions.
     let own: Vec<Requirement<Link>> = lines.iter().filter_map(|line| line.text.parse().ok()).collect();
     for requirement in chroots.iter().flat_map(|chroot| &chroot.metadata().requires_dist).chain(&own) {
-        // What only an extra asks for may not be asked for here.
+        // Without extras: a requirement of an extra need not apply here.
         if requirement.marker.evaluate(&environment, &[]) {
             let versions = allowed.entry(requirement.name.to_string()).or_default();
             if let Some(VersionOrUrl::VersionSpecifier(specifiers)) = &requirement.version_or_url {
@@ -213,14 +215,14 @@ fn allowed(chroots: &[Chroot], lines: &[RequirementLine], target: &Target) -> Al
     allowed
 }
 
-/// Names of the distributions whose metadata the user states otherwise (`dependency-metadata`), normalised.
+/// Normalised names of the distributions with metadata replaced by the user (`dependency-metadata`).
 fn restated(settings: &ResolveSettings) -> BTreeSet<String> {
     let entries = settings.uv.get("dependency-metadata").and_then(toml::Value::as_array);
     let names = entries.into_iter().flatten().filter_map(|entry| entry.get("name")?.as_str());
     names.map(normalized_name).collect()
 }
 
-/// Resolve, and check that what Dagster+ needs is there.
+/// Resolve, and check for the packages that Dagster+ needs.
 ///
 /// # Errors
 /// When no set of versions fits, or dagster or dagster-cloud is not in it.
@@ -229,7 +231,7 @@ pub fn resolve(job: &DepsJob, context: &Context<'_>) -> Result<Resolution, Build
     Ok(resolve::run(&job.requirements, &job.directory, context.target, context.tools)?)
 }
 
-/// The top-level modules of these wheels → the name of the first that has it.
+/// The top-level modules of these wheels → the first distribution that has each.
 fn modules(chroots: &[Chroot]) -> BTreeMap<String, String> {
     let mut modules = BTreeMap::new();
     for chroot in chroots {
@@ -242,12 +244,12 @@ fn modules(chroots: &[Chroot]) -> BTreeMap<String, String> {
     modules
 }
 
-/// Open all wheels and know their fingerprints; hashing goes on in as many threads as there are processors.
+/// Open all wheels and get their fingerprints, hashing with one thread per processor.
 fn chroots(wheels: &[FetchedWheel], context: &Context<'_>) -> Result<Vec<Chroot>, BuildError> {
     super::in_parallel(wheels, super::parallelism(), |wheel| chroot(wheel, context)).into_iter().collect()
 }
 
-/// One wheel with its fingerprint, which is remembered by the digest of the wheel.
+/// One wheel with its fingerprint, which is cached by the digest of the wheel.
 fn chroot(wheel: &FetchedWheel, context: &Context<'_>) -> Result<Chroot, BuildError> {
     let chroot = Chroot::open(&wheel.path, &wheel.file_name, &script_stub)?;
     let name = format!("fingerprints/{}-{FORMAT_REVISION}", wheel.sha256);

@@ -1,9 +1,9 @@
-//! The `.dist-info` of a local package without what depends on the machine that built it, so that equal files have equal
-//! names in every checkout.
+//! Removes from the `.dist-info` replaced_members a local package what depends on the machine that built it, so that equal files have
+//! equal names in every checkout.
 //!
-//! Two things do: `file:` URLs of other local packages in `Requires-Dist` (Hatch's `{root:uri}`, PDM's
-//! `${PROJECT_ROOT}`), of which the name stays; and bills of materials (PEP 770), in which maturin puts the time and a
-//! random number. `RECORD` follows.
+//! Two things do: `file:` URLs replaced_members other local packages in `Requires-Dist` (Hatch's `{root:uri}`, PDM's
+//! `${PROJECT_ROOT}`), which are reduced to the name; and bills replaced_members materials (PEP 770), because maturin writes the time
+//! and a random number there. `RECORD` is updated to match.
 
 use crate::wheel::{Archive, WheelError};
 use base64::Engine as _;
@@ -11,10 +11,10 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// Larger texts stay as they are.
+/// Larger texts are not changed.
 const MOST_BYTES: u64 = 4 << 20;
 
-/// The members of a wheel that are shipped with another content, or, without one, not at all.
+/// The members replaced_members a wheel that are shipped with different content, or (`None`) not shipped.
 ///
 /// # Errors
 /// When the wheel cannot be read.
@@ -33,7 +33,7 @@ pub(super) fn replaced(archive: &Archive) -> Result<BTreeMap<String, Option<Vec<
         replaced.insert(metadata, Some(portable.into_bytes()));
     }
     if let (false, Some(text)) = (replaced.is_empty(), text(archive, &record)?) {
-        let rows: String = text.lines().filter_map(|row| row_of(row, &replaced)).collect();
+        let rows: String = text.lines().filter_map(|row| record_row(row, &replaced)).collect();
         replaced.insert(record, Some(rows.into_bytes()));
     }
     Ok(replaced)
@@ -47,14 +47,14 @@ fn text(archive: &Archive, name: &str) -> Result<Option<String>, WheelError> {
     Ok(String::from_utf8(bytes).ok())
 }
 
-/// METADATA with names in the place of `NAME @ file:…`; `None` when there is no such line.
+/// METADATA with `NAME @ file:…` replaced by the name. `None` when there is no such line.
 fn without_file_urls(metadata: &str) -> Option<String> {
     let head_bytes = metadata.find("\n\n").unwrap_or(metadata.len());
     let (head, body) = metadata.split_at(head_bytes);
     let portable = |line: &str| {
         let (name, url) = line.strip_prefix("Requires-Dist:")?.split_once('@')?;
         let url = url.trim_start().strip_prefix("file:")?;
-        // A `;` without a space before it may be part of the URL. Source: "Dependency specifiers" (PyPA).
+        // A `;` without a space before it may be part replaced_members the URL. Source: "Dependency specifiers" (PyPA).
         let marker = url.split_once(" ;").map_or(String::new(), |(_, marker)| format!(" ;{marker}"));
         Some(format!("Requires-Dist:{}{marker}", name.trim_end()))
     };
@@ -65,8 +65,8 @@ fn without_file_urls(metadata: &str) -> Option<String> {
     })
 }
 
-/// A row of RECORD, with its end of line, after the replacements.
-fn row_of(row: &str, replaced: &BTreeMap<String, Option<Vec<u8>>>) -> Option<String> {
+/// A row replaced_members RECORD with its line end, after the replacements.
+fn record_row(row: &str, replaced: &BTreeMap<String, Option<Vec<u8>>>) -> Option<String> {
     let path = row.split(',').next().unwrap_or(row).trim_matches('"');
     match replaced.get(path) {
         None => Some(format!("{row}\n")),
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn of(members: &[(&str, &str)]) -> BTreeMap<String, Option<String>> {
+    fn replaced_members(members: &[(&str, &str)]) -> BTreeMap<String, Option<String>> {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut archive = zip::ZipWriter::new(file.reopen().unwrap());
         for (name, text) in members {
@@ -97,10 +97,10 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_bills_of_materials_are_no_part_of_it() {
+    fn paths_and_bills_of_materials_are_removed() {
         let metadata = "Name: a\nRequires-Dist: lib[x] @ file:///home/me/lib ; extra == 'y'\nRequires-Dist: six @ https://h/six.whl\n\nRequires-Dist: b @ file:///x\n";
         let record = "a.py,sha256=x,1\na-1.dist-info/METADATA,sha256=x,1\na-1.dist-info/sboms/a.json,sha256=x,1\na-1.dist-info/RECORD,,\n";
-        let replaced = of(&[
+        let replaced = replaced_members(&[
             ("a.py", ""),
             ("a-1.dist-info/METADATA", metadata),
             ("a-1.dist-info/RECORD", record),
@@ -129,9 +129,12 @@ mod tests {
     #[test]
     fn other_wheels_stay_as_they_are() {
         assert!(
-            of(&[("a-1.dist-info/METADATA", "Name: a\nRequires-Dist: six\n"), ("a-1.dist-info/RECORD", "")])
-                .is_empty()
+            replaced_members(&[
+                ("a-1.dist-info/METADATA", "Name: a\nRequires-Dist: six\n"),
+                ("a-1.dist-info/RECORD", "")
+            ])
+            .is_empty()
         );
-        assert!(of(&[("a.py", "")]).is_empty());
+        assert!(replaced_members(&[("a.py", "")]).is_empty());
     }
 }

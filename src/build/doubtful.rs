@@ -1,6 +1,6 @@
-//! Files that are probably shipped by mistake: secrets, Git LFS pointers, very large ones.
+//! Finds files that are probably shipped by mistake: secrets, Git LFS pointers, very large files.
 //!
-//! Whatever goes into a source PEX is looked at, the files of built packages too. Only small files of certain names or
+//! Every file of a source PEX is checked, including those of built packages. Only small files with certain names or
 //! sizes are read.
 
 use super::left_out::PEXIGNORE;
@@ -12,30 +12,30 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// More is said to be large: each deploy sends it, and each code server unpacks it.
+/// Larger files get a warning: each deploy uploads them, and each code server unpacks them.
 const LARGE_BYTES: u64 = 100_000_000;
-/// Secrets are looked for in smaller files only.
+/// Only files up to this size are searched for secrets.
 const MOST_READ_BYTES: u64 = 64 * 1024;
 /// Size of a pointer. Source: Git LFS' specification, which allows less than 1024 bytes; the required lines have more
 /// than 120.
 const POINTER_BYTES: std::ops::Range<u64> = 100..1024;
-/// How a pointer begins, before the end of its first line. Source: the same.
+/// First line of a pointer, without its line end. Source: the same.
 const POINTER_START: &[u8] = b"version https://git-lfs.github.com/spec/v1";
-/// This many pointers are named one by one.
+/// Number of pointers that are named one by one.
 const POINTERS_NAMED: usize = 3;
 
-/// A file to ship.
+/// A file that will be shipped.
 #[derive(Debug)]
 pub struct Candidate<'a> {
-    /// Its path as the user knows it.
+    /// Its path for messages.
     pub shown: String,
-    /// The directory that it is from, whose `.pexignore` could leave it out.
+    /// The directory that it comes from. The `.pexignore` there could exclude it.
     pub directory: &'a Path,
-    /// What is shipped.
+    /// The file.
     pub entry: &'a SourceEntry,
 }
 
-/// What the user should know of these files, a sentence or two each.
+/// Warnings about these files, one or two sentences each.
 pub fn warnings<'a>(files: impl Iterator<Item = Candidate<'a>>, build_directory: &Path) -> Vec<String> {
     let mut pointers = Vec::new();
     let mut warnings = Vec::new();
@@ -45,6 +45,7 @@ pub fn warnings<'a>(files: impl Iterator<Item = Candidate<'a>>, build_directory:
         let size_bytes = size(file.entry);
         let mut text = || head(file.entry, &mut reader).unwrap_or_default();
         let is_secret = match secrets::suspicion(&file.shown) {
+            // Empty files with such names are common placeholders in repositories.
             _ if size_bytes == 0 => false,
             Suspicion::Name => true,
             Suspicion::None | Suspicion::Content(_) if size_bytes > MOST_READ_BYTES => false,
@@ -56,7 +57,7 @@ pub fn warnings<'a>(files: impl Iterator<Item = Candidate<'a>>, build_directory:
         };
         let is_pointer = POINTER_BYTES.contains(&size_bytes) && is_pointer(&text());
         let is_large = size_bytes > LARGE_BYTES;
-        // A file of the project's own package is in the wheel and in the working directory.
+        // A file of the project's own package is in the wheel and in the working directory; warn once.
         if !(is_secret || is_pointer || is_large) || !seen.insert((file.directory, file.shown.clone())) {
             continue;
         }
@@ -77,17 +78,17 @@ pub fn warnings<'a>(files: impl Iterator<Item = Candidate<'a>>, build_directory:
             pointers.push(what);
         }
     }
-    warnings.extend(of_pointers(&pointers));
+    warnings.extend(pointer_warning(&pointers));
     warnings
 }
 
-/// Git may have changed the ends of the lines (`core.autocrlf`).
+/// Whether a file is a Git LFS pointer. Git may have changed its line ends (`core.autocrlf`).
 fn is_pointer(text: &[u8]) -> bool {
     let rest = text.strip_prefix(POINTER_START);
     rest.is_some_and(|rest| rest.starts_with(b"\n") || rest.starts_with(b"\r\n"))
 }
 
-fn of_pointers(files: &[String]) -> Option<String> {
+fn pointer_warning(files: &[String]) -> Option<String> {
     let more = files.len().saturating_sub(POINTERS_NAMED);
     let mut named = files.iter().take(POINTERS_NAMED).cloned().collect::<Vec<_>>().join(", ");
     if more > 0 {
@@ -102,7 +103,7 @@ fn of_pointers(files: &[String]) -> Option<String> {
     })
 }
 
-/// A file, with its package unless that is in the build directory.
+/// The name of a file for messages, with its package if that is not the build directory.
 fn shown(file: &Candidate<'_>, build_directory: &Path) -> String {
     match file.directory == build_directory {
         true => format!("`{}`", file.shown),
@@ -125,7 +126,7 @@ fn size(entry: &SourceEntry) -> u64 {
     }
 }
 
-/// The beginning of a file; `None` when it cannot be read, which writing it will say better.
+/// The start of a file. `None` when it cannot be read: writing the PEX reports that error.
 fn head(entry: &SourceEntry, reader: &mut Option<(PathBuf, Reader)>) -> Option<Vec<u8>> {
     match &entry.content {
         Content::Bytes(bytes) => Some(bytes.clone()),
@@ -149,7 +150,7 @@ fn head(entry: &SourceEntry, reader: &mut Option<(PathBuf, Reader)>) -> Option<V
 mod tests {
     use super::*;
 
-    fn said(files: &[(&str, &str)]) -> Vec<String> {
+    fn messages(files: &[(&str, &str)]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let entries: Vec<SourceEntry> = files
             .iter()
@@ -168,10 +169,10 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_named_once_and_empty_files_are_none() {
-        assert!(said(&[(".env", ""), ("x.txt", "x")]).is_empty());
-        insta::assert_snapshot!(said(&[("a/rsa.txt", "-----BEGIN RSA PRIVATE KEY-----\n")]).join("\n"), @"`a/rsa.txt` looks like it holds secrets and is shipped; name it in .pexignore to leave it out");
-        assert!(said(&[("a/b.yml", "-----BEGIN CERTIFICATE-----\n")]).is_empty());
+    fn secrets_are_named_once_and_empty_files_are_ignored() {
+        assert!(messages(&[(".env", ""), ("x.txt", "x")]).is_empty());
+        insta::assert_snapshot!(messages(&[("a/rsa.txt", "-----BEGIN RSA PRIVATE KEY-----\n")]).join("\n"), @"`a/rsa.txt` looks like it holds secrets and is shipped; name it in .pexignore to leave it out");
+        assert!(messages(&[("a/b.yml", "-----BEGIN CERTIFICATE-----\n")]).is_empty());
     }
 
     #[test]
@@ -182,10 +183,10 @@ mod tests {
         );
         let files: Vec<(&str, &str)> =
             ["a", "b", "c", "d", "e"].iter().map(|name| (*name, pointer.as_str())).collect();
-        insta::assert_snapshot!(said(&files[..1]).join("\n"), @"`a` is a Git LFS pointer and not the content that it should have; set `lfs: true` for actions/checkout, or run `git lfs pull`");
-        insta::assert_snapshot!(said(&files).join("\n"), @"`a`, `b`, `c` and 2 more are Git LFS pointers and not the content that they should have; set `lfs: true` for actions/checkout, or run `git lfs pull`");
-        assert!(said(&[("a", &pointer[..90])]).is_empty());
-        assert_eq!(said(&[("a", &pointer.replace('\n', "\r\n"))]), said(&files[..1]));
+        insta::assert_snapshot!(messages(&files[..1]).join("\n"), @"`a` is a Git LFS pointer and not the content that it should have; set `lfs: true` for actions/checkout, or run `git lfs pull`");
+        insta::assert_snapshot!(messages(&files).join("\n"), @"`a`, `b`, `c` and 2 more are Git LFS pointers and not the content that they should have; set `lfs: true` for actions/checkout, or run `git lfs pull`");
+        assert!(messages(&[("a", &pointer[..90])]).is_empty());
+        assert_eq!(messages(&[("a", &pointer.replace('\n', "\r\n"))]), messages(&files[..1]));
     }
 
     #[test]

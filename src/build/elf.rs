@@ -1,8 +1,8 @@
-//! What a compiled file (ELF: `.so`, executables) needs of the machine it runs on: processor and glibc.
+//! Reads from a compiled file (ELF: `.so`, executables) which processor and glibc it needs.
 //!
-//! Read from the section headers: `.gnu.version_r` lists, for each library, the symbol versions that the dynamic linker
-//! will insist on, `GLIBC_2.38` among them. Nothing is trusted: offsets and counts are checked, and loops bounded.
-//! Sources: System V ABI, "Object Files"; Linux Standard Base, "Symbol Versioning" (`Elf64_Verneed`, `Elf64_Vernaux`).
+//! The section `.gnu.version_r` lists for each library the symbol versions that the dynamic linker requires, such as
+//! `GLIBC_2.38`. Nothing is trusted: offsets and counts are checked, and loops are bounded. Sources: System V ABI,
+//! "Object Files"; Linux Standard Base, "Symbol Versioning" (`Elf64_Verneed`, `Elf64_Vernaux`).
 
 use crate::target::Arch;
 
@@ -27,16 +27,16 @@ const MAX_ENTRIES: usize = 10_000;
 /// What a compiled file needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Needs {
-    /// Processor, if it is one that we build for.
+    /// Processor, if it is a supported one.
     pub arch: Option<Arch>,
-    /// Libraries that have to be there, such as `libc.so.6`, or `libc.musl-x86_64.so.1`.
+    /// Required libraries, such as `libc.so.6` or `libc.musl-x86_64.so.1`.
     pub libraries: Vec<String>,
     /// `(library, symbol version)` such as `("libm.so.6", "GLIBC_2.38")`, in the order of the file.
     pub versions: Vec<(String, String)>,
 }
 
 impl Needs {
-    /// The need for the newest glibc: library, symbol version, and its `2.MINOR`.
+    /// The newest glibc that it needs: library, symbol version, and the minor version.
     pub fn newest_glibc(&self) -> Option<(&str, &str, u32)> {
         let glibc = self.versions.iter().filter_map(|(library, version)| {
             Some((library.as_str(), version.as_str(), glibc_minor(version)?))
@@ -45,18 +45,19 @@ impl Needs {
     }
 }
 
-/// `38` of `GLIBC_2.38` and of `GLIBC_2.2.5` the `2`. `GLIBC_PRIVATE` and `GLIBC_ABI_DT_RELR` have none.
+/// `38` for `GLIBC_2.38`, `2` for `GLIBC_2.2.5`. `GLIBC_PRIVATE` and `GLIBC_ABI_DT_RELR` have no number.
 fn glibc_minor(version: &str) -> Option<u32> {
     let minor = version.strip_prefix("GLIBC_2.")?;
     minor.split('.').next()?.parse().ok()
 }
 
-/// Whether bytes begin as a compiled file does.
+/// Whether bytes start like an ELF file.
 pub fn is_elf(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }
 
-/// Read a compiled file; `None` when it is not a 64-bit little-endian ELF file, or a damaged one.
+/// Read a compiled file. `None` when it is not an ELF file or is damaged; no processor when it is not 64-bit
+/// little-endian.
 pub fn read(bytes: &[u8]) -> Option<Needs> {
     let header = bytes.get(..HEADER_BYTES)?;
     if !is_elf(header) {
@@ -87,7 +88,7 @@ pub fn read(bytes: &[u8]) -> Option<Needs> {
     Some(needs)
 }
 
-/// The table of section headers; empty in a file that has none.
+/// The table of section headers; empty if the file has none.
 fn sections<'a>(bytes: &'a [u8], header: &[u8]) -> Option<&'a [u8]> {
     let (offset, size, count) = (usize_at(header, 40)?, u16_at(header, 58)?, u16_at(header, 60)?);
     if count == 0 || usize::from(size) != SECTION_BYTES {
@@ -122,6 +123,7 @@ fn read_versions(needs: &[u8], strings: &[u8], versions: &mut Vec<(String, Strin
         let mut aux = need.checked_add(usize_at_u32(entry, 8)?)?;
         for _ in 0..u16_at(entry, 2)? {
             let version = needs.get(aux..aux.checked_add(16)?)?;
+            // A hostile file can point `next` at itself.
             if versions.len() >= MAX_ENTRIES {
                 return None;
             }
@@ -136,7 +138,7 @@ fn read_versions(needs: &[u8], strings: &[u8], versions: &mut Vec<(String, Strin
     Some(())
 }
 
-/// A name in a string table; longer ones than 255 bytes are none of a library or version.
+/// A name in a string table. Libraries and versions have names of at most 255 bytes.
 fn string(strings: &[u8], at: usize) -> Option<String> {
     let rest = strings.get(at..)?;
     let end = rest.iter().take(256).position(|byte| *byte == 0)?;
@@ -163,7 +165,7 @@ fn usize_at(bytes: &[u8], at: usize) -> Option<usize> {
 pub(crate) mod tests {
     use super::*;
 
-    /// A file of nothing but what is read here.
+    /// An ELF file with only the parts that are read here.
     pub(crate) fn elf_file(machine: u16, versions: &[(&str, &[&str])]) -> Vec<u8> {
         let (mut needs, mut strings) = (Vec::new(), vec![0]);
         let mut add = |text: &str| {
@@ -215,7 +217,7 @@ pub(crate) mod tests {
         assert_eq!((needs.arch, needs.newest_glibc()), (Some(Arch::Aarch64), None));
     }
 
-    /// The test program itself is one.
+    /// The test program itself is an ELF file.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[test]
     fn a_real_file_is_read() {
@@ -228,7 +230,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_no_such_file() {
+    fn a_truncated_file_is_not_read() {
         let whole = elf_file(EM_X86_64, &[("libc.so.6", &["GLIBC_2.38"])]);
         for length in 0..whole.len() {
             assert!(read(&whole[..length]).is_none(), "{length}");
@@ -237,10 +239,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn entries_that_lead_in_circles_come_to_an_end() {
+    fn reading_entries_in_a_cycle_ends() {
         let mut file = elf_file(EM_X86_64, &[("libc.so.6", &["GLIBC_2.38"])]);
         let first = HEADER_BYTES + 2 * SECTION_BYTES;
-        // 65 535 versions, each of which is its own successor.
+        // 65 535 versions, each its own successor.
         file[first + 2..first + 4].copy_from_slice(&[0xff, 0xff]);
         file[first + 16 + 12..first + 16 + 16].copy_from_slice(&[0; 4]);
         assert_eq!(read(&file), None);

@@ -1,4 +1,4 @@
-//! What can go wrong while building.
+//! Errors of a build.
 
 use super::compiled::CompiledError;
 use super::fetch::FetchError;

@@ -1,7 +1,7 @@
 //! A resolution → wheel files in the cache: downloaded, or built from source by `from_source`.
 //!
-//! Wheels are fetched by a pool, the largest first, so that the last one to finish is a small one; source
-//! distributions are built meanwhile by a pool of their own, so that a slow build holds up no download.
+//! One thread pool downloads wheels, the largest first, so that the last one to finish is small. A second pool builds
+//! source distributions meanwhile, so that a slow build delays no download.
 
 use super::compiled::CompiledError;
 use super::from_source::{self, SourceBuilder};
@@ -24,10 +24,10 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Downloads at once, unless `UV_CONCURRENT_DOWNLOADS` says otherwise. More do not fill a line better, and each holds a
-/// connection to the index.
+/// Default for `UV_CONCURRENT_DOWNLOADS`. More downloads do not use a line better, and each holds a connection to the
+/// index.
 const DOWNLOADS: usize = 8;
-/// Builds at once, unless `UV_CONCURRENT_BUILDS` says otherwise. A build may use all processors by itself.
+/// Default for `UV_CONCURRENT_BUILDS`. One build may already use all processors.
 const BUILDS: usize = 2;
 
 /// A wheel in the cache, checked against its digest in this run.
@@ -35,9 +35,9 @@ const BUILDS: usize = 2;
 pub struct FetchedWheel {
     /// Normalised name.
     pub name: String,
-    /// Version, as the file name has it.
+    /// Version from the file name.
     pub version: String,
-    /// File name, as the index or the build backend gives it.
+    /// File name from the index or the build backend.
     pub file_name: String,
     /// Where it is.
     pub path: PathBuf,
@@ -45,9 +45,9 @@ pub struct FetchedWheel {
     pub sha256: String,
 }
 
-/// A distribution could not be had as a wheel for the target.
+/// There is no wheel of a distribution for the target.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // of fields whose names say it
+#[allow(missing_docs)] // the field names say it
 pub enum FetchError {
     #[error(transparent)]
     Download(#[from] DownloadError),
@@ -59,14 +59,14 @@ pub enum FetchError {
     Wheel(#[from] WheelError),
     #[error(transparent)]
     Compiled(#[from] CompiledError),
-    /// A repository or commit cannot be had.
+    /// A repository or commit is not available.
     #[error("could not get `{name}` from its Git repository")]
     Git {
         name: String,
         #[source]
         source: Box<GitError>,
     },
-    /// The build backend failed, or its requirements cannot be had.
+    /// The build backend failed, or its requirements cannot be installed.
     #[error("could not build `{name}` from `{archive}`")]
     Build {
         name: String,
@@ -81,10 +81,10 @@ pub enum FetchError {
         #[source]
         source: Box<tools::ProcessError>,
     },
-    /// There is no such directory in the source.
+    /// The source does not have this directory.
     #[error("`{name}` should be in the directory `{subdirectory}` of `{archive}`, which has none such")]
     Subdirectory { name: String, archive: String, subdirectory: String },
-    /// The build gave a wheel for something else.
+    /// The build made a wheel of another distribution.
     #[error("`{archive}` should build `{want}` and builds `{file_name}`")]
     OtherPackage { archive: String, want: String, file_name: String },
     /// The wheel cannot be installed on the target.
@@ -139,7 +139,7 @@ impl Explain for FetchError {
     }
 }
 
-/// Fetches the wheels of resolutions; one for a run, shared by the deps PEXes built at once.
+/// Fetches the wheels of resolutions. One per run, shared by all deps PEXes.
 pub struct Fetcher<'a> {
     agent: Agent,
     downloader: Downloader,
@@ -148,8 +148,7 @@ pub struct Fetcher<'a> {
 }
 
 impl<'a> Fetcher<'a> {
-    /// A fetcher that heeds pip's settings (proxy, certificates, indexes) as well as uv's, as uv itself does when
-    /// `tools` runs it.
+    /// A fetcher that uses pip's settings (proxy, certificates, indexes) as well as uv's, like uv when `tools` runs it.
     pub fn new(tools: &'a Tools) -> Fetcher<'a> {
         let pip = PipConfig::read(tools.host()).uv_env(tools.host());
         let pip = pip.into_iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -159,16 +158,15 @@ impl<'a> Fetcher<'a> {
         Fetcher { agent, downloader, builder: SourceBuilder::new(tools), host }
     }
 
-    /// The HTTP client, for others that ask package indexes.
+    /// The HTTP client, for other requests to package indexes.
     pub fn agent(&self) -> &Agent {
         &self.agent
     }
 
-    /// Have every distribution of `resolution` as a wheel in the cache, in the order of the resolution.
+    /// Get every distribution of `resolution` as a wheel in the cache. Returns them in the order of the resolution.
     ///
-    /// # Errors
-    /// When one cannot be downloaded, is another than promised, cannot be built, or does not fit the target. Work in
-    /// hand is finished first, the rest is left.
+    /// # Errors When one cannot be downloaded or built, has a wrong digest, or does not fit the target. Downloads and
+    /// builds that are running are finished first; the rest is not started.
     pub fn fetch(
         &self,
         resolution: &Resolution,
@@ -210,7 +208,7 @@ pub(super) struct Job<'a> {
     pub(super) target: Target,
     tags: Tags,
     pub(super) settings: &'a ResolveSettings,
-    /// All that is fetched.
+    /// All distributions that are fetched.
     pub(super) resolution: &'a Resolution,
     credentials: Credentials,
     pub(super) progress: &'a dyn Progress,
@@ -230,7 +228,7 @@ impl Job<'_> {
         }
     }
 
-    /// Have a file in the cache.
+    /// Download a file to the cache.
     pub(super) fn download(&self, download: &Download) -> Result<Stored, DownloadError> {
         let wanted = Wanted {
             file_name: &download.file_name,
@@ -245,7 +243,7 @@ impl Job<'_> {
         &self.fetcher.downloader
     }
 
-    /// A cached wheel, once its tags are known to fit; `archive` is what it was built from.
+    /// A cached wheel, after checking its tags. `archive` is the source that it was built from.
     pub(super) fn wheel(
         &self,
         stored: Stored,
@@ -272,7 +270,7 @@ impl Job<'_> {
 
 type Queue<'a> = [(usize, &'a Distribution)];
 
-/// Work off queues at once, each by a pool of its own; results by position.
+/// Process several queues in parallel, each with its own threads. Results are ordered by position.
 fn run_pools(
     job: &Job<'_>,
     pools: &[(&Queue<'_>, usize)],
@@ -288,12 +286,14 @@ fn run_pools(
                     while let Some((position, distribution)) =
                         queue.get(taken.fetch_add(1, Ordering::Relaxed))
                     {
+                        // The first failure ends the run, so further downloads would be wasted.
                         if lock(&failure).is_some() {
                             return;
                         }
                         match job.fetch(distribution) {
                             Ok(wheel) => lock(&results)[*position] = Some(wheel),
                             Err(error) => {
+                                // Keep the first error: later ones are often its consequences.
                                 lock(&failure).get_or_insert(error);
                             }
                         }
@@ -316,7 +316,7 @@ fn size(distribution: &Distribution) -> u64 {
     }
 }
 
-/// Where credentials of the project's own settings may be.
+/// The index URLs in the project's settings, which may have credentials.
 fn index_urls(settings: &ResolveSettings) -> Vec<IndexUrl> {
     let unnamed = |url: &String| IndexUrl { name: None, url: url.clone() };
     let named =
@@ -332,8 +332,8 @@ fn index_urls(settings: &ResolveSettings) -> Vec<IndexUrl> {
         .collect()
 }
 
-/// Whether a built wheel is of the distribution that was asked for. The version of a Git commit may differ from the
-/// resolved one, since tools that derive it from the history see more or less of it.
+/// Check that a built wheel is of the requested distribution. For a Git commit the version may differ from the resolved
+/// one, because tools that derive it from the history see more or less of it.
 pub(super) fn check_identity(
     distribution: &Distribution,
     file_name: &str,

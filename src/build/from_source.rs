@@ -1,11 +1,11 @@
-//! Source distributions and Git commits → wheels, built by uv with the target Python and kept in the cache.
+//! Source distributions and Git commits → wheels, built by uv with the target Python and stored in the cache.
 //!
-//! A built wheel is found again by what went into it: the archive's SHA-256 or the commit, the Python version, the
-//! kind of this machine and the settings of the build. `built/KEY` in the cache names the wheel, which lies with
-//! the downloaded ones.
+//! A built wheel is found again by its inputs: the archive's SHA-256 or the commit, the Python version, the type of
+//! this machine and the build settings. `built/KEY` in the cache names the wheel, which is stored with the downloaded
+//! ones.
 //!
-//! A wheel with compiled parts gets the tag `linux_ARCH` here, which says nothing of the glibc it needs; it is taken
-//! for the target when the processor and the Python fit, and what [`super::compiled`] reads in its files.
+//! A wheel with compiled parts gets the tag `linux_ARCH`, which does not name the glibc it needs. It is used for the
+//! target if Python and processor fit and [`super::compiled`] accepts its files.
 
 use super::built_wheel::BuiltWheel;
 use super::compiled;
@@ -30,8 +30,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use url::Url;
 
-/// Unpacks the archive `argv[1]` into the directory `argv[2]`, refusing members that lead out of it; links and anything
-/// special at all where this Python has no filter of its own (before 3.8.17, 3.9.17, 3.10.12 and 3.11.4).
+/// Unpacks the archive `argv[1]` into the directory `argv[2]`, and refuses members outside of it. Where Python has no
+/// extraction filter (before 3.8.17, 3.9.17, 3.10.12 and 3.11.4), links and special files are refused too.
 const UNPACK: &str = "\
 import os, shutil, sys, tarfile
 archive, into = sys.argv[1:]
@@ -48,25 +48,26 @@ if not archive.endswith('.zip'):
 shutil.unpack_archive(archive, into, **options)
 ";
 
-/// A build that takes longer is reported.
+/// A build that takes longer is reported while it runs.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// Do `work`, and `tell` of it if it is not done after [`SLOW`].
-fn and_when_slow<T>(tell: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
+/// Do `work`, and call `report` if it is not done after [`SLOW`].
+fn and_when_slow<T>(report: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
     let (done, waiting) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
             if waiting.recv_timeout(SLOW) == Err(RecvTimeoutError::Timeout) {
-                tell();
+                report();
             }
         });
         let result = work();
+        // Wakes the thread at once, so that a fast build does not wait for its timeout.
         drop(done);
         result
     })
 }
 
-/// What is being built, and why no wheel is used.
+/// The message about a slow build, with the reason why no wheel is used.
 fn slow_text(source: &Source<'_>, job: &Job<'_>) -> String {
     let name = &source.distribution.name;
     let refused = job.settings.no_binary.iter().any(|one| one == ":all:" || normalized_name(one) == *name);
@@ -81,19 +82,19 @@ fn slow_text(source: &Source<'_>, job: &Job<'_>) -> String {
     format!("Still building {name} from {} after {} seconds: {why}", shown(source.archive), SLOW.as_secs())
 }
 
-/// Builds wheels; threads may share it, and two that want the same one wait for one build.
+/// Builds wheels. Threads may share it; two that need the same wheel wait for one build.
 pub(super) struct SourceBuilder<'a> {
     tools: &'a Tools,
-    /// By key of the built wheel; held while it is built.
+    /// A lock for each key, held during the build.
     building: Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
 
-/// What a wheel is to be built from.
+/// The source of a build.
 struct Source<'s> {
     distribution: &'s Distribution,
-    /// Names it in messages: file name or repository.
+    /// Its name in messages: file name or repository.
     archive: &'s str,
-    /// Names its content: digest or commit.
+    /// Identifies its content: digest or commit.
     content: String,
     subdirectory: Option<&'s str>,
 }
@@ -111,7 +112,7 @@ impl<'a> SourceBuilder<'a> {
         download: &Download,
         subdirectory: Option<&str>,
     ) -> Result<FetchedWheel, FetchError> {
-        // The digest of the archive finds a built wheel without the archive itself.
+        // With a known digest, a wheel that was built before is found without downloading the archive.
         let known = download.sha256.as_deref().map(|digest| format!("sdist {}", digest.to_ascii_lowercase()));
         let source = |content| Source { distribution, archive: &download.file_name, content, subdirectory };
         if let Some(known) = known {
@@ -147,7 +148,7 @@ impl<'a> SourceBuilder<'a> {
         })
     }
 
-    /// The wheel of `source` from the cache, or built from the tree or archive that `prepare` gives.
+    /// The wheel of `source` from the cache, or built from the tree or archive that `prepare` returns.
     fn built(
         &self,
         job: &Job<'_>,
@@ -208,7 +209,7 @@ impl<'a> SourceBuilder<'a> {
         Ok((file_name.clone(), keep(job, &wheel, &file_name)?))
     }
 
-    /// The archive itself, which uv unpacks; or, for a package in a directory of it, that directory unpacked.
+    /// The archive itself, which uv unpacks; or for a package in a subdirectory, the unpacked subdirectory.
     fn tree_of_archive(
         &self,
         python: PythonVersion,
@@ -222,6 +223,7 @@ impl<'a> SourceBuilder<'a> {
         let tree = scratch.join("tree");
         let host = self.tools.host();
         Process::new(host, Purpose::Own, self.tools.python(python)?)
+            // `-I`: neither the working directory nor PYTHONPATH may add modules to this script.
             .args(["-I", "-c", UNPACK])
             .arg(archive)
             .arg(&tree)
@@ -234,7 +236,8 @@ impl<'a> SourceBuilder<'a> {
     }
 }
 
-/// A wheel built here, by this run or an earlier one for another target, once its compiled files are known to run.
+/// A wheel that was built here, after checking its compiled files. A wheel from the cache is checked too: it may have
+/// been built for another target.
 fn runnable(job: &Job<'_>, wheel: FetchedWheel) -> Result<FetchedWheel, FetchError> {
     compiled::check(&wheel.path, &wheel.file_name, job.target)?;
     Ok(wheel)
@@ -249,6 +252,7 @@ impl Source<'_> {
             archive: shown(self.archive),
             subdirectory: subdirectory.to_string(),
         };
+        // Compare real paths: a link in the archive could lead out of the tree.
         let top = tree.canonicalize().map_err(|_| missing())?;
         let inside = top.join(subdirectory).canonicalize().map_err(|_| missing())?;
         if inside.is_dir() && inside.starts_with(&top) { Ok(inside) } else { Err(missing()) }
@@ -260,17 +264,18 @@ pub(super) fn shown(archive: &str) -> String {
     if archive.contains("://") { SafeUrl::parse(archive).to_string() } else { archive.to_string() }
 }
 
-/// The one entry of a directory, if it is a directory: what source archives have at their top.
+/// The only entry of a directory, if it is a directory: source archives have one at the top.
 fn only_directory(tree: &Path) -> Option<PathBuf> {
     let mut entries = std::fs::read_dir(tree).ok()?.flatten();
     let only = entries.next()?.path();
     (entries.next().is_none() && only.is_dir()).then_some(only)
 }
 
-/// Names the wheel that would be built.
+/// Cache key of the wheel that would be built.
 fn key(source: &Source<'_>, job: &Job<'_>) -> String {
     let machine = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
     let own = PackageSettings::for_package(job.settings, Some(&source.distribution.name));
+    // Raise the number when the same inputs would make another wheel.
     let mut text = format!("pexpress build 1\n{}\n{}\n{machine}\n", source.content, job.target.python);
     for part in [
         source.subdirectory.map(String::from).into_iter().collect::<Vec<_>>(),
@@ -286,7 +291,7 @@ fn key(source: &Source<'_>, job: &Job<'_>) -> String {
     hex(Sha256::digest(text))
 }
 
-/// Put a built wheel with the downloaded ones.
+/// Store a built wheel with the downloaded ones.
 fn keep(job: &Job<'_>, wheel: &Path, file_name: &str) -> Result<Stored, FetchError> {
     let url = Url::from_file_path(wheel).map(String::from).unwrap_or_default();
     let wanted = Wanted { file_name, url: &url, sha256: None, size_bytes: None };

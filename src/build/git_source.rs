@@ -1,7 +1,7 @@
-//! A commit of a Git repository → a directory, by the user's own git.
+//! A commit of a Git repository → a directory, with the user's own git.
 //!
-//! Credential helpers, `insteadOf` rewrites and SSH keys work as they do for the user. History and tags come along,
-//! since tools that derive versions from them need both; file contents of other commits do not (a blobless clone).
+//! So credential helpers, `insteadOf` rewrites and SSH keys work as for the user. History and tags are fetched, because
+//! tools that derive versions need both; file contents of other commits are not (a blobless clone).
 
 use crate::child_env::Purpose;
 use crate::env_vars;
@@ -12,9 +12,9 @@ use crate::tools::git_words::GitServer;
 use crate::tools::{Process, ProcessError};
 use std::path::Path;
 
-/// A commit cannot be had.
+/// A commit is not available.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // of fields whose names say it
+#[allow(missing_docs)] // the field names say it
 pub enum GitError {
     /// The repository cannot be read.
     #[error("could not clone {url}")]
@@ -71,6 +71,7 @@ impl Explain for GitError {
 /// # Errors
 /// When git is missing, the repository cannot be read, or has no such commit.
 pub fn check_out(host: &Host, url: &str, commit: &str, directory: &Path) -> Result<(), GitError> {
+    // Only full ids: a name could move, or be read as an option of git.
     if !matches!(commit.len(), 40 | 64) || !commit.chars().all(|c| c.is_ascii_hexdigit()) {
         return Err(GitError::Commit { commit: commit.to_string() });
     }
@@ -84,11 +85,12 @@ pub fn check_out(host: &Host, url: &str, commit: &str, directory: &Path) -> Resu
     let there = git(host, "cat-file")
         .args(["-e", &format!("{commit}^{{commit}}")])
         .cwd(directory)
+        // Without it, `cat-file` in a blobless clone asks the server for each missing object.
         .env("GIT_NO_LAZY_FETCH", "1")
         .output(host)
         .map_err(missing)?;
     if !there.status.success() {
-        // A commit that no branch or tag reaches, such as that of a pull request.
+        // No branch or tag reaches the commit, as with pull requests, so the clone does not have it.
         let fetch = git(host, "fetch").args(["--quiet", "--filter=blob:none", "origin", commit]);
         fetch.cwd(directory).run(host).map_err(missing)?;
     }
@@ -101,7 +103,7 @@ pub fn check_out(host: &Host, url: &str, commit: &str, directory: &Path) -> Resu
     Ok(())
 }
 
-/// What the credential helper of GitHub's command-line program reads. Source: its manual, "gh help environment".
+/// Variables that the credential helper of the GitHub CLI reads. Source: its manual, "gh help environment".
 const HELPER_TOKENS: [&str; 4] = [
     env_vars::GH_TOKEN,
     env_vars::GITHUB_TOKEN,
@@ -109,7 +111,7 @@ const HELPER_TOKENS: [&str; 4] = [
     env_vars::GITHUB_ENTERPRISE_TOKEN,
 ];
 
-/// A git that asks nobody, does not mind the repository it is started in, and may use the tokens that GitHub's
+/// A git process that never prompts, ignores the repository that it is started in, and gets the tokens that GitHub's
 /// credential helper reads.
 fn git(host: &Host, subcommand: &str) -> Process {
     let mut git =

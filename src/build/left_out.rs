@@ -1,8 +1,7 @@
-//! What is left out of a source PEX: by its name, by a `.pexignore`, or because this program wrote it.
+//! Which files are left out of a source PEX: by name, by a `.pexignore`, or because this program wrote them.
 //!
-//! The same rules hold for the working directory and for the files of built packages, whose paths in the wheel are
-//! brought back to those in the package's directory. The first names are the predecessor's list; the rules are written
-//! down for users in `docs/pex.md`.
+//! The same rules apply to the working directory and to the files of built packages, whose paths in the wheel are
+//! mapped back to the package's directory. `docs/pex.md` has the rules for users.
 
 use super::manifest::{self, Manifest};
 use super::package_files::{Fingerprint, PackageFiles, Source};
@@ -17,7 +16,7 @@ use std::cell::OnceCell;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// Left out wherever they are. The first nine are the predecessor's list.
+/// Left out in every directory. The first nine are the list of dagster-cloud-cli.
 const NAMES: [&str; 17] = [
     ".git",
     "__pycache__",
@@ -41,10 +40,10 @@ const NAMES: [&str; 17] = [
 /// A file that marks the directory it is in as a virtual environment. Source: PEP 405.
 const ENVIRONMENT_MARKER: &str = "pyvenv.cfg";
 
-/// Gitignore-syntax patterns of what not to ship, at the top of a project directory.
+/// File with gitignore patterns of files not to ship, at the top of a project directory.
 pub const PEXIGNORE: &str = ".pexignore";
 
-/// What is written into an output directory, so that nobody commits PEX files.
+/// The `.gitignore` of an output directory, so that PEX files are not committed by mistake.
 pub const OUTPUT_GITIGNORE: &str = "# Written by pexpress: what it builds is not for a repository.\n*\n";
 
 /// The rules for one directory.
@@ -54,15 +53,14 @@ pub struct LeftOut {
     patterns: Gitignore,
     /// The patterns of packages below it, by their path in it (`libs/lib/`).
     nested: Vec<(String, Gitignore)>,
-    /// Listed when first asked for.
+    /// Listed at first use.
     files: OnceCell<PackageFiles>,
 }
 
 impl LeftOut {
     /// The rules for `directory`, with those of the `.pexignore` in it.
     ///
-    /// # Errors
-    /// A pattern in it cannot be used.
+    /// # Errors When a pattern in it is invalid.
     pub fn read(directory: &Path) -> Result<LeftOut, TreeError> {
         let patterns = patterns(directory)?;
         let directory = directory.to_path_buf();
@@ -71,8 +69,7 @@ impl LeftOut {
 
     /// The same with the `.pexignore` of each of these packages that is below the directory, for the files in it.
     ///
-    /// # Errors
-    /// A pattern in one cannot be used.
+    /// # Errors When a pattern in one of them is invalid.
     pub fn with_nested<'a>(mut self, packages: impl Iterator<Item = &'a Path>) -> Result<LeftOut, TreeError> {
         let Ok(top) = self.directory.canonicalize() else { return Ok(self) };
         for package in packages {
@@ -95,7 +92,7 @@ impl LeftOut {
         }
     }
 
-    /// Whether something in the working directory is left out; `relative` to it, with `/`.
+    /// Whether a file or directory of the working directory is left out. `relative` is its path there, with `/`.
     pub fn in_tree(&self, path: &Path, name: &str, relative: &str, is_dir: bool) -> bool {
         if !is_dir && (is_never_shipped(name) || is_own(path, name)) {
             return true;
@@ -109,6 +106,7 @@ impl LeftOut {
             return true;
         }
         let decision = self.patterns.matched(relative, is_dir);
+        // `!pattern` brings back files that are left out by name, such as `.cache`.
         if decision.is_whitelist() {
             return false;
         }
@@ -118,7 +116,7 @@ impl LeftOut {
             || (is_dir && path.join(ENVIRONMENT_MARKER).is_file())
     }
 
-    /// Why a file in the working directory is left out, if it is, and the place of the pattern if that is why; `file` is
+    /// Why a file of the working directory is left out, with the place of the pattern if there is one. `file` is
     /// relative to the directory.
     fn why(&self, file: &Path) -> Option<(String, Option<Place>)> {
         let mut above: Vec<&Path> = file.ancestors().filter(|part| *part != Path::new("")).collect();
@@ -144,10 +142,10 @@ impl LeftOut {
         })
     }
 
-    /// Whether a file of this directory's own package is left out, by its path and content in the wheel.
+    /// Whether a file of this directory's own package is left out, given its path and content in the wheel.
     ///
-    /// What names the package itself, or a directory above it, does not count: `src/` keeps a second copy out of the
-    /// working directory, and is not meant to leave nothing to import.
+    /// Patterns for the package itself or a directory above it do not count: `src/` keeps a second copy out of the
+    /// working directory, and must not remove the package that is imported.
     pub fn in_package(&self, member: &str, content: Option<Fingerprint>) -> bool {
         if is_never_shipped(file_name(member)) {
             return true;
@@ -158,19 +156,19 @@ impl LeftOut {
         let is_named = |source: &Source| self.names(&source.path, source.exempt, member);
         let sources = self.files().sources(member, content);
         match is_module(member) {
-            // A module is left out only if nothing that it may come from is wanted.
+            // A module is left out only if patterns match every file that it may come from.
             true => !sources.is_empty() && sources.iter().all(is_named),
             false => sources.iter().any(is_named),
         }
     }
 
-    /// Whether a file of another local package is left out, by its path in the wheel; never a Python module.
+    /// Whether a file of another local package is left out, given its path in the wheel. Python modules never are.
     pub fn in_other_package(&self, member: &str) -> bool {
         let exempt = usize::from(member.contains('/'));
         is_never_shipped(file_name(member)) || (!is_module(member) && self.names(member, exempt, member))
     }
 
-    /// Whether a pattern names `path` or a directory on the way to it, those first `exempt` ones not counted.
+    /// Whether a pattern matches `path` or a directory above it, without the first `exempt` components.
     fn names(&self, path: &str, exempt: usize, member: &str) -> bool {
         let is_at_top = !member.contains('/');
         if member.contains(".dist-info/") || (is_at_top && member.ends_with(".py")) {
@@ -185,7 +183,7 @@ impl LeftOut {
     }
 }
 
-/// What the `.pexignore` of a directory names.
+/// The patterns in the `.pexignore` of a directory.
 fn patterns(directory: &Path) -> Result<Gitignore, TreeError> {
     let file = directory.join(PEXIGNORE);
     let mut builder = GitignoreBuilder::new(directory);
@@ -205,8 +203,8 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// What no `.pexignore` brings back: PEX files, unfinished ones included, and the credentials that Google's login action
-/// writes into the checkout. Source: its README, which asks to ignore `gha-creds-*.json`.
+/// Files that no `.pexignore` can include again: PEX files, finished or not, and the credentials that Google's login
+/// action writes into the checkout. Source: its README, which asks to ignore `gha-creds-*.json`.
 fn is_never_shipped(name: &str) -> bool {
     let is_pex = ["deps-", "source-"].iter().any(|start| {
         let hash = name.strip_prefix(start).and_then(|rest| rest.strip_suffix(".pex"));
@@ -217,7 +215,7 @@ fn is_never_shipped(name: &str) -> bool {
         || (name.starts_with("gha-creds-") && name.ends_with(".json"))
 }
 
-/// Whether this program wrote a file into an output directory besides PEX files.
+/// Whether this program wrote the file into an output directory (apart from PEX files).
 fn is_own(path: &Path, name: &str) -> bool {
     match name {
         manifest::FILE_NAME => path.parent().is_some_and(|directory| Manifest::read(directory).is_ok()),
@@ -244,7 +242,7 @@ pub fn code(locations: &[Location]) -> Vec<Warning> {
     locations.iter().filter_map(warning).collect()
 }
 
-/// Keep what is in an output directory out of the user's repository, if there is nothing but ours in it.
+/// Keep the files in an output directory out of the user's repository, if only this program wrote there.
 pub fn hide_from_git(out_dir: &Path) {
     let file = out_dir.join(".gitignore");
     let Ok(entries) = fs::read_dir(out_dir) else { return };
@@ -254,7 +252,7 @@ pub fn hide_from_git(out_dir: &Path) {
         is_never_shipped(&name) || is_own(&entry.path(), &name)
     };
     if !file.exists() && entries.flatten().all(is_ours) {
-        // Best effort: a commit of PEX files is the user's to see.
+        // Best effort: without the file, git only shows the PEX files as untracked.
         let _ = fs::write(file, OUTPUT_GITIGNORE);
     }
 }
@@ -371,7 +369,7 @@ mod tests {
                 Some(("`.cache` is never shipped; move the code elsewhere", 7)),
             ),
             ("other.py\n", "python_file", "../other.py", "", None),
-            // It is imported from the built package.
+            // The code is imported from the built package.
             ("app/\n", "module_name", "app.defs", project, None),
         ] {
             let (dir, _) = rules(patterns, &files);

@@ -1,8 +1,8 @@
-//! Local packages → the files that they put at the top of the source PEX.
+//! Local packages → their files at the top of the source PEX.
 //!
-//! Each is built to a wheel by its own backend (`setup.py` by setuptools), never inside the user's tree; the wheel's
-//! members are then taken as they are. Wheels of packages whose build looks at nothing but their files
-//! ([`super::self_contained`]) are kept with the downloaded ones; `built/DIGEST` in the cache names them.
+//! Each is built to a wheel by its own backend (`setup.py` by setuptools), never inside the user's directory. The
+//! wheel's members are then copied. If a build reads only the package's own files ([`super::self_contained`]), its
+//! wheel is stored with the downloaded ones, and `built/DIGEST` in the cache names it.
 
 use super::BuildError;
 use super::built_wheel::BuiltWheel;
@@ -22,10 +22,9 @@ use std::path::{Path, PathBuf};
 
 /// Build one local package; `None` if it has nothing to build.
 ///
-/// `scratch` receives a wheel that is not kept. The wheel's path stays valid as long as the longer-lived of the two.
+/// A wheel that is not cached goes to `scratch`. So the returned path is valid as long as `scratch`.
 ///
-/// # Errors
-/// When the backend fails or its requirements cannot be had.
+/// # Errors When the backend fails or its requirements cannot be installed.
 pub fn wheel(
     package: &LocalPackage,
     python: PythonVersion,
@@ -35,6 +34,7 @@ pub fn wheel(
 ) -> Result<Option<PathBuf>, BuildError> {
     let has_settings = !PackageSettings::for_package(settings, package.name.as_deref()).is_default();
     let read = match &package.build {
+        // Build settings may name files and variables outside the package.
         PackageBuild::Backend { .. } if has_settings => None,
         PackageBuild::None => return Ok(None),
         PackageBuild::SetupPy { .. } => None,
@@ -47,7 +47,7 @@ pub fn wheel(
         tools.host().detail(format!("`{}` is unchanged since it was built", package.directory.display()));
         return Ok(Some(wheel));
     }
-    // Built elsewhere in the cache, so that what a killed run leaves is found again.
+    // Built inside the cache, where leftovers of killed runs are swept, and on the same file system for the rename.
     let building = tools.cache().scratch("building")?;
     let built = build(package, python, settings, building.path(), tools)?;
     if is_of(package, &built) && read.made(&built)? {
@@ -60,7 +60,7 @@ pub fn wheel(
     Ok(Some(wheel))
 }
 
-/// The wheel that is remembered, if it is there, has the digest that it had and is one of this package.
+/// The recorded wheel, if it exists, is undamaged and belongs to this package.
 fn whole(package: &LocalPackage, tools: &Tools, key: &str) -> Option<PathBuf> {
     let built = BuiltWheel::recall(tools, key)?;
     let path = tools.cache().wheel_path(&built.sha256, &built.file_name);
@@ -68,7 +68,7 @@ fn whole(package: &LocalPackage, tools: &Tools, key: &str) -> Option<PathBuf> {
     (is_whole && is_of(package, &path)).then_some(path)
 }
 
-/// Whether a wheel has the name that its package says it has.
+/// Whether a wheel has the name of its package.
 fn is_of(package: &LocalPackage, wheel: &Path) -> bool {
     let file_name = wheel.file_name().unwrap_or_default().to_string_lossy();
     match (&package.name, file_name.parse::<WheelName>()) {
@@ -78,7 +78,7 @@ fn is_of(package: &LocalPackage, wheel: &Path) -> bool {
     }
 }
 
-/// Put a wheel with the others, and remember it.
+/// Store a wheel with the others, and record it.
 fn keep(wheel: &Path, key: &str, tools: &Tools) -> Result<PathBuf, BuildError> {
     let fail = |action, path: &Path| {
         let path = path.to_path_buf();
@@ -121,10 +121,10 @@ fn build(
     uv.build_wheel(&request).map_err(failed)
 }
 
-/// The members of a wheel as they lie at the top of a source PEX.
+/// The members of a wheel, with their paths at the top of a source PEX.
 ///
-/// `X.data/purelib`, `platlib` and `data` fold into the top as `pip install --target` has it; scripts and headers have
-/// no use there and are left out; so is what differs from machine to machine ([`super::dist_info`]).
+/// `X.data/purelib`, `platlib` and `data` go to the top, as with `pip install --target`. Scripts and headers have no
+/// use there and are left out, as is everything that differs between machines ([`super::dist_info`]).
 ///
 /// # Errors
 /// When the wheel cannot be read.

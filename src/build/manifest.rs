@@ -1,6 +1,6 @@
-//! `pexpress.json`: which PEX files in an output directory belong to which code location.
+//! `pexpress.json`: the PEX files of each code location in an output directory.
 //!
-//! Written by `deploy` as its last act, so it names only finished files; read by `verify`.
+//! `deploy` writes it last, so it names only finished files; `verify` reads it.
 
 use super::BuildError;
 use crate::cache::{self, write_atomically};
@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 /// Its file name.
 pub const FILE_NAME: &str = "pexpress.json";
 
-/// The format that this version writes and reads.
+/// Version of the format that is written and read.
 const FORMAT: u32 = 1;
 
-/// What an output directory holds.
+/// The contents of an output directory.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Manifest {
     format: u32,
@@ -41,17 +41,17 @@ pub struct Entry {
     pub source_pex: String,
     /// File name of the deps PEX.
     pub deps_pex: String,
-    /// The tag that Dagster+ knows the two by.
+    /// The PEX tag: the name of both files together in Dagster+.
     pub pex_tag: String,
     /// The location document, defaults merged in.
     pub document: serde_json::Map<String, serde_json::Value>,
-    /// What its files were made from; unknown to older versions.
+    /// The sources of its files. Older versions did not write it.
     #[serde(default)]
     pub origin: Origin,
 }
 
 impl Entry {
-    /// The code location as the project file has it; its place is not known any more.
+    /// The code location as in the project file, without its place there.
     pub fn location(&self) -> Location {
         Location {
             name: self.name.clone(),
@@ -63,7 +63,7 @@ impl Entry {
     }
 }
 
-/// The user's files that the PEX files of a code location were made from. Absolute paths; empty where unknown.
+/// The user's files that a code location was built from. Absolute paths; empty where unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The build directory, shipped as `working_directory/root`.
@@ -75,7 +75,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// That of a source PEX, and of what is built for these requirements.
+    /// The origin of a source PEX and of the deps PEX for these requirements.
     pub fn new(source: &SourceJob, requirements: &Requirements) -> Origin {
         Origin {
             directory: source.directory.clone(),
@@ -85,9 +85,9 @@ impl Origin {
     }
 }
 
-/// The tag that Dagster+ knows the PEX files of a code location by: `files=` and the sorted names.
+/// The PEX tag of a code location: `files=` and the sorted file names.
 ///
-/// Source: `dagster_cloud_cli` 1.13.27, which splits it again in its PEX registry.
+/// Source: `dagster_cloud_cli` 1.13.27, which splits it in its PEX registry.
 pub fn pex_tag(names: &[&str]) -> String {
     let mut names = names.to_vec();
     names.sort_unstable();
@@ -112,10 +112,10 @@ impl Manifest {
             let written = text.and_then(|text| writeln!(file, "{text}"));
             written.map_err(|source| BuildError::Write { path: path.clone(), source })
         })
-        .map_err(|error| super::of_output(error, &path))
+        .map_err(|error| super::output_error(error, &path))
     }
 
-    /// Read that of an output directory.
+    /// Read the manifest of an output directory.
     ///
     /// # Errors
     /// When there is none, or it is not of this format.
@@ -138,7 +138,7 @@ impl Manifest {
         }
     }
 
-    /// The manifest, if the files that it names are in its own directory.
+    /// The manifest, if all files that it names are plain file names in its own directory.
     fn checked(self, path: PathBuf) -> Result<Manifest, BuildError> {
         let names = self.locations.iter().flat_map(|entry| [&entry.source_pex, &entry.deps_pex]);
         let stray = names.into_iter().find(|name| !cache::is_file_name(name)).cloned();
@@ -153,8 +153,7 @@ impl Manifest {
 
     /// The Python of its code locations.
     ///
-    /// # Errors
-    /// When it is not one that Dagster+ has run.
+    /// # Errors When it is not a version that Dagster+ has run.
     pub fn python(&self) -> Result<PythonVersion, BuildError> {
         self.python_version
             .parse()

@@ -1,7 +1,7 @@
 //! The plan → PEX files in the output directory.
 //!
-//! Source PEXes are written while dependencies still resolve; distinct requirement sets go side by side. A file appears
-//! under its final name only when it is whole.
+//! Source PEXes are written while dependencies still resolve, and different requirement sets are built in parallel. A
+//! file gets its final name only when it is complete.
 
 mod built_wheel;
 mod compiled;
@@ -59,9 +59,9 @@ pub struct PexFile {
     pub size_bytes: u64,
     /// How many distributions (deps) or local packages (source) it was made of.
     pub packages: usize,
-    /// Whether a file of this name, and so of this content, was there before.
+    /// Whether a file of this name, and so with this content, existed before.
     pub unchanged: bool,
-    /// Time that it took.
+    /// How long it took.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
 }
@@ -74,27 +74,26 @@ fn seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok
 pub struct Context<'a> {
     /// Target of the plan.
     pub target: Target,
-    /// Where the files go; exists.
+    /// Where the files go. It exists.
     pub out_dir: &'a Path,
     /// uv and Pythons.
     pub tools: &'a Tools,
-    /// Shows how it goes.
+    /// Shows progress.
     pub display: &'a Display,
-    /// Hears of what is finished.
+    /// Is called for each finished file.
     pub observer: &'a dyn Observer,
     fetcher: Fetcher<'a>,
     runtime: OnceLock<Runtime>,
     opening: Mutex<()>,
     warnings: Mutex<Vec<String>>,
-    /// What each build directory has at the top of the search path.
+    /// The modules at the top of the search path, by build directory.
     modules: Mutex<BTreeMap<PathBuf, Modules>>,
 }
 
 impl<'a> Context<'a> {
-    /// The surroundings of a build into `out_dir`, which is made if it is missing.
+    /// The context of a build into `out_dir`, which is created if missing.
     ///
-    /// # Errors
-    /// When it cannot be made.
+    /// # Errors When it cannot be created.
     pub fn new(
         target: Target,
         out_dir: &'a Path,
@@ -120,19 +119,20 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The same, with somebody who hears of what is finished.
+    /// The same with an observer.
     pub fn observed_by(mut self, observer: &'a dyn Observer) -> Self {
         self.observer = observer;
         self
     }
 
-    /// An error if nothing that is built could be used.
+    /// An error if the run is over, so that nothing built now could be used.
     fn go_on(&self) -> Result<(), BuildError> {
         if self.observer.is_over() { Err(BuildError::Over) } else { Ok(()) }
     }
 
-    /// The PEX runtime, fetched and opened at first use.
+    /// The PEX runtime, downloaded and opened at first use.
     fn runtime(&self) -> Result<&Runtime, BuildError> {
+        // Without the lock, jobs that need it at the same time would each download it.
         let _one_at_a_time = lock(&self.opening);
         match self.runtime.get() {
             Some(runtime) => Ok(runtime),
@@ -152,13 +152,15 @@ impl<'a> Context<'a> {
         write: impl FnOnce(&mut File) -> Result<Written, BuildError>,
     ) -> Result<PexFile, BuildError> {
         let path = self.out_dir.join(name);
+        // The name has the hash of the content, so an existing file is the same file. It is written again all the same:
+        // it may be damaged.
         let unchanged = path.is_file();
         let mut zip64 = false;
         write_atomically(&path, |file| {
             zip64 = write(file)?.zip64;
             make_executable(file).map_err(|source| BuildError::Write { path: path.clone(), source })
         })
-        .map_err(|error| of_output(error, &path))?;
+        .map_err(|error| output_error(error, &path))?;
         if zip64 {
             self.warn(format!(
                 "`{name}` is so large that Python before 3.13 cannot run it directly; Dagster+ can"
@@ -176,7 +178,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Tell the user of something, once, and keep it for the report.
+    /// Warn the user once, and keep the warning for the report.
     fn warn(&self, message: impl Into<String>) {
         let message = message.into();
         let mut warnings = lock(&self.warnings);
@@ -186,7 +188,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Tell of modules that hide others, once both halves of a code location are known.
+    /// Warn about modules that hide others. Needs both PEX files of a code location.
     fn warn_of_shadows(&self, plan: &Plan, built: &Built) {
         let modules = lock(&self.modules);
         for location in &plan.locations {
@@ -197,7 +199,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// What the user was told so far, in an order that does not depend on which job was faster.
+    /// The warnings so far, in an order that does not depend on which job was faster.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = lock(&self.warnings).clone();
         warnings.sort();
@@ -205,8 +207,8 @@ impl<'a> Context<'a> {
     }
 }
 
-/// An error in writing a file of the output directory, which is no cache, as one that names the file.
-fn of_output(error: BuildError, path: &Path) -> BuildError {
+/// Turn a cache error about a file in the output directory into one that names the file.
+fn output_error(error: BuildError, path: &Path) -> BuildError {
     match error {
         BuildError::Cache(CacheError { source, .. }) | BuildError::Pex(PexError::Write(source)) => {
             BuildError::Write { path: path.to_path_buf(), source }
@@ -215,7 +217,7 @@ fn of_output(error: BuildError, path: &Path) -> BuildError {
     }
 }
 
-/// Remove what killed runs left where this one will write.
+/// Remove leftovers of killed runs where this run will write.
 fn sweep(out_dir: &Path, tools: &Tools) {
     let now = tools.host().clock.now();
     scratch::sweep(out_dir, now);
@@ -225,10 +227,11 @@ fn sweep(out_dir: &Path, tools: &Tools) {
 
 /// How many threads to work with.
 pub fn parallelism() -> usize {
+    // At least two, so that one waiting for a disk or a process does not stop all work.
     std::thread::available_parallelism().map_or(2, usize::from).max(2)
 }
 
-/// All files of a plan, in the order of its jobs; a job that failed has its error.
+/// All files of a plan, in the order of its jobs. A failed job has its error.
 pub struct Built {
     /// By index of [`Plan::sources`].
     pub sources: Vec<Result<PexFile, BuildError>>,
@@ -240,17 +243,18 @@ pub struct Built {
 pub fn run(plan: &Plan, context: &Context<'_>) -> Built {
     let built = std::thread::scope(|scope| {
         let sources = scope.spawn(|| in_parallel(&plan.sources, 1, |job| built_source(job, context)));
+        // Two at once: while one waits for the resolver, the other can download.
         let deps = in_parallel(&plan.deps, 2, |job| deps::obtain(job, context));
         Built { sources: joined(sources), deps }
     })
-    .still_there();
+    .check_still_there();
     context.warn_of_shadows(plan, &built);
     built
 }
 
 impl Built {
-    /// The same, with an error for each file that somebody took away since it was written.
-    fn still_there(self) -> Built {
+    /// The same, with an error for each file that was removed or replaced after it was written.
+    fn check_still_there(self) -> Built {
         let there = |file: &PexFile| match file.path.metadata() {
             Ok(found) if found.len() == file.size_bytes => Ok(()),
             Ok(_) => Err(BuildError::Replaced { path: file.path.clone(), source: None }),
@@ -274,7 +278,7 @@ fn built_source(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, Build
     Ok(file)
 }
 
-/// Do `work` on each item with this many threads; results in the order of the items.
+/// Do `work` on each item with this many threads. Returns the results in the order of the items.
 pub fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(items.len()));

@@ -1,9 +1,9 @@
-//! What a build tells while it runs, so that what follows need not wait for its end.
+//! Callbacks of a running build, so that uploads need not wait for its end.
 
 use super::{BuiltDeps, PexFile};
 use crate::resolve::Resolution;
 
-/// A deps PEX that is stored where code locations run, and so need not be built.
+/// A deps PEX that is already in the PEX registry, and so need not be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredDeps {
     /// `deps-HASH.pex`.
@@ -12,13 +12,13 @@ pub struct StoredDeps {
     pub dagster_version: String,
 }
 
-/// Hears of finished files, and may know of stored ones. Called from several threads at once.
+/// Receives finished files, and can name stored ones. Called from several threads at once.
 pub trait Observer: Sync {
     /// A source PEX is finished.
     fn source_built(&self, _file: &PexFile) {}
     /// A deps PEX is finished.
     fn deps_built(&self, _deps: &BuiltDeps) {}
-    /// Nothing can follow any more, so that nothing more need be built.
+    /// Whether the run is over, so that nothing more need be built.
     fn is_over(&self) -> bool {
         false
     }
@@ -28,7 +28,7 @@ pub trait Observer: Sync {
     }
 }
 
-/// For builds that nothing follows.
+/// For builds without uploads.
 #[derive(Debug, Clone, Copy)]
 pub struct NoObserver;
 

@@ -1,7 +1,7 @@
-//! Which file of a package's directory a file of its wheel was made from.
+//! Finds the file in a package's directory that a file of its wheel comes from.
 //!
 //! A backend may put a file anywhere: below another directory (`src/`, `code/python/`), or under another name
-//! (hatchling's `force-include`). So files are compared by the end of their paths and by content.
+//! (hatchling's `force-include`). So files are compared by the ends of their paths and by content.
 
 use flate2::Crc;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use std::path::Path;
 /// More files are not listed.
 const MOST_FILES: usize = 100_000;
 
-/// Size and CRC-32 of a file, as a wheel has them.
+/// Size and CRC-32 of a file, as stored in a wheel.
 pub type Fingerprint = (u64, u32);
 
 /// The files of a directory.
@@ -22,17 +22,17 @@ pub struct PackageFiles {
     files: Vec<(String, u64)>,
 }
 
-/// A file that a wheel's file may be made from.
+/// A file that a wheel's file may come from.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Source {
     /// Its path in the package's directory, with `/`.
     pub path: String,
-    /// So many of the directories that lead to it are the package, or above it.
+    /// Number of leading directories that are the package or above it.
     pub exempt: usize,
 }
 
 impl PackageFiles {
-    /// List the files below a directory, without the directories of certain names.
+    /// List the files below a directory, without directories for which `is_skipped` returns true.
     pub fn list(directory: &Path, is_skipped: impl Fn(&str) -> bool) -> PackageFiles {
         let mut files = Vec::new();
         let mut open = vec![String::new()];
@@ -52,14 +52,15 @@ impl PackageFiles {
                 }
             }
         }
+        // The shortest path first: a nested copy is the less likely source.
         files.sort_by_key(|(path, _)| (path.matches('/').count(), path.clone()));
         PackageFiles { directory: directory.to_path_buf(), files }
     }
 
-    /// What a wheel's file may come from, best guesses only; its own path if there is nothing like it.
+    /// The files that a wheel's file may come from, best guesses only; its own path if none is similar.
     ///
-    /// A file whose path ends with the member's and that has the same content is the one. Otherwise those with the same
-    /// content are, and after them the first whose path fits: backends change some files.
+    /// A file with a path that ends with the member's and with the same content is the only answer. Otherwise all files
+    /// with the same content are, or else the first with a fitting path: backends change some files.
     pub fn sources(&self, member: &str, content: Option<Fingerprint>) -> Vec<Source> {
         let length = common_end(member, member);
         let fitting = self.files.iter().filter(|(path, _)| common_end(path, member) == length);
@@ -78,14 +79,15 @@ impl PackageFiles {
         }
     }
 
-    /// Whether a file has this content. Empty ones are all alike, which says nothing.
+    /// Whether a file has this content. Empty files never count: they are all equal.
     fn is_same(&self, path: &str, size: u64, content: Option<Fingerprint>) -> bool {
         content.is_some_and(|(wanted, crc)| {
             size > 0 && size == wanted && crc32(&self.directory.join(path)) == Some(crc)
         })
     }
 
-    /// How many directories lead to the outermost Python package that a file is in, that one counted; 0 if it is in none.
+    /// The number of directories up to and including the outermost Python package that contains a file; 0 if there is
+    /// none.
     fn packages(&self, path: &str) -> usize {
         let directories = path.match_indices('/').map(|(at, _)| &path[..at]);
         let is_package = |directory: &str| self.directory.join(directory).join("__init__.py").is_file();
@@ -93,13 +95,13 @@ impl PackageFiles {
     }
 }
 
-/// A file whose path ends with the member's: the member's first directory is the package.
+/// A source with a path that ends with the member's: the member's first directory is the package.
 fn fits(path: &str, member: &str) -> Source {
     let above = path.matches('/').count() - member.matches('/').count();
     Source { path: path.to_string(), exempt: above + usize::from(member.contains('/')) }
 }
 
-/// How many names two paths have in common at their ends.
+/// The number of path components that two paths have in common at their ends.
 fn common_end(one: &str, other: &str) -> usize {
     one.rsplit('/').zip(other.rsplit('/')).take_while(|(one, other)| one == other).count()
 }
@@ -120,7 +122,7 @@ mod tests {
     use crate::build::left_out::{LeftOut, PEXIGNORE};
     use std::fs;
 
-    /// Only the member's own path and one directory deeper were looked at.
+    /// Earlier, only the member's own path and one directory deeper were checked.
     #[test]
     fn excluded_files_are_found_wherever_the_backend_put_them() {
         let dir = tempfile::tempdir().unwrap();

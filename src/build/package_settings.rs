@@ -1,10 +1,11 @@
-//! What `[tool.uv]` says of the build of one package: settings and variables for its backend, further requirements,
-//! isolation.
+//! The settings in `[tool.uv]` for the build of one package: options and variables for its backend, additional
+//! requirements, isolation.
 //!
-//! `uv build` is not told which package it builds, so its own settings by package name reach nothing here; they are
-//! looked up by name and become what holds for a single build. What a build is to see besides its own requirements is
-//! installed into a directory of its own and put on `PYTHONPATH`, so that the source tree stays as it is.
-//! Source: uv's documentation, "Settings" and "Configuring projects", section on build isolation.
+//! `uv build` does not know the name of the package that it builds here, so its settings by package name have no
+//! effect; they are looked up by name and passed as settings for all packages. Packages that a build must see in
+//! addition to its own requirements are installed into a separate directory on `PYTHONPATH`, so that the source
+//! directory does not change. Source: uv's documentation, "Settings" and "Configuring projects", section on build
+//! isolation.
 
 use crate::project::ResolveSettings;
 use crate::resolve::{self, Artifact, Resolution};
@@ -13,7 +14,7 @@ use crate::wheel::filename::normalized_name;
 use std::path::{Path, PathBuf};
 use toml::Value;
 
-/// Keys of `[tool.uv]` that hold for whatever uv itself builds on the way.
+/// Keys of `[tool.uv]` that apply to packages that uv builds as dependencies.
 const FOR_BUILDS: [&str; 4] =
     ["config-settings", "config-settings-package", "extra-build-dependencies", "extra-build-variables"];
 
@@ -21,18 +22,18 @@ const FOR_BUILDS: [&str; 4] =
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PackageSettings {
     name: String,
-    /// `config-settings-package` of it and `config-settings`, as `KEY=VALUE`; a list gives its key several times.
+    /// `config-settings-package` for it and `config-settings`, as `KEY=VALUE`. A list repeats its key.
     pub config_settings: Vec<String>,
     /// `extra-build-variables`.
     pub variables: Vec<(String, String)>,
-    /// `extra-build-dependencies`; `true` for those in the version that is installed at run time.
+    /// `extra-build-dependencies`; `true` for those that must have the version installed at run time.
     further: Vec<(String, bool)>,
     /// `no-build-isolation`, or `no-build-isolation-package` with its name.
     sees_all: bool,
 }
 
 impl PackageSettings {
-    /// Those of the package called `name`; without a name only what holds for all packages.
+    /// The settings for the package `name`; without a name only those for all packages.
     pub fn for_package(settings: &ResolveSettings, name: Option<&str>) -> PackageSettings {
         let name = name.map(normalized_name).unwrap_or_default();
         let own = |key: &str| -> Option<&Value> {
@@ -61,19 +62,18 @@ impl PackageSettings {
         *self == PackageSettings { name: self.name.clone(), ..PackageSettings::default() }
     }
 
-    /// Names what is built: all that is set, and for a build without isolation what it sees.
+    /// A text for the cache key: all settings, and for a build without isolation the packages that it sees.
     pub fn key(&self, resolution: &Resolution) -> String {
         let others = if self.sees_all { self.others(resolution) } else { Vec::new() };
         format!("{self:?} {:?} {others:?}", self.further_lines(Some(resolution)))
     }
 
-    /// The directories that the build is to see besides its own environment, filled below `scratch`.
+    /// The directories that the build must see in addition to its own environment. They are made below `scratch`.
     ///
-    /// Without isolation those are the other distributions of `resolution`, which uv installs before, and the packages
+    /// Without isolation those are the other distributions of `resolution`, which uv installs first, and the packages
     /// of the interpreter itself.
     ///
-    /// # Errors
-    /// When something cannot be installed.
+    /// # Errors When a package cannot be installed.
     pub fn visible(
         &self,
         python: &Path,
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_for_a_package_is_found_by_its_name_in_any_spelling() {
+    fn settings_of_a_package_are_found_by_any_spelling_of_its_name() {
         let text = "
             config-settings = { all = 'yes', flags = ['-a', '-b'] }
             config-settings-package.Need_Six = { own = true }

@@ -1,18 +1,18 @@
-//! Files that hold secrets, known by their names or by what is in them.
+//! Recognises files with secrets by their names or content.
 
-/// What a path says of secrets in a file.
+/// What a path suggests about secrets in the file.
 pub(super) enum Suspicion {
     None,
-    /// The name says it all.
+    /// The name is enough.
     Name,
-    /// A secret if the text is like this.
+    /// The file has secrets if its text passes this check.
     Content(fn(&str) -> bool),
 }
 
-/// Starts of the names of templates, which hold no secrets: `.env.example`, `sample.env`.
+/// Prefixes in the names of templates, which have no secrets: `.env.example`, `sample.env`.
 const TEMPLATES: [&str; 5] = ["example", "sample", "template", "dist", "default"];
 
-/// Names that say it all.
+/// Names that are enough.
 const NAMES: [&str; 18] = [
     ".netrc",
     "_netrc",
@@ -34,10 +34,10 @@ const NAMES: [&str; 18] = [
     "secrets.json",
 ];
 const SUFFIXES: [&str; 7] = [".key", ".p12", ".pfx", ".p8", ".ppk", ".jks", ".kdbx"];
-/// The same, with the directory that they are known in.
+/// The same, with their directory.
 const PATHS: [&str; 2] = [".aws/credentials", ".kube/config"];
 
-/// What a path (with `/`) says of secrets in the file.
+/// What a path (with `/`) suggests about secrets in the file.
 pub(super) fn suspicion(path: &str) -> Suspicion {
     let path = path.to_lowercase();
     let name = path.rsplit('/').next().unwrap_or(&path);
@@ -53,7 +53,7 @@ pub(super) fn suspicion(path: &str) -> Suspicion {
         return Suspicion::Name;
     }
     match name {
-        ".npmrc" => Suspicion::Content(|text| says_any(text, &["_authToken=", "_password"])),
+        ".npmrc" => Suspicion::Content(|text| contains_any(text, &["_authToken=", "_password"])),
         "pip.conf" | "pip.ini" => Suspicion::Content(has_password_in_url),
         "profiles.yml" | "profiles.yaml" => Suspicion::Content(has_literal_password),
         "credentials" => Suspicion::Content(|text| text.contains("aws_secret_access_key")),
@@ -74,7 +74,7 @@ pub(super) fn suspicion(path: &str) -> Suspicion {
             Suspicion::Content(|text| text.contains("user_token"))
         }
         _ if is_at(".docker/config.json") => {
-            Suspicion::Content(|text| says_any(text, &["\"auth\"", "\"identitytoken\""]))
+            Suspicion::Content(|text| contains_any(text, &["\"auth\"", "\"identitytoken\""]))
         }
         _ if name.ends_with(".tfstate") => Suspicion::Name,
         _ if name.ends_with(".pem") || name.ends_with(".asc") => {
@@ -88,7 +88,7 @@ pub(super) fn suspicion(path: &str) -> Suspicion {
     }
 }
 
-/// Whether a file begins as a private key does, whatever its name. Source: RFC 7468.
+/// Whether a file starts like a private key, whatever its name. Source: RFC 7468.
 pub(super) fn is_private_key(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
@@ -96,7 +96,7 @@ pub(super) fn is_private_key(text: &[u8]) -> bool {
         && (line.ends_with(b"PRIVATE KEY-----") || line.ends_with(b"PRIVATE KEY BLOCK-----"))
 }
 
-/// `.env`, `.env.prod`, `.envrc`, `prod.env`, and no template.
+/// `.env`, `.env.prod`, `.envrc`, `prod.env`, but not templates.
 fn is_environment(name: &str) -> bool {
     let is_template =
         |text: &str| TEMPLATES.iter().any(|word| text.trim_start_matches(['.', '-', '_']).starts_with(word));
@@ -107,7 +107,7 @@ fn is_environment(name: &str) -> bool {
     }
 }
 
-/// Keys of Google's and of others; a `null` or an empty string is no secret.
+/// JSON keys of Google and others. A `null` or an empty string is not a secret.
 fn is_secret_json(text: &str) -> bool {
     let has = |key: &str| {
         text.split(key).skip(1).any(|rest| {
@@ -115,12 +115,12 @@ fn is_secret_json(text: &str) -> bool {
             value.is_some_and(|value| value.starts_with('"') && !value.starts_with("\"\""))
         })
     };
-    says_any(text, &["\"service_account\"", "\"authorized_user\"", "PRIVATE KEY-----"])
+    contains_any(text, &["\"service_account\"", "\"authorized_user\"", "PRIVATE KEY-----"])
         || has("\"private_key\"")
         || has("\"refresh_token\"")
 }
 
-/// `https://user:password@host`, but for a variable in place of the password.
+/// `https://user:password@host`, unless the password is a variable.
 fn has_password_in_url(text: &str) -> bool {
     text.split("://").skip(1).any(|rest| {
         let authority =
@@ -131,7 +131,7 @@ fn has_password_in_url(text: &str) -> bool {
     })
 }
 
-/// A `password:` (or `pass:`, which dbt takes too) of a dbt profile that is no template.
+/// A `password:` (or `pass:`, which dbt accepts too) in a dbt profile with a literal value, not a template.
 fn has_literal_password(text: &str) -> bool {
     text.lines().any(|line| {
         let Some((key, value)) = line.split_once(':') else { return false };
@@ -140,12 +140,12 @@ fn has_literal_password(text: &str) -> bool {
     })
 }
 
-/// Whether one of these keys has a value of its own, rather than a variable's.
+/// Whether one of these keys has a literal value, not a variable.
 fn has_literal(text: &str, keys: &[&str]) -> bool {
     settings(text).any(|(key, _)| keys.contains(&key.as_str()))
 }
 
-/// The lines `KEY = VALUE` whose value is neither empty nor a variable.
+/// The lines `KEY = VALUE` with a value that is neither empty nor a variable.
 fn settings(text: &str) -> impl Iterator<Item = (String, &str)> {
     text.lines().filter_map(|line| {
         let (key, value) = line.split_once('=')?;
@@ -156,7 +156,7 @@ fn settings(text: &str) -> impl Iterator<Item = (String, &str)> {
     })
 }
 
-fn says_any(text: &str, marks: &[&str]) -> bool {
+fn contains_any(text: &str, marks: &[&str]) -> bool {
     marks.iter().any(|mark| text.contains(mark))
 }
 

@@ -1,11 +1,12 @@
-//! Which local packages build to the same wheel whenever their files are the same, so that the wheel may be kept.
+//! Finds local packages that build to the same wheel as long as their files are the same, so that the wheel may be
+//! cached.
 //!
-//! A build backend may run anything: read a parent directory, the clock, Git. A wheel is kept only if three things
-//! hold, and is built each time otherwise, since a wheel that is out of date is the wrong thing deployed:
+//! A build backend may run anything: read a parent directory, the clock, Git. A wheel is cached only if three
+//! conditions hold. Otherwise it is built each time, because an outdated wheel would deploy the wrong code:
 //!
-//! 1. the package says nothing to its backend that is not known to stay in the package's directory ([`rules`]);
-//! 2. all files and links of the directory have been read, whatever a `.pexignore` or our own list of names says of
-//!    them, for a backend knows neither ([`files`]);
+//! 1. every setting for the backend is known to stay within the package's directory ([`rules`]);
+//! 2. all files and links of the directory were read, including those that a `.pexignore` or our list of names
+//! excludes, because backends know neither ([`files`]);
 //! 3. each file in the wheel is one of them ([`SelfContained::made`]).
 
 mod files;
@@ -21,11 +22,11 @@ use files::Files;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// Starts of the names of variables that the backends in [`rules`] read.
+/// Prefixes of the variables that the backends in [`rules`] read.
 const BACKEND_VARS: [&str; 8] =
     ["HATCH_", "PDM_", "POETRY_", "FLIT_", "SETUPTOOLS_", "DISTUTILS_", "PYTHON", "SOURCE_DATE_EPOCH"];
 
-/// Files that backends write into `.dist-info` themselves, out of pyproject.toml and what it names.
+/// Files that backends write into `.dist-info` themselves, from pyproject.toml and the files that it names.
 const GENERATED: [&str; 7] = [
     "METADATA",
     "WHEEL",
@@ -36,15 +37,15 @@ const GENERATED: [&str; 7] = [
     "zip-safe",
 ];
 
-/// A package whose wheel depends on the files of its directory alone, at one moment.
+/// A package with a wheel that depends only on the files of its directory, as read at one moment.
 #[derive(Debug)]
 pub struct SelfContained {
-    /// Names the wheel: lower-case hex SHA-256 of all that decides it.
+    /// Key of the wheel: lower-case hex SHA-256 of everything that it depends on.
     pub key: String,
     files: Files,
 }
 
-/// Read a package; `None` when its build is not known to be self-contained, or there is too much to read.
+/// Read a package. `None` when its build is not known to be self-contained, or its directory is too large.
 pub fn read(
     package: &LocalPackage,
     backend: &str,
@@ -59,12 +60,14 @@ pub fn read(
     let files = Files::read(&directory)?;
     let mut digest = Sha256::new();
     let name = package.name.as_deref().unwrap_or_default();
+    // Raise the number when this module reads more or less of a package.
     digest.update(format!("local package 2\n{backend}\n{python}\n{name}\n"));
+    // Backends may write the path of the directory into the wheel.
     for path in [&package.directory, &directory] {
         digest.update(path.as_os_str().as_encoded_bytes());
         digest.update("\n");
     }
-    // Maps, lists and strings always have a JSON form.
+    // Maps, lists and strings can always be written as JSON.
     digest.update(serde_json::to_string(settings).unwrap_or_default());
     for (name, value) in tools.host().full_env() {
         let text = name.to_string_lossy();
@@ -79,8 +82,8 @@ pub fn read(
 }
 
 impl SelfContained {
-    /// Whether a wheel was made of these files alone: each of its files has the path of one of them, or the end of it
-    /// (`src/shop/a.py` is `shop/a.py` in a wheel), and the same content.
+    /// Whether a wheel was made only from these files: each of its files has the content of one of them, and its path
+    /// or the end of its path (`src/shop/a.py` is `shop/a.py` in a wheel).
     ///
     /// # Errors
     /// When the wheel cannot be read.
@@ -102,17 +105,17 @@ impl SelfContained {
     }
 }
 
-/// Where a member should come from, or at least the name of the file; `None` for what backends write themselves.
+/// The path that a member should come from, or at least its end; `None` for files that backends write themselves.
 fn path_in_package(member: &Member) -> Option<&str> {
     let Some((_, inside)) = member.name.split_once(".dist-info/") else { return Some(&member.name) };
-    // Licence files lie directly there, or below `licenses/` (PEP 639).
+    // Licence files are directly there, or in `licenses/` (PEP 639).
     (!GENERATED.contains(&inside)).then(|| inside.strip_prefix("licenses/").unwrap_or(inside))
 }
 
-/// What decides which files version control ignores, as far as backends follow it.
+/// The files that decide what version control ignores, as far as backends respect it.
 ///
-/// Hatchling reads the nearest `.gitignore` or `.hgignore` on the way up to a repository's top; Poetry asks git. `None`
-/// when git does not say. Sources: hatchling's `builders/config.py`; poetry-core's `vcs/__init__.py`.
+/// Hatchling reads the nearest `.gitignore` or `.hgignore` up to the top of the repository; Poetry asks git. `None`
+/// when git fails. Sources: hatchling's `builders/config.py`; poetry-core's `vcs/__init__.py`.
 fn ignored_by_version_control(directory: &Path, backend: &str, tools: &Tools) -> Option<Vec<u8>> {
     let mut said = Vec::new();
     for (level, above) in directory.ancestors().enumerate() {

@@ -1,12 +1,13 @@
-//! Files of the project that hide a module of Python or of a dependency from everything that runs.
+//! Finds files of the project that hide a module of Python or of a dependency from all code.
 //!
-//! A source PEX comes before the deps PEX and before Python's own library in the search for modules, and the working
-//! directory before both. A directory without `__init__.py` hides nothing: a package elsewhere wins over it.
+//! In the search path, a source PEX comes before the deps PEX and Python's standard library, and the working directory
+//! before all of them. A directory without `__init__.py` hides nothing: a package elsewhere takes precedence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Modules of Python's own library, of 3.10 to 3.13 in common; less those built into the interpreter, which nothing
-/// hides, and some that are no loss (`test`, `this`). Source: `sys.stdlib_module_names`, `sys.builtin_module_names`.
+/// Modules of Python's standard library that 3.10 to 3.13 have in common, without those built into the interpreter,
+/// which cannot be hidden, and some that do not matter (`test`, `this`). Source: `sys.stdlib_module_names`,
+/// `sys.builtin_module_names`.
 const STANDARD: &str = "\
 abc argparse array ast asyncio base64 bdb binascii bisect bz2 cProfile calendar cmath cmd code codecs codeop collections \
 colorsys compileall concurrent configparser contextlib contextvars copy copyreg csv ctypes curses dataclasses datetime \
@@ -21,7 +22,7 @@ termios textwrap threading timeit tkinter token tokenize trace traceback tracema
 unicodedata unittest urllib uuid venv warnings wave weakref webbrowser wsgiref xml xmlrpc zipapp zipfile zipimport \
 zlib zoneinfo";
 
-/// What every code location imports, by the name of its distribution.
+/// Modules that every code location imports, with their distributions.
 const DAGSTER: [(&str, &str); 5] = [
     ("dagster", "dagster"),
     ("dagster_cloud", "dagster-cloud"),
@@ -30,13 +31,13 @@ const DAGSTER: [(&str, &str); 5] = [
     ("dagster_shared", "dagster-shared"),
 ];
 
-/// Top-level names that distributions carry along by mistake and nobody imports from them.
+/// Top-level names that distributions ship by mistake. Nothing imports them from there.
 const UNUSED: [&str; 8] = ["benchmarks", "docs", "example", "examples", "scripts", "test", "tests", "tools"];
 
-/// Modules at the top of a search path: name → the file that makes it one, as the user knows it.
+/// Modules at the top of a search path: name → its file, for messages.
 pub type Modules = BTreeMap<String, String>;
 
-/// The module that a path relative to a directory of the search path makes: `a.py`, `a/__init__.py`, `a.cpython-….so`.
+/// The module name of a path relative to a directory of the search path: `a.py`, `a/__init__.py`, `a.cpython-….so`.
 pub fn module(path: &str) -> Option<&str> {
     match path.split_once('/') {
         None if path.ends_with(".py") => path.strip_suffix(".py"),
@@ -46,14 +47,14 @@ pub fn module(path: &str) -> Option<&str> {
     }
 }
 
-/// The top-level name in a wheel that a member belongs to, packages without `__init__.py` included.
+/// The top-level name of a wheel's member, also for packages without `__init__.py`.
 pub fn top_level(path: &str) -> Option<&str> {
     let top = path.split('/').next().filter(|_| path.contains('/'));
     let is_package = |top: &&str| !top.contains(['.', '-']) && path.ends_with(".py");
     module(path).or(top.filter(is_package))
 }
 
-/// What these modules hide: of Python's library, of Dagster and of the dependencies (module → distribution).
+/// Warnings about modules that hide modules of Python, Dagster or the dependencies (module → distribution).
 pub fn warnings(own: &Modules, dependencies: &BTreeMap<String, String>) -> Vec<String> {
     let standard: BTreeSet<&str> = STANDARD.split_whitespace().collect();
     let hidden = |name: &str| {
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_hidden_is_named() {
+    fn hidden_modules_are_named() {
         let own: Modules = [
             "dagster_cloud.py",
             "types.py",
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_are_told_from_other_files() {
+    fn only_modules_are_recognised() {
         for (path, own, in_wheel) in [
             ("a.py", Some("a"), Some("a")),
             ("a.cpython-311-x86_64-linux-gnu.so", Some("a"), Some("a")),

@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Where the working directory lies in a source PEX. Source: the agent looks for `working_directory` and its `root`.
+/// Path of the working directory in a source PEX. Source: the agent looks for `working_directory` and its `root`.
 const ROOT: &str = "working_directory/root/";
 const PACKAGE_FILE: &str = "working_directory/__init__.py";
 const PACKAGE_TEXT: &[u8] =
@@ -35,10 +35,9 @@ pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildErr
     context.write(&pex.file_name(), packages, started, |file| Ok(pex.write(file, context.runtime()?)?))
 }
 
-/// The file name that a source PEX would have; nothing is written.
+/// The file name that a source PEX would have. Nothing is written.
 ///
-/// # Errors
-/// Those of [`build`], less those of writing.
+/// # Errors Those of [`build`], without those of writing.
 pub fn name(job: &SourceJob, context: &Context<'_>) -> Result<String, BuildError> {
     let scratch = scratch()?;
     let (members, _) = members(job, scratch.path(), context)?;
@@ -49,12 +48,13 @@ fn scratch() -> Result<Scratch, BuildError> {
     Scratch::anywhere().map_err(|source| BuildError::Temporary { directory: std::env::temp_dir(), source })
 }
 
-/// What goes into the PEX; wheels of local packages are built below `scratch`.
+/// The members of the PEX. Wheels of local packages are built below `scratch`.
 fn members(job: &SourceJob, scratch: &Path, context: &Context<'_>) -> Result<(Members, Tree), BuildError> {
     let mut members = Members::default();
     let rules = LeftOut::read(&job.directory)?;
     for (package, wheel) in job.local_packages.iter().zip(wheels(job, scratch, context)) {
         let Some(wheel) = wheel? else { continue };
+        // Local packages with compiled modules are built on this machine too.
         compiled::check(&wheel, &wheel_name(&wheel), context.target)?;
         let is_own = package.directory == job.directory;
         let their_rules = LeftOut::read(&package.directory)?;
@@ -86,7 +86,7 @@ fn wheel_name(wheel: &Path) -> String {
     wheel.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Tell of what was left out, and of what is shipped and perhaps should not be.
+/// Report what was left out, and warn about files that should perhaps not be shipped.
 fn warn(job: &SourceJob, members: &Members, tree: &Tree, context: &Context<'_>) -> Result<(), BuildError> {
     for path in &members.left_out {
         context.tools.host().detail(format!("left out of the source PEX: {path}"));
@@ -102,12 +102,14 @@ fn warn(job: &SourceJob, members: &Members, tree: &Tree, context: &Context<'_>) 
     warn_of_links(job, tree, context)
 }
 
-/// Links by which the build of a local package may have taken files from elsewhere, but for those told of already.
-fn warn_of_links(job: &SourceJob, told: &Tree, context: &Context<'_>) -> Result<(), BuildError> {
+/// Warn about links through which the build of a local package may have taken files from outside, except those reported
+/// already.
+fn warn_of_links(job: &SourceJob, reported: &Tree, context: &Context<'_>) -> Result<(), BuildError> {
     for package in &job.local_packages {
         let links = working_directory::links_outside(&package.directory)?;
-        let is_told = |link: &&String| package.directory == job.directory && told.outside.contains(link);
-        for link in links.iter().filter(|link| !is_told(link)) {
+        let is_reported =
+            |link: &&String| package.directory == job.directory && reported.outside.contains(link);
+        for link in links.iter().filter(|link| !is_reported(link)) {
             context.warn(format!(
                 "`{}` is a link to something outside its package; what the build took of it is shipped",
                 package.directory.join(link).display()
@@ -117,7 +119,7 @@ fn warn_of_links(job: &SourceJob, told: &Tree, context: &Context<'_>) -> Result<
     Ok(())
 }
 
-/// The wheels of the local packages, in their order, built side by side; `None` where there is nothing to build.
+/// The wheels of the local packages, in their order, built in parallel; `None` where there is nothing to build.
 fn wheels(
     job: &SourceJob,
     scratch: &Path,
@@ -148,7 +150,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The members of the PEX by path. The first to come wins, so the build directory's own package goes first.
+/// The members of the PEX by path. The first one added wins, so the build directory's own package must be added first.
 #[derive(Default)]
 struct Members {
     entries: BTreeMap<String, (SourceEntry, Origin)>,
@@ -181,7 +183,7 @@ impl Members {
         }
     }
 
-    /// What can be imported from the working directory and from the top of the PEX.
+    /// The modules that can be imported from the working directory and from the top of the PEX.
     fn modules(&self, build_directory: &Path) -> Modules {
         let mut modules = Modules::new();
         for (path, (_, origin)) in &self.entries {
@@ -198,7 +200,7 @@ impl Members {
         modules
     }
 
-    /// The files as the user knows them.
+    /// The files with their paths for messages.
     fn candidates<'a>(&'a self, build_directory: &'a Path) -> impl Iterator<Item = Candidate<'a>> {
         self.entries.values().map(move |(entry, origin)| {
             let directory = match origin {
@@ -211,7 +213,7 @@ impl Members {
     }
 }
 
-/// Whether two files of wheels are known to have the same content.
+/// Whether two members of wheels have the same content. `false` for other files.
 fn is_same(one: &SourceEntry, other: &SourceEntry) -> bool {
     match (&one.content, &other.content) {
         (Content::Member { member: one, .. }, Content::Member { member: other, .. }) => {

@@ -1,15 +1,15 @@
-//! Git submodules that were not checked out: their directories are there and empty.
+//! Finds Git submodules that were not checked out: their directories exist and are empty.
 //!
 //! Source: gitmodules(5); `path` is relative to the top of the repository.
 
 use crate::bounded_file::{TEXT_LIMIT_BYTES, read_text};
 use std::path::{Path, PathBuf};
 
-/// The empty submodules in (or around) any of these directories, each with what to do.
+/// Warnings about empty submodules in (or around) any of these directories.
 pub fn warnings<'a>(directories: impl Iterator<Item = &'a Path>) -> Vec<String> {
     let mut warnings = Vec::new();
     for directory in directories {
-        for (file, path) in of_repository(directory) {
+        for (file, path) in in_repository(directory) {
             let concerns = path.starts_with(directory) || directory.starts_with(&path);
             let warning = format!(
                 "`{}` is empty: it is a submodule ({}) that was not checked out; set `submodules: true` for actions/checkout, or run `git submodule update --init`",
@@ -24,8 +24,8 @@ pub fn warnings<'a>(directories: impl Iterator<Item = &'a Path>) -> Vec<String> 
     warnings
 }
 
-/// The submodules of the repository that a directory is in: the file that says so, and where they belong.
-fn of_repository(directory: &Path) -> Vec<(PathBuf, PathBuf)> {
+/// The submodules of the repository that contains a directory: the `.gitmodules` file and the path of each.
+fn in_repository(directory: &Path) -> Vec<(PathBuf, PathBuf)> {
     for above in directory.ancestors() {
         let file = above.join(".gitmodules");
         if let Ok(text) = read_text(&file, TEXT_LIMIT_BYTES) {

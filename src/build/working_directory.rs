@@ -1,7 +1,7 @@
-//! The project directory as it is shipped under `working_directory/root`: which files, and what was left out.
+//! Lists the files of the project directory that are shipped as `working_directory/root`.
 //!
-//! Nothing is read here but directories and links; the PEX writer reads the files. Links to files become files, as they
-//! do for the predecessor; what is left out, [`super::left_out`] says.
+//! Only directories and links are read here; the PEX writer reads the files. Links to files become files, as with
+//! dagster-cloud-cli. [`super::left_out`] decides what is left out.
 
 use super::left_out::LeftOut;
 use std::collections::BTreeMap;
@@ -9,28 +9,28 @@ use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// More files and directories are refused: links between directories can multiply a few into millions.
+/// More files and directories are refused: links between directories can turn a few into millions.
 const MAX_ENTRIES: usize = if cfg!(test) { 5_000 } else { 500_000 };
 
 /// One file to ship.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shipped {
-    /// The file with the content: for a link, what it leads to.
+    /// The file to read. Links are followed.
     pub source: PathBuf,
     /// Whether its owner may execute it.
     pub executable: bool,
 }
 
-/// What to ship of a directory, and what the user should know about the rest.
+/// The files of a directory to ship, and warnings about the others.
 #[derive(Debug, Default)]
 pub struct Tree {
     /// By path relative to the directory, `/` between names.
     pub files: BTreeMap<String, Shipped>,
     /// Paths left out by rule, for `--verbose`.
     pub left_out: Vec<String>,
-    /// Links that lead out of the directory, and are followed.
+    /// Links to paths outside the directory, which are followed.
     pub outside: Vec<String>,
-    /// Things that look like mistakes, one sentence each.
+    /// Probable mistakes, one sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ pub enum TreeError {
         #[source]
         source: io::Error,
     },
-    /// No end in sight.
+    /// Too many files.
     #[error("`{directory}` has more than {MAX_ENTRIES} files and directories, links followed")]
     TooMany {
         /// The directory that was to be shipped.
@@ -63,7 +63,7 @@ pub enum TreeError {
     },
 }
 
-/// List what to ship of `directory`, in which these local packages may lie.
+/// List the files of `directory` to ship. `packages` are the local packages, which may be in it.
 ///
 /// # Errors
 /// When a directory cannot be read or `.pexignore` has a bad pattern. Dangling links, link loops, special files and
@@ -72,7 +72,8 @@ pub fn list<'a>(directory: &Path, packages: impl Iterator<Item = &'a Path>) -> R
     walk(directory, LeftOut::read(directory)?.with_nested(packages)?)
 }
 
-/// The links in a package's directory that lead out of it, whatever a `.pexignore` says: a build backend knows none.
+/// The links in a package's directory that lead out of it. A `.pexignore` does not matter: build backends do not read
+/// it.
 ///
 /// # Errors
 /// When a directory cannot be read.
@@ -97,7 +98,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// `above` holds the real paths of the directories that lead here, to find link loops.
+    /// `above` has the real paths of the parent directories, to find link loops.
     fn directory(
         &mut self,
         directory: &Path,
@@ -107,6 +108,7 @@ impl Walk {
         let failed = |source| TreeError::Read { path: directory.to_path_buf(), source };
         let mut entries =
             fs::read_dir(directory).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        // Warnings must not depend on the order of the file system.
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let Some(name) = entry.file_name().to_str().map(str::to_string) else {
@@ -141,7 +143,7 @@ impl Walk {
             return Ok(());
         }
         if is_link {
-            self.tell_of_outside(path, &relative);
+            self.warn_of_outside_link(path, &relative);
         }
         self.entries += 1;
         if self.entries > MAX_ENTRIES {
@@ -183,7 +185,7 @@ impl Walk {
         Ok(())
     }
 
-    /// What a link leads to; `None`, with a warning, when it leads nowhere.
+    /// The type of a link's target; `None`, with a warning, when the link is broken.
     fn link_target(&mut self, path: &Path, relative: &str) -> Option<FileType> {
         let Ok(metadata) = fs::metadata(path) else {
             self.warn(format!("`{relative}` is a link that leads nowhere and is left out"));
@@ -192,8 +194,8 @@ impl Walk {
         Some(metadata.file_type())
     }
 
-    /// What comes from elsewhere is never shipped in silence.
-    fn tell_of_outside(&mut self, path: &Path, relative: &str) {
+    /// Warn about a link to a path outside: such files are never shipped silently.
+    fn warn_of_outside_link(&mut self, path: &Path, relative: &str) {
         let target = path.canonicalize().ok().filter(|target| !target.starts_with(&self.root));
         if let Some(target) = target {
             self.warn(format!(

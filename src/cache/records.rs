@@ -1,7 +1,7 @@
-//! Short texts in the cache: each with a SHA-256 of itself and its name, checked whenever it is read.
+//! Short texts in the cache. Each is stored with a SHA-256 of its text and name, which is checked on every read.
 //!
-//! The first line of a file is the digest, the rest the text. What is damaged, or lies under another name than it was
-//! written for, is as good as absent: whoever asked makes it anew and writes over it.
+//! The first line of a file is the digest, the rest is the text. A damaged file, or one that was moved to another name,
+//! counts as missing: the caller makes it again and overwrites it.
 
 use super::{Cache, CacheError, write_atomically};
 use crate::hex::hex;
@@ -10,14 +10,14 @@ use std::io::Write;
 use std::path::Path;
 
 impl Cache {
-    /// The text that was kept under `name`, a path below the cache directory; `None` if there is none, or no whole one.
+    /// The text stored under `name`, a path below the cache directory. `None` if it is missing or damaged.
     pub fn recall(&self, name: impl AsRef<Path>) -> Option<String> {
         let content = std::fs::read_to_string(self.root.join(&name)).ok()?;
         let (digest, text) = content.split_once('\n')?;
         (digest == seal(name.as_ref(), text)).then(|| text.to_string())
     }
 
-    /// Keep a text under `name`, a path below the cache directory, for later runs.
+    /// Store a text under `name`, a path below the cache directory, for later runs.
     ///
     /// # Errors
     /// When the cache cannot be written.
@@ -30,9 +30,10 @@ impl Cache {
     }
 }
 
-/// The digest of a text and the name that it is kept under, lower-case hex.
+/// Digest of a text and its name, lower-case hex.
 fn seal(name: &Path, text: &str) -> String {
     let mut digest = Sha256::new();
+    // With the name in it, a file that was copied to another key is not taken for that key.
     digest.update(name.as_os_str().as_encoded_bytes());
     digest.update(b"\n");
     digest.update(text);
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_with_any_bit_flipped_is_as_good_as_absent() {
+    fn a_text_with_any_bit_flipped_counts_as_missing() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache { root: dir.path().join("cache") };
         assert_eq!(cache.recall("a/b"), None);

@@ -1,7 +1,7 @@
-//! Modules that two distributions of a deps PEX bring under one path with different content.
+//! Modules that two distributions in a deps PEX ship at the same path with different content.
 //!
-//! The agent keeps the file of the first by name, pip and uv that of the last installed, so that what runs is not what
-//! was tested. Source: `--collisions-ok` of pex's tools, which the agent passes.
+//! The agent keeps the file of the distribution that sorts first; pip and uv keep the one installed last. What runs may
+//! then differ from what was tested. Source: `--collisions-ok` of pex's tools, which the agent passes.
 
 use super::Chroot;
 use super::completeness::pin;
@@ -10,23 +10,23 @@ use crate::wheel::{RawData, Reader};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-/// Endings of files that an import finds.
+/// File endings that Python imports.
 const MODULES: [&str; 3] = [".py", ".so", ".pyd"];
-/// Directories that wheels bring by mistake and that nobody imports.
+/// Top-level directories that wheels often ship by mistake. Nothing imports them.
 const UNUSED: [&str; 7] = ["test", "tests", "testing", "doc", "docs", "examples", "benchmarks"];
 /// Larger `__init__.py` files are not compared by their code.
 const INIT_LIMIT_BYTES: u64 = 16 * 1024;
 
-/// Two distributions that bring the same modules. `Display` says it in one sentence.
+/// Two distributions with the same modules. `Display` writes one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collision {
-    /// `Name==Version` of the one whose file is used.
+    /// `Name==Version` of the distribution whose file is used.
     pub first: String,
     /// `Name==Version` of the other.
     pub second: String,
     /// The first path that differs.
     pub path: String,
-    /// How many further ones differ.
+    /// How many other paths differ.
     pub more: usize,
 }
 
@@ -42,19 +42,23 @@ impl fmt::Display for Collision {
     }
 }
 
-/// The collisions, a pair of distributions each. `chroots` are taken in the order of their file names, as the agent does.
+/// The collisions, one for each pair of distributions.
 pub fn collisions(chroots: &[Chroot]) -> Vec<Collision> {
     let mut chroots: Vec<&Chroot> = chroots.iter().collect();
+    // The agent adds distributions in the order of their file names, and the first one wins.
     chroots.sort_by(|one, other| one.file_name().cmp(other.file_name()));
     let mut seen: HashMap<&str, (usize, &RawData)> = HashMap::new();
     let mut pairs: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
     for (index, chroot) in chroots.iter().enumerate() {
         for file in chroot.files().iter().filter(|file| is_module(&file.path)) {
+            // Files made here, such as INSTALLER, differ in every wheel and are no modules.
             let FileContent::Member(data) = &file.content else { continue };
             let Some((first, other)) = seen.get(file.path.as_str()).copied() else {
                 seen.insert(&file.path, (index, data));
                 continue;
             };
+            // CRC-32 and size are in the central directory, so the files need not be read. Two modules that share both
+            // by accident only lose a warning.
             let same = (other.crc32, other.size_bytes) == (data.crc32, data.size_bytes)
                 || is_same_code(&file.path, (chroots[first], other), (chroot, data));
             if !same {
@@ -87,6 +91,7 @@ fn is_same_code(path: &str, one: (&Chroot, &RawData), other: (&Chroot, &RawData)
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         Some(lines.collect::<Vec<_>>().join("\n"))
     };
+    // pkgutil and pkg_resources namespace packages: each distribution ships its own `__init__.py`, and either works.
     let is_namespace = |code: &str| code.contains("declare_namespace") || code.contains("extend_path");
     match (code(one), code(other)) {
         (Some(one), Some(other)) => one == other || (is_namespace(&one) && is_namespace(&other)),
@@ -113,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_with_two_contents_is_told_of_and_nothing_else() {
+    fn only_modules_with_different_content_are_collisions() {
         let dir = tempfile::tempdir().unwrap();
         let one = chroot(
             dir.path(),

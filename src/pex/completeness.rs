@@ -1,4 +1,4 @@
-//! Whether what is in a deps PEX satisfies what is in it; the agent asks the same when it loads the file.
+//! Whether the distributions in a deps PEX satisfy each other. The agent checks the same when it loads the file.
 
 use super::Chroot;
 use crate::target::Target;
@@ -10,26 +10,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-/// Something that a distribution asks for and does not get. `Display` says it in one line.
+/// A requirement of a distribution that is not satisfied. `Display` writes one line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Gap {
-    /// A dependency is not there.
+    /// A dependency is missing.
     Missing {
         /// `Name==Version` of the one that asks.
         by: String,
         /// What it asks for.
         requirement: String,
     },
-    /// A dependency is there in a version that does not do.
+    /// A dependency has a version that the requirement excludes.
     Version {
         /// `Name==Version` of the one that asks.
         by: String,
         /// What it asks for.
         requirement: String,
-        /// What is there.
+        /// The version in the PEX.
         found: Version,
     },
-    /// A distribution is not for this Python.
+    /// A distribution does not support this Python.
     Python {
         /// `Name==Version`.
         by: String,
@@ -67,12 +67,13 @@ pub(super) fn pin(chroot: &Chroot) -> String {
     format!("{}=={}", chroot.metadata().name, chroot.metadata().version)
 }
 
-/// Follow every dependency of every chroot, extras where a dependency asks for them.
+/// Check every dependency of every chroot, with the extras that dependencies ask for.
 pub(super) fn gaps(chroots: &[&Chroot], target: &Target) -> Vec<Gap> {
     let environment = target.marker_environment();
     let by_name: BTreeMap<String, &Chroot> =
         chroots.iter().map(|chroot| (chroot.metadata().normalized_name(), *chroot)).collect();
     let mut gaps: BTreeSet<Gap> = chroots.iter().filter_map(|chroot| python_gap(chroot, target)).collect();
+    // Each chroot is visited once without extras, and once for each extra that a requirement names.
     let mut open: Vec<(&Chroot, Vec<ExtraName>)> =
         chroots.iter().map(|chroot| (*chroot, Vec::new())).collect();
     let mut seen = BTreeSet::new();
@@ -100,10 +101,11 @@ pub(super) fn gaps(chroots: &[&Chroot], target: &Target) -> Vec<Gap> {
     gaps.into_iter().collect()
 }
 
-/// Pre-releases count, as they do for the agent.
+/// Whether a version satisfies a requirement. Pre-releases count, as for the agent.
 fn satisfies(version: &Version, requirement: &Requirement<Link>) -> bool {
     match &requirement.version_or_url {
         Some(VersionOrUrl::VersionSpecifier(specifiers)) => specifiers.contains(version),
+        // A URL was resolved to exactly this file, so there is no version to compare.
         Some(VersionOrUrl::Url(_)) | None => true,
     }
 }

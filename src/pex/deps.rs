@@ -1,8 +1,8 @@
-//! The deps PEX: third-party distributions, no code of the user's.
+//! The deps PEX: third-party distributions, and none of the user's code.
 
 use super::layout::FileContent;
 use super::runtime::Runtime;
-use super::writer::{Entry, Payload, Written, write_pex};
+use super::writer::{NewMember, Payload, Written, write_pex};
 use super::{Chroot, Gap, PexError, PexInfo, completeness, hash, info};
 use crate::target::Target;
 use crate::wheel::Tags;
@@ -13,14 +13,15 @@ use std::io::{Seek, Write};
 /// Directory of the chroots in a PEX.
 const DEPS_DIR: &str = ".deps";
 
-/// What to do about dependencies that are not satisfied.
+/// What to do about unsatisfied dependencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completeness<'n> {
-    /// Refuse: the agent would too.
+    /// Refuse them, as the agent would.
     Required,
-    /// Refuse, but for what distributions of these normalised names ask for: the user knows better.
+    /// Refuse them, except requirements of the distributions with these normalised names: the user changed their
+    /// dependencies on purpose.
     LenientFor(&'n BTreeSet<String>),
-    /// Tell the agent to overlook them: the user replaced or excluded dependencies on purpose.
+    /// Make the agent ignore them: the user replaced or excluded dependencies on purpose.
     Lenient,
 }
 
@@ -34,18 +35,18 @@ pub struct DepsPex<'a> {
 }
 
 impl<'a> DepsPex<'a> {
-    /// Decide everything about the file. Fingerprints that are not known yet are computed, one after the other; to have
-    /// them computed side by side, call [`Chroot::fingerprint`] from several threads before.
+    /// Decide everything about the file. Missing fingerprints are computed one after the other; to compute them in
+    /// parallel, call [`Chroot::fingerprint`] from several threads first.
     ///
-    /// # Errors
-    /// When a wheel is damaged, is not for the target, is there in two versions, or lacks a dependency (unless
-    /// [`Completeness::Lenient`]).
+    /// # Errors When a wheel is damaged, is not for the target, occurs in two versions, or lacks a dependency (except
+    /// with [`Completeness::Lenient`]).
     pub fn plan(
         chroots: impl IntoIterator<Item = &'a Chroot>,
         target: &Target,
         completeness: Completeness<'_>,
     ) -> Result<DepsPex<'a>, PexError> {
         let mut chroots: Vec<&Chroot> = chroots.into_iter().collect();
+        // The order of the arguments must not change the bytes: agents and caches compare files by name.
         chroots.sort_by(|a, b| a.file_name().cmp(b.file_name()));
         check_each(&chroots, target)?;
         let gaps = completeness::gaps(&chroots, target);
@@ -61,9 +62,11 @@ impl<'a> DepsPex<'a> {
         let fingerprint =
             |chroot: &&Chroot| Ok((chroot.file_name().to_string(), chroot.fingerprint()?.to_string()));
         let parts = info::Parts {
-            code_hash: hash::TreeHash::<sha1::Sha1>::of_names(std::iter::empty()).finish(),
+            // A deps PEX has no user code. pex stores the hash of an empty tree, not an empty string.
+            code_hash: hash::TreeHash::<sha1::Sha1>::from_names(std::iter::empty()).finish(),
             distributions: chroots.iter().map(fingerprint).collect::<Result<_, PexError>>()?,
             requirements: chroots.iter().map(|chroot| completeness::pin(chroot)).collect(),
+            // Set only when needed, so that the agent stays strict about complete files.
             ignore_errors: !gaps.is_empty(),
         };
         Ok(DepsPex { chroots, target: *target, gaps, info: PexInfo::new(parts, target) })
@@ -79,21 +82,20 @@ impl<'a> DepsPex<'a> {
         &self.info
     }
 
-    /// What is not satisfied; empty unless planned with [`Completeness::Lenient`].
+    /// Unsatisfied dependencies that were accepted; always empty with [`Completeness::Required`].
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
     }
 
-    /// Write the file. `out` must be at its beginning; it is buffered here.
+    /// Write the file. `out` must be at its start, and needs no buffer of its own.
     ///
-    /// # Errors
-    /// When a wheel cannot be read or `out` not be written; what was written is then useless.
+    /// # Errors When a wheel cannot be read or `out` cannot be written. What was written so far is then useless.
     pub fn write(&self, out: &mut (impl Write + Seek), runtime: &Runtime) -> Result<Written, PexError> {
         let layouts =
             self.chroots.iter().map(|chroot| chroot.layout_text()).collect::<Result<Vec<_>, PexError>>()?;
         let entries = || {
             self.chroots.iter().zip(&layouts).flat_map(|(chroot, layout)| {
-                chroot.files().iter().map(move |file| Entry {
+                chroot.files().iter().map(move |file| NewMember {
                     path: Cow::Owned(format!("{DEPS_DIR}/{}/{}", chroot.file_name(), file.path)),
                     executable: file.executable,
                     payload: match &file.content {

@@ -1,4 +1,4 @@
-//! What can go wrong when a PEX is planned or written.
+//! Errors when a PEX is planned or written.
 
 use super::Gap;
 use crate::error::{Explain, Fault};
@@ -25,7 +25,7 @@ pub enum PexError {
     /// The PEX itself cannot be written.
     #[error("could not write the PEX file")]
     Write(#[source] io::Error),
-    /// The wheel that the PEX runtime comes from is not the pinned one.
+    /// The wheel with the PEX runtime is not the pinned one.
     #[error("`{path}` is not the PEX runtime that this program was made for: its SHA-256 is {found}")]
     RuntimeDigest {
         /// The file.
@@ -52,7 +52,7 @@ pub enum PexError {
     /// The agent would refuse to load the PEX.
     #[error("the distributions do not fit together:{}", lines(gaps))]
     Incomplete {
-        /// What is missing or does not fit; never empty.
+        /// Unsatisfied requirements; never empty.
         gaps: Vec<Gap>,
     },
     /// A source file under a name that the PEX format reserves, or that no archive should hold.
@@ -63,13 +63,13 @@ pub enum PexError {
         /// Completes "it …".
         reason: &'static str,
     },
-    /// A file was edited while it was packed.
+    /// A file changed between planning and writing.
     #[error("`{path}` changed while it was being packed")]
     Changed {
         /// The file.
         path: PathBuf,
     },
-    /// Members were handed to the writer in the wrong order.
+    /// The writer got its members in the wrong order.
     #[error("the members of the PEX are out of order at `{path}`")]
     Order {
         /// Path in the PEX.

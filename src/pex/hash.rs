@@ -1,4 +1,4 @@
-//! The digests of the PEX format. They are cache keys: readers compare them and never compute them again.
+//! The digests of the PEX format. They are cache keys: readers compare them and never recompute them.
 
 use crate::hex::hex;
 use sha2::digest::Digest;
@@ -8,8 +8,8 @@ use sha2::digest::Digest;
 pub(super) struct TreeHash<D>(D);
 
 impl<D: Digest> TreeHash<D> {
-    /// Begin with the names, which must be sorted as bytes.
-    pub(super) fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> TreeHash<D> {
+    /// Start with the names, which must be sorted as bytes.
+    pub(super) fn from_names<'a>(names: impl Iterator<Item = &'a str>) -> TreeHash<D> {
         let mut digest = D::new();
         for name in names {
             digest.update(name);
@@ -17,7 +17,7 @@ impl<D: Digest> TreeHash<D> {
         TreeHash(digest)
     }
 
-    /// Go on with a piece of the next content.
+    /// Add a piece of the next content.
     pub(super) fn content(&mut self, piece: &[u8]) {
         self.0.update(piece);
     }
@@ -30,9 +30,10 @@ impl<D: Digest> TreeHash<D> {
 
 /// Whether a path (with `/`) is compiled Python: in a `__pycache__`, `*.pyc`, `*.pyo` or `*.pyc.DIGITS`.
 ///
-/// No PEX holds such files: they depend on the machine, and readers compile anew.
+/// No PEX has such files: they depend on the machine, and Python compiles again.
 pub fn is_bytecode(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
+    // CPython writes `x.pyc.NUMBER` first and renames it, so a killed process leaves one behind.
     let unfinished = name
         .rsplit_once(".pyc.")
         .is_some_and(|(_, digits)| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
@@ -48,24 +49,24 @@ mod tests {
 
     #[test]
     fn the_hash_of_no_files_is_that_of_nothing() {
-        let nothing = TreeHash::<sha1::Sha1>::of_names(std::iter::empty());
+        let nothing = TreeHash::<sha1::Sha1>::from_names(std::iter::empty());
         assert_eq!(nothing.finish(), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
-        let nothing = TreeHash::<sha2::Sha256>::of_names(std::iter::empty());
+        let nothing = TreeHash::<sha2::Sha256>::from_names(std::iter::empty());
         assert_eq!(nothing.finish(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }
 
     #[test]
     fn names_come_first_and_then_contents() {
-        let mut tree = TreeHash::<sha1::Sha1>::of_names(["a", "b/c"].into_iter());
+        let mut tree = TreeHash::<sha1::Sha1>::from_names(["a", "b/c"].into_iter());
         tree.content(b"on");
         tree.content(b"e");
-        let mut flat = TreeHash::<sha1::Sha1>::of_names(std::iter::empty());
+        let mut flat = TreeHash::<sha1::Sha1>::from_names(std::iter::empty());
         flat.content(b"ab/cone");
         assert_eq!(tree.finish(), flat.finish());
     }
 
     #[test]
-    fn bytecode_is_told_by_its_name() {
+    fn bytecode_is_recognised_by_its_name() {
         for (path, want) in [
             ("a.pyc", true),
             ("a/b.pyo", true),

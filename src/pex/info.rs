@@ -1,4 +1,4 @@
-//! PEX-INFO: what a PEX says of itself.
+//! PEX-INFO: the metadata of a PEX.
 
 use super::runtime::{BOOTSTRAP_HASH, PEX_VERSION};
 use super::{FORMAT_REVISION, python_json};
@@ -44,25 +44,26 @@ pub struct PexInfo {
     venv_system_site_packages: bool,
 }
 
-/// What differs from one PEX to another.
+/// The fields that differ from one PEX to another.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Parts {
     /// Digest of the user's files.
     pub(super) code_hash: String,
     /// Wheel file name → fingerprint.
     pub(super) distributions: BTreeMap<String, String>,
-    /// What the agent starts resolving from; it installs nothing that cannot be reached from here.
+    /// Where the agent starts to resolve. It does not install what cannot be reached from here.
     pub(super) requirements: Vec<String>,
-    /// Whether the agent overlooks requirements that nothing satisfies.
+    /// Whether the agent ignores unsatisfied requirements.
     pub(super) ignore_errors: bool,
 }
 
 impl PexInfo {
-    /// Put the parts together; the target goes in so that it is part of the hash: neither it nor the shebang line would
-    /// be otherwise, and files for two Pythons could share a name.
+    /// Put the parts together.
     pub(super) fn new(parts: Parts, target: &Target) -> PexInfo {
         let build_properties = [
             ("pex_version", PEX_VERSION.to_string()),
+            // The target has no field of its own in PEX-INFO. Without these two lines, files for two Pythons could have
+            // the same hash and share a name.
             ("pexpress_format", FORMAT_REVISION.to_string()),
             ("target_platform", target.platform.to_string()),
             ("target_python", target.python.to_string()),
@@ -81,10 +82,12 @@ impl PexInfo {
             requirements,
             ignore_errors: parts.ignore_errors,
             bootstrap_hash: BOOTSTRAP_HASH,
+            // Old agents install nothing from wheel files, and report success.
             deps_are_wheel_files: false,
             emit_warnings: true,
             excluded: [],
             includes_tools: false,
+            // Keeps the interpreter's own site-packages out of `sys.path`.
             inherit_path: "false",
             inject_args: [],
             inject_env: BTreeMap::new(),
@@ -95,7 +98,7 @@ impl PexInfo {
             pex_hash: None,
             pex_path: "",
             pex_paths: [],
-            // Subprocesses of the agent's keep PEX_PATH.
+            // The agent passes the deps PEX in PEX_PATH; its child processes need it too.
             strip_pex_env: false,
             venv: false,
             venv_bin_path: "false",
@@ -104,11 +107,12 @@ impl PexInfo {
             venv_site_packages_copies: false,
             venv_system_site_packages: false,
         };
+        // Hashed while the field is `None`, which is how pex computes it too.
         info.pex_hash = Some(hex(Sha1::digest(info.text())));
         info
     }
 
-    /// SHA-1 (lower-case hex) of the text without this field; the `HASH` of file names.
+    /// SHA-1 (lower-case hex) of the text without this field; `HASH` in file names.
     pub fn pex_hash(&self) -> &str {
         self.pex_hash.as_deref().unwrap_or_default()
     }

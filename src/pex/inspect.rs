@@ -1,8 +1,8 @@
-//! What a PEX file holds, from a few kilobytes of it: the end of the archive, then its member `PEX-INFO`.
+//! List the distributions of a PEX file from a few kilobytes of it: the end of the archive, then the member `PEX-INFO`.
 //!
-//! The file may be far away and hundreds of megabytes long, so only spans of it are read, of bounded size, and all that
-//! is read is foreign: lengths are checked, and the content by its CRC-32. Source: APPNOTE.TXT 6.3, sections 4.3.7,
-//! 4.3.12, 4.3.14 to 4.3.16.
+//! The file may be remote and hundreds of megabytes long, so only spans of bounded size are read. Nothing in it is
+//! trusted: lengths are checked, and the content by its CRC-32. Source: APPNOTE.TXT 6.3, sections 4.3.7, 4.3.12, 4.3.14
+//! to 4.3.16.
 
 use crate::wheel::WheelName;
 use flate2::Crc;
@@ -12,11 +12,11 @@ use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::io::Read;
 
-/// Holds the end records, and in files of ours the directory entry of PEX-INFO too.
+/// Enough for the end records and, in files that we wrote, the directory entry of PEX-INFO.
 const TAIL_BYTES: u64 = 64 << 10;
-/// 300 000 members or so.
+/// About 300 000 members.
 const MOST_DIRECTORY_BYTES: u64 = 32 << 20;
-/// A thousand distributions have about 150 kB.
+/// PEX-INFO of a thousand distributions has about 150 kB.
 const MOST_INFO_BYTES: u64 = 4 << 20;
 const END: (&[u8], usize) = (b"PK\x05\x06", 22);
 const ZIP64_LOCATOR: (&[u8], usize) = (b"PK\x06\x07", 20);
@@ -27,12 +27,12 @@ const LOCAL_HEADER: (&[u8], usize) = (b"PK\x03\x04", 30);
 const EXTRA_BYTES: u64 = 1 << 10;
 const NAME: &[u8] = b"PEX-INFO";
 
-/// Bytes of a file.
+/// A range of bytes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Span {
-    /// So many at its end, or all if it is shorter.
+    /// The last bytes, or all of them if the file is shorter.
     Last(u64),
-    /// So many from there on, or fewer where it ends.
+    /// Bytes from a position on, or fewer at the end of the file.
     At {
         /// Where they begin.
         start: u64,
@@ -41,28 +41,29 @@ pub enum Span {
     },
 }
 
-/// What a PEX file holds cannot be told.
+/// The distributions of a PEX file cannot be listed.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError<E: std::error::Error + 'static> {
     /// A span cannot be read.
     #[error(transparent)]
     Read(#[from] E),
-    /// It is no PEX file that we understand.
+    /// It is not a PEX file that we understand.
     #[error("it is not a PEX file as expected: {0}")]
     Malformed(&'static str),
 }
 
-/// Names (normalised) and versions of the distributions in a PEX file. `read` gives a span's bytes and the size of the
-/// whole file; it is asked for two spans, or three where the directory is in another order than ours.
+/// Names (normalised) and versions of the distributions in a PEX file. `read` returns the bytes of a span and the size
+/// of the whole file. It is called twice, or three times when the directory is ordered differently from ours.
 ///
-/// # Errors
-/// Those of `read`, and a file that is no zip archive or has no PEX-INFO.
+/// # Errors Those of `read`, and a file that is not a ZIP archive or has no PEX-INFO.
 pub fn distributions<E: std::error::Error + 'static>(
     mut read: impl FnMut(Span) -> Result<(Vec<u8>, u64), E>,
 ) -> Result<BTreeMap<String, String>, InspectError<E>> {
     let (tail, size) = read(Span::Last(TAIL_BYTES))?;
     let tail_start = size.checked_sub(tail.len() as u64).ok_or(malformed("its size is wrong"))?;
     let directory = directory(&tail, tail_start).ok_or(malformed("it has no directory"))?;
+    // Our writer sorts members by path, so PEX-INFO is among the last entries of its directory and mostly within the
+    // tail already.
     let seen = directory.start.max(tail_start).saturating_sub(tail_start);
     let seen = tail.get(usize::try_from(seen).unwrap_or(usize::MAX)..).unwrap_or_default();
     let entry = match find_entry(seen) {
@@ -77,6 +78,7 @@ pub fn distributions<E: std::error::Error + 'static>(
     if entry.compressed_bytes > MOST_INFO_BYTES || entry.size_bytes > MOST_INFO_BYTES {
         return Err(malformed("its PEX-INFO is too long"));
     }
+    // The local extra field may differ from the one in the directory, so its length is not known yet.
     let header = (LOCAL_HEADER.1 + NAME.len()) as u64;
     let bytes = header + EXTRA_BYTES + entry.compressed_bytes;
     let (member, _) = read(Span::At { start: entry.start, bytes })?;
@@ -94,12 +96,14 @@ struct Directory {
     bytes: u64,
 }
 
-/// Find it through the end record, or the ZIP64 one before that.
+/// Find it through the end record, or the ZIP64 record before that.
 fn directory(tail: &[u8], tail_start: u64) -> Option<Directory> {
     let is_end = |at: &usize| {
         let record = &tail[*at..];
         record.starts_with(END.0)
             && record.len() >= END.1
+            // The signature may occur in a comment; only a comment that ends exactly at the end of the file makes it
+            // the end record.
             && number(record, 20, 2) == Some((record.len() - END.1) as u64)
     };
     let at = (0..tail.len()).rev().find(is_end)?;
@@ -114,9 +118,9 @@ fn directory(tail: &[u8], tail_start: u64) -> Option<Directory> {
     whole.then_some(Directory { bytes: number(record, 40, 8)?, start: number(record, 48, 8)? })
 }
 
-/// Where PEX-INFO is and what it is like.
+/// The directory entry of PEX-INFO.
 #[derive(Clone, Copy)]
-struct Entry {
+struct InfoEntry {
     start: u64,
     compressed_bytes: u64,
     size_bytes: u64,
@@ -124,19 +128,20 @@ struct Entry {
     method: u64,
 }
 
-/// Its entry in (a part of) the central directory. What looks like one and is not, its local header and CRC-32 give
-/// away.
-fn find_entry(directory: &[u8]) -> Option<Entry> {
+/// Its entry in (a part of) the central directory. Bytes that only look like an entry are caught by the local header
+/// and CRC-32.
+fn find_entry(directory: &[u8]) -> Option<InfoEntry> {
     let name_end = ENTRY.1 + NAME.len();
     let is_it = |record: &&[u8]| {
         record.starts_with(ENTRY.0)
             && number(record, 28, 2) == Some(NAME.len() as u64)
             && record.get(ENTRY.1..name_end) == Some(NAME)
     };
+    // From the end, since our writer puts PEX-INFO among the last.
     let record = (0..directory.len()).rev().map(|at| &directory[at..]).find(is_it)?;
     // A value of all ones is in a ZIP64 field: beyond 4 GiB, which no code location has.
     let value = |at: usize| number(record, at, 4).filter(|value| *value != u64::from(u32::MAX));
-    Some(Entry {
+    Some(InfoEntry {
         method: number(record, 10, 2)?,
         crc32: number(record, 16, 4)?,
         compressed_bytes: value(20)?,
@@ -145,8 +150,8 @@ fn find_entry(directory: &[u8]) -> Option<Entry> {
     })
 }
 
-/// The content of the member, if it is what its entry says.
-fn content(member: &[u8], entry: Entry) -> Option<Vec<u8>> {
+/// The content of the member, if it matches its entry.
+fn content(member: &[u8], entry: InfoEntry) -> Option<Vec<u8>> {
     let start = LOCAL_HEADER.1 + usize::try_from(number(member, 26, 2)? + number(member, 28, 2)?).ok()?;
     let end = start.checked_add(usize::try_from(entry.compressed_bytes).ok()?)?;
     let stored = member.starts_with(LOCAL_HEADER.0).then(|| member.get(start..end)).flatten()?;
@@ -154,6 +159,7 @@ fn content(member: &[u8], entry: Entry) -> Option<Vec<u8>> {
     match entry.method {
         0 => content.extend_from_slice(stored),
         8 => {
+            // One byte more than promised is enough to see that the entry lied about its size.
             let read = DeflateDecoder::new(stored).take(entry.size_bytes + 1).read_to_end(&mut content);
             read.ok()?;
         }
@@ -164,7 +170,7 @@ fn content(member: &[u8], entry: Entry) -> Option<Vec<u8>> {
     (content.len() as u64 == entry.size_bytes && u64::from(crc.sum()) == entry.crc32).then_some(content)
 }
 
-/// What PEX-INFO says of distributions: wheel file names and their fingerprints.
+/// The part of PEX-INFO about distributions: wheel file names and their fingerprints.
 #[derive(Deserialize)]
 struct Info {
     distributions: BTreeMap<String, IgnoredAny>,
@@ -246,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pex_file_is_refused() {
+    fn a_file_that_is_not_a_pex_is_refused() {
         let info = ("PEX-INFO", INFO.as_bytes());
         let good = archive(&[info], CompressionMethod::Stored);
         let mut damaged = good.clone();

@@ -1,7 +1,6 @@
-//! How a wheel lies in a PEX: the directory `.deps/WHEEL_FILE_NAME/`, installed but for the machine's own paths.
+//! The layout of a wheel in a PEX: the directory `.deps/WHEEL_FILE_NAME/`, installed except for paths of the machine.
 //!
-//! Source: chroots that pex 2.59.5 makes (layout A of our format notes); with pex's script text for stubs, fingerprints
-//! equal its own.
+//! Source: chroots that pex 2.59.5 makes. With pex's own script text for stubs, our fingerprints equal pex's.
 
 use super::hash::TreeHash;
 use super::{PexError, is_bytecode, python_json};
@@ -15,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Directory of scripts, headers and data in a chroot; agents move its content to the root of the environment.
+/// Directory of scripts, headers and data in a chroot. Agents move its content to the root of the environment.
 const STASH_DIR: &str = ".prefix";
 /// The member by which agents recognise the layout.
 const LAYOUT_FILE: &str = ".layout.json";
@@ -23,7 +22,7 @@ const INSTALLER: &[u8] = b"pex\n";
 /// Larger METADATA, WHEEL and entry_points.txt are refused.
 const TEXT_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A wheel as a directory of a PEX. Only its central directory and a few small members are read to make one.
+/// A wheel as a directory of a PEX. To make one, only the central directory and a few small members are read.
 #[derive(Debug)]
 pub struct Chroot {
     file_name: String,
@@ -59,11 +58,10 @@ pub(super) enum FileContent {
 }
 
 impl Chroot {
-    /// Lay out the wheel at `wheel_path`, whose name is `file_name` wherever it is kept; `stubs` writes its scripts
-    /// ([`super::script_stub`]).
+    /// Lay out the wheel at `wheel_path`. `file_name` is the wheel's own name, which the path need not have. `stubs`
+    /// writes its scripts ([`super::script_stub`]).
     ///
-    /// # Errors
-    /// When the wheel cannot be read, must not be unpacked, or its metadata do not fit its name.
+    /// # Errors When the wheel cannot be read, must not be unpacked, or its metadata does not match its name.
     pub fn open(
         wheel_path: &Path,
         file_name: &str,
@@ -86,6 +84,7 @@ impl Chroot {
         for member in members {
             layout.member(member)?;
         }
+        // The agent parses METADATA with a strict parser, so old spellings are corrected in the copy.
         if !metadata.corrections.is_empty() {
             let text = legacy::corrected(&metadata_text, &metadata.corrections);
             layout.text(format!("{dist_info}/METADATA"), false, text);
@@ -112,7 +111,7 @@ impl Chroot {
         &self.file_name
     }
 
-    /// The file name, taken apart.
+    /// The parts of the file name.
     pub fn wheel_name(&self) -> &WheelName {
         &self.wheel_name
     }
@@ -127,7 +126,8 @@ impl Chroot {
         &self.metadata
     }
 
-    /// SHA-256 (lower-case hex) of all names and contents. Computed once, which reads the whole wheel; any thread may.
+    /// SHA-256 (lower-case hex) of all names and contents. Computed once, which reads the whole wheel. Any thread may
+    /// call it.
     ///
     /// # Errors
     /// When the wheel cannot be read or a member is damaged.
@@ -136,11 +136,12 @@ impl Chroot {
             return Ok(known);
         }
         let computed = self.compute_fingerprint()?;
+        // Two threads may have computed it at once; both got the same value.
         Ok(self.fingerprint.get_or_init(|| computed))
     }
 
-    /// The same chroot with a fingerprint that was computed before: for the same content of the wheel, the same stubs
-    /// and the same [`super::FORMAT_REVISION`].
+    /// The same chroot with a known fingerprint. It must be for the same wheel content, stubs and
+    /// [`super::FORMAT_REVISION`].
     pub fn with_fingerprint(self, fingerprint: String) -> Chroot {
         Chroot { fingerprint: OnceLock::from(fingerprint), ..self }
     }
@@ -169,8 +170,9 @@ impl Chroot {
     }
 
     fn compute_fingerprint(&self) -> Result<String, PexError> {
+        // The layout file contains the fingerprint, so it cannot be part of it.
         let hashed = || self.files.iter().filter(|file| !matches!(file.content, FileContent::Layout));
-        let mut hash = TreeHash::<Sha256>::of_names(hashed().map(|file| file.path.as_str()));
+        let mut hash = TreeHash::<Sha256>::from_names(hashed().map(|file| file.path.as_str()));
         let mut reader = Reader::open(&self.path)?;
         for file in hashed() {
             match &file.content {
@@ -186,7 +188,7 @@ impl Chroot {
     }
 }
 
-/// The top-level dist-info directory that belongs to the file name, however both are spelled.
+/// The top-level dist-info directory that belongs to the file name. Names are compared after normalisation.
 fn dist_info_dir(file_name: &str, wheel_name: &WheelName, archive: &Archive) -> Result<String, WheelError> {
     let mut found: Vec<&str> = archive
         .members()
@@ -197,6 +199,7 @@ fn dist_info_dir(file_name: &str, wheel_name: &WheelName, archive: &Archive) -> 
             project.is_some_and(|(name, _)| normalized_name(name) == wheel_name.name())
         })
         .collect();
+    // Members are sorted, so equal directories are adjacent.
     found.dedup();
     match found[..] {
         [one] => Ok(one.to_string()),
@@ -223,6 +226,7 @@ fn is_purelib(file_name: &str, bytes: &[u8]) -> Result<bool, WheelError> {
     if version.split('.').next() != Some("1") {
         return Err(WheelError::metadata(file_name, format!("it is of the unknown wheel format {version}")));
     }
+    // Compared exactly, as pex does: `True` counts as false.
     Ok(headers.first("Root-Is-Purelib") == Some("true"))
 }
 
@@ -248,7 +252,7 @@ impl Texts<'_> {
     }
 }
 
-/// The files of a chroot while they are gathered.
+/// Collects the files of a chroot.
 struct Layout<'a> {
     wheel: &'a str,
     dist_info: &'a str,
@@ -263,6 +267,7 @@ impl Layout<'_> {
         let file = (executable || script, FileContent::Member(data));
         match self.files.insert(path, file) {
             Some((_, FileContent::Member(other)))
+                // Some wheels ship the same file in the root and in purelib; only a difference is ambiguous.
                 if (other.crc32, other.size_bytes) != (data.crc32, data.size_bytes) =>
             {
                 Err(WheelError::member(
@@ -275,11 +280,13 @@ impl Layout<'_> {
         }
     }
 
-    /// Where a member goes, and whether it becomes executable there; `None` for what is left out.
+    /// Where a member goes, and whether it becomes executable; `None` if it is left out.
     fn place(&self, name: &str) -> Result<Option<(String, bool)>, WheelError> {
+        // RECORD lists paths and hashes of the wheel, not of this layout; the agent writes its own.
         if is_bytecode(name) || name.strip_prefix(self.dist_info) == Some("/RECORD") {
             return Ok(None);
         }
+        // `NAME-VERSION.data/`; installers move its parts. Source: the wheel specification, "The .data directory".
         let stem = self.dist_info.trim_end_matches(".dist-info");
         let Some(data) = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix(".data/")) else {
             return Ok(Some((name.to_string(), false)));
@@ -299,7 +306,7 @@ impl Layout<'_> {
         Ok(Some((path, data.starts_with("scripts/"))))
     }
 
-    /// Add a file of ours; it replaces one of the wheel.
+    /// Add a file made here. It replaces one from the wheel.
     fn text(&mut self, path: String, executable: bool, text: Vec<u8>) {
         self.files.insert(path, (executable, FileContent::Text(text.into())));
     }
@@ -312,6 +319,7 @@ impl Layout<'_> {
                 "has a name that the PEX format reserves",
             ));
         }
+        // Paths are sorted but `a-b` comes between `a` and `a/b`, so the next key is not enough: search from `a/`.
         let clash = self.files.keys().find(|path| {
             let inside = format!("{path}/");
             self.files.range(inside.clone()..).next().is_some_and(|(next, _)| next.starts_with(&inside))

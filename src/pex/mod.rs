@@ -1,15 +1,15 @@
-//! PEX files: a zip application whose third-party code lies below `.deps/`, a directory for each wheel.
+//! PEX files: ZIP applications with third-party code in `.deps/`, one directory for each wheel.
 //!
 //! ```text
-//! Chroot::open (a wheel, unpacked only in thought) ─► DepsPex::plan ─► name, PEX-INFO ─► write
+//! Chroot::open (a wheel, which is not unpacked) ─► DepsPex::plan ─► name, PEX-INFO ─► write
 //! SourceEntry (a file, bytes, a member of a wheel)  ─► SourcePex::plan ─► name, PEX-INFO ─► write
 //! ```
 //!
-//! A plan knows the name of the file before anything is written: equal names mean equal content. Members of wheels are
-//! copied as they are compressed; nothing is held in memory but the lists of members.
+//! A plan knows the file name before anything is written, and equal names mean equal content. Members of wheels are
+//! copied without decompressing them. Only the lists of members are kept in memory.
 //!
-//! The format is that of pex 2.59 with pre-installed wheels: the newest that every agent from pex 2.1.132 on reads. A
-//! newer layout (wheels as files) makes old agents install nothing and report success.
+//! The format is that of pex 2.59 with pre-installed wheels, the newest one that every agent since pex 2.1.132 reads.
+//! With the newer layout (wheels as files), old agents install nothing and report success.
 
 mod collisions;
 mod completeness;
@@ -37,9 +37,8 @@ pub use source::{Content, SourceEntry, SourcePex};
 pub use stub::script_stub;
 pub use writer::Written;
 
-/// Number of the way in which this room writes files; to be raised whenever the same wheels give other members, other
-/// contents or other modes.
+/// Version of the files written here. Raise it whenever the same wheels lead to different members, contents or modes.
 ///
-/// It is part of every file name, and belongs into the key under which a fingerprint is cached: an agent that holds a
-/// file of the same name never fetches it again.
+/// It is part of every file name and of the key of cached fingerprints, because an agent never downloads a file again
+/// if it has one of that name.
 pub const FORMAT_REVISION: &str = "1";

@@ -1,17 +1,18 @@
-//! JSON text as Python's `json.dumps(value, sort_keys=True)` writes it, since digests are taken of that text.
+//! JSON text exactly as Python's `json.dumps(value, sort_keys=True)` writes it, because that text is hashed.
 
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::{Formatter, Serializer};
 use std::io::{self, Write};
 
-/// Keys sorted, `", "` and `": "` between things, everything outside printable ASCII as `\uXXXX`, no newline at the end.
+/// Sorted keys, `", "` and `": "` as separators, `\uXXXX` for everything outside printable ASCII, no newline at the
+/// end.
 pub fn to_string(value: &impl Serialize) -> String {
     let value = serde_json::to_value(value).map(sorted).unwrap_or_default();
     to_string_in_order(&value)
 }
 
-/// The same with keys in the order they have.
+/// The same, with keys in their own order.
 pub fn to_string_in_order(value: &Value) -> String {
     let mut text = Vec::new();
     // Neither a JSON value nor writing to memory can fail.
@@ -52,6 +53,7 @@ impl Formatter for PythonFormatter {
             if matches!(c, ' '..='~') {
                 out.write_all(&[c as u8])?;
             } else {
+                // Python escapes characters beyond U+FFFF as two surrogates.
                 for unit in c.encode_utf16(&mut units) {
                     write!(out, "\\u{unit:04x}")?;
                 }
@@ -80,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_kept_where_asked() {
+    fn to_string_in_order_keeps_the_order_of_keys() {
         assert_eq!(to_string_in_order(&json!({"b": 1, "a": 2})), r#"{"b": 1, "a": 2}"#);
     }
 }

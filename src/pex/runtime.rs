@@ -1,6 +1,6 @@
-//! The PEX runtime: the code that makes a PEX start, taken byte for byte from one pinned release of pex.
+//! The PEX runtime: the code that starts a PEX, copied byte for byte from one pinned release of pex.
 //!
-//! Boot text, bootstrap files and the call at the end belong to one version; the next one changed the arguments.
+//! Boot text, bootstrap files and the call at the end belong to one version: pex 2.60 changed the arguments of `boot`.
 
 use super::{PexError, is_bytecode};
 use crate::hex::hex;
@@ -18,17 +18,18 @@ pub const PEX_VERSION: &str = "2.59.5";
 pub const WHEEL_FILE_NAME: &str = "pex-2.59.5-py2.py3-none-any.whl";
 /// SHA-256 of that wheel.
 pub const WHEEL_SHA256: &str = "b9dba4f05b6be08da89b0c54f4bc75ed01c32dfde8ee06f87e82b3a6c69ee388";
-/// Digest of the bootstrap files of that wheel, as pex 2.59.5 writes it into PEX-INFO. Users share a cache by this key.
+/// Digest of the bootstrap files of that wheel, as pex 2.59.5 writes it into PEX-INFO. Every PEX on a machine with this
+/// key shares one unpacked runtime.
 pub(super) const BOOTSTRAP_HASH: &str = "b035fb994b76b27a4661f0548de86c9339d1ae65";
 
 /// Directory of the bootstrap files in a PEX.
 pub(super) const BOOTSTRAP_DIR: &str = ".bootstrap";
 const BOOT_MEMBER: &str = "pex/pex_boot.py";
 const BOOT_LIMIT_BYTES: u64 = 1024 * 1024;
-/// Subpackages of pex that are taken whole.
+/// Subpackages of pex that are copied completely.
 const PACKAGES: [&str; 6] = ["cache", "fs", "repl", "third_party", "venv", "windows"];
 const VENDORED_DIR: &str = "pex/vendor/_vendored/";
-/// Modules that are taken of what pex vendors.
+/// Vendored modules of pex that are copied.
 const VENDORED_MODULES: [&str; 6] = ["appdirs", "attr", "colors", "packaging", "pkg_resources", "pyparsing"];
 
 /// The opened runtime.
@@ -49,10 +50,9 @@ pub(super) struct BootstrapFile {
 }
 
 impl Runtime {
-    /// Open the pinned pex wheel, wherever it was put.
+    /// Open the pinned pex wheel.
     ///
-    /// # Errors
-    /// When it cannot be read, or is another file than the pinned one.
+    /// # Errors When it cannot be read, or is not the pinned file.
     pub fn open(path: &Path) -> Result<Runtime, PexError> {
         let found = sha256_of(path).map_err(|source| PexError::Read { path: path.to_path_buf(), source })?;
         if found != WHEEL_SHA256 {
@@ -94,13 +94,13 @@ impl Runtime {
     }
 }
 
-/// The first line of the PEX and of its `__main__.py`. Without one, tools do not take the file for a PEX.
+/// The first line of the PEX and of its `__main__.py`. Tools do not recognise a PEX without it.
 pub(super) fn shebang(python: PythonVersion) -> String {
     format!("#!/usr/bin/env python{python}\n")
 }
 
-/// What `boot` of pex 2.59.5 wants, and what to do with its three answers: a result, whether to exit, and whether the
-/// result is a mapping of globals (or, when exiting, is to be overlooked).
+/// The call of `boot` in pex 2.59.5, and what follows from its three results: a value, whether to exit, and whether the
+/// value is a mapping of globals (or, on exit, is to be ignored).
 fn call_of_boot(pex_hash: &str) -> String {
     format!(
         r#"
@@ -124,7 +124,7 @@ elif is_globals:
     )
 }
 
-/// Choose from the wheel what a PEX without tools needs, sorted by path.
+/// Choose the files of the wheel that a PEX without tools needs, sorted by path.
 fn bootstrap_files(members: Vec<Member>) -> Vec<BootstrapFile> {
     let mut package_files: BTreeSet<String> = members
         .iter()
@@ -145,7 +145,7 @@ fn bootstrap_files(members: Vec<Member>) -> Vec<BootstrapFile> {
     files
 }
 
-/// Whether a member is code of pex itself that runs before the tools come in.
+/// Whether a member is pex's own code that a PEX runs without its tools.
 fn is_own(name: &str) -> bool {
     let Some(rest) = name.strip_prefix("pex/") else { return false };
     match rest.split_once('/') {
@@ -156,6 +156,7 @@ fn is_own(name: &str) -> bool {
 
 /// The directory below [`VENDORED_DIR`] of a member that belongs to a vendored module in use.
 fn vendored_project(name: &str) -> Option<&str> {
+    // A project directory may hold several modules: `attrs` has `attr` and `attrs`, and pex imports one.
     let (project, rest) = name.strip_prefix(VENDORED_DIR)?.split_once('/')?;
     let module = rest.split_once('/').map(|(package, _)| package).or_else(|| rest.strip_suffix(".py"))?;
     VENDORED_MODULES.contains(&module).then_some(project)

@@ -1,7 +1,7 @@
-//! The source PEX: the user's code, no distributions.
+//! The source PEX: the user's code, without distributions.
 
 use super::runtime::Runtime;
-use super::writer::{Entry, Payload, Written, write_pex};
+use super::writer::{NewMember, Payload, Written, write_pex};
 use super::{PexError, PexInfo, info};
 use crate::hex::hex;
 use crate::target::Target;
@@ -14,10 +14,10 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 
-/// Read from a file at once.
+/// Size of one read.
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// One file of the user's.
+/// One file of the user's code.
 #[derive(Debug, Clone)]
 pub struct SourceEntry {
     /// Path in the PEX, with `/`: `working_directory/root/…`, or a package at the top.
@@ -33,9 +33,9 @@ pub struct SourceEntry {
 pub enum Content {
     /// A file; links are followed.
     File(PathBuf),
-    /// Given here.
+    /// In memory.
     Bytes(Vec<u8>),
-    /// A member of a wheel, copied as it is compressed.
+    /// A member of a wheel, copied without decompressing it.
     Member {
         /// The wheel.
         wheel: PathBuf,
@@ -60,11 +60,11 @@ struct PlannedFile {
 }
 
 impl SourcePex {
-    /// Decide everything about the file: reads and hashes all content once. The order of `entries` does not matter.
+    /// Decide everything about the file. All content is read and hashed once. The order of `entries` does not matter.
     ///
-    /// # Errors
-    /// When a file cannot be read, or a path is there twice, reserved, or unfit for an archive.
+    /// # Errors When a file cannot be read, or a path occurs twice, is reserved, or is not allowed in an archive.
     pub fn plan(mut entries: Vec<SourceEntry>, target: &Target) -> Result<SourcePex, PexError> {
+        // The walk order of a file system must not change the hash.
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         check_paths(&entries)?;
         let mut code = Sha1::new();
@@ -94,14 +94,13 @@ impl SourcePex {
         self.files.iter().map(|file| file.entry.path.as_str())
     }
 
-    /// Write the file. `out` must be at its beginning; it is buffered here.
+    /// Write the file. `out` must be at its start, and needs no buffer of its own.
     ///
-    /// # Errors
-    /// When a file cannot be read or is no more what it was when planned, or `out` cannot be written; what was written
-    /// is then useless.
+    /// # Errors When a file cannot be read or has changed since planning, or `out` cannot be written. What was written
+    /// so far is then useless.
     pub fn write(&self, out: &mut (impl Write + Seek), runtime: &Runtime) -> Result<Written, PexError> {
         let entries = || {
-            self.files.iter().map(|PlannedFile { entry, seen: (size_bytes, crc32) }| Entry {
+            self.files.iter().map(|PlannedFile { entry, seen: (size_bytes, crc32) }| NewMember {
                 path: Cow::Borrowed(&entry.path),
                 executable: entry.executable,
                 payload: match &entry.content {
@@ -115,11 +114,12 @@ impl SourcePex {
     }
 }
 
-/// Refuse what an agent would misplace. Entries are sorted.
+/// Refuse paths that an agent would misplace. `entries` must be sorted.
 fn check_paths(entries: &[SourceEntry]) -> Result<(), PexError> {
     for (place, SourceEntry { path, .. }) in entries.iter().enumerate() {
         let inside = format!("{path}/");
         let after = &entries[place + 1..];
+        // `a-b` sorts between `a` and `a/b`, so the first path inside `a` need not be the next one.
         let first_inside = after.partition_point(|other| other.path < inside);
         let reason = path_fault(path)
             .or_else(|| is_reserved(path).then_some("has a name that the PEX format reserves"))
@@ -135,7 +135,7 @@ fn check_paths(entries: &[SourceEntry]) -> Result<(), PexError> {
     Ok(())
 }
 
-/// Names at the top that agents take for parts of the format; some they match as prefixes.
+/// Top-level names that agents treat as parts of the format. They match some of them as prefixes.
 fn is_reserved(path: &str) -> bool {
     let top = path.split('/').next().unwrap_or(path);
     matches!(top, "__main__.py" | "PEX-INFO" | "PEX-LAYOUT" | "pex" | "__pycache__")
@@ -149,10 +149,10 @@ struct Scanner {
 }
 
 impl Scanner {
-    /// Hash one file; its size and CRC-32.
+    /// Hash one file. Returns its size and CRC-32.
     ///
-    /// `code_hash` is ours: unlike pex's it takes dot files, modes and the borders between files into account, because
-    /// an agent never fetches a file again whose name it holds.
+    /// Our `code_hash` differs from pex's: it covers dot files, modes and the borders between files, because an agent
+    /// never downloads a file again if it has one of that name.
     fn scan(&mut self, entry: &SourceEntry, code: &mut Sha1) -> Result<(u64, u32), PexError> {
         let (mut crc, mut size) = (Crc::new(), 0_u64);
         let mut content = Sha1::new();
@@ -175,6 +175,7 @@ impl Scanner {
             }
             Content::Member { wheel, member } => {
                 let mut reader = match self.reader.take() {
+                    // Members of one wheel mostly follow each other; keep it open.
                     Some(reader) if reader.reads(wheel) => reader,
                     _ => Reader::open(wheel)?,
                 };

@@ -1,9 +1,9 @@
-//! The scripts that start a distribution's console commands.
+//! Scripts for the console commands of a distribution.
 
 use crate::wheel::EntryPoint;
 
 /// A Python script that runs an entry point. Agents before pex 2.60 copy it into `bin/` and put their own interpreter
-/// into its first line; newer ones write scripts of their own.
+/// into its first line. Newer ones write their own scripts.
 pub fn script_stub(point: &EntryPoint) -> String {
     let module = &point.module;
     if point.attributes.is_empty() {

@@ -1,8 +1,8 @@
-//! A PEX to the byte: shebang line, zip members in order, central directory.
+//! Writes a PEX: shebang line, ZIP members in order, central directory.
 //!
-//! Everything that could differ between two runs is fixed: order, time stamps, modes, versions. ZIP64 records appear
-//! only where nothing else fits, since Python before 3.13 does not start a file that needs them. Source: APPNOTE.TXT
-//! 6.3; modes and time stamps as pex 2.59.5 writes them.
+//! Everything that could differ between two runs is fixed: order, timestamps, modes, versions. ZIP64 records are
+//! written only where nothing else fits, because Python before 3.13 does not start a file with them. Source:
+//! APPNOTE.TXT 6.3; modes and timestamps as pex 2.59.5 writes them.
 
 use super::runtime::{BOOTSTRAP_DIR, Runtime, shebang};
 use super::{PexError, PexInfo};
@@ -21,9 +21,9 @@ mod zip_records;
 use output::Output;
 use zip_records::{Record, end_records};
 
-/// Read from a file at once, and the room for what it is compressed to.
+/// Size of one read, and of the buffer for its compressed form.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// More entries than a plain end record can count.
+/// From this number of entries on, a plain end record cannot count them.
 const ZIP64_ENTRIES: u64 = 0xffff;
 
 /// What was written.
@@ -33,12 +33,12 @@ pub struct Written {
     pub size_bytes: u64,
     /// Entries in the archive, directories included.
     pub entries: u64,
-    /// Whether it needs ZIP64 records; then the agent reads it, but Python before 3.13 cannot run it directly.
+    /// Whether it needs ZIP64 records. The agent reads such a file, but Python before 3.13 cannot run it directly.
     pub zip64: bool,
 }
 
 /// A member to write.
-pub(super) struct Entry<'a> {
+pub(super) struct NewMember<'a> {
     /// Path in the PEX.
     pub(super) path: Cow<'a, str>,
     /// Mode 0755 or 0644.
@@ -49,7 +49,7 @@ pub(super) struct Entry<'a> {
 
 /// Content of a member to write.
 pub(super) enum Payload<'a> {
-    /// Copied from a wheel as it is compressed there.
+    /// Copied from a wheel without decompressing it.
     Member {
         /// The wheel.
         wheel: &'a Path,
@@ -58,7 +58,7 @@ pub(super) enum Payload<'a> {
     },
     /// Compressed from memory.
     Bytes(Cow<'a, [u8]>),
-    /// Compressed from a file, which must still be what it was when it was planned.
+    /// Compressed from a file, which must not have changed since planning.
     File {
         /// The file.
         path: &'a Path,
@@ -69,8 +69,9 @@ pub(super) enum Payload<'a> {
     },
 }
 
-/// Write a PEX: `entries` (sorted by path, the same each time it is called) and what every PEX has.
-pub(super) fn write_pex<'a, I: Iterator<Item = Entry<'a>>>(
+/// Write a PEX: `entries` and the members that every PEX has. `entries` must be sorted by path, and return the same
+/// members on each call.
+pub(super) fn write_pex<'a, I: Iterator<Item = NewMember<'a>>>(
     out: &mut (impl Write + Seek),
     runtime: &'a Runtime,
     target: &Target,
@@ -80,7 +81,7 @@ pub(super) fn write_pex<'a, I: Iterator<Item = Entry<'a>>>(
     let all = || merged(own_entries(runtime, target, info), entries());
     let (files, directories) = count(all());
     let mut zip = ZipWriter::new(out, &shebang(target.python))?;
-    // Directory entries are welcome and not needed; without them a large PEX may still do without ZIP64.
+    // Directory entries are optional. Without them a large PEX may not need ZIP64.
     zip.with_directories = files >= ZIP64_ENTRIES || files + directories < ZIP64_ENTRIES;
     for entry in all() {
         zip.entry(&entry)?;
@@ -89,8 +90,8 @@ pub(super) fn write_pex<'a, I: Iterator<Item = Entry<'a>>>(
 }
 
 /// The members that every PEX has, sorted by path.
-fn own_entries<'a>(runtime: &'a Runtime, target: &Target, info: &PexInfo) -> Vec<Entry<'a>> {
-    let bootstrap = runtime.files().iter().map(|file| Entry {
+fn own_entries<'a>(runtime: &'a Runtime, target: &Target, info: &PexInfo) -> Vec<NewMember<'a>> {
+    let bootstrap = runtime.files().iter().map(|file| NewMember {
         path: Cow::Owned(format!("{BOOTSTRAP_DIR}/{}", file.path)),
         executable: false,
         payload: match &file.member {
@@ -98,7 +99,7 @@ fn own_entries<'a>(runtime: &'a Runtime, target: &Target, info: &PexInfo) -> Vec
             None => Payload::Bytes(Cow::Borrowed(&[])),
         },
     });
-    let text = |path: &'static str, executable, text: String| Entry {
+    let text = |path: &'static str, executable, text: String| NewMember {
         path: Cow::Borrowed(path),
         executable,
         payload: Payload::Bytes(Cow::Owned(text.into_bytes())),
@@ -116,9 +117,9 @@ fn own_entries<'a>(runtime: &'a Runtime, target: &Target, info: &PexInfo) -> Vec
 
 /// Two sorted sequences as one.
 fn merged<'a>(
-    own: Vec<Entry<'a>>,
-    others: impl Iterator<Item = Entry<'a>>,
-) -> impl Iterator<Item = Entry<'a>> {
+    own: Vec<NewMember<'a>>,
+    others: impl Iterator<Item = NewMember<'a>>,
+) -> impl Iterator<Item = NewMember<'a>> {
     let (mut own, mut others) = (own.into_iter().peekable(), others.peekable());
     std::iter::from_fn(move || match (own.peek(), others.peek()) {
         (Some(a), Some(b)) if a.path <= b.path => own.next(),
@@ -128,7 +129,7 @@ fn merged<'a>(
 }
 
 /// How many files and directories there are.
-fn count<'a>(entries: impl Iterator<Item = Entry<'a>>) -> (u64, u64) {
+fn count<'a>(entries: impl Iterator<Item = NewMember<'a>>) -> (u64, u64) {
     let (mut files, mut directories, mut previous) = (0, 0, String::new());
     for entry in entries {
         files += 1;
@@ -174,7 +175,9 @@ impl<'w, W: Write + Seek> ZipWriter<'w, W> {
         Ok(zip)
     }
 
-    fn entry(&mut self, entry: &Entry<'_>) -> Result<(), PexError> {
+    fn entry(&mut self, entry: &NewMember<'_>) -> Result<(), PexError> {
+        // Directory entries are derived from the previous path, which needs sorted paths; equal paths would be
+        // duplicates.
         if *entry.path <= *self.previous {
             return Err(PexError::Order { path: entry.path.to_string() });
         }
@@ -206,11 +209,12 @@ impl<'w, W: Write + Seek> ZipWriter<'w, W> {
         }
     }
 
-    fn copy(&mut self, entry: &Entry<'_>, wheel: &Path, data: &RawData) -> Result<(), PexError> {
+    fn copy(&mut self, entry: &NewMember<'_>, wheel: &Path, data: &RawData) -> Result<(), PexError> {
         let mut record = Record::new(&entry.path, entry.executable, data.method, self.out.position());
         record.set_content(data.crc32, data.compressed_bytes, data.size_bytes);
         self.out.write(&record.local()).map_err(PexError::Write)?;
         let mut reader = match self.reader.take() {
+            // Members of one wheel follow each other; keep it open.
             Some(reader) if reader.reads(wheel) => reader,
             _ => Reader::open(wheel)?,
         };
@@ -220,15 +224,16 @@ impl<'w, W: Write + Seek> ZipWriter<'w, W> {
         Ok(())
     }
 
-    /// Compress what `content` gives, about `expected_bytes`; size and CRC-32 of what it gave.
+    /// Compress `content`, about `expected_bytes` long. Returns its size and CRC-32.
     fn deflate(
         &mut self,
-        entry: &Entry<'_>,
+        entry: &NewMember<'_>,
         expected_bytes: u64,
         mut content: impl Read,
         path: &Path,
     ) -> Result<(u64, u32), PexError> {
         let mut record = Record::new(&entry.path, entry.executable, Method::Deflated, self.out.position());
+        // The header is written first and patched later, so its length has to be right already.
         record.reserve(expected_bytes);
         self.out.write(&record.local()).map_err(PexError::Write)?;
         let start = self.out.position();
@@ -240,6 +245,7 @@ impl<'w, W: Write + Seek> ZipWriter<'w, W> {
                 .map_err(|source| PexError::Read { path: path.to_path_buf(), source })?;
             crc.update(&input[..filled]);
             let last = filled < input.len();
+            // No intermediate flush: it would end a DEFLATE block and make the output larger.
             let flush = if last { FlushCompress::Finish } else { FlushCompress::None };
             let mut rest = &input[..filled];
             loop {
@@ -279,9 +285,10 @@ impl<'w, W: Write + Seek> ZipWriter<'w, W> {
     }
 }
 
-/// Fill the buffer as far as there is content, so that its pieces do not depend on how they are read.
+/// Fill the buffer as far as there is content.
 fn fill(content: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
+    // The compressed bytes depend on how the input is cut, and short reads differ between machines.
     while filled < buffer.len() {
         match content.read(&mut buffer[filled..]) {
             Ok(0) => break,

@@ -1,4 +1,4 @@
-//! What to write, and which lock to bring up to date, so that all of Dagster's packages are of one release.
+//! Advice on requirement lines and the lock file, so that all of Dagster's packages have one release.
 
 use super::Resolution;
 use super::releases::{self, NEEDED};
@@ -8,22 +8,23 @@ use crate::project::{Lock, NotTaken, Requirements, collect};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// What to write so that all of Dagster's packages are of one release.
+/// How to get all of Dagster's packages to one release.
 #[derive(Debug, Default)]
 pub struct Advice {
     /// The newest release that all of them have.
     pub release: Option<String>,
-    /// Lines that do not allow it.
+    /// Lines that exclude it, with their replacements.
     pub changes: Vec<Change>,
-    /// Lines for other packages that do not allow it, each with its place.
+    /// Lines for other packages that exclude it, each with its place.
     pub held: Vec<String>,
     /// The lock file that decided.
     pub lock: Option<LockUpdate>,
-    /// Whether that release is not known, or a guess, because no index answered or none was asked.
+    /// Whether the release is unknown or a guess, because no index was asked or none answered.
     pub is_unanswered: bool,
-    /// An extra or dependency group that was not asked for and has some that are missing: what to do, and which.
+    /// An extra or dependency group that was not requested and has some of the missing packages: what to do, and which
+    /// packages.
     pub not_taken: Option<(String, Vec<String>)>,
-    /// Where it is, if no line or lock to change says so.
+    /// The place of the problem, if there is no line or lock file to change.
     pub place: Option<Place>,
 }
 
@@ -31,12 +32,12 @@ pub struct Advice {
 #[derive(Debug)]
 pub struct LockUpdate {
     file: PathBuf,
-    /// What to run.
+    /// The command to run.
     command: String,
 }
 
 impl Advice {
-    /// The lines that do not allow what is in `wanted`.
+    /// Advice about the lines that exclude the versions in `wanted`.
     pub fn towards(wanted: Result<Resolution, Fault>, requirements: &Requirements) -> Advice {
         let lock = written::lock(requirements);
         let lock = lock.as_ref();
@@ -57,7 +58,7 @@ impl Advice {
         };
         let mut needed = changes(false);
         if needed.is_empty() && lock.is_some_and(|lock| !lock.takes_versions()) {
-            // Made again from the lines as they are, the lock would be the same.
+            // Locking again without a change of the lines would give the same lock.
             needed.extend(changes(true).into_iter().min_by_key(|change| releases::rank(&change.name)));
         }
         let lock =
@@ -66,18 +67,18 @@ impl Advice {
         Advice { release, changes: needed, lock, ..Advice::default() }
     }
 
-    /// The release of the dagster that is there: nothing has to change but what is to be added.
+    /// Advice for adding packages of the given release, which dagster already has.
     pub fn fitting(release: &str, requirements: &Requirements) -> Advice {
         let lock = written::lock(requirements).map(|lock| LockUpdate::for_lock(&lock, &[]));
         Advice { release: Some(release.to_string()), lock, ..Advice::default() }
     }
 
-    /// The same with the extra or group of these that has some of what is missing.
+    /// The same, with the extra or group among `choices` that has some of the missing packages.
     pub fn with_choices(self, choices: &[NotTaken], missing: &[&str]) -> Advice {
         Advice { not_taken: not_taken(choices, missing), ..self }
     }
 
-    /// What to do, as a sentence.
+    /// The advice as a sentence.
     pub fn text(&self) -> String {
         let Some(release) = &self.release else {
             let why = match self.is_unanswered {
@@ -101,7 +102,7 @@ impl Advice {
         format!("the newest release that all of them have is {release}{steps}{held}")
     }
 
-    /// What to do where `missing` are to be added to `file`, as a sentence.
+    /// The advice for adding `missing` to `file`, as a sentence.
     pub fn adding(&self, missing: &[String], file: &Path) -> String {
         let Some((text, there)) = &self.not_taken else { return self.adding_lines(missing, file) };
         let others: Vec<String> = missing.iter().filter(|name| !there.contains(name)).cloned().collect();
@@ -151,7 +152,7 @@ impl LockUpdate {
     }
 }
 
-/// The packages whose pins the lock has to change, with the version to ask for where no line says it.
+/// The packages with pins that have to change in the lock, with the version if no line has it.
 fn behind(wanted: &Resolution, requirements: &Requirements, with_version: bool) -> Vec<String> {
     let written: Vec<String> = written::lines(requirements).iter().filter_map(|line| line.name()).collect();
     let mut names: Vec<String> = (requirements.lines.iter())
@@ -176,12 +177,12 @@ fn behind(wanted: &Resolution, requirements: &Requirements, with_version: bool) 
     names
 }
 
-/// The extra or group that has most of what is missing: what to do, and which of them it has.
+/// The extra or group with most of the missing packages: what to do, and which of them it has.
 fn not_taken(choices: &[NotTaken], missing: &[&str]) -> Option<(String, Vec<String>)> {
     let there = |choice: &NotTaken| -> Vec<String> {
         missing.iter().filter(|name| choice.packages.contains(**name)).map(ToString::to_string).collect()
     };
-    // Of equals the first, and `max_by_key` takes the last.
+    // Reversed, because `max_by_key` returns the last of equals and the first is wanted.
     let best = choices.iter().rev().max_by_key(|choice| there(choice).len())?;
     let there = Some(there(best)).filter(|there| !there.is_empty())?;
     let names: Vec<String> = there.iter().map(|name| format!("`{name}`")).collect();
@@ -200,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_extra_or_group_has_is_taken_from_there_and_the_rest_added() {
+    fn missing_packages_come_from_an_extra_or_group_if_it_has_them() {
         let choice = |flag: &'static str, name: &str, packages: &[&str]| NotTaken {
             kind: if flag == "--extra" { "extra" } else { "dependency group" },
             flag,

@@ -1,7 +1,7 @@
-//! A dagster far behind the newest release because a line for another package allows no newer one.
+//! Finds a dagster that is far behind the newest release because a line for another package excludes newer ones.
 //!
-//! uv walks all of Dagster's packages back for years then (`grpcio<1.44` gives dagster 1.1.21 of 2023), which is a valid
-//! answer and rarely the one that was meant. What the lines for Dagster's packages alone give is asked of uv again.
+//! uv then goes back years in all of Dagster's packages (`grpcio<1.44` leads to dagster 1.1.21 of 2023). That answer is
+//! valid and rarely intended. So uv resolves again with only the lines for Dagster's packages.
 
 use super::mentioned::Mentioned;
 use super::releases::{self, NEEDED};
@@ -14,17 +14,17 @@ use pep508_rs::VersionOrUrl;
 use std::fmt;
 use std::str::FromStr;
 
-/// So many second numbers behind is far.
+/// A difference of this many minor versions is far.
 const FAR: u64 = 12;
 
-/// A dagster that could be far newer. `Display` says it in a sentence.
+/// A dagster that could be far newer. `Display` writes one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Behind {
     /// Version that was resolved.
     pub version: String,
-    /// Version that the lines for Dagster's packages give.
+    /// Version that the lines for Dagster's packages lead to.
     pub newest: String,
-    /// The lines that hold it back, each with its place; `None` where uv finds a newer one when asked for it.
+    /// The lines that hold it back, each with its place; `None` if uv finds a newer version when asked for it.
     pub lines: Option<Vec<String>>,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Behind {
     }
 }
 
-/// Whether dagster is far behind in `resolution`, which no lock decided, though the lines for it allow a newer one.
+/// Whether dagster is far behind in `resolution` although the lines for it allow a newer one. `None` with a lock.
 pub fn behind(
     resolution: &Resolution,
     requirements: &Requirements,
@@ -69,7 +69,7 @@ pub fn behind(
     let newer = |found: &Resolution| {
         found.version_of("dagster").filter(|newest| is_far(&version, newest)).map(str::to_string)
     };
-    // One page of the index says whether there is anything to look for.
+    // A cheap question first, which needs one page of the index: is there a newer release at all?
     newer(&ask(&own, &[], true).ok()?)?;
     let found = releases::in_step(ask(&own, &[], false).ok()?, &|limits| ask(&own, limits, false).ok())?;
     let newest = newer(&found)?;
@@ -84,14 +84,14 @@ pub fn behind(
     Some(Behind { version, newest, lines })
 }
 
-/// Whether there is anything that could hold Dagster's packages back but their own lines.
+/// Whether anything other than their own lines could hold Dagster's packages back.
 fn has_others(requirements: &Requirements) -> bool {
     let lines = requirements.lines.iter().map(|line| &line.text).chain(&requirements.settings.constraints);
     !requirements.local_distributions.is_empty()
         || lines.into_iter().any(|line| releases::dagsters(line).is_none())
 }
 
-/// Whether a line says exactly which release of dagster is meant.
+/// Whether a line pins the release of dagster.
 fn is_pinned(requirements: &Requirements) -> bool {
     let settings = &requirements.settings;
     let lines = requirements.lines.iter().map(|line| &line.text);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_that_is_named_is_meant() {
+    fn a_pinned_release_is_not_behind() {
         for (lines, want) in [
             (vec!["dagster", "dagster-cloud", "grpcio==1.43"], false),
             (vec!["dagster>=1", "dagster-cloud<2"], false),

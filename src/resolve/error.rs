@@ -1,4 +1,4 @@
-//! What can go wrong between requirements and exact files.
+//! Errors between requirements and exact files.
 
 use super::advice::Advice;
 use super::mentioned::Mentioned;
@@ -9,10 +9,10 @@ use crate::tools::{self, ProcessError, UvError};
 use pep440_rs::Version;
 use std::path::PathBuf;
 
-/// So many lines are named in a sentence; of more, one less.
+/// The most lines that are named in a sentence.
 const MOST_NAMED: usize = 5;
 
-/// No exact set of files.
+/// The requirements do not lead to an exact set of files.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages say what the fields are
 pub enum ResolveError {
@@ -62,13 +62,13 @@ pub enum ResolveError {
     NoRelease {
         lines: Vec<String>,
         advice: Box<Advice>,
-        /// `None` where no resolver was asked.
+        /// `None` if the resolver was not asked.
         #[source]
         source: Option<UvError>,
     },
 }
 
-/// `a`, `a and b`, `a, b and c`; of many, how many more there are.
+/// `a`, `a and b`, `a, b and c`; with more lines, their number.
 fn listed(lines: &[String]) -> String {
     match lines {
         [] => String::new(),

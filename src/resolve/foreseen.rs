@@ -1,4 +1,4 @@
-//! What the resolver, or what follows it, would refuse, as far as files alone tell: nothing is asked of an index.
+//! Finds requirements that the resolver or a later check would refuse, from files only: no index is asked.
 
 use super::ResolveError;
 use super::advice::Advice;
@@ -9,19 +9,19 @@ use pep440_rs::{Operator, Version};
 use pep508_rs::VersionOrUrl;
 use std::path::Path;
 
-/// Packages of the family that bring no dagster with them.
+/// Packages of Dagster that do not depend on dagster.
 const WITHOUT_DAGSTER: [&str; 3] = ["dagster-cloud-cli", "dagster-pipes", "dagster-shared"];
 
-/// What a build would refuse.
+/// Why a build would fail.
 #[derive(Debug)]
 pub struct Refusal {
     /// The error of the build.
     pub error: ResolveError,
-    /// `None` where it is sure; else the words on what would have to be so for the build to succeed, before the hint.
+    /// `None` if it is certain. Otherwise a text before the hint with the condition under which the build succeeds.
     pub unless: Option<&'static str>,
 }
 
-/// What a build of `directory` would refuse in its requirements.
+/// Why a build of `directory` would fail because of its requirements.
 pub fn foresee(foreseen: &Foreseen, directory: &Path) -> Option<Refusal> {
     if let Some(error) = out_of_step(&foreseen.requirements) {
         return Some(Refusal { error, unless: None });
@@ -29,7 +29,7 @@ pub fn foresee(foreseen: &Foreseen, directory: &Path) -> Option<Refusal> {
     if foreseen.is_whole { missing(foreseen, directory) } else { None }
 }
 
-/// Two of Dagster's packages that are held to different releases.
+/// Two of Dagster's packages that are pinned to different releases.
 fn out_of_step(requirements: &Requirements) -> Option<ResolveError> {
     if !requirements.settings.overrides.is_empty() {
         return None;
@@ -49,7 +49,7 @@ fn out_of_step(requirements: &Requirements) -> Option<ResolveError> {
     Some(ResolveError::NoRelease { lines, advice: Box::new(advice), source: None })
 }
 
-/// The exact version that a line asks for on every platform.
+/// The exact version that a line pins on every platform.
 fn pin(line: &RequirementLine) -> Option<(String, Version)> {
     let requirement = releases::dagsters(&line.text)?;
     let Some(VersionOrUrl::VersionSpecifier(specifiers)) = &requirement.version_or_url else { return None };
@@ -78,7 +78,7 @@ fn missing(foreseen: &Foreseen, directory: &Path) -> Option<Refusal> {
     };
     let advice = advice.with_choices(&requirements.not_taken, &missing);
     let is_elsewhere = advice.not_taken.is_some();
-    // What a lock does not decide is resolved, and any package may ask for others.
+    // Lines without a lock are resolved, and any package in them may require others.
     let open = foreseen.lock.as_ref().map_or(&requirements.lines, |lock| &lock.open);
     let is_known = |line: &RequirementLine| {
         !line.is_link && line.name.as_deref().is_some_and(releases::is_released_with_dagster)
@@ -86,7 +86,7 @@ fn missing(foreseen: &Foreseen, directory: &Path) -> Option<Refusal> {
     let is_open = !requirements.local_distributions.is_empty() || !open.iter().all(is_known);
     Some(Refusal {
         error: settle::missing_error(&missing, requirements, directory, advice),
-        // The extra or group may be asked for on the command line.
+        // The extra or group may be requested on the command line.
         unless: match (is_elsewhere, is_open) {
             (true, _) => Some(""),
             (false, true) => Some("unless another requirement brings it, a build fails: "),

@@ -1,4 +1,4 @@
-//! The parsers of this room for [`crate::fuzzing`].
+//! The parsers of this module for [`crate::fuzzing`].
 
 use super::pylock::Pylock;
 use super::select::Choice;
@@ -7,7 +7,7 @@ use crate::target::Target;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What would be fetched for a lock.
+/// The files that would be downloaded for a lock.
 pub(crate) fn downloads(text: &str, target: Target) -> Vec<Download> {
     let file = Path::new("/nowhere/pylock.toml");
     let hashes = BTreeMap::new();

@@ -1,10 +1,11 @@
-//! Integration libraries that are released together with dagster, under numbers of their own.
+//! Integration libraries that are released together with dagster, with their own version numbers.
 //!
-//! Each pins its dagster exactly today; those of 2021 and before accept any, so a limit such as `dagster-aws<0.29.27`
-//! next to `dagster==1.13.27` resolves to dagster-aws 0.11.14. Libraries of the community have numbers of any kind and
-//! are not listed. Source: the libraries that have a release 0.29.27, less those that began with other numbers.
+//! Today each pins dagster exactly. Releases of 2021 and before accept any dagster, so a limit such as
+//! `dagster-aws<0.29.27` next to `dagster==1.13.27` resolves to dagster-aws 0.11.14. Community libraries have other
+//! numbers and are not listed. Source: the libraries with a release 0.29.27, without those that started with other
+//! numbers.
 
-/// Whether this is such a library.
+/// Whether this is one of them.
 pub fn is_library(name: &str) -> bool {
     LIBRARIES.binary_search(&name).is_ok()
 }

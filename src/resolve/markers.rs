@@ -1,8 +1,8 @@
-//! Which packages of a lock are for the target.
+//! Evaluates markers: which packages of a lock are for the target.
 //!
-//! Markers are PEP 508's, which `pep508_rs` evaluates, plus the two of PEP 751 that it does not know: `'x' in extras`
-//! and `'x' in dependency_groups`. A lock of the user's own is installed with no extras and with its default groups,
-//! which for us are none; each such test is therefore replaced by its outcome before the rest is evaluated.
+//! Markers are those of PEP 508, which `pep508_rs` evaluates, and two of PEP 751 that it does not know: `'x' in extras`
+//! and `'x' in dependency_groups`. A lock is installed here without extras and groups, so each such test is replaced by
+//! its result for empty sets before the rest is evaluated.
 
 use crate::wheel::requirement;
 use pep508_rs::{MarkerEnvironment, MarkerTree};
@@ -15,8 +15,7 @@ const FALSE: &str = "python_version < '0'";
 
 /// Whether `marker` holds in `environment`.
 ///
-/// # Errors
-/// The text of what is wrong with the marker.
+/// # Errors A text that says what is wrong with the marker.
 pub fn holds(marker: &str, environment: &MarkerEnvironment) -> Result<bool, String> {
     requirement::check_marker(marker).map_err(|error| error.to_string())?;
     let marker = without_set_tests(marker);
@@ -24,7 +23,7 @@ pub fn holds(marker: &str, environment: &MarkerEnvironment) -> Result<bool, Stri
     Ok(tree.evaluate(environment, &[]))
 }
 
-/// Replace `'x' in extras`, `'x' not in extras` and the same for `dependency_groups` by their outcome for empty sets.
+/// Replace `'x' in extras`, `'x' not in extras` and the same for `dependency_groups` by their results for empty sets.
 fn without_set_tests(marker: &str) -> String {
     let mut output = String::with_capacity(marker.len());
     let mut rest = marker;
@@ -47,7 +46,7 @@ fn without_set_tests(marker: &str) -> String {
     output + rest
 }
 
-/// If `text` goes on with ` in extras` or the like: whether it is negated, and how many bytes that takes.
+/// If `text` starts with ` in extras` or similar: whether it is negated, and its length in bytes.
 fn set_test(text: &str) -> Option<(bool, usize)> {
     let mut words = text.split_whitespace();
     let first = words.next()?;

@@ -1,9 +1,9 @@
-//! uv's last answer to the same question, while the public index itself says that answers hold.
+//! Caches uv's answers for as long as the public index allows.
 //!
-//! uv's default index lets its pages be kept for ten minutes (`max-age=600`), and uv does so; an answer that was made
-//! from them within that time is as good as a new one, and takes no process and no network. Other sources make no
-//! such promise (people publish to a private index and deploy a minute later), so with any index, page of links,
-//! repository, URL or uv configuration of the user's, uv is asked each time.
+//! uv's default index lets clients cache its pages for ten minutes (`max-age=600`), and uv does so. An answer made from
+//! them in that time is as good as a new one, and needs no process and no network. Other sources make no such promise
+//! (people publish to a private index and deploy a minute later). So with any index, find-links page, repository, URL
+//! or uv configuration of the user, uv is asked each time.
 
 use crate::cache::{Cache, CacheError};
 use crate::env_vars;
@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// For how long an answer holds.
+/// How long an answer is valid.
 const FRESH: Duration = Duration::from_secs(600);
 
-/// Variables of uv's that name other sources, or say to ask anew.
+/// uv variables that name other sources, or turn off caching.
 const OTHER_SOURCES: [&str; 8] = [
     env_vars::UV_INDEX,
     env_vars::UV_DEFAULT_INDEX,
@@ -30,7 +30,7 @@ const OTHER_SOURCES: [&str; 8] = [
     env_vars::UV_NO_CACHE,
 ];
 
-/// The place of one question's answer.
+/// Where the answer to one request is stored.
 #[derive(Debug)]
 pub struct Memo {
     cache: Cache,
@@ -39,7 +39,7 @@ pub struct Memo {
 }
 
 impl Memo {
-    /// The place of the answer to `request`; `None` when uv has to be asked each time.
+    /// Where the answer to `request` is stored; `None` when uv has to be asked each time.
     pub fn for_request(request: &CompileRequest, uv: &Uv, tools: &Tools) -> Option<Memo> {
         let host = tools.host();
         let pip = uv.pip_config();
@@ -58,15 +58,16 @@ impl Memo {
         Some(Memo { cache: tools.cache().clone(), name: format!("resolutions/{}", hex(digest.finalize())) })
     }
 
-    /// The answer, if there is a whole one that still holds.
+    /// The answer, if there is an undamaged one that is still valid.
     pub fn recall(&self, host: &Host) -> Option<String> {
         let path = self.cache.root().join(&self.name);
         let written = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
+        // A time in the future (a changed clock) is an error here, so the answer is not used.
         let age = host.clock.now().duration_since(written).ok()?;
         if age < FRESH { self.cache.recall(&self.name) } else { None }
     }
 
-    /// Keep an answer for later runs.
+    /// Store an answer for later runs.
     ///
     /// # Errors
     /// When the cache cannot be written.
@@ -75,7 +76,7 @@ impl Memo {
     }
 }
 
-/// Whether everything asked for is asked of the default index by name.
+/// Whether all requirements are names that come from the default index.
 fn is_public(request: &CompileRequest) -> bool {
     let index = &request.index;
     let named = |line: &String| {
@@ -96,7 +97,7 @@ fn is_public(request: &CompileRequest) -> bool {
         && lines.all(named)
 }
 
-/// Where uv looks for settings that hold for every project. Source: uv 0.13, "Configuration files".
+/// Where uv looks for settings that apply to every project. Source: uv 0.13, "Configuration files".
 fn configuration_files(host: &Host) -> Vec<PathBuf> {
     let home = host.path_var(env_vars::HOME).map(|home| home.join(".config"));
     let own = host.path_var(env_vars::XDG_CONFIG_HOME).or(home);

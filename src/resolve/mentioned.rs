@@ -1,6 +1,6 @@
-//! Whose requirements uv speaks of when no set of versions meets them all.
+//! Finds the requirement lines that uv's error is about when no set of versions satisfies all.
 //!
-//! uv's sentences name distributions; where each of those is asked for, only the collected requirements know.
+//! uv's sentences name distributions. Only the collected requirements know the place of the line for each.
 
 use super::releases;
 use crate::error::Place;
@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// More lines than these are counted only.
+/// More lines are only counted.
 const MOST_LINES: usize = 20;
 
-/// The user's lines that ask for, or limit, what uv's text names. `Display` shows each with its file and line.
+/// The user's lines for the distributions in uv's text. `Display` shows each with its file and line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mentioned {
     /// Sorted by place; files relative to the build directory.
@@ -25,7 +25,7 @@ pub struct Mentioned {
 }
 
 impl Mentioned {
-    /// Those whose distribution is a word of `text`; files are shown relative to the build directory.
+    /// The lines for distributions that are words of `text`. Files are shown relative to the build directory.
     pub fn in_text(text: &str, requirements: &Requirements) -> Mentioned {
         let words: BTreeSet<String> = text
             .split(|each: char| !(each.is_ascii_alphanumeric() || "-_.".contains(each)))

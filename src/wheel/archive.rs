@@ -1,8 +1,8 @@
-//! The zip archive of a wheel: its central directory as values, its members as streams.
+//! The ZIP archive of a wheel: its central directory as values, its members as streams.
 //!
-//! Only the central directory is believed (local headers may hold zeros where it holds sizes), and only when it
-//! describes the file without gaps in meaning: no links, no encryption, no names that leave the directory, no members
-//! that share bytes. Memory is bounded by the number of members, never by their size. Source: APPNOTE.TXT 6.3.
+//! Only the central directory is used (local headers may have zeros for sizes), and only when it is unambiguous: no
+//! links, no encryption, no names that leave the directory, no members that share bytes. Memory use depends on the
+//! number of members, never on their size. Source: APPNOTE.TXT 6.3.
 
 use super::WheelError;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
@@ -14,13 +14,13 @@ mod directory;
 
 pub use directory::path_fault;
 
-/// Read at once from a wheel.
+/// Size of one read.
 const BUFFER_BYTES: usize = 128 * 1024;
 /// Length of a local file header before name and extra field. Source: APPNOTE 4.3.7.
 const LOCAL_HEADER_BYTES: u64 = 30;
 const LOCAL_HEADER_SIGNATURE: &[u8] = b"PK\x03\x04";
 
-/// The members of a wheel, sorted by name (as bytes); names are distinct and stay below the directory unpacked to.
+/// The members of a wheel, sorted by name (as bytes); names are unique and stay inside the target directory.
 #[derive(Debug, Clone)]
 pub struct Archive {
     path: PathBuf,
@@ -38,7 +38,7 @@ pub struct Member {
     pub data: RawData,
 }
 
-/// Where the bytes of a member are and what they are, as the central directory says.
+/// Where the bytes of a member are, and what they must be, according to the central directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawData {
     /// How they are stored.
@@ -64,8 +64,7 @@ pub enum Method {
 impl Archive {
     /// Read the central directory of a wheel.
     ///
-    /// # Errors
-    /// When the file cannot be read, is no zip archive, or has a member that must not be unpacked.
+    /// # Errors When the file cannot be read, is not a ZIP archive, or has a member that must not be unpacked.
     pub fn open(path: &Path) -> Result<Archive, WheelError> {
         let members = directory::read(path)?;
         Ok(Archive { path: path.to_path_buf(), members })
@@ -76,7 +75,7 @@ impl Archive {
         &self.path
     }
 
-    /// The files in it, sorted by name; directory entries are left out.
+    /// The files in it, sorted by name, without directory entries.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
@@ -89,19 +88,18 @@ impl Archive {
 
     /// A reader for the contents of members.
     ///
-    /// # Errors
-    /// When the file cannot be opened any more.
+    /// # Errors When the file can no longer be opened.
     pub fn reader(&self) -> Result<Reader, WheelError> {
         Reader::open(&self.path)
     }
 
-    /// Path and members, for one who wants to keep only some of them.
+    /// Path and members, for callers that keep only some of them.
     pub fn into_parts(self) -> (PathBuf, Vec<Member>) {
         (self.path, self.members)
     }
 }
 
-/// An open wheel whose members are read one after the other, with fixed buffers.
+/// An open wheel. Reads members one after the other, with fixed buffers.
 pub struct Reader {
     path: PathBuf,
     file: BufReader<File>,
@@ -132,7 +130,7 @@ impl Reader {
         self.path == path
     }
 
-    /// Hand out the bytes of a member as they are stored, in pieces.
+    /// Pass the bytes of a member to `sink` as they are stored, in pieces.
     ///
     /// # Errors
     /// When the archive ends early or its local header is not where it should be, and the errors of `sink`.
@@ -158,11 +156,10 @@ impl Reader {
         Ok(())
     }
 
-    /// Hand out the content of a member in pieces; its size and CRC-32 are checked.
+    /// Pass the content of a member to `sink` in pieces, and check its size and CRC-32.
     ///
-    /// # Errors
-    /// As for [`Reader::raw`], and when the content is not what the central directory says. Pieces handed out before
-    /// that are then to be thrown away; they are never longer together than the size promised.
+    /// # Errors As for [`Reader::raw`], and when the content does not match the central directory. Discard the pieces
+    /// passed before an error; together they are never longer than the size in the directory.
     pub fn content<E: From<WheelError>>(
         &mut self,
         name: &str,
@@ -173,6 +170,7 @@ impl Reader {
         let mut size = 0_u64;
         let mut checked = |piece: &[u8]| {
             size += piece.len() as u64;
+            // Stop as soon as it is longer than promised: this bounds the work on a ZIP bomb.
             if size > data.size_bytes {
                 return Ok(false);
             }
@@ -199,7 +197,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The content of a member that should be small.
+    /// The content of a small member.
     ///
     /// # Errors
     /// As for [`Reader::content`], and when it has more than `limit_bytes`.
@@ -216,7 +214,7 @@ impl Reader {
         Ok(content)
     }
 
-    /// Inflate; false when the sink had enough.
+    /// Inflate a member. `false` when `sink` stopped it.
     fn inflate<E: From<WheelError>>(
         &mut self,
         name: &str,
@@ -240,6 +238,7 @@ impl Reader {
                 return Ok(false);
             }
             match status {
+                // The compressed size must match too. Bytes after the stream could hide another content.
                 Ok(Status::StreamEnd) if left == 0 => return Ok(true),
                 Ok(Status::StreamEnd) => return Err(self.fault(name, "has bytes after its end").into()),
                 Ok(_) if taken == 0 && given == 0 => return Err(self.fault(name, "is cut short").into()),
@@ -258,12 +257,13 @@ impl Reader {
             return Err(self.fault(name, "is not where the archive says"));
         }
         let [.., name_low, name_high, extra_low, extra_high] = header;
+        // The local name and extra field may be longer than those in the central directory.
         let skip = u64::from(u16::from_le_bytes([name_low, name_high]))
             + u64::from(u16::from_le_bytes([extra_low, extra_high]));
         self.seek(self.position + skip)
     }
 
-    /// Move within the buffer where possible.
+    /// Move to a position, within the buffer where possible.
     fn seek(&mut self, position: u64) -> Result<(), WheelError> {
         let moved = i64::try_from(position)
             .ok()

@@ -1,8 +1,8 @@
-//! `entry_points.txt`, as far as scripts go.
+//! The scripts in `entry_points.txt`.
 
 use super::WheelError;
 
-/// A script that an installer makes for a distribution: it imports `module` and calls what `attributes` lead to.
+/// A script that installers create for a distribution. It imports `module` and calls the object at `attributes`.
 ///
 /// Source: "Entry points specification" (PyPA).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,18 +11,19 @@ pub struct EntryPoint {
     pub name: String,
     /// Dotted name of the module.
     pub module: String,
-    /// Attributes to follow from the module; empty when the module itself is to be run.
+    /// Attributes to follow from the module. Empty when the module itself is run.
     pub attributes: Vec<String>,
 }
 
-/// The groups that become scripts, in the order in which they are written.
+/// The groups that become scripts, in the order in which installers write them.
 const SCRIPT_GROUPS: [&str; 2] = ["console_scripts", "gui_scripts"];
 
 impl EntryPoint {
-    /// The scripts that an `entry_points.txt` asks for, `console_scripts` first; a name given twice counts last.
+    /// The scripts in an `entry_points.txt`, `console_scripts` first. Of two scripts with one name, the last one
+    /// counts.
     ///
-    /// Lines are read as the installers in use read them: blanks around them do not matter, `#` and `;` begin a
-    /// comment line, the first `=` divides, names keep their case, `[extras]` are dropped.
+    /// Lines are read as installers read them: spaces around them are ignored, `#` and `;` start a comment line, the
+    /// first `=` separates, names keep their case, `[extras]` are dropped.
     ///
     /// # Errors
     /// When a script has no usable name, or its object reference is malformed.
@@ -51,7 +52,7 @@ impl EntryPoint {
     }
 }
 
-/// `NAME = MODULE[:ATTRIBUTE[.ATTRIBUTE]…] [EXTRAS]`; the name must do as a file name.
+/// `NAME = MODULE[:ATTRIBUTE[.ATTRIBUTE]…] [EXTRAS]`; the name must be usable as a file name.
 fn parse(line: &str) -> Option<EntryPoint> {
     let (name, reference) = line.split_once('=')?;
     let name = name.trim();
@@ -61,6 +62,7 @@ fn parse(line: &str) -> Option<EntryPoint> {
         None => (reference, ""),
     };
     let is_identifier =
+        // Not only Python identifiers: some wheels have dashes in module names, and pip accepts them.
         |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
     let is_dotted = |text: &str| text.split('.').all(is_identifier);
     let safe_name = !name.is_empty()

@@ -1,4 +1,4 @@
-//! What can be wrong with a wheel.
+//! Errors about wheels.
 
 use crate::error::{Explain, Fault};
 use std::io;
@@ -24,7 +24,7 @@ pub enum WheelError {
         #[source]
         source: io::Error,
     },
-    /// The zip archive as a whole is broken.
+    /// The ZIP archive as a whole is damaged.
     #[error("the wheel `{path}` is damaged: {reason}")]
     Damaged {
         /// The file.
@@ -42,7 +42,7 @@ pub enum WheelError {
         /// Completes "its member `x` …".
         reason: String,
     },
-    /// It would unpack to absurdly much.
+    /// It would unpack to a huge size.
     #[error("the wheel `{wheel}` cannot be used: {archive_bytes} bytes would unpack to {unpacked_bytes}")]
     Bomb {
         /// File name.
@@ -52,7 +52,7 @@ pub enum WheelError {
         /// Bytes packed.
         archive_bytes: u64,
     },
-    /// A file of the dist-info directory is missing, malformed, or says what the file name does not.
+    /// A file of the dist-info directory is missing, malformed, or contradicts the file name.
     #[error("the wheel `{wheel}` has bad metadata: {reason}")]
     Metadata {
         /// File name.
@@ -60,7 +60,7 @@ pub enum WheelError {
         /// What is wrong.
         reason: String,
     },
-    /// A `Requires-Dist` line that is no requirement; the agent would refuse the whole PEX because of it.
+    /// A malformed `Requires-Dist` line. The agent would refuse the whole PEX because of it.
     #[error("the wheel `{wheel}` has a malformed dependency: `Requires-Dist: {line}`")]
     RequiresDist {
         /// File name.

@@ -5,7 +5,7 @@ use pep440_rs::Version;
 use std::fmt;
 use std::str::FromStr;
 
-/// `NAME-VERSION(-BUILD)?-PYTHON-ABI-PLATFORM.whl`, taken apart; `Display` gives back what was parsed.
+/// The parts of `NAME-VERSION(-BUILD)?-PYTHON-ABI-PLATFORM.whl`. `Display` prints exactly what was parsed.
 ///
 /// Source: "Binary distribution format" (PyPA), section on the file name convention.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl WheelName {
         &self.version
     }
 
-    /// The build tag as a key that orders: its leading number, then the rest. `None` orders before any.
+    /// The build tag as a sort key: its leading number, then the rest. `None` sorts first.
     pub fn build(&self) -> Option<(u64, &str)> {
         let build = self.build.as_deref()?;
         let digits = build.find(|c: char| !c.is_ascii_digit()).unwrap_or(build.len());
@@ -76,6 +76,7 @@ impl FromStr for WheelName {
             return Err(refuse("the build tag (third of six parts) does not start with a digit"));
         }
         let version = Version::from_str(parts[1])
+            // Wheel names escape the `+` of a local version as `_`.
             .or_else(|_| Version::from_str(&parts[1].replace('_', "+")))
             .map_err(|_| refuse(&format!("`{}` is not a version", parts[1])))?;
         Ok(WheelName {
@@ -100,7 +101,7 @@ impl fmt::Display for WheelName {
     }
 }
 
-/// A distribution's name in its one normal form. Source: "Names and normalization" (PyPA).
+/// The normalised name of a distribution. Source: "Names and normalization" (PyPA).
 pub fn normalized_name(name: &str) -> String {
     let mut normal = String::with_capacity(name.len());
     for c in name.chars() {
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_told_apart() {
+    fn the_parts_of_a_name_are_read() {
         let wheel: WheelName = "Zope.Interface-5.0-12a-cp39.cp310-abi3-linux_x86_64.whl".parse().unwrap();
         assert_eq!(wheel.name(), "zope-interface");
         assert_eq!(wheel.version().to_string(), "5.0");

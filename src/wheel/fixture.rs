@@ -4,7 +4,7 @@ use flate2::{Compression, Crc, write::DeflateEncoder};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// One member of a test wheel; the defaults are those of an honest one.
+/// One member of a test wheel. The defaults are valid.
 #[derive(Clone)]
 pub(crate) struct TestMember {
     pub(crate) name: Vec<u8>,
@@ -14,7 +14,7 @@ pub(crate) struct TestMember {
     pub(crate) method: u16,
     pub(crate) crc32: Option<u32>,
     pub(crate) size: Option<u32>,
-    /// Offset of the local header; `None` for where it is.
+    /// Offset of the local header; `None` for the true one.
     pub(crate) header_offset: Option<u32>,
 }
 
@@ -35,7 +35,8 @@ pub(crate) fn executable(name: &str, content: &str) -> TestMember {
     TestMember { mode: 0o100_755, ..file(name, content) }
 }
 
-/// A zip archive of these members; local headers hold zeros for sizes and an extra field, as streaming writers do.
+/// A ZIP archive of these members. Local headers have zeros for sizes and an extra field, as streaming writers make
+/// them.
 pub(crate) fn zip_bytes(members: &[TestMember]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for member in members {
@@ -86,14 +87,14 @@ pub(crate) fn zip_bytes(members: &[TestMember]) -> Vec<u8> {
     out
 }
 
-/// Write a zip archive of these members.
+/// Write a ZIP archive of these members.
 pub(crate) fn write_zip(dir: &Path, file_name: &str, members: &[TestMember]) -> PathBuf {
     let path = dir.join(file_name);
     std::fs::write(&path, zip_bytes(members)).unwrap();
     path
 }
 
-/// The dist-info files that every wheel has, with these further METADATA lines.
+/// The dist-info files that every wheel has, with these additional METADATA lines.
 pub(crate) fn dist_info(stem: &str, name: &str, version: &str, headers: &str) -> Vec<TestMember> {
     let metadata =
         format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{headers}\nText: not a header\n");

@@ -1,12 +1,12 @@
-//! Version specifiers that older releases of setuptools let pass, read as uv reads them.
+//! Version specifiers that older releases of setuptools accepted, read as uv reads them.
 //!
-//! `packaging`, and with it the agent, refuses `>=5.1.*`; uv takes it for `>=5.1`, so such wheels work for everybody who
-//! develops with uv. Each rule was tried on uv 0.13.9.
+//! `packaging`, and with it the agent, refuses `>=5.1.*`. uv reads it as `>=5.1`, so such wheels work for everyone who
+//! develops with uv. Each rule was checked against uv 0.13.9.
 
 use pep440_rs::VersionSpecifiers;
 use std::str::FromStr;
 
-/// Operators, the longer ones first.
+/// Operators. The longer ones come first, so that `>=` is not read as `>`.
 const OPERATORS: [&str; 8] = ["===", "==", "!=", "~=", "<=", ">=", "<", ">"];
 
 /// A header that was corrected.
@@ -14,13 +14,13 @@ const OPERATORS: [&str; 8] = ["===", "==", "!=", "~=", "<=", ">=", "<", ">"];
 pub struct Correction {
     /// `Requires-Dist` or `Requires-Python`.
     pub header: &'static str,
-    /// Its value, as it is.
+    /// Its value in the file.
     pub written: String,
-    /// Its value, as it is read.
+    /// The corrected value.
     pub read_as: String,
 }
 
-/// A `Requires-Dist` with its versions corrected; `None` if they are not of the known kinds.
+/// A `Requires-Dist` with its versions corrected; `None` if they are not of a known kind.
 pub fn requirement(line: &str) -> Option<String> {
     let (head, marker) = line.split_once(';').map_or((line, ""), |(head, marker)| (head, marker.trim()));
     let at = head.find(['(', '<', '>', '=', '!', '~'])?;
@@ -40,7 +40,7 @@ pub fn specifiers(text: &str) -> Option<String> {
     while !rest.is_empty() {
         let operator = OPERATORS.iter().find(|operator| rest.starts_with(**operator))?;
         let version = &rest[operator.len()..];
-        // A missing comma: the next operator begins the next specifier.
+        // The comma may be missing: the next operator starts the next specifier.
         let end = version.find([',', '<', '>', '=', '!']).unwrap_or(version.len());
         let tilde = version.starts_with('~');
         let (version, next) = version.split_at(end);
@@ -52,7 +52,7 @@ pub fn specifiers(text: &str) -> Option<String> {
 }
 
 fn specifier(operator: &str, version: &str, tilde: bool) -> Option<String> {
-    // `>=9.0.0a1.0` is `>=9.0.0a1`, and `>dev` what is newer than nothing.
+    // `>=9.0.0a1.0` is read as `>=9.0.0a1`, and `>dev` as newer than the lowest version.
     let version = match version {
         "dev" => "0.0.0dev",
         version => match version.strip_suffix(".0") {
@@ -75,7 +75,7 @@ fn pre_release(version: &str) -> bool {
     digits.len() < version.len() && digits.ends_with(['a', 'b', 'c'])
 }
 
-/// The bytes of a METADATA file with the corrected values in their places.
+/// The bytes of a METADATA file with the corrected values.
 pub fn corrected(bytes: &[u8], corrections: &[Correction]) -> Vec<u8> {
     let mut lines: Vec<Vec<u8>> = Vec::new();
     let mut in_headers = true;
@@ -83,6 +83,7 @@ pub fn corrected(bytes: &[u8], corrections: &[Correction]) -> Vec<u8> {
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let text = String::from_utf8_lossy(line);
         in_headers &= !text.trim().is_empty();
+        // Continuation lines of a replaced header are part of its old value.
         if replaced && in_headers && text.starts_with([' ', '\t']) {
             continue;
         }
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_uv_takes_is_read_as_uv_reads_it() {
+    fn legacy_specifiers_are_read_as_uv_reads_them() {
         for (line, want) in [
             ("idna (>=2.*)", Some("idna>=2")),
             ("PyYAML (>=5.1.*)", Some("PyYAML>=5.1")),

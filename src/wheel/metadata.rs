@@ -11,15 +11,15 @@ use std::str::FromStr;
 
 /// More dependencies than any distribution has.
 const MAX_REQUIREMENTS: usize = 10_000;
-/// So much of a malformed line is shown.
+/// Characters of a malformed line that are shown.
 const SHOWN_CHARACTERS: usize = 300;
 
-/// What METADATA says, as far as it matters for putting distributions together.
+/// The fields of METADATA that matter for combining distributions.
 ///
 /// Source: "Core metadata specifications" (PyPA).
 #[derive(Debug, Clone)]
 pub struct Metadata {
-    /// `Name`, as it is spelled.
+    /// `Name`, not normalised.
     pub name: String,
     /// `Version`.
     pub version: Version,
@@ -29,7 +29,7 @@ pub struct Metadata {
     pub requires_python: Option<VersionSpecifiers>,
     /// `Provides-Extra`, in order.
     pub provides_extra: Vec<String>,
-    /// Headers that the agent would refuse, and how they are read.
+    /// Headers that the agent would refuse, with their corrected values.
     pub corrections: Vec<Correction>,
 }
 
@@ -109,8 +109,9 @@ fn corrected_dependency(
     })
 }
 
-/// A requirement; as for the agent, its versions may end in a comma (`a>=1,`), which older setup.py files have.
+/// A requirement. As in the agent, its versions may end in a comma (`a>=1,`), which older `setup.py` files have.
 fn dependency(line: &str) -> Result<Requirement<Link>, Box<dyn Error + Send + Sync>> {
+    // Before parsing: `pep508_rs` can panic or take hours on a hostile line.
     requirement::check(line)?;
     Requirement::from_str(line).or_else(|error| {
         let (versions, marker) = line.split_once(';').unwrap_or((line, ""));
@@ -125,10 +126,10 @@ fn dependency(line: &str) -> Result<Requirement<Link>, Box<dyn Error + Send + Sy
     })
 }
 
-/// Headers of an e-mail-like file; names without regard to case.
+/// Headers of an e-mail-like file. Names are case-insensitive.
 ///
-/// Source: RFC 822, read as Python's `email` does: the first line that is neither a header nor the continuation of
-/// one ends them.
+/// Source: RFC 822, read as Python's `email` reads it: the first line that is neither a header nor its continuation
+/// ends them.
 #[derive(Debug, Default)]
 pub struct Headers(Vec<(String, String)>);
 
@@ -175,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_end_at_the_first_line_that_is_none() {
+    fn headers_end_at_the_first_line_that_is_not_a_header() {
         for (text, want) in [
             ("A: 1\n\nA: 2\n", vec!["1"]),
             ("A: 1\r\nb: x\r\n  y: z\r\na: 2\r\n\r\nbody", vec!["1", "2"]),
@@ -204,7 +205,7 @@ mod tests {
 
     /// Which lines count as malformed was compared with `packaging` 25, which the agent's pex uses.
     #[test]
-    fn a_comma_after_the_last_version_is_overlooked() {
+    fn a_comma_after_the_last_version_is_ignored() {
         for (line, want) in [
             ("a>=1,", Some("a>=1")),
             ("a (>=1, <2,) ; extra == 'x'", Some("a>=1,<2 ; extra == 'x'")),

@@ -1,7 +1,7 @@
-//! Wheels: names, tags, metadata and the zip archive itself. Bytes in, values out.
+//! Wheels: names, tags, metadata and the ZIP archive. Bytes in, values out.
 //!
-//! Nothing here knows what a PEX or Dagster+ is. Every byte of a wheel is foreign: names that would leave the target
-//! directory, links, encrypted or overlapping members and the like are refused with the wheel and the member named.
+//! Nothing here knows what a PEX or Dagster+ is. No byte of a wheel is trusted: names that would leave the target
+//! directory, links, encrypted or overlapping members are refused, and the error names the wheel and the member.
 //! Specification: "Binary distribution format" (PyPA), and APPNOTE.TXT 6.3 for the archive.
 
 pub mod archive;

@@ -1,34 +1,34 @@
-//! Requirements of strangers, looked at before `pep508_rs` reads them.
+//! Checks on foreign requirements before `pep508_rs` parses them.
 //!
 //! That crate parses brackets by recursion (a thousand of them overflow the stack) and turns markers into decision
 //! diagrams, whose size can double with each `(extra == 'a1' and extra == 'b1') or …`. Real requirements come nowhere
-//! near the limits here; what does not pass is refused instead of being worked on for hours. The panics of that crate that
-//! fuzzing found are kept from it here too.
+//! near these limits; anything above is refused, because it could take hours. Texts that make the crate panic (found by
+//! fuzzing) are refused here too.
 
 use pep508_rs::Pep508Url;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-/// The longest requirement that is read; a kilobyte is much.
+/// The longest requirement that is read. Real ones rarely reach a kilobyte.
 const MAX_BYTES: usize = 16 * 1024;
-/// The most brackets inside one another. The deepest seen on the index are the 10 of SQLAlchemy's markers.
+/// The deepest nesting of brackets. The deepest on PyPI are 10, in SQLAlchemy's markers.
 const MAX_DEPTH: usize = 64;
 /// The most nodes that the diagram of a marker may need, by the estimate of [`Shape::states`].
 const MAX_STATES: u64 = 200_000;
-/// The most variables of a marker; the diagram is as deep as there are.
+/// The most variables of a marker. The diagram is as deep as their number.
 const MAX_VARIABLES: usize = 400;
 
-/// `pep508_rs` counts characters where it means bytes, and panics in the middle of one.
+/// `pep508_rs` counts characters where it needs bytes, and panics inside a multi-byte one.
 const NOT_ASCII: TooComplex = TooComplex("has a marker with other characters than those of ASCII");
 
-/// A requirement or marker that is too large or too tangled to be read; completes "it …".
+/// A requirement or marker that is too large or too complex to be read. Completes "it …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it {0}")]
 pub struct TooComplex(&'static str);
 
-/// What follows the `@` of a direct reference, as written. Unlike the URL type of `pep508_rs` it reads neither the
-/// process environment (whose tokens would then be in messages) nor the file system.
+/// The text after the `@` of a direct reference. Unlike the URL type of `pep508_rs`, it reads neither the environment
+/// (its tokens would then appear in messages) nor the file system.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Link(pub String);
 
@@ -45,7 +45,7 @@ impl Pep508Url for Link {
     }
 }
 
-/// Check a requirement for what `pep508_rs` panics at, or would take too much stack, memory or time for.
+/// Check that `pep508_rs` can parse a requirement without a panic and without too much stack, memory or time.
 ///
 /// # Errors
 /// When it is longer than 16 KiB, has brackets deeper than 64, a marker of too many alternatives or not in ASCII, or
@@ -69,7 +69,7 @@ pub fn check_marker(text: &str) -> Result<(), TooComplex> {
     check_size(text)
 }
 
-/// `pep508_rs` takes the names of `a-` and `a[b-]` before it judges them, and panics.
+/// `pep508_rs` panics on names such as `a-` and `a[b-]`.
 fn check_names(text: &str) -> Result<(), TooComplex> {
     let text = text.trim_start();
     let is_name = |each: char| each.is_ascii_alphanumeric() || ".-_".contains(each);
@@ -95,13 +95,13 @@ fn check_size(text: &str) -> Result<(), TooComplex> {
     Ok(())
 }
 
-/// What of a text decides how large the diagram of its marker can become.
+/// The properties of a text that decide how large the diagram of its marker can become.
 #[derive(Default)]
 struct Shape {
     /// Changes between `and` and `or`, brackets included: groups that can be open at once in a diagram.
     groups: u32,
-    /// Values that each variable is compared with; each `extra`, each `in` and each value whose variable does not stand
-    /// right before it is a variable of its own.
+    /// Number of values that each variable is compared with. Each `extra`, each `in` and each value without a variable
+    /// right before it counts as a variable of its own.
     values: BTreeMap<String, u64>,
 }
 
@@ -118,7 +118,7 @@ impl Shape {
                     1
                 }
                 ')' | ']' => {
-                    // One too many is for the parser to refuse.
+                    // The parser reports unbalanced brackets.
                     if operators.len() > 1 {
                         operators.pop();
                     }
@@ -136,6 +136,8 @@ impl Shape {
                             variable.clear();
                             self.operator(word, &mut operators);
                         }
+                        // `in` compares with substrings, which have no order; so each such value is a variable of its
+                        // own.
                         "in" | "not" => variable += " in",
                         word => variable = word.to_string(),
                     }
@@ -163,7 +165,7 @@ impl Shape {
     fn value(&mut self, variable: &str, quoted: &str) {
         let own = variable.is_empty() || variable == "extra" || variable.ends_with(" in");
         let name = if own { format!("{variable} {quoted}") } else { variable.to_string() };
-        // `python_version in '3.8 3.9'` has several.
+        // `python_version in '3.8 3.9'` has several values.
         let values = quoted.split([' ', ',', '|']).count() as u64;
         *self.values.entry(name).or_default() += values;
     }
@@ -186,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_overflow_the_stack_or_the_memory_is_refused() {
+    fn a_requirement_that_would_overflow_stack_or_memory_is_refused() {
         let pairs = |count: usize| {
             let pair = |at: usize| format!("(extra == 'a{at:02}' and extra == 'b{at:02}')");
             (0..count).map(pair).collect::<Vec<_>>().join(" or ")
@@ -212,7 +214,7 @@ mod tests {
 
     /// Found by fuzzing; each ended the program.
     #[test]
-    fn what_the_parser_panics_at_is_refused() {
+    fn a_requirement_that_makes_the_parser_panic_is_refused() {
         for text in [
             "a-",
             "extra-*-",
@@ -258,9 +260,9 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// What passes is read at once, whatever its form: the estimate is one from above.
+        /// An accepted requirement is parsed fast, whatever its form: the estimate is an upper bound.
         #[test]
-        fn what_passes_is_no_burden(
+        fn an_accepted_requirement_is_parsed_fast(
             tests in proptest::collection::vec((0_usize..5, 0_usize..8, 0_usize..4), 1..40),
         ) {
             let variables = ["extra", "os_name", "sys_platform", "platform_machine", "platform_system"];

@@ -1,4 +1,4 @@
-//! Which wheels a target can use, and which of them it should.
+//! Which wheels a target can use, and which of them is best.
 
 use super::WheelName;
 use crate::target::{Arch, Platform, Target};
@@ -15,7 +15,7 @@ pub struct Tags {
     rank: HashMap<String, usize>,
 }
 
-/// How much a target wants a wheel; the greatest is the best of several.
+/// The preference of a target for a wheel. The greatest is the best.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Preference {
     rank: Reverse<usize>,
@@ -35,7 +35,7 @@ impl Tags {
         &self.ordered
     }
 
-    /// Place in the order of the best tag of a wheel, from 0; `None` if the target cannot use it.
+    /// Rank of the best tag of a wheel, from 0 (best); `None` if the target cannot use it.
     pub fn rank(&self, wheel: &WheelName) -> Option<usize> {
         wheel
             .tags()
@@ -44,7 +44,7 @@ impl Tags {
             .copied()
     }
 
-    /// What orders the usable wheels of one release: best tag, then highest build tag.
+    /// Sort key for the usable wheels of one release: best tag, then highest build tag.
     pub fn preference(&self, wheel: &WheelName) -> Option<Preference> {
         let rank = Reverse(self.rank(wheel)?);
         Some(Preference { rank, build: wheel.build().map(|(number, rest)| (number, rest.to_string())) })
@@ -66,6 +66,7 @@ fn compatible_tags(target: &Target) -> Vec<String> {
     for abi in [interpreter.as_str(), "abi3", "none"] {
         on_each_platform(&interpreter, abi);
     }
+    // abi3 exists since Python 3.2, and extensions built for an older one load in newer ones.
     for older in (2..minor).rev() {
         on_each_platform(&format!("cp3{older}"), "abi3");
     }
@@ -77,10 +78,10 @@ fn compatible_tags(target: &Target) -> Vec<String> {
     tags
 }
 
-/// The platform tags of a glibc platform, newest first, with the names from before PEP 600 beside their equals.
+/// The platform tags of a glibc platform, newest first. The names from before PEP 600 follow their equals.
 fn platforms(platform: Platform) -> Vec<String> {
     let arch = platform.arch;
-    // glibc 2.5 is the oldest of x86-64; ARM has no policy below 2.17.
+    // glibc 2.5 is the oldest for x86-64 (manylinux1). The policies for ARM start at 2.17.
     let oldest = match arch {
         Arch::X86_64 => 5,
         Arch::Aarch64 => 17,

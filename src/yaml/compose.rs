@@ -9,16 +9,17 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 
-/// What a node takes beside its text, about.
+/// Approximate memory of a node, without its text.
 const NODE_BYTES: u64 = 64;
 /// Tags of the YAML type repository.
 const TAG: &str = "tag:yaml.org,2002:";
 
 /// Read the one document of a text.
 pub fn document(text: &str) -> Result<Document, YamlError> {
-    // Both as PyYAML: flow collections may be indented less than what they are in, and a block scalar that the end of
-    // the file cuts short has no line feed at its end.
+    // Both as in PyYAML: flow collections may be indented less than their parent, and a block scalar that ends with the
+    // file has no final line feed.
     let options = granit_parser::options! {
+        // Limits are on the parser too, as it recurses before an event reaches `begin`.
         strict_indentation: false,
         block_scalar_eof_without_line_feed: true,
         emit_anchor_events: true,
@@ -40,6 +41,7 @@ pub fn document(text: &str) -> Result<Document, YamlError> {
         }
         composer.event(event, &span)?;
     }
+    // After parsing, because only then it is known which tabs are inside scalars.
     match source::misplaced_tab(text, &composer.scalars) {
         Some(error) => Err(error),
         None => Ok(Document { root: composer.root, problems: composer.problems }),
@@ -90,14 +92,15 @@ fn syntax_error(text: &str, error: &ScanError) -> YamlError {
     YamlError { problem: format!("this is not valid YAML: {}", error.kind()), hint, mark: at }
 }
 
-/// `key:value` is text, to which the next line cannot belong: what to write, and the place of the colon.
+/// Finds `key:value`, which YAML reads as text, so that the next line is an error: what to write, and the place of the
+/// colon.
 fn missing_space(text: &str, at: Mark) -> Option<(String, Mark)> {
     let lines: Vec<&str> = text.lines().take(at.line).collect();
     let is_blank = |line: &&&str| line.trim().is_empty() || line.trim_start().starts_with('#');
     let line = lines
         .iter()
         .rposition(|line| line.contains(':') && !is_blank(&line) && key_without_space(line).is_some())?;
-    // A line with a key of its own between them means that something else is wrong.
+    // A line in between with a key of its own means that something else is wrong.
     if lines.len() - line > 2 {
         return None;
     }
@@ -114,7 +117,7 @@ fn key_without_space(line: &str) -> Option<(&str, &str, usize)> {
     (is_key && is_value).then(|| (key, value.trim_end(), line[..start + key.len()].chars().count() + 1))
 }
 
-/// An entry of a list that is not indented like the entry before it.
+/// Finds a list item that is not indented like the item before it.
 fn indentation_slip(text: &str, at: Mark) -> Option<(String, Mark)> {
     let indentation = |line: &str| line.chars().take_while(|each| *each == ' ').count();
     let line = text.lines().nth(at.line - 1).filter(|line| line.trim_start().starts_with("- "))?;
@@ -128,7 +131,7 @@ fn indentation_slip(text: &str, at: Mark) -> Option<(String, Mark)> {
     })
 }
 
-/// A mapping or sequence that has begun and not ended.
+/// A mapping or sequence that has not ended yet.
 struct Open {
     mark: Mark,
     is_flow: bool,
@@ -154,7 +157,7 @@ pub struct Key {
 struct Composer<'a> {
     text: &'a str,
     open: Vec<Open>,
-    /// Anchored nodes that are complete, by the parser's number for the anchor.
+    /// Complete nodes with an anchor, by the parser's number of the anchor.
     anchors: HashMap<usize, Rc<Node>>,
     anchor_names: HashSet<String>,
     root: Option<Rc<Node>>,
@@ -211,6 +214,7 @@ impl Composer<'_> {
     }
 
     fn check_tag(&mut self, tag: Option<&Tag>, want: &str, mark: Mark) {
+        // `!` alone and the tag of the node's own kind change nothing.
         let written = tag.map(full_name).filter(|name| name != "!" && name.strip_prefix(TAG) != Some(want));
         if let Some(tag) = written {
             self.problem(
@@ -225,7 +229,7 @@ impl Composer<'_> {
         let mark = mark(span.start);
         let range = span.byte_range().unwrap_or_default();
         let plain = style == ScalarStyle::Plain;
-        // The parser gives `~` for a node that is not there.
+        // The parser returns `~` for a missing node.
         let absent = plain && range.is_empty();
         let text = if absent { "" } else { value };
         self.scalars.push((range, plain));
@@ -255,7 +259,7 @@ impl Composer<'_> {
         Key { node: Rc::new(Node { mark, content, expanded_bytes: NODE_BYTES + text_bytes }), is_merge }
     }
 
-    /// Refuse what PyYAML would not take for this scalar, or for none.
+    /// Refuse plain scalars that PyYAML refuses, or reads differently.
     fn check_plain(&mut self, text: &str, absent: bool, mark: Mark) {
         let in_flow = self.open.last().is_some_and(|open| open.is_flow);
         if absent && self.at_key() {
@@ -288,13 +292,14 @@ impl Composer<'_> {
         matches!(self.open.last(), Some(Open { children: Children::Mapping { key: None, .. }, .. }))
     }
 
-    /// A node is complete: check its size, and let aliases find it.
+    /// Complete a node: check its size, and make it available to aliases.
     fn complete(&mut self, anchor: usize, node: &Rc<Node>) -> Result<(), YamlError> {
         if node.expanded_bytes > MAX_EXPANDED_BYTES {
             let problem =
                 format!("with its aliases expanded this takes more than {MAX_EXPANDED_BYTES} bytes");
             return Err(fatal(problem, "use fewer aliases of aliases", node.mark));
         }
+        // The parser numbers anchors from 1.
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(node));
         }

@@ -1,14 +1,14 @@
-//! The pairs of a mapping → its entries: `<<` merged in, duplicate keys found.
+//! Turns the pairs of a mapping into its entries: merges `<<` and finds duplicate keys.
 
 use super::compose::Key;
 use super::{Content, Entry, Mark, Node, YamlError};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Pairs that `<<` may copy in one document, so that merges of merges end.
+/// Pairs that `<<` may copy in one document. Merges of merges grow exponentially.
 const MAX_MERGED_PAIRS: usize = 1 << 20;
 
-/// What was merged so far in a document.
+/// Counts what was merged so far in a document.
 #[derive(Default)]
 pub struct Merging {
     pairs: usize,
@@ -17,8 +17,8 @@ pub struct Merging {
 impl Merging {
     /// Merged pairs come first, then the mapping's own, which win.
     ///
-    /// Of several mappings in one `<<: [*a, *b]` the earlier wins; of several `<<` the later. What is wrong but leaves
-    /// the rest readable goes to `problems`.
+    /// Of several mappings in one `<<: [*a, *b]` the first wins; of several `<<` the last. Errors that leave the rest
+    /// readable go to `problems`.
     ///
     /// # Errors
     /// When the document merges too much.
@@ -58,6 +58,7 @@ impl Merging {
         problems: &mut Vec<YamlError>,
     ) -> Result<(), YamlError> {
         let sources: Vec<&Rc<Node>> = match &value.content {
+            // Reversed, because a later `put` wins and the first mapping has to.
             Content::Sequence(items) => items.iter().rev().collect(),
             _ => vec![value],
         };
@@ -82,7 +83,7 @@ impl Merging {
     }
 }
 
-/// A mapping under construction; a key put again keeps its position, as in a Python dict.
+/// A mapping under construction. A key that is set again keeps its position, as in a Python dict.
 #[derive(Default)]
 struct Entries {
     list: Vec<Entry>,
@@ -101,7 +102,7 @@ impl Entries {
     }
 }
 
-/// The key that JSON has for this node, as Python's `json.dumps` writes it.
+/// The JSON key for this node, as Python's `json.dumps` writes it.
 fn key_name(node: &Node) -> Option<String> {
     match &node.content {
         Content::Null => Some("null".to_string()),

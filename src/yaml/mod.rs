@@ -1,14 +1,14 @@
-//! YAML 1.1 as PyYAML's `SafeLoader` reads it, less its timestamps, with the place of every node.
+//! YAML 1.1 as PyYAML's `SafeLoader` reads it, without timestamps, with the place of every node.
 //!
-//! The readers of these files at Dagster+ and in its command line are PyYAML: `no` is a boolean, `017` is fifteen,
-//! `1:30` is ninety, `<<` merges. A reader of YAML 1.2 would send another document than the one the user tested, so
-//! this room follows PyYAML and refuses what it refuses (tabs between tokens, two documents, unhashable keys). It
-//! refuses more: duplicate keys, which PyYAML drops in silence; values that JSON cannot carry (`.nan`, integers of
-//! more than 64 bits, `!!binary`); documents whose aliases expand beyond [`MAX_EXPANDED_BYTES`].
+//! Dagster+ and its command line read these files with PyYAML: `no` is a boolean, `017` is fifteen, `1:30` is ninety,
+//! `<<` merges. A reader of YAML 1.2 would send a different document from the one the user tested. So this module
+//! follows PyYAML and refuses what it refuses (tabs between tokens, two documents, unhashable keys). It also refuses:
+//! duplicate keys, which PyYAML drops silently; values that JSON cannot represent (`.nan`, integers of more than 64
+//! bits, `!!binary`); documents whose aliases expand beyond [`MAX_EXPANDED_BYTES`].
 //!
 //! `granit-parser` turns text into events, with the indentation that PyYAML allows; `compose` turns events into
-//! [`Node`]s, `merge` fills in `<<`, `scalar` gives plain scalars their types, and `source` refuses what PyYAML's
-//! scanner would. What a file means is its reader's business.
+//! [`Node`]s, `merge` resolves `<<`, `scalar` gives plain scalars their types, and `source` refuses what PyYAML's
+//! scanner would. The meaning of a file is left to the callers.
 //!
 //! Sources: YAML 1.1 (yaml.org/spec/1.1), its type repository, and PyYAML 6.0.3, observed through
 //! `tests/it/project/yaml_oracle.rs`.
@@ -21,14 +21,14 @@ mod source;
 use serde_json::{Map, Number, Value};
 use std::rc::Rc;
 
-/// Files above this size are refused unread. The largest real ones are some tens of kilobytes.
+/// Larger files are refused. The largest real ones have some tens of kilobytes.
 pub const MAX_FILE_BYTES: usize = 4 << 20;
-/// Limit on what a document may hold once its aliases are expanded, a node counted as 64 bytes and its text.
+/// Largest size of a document with its aliases expanded. A node counts as 64 bytes plus its text.
 pub const MAX_EXPANDED_BYTES: u64 = 32 << 20;
-/// Limit on mappings and sequences inside one another. serde_json reads 128.
+/// Deepest nesting of mappings and sequences. serde_json reads 128 levels.
 pub const MAX_DEPTH: usize = 100;
 
-/// A place in the text. Both count from 1; columns count characters.
+/// A place in the text. Both numbers start at 1; columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
     /// Line.
@@ -37,7 +37,7 @@ pub struct Mark {
     pub column: usize,
 }
 
-/// Why a text is no YAML document, or not one that can be used.
+/// Why a text is not a YAML document, or not a usable one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub struct YamlError {
@@ -52,20 +52,20 @@ pub struct YamlError {
 /// A YAML text as a tree.
 #[derive(Debug)]
 pub struct Document {
-    /// The top node; `None` when there is nothing but white space and comments.
+    /// The top node; `None` when there is only white space and comments.
     pub root: Option<Rc<Node>>,
-    /// What is wrong though the rest could be read: duplicate keys, unknown tags.
+    /// Errors that leave the rest readable: duplicate keys, unknown tags.
     pub problems: Vec<YamlError>,
 }
 
 /// A value with its place. Aliases share one node.
 #[derive(Debug)]
 pub struct Node {
-    /// Where it begins, less anchor and tag.
+    /// Where it begins, after anchor and tag.
     pub mark: Mark,
     /// What it is.
     pub content: Content,
-    /// What it takes once expanded, in bytes or so.
+    /// Approximate size with aliases expanded, in bytes.
     expanded_bytes: u64,
 }
 
@@ -82,11 +82,11 @@ pub enum Content {
     Text(String),
     /// A list.
     Sequence(Vec<Rc<Node>>),
-    /// A mapping, `<<` already merged in; in the order in which Python would list it.
+    /// A mapping with `<<` merged in, in Python's order.
     Mapping(Vec<Entry>),
 }
 
-/// A value that was written as a plain scalar, and how.
+/// The value of a plain scalar, and its text.
 #[derive(Debug)]
 pub struct Plain<T> {
     /// The value.
@@ -108,15 +108,14 @@ pub struct Entry {
 
 /// Read one YAML document.
 ///
-/// # Errors
-/// When the text is not UTF-8, too large, not YAML, or expands beyond the limits of this room. What leaves the rest
-/// readable is in [`Document::problems`] instead.
+/// # Errors When the text is not UTF-8, too large, not YAML, or expands beyond the limits of this module. Errors that
+/// leave the rest readable are in [`Document::problems`] instead.
 pub fn read(bytes: &[u8]) -> Result<Document, YamlError> {
     compose::document(&source::checked_text(bytes)?)
 }
 
 impl Node {
-    /// The value as JSON, without nulls and what is under null keys, as Dagster+'s own client sends it.
+    /// The value as JSON, without nulls and null keys, as Dagster+'s own client sends it.
     pub fn to_json(&self) -> Value {
         match &self.content {
             Content::Null => Value::Null,
@@ -135,7 +134,7 @@ impl Node {
         matches!(self.content, Content::Null)
     }
 
-    /// What it takes once its aliases are expanded, in bytes or so.
+    /// Approximate size with its aliases expanded, in bytes.
     pub fn expanded_bytes(&self) -> u64 {
         self.expanded_bytes
     }
@@ -173,7 +172,7 @@ impl Node {
         }
     }
 
-    /// A plain scalar that is no text, as written: `no`, `1.10`.
+    /// The text of a plain scalar that is not a string: `no`, `1.10`.
     pub fn written(&self) -> Option<&str> {
         match &self.content {
             Content::Bool(plain) => Some(&plain.written),

@@ -5,16 +5,16 @@
 
 use serde_json::Number;
 
-/// What a plain scalar is.
+/// The value of a plain scalar.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Resolved {
     /// Null.
     Null,
     /// A boolean.
     Bool(bool),
-    /// A number that JSON can carry.
+    /// A number that JSON can represent.
     Number(Number),
-    /// A number that JSON cannot carry, or that PyYAML fails on; with the reason.
+    /// A number that JSON cannot represent, or that PyYAML fails on, with the reason.
     Unusable(&'static str),
     /// `<<`.
     Merge,
@@ -22,7 +22,7 @@ pub enum Resolved {
     Text,
 }
 
-/// Decide what a plain scalar is.
+/// Resolve a plain scalar.
 pub fn resolve(text: &str) -> Resolved {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Resolved::Null,
@@ -32,10 +32,11 @@ pub fn resolve(text: &str) -> Resolved {
     if let Some(value) = boolean(text) {
         return Resolved::Bool(value);
     }
-    // Most scalars are words: only these can begin a number.
+    // Most scalars are words. Only these characters can start a number.
     if !text.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first)) {
         return Resolved::Text;
     }
+    // In PyYAML's order: `1:30.5` is a float, and would fail as an integer.
     float(text).or_else(|| integer(text)).unwrap_or(Resolved::Text)
 }
 
@@ -52,7 +53,7 @@ const NOT_JSON: &str = "JSON has no infinity and no NaN";
 const TOO_LARGE: &str = "integers of more than 64 bits cannot be sent";
 const NO_DIGITS: &str = "a number without digits";
 
-/// `+0x1F`, `0b11`, `017`, `1_000`, `1:30` (sexagesimal: 90). `None` when it is no integer.
+/// `+0x1F`, `0b11`, `017`, `1_000`, `1:30` (sexagesimal: 90). `None` when it is not an integer.
 pub fn integer(text: &str) -> Option<Resolved> {
     let (negative, digits) = signed(text);
     let bare = |text: &str| text.replace('_', "");
@@ -94,6 +95,7 @@ fn signed_number(negative: bool, magnitude: u64) -> Resolved {
     if !negative {
         return Resolved::Number(magnitude.into());
     }
+    // `-9223372036854775808` has no positive counterpart in i64.
     match 0i64.checked_sub_unsigned(magnitude) {
         Some(value) => Resolved::Number(value.into()),
         None => Resolved::Unusable(TOO_LARGE),
@@ -132,7 +134,7 @@ fn sexagesimal_part(text: &str) -> bool {
     }
 }
 
-/// `1.`, `-1_0.5e+3`, `.5`, `1:30.5`, `.inf`, `.NaN`. `None` when it is no float.
+/// `1.`, `-1_0.5e+3`, `.5`, `1:30.5`, `.inf`, `.NaN`. `None` when it is not a float.
 pub fn float(text: &str) -> Option<Resolved> {
     let (negative, digits) = signed(text);
     if matches!(digits, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
@@ -154,13 +156,14 @@ pub fn float(text: &str) -> Option<Resolved> {
             return None;
         }
         let written = format!("{whole}.{fraction}").replace('_', "");
+        // `1.` and `.5` are floats in YAML but not for Rust's parser; zeros around them change no value.
         format!("0{written}0{exponent}").parse().ok()?
     };
     let value: f64 = if negative { -value } else { value };
     Some(Number::from_f64(value).map_or(Resolved::Unusable(NOT_JSON), Resolved::Number))
 }
 
-/// Fraction, and `e+3` if there is one; `None` when what follows the `e` is no signed exponent.
+/// Fraction, and the exponent (`e+3`) if there is one; `None` when the `e` is not followed by a signed exponent.
 fn split_exponent(text: &str) -> Option<(&str, &str)> {
     let Some(at) = text.find(['e', 'E']) else { return Some((text, "")) };
     let (fraction, exponent) = text.split_at(at);
@@ -187,7 +190,8 @@ fn sexagesimal_float(whole: &str, fraction: &str) -> Option<f64> {
     Some(value * 60.0 + last)
 }
 
-/// A scalar with an explicit tag of the type repository (`None`: of another). `None` when it cannot be read so.
+/// A scalar with an explicit tag of the type repository (`None` for any other tag). `None` when it cannot be read as
+/// that type.
 pub fn tagged(tag: Option<&str>, text: &str) -> Option<Resolved> {
     match tag? {
         "str" => Some(Resolved::Text),

@@ -1,10 +1,10 @@
-//! What has to hold of the text before and beside the grammar: size, encoding, characters, tabs.
+//! Checks on the text outside the grammar: size, encoding, characters, tabs.
 
 use super::{MAX_FILE_BYTES, Mark, YamlError};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The text of a file, less a byte order mark, each line ended by a line feed.
+/// The text of a file, without a byte order mark, with line feeds as line ends.
 ///
 /// # Errors
 /// When it is too large, not UTF-8, or has characters that YAML does not allow.
@@ -37,16 +37,16 @@ pub fn checked_text(bytes: &[u8]) -> Result<Cow<'_, str>, YamlError> {
     }
 }
 
-/// Source: YAML 1.1, production 1 (`c-printable`); less the byte order mark, and less the three line breaks that YAML
-/// 1.2 no longer takes for such and no editor shows: U+0085, U+2028, U+2029.
+/// Source: YAML 1.1, production 1 (`c-printable`); without the byte order mark, and without three line breaks that YAML
+/// 1.2 dropped and no editor shows: U+0085, U+2028, U+2029.
 fn allowed(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='~' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
         && !matches!(character, '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
 
-/// A tab that PyYAML would stumble over: anywhere but in comments and in quoted and block scalars.
+/// Find a tab that PyYAML refuses: anywhere except in comments and in quoted and block scalars.
 ///
-/// The parser lets them pass, as YAML 1.2 does. `scalars` are byte ranges in order, each with whether the scalar is plain.
+/// The parser accepts them, as YAML 1.2 does. `scalars` are byte ranges in order, each with a flag for plain scalars.
 pub fn misplaced_tab(text: &str, scalars: &[(Range<usize>, bool)]) -> Option<YamlError> {
     let mut from = 0;
     let mut found = None;
@@ -62,7 +62,7 @@ pub fn misplaced_tab(text: &str, scalars: &[(Range<usize>, bool)]) -> Option<Yam
     Some(tab_error(mark_at(text, at)))
 }
 
-/// The error of a tab at `mark`.
+/// The error for a tab at `mark`.
 pub fn tab_error(mark: Mark) -> YamlError {
     YamlError {
         problem: "a tab character where YAML allows only spaces".to_string(),

@@ -56,7 +56,7 @@ fn plain_scalars_have_the_types_of_yaml_1_1() {
 }
 
 #[test]
-fn merge_keys_fill_in_what_the_mapping_does_not_say() {
+fn merge_keys_add_entries_that_the_mapping_does_not_have() {
     for (text, want) in [
         ("a: &a {x: 1, y: 2}\nb:\n  y: 3\n  <<: *a", json!({"x": 1, "y": 3})),
         ("a: [&a {x: 1}, &c {x: 2, z: 3}]\nb:\n  <<: [*a, *c]", json!({"x": 1, "z": 3})),
@@ -123,19 +123,19 @@ fn tabs_are_text_in_quotes_blocks_and_comments() {
 }
 
 #[test]
-fn a_byte_order_mark_and_crlf_are_no_hindrance() {
+fn a_byte_order_mark_and_crlf_are_accepted() {
     assert_eq!(json_of("\u{feff}a: 1\r\nb: |\r\n  x\r\n  y\r\n"), json!({"a": 1, "b": "x\ny\n"}));
 }
 
 #[test]
-fn nothing_but_comments_is_no_document() {
+fn a_text_of_only_comments_has_no_root() {
     for text in ["", "\n \n", "# a\n"] {
         assert!(read(text.as_bytes()).unwrap().root.is_none(), "{text:?}");
     }
 }
 
 #[test]
-fn hostile_texts_are_refused_before_they_cost_anything() {
+fn hostile_texts_are_refused_early() {
     let bomb = (1..=12).fold("a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_string(), |text, level| {
         let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
         text + &format!("a{level}: &a{level} [{aliases}]\n")
@@ -190,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_too_odd_to_be_read_or_refused(text in "([ \\-:?,\\[\\]{}#&*!|>'\"%@`\\\\=<~a1é\t\n\r]|- |: |<<: |&a |\\*a|\n  ){0,60}") {
+    fn any_text_is_read_or_refused(text in "([ \\-:?,\\[\\]{}#&*!|>'\"%@`\\\\=<~a1é\t\n\r]|- |: |<<: |&a |\\*a|\n  ){0,60}") {
         if let Ok(document) = read(text.as_bytes()) {
             let value = document.root.map(|root| root.to_json());
             prop_assert!(document.problems.iter().all(|problem| problem.mark.line > 0));
@@ -199,7 +199,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_are_too_odd_either(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         let error = read(&bytes).err();
         prop_assert!(error.is_none_or(|error| error.mark.line > 0 && error.mark.column > 0));
     }

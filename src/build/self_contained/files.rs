@@ -1,8 +1,8 @@
 //! All files and links of a package's directory, with their digests.
 //!
-//! Contents are read, not only sizes and times: a checkout, a restored cache or `cp -p` can change the one without the
-//! other. That stays cheap because files are hashed on all processors, and because a directory that holds more than
-//! [`MOST_FILES`] or [`MOST_BYTES`] (a large environment, say) is not read at all: building is faster then.
+//! Contents are read, not only sizes and times: a checkout, a restored cache or `cp -p` can change contents without
+//! changing these. This is fast because files are hashed on all processors, and because a directory with more than
+//! [`MOST_FILES`] or [`MOST_BYTES`] (such as a large environment) is not read: building is faster then.
 
 use crate::build::in_parallel;
 use crate::build::parallelism;
@@ -16,30 +16,30 @@ use std::path::{Path, PathBuf};
 
 /// More files are not read.
 const MOST_FILES: usize = 30_000;
-/// Nor more bytes.
+/// More bytes are not read.
 const MOST_BYTES: u64 = 400 << 20;
-/// Repositories' own directories. No backend takes files from them: should a wheel have one, it is not kept, since none
-/// of its members may come from what was not read.
+/// Directories of repositories. Backends take no files from them; a wheel with such a file is not cached, because each
+/// member must come from a file that was read.
 const NOT_READ: [&str; 2] = [".git", ".hg"];
 
 type Sha256Digest = [u8; 32];
 
-/// The files of a directory, links to files among them.
+/// The files of a directory, including links to files.
 #[derive(Debug)]
 pub(super) struct Files(BTreeMap<PathBuf, Seen>);
 
 #[derive(Debug)]
 struct Seen {
-    /// What a link says; nothing for a file.
+    /// The target as written in a link; `None` for a file.
     link: Option<PathBuf>,
     executable: bool,
-    /// Of the content; zeros for a link to a directory.
+    /// Digest of the content; zeros for a link to a directory.
     digest: Sha256Digest,
 }
 
 impl Files {
-    /// Read all files below `root`, which is canonical. `None` when one cannot be read, is neither a file nor a
-    /// directory, or is a link that leads out or nowhere, and when there are too many.
+    /// Read all files below `root`, which must be canonical. `None` when one cannot be read, is neither a file nor a
+    /// directory, or is a link that is broken or leads out of `root`, and when there are too many.
     pub(super) fn read(root: &Path) -> Option<Files> {
         let mut listing = Listing { root, bytes: 0, found: Vec::new() };
         listing.directory(root)?;
@@ -67,7 +67,7 @@ impl Files {
         }
     }
 
-    /// Whether there is a file with this content whose path is, or ends with, `path` (with `/`).
+    /// Whether there is a file with this content and with a path that is, or ends with, `path` (with `/`).
     pub(super) fn have(&self, path: &str, digest: &Sha256Digest) -> bool {
         self.0.iter().any(|(own, seen)| seen.digest == *digest && own.ends_with(path))
     }
@@ -121,7 +121,7 @@ impl Listing<'_> {
         (self.found.len() <= MOST_FILES && self.bytes <= MOST_BYTES).then_some(())
     }
 
-    /// What a link says that leads to something inside, which is then read in its own place too.
+    /// The target as written in a link that leads to a path inside the directory, where it is read anyway.
     fn link_inside(&self, path: &Path) -> Option<PathBuf> {
         path.canonicalize().ok().filter(|target| target.starts_with(self.root))?;
         fs::read_link(path).ok()

@@ -1,8 +1,8 @@
-//! What a package may say to its build backend and still be known to be built from its own files.
+//! The settings for build backends with which a package is known to be built only from its own files.
 //!
-//! Everything is a list of what is allowed: a key that is not here, of a newer release perhaps, has the package built
-//! each time. Sources: the manuals of the backends, and hatchling 1.33, setuptools 83, flit-core 4.2, poetry-core 2.5,
-//! pdm-backend 2.5 and uv 0.13 where those are silent.
+//! Everything is an allow list: with a key that is not here, such as one of a newer release, the package is built each
+//! time. Sources: the manuals of the backends, and where they do not say, hatchling 1.33, setuptools 83, flit-core 4.2,
+//! poetry-core 2.5, pdm-backend 2.5 and uv 0.13.
 
 use crate::bounded_file::{TEXT_LIMIT_BYTES, read_text};
 use crate::project::ResolveSettings;
@@ -13,27 +13,27 @@ use toml::{Table, Value};
 const REQUIRES: [&str; 7] =
     ["hatchling", "flit-core", "poetry-core", "uv-build", "pdm-backend", "setuptools", "wheel"];
 
-/// Files whose presence means that building runs the user's own code.
+/// Files with code of the user that a build runs.
 const CODE_FILES: [&str; 4] = ["setup.py", "hatch_build.py", "build.py", "pdm_build.py"];
 
-/// Files with further settings of setuptools, none of which is understood here.
+/// Files with more settings of setuptools, which are not read here.
 const SETUPTOOLS_FILES: [&str; 2] = ["setup.cfg", "MANIFEST.in"];
 
-/// Settings of uv's that put more into the environment of a build than the package asks for.
+/// uv settings that add to the environment of a build more than the package asks for.
 const UV_BUILD_KEYS: [&str; 4] =
     ["extra-build-dependencies", "extra-build-variables", "no-build-isolation", "no-build-isolation-package"];
 
-/// What may be said in a table, as long as no text in it leads out of the directory.
+/// The allowed content of a table, as long as no text in it is a path out of the directory.
 enum Allowed {
     /// Anything.
     Any,
-    /// The keys of the first list with any value, and those of the second with what is allowed for them.
+    /// The keys of the first list with any value, and those of the second with the given content.
     Keys(&'static [&'static str], &'static [(&'static str, Allowed)]),
 }
 
 use Allowed::{Any, Keys};
 
-/// Of the build and of its targets; `hooks`, `dependencies` and `versions` are left out on purpose.
+/// Keys of the build and of its targets. `hooks`, `dependencies` and `versions` are not allowed: they run other code.
 const HATCH_FILES: &[&str] = &[
     "artifacts",
     "bypass-selection",
@@ -55,7 +55,7 @@ const HATCH_FILES: &[&str] = &[
     "sources",
     "strict-naming",
 ];
-/// `version` without `source` is a regular expression on a file; other sources run code or read the environment.
+/// `version` without `source` applies a regular expression to a file. Other sources run code or read the environment.
 const HATCH: Allowed = Keys(
     &["envs", "publish"],
     &[
@@ -65,7 +65,7 @@ const HATCH: Allowed = Keys(
     ],
 );
 
-/// `attr` imports the package where it cannot be read as text.
+/// Without `attr`, which imports the package if it cannot be read as text.
 const SETUPTOOLS_DYNAMIC: Allowed = Keys(&["file", "content-type"], &[]);
 const SETUPTOOLS: Allowed = Keys(
     &[
@@ -94,10 +94,10 @@ const SETUPTOOLS: Allowed = Keys(
     )],
 );
 
-/// Flit imports the module for what is dynamic, unless it can read it as text.
+/// Dynamic fields are excluded elsewhere: Flit imports the module for them if it cannot read it as text.
 const FLIT: Allowed = Keys(&["module", "sdist"], &[]);
 
-/// `build` is a script.
+/// Without `build`, which is a script.
 const POETRY: Allowed = Keys(
     &[
         "authors",
@@ -129,7 +129,7 @@ const POETRY: Allowed = Keys(
     &[],
 );
 
-/// Of the sources of a version, `scm` asks git and `call` runs code; `source` is checked besides.
+/// Only `file` is allowed as `source`, which is checked elsewhere: `scm` asks git and `call` runs code.
 const PDM_VERSION: Allowed = Keys(&["path", "source"], &[]);
 const PDM_BUILD: Allowed =
     Keys(&["editable-backend", "excludes", "includes", "is-purelib", "package-dir", "source-includes"], &[]);
@@ -141,7 +141,7 @@ pub(super) fn stays_inside(directory: &Path, backend: &str, settings: &ResolveSe
     !CODE_FILES.iter().any(&has)
         && !UV_BUILD_KEYS.iter().any(|key| settings.uv.contains_key(*key))
         && builds_plainly(&pyproject)
-        && pyproject.get("project").is_none_or(leads_nowhere_else)
+        && pyproject.get("project").is_none_or(stays_in_directory)
         && match backend {
             "hatchling.build" => {
                 let own = directory.join("hatch.toml");
@@ -162,7 +162,7 @@ pub(super) fn stays_inside(directory: &Path, backend: &str, settings: &ResolveSe
             "pdm.backend" => tool(&pyproject, "pdm").is_none_or(is_plain_pdm),
             "uv_build" => {
                 let said = tool(&pyproject, "uv").and_then(|uv| uv.get("build-backend"));
-                said.is_none_or(leads_nowhere_else)
+                said.is_none_or(stays_in_directory)
             }
             _ => false,
         }
@@ -176,7 +176,7 @@ fn tool<'a>(pyproject: &'a Table, name: &str) -> Option<&'a Value> {
     pyproject.get("tool")?.get(name)
 }
 
-/// Whether the build uses nothing but known backends from an index.
+/// Whether the build uses only known backends from an index.
 fn builds_plainly(pyproject: &Table) -> bool {
     let Some(system) = pyproject.get("build-system").and_then(Value::as_table) else { return false };
     let redirected = tool(pyproject, "uv").and_then(|uv| uv.get("sources"));
@@ -195,7 +195,7 @@ fn builds_plainly(pyproject: &Table) -> bool {
         && system.get("requires").and_then(Value::as_array).is_some_and(|lines| lines.iter().all(is_plain))
 }
 
-/// The name in a requirement, unless that says where the distribution lies.
+/// The name in a requirement; `None` if it has a URL.
 fn distribution_name(line: &str) -> Option<String> {
     crate::wheel::requirement::check(line).ok()?;
     let requirement: pep508_rs::Requirement = line.parse().ok()?;
@@ -203,7 +203,7 @@ fn distribution_name(line: &str) -> Option<String> {
     (!is_url).then(|| requirement.name.to_string())
 }
 
-/// pdm-backend reads two of the tables that PDM itself has; of the others it knows nothing.
+/// Checks the two tables of PDM that pdm-backend reads.
 fn is_plain_pdm(said: &Value) -> bool {
     let version = said.get("version");
     let source = version.and_then(|version| version.get("source"));
@@ -214,7 +214,7 @@ fn is_plain_pdm(said: &Value) -> bool {
 
 fn allows(allowed: &Allowed, said: &Value) -> bool {
     match (allowed, said) {
-        (Any, said) => leads_nowhere_else(said),
+        (Any, said) => stays_in_directory(said),
         (Keys(any, some), Value::Table(said)) => said.iter().all(|(key, value)| {
             let known = some.iter().find(|(known, _)| known == key).map(|(_, allowed)| allowed);
             known
@@ -225,18 +225,18 @@ fn allows(allowed: &Allowed, said: &Value) -> bool {
     }
 }
 
-/// Whether no text in a value, keys included, can be a path out of the directory.
-fn leads_nowhere_else(said: &Value) -> bool {
+/// Whether no text in a value, including keys, can be a path out of the directory.
+fn stays_in_directory(said: &Value) -> bool {
     match said {
         Value::String(text) => is_inside(text),
-        Value::Array(items) => items.iter().all(leads_nowhere_else),
-        Value::Table(table) => table.iter().all(|(key, value)| is_inside(key) && leads_nowhere_else(value)),
+        Value::Array(items) => items.iter().all(stays_in_directory),
+        Value::Table(table) => table.iter().all(|(key, value)| is_inside(key) && stays_in_directory(value)),
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => true,
     }
 }
 
-/// Whether a text is no path out of the directory, however it is written. Braces and dollars are filled in by hatchling
-/// and PDM, with parents and variables of the environment.
+/// Whether a text cannot be a path out of the directory. Braces and dollars are refused: hatchling and PDM expand them
+/// to parent directories and variables.
 fn is_inside(text: &str) -> bool {
     let is_drive = text.as_bytes().get(1) == Some(&b':');
     let out = |part: &str| matches!(part.trim(), ".." | ".git" | ".hg");

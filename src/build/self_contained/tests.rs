@@ -57,9 +57,9 @@ impl Fixture {
     }
 }
 
-/// Users saw old code called unchanged, since `src/` was in their `.pexignore`.
+/// Users saw old code reported as unchanged, because `src/` was in their `.pexignore`.
 #[test]
-fn whatever_a_build_can_see_changes_the_key() {
+fn everything_a_build_can_see_changes_the_key() {
     let mut fixture = Fixture::hatchling("");
     fixture.write(".pexignore", "shop/\n");
     let mut seen = vec![fixture.key()];
@@ -181,7 +181,7 @@ fn builds_that_may_look_further_are_not_kept() {
 }
 
 #[test]
-fn files_that_steer_a_build_further_are_seen() {
+fn other_files_that_change_a_build_are_seen() {
     for (backend, requires, file, text) in [
         (HATCHLING, "hatchling", "setup.py", ""),
         (HATCHLING, "hatchling", "hatch_build.py", ""),
@@ -197,7 +197,7 @@ fn files_that_steer_a_build_further_are_seen() {
 }
 
 #[test]
-fn links_out_and_links_to_nothing_are_not_kept() {
+fn packages_with_outside_or_broken_links_are_not_cached() {
     for target in ["../../outside.py", "../outside", "nowhere.py", "/etc/hostname"] {
         let fixture = Fixture::hatchling("");
         fixture.write("../outside.py", "");

@@ -61,7 +61,7 @@ fn pexignore_decides_in_both_directions() {
 }
 
 #[test]
-fn links_become_what_they_lead_to() {
+fn links_are_followed() {
     let fixture = Fixture::new(&["a.py", "dir/x.py"]);
     fs::write(fixture.0.path().join("outside.txt"), "o").unwrap();
     symlink("a.py", fixture.path("file-link")).unwrap();
@@ -84,7 +84,7 @@ fn links_become_what_they_lead_to() {
 }
 
 #[test]
-fn a_link_that_is_left_out_is_not_said_to_be_shipped() {
+fn a_link_that_is_left_out_has_no_warning() {
     let fixture = Fixture::new(&["a.py"]);
     fs::write(fixture.0.path().join("outside.txt"), "o").unwrap();
     symlink("../outside.txt", fixture.path("data.csv")).unwrap();
@@ -95,7 +95,7 @@ fn a_link_that_is_left_out_is_not_said_to_be_shipped() {
 }
 
 #[test]
-fn files_below_a_directory_outside_are_told_of_by_its_link() {
+fn files_below_an_outside_directory_are_reported_by_its_link() {
     let fixture = Fixture::new(&["a.py"]);
     let outside = fixture.0.path().join("outside");
     fs::create_dir(&outside).unwrap();
@@ -109,7 +109,7 @@ fn files_below_a_directory_outside_are_told_of_by_its_link() {
 }
 
 #[test]
-fn links_that_multiply_directories_come_to_an_end() {
+fn links_that_multiply_directories_are_refused() {
     let fixture = Fixture::new(&["d00/x"]);
     for level in 1..40 {
         let directory = fixture.path(&format!("d{level:02}"));

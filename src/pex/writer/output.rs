@@ -1,11 +1,11 @@
-//! A buffered stream in which headers can be corrected, mostly while they are still in the buffer.
+//! A buffered stream with headers that can be patched, mostly while they are still in the buffer.
 
 use std::io::{self, Seek, SeekFrom, Write};
 
-/// Written to the stream at once.
+/// Size of one write to the stream.
 const BUFFER_BYTES: usize = 1024 * 1024;
 
-/// Positions count from the beginning of the stream.
+/// Positions count from the start of the stream.
 pub(super) struct Output<'w, W> {
     inner: &'w mut W,
     buffer: Vec<u8>,
@@ -46,6 +46,7 @@ impl<'w, W: Write + Seek> Output<'w, W> {
             return Ok(());
         }
         self.flush()?;
+        // Only a member of more than a buffer's size gets here, so two seeks do not matter.
         self.inner.seek(SeekFrom::Start(position))?;
         self.inner.write_all(bytes)?;
         self.inner.seek(SeekFrom::Start(self.flushed_bytes))?;

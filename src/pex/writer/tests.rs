@@ -1,11 +1,15 @@
 use super::*;
 use std::io::Cursor;
 
-fn entry<'a>(path: &'a str, content: &'a [u8]) -> Entry<'a> {
-    Entry { path: Cow::Borrowed(path), executable: false, payload: Payload::Bytes(Cow::Borrowed(content)) }
+fn entry<'a>(path: &'a str, content: &'a [u8]) -> NewMember<'a> {
+    NewMember {
+        path: Cow::Borrowed(path),
+        executable: false,
+        payload: Payload::Bytes(Cow::Borrowed(content)),
+    }
 }
 
-fn zipped(entries: &[Entry<'_>], with_directories: bool) -> (Vec<u8>, Written) {
+fn zipped(entries: &[NewMember<'_>], with_directories: bool) -> (Vec<u8>, Written) {
     let mut out = Cursor::new(Vec::new());
     let mut zip = ZipWriter::new(&mut out, "#!x\n").unwrap();
     zip.with_directories = with_directories;

@@ -1,4 +1,4 @@
-//! The records of a zip archive. Source: APPNOTE.TXT 6.3, sections 4.3 and 4.5.3.
+//! The records of a ZIP archive. Source: APPNOTE.TXT 6.3, sections 4.3 and 4.5.3.
 
 use crate::wheel::archive::Method;
 
@@ -6,15 +6,16 @@ const UNIX: u8 = 3;
 const VERSION_PLAIN: u16 = 20;
 const VERSION_ZIP64: u16 = 45;
 const FLAG_UTF8: u16 = 0x800;
-/// 1980-01-01, the first day that DOS dates can tell, midnight.
+/// 1980-01-01 00:00, the first date that the format can express, as pex writes it.
 const DATE: u16 = 0x21;
 const TIME: u16 = 0;
 const DOS_DIRECTORY: u32 = 0x10;
 const MODE_EXECUTABLE: u32 = 0o755;
 const MODE_PLAIN: u32 = 0o644;
-/// What a 4-byte field holds when the value is in the ZIP64 field; so this value itself does not fit either.
+/// Marks a 4-byte field with its value in the ZIP64 field. This value itself therefore does not fit either.
 const IN_ZIP64: u32 = u32::MAX;
-/// From this size on, room for ZIP64 sizes is reserved before compressing: DEFLATE may grow its input by a little.
+/// From this size on, space for ZIP64 sizes is reserved before compressing, because DEFLATE may make its input a little
+/// longer.
 const RESERVE_ZIP64_BYTES: u64 = 0xf000_0000;
 
 /// One entry, as the local header and the central directory describe it.
@@ -40,7 +41,7 @@ impl<'a> Record<'a> {
         self.header_offset
     }
 
-    /// Make sure that a content of about this size can be filled in later without changing the length of the header.
+    /// Make sure that content of about this size can be set later without changing the length of the header.
     pub(super) fn reserve(&mut self, expected_bytes: u64) {
         self.wide_sizes |= expected_bytes >= RESERVE_ZIP64_BYTES;
     }
@@ -72,6 +73,7 @@ impl<'a> Record<'a> {
         let extra = zip64_extra(&wide);
         let mut bytes = b"PK\x01\x02".to_vec();
         bytes.extend([VERSION_PLAIN as u8, UNIX]);
+        // The field of the central directory lists only values that do not fit: sizes, then the offset (APPNOTE 4.5.3).
         self.common(&mut bytes, self.wide_sizes, !wide.is_empty());
         bytes.extend((extra.len() as u16).to_le_bytes());
         // No comment, first disk, no internal attributes.
@@ -83,12 +85,13 @@ impl<'a> Record<'a> {
         bytes
     }
 
-    /// The fields that both have, from the version needed to the length of the path.
+    /// The fields that both headers have, from the version needed to the length of the path.
     fn common(&self, bytes: &mut Vec<u8>, wide_sizes: bool, needs_zip64: bool) {
         let method: u16 = match self.method {
             Method::Stored => 0,
             Method::Deflated => 8,
         };
+        // Without the flag readers decode the name as CP437. pex sets it only for names outside ASCII.
         let flags = if self.path.is_ascii() { 0 } else { FLAG_UTF8 };
         let version = if needs_zip64 { VERSION_ZIP64 } else { VERSION_PLAIN };
         for field in [version, flags, method, TIME, DATE] {
@@ -127,7 +130,7 @@ fn zip64_extra(values: &[u64]) -> Vec<u8> {
     bytes
 }
 
-/// What ends the archive, and whether that takes ZIP64 records.
+/// The records at the end of the archive, and whether they include ZIP64 records.
 pub(super) fn end_records(entries: u64, directory_bytes: u64, directory_offset: u64) -> (Vec<u8>, bool) {
     let zip64 = entries >= u64::from(u16::MAX) || is_wide(directory_bytes) || is_wide(directory_offset);
     let mut bytes = Vec::new();
@@ -141,6 +144,7 @@ pub(super) fn end_records(entries: u64, directory_bytes: u64, directory_offset: 
         for field in [entries, entries, directory_bytes, directory_offset] {
             bytes.extend(field.to_le_bytes());
         }
+        // The locator: where the ZIP64 end record is, on the first of one disks.
         bytes.extend(b"PK\x06\x07\0\0\0\0");
         bytes.extend((directory_offset + directory_bytes).to_le_bytes());
         bytes.extend(1_u32.to_le_bytes());

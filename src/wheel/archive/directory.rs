@@ -1,4 +1,4 @@
-//! The central directory, read and judged.
+//! Reads the central directory, and refuses what must not be unpacked.
 
 use super::{LOCAL_HEADER_BYTES, Member, Method, RawData, file_name};
 use crate::wheel::WheelError;
@@ -7,12 +7,12 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// Larger central directories are refused: 300 000 members or so, far above any wheel.
+/// Larger central directories are refused. It is enough for about 300 000 members, far above any wheel.
 const MAX_DIRECTORY_BYTES: u64 = 32 * 1024 * 1024;
-/// How many times its own size a wheel may unpack to, beyond [`UNPACKED_FREE_BYTES`]. Wheels of the index stay below 20;
+/// A wheel may unpack to this many times its own size, beyond [`UNPACKED_FREE_BYTES`]. Wheels on PyPI stay below 20;
 /// DEFLATE reaches 1032.
 const MAX_RATIO: u64 = 200;
-/// Less than this is unpacked in no time.
+/// Up to this size the ratio does not matter: unpacking takes seconds.
 const UNPACKED_FREE_BYTES: u64 = 512 << 20;
 const END_SIGNATURE: &[u8] = b"PK\x05\x06";
 const END_BYTES: usize = 22;
@@ -51,7 +51,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<Member>, WheelError> {
     let mut members = Vec::new();
     for _ in 0..directory.entries {
         match entry(&mut bytes) {
-            Ok(Entry { name, .. }) if name.ends_with(b"/") => {}
+            // Directory entries carry no content.
+            Ok(DirectoryEntry { name, .. }) if name.ends_with(b"/") => {}
             Ok(entry) => members.push(entry.judge(&wheel)?),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(damaged("its central directory is cut short".to_string()));
@@ -72,7 +73,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Member>, WheelError> {
     Ok(members)
 }
 
-/// Find the central directory through the end record; the inner error says why there is none.
+/// Find the central directory through the end record. The inner error says why there is none.
 fn find(file: &mut File) -> io::Result<Result<Directory, &'static str>> {
     let length = file.seek(SeekFrom::End(0))?;
     let tail_bytes = length.min(END_BYTES as u64 + u64::from(u16::MAX));
@@ -91,6 +92,7 @@ fn find(file: &mut File) -> io::Result<Result<Directory, &'static str>> {
     };
     let record = &tail[at..];
     let end_offset = length - tail_bytes + at as u64;
+    // Number of this disk and the disk of the directory; entries on this disk and in total.
     if u16_at(record, 4) != u16_at(record, 6) || u16_at(record, 8) != u16_at(record, 10) {
         return Ok(Err("it is one part of a split archive"));
     }
@@ -103,6 +105,8 @@ fn find(file: &mut File) -> io::Result<Result<Directory, &'static str>> {
         Some((directory, record_offset)) => (directory, record_offset),
         None => (directory, end_offset),
     };
+    // Readers that search from the end and readers that follow offsets must see the same directory. This also refuses
+    // data before the archive, which is allowed in ZIP but not in wheels.
     if directory.offset.checked_add(directory.size) != Some(limit) {
         return Ok(Err("its central directory is not where its end record says"));
     }
@@ -132,8 +136,8 @@ fn zip64_end(file: &mut File, end_offset: u64) -> io::Result<Option<(Directory, 
     Ok(Some((directory, record_offset)))
 }
 
-/// One entry as it stands in the file.
-struct Entry {
+/// One entry of the central directory, as stored.
+struct DirectoryEntry {
     name: Vec<u8>,
     flags: u16,
     method: u16,
@@ -145,7 +149,7 @@ struct Entry {
 }
 
 /// Source: APPNOTE 4.3.12.
-fn entry(bytes: &mut impl Read) -> io::Result<Entry> {
+fn entry(bytes: &mut impl Read) -> io::Result<DirectoryEntry> {
     let mut fixed = [0; ENTRY_BYTES];
     bytes.read_exact(&mut fixed)?;
     if !fixed.starts_with(ENTRY_SIGNATURE) {
@@ -163,6 +167,7 @@ fn entry(bytes: &mut impl Read) -> io::Result<Entry> {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     let mut large = zip64_extra(&extra);
+    // Only values that do not fit (all ones) are in the ZIP64 field.
     let mut wide = |value: u32| match value {
         u32::MAX => large.next().unwrap_or(u64::from(u32::MAX)),
         value => u64::from(value),
@@ -171,7 +176,7 @@ fn entry(bytes: &mut impl Read) -> io::Result<Entry> {
     let size_bytes = wide(u32_at(&fixed, 24));
     let compressed_bytes = wide(u32_at(&fixed, 20));
     let header_offset = wide(u32_at(&fixed, 42));
-    Ok(Entry {
+    Ok(DirectoryEntry {
         name,
         flags: u16_at(&fixed, 8),
         method: u16_at(&fixed, 10),
@@ -199,7 +204,7 @@ fn zip64_extra(extra: &[u8]) -> impl Iterator<Item = u64> {
     field.chunks_exact(8).map(|chunk| u64_at(chunk, 0))
 }
 
-impl Entry {
+impl DirectoryEntry {
     /// Refuse what must not be unpacked.
     fn judge(self, wheel: &str) -> Result<Member, WheelError> {
         let refuse = |name: &str, reason: &str| Err(WheelError::member(wheel, name, reason));
@@ -216,6 +221,7 @@ impl Entry {
             return refuse(&name, "is encrypted");
         }
         match self.mode & MODE_TYPE {
+            // Writers on Windows leave the mode empty.
             0 | MODE_REGULAR => {}
             MODE_LINK => return refuse(&name, "is a symbolic link, which wheels may not have"),
             _ => return refuse(&name, "is neither a file nor a directory"),
@@ -225,11 +231,13 @@ impl Entry {
             8 => Method::Deflated,
             other => return refuse(&name, &format!("is compressed with method {other}; wheels use DEFLATE")),
         };
+        // Which of the two applies would depend on the reader.
         if method == Method::Stored && self.compressed_bytes != self.size_bytes {
             return refuse(&name, "is stored with two different sizes");
         }
         Ok(Member {
             name,
+            // pip also looks at the execute bits only.
             executable: self.mode & 0o100 != 0,
             data: RawData {
                 method,
@@ -242,9 +250,9 @@ impl Entry {
     }
 }
 
-/// Why a relative path with `/` must not be a member of an archive, if so; completes "the member `x` …".
+/// Why a relative path with `/` must not be a member of an archive; `None` if it may. Completes "the member `x` …".
 ///
-/// On the side of unpacking, such a path would name a file outside the directory, or another one than it seems to.
+/// When unpacked, such a path would name a file outside the directory, or a different one than it seems to.
 pub fn path_fault(path: &str) -> Option<&'static str> {
     if path.starts_with('/') {
         return Some("has an absolute path");
@@ -262,7 +270,7 @@ pub fn path_fault(path: &str) -> Option<&'static str> {
     })
 }
 
-/// What is refused besides in a wheel, which may be unpacked on any system.
+/// What else is refused in a wheel, because wheels are unpacked on any system.
 fn foreign_path_fault(path: &str) -> Option<&'static str> {
     if path.contains('\\') {
         return Some("has a backslash in its path");
@@ -274,7 +282,7 @@ fn foreign_path_fault(path: &str) -> Option<&'static str> {
     drive.then_some("has an absolute path")
 }
 
-/// What unpacks to many times its size would keep us, and the agent after us, busy for hours.
+/// Refuse a wheel that unpacks to many times its size: it would keep this program, and later the agent, busy for hours.
 fn refuse_bombs(wheel: &str, members: &[Member], archive_bytes: u64) -> Result<(), WheelError> {
     let unpacked = members.iter().fold(0_u64, |sum, member| sum.saturating_add(member.data.size_bytes));
     if unpacked <= UNPACKED_FREE_BYTES || unpacked / archive_bytes.max(1) <= MAX_RATIO {
@@ -283,8 +291,9 @@ fn refuse_bombs(wheel: &str, members: &[Member], archive_bytes: u64) -> Result<(
     Err(WheelError::Bomb { wheel: wheel.to_string(), unpacked_bytes: unpacked, archive_bytes })
 }
 
-/// Members that share bytes are how a small archive unpacks to a huge one.
+/// Refuse members that share bytes: a small archive can unpack to a huge one with them.
 fn refuse_overlaps(wheel: &str, members: &mut [Member], directory_offset: u64) -> Result<(), WheelError> {
+    // From the last to the first: each member has to end before the next one starts.
     members.sort_unstable_by_key(|member| member.data.header_offset);
     let mut next = directory_offset;
     for Member { name, data, .. } in members.iter().rev() {
@@ -299,7 +308,7 @@ fn refuse_overlaps(wheel: &str, members: &mut [Member], directory_offset: u64) -
     Ok(())
 }
 
-/// Sort by name and merge repetitions of the same content; two contents under one name are refused.
+/// Sort by name and merge equal members. Two contents under one name are refused.
 fn distinct(wheel: &str, mut members: Vec<Member>) -> Result<Vec<Member>, WheelError> {
     members.sort_by(|a, b| a.name.cmp(&b.name));
     let clash =
@@ -319,10 +328,11 @@ fn distinct(wheel: &str, mut members: Vec<Member>) -> Result<Vec<Member>, WheelE
     }
 }
 
-/// Names that differ only in case are one file on some systems, and there one of the two would stand in for the other.
+/// Refuse names that differ only in case: on some systems they are one file, and one of the two would replace the
+/// other.
 ///
-/// Refused where Python looks: modules, `.pth` files, metadata. Data files are kept apart, as the target's file system
-/// does; wheels with the headers of Linux have such pairs (`xt_MARK.h`, `xt_mark.h`).
+/// Only files that Python looks up are checked: modules, `.pth` files, metadata. Data files may have such names, which
+/// the target's file system keeps apart; wheels with Linux headers have them (`xt_MARK.h`, `xt_mark.h`).
 fn refuse_case_twins(wheel: &str, members: &[Member]) -> Result<(), WheelError> {
     let mut seen: HashMap<String, &str> = HashMap::new();
     for Member { name, .. } in members.iter().filter(|member| is_looked_for(&member.name)) {
