@@ -1,7 +1,7 @@
-//! What to build for which code location: (project, requirements) → [`Plan`]. Pure, and printable as JSON.
+//! What to build for each code location: (project, requirements) → [`Plan`]. Pure, and printable as JSON.
 //!
-//! Code locations of one build directory share a source PEX, and those that ask for the same requirements share a deps
-//! PEX, so cost grows with what differs and not with the number of code locations.
+//! Code locations of one build directory share a source PEX, and those with equal requirements share a deps PEX. So the
+//! cost depends on the number of different files, not of code locations.
 
 pub mod shards;
 
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Everything to build, each thing once.
+/// Everything to build, each file once.
 #[derive(Debug)]
 pub struct Plan {
     /// Target Python and platform of all of it.
@@ -32,24 +32,24 @@ pub struct Plan {
 pub struct SourceJob {
     /// The build directory, shipped as the working directory.
     pub directory: PathBuf,
-    /// Its own package first, if it has one, then the local packages that it needs.
+    /// Its own package first, if it is one, then the local packages that it requires.
     pub local_packages: Vec<LocalPackage>,
-    /// Where what their builds need comes from.
+    /// Package sources for their builds.
     pub settings: ResolveSettings,
 }
 
 /// One deps PEX to build.
 #[derive(Debug)]
 pub struct DepsJob {
-    /// What goes in.
+    /// Its requirements.
     pub requirements: Arc<Requirements>,
-    /// Names the requirement set ([`requirements_hash`]).
+    /// The name of the requirement set ([`requirements_hash`]).
     pub requirements_hash: String,
-    /// A build directory that asks for it, for messages.
+    /// A build directory with these requirements, for messages.
     pub directory: PathBuf,
 }
 
-/// A code location and the files that it is made of.
+/// A code location and its files.
 #[derive(Debug)]
 pub struct PlannedLocation {
     /// The code location.
@@ -61,7 +61,7 @@ pub struct PlannedLocation {
 }
 
 impl Plan {
-    /// Decide what to build for these code locations, whose requirements are given by build directory.
+    /// Decide what to build for these code locations. `requirements` are by build directory.
     ///
     /// # Panics
     /// When `requirements` lacks the build directory of a location; the caller collects for each.
@@ -94,7 +94,8 @@ impl Plan {
 
     fn deps_job(&mut self, directory: &Path, requirements: &Arc<Requirements>) -> usize {
         let hash = requirements_hash(requirements, directory, self.target);
-        // The hash names files by their place in the project, so that of two projects may be equal and the files not.
+        // The hash has paths relative to the build directory, so two build directories may have equal hashes and
+        // different files.
         let same_files = |other: &Requirements| {
             other.local_distributions == requirements.local_distributions
                 && other.settings.find_links == requirements.settings.find_links
@@ -118,7 +119,7 @@ fn position_or_push<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool, make: impl
     })
 }
 
-/// What bears on which files a requirement set resolves to; hashed as JSON.
+/// Everything that decides the files of a requirement set; hashed as JSON.
 #[derive(Serialize)]
 struct HashedSet<'a> {
     format: &'static str,
@@ -131,11 +132,11 @@ struct HashedSet<'a> {
 
 /// Name of a requirement set: lower-case hex SHA-256 of its lines, its settings and the target.
 ///
-/// Two sets of the same hash resolve alike at the same moment. With a lock file the lines are exact pins, and so the
-/// hash is exact too; without one an index may answer differently tomorrow.
+/// Two sets with the same hash resolve to the same files at the same time. With a lock file the lines are exact pins,
+/// so the hash is exact too; without one an index may answer differently tomorrow.
 ///
-/// Local files count by their place relative to the build `directory`, so that the hash is the same wherever the project
-/// lies; their content does not count.
+/// Local files count by their path relative to the build `directory`, so that the hash does not depend on the path of
+/// the project. Their content does not count.
 pub fn requirements_hash(requirements: &Requirements, directory: &Path, target: Target) -> String {
     let place = |text: &str| match Path::new(text).is_absolute() {
         true => build_directory::relative(Path::new(text), directory).display().to_string(),
@@ -146,6 +147,7 @@ pub fn requirements_hash(requirements: &Requirements, directory: &Path, target: 
     let mut distributions = requirements.local_distributions.clone();
     distributions.iter_mut().for_each(|file| file.path = build_directory::relative(&file.path, directory));
     let asked = HashedSet {
+        // Raise the number when the same requirements have to get another hash.
         format: "pexpress requirements 1",
         target: format!("{} {}", target.python, target.platform),
         lines: requirements.texts(),
@@ -153,7 +155,7 @@ pub fn requirements_hash(requirements: &Requirements, directory: &Path, target: 
         hashes: &requirements.hashes,
         settings: &settings,
     };
-    // Strings, lists and maps with string keys always have a JSON form.
+    // Strings, lists and maps with string keys can always be written as JSON.
     let text = serde_json::to_string(&asked).unwrap_or_default();
     hex(Sha256::digest(text.as_bytes()))
 }

@@ -1,8 +1,8 @@
-//! Which user name and password go with a download.
+//! Finds the user name and password for a download.
 //!
-//! Files are often not below their index's URL, so credentials are matched by realm (scheme, host and port) as uv does
-//! it; where one realm has several, those of the index whose path shares most with the file's win.
-//! Source: uv's documentation, "HTTP credentials" and "Package indexes".
+//! Files are often not below their index's URL, so credentials are matched by realm (scheme, host and port), as in uv.
+//! If one realm has several, those of the index with the longest common path win. Source: uv's documentation, "HTTP
+//! credentials" and "Package indexes".
 
 use super::netrc::Netrc;
 use super::{SafeUrl, Secret};
@@ -16,7 +16,7 @@ use url::Url;
 /// A user name and its password; either may be empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// In the clear: it is shown nowhere by this room, but some hosts take a token here, so `Debug` is for tests only.
+    /// In plain text. It is never shown here, but some hosts accept a token as user name, so `Debug` is for tests only.
     pub username: String,
     /// The password.
     pub password: Secret,
@@ -39,7 +39,7 @@ pub struct IndexUrl {
     pub url: String,
 }
 
-/// All credentials that this run has for package indexes.
+/// All credentials of this run for package indexes.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     /// Index URLs without user information, and their logins.
@@ -47,7 +47,7 @@ pub struct Credentials {
     netrc: Netrc,
 }
 
-/// Variables that hold one index URL or several, in order of priority. uv's may be written `NAME=URL`.
+/// Variables with one or several index URLs, in order of priority. uv's may be written `NAME=URL`.
 const INDEX_VARIABLES: [&str; 8] = [
     env_vars::UV_INDEX,
     env_vars::UV_DEFAULT_INDEX,
@@ -62,16 +62,16 @@ const INDEX_VARIABLES: [&str; 8] = [
 impl Credentials {
     /// Collect from `indexes` (the project's settings), the environment, and a netrc file.
     ///
-    /// What cannot be read is reported as a warning and ignored, as pip does it.
+    /// A file that cannot be read leads to a warning and is ignored, as in pip.
     pub fn new(host: &Host, indexes: &[IndexUrl]) -> Credentials {
         let named_by_environment = INDEX_VARIABLES.iter().filter_map(|variable| host.var(variable));
         let from_environment = named_by_environment.flat_map(split_indexes);
         let logins =
-            indexes.iter().cloned().chain(from_environment).filter_map(|index| login_of(host, &index));
+            indexes.iter().cloned().chain(from_environment).filter_map(|index| index_login(host, &index));
         Credentials { logins: logins.collect(), netrc: read_netrc(host) }
     }
 
-    /// The login for a URL: that of its own user information, of an index of its realm, or of the netrc file.
+    /// The login for a URL: from its own user information, an index of its realm, or the netrc file.
     pub fn for_url(&self, url: &Url) -> Option<Login> {
         let (url, own) = split(url);
         let complete = |login: &Login| !login.password.reveal().is_empty();
@@ -80,7 +80,7 @@ impl Credentials {
             .iter()
             .filter(|(index, _)| index.origin() == url.origin())
             .map(|(index, login)| (shared_segments(index, &url), login))
-            .rev() // of equals, `max_by_key` takes the last
+            .rev() // `max_by_key` returns the last of equals, and the first has priority
             .max_by_key(|(shared, _)| *shared)
             .map(|(_, login)| login.clone());
         let own = own.or(index);
@@ -104,7 +104,7 @@ pub fn split(url: &Url) -> (Url, Option<Login>) {
         password: Secret::new(decode(url.password().unwrap_or_default())),
     };
     let mut bare = url.clone();
-    // Both can fail only for URLs that cannot have user information.
+    // Both fail only for URLs that cannot have user information.
     let _ = bare.set_username("");
     let _ = bare.set_password(None);
     (bare, Some(login))
@@ -121,8 +121,8 @@ fn split_indexes(value: &str) -> impl Iterator<Item = IndexUrl> + '_ {
     })
 }
 
-/// The login of an index: in its URL, or in the variables that uv reads for its name.
-fn login_of(host: &Host, index: &IndexUrl) -> Option<(Url, Login)> {
+/// The login of an index: from its URL, or from the variables that uv reads for its name.
+fn index_login(host: &Host, index: &IndexUrl) -> Option<(Url, Login)> {
     let (url, login) = split(&Url::parse(&index.url).ok()?);
     let login = login.or_else(|| {
         let name = index.name.as_ref()?.to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
@@ -160,7 +160,7 @@ fn read_netrc(host: &Host) -> Netrc {
     })
 }
 
-/// The index URLs themselves never show their user information.
+/// Never shows user information.
 impl std::fmt::Display for IndexUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         SafeUrl::parse(&self.url).fmt(f)

@@ -1,11 +1,11 @@
-//! Files from URLs into the content-addressed cache.
+//! Downloads files into the content-addressed cache.
 //!
 //! A download goes to a temporary file in the cache, is hashed while it streams, compared, and only then renamed.
 //!
-//! A file that is already there is hashed again before each use, once a run. SHA-256 with the processor's own
-//! instructions does 1.6 GB/s a core (measured on a 2-core x86-64 runner), 45 ms for the 70 MB of a typical deps PEX
-//! and hidden behind other work; in return a bit that flipped on disk, or a cache restored from a broken archive, is
-//! found here and not on the Dagster+ agent. A stamp of size and time would find neither.
+//! A file that is already there is hashed again once per run before it is used. SHA-256 with processor instructions
+//! does 1.6 GB/s per core (measured on a 2-core x86-64 runner), which is 45 ms for the 70 MB of a typical deps PEX, in
+//! parallel with other work. In return, a flipped bit on disk or a cache restored from a broken archive is found here
+//! and not on the Dagster+ agent. Comparing size and time would find neither.
 
 use super::SafeUrl;
 use super::retry::{self, Again, Backoff, Failed};
@@ -26,21 +26,21 @@ use ureq::http::header::AUTHORIZATION;
 use url::Url;
 
 const BUFFER_BYTES: usize = 128 * 1024;
-/// Nothing longer is taken where no size is known: a server that never ends its answer would fill the disk.
+/// Limit for files of unknown size: an endless answer would fill the disk.
 const MAX_BYTES: u64 = 16 << 30;
-/// Statuses that may pass by themselves; a GET may always be repeated.
-const PASSING: [u16; 6] = [408, 429, 500, 502, 503, 504];
+/// Transient statuses. A GET may always be repeated.
+const TRANSIENT: [u16; 6] = [408, 429, 500, 502, 503, 504];
 
-/// A file to have in the cache.
+/// A file to get into the cache.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     /// Its name in the cache, and for people.
     pub file_name: &'a str,
     /// `https:`, `http:` or `file:` URL.
     pub url: &'a str,
-    /// Lower-case hex SHA-256, where known.
+    /// Lower-case hex SHA-256, if known.
     pub sha256: Option<&'a str>,
-    /// Size, where known: nothing longer is taken.
+    /// Size, if known. A longer file is an error.
     pub size_bytes: Option<u64>,
 }
 
@@ -51,40 +51,40 @@ pub struct Stored {
     pub path: PathBuf,
     /// Lower-case hex SHA-256.
     pub sha256: String,
-    /// Whether it was there before.
+    /// Whether it was there before this call.
     pub was_cached: bool,
 }
 
-/// Fetches files into the cache. Threads may share it; two that want the same file wait for one download.
+/// Downloads files into the cache. Threads may share it; two that need the same file wait for one download.
 pub struct Downloader {
     agent: Agent,
     host: Host,
     cache: Cache,
     backoff: Backoff,
-    /// By path in the cache: whether the file there was checked in this run. Held while it is fetched.
+    /// By path in the cache: whether the file was checked in this run. Each lock is held during the download.
     checked: Mutex<HashMap<PathBuf, Arc<Mutex<bool>>>>,
 }
 
-/// A file could not be had.
+/// A file is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
-    /// The server's fault, or the network's.
+    /// The server or the network failed.
     #[error("could not download `{file_name}`{}", if *attempts > 1 { format!(" after {attempts} attempts") } else { String::new() })]
     Net {
         /// The file.
         file_name: String,
-        /// Tries, the first included.
+        /// Number of attempts, including the first.
         attempts: u32,
         /// Why it failed.
         #[source]
         source: Error,
     },
-    /// What came is not what the index or the lock file promised.
+    /// The file does not have the digest in the index or the lock file.
     #[error("`{file_name}` from {url} has the SHA-256 {got} and should have {want}")]
     Digest {
         /// The file.
         file_name: String,
-        /// Where from.
+        /// Its URL.
         url: SafeUrl,
         /// Expected digest.
         want: String,
@@ -100,18 +100,18 @@ pub enum DownloadError {
         #[source]
         source: io::Error,
     },
-    /// Not a URL, or of a scheme that cannot be downloaded.
+    /// Not a URL, or one with an unsupported scheme.
     #[error("`{file_name}` has no URL that can be downloaded: `{url}`")]
     Url {
         /// The file.
         file_name: String,
-        /// The URL, or what stands there instead.
+        /// The URL, or the text in its place.
         url: SafeUrl,
     },
     /// A name or digest that would lead out of the cache.
     #[error("`{file_name}` cannot be kept: its name or its SHA-256 is none")]
     Name {
-        /// The file, control characters escaped.
+        /// The file, with control characters escaped.
         file_name: String,
     },
     #[error(transparent)]
@@ -149,7 +149,7 @@ impl Explain for DownloadError {
 }
 
 impl Downloader {
-    /// A downloader into the cache that `host` names.
+    /// A downloader into the cache of `host`.
     pub fn new(host: &Host, agent: &Agent) -> Downloader {
         Downloader {
             agent: agent.clone(),
@@ -160,7 +160,7 @@ impl Downloader {
         }
     }
 
-    /// The same with other pauses between tries.
+    /// The same with other pauses between attempts.
     pub fn with_backoff(mut self, backoff: Backoff) -> Downloader {
         self.backoff = backoff;
         self
@@ -171,10 +171,9 @@ impl Downloader {
         &self.cache
     }
 
-    /// Have a file in the cache, with the digest it should have.
+    /// Get a file into the cache, and check its digest.
     ///
-    /// # Errors
-    /// When it cannot be had, or is another than promised; nothing is left in the cache then.
+    /// # Errors When it is not available or has a wrong digest. The cache does not change then.
     pub fn get(
         &self,
         wanted: &Wanted<'_>,
@@ -187,6 +186,7 @@ impl Downloader {
         {
             return Err(DownloadError::Name { file_name: wanted.file_name.escape_debug().to_string() });
         }
+        // Without a digest nothing in the cache can be the file: its path has the digest.
         let Some(sha256) = sha256 else { return self.fetch(wanted, credentials, progress) };
         let wanted = Wanted { sha256: Some(&sha256), ..*wanted };
         let path = self.cache.wheel_path(&sha256, wanted.file_name);
@@ -201,10 +201,9 @@ impl Downloader {
         Ok(stored)
     }
 
-    /// The file of this name and digest, if the cache has it, whole.
+    /// The file of this name and digest, if the cache has it undamaged.
     ///
-    /// # Errors
-    /// When it is there and cannot be read or, being damaged, not removed.
+    /// # Errors When it exists and cannot be read, or is damaged and cannot be removed.
     pub fn find(&self, file_name: &str, sha256: &str) -> Result<Option<Stored>, DownloadError> {
         if !cache::is_file_name(file_name) || !cache::is_sha256(sha256) {
             return Ok(None);
@@ -347,13 +346,13 @@ impl Downloader {
         Ok((target, sha256))
     }
 
-    /// A temporary file on the file system of the cached files. It vanishes when dropped.
+    /// A temporary file on the file system of the cached files. It is deleted when dropped.
     fn temporary(&self) -> Result<NamedTempFile, CacheError> {
         cache::temporary_in(&self.cache.dir("wheels")?)
     }
 }
 
-/// Why one try failed.
+/// Why one attempt failed.
 #[derive(Debug)]
 enum TryFailure {
     Net(Error),
@@ -372,13 +371,13 @@ impl From<CacheError> for TryFailure {
     }
 }
 
-/// Downloads are idempotent, so all that may pass is tried again.
+/// Whether to retry. Downloads are idempotent, so every transient failure is retried.
 fn again(failure: TryFailure) -> Again<TryFailure> {
     let TryFailure::Net(error) = failure else { return Again::No(failure) };
     let is_transient = match error.transience() {
         Transience::Lasting => false,
         Transience::Unanswered | Transience::Ambiguous => true,
-        Transience::Status(status) => PASSING.contains(&status),
+        Transience::Status(status) => TRANSIENT.contains(&status),
     };
     let retry_after = error.retry_after();
     let error = TryFailure::Net(error);
@@ -403,7 +402,8 @@ enum Pump {
     Write(io::Error),
 }
 
-/// Copy all of `source` to `target`; the SHA-256 of it, lower-case hex. `moved` hears of each part's length.
+/// Copy all of `source` to `target`. Returns its SHA-256, lower-case hex. `moved` is called with the length of each
+/// part.
 fn pump(source: &mut impl Read, target: &mut impl Write, mut moved: impl FnMut(u64)) -> Result<String, Pump> {
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut hasher = Sha256::new();

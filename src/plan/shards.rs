@@ -1,13 +1,13 @@
-//! Code locations → jobs of a workflow: as even as can be without building one requirement set in many jobs.
+//! Code locations → jobs of a workflow, as evenly as possible without building one requirement set in many jobs.
 //!
-//! Source of the form: GitHub's `strategy.matrix` with `include`, a job an entry; at most 256 jobs.
+//! Source of the format: GitHub's `strategy.matrix` with `include`, one entry for each job, at most 256 jobs.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Jobs that one matrix may have.
 pub const MOST_SHARDS: usize = 256;
-/// What a deps PEX costs, where a code location costs 1: it is resolved, built and sent, in seconds to minutes, and a
+/// Cost of a deps PEX, where a code location costs 1: it is resolved, built and uploaded in seconds to minutes, a
 /// source PEX in milliseconds.
 const SET_COST: usize = 20;
 
@@ -23,13 +23,13 @@ pub struct Matrix {
 pub struct Shard {
     /// Its number, from 1.
     pub shard: usize,
-    /// The names on a line each, for the input `locations`.
+    /// The names, one on each line, for the input `locations`.
     pub locations: String,
     /// The names.
     pub names: Vec<String>,
 }
 
-/// A job in the making.
+/// A job while code locations are added.
 #[derive(Debug, Clone, Default)]
 struct Load {
     sets: Vec<usize>,
@@ -38,7 +38,7 @@ struct Load {
 }
 
 impl Load {
-    /// What it costs with so many more code locations of that set.
+    /// The cost with this many more code locations of a set.
     fn with(&self, set: usize, locations: usize) -> usize {
         let sets = self.sets.len() + usize::from(!self.sets.contains(&set));
         sets * SET_COST + self.locations.len() + locations
@@ -46,11 +46,11 @@ impl Load {
 }
 
 impl Matrix {
-    /// Spread code locations, each with the number of its requirement set, over at most `shards` jobs. Each is in one job,
-    /// in the order given; no job is empty.
+    /// Distribute code locations, each with the number of its requirement set, over at most `shards` jobs. Each is in
+    /// one job, in the given order, and no job is empty.
     ///
-    /// The largest sets go first, each to the job that is done soonest with it. A set stays in one job unless its code
-    /// locations outweigh building its deps PEX once more.
+    /// The largest sets go first, each to the job that finishes it first. A set stays in one job unless its code
+    /// locations cost more than building its deps PEX again.
     pub fn spread(locations: &[(&str, usize)], shards: usize) -> Matrix {
         let shards = shards.clamp(1, MOST_SHARDS);
         let mut sets: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -62,7 +62,7 @@ impl Matrix {
             let parts = (members.len() / SET_COST).clamp(1, shards);
             pieces.extend(members.chunks(members.len().div_ceil(parts)).map(|part| (*set, part)));
         }
-        // Stable, so that pieces of one size keep the order of the project.
+        // A stable sort: pieces of one size keep the order of the project.
         pieces.sort_by_key(|(_, part)| std::cmp::Reverse(part.len()));
         let mut loads = vec![Load::default(); shards];
         for (set, part) in pieces {
@@ -77,9 +77,9 @@ impl Matrix {
         Matrix { include: loads.enumerate().map(|(at, load)| shard(at + 1, load, locations)).collect() }
     }
 
-    /// As one line of JSON, as it can stand in an output.
+    /// One line of JSON, for a step output.
     pub fn json(&self) -> String {
-        // Strings, numbers and lists always have a JSON form.
+        // Strings, numbers and lists can always be written as JSON.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_split_when_its_code_locations_outweigh_it() {
+    fn a_set_is_split_when_its_code_locations_cost_more_than_its_deps_pex() {
         let named: Vec<String> = (0..100).map(|n| format!("l{n}")).collect();
         let locations: Vec<_> = named.iter().map(|name| (name.as_str(), 0)).collect();
         let sizes: Vec<usize> = names(&locations, 4).iter().map(Vec::len).collect();
@@ -165,7 +165,7 @@ mod tests {
             let costs: Vec<usize> = matrix.include.iter().map(cost).collect();
             let idle = shards - costs.len();
             let (most, least) = (costs.iter().max().unwrap(), costs.iter().min().unwrap());
-            // No more apart than the largest thing that is never split.
+            // The difference is at most the largest piece that is never split.
             prop_assert!(idle > 0 || most - least <= 4 * SET_COST, "{costs:?}");
         }
     }

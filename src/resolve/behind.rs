@@ -77,7 +77,7 @@ pub fn behind(
     let lines = match ask(requirements, &limits.collect::<Vec<_>>(), false) {
         Ok(_) => None,
         Err(ResolveError::Uv(UvError::Project { source, .. })) => {
-            Some(Mentioned::by(&source, requirements).of_others())
+            Some(Mentioned::by(&source, requirements).for_others())
         }
         Err(_) => return None,
     };

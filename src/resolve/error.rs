@@ -91,7 +91,7 @@ impl Explain for ResolveError {
         Some(match self {
             Self::Tools(error) => return error.hint(),
             Self::Uv(error) => return error.hint(),
-            Self::Unsolvable { source, mentioned } => return offered::hint_of(source, mentioned),
+            Self::Unsolvable { source, mentioned } => return offered::hint_from_uv(source, mentioned),
             Self::Lock { remedy, .. } => {
                 format!("bring the lock file up to date (`{remedy}`), or build with --no-locked")
             }

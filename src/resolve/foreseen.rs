@@ -36,7 +36,7 @@ fn out_of_step(requirements: &Requirements) -> Option<ResolveError> {
     }
     let pins: Vec<_> = requirements.lines.iter().filter_map(|line| Some((pin(line)?, line))).collect();
     let pinned = |name: &str| pins.iter().find(|((known, _), _)| known == name);
-    let OutOfStep { newer, older } = releases::out_of_step_of(&|name| Some(pinned(name)?.0.1.clone()))?;
+    let OutOfStep { newer, older } = releases::out_of_step_by(&|name| Some(pinned(name)?.0.1.clone()))?;
     let lines: Vec<&RequirementLine> =
         [&newer, &older].into_iter().filter_map(|one| Some(pinned(&one.0)?.1)).collect();
     let advice = Advice {

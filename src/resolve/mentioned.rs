@@ -42,6 +42,7 @@ impl Mentioned {
             kind => (here(&origin.place), format!("{} ({kind})", origin.text)),
         });
         let mut lines: Vec<_> = asked.chain(origins).collect();
+        // By line number, not by column: lines of one file stay in the order of the file.
         lines.sort_by(|one, other| {
             let key = |(place, text): &(Place, String)| (place.file.clone(), place.line, text.clone());
             key(one).cmp(&key(other))
@@ -50,7 +51,7 @@ impl Mentioned {
         Mentioned { lines, directory: directory.to_path_buf() }
     }
 
-    /// The same for what a process said.
+    /// The same for the error output of a process.
     pub fn by(error: &ProcessError, requirements: &Requirements) -> Mentioned {
         match error {
             ProcessError::Failed { stderr: Some(said), .. } => Mentioned::in_text(&said.0, requirements),
@@ -58,7 +59,7 @@ impl Mentioned {
         }
     }
 
-    /// The line that asks for the distribution called `name`.
+    /// The line that requires the distribution `name`.
     pub fn line_for(&self, name: &str) -> Option<&str> {
         let asks = |text: &str| {
             let end = text.find(|each: char| !(each.is_ascii_alphanumeric() || "-_.".contains(each)));
@@ -67,8 +68,8 @@ impl Mentioned {
         self.lines.iter().map(|(_, text)| text.as_str()).find(|text| asks(text))
     }
 
-    /// The lines that are not for Dagster's own packages: `` `LINE` (FILE:LINE) ``.
-    pub fn of_others(&self) -> Vec<String> {
+    /// The lines for packages other than Dagster's: `` `LINE` (FILE:LINE) ``.
+    pub fn for_others(&self) -> Vec<String> {
         let split = |text: &str| match text.strip_suffix(')').and_then(|text| text.rsplit_once(" (")) {
             Some((line, kind)) => (line.to_string(), format!("{kind}, ")),
             None => (text.to_string(), String::new()),
@@ -78,7 +79,7 @@ impl Mentioned {
         others.map(|(place, (line, kind))| format!("`{line}` ({kind}{place})")).collect()
     }
 
-    /// The first of the places, for annotations.
+    /// The first place, for annotations.
     pub fn place(&self) -> Option<Place> {
         let (place, _) = self.lines.iter().find(|(place, _)| place.line.is_some())?;
         Some(Place { file: lexically_normal(&self.directory.join(&place.file)), ..place.clone() })

@@ -41,7 +41,7 @@ use settle::Settling;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// The exact distributions that a deps PEX is made of.
+/// The exact distributions of a deps PEX.
 #[derive(Debug, Clone, Serialize)]
 pub struct Resolution {
     /// Sorted by name; one per name.
@@ -55,11 +55,11 @@ pub struct Distribution {
     pub name: String,
     /// Version, if known before it is built.
     pub version: Option<String>,
-    /// What to fetch.
+    /// Its file.
     pub artifact: Artifact,
 }
 
-/// What to fetch for a distribution.
+/// The file of a distribution.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Artifact {
@@ -74,7 +74,7 @@ pub enum Artifact {
         #[serde(skip_serializing_if = "Option::is_none")]
         subdirectory: Option<String>,
     },
-    /// A commit of a Git repository, built likewise.
+    /// A commit of a Git repository, built the same way.
     Git {
         /// Repository URL.
         url: String,
@@ -89,21 +89,21 @@ pub enum Artifact {
 /// A file to fetch.
 #[derive(Debug, Clone, Serialize)]
 pub struct Download {
-    /// File name, as the index gives it.
+    /// File name from the index.
     pub file_name: String,
     /// `https:`, `http:` or `file:` URL.
     pub url: String,
     /// Lower-case hex SHA-256; `None` only for a URL that the user wrote without one.
     pub sha256: Option<String>,
-    /// Size, if the index says.
+    /// Size, if the index has it.
     pub size_bytes: Option<u64>,
 }
 
-/// Find the exact files for the requirement set of `directory`: from its lock file if that covers it, else from uv.
+/// Find the exact files for the requirement set of `directory`: from its lock file if that covers everything, otherwise
+/// with uv.
 ///
-/// # Errors
-/// When no set of versions satisfies the requirements, none of the files of a package can be used on the target, or
-/// Dagster's packages are missing or not of one release.
+/// # Errors When no set of versions satisfies the requirements, a package has no file for the target, or Dagster's
+/// packages are missing or of different releases.
 pub fn run(
     requirements: &Requirements,
     directory: &Path,
@@ -116,6 +116,7 @@ pub fn run(
         }
         lock => find(&request(requirements, target), requirements, target, tools).map_err(|error| {
             match (lock, error) {
+                // With a lock the remedy is to lock again, which uv's own message does not know.
                 (Some(lock), ResolveError::Uv(source)) if source.fault() == Fault::Project => {
                     let mentioned = source.process().map(|error| Mentioned::by(error, requirements));
                     let mentioned = mentioned.unwrap_or_default();
@@ -150,7 +151,7 @@ fn find(
     choose(&text, Path::new("/uv/pylock.toml"), requirements, target)
 }
 
-/// The files of a lock.
+/// The files in a lock.
 fn choose(
     text: &str,
     file: &Path,
@@ -167,10 +168,9 @@ fn choose(
     choice.all(&Pylock::parse(text, file)?)
 }
 
-/// uv's answer, or its last one while that holds.
+/// uv's answer, or its last one while that is valid.
 ///
-/// # Errors
-/// uv's own.
+/// # Errors Those of uv.
 fn compile(request: &CompileRequest, uv: &Uv, tools: &Tools) -> Result<String, UvError> {
     let memo = Memo::for_request(request, uv, tools);
     if let Some(text) = memo.as_ref().and_then(|memo| memo.recall(tools.host())) {
@@ -179,17 +179,18 @@ fn compile(request: &CompileRequest, uv: &Uv, tools: &Tools) -> Result<String, U
     }
     let text = uv.compile(request)?;
     if let Some(Err(error)) = memo.map(|memo| memo.keep(&text)) {
-        // The next run asks again, and that is all.
+        // Harmless: the next run asks uv again.
         tools.host().detail(error.to_string());
     }
     Ok(text)
 }
 
-/// The requirement set in the words of uv's caller.
+/// The requirement set as a request to uv.
 fn request(requirements: &Requirements, target: Target) -> CompileRequest {
     let settings: ResolveSettings = requirements.settings.clone();
     let lines = requirements.lines.iter().map(|line| (line.name.is_some(), line.text.clone()));
     let local = requirements.local_distributions.iter().map(|file| (file.name.is_some(), file.line()));
+    // uv reads URLs and paths without a name only from a requirements file.
     let (named, unnamed): (Vec<_>, Vec<_>) = lines.chain(local).partition(|(is_named, _)| *is_named);
     let texts = |lines: Vec<(bool, String)>| lines.into_iter().map(|(_, text)| text).collect();
     let index = index_settings(&settings);
@@ -215,7 +216,7 @@ fn request(requirements: &Requirements, target: Target) -> CompileRequest {
     }
 }
 
-/// Where packages come from, in the words of uv's caller.
+/// The package sources as a request to uv.
 pub fn index_settings(settings: &ResolveSettings) -> IndexSettings {
     let index = |index: &crate::project::Index| NamedIndex {
         name: index.name.clone(),
@@ -238,11 +239,12 @@ impl Resolution {
         self.distributions.iter().find(|distribution| distribution.name == name)?.version.as_deref()
     }
 
-    /// Names this exact set of files for this target: lower-case hex SHA-256 of the digests of all of them.
+    /// A name for this exact set of files and target: lower-case hex SHA-256 of all digests.
     ///
-    /// Equal for equal content whatever the index or the mirror; what is built from source counts by its source.
+    /// Equal for equal content from any index or mirror. Wheels built from source count by their source.
     pub fn digest(&self, target: Target) -> String {
         let mut digest = Sha256::new();
+        // Part of every deps cache entry's name: raise the number when the text below changes.
         digest.update(format!("pexpress resolution 1\n{} {}\n", target.python, target.platform));
         for Distribution { name, version, artifact } in &self.distributions {
             let content = match artifact {
@@ -267,12 +269,12 @@ fn content_of(download: &Download) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::resolution_of;
+    use super::testing::resolution_with;
     use super::*;
     use crate::project::{LocalDistribution, RequirementLine};
 
     #[test]
-    fn what_has_no_name_is_handed_to_uv_as_it_is() {
+    fn requirements_without_a_name_are_passed_to_uv_unchanged() {
         let line = |text: &str, name: Option<&str>| RequirementLine {
             text: text.into(),
             name: name.map(String::from),
@@ -297,9 +299,9 @@ mod tests {
     #[test]
     fn the_digest_follows_content_and_target_not_the_address() {
         let target = Target::serverless("3.11".parse().unwrap());
-        let plain = resolution_of("a 1");
-        let mut mirrored = resolution_of("a 1");
-        let mut changed = resolution_of("a 1");
+        let plain = resolution_with("a 1");
+        let mut mirrored = resolution_with("a 1");
+        let mut changed = resolution_with("a 1");
         let Artifact::Wheel(download) = &mut mirrored.distributions[0].artifact else { panic!() };
         download.url = "https://mirror.example/a".into();
         let Artifact::Wheel(download) = &mut changed.distributions[0].artifact else { panic!() };

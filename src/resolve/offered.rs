@@ -1,14 +1,14 @@
-//! For which Pythons and systems a package has files, said in a few words instead of a list of file names.
+//! Summarises for which Pythons and systems a package has files.
 
 use super::mentioned::Mentioned;
 use crate::tools::ProcessError;
 use crate::wheel::WheelName;
 use std::collections::BTreeSet;
 
-/// Up to so many file names are shown as they are.
+/// Up to this many file names are listed.
 const SHOWN_NAMES: usize = 3;
 
-/// What there is: the file names if they are few, else what they are for.
+/// The file names if they are few, otherwise the Pythons and systems that they are for.
 pub fn summary(file_names: &[String]) -> String {
     let wheels: Option<Vec<WheelName>> = file_names.iter().map(|name| name.parse().ok()).collect();
     match (file_names, wheels) {
@@ -43,7 +43,7 @@ fn pythons(wheels: &[WheelName]) -> String {
     format!("Python {}", known.join(", "))
 }
 
-/// The systems that a platform tag begins with: `win_amd64`, `macosx_11_0_arm64`, `manylinux_2_17_x86_64`.
+/// The system of a platform tag: `win_amd64`, `macosx_11_0_arm64`, `manylinux_2_17_x86_64`.
 fn system(platform: &str) -> &'static str {
     match platform {
         "any" => "any system",
@@ -61,13 +61,13 @@ fn systems(wheels: &[WheelName]) -> Vec<&'static str> {
     found.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// What to write for a package whose files are all for another system.
+/// The hint for a package that only has files for another system.
 pub fn marker_hint(name: &str, file_names: &[String]) -> Option<String> {
     let wheels: Option<Vec<WheelName>> = file_names.iter().map(|name| name.parse().ok()).collect();
     marker_line(name, None, &systems(&wheels?))
 }
 
-/// With `line`, which asks for it, the whole line to write.
+/// With `line`, the requirement line, the hint has the whole new line.
 fn marker_line(name: &str, line: Option<&str>, systems: &[&str]) -> Option<String> {
     let (system, platform) = match systems {
         ["Windows"] => ("Windows", "win32"),
@@ -83,10 +83,10 @@ fn marker_line(name: &str, line: Option<&str>, systems: &[&str]) -> Option<Strin
     Some(format!("`{name}` is for {system} only: {what}"))
 }
 
-/// The same from what uv said of the wheels that it found.
+/// The same, from uv's message about available wheels.
 ///
 /// Source: uv 0.13.9: ``Wheels are available for `NAME` (vVERSION) on the following platforms: `win32`, `win_amd64` ``.
-pub fn hint_of(error: &ProcessError, mentioned: &Mentioned) -> Option<String> {
+pub fn hint_from_uv(error: &ProcessError, mentioned: &Mentioned) -> Option<String> {
     let ProcessError::Failed { stderr: Some(said), .. } = error else { return None };
     said.0.lines().find_map(|line| {
         let (_, rest) = line.split_once("Wheels are available for `")?;
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_files_are_told_by_what_they_are_for() {
+    fn many_files_are_summarised_by_python_and_system() {
         let names = |platforms: &[&str]| -> Vec<String> {
             platforms.iter().map(|platform| format!("a-1-cp314-cp314-{platform}.whl")).collect()
         };

@@ -1,8 +1,8 @@
-//! Distributions far below what everything that needs them allows.
+//! Finds distributions that are far older than their dependents allow.
 //!
-//! Without a lock, uv keeps the newest version of a package that it has decided on and walks another back for years
-//! when that has no upper bound yet: for `snowflake-connector-python==3.12.2` it keeps cryptography 46.0.0 and takes
-//! pyOpenSSL 22.0.0, which cannot be imported with it. Whether a newer one would do is asked of uv again.
+//! Without a lock, uv keeps the newest version of a package that it has already chosen, and goes back years in another
+//! that has no upper bound: for `snowflake-connector-python==3.12.2` it keeps cryptography 46.0.0 and takes pyOpenSSL
+//! 22.0.0, which cannot be imported with it. So uv resolves again, to see whether a newer version is possible.
 
 use super::{Resolution, find, request};
 use crate::project::{RequirementLine, Requirements};
@@ -13,24 +13,24 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// So many first numbers below is far.
+/// A difference of this many major versions is far.
 const FAR: u64 = 2;
-/// The same of the second number, where the first is 0.
+/// The same for minor versions, if the major version is 0.
 const FAR_MINOR: u64 = 20;
 
 /// Normalised name → the versions that each package that needs it allows (`>=1,<3`).
 pub type Allowed = BTreeMap<String, Vec<String>>;
 
-/// A distribution that could be newer. `Display` says it in one sentence.
+/// A distribution that could be newer. `Display` writes one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldPick {
     /// Name and version.
     pub picked: (String, String),
-    /// The newest version that everything allows.
+    /// The newest version that all dependents allow.
     pub allowed: String,
-    /// What gives way to a newer one: name, version now, version then.
+    /// The distributions that would get older: name, version now, version then.
     pub others: Vec<(String, String, String)>,
-    /// What to write.
+    /// The line to add.
     pub line: String,
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for OldPick {
     }
 }
 
-/// The distributions of `resolution` that are far below what `allowed` says, and for which there is another set.
+/// The distributions of `resolution` that are far older than `allowed`, if another resolution has newer ones.
 pub fn old_picks(
     resolution: &Resolution,
     allowed: &Allowed,
@@ -73,6 +73,7 @@ pub fn old_picks(
     };
     let open = resolution.distributions.iter().filter_map(|one| {
         let versions = allowed.get(&one.name)?;
+        // A pinned package cannot be newer.
         let exact = versions.iter().any(|text| text.contains("==") && !text.contains('*'));
         (!exact && one.version.is_some()).then(|| RequirementLine {
             text: format!("{}{}", one.name, versions.join(",")),
@@ -90,6 +91,7 @@ pub fn old_picks(
         let other = ask(None, Some(&line))?;
         let allowed = other.version_of(&one.name)?.to_string();
         let others = lower(resolution, &other);
+        // Older Dagster packages are never a fix; [`super::behind`] reports those.
         let is_about_dagster = others.iter().any(|(name, ..)| name.starts_with("dagster"));
         (!others.is_empty() && !is_about_dagster).then(|| OldPick {
             picked: (one.name.clone(), now.to_string()),
@@ -111,7 +113,7 @@ fn far_above(now: &Version, then: &Version) -> Option<String> {
     }
 }
 
-/// What is lower in `other`: name, version, version there.
+/// The distributions that are older in `other`: name, version, version there.
 fn lower(resolution: &Resolution, other: &Resolution) -> Vec<(String, String, String)> {
     let lower = |one: &super::Distribution| {
         let (now, then) = (one.version.as_deref()?, other.version_of(&one.name)?);
@@ -123,7 +125,7 @@ fn lower(resolution: &Resolution, other: &Resolution) -> Vec<(String, String, St
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::resolution_of;
+    use super::super::testing::resolution_with;
     use super::*;
 
     #[test]
@@ -143,8 +145,8 @@ mod tests {
 
     #[test]
     fn the_warning_names_both_and_the_line_to_write() {
-        let now = resolution_of("cryptography 46.0.0, pyopenssl 22.0.0, six 1");
-        let then = resolution_of("cryptography 44.0.3, pyopenssl 24.3.0, six 1");
+        let now = resolution_with("cryptography 46.0.0, pyopenssl 22.0.0, six 1");
+        let then = resolution_with("cryptography 44.0.3, pyopenssl 24.3.0, six 1");
         let pick = OldPick {
             picked: ("pyopenssl".into(), "22.0.0".into()),
             allowed: "24.3.0".into(),

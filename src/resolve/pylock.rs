@@ -1,7 +1,7 @@
-//! Reading `pylock.toml` documents: uv's answers, exports of `uv.lock`, and lock files of the user's own.
+//! Reads `pylock.toml` documents: uv's answers, exports of `uv.lock`, and the user's own lock files.
 //!
-//! Source: PEP 751 and its living text, the PyPA specification "pylock.toml". Only what choosing files needs is read;
-//! unknown keys are tolerated, an unknown major version is not.
+//! Source: PEP 751 and its living text, the PyPA specification "pylock.toml". Only the keys needed to choose files are
+//! read. Unknown keys are ignored; an unknown major version is an error.
 
 use super::{Download, ResolveError};
 use crate::cache;
@@ -11,14 +11,14 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A lock, as far as we read it.
+/// The parts of a lock that we read.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Pylock {
     lock_version: String,
     /// Python versions that the lock is for.
     pub requires_python: Option<String>,
-    /// Packages; several of one name stand for different environments.
+    /// Packages. Several with one name are for different environments.
     #[serde(default)]
     pub packages: Vec<Package>,
 }
@@ -29,7 +29,7 @@ pub struct Pylock {
 pub struct Package {
     /// Normalised name.
     pub name: String,
-    /// Version; absent for sources that have none until they are built.
+    /// Version; `None` for sources without a version before they are built.
     pub version: Option<String>,
     /// Environments that it is for.
     pub marker: Option<String>,
@@ -37,9 +37,9 @@ pub struct Package {
     pub requires_python: Option<String>,
     /// A commit of a repository.
     pub vcs: Option<Vcs>,
-    /// A local directory; only that it is one matters here.
+    /// A local directory. Only its presence matters here.
     pub directory: Option<toml::Value>,
-    /// A file that the user named by URL or path.
+    /// A file given by URL or path.
     pub archive: Option<File>,
     /// The source distribution on an index.
     pub sdist: Option<File>,
@@ -60,14 +60,14 @@ pub struct Vcs {
     pub path: Option<String>,
     /// Full commit id.
     pub commit_id: String,
-    /// Directory of the package in it.
+    /// Directory of the package in the repository.
     pub subdirectory: Option<String>,
 }
 
 /// A wheel or source archive.
 #[derive(Debug, Deserialize)]
 pub struct File {
-    /// File name, when it is not the last part of the address.
+    /// File name, if it is not the last part of the URL.
     pub name: Option<String>,
     /// Address.
     pub url: Option<String>,
@@ -83,10 +83,9 @@ pub struct File {
 }
 
 impl Pylock {
-    /// Read a document; `origin` names it in errors.
+    /// Read a document. `origin` is its name in errors.
     ///
-    /// # Errors
-    /// When it is not TOML of this shape, or of a lock version other than 1.
+    /// # Errors When it is not a TOML file of this form, or has a lock version other than 1.
     pub fn parse(text: &str, origin: &Path) -> Result<Pylock, ResolveError> {
         let lock: Pylock = toml::from_str(text).map_err(|source| ResolveError::Pylock {
             file: origin.to_path_buf(),
@@ -105,7 +104,7 @@ impl Pylock {
 }
 
 impl Package {
-    /// File names and digests become paths in the cache: refuse what would lead out of it.
+    /// File names and digests become paths in the cache, so refuse those that would lead out of it.
     fn check_files(&self, origin: &Path) -> Result<(), ResolveError> {
         let files = self.archive.iter().chain(&self.sdist).chain(&self.wheels);
         for Download { file_name, sha256, .. } in files.filter_map(|file| file.download(Path::new("/"))) {
@@ -128,10 +127,10 @@ impl Package {
 }
 
 impl File {
-    /// The name in the address, where it is that of the same wheel as `name`: `uv export` writes `github3_py-…` for a file
-    /// that the index calls `github3.py-…`, and the same file has the same name with a lock and without.
+    /// The file name in the URL if it names the same wheel as `name`: `uv export` writes `github3_py-…` for a file that
+    /// the index calls `github3.py-…`, and a file must have the same name with and without a lock.
     fn file_name(&self, url: &str) -> Option<String> {
-        let of_url = file_name_of(url);
+        let from_url = file_name_in(url);
         let key = |name: &str| {
             let wheel: WheelName = name.parse().ok()?;
             let tags: Vec<String> = wheel.tags().map(|tag| format!("{tag:?}")).collect();
@@ -141,12 +140,12 @@ impl File {
             let given = self.name.as_deref().and_then(key);
             given.is_some() && given == key(name)
         };
-        of_url.clone().filter(is_same).or_else(|| self.name.clone()).or(of_url)
+        from_url.clone().filter(is_same).or_else(|| self.name.clone()).or(from_url)
     }
 
-    /// What to fetch, with paths resolved against `base` (the directory of the lock).
+    /// The file to download, with paths relative to `base` (the directory of the lock).
     ///
-    /// `None` when neither a name nor an address is given.
+    /// `None` when it has neither a name nor a URL.
     pub fn download(&self, base: &Path) -> Option<Download> {
         let url = match (&self.url, &self.path) {
             (Some(url), _) => url.clone(),
@@ -165,7 +164,7 @@ fn file_url(path: &Path) -> String {
 }
 
 /// The decoded last path segment of a URL.
-fn file_name_of(address: &str) -> Option<String> {
+fn file_name_in(address: &str) -> Option<String> {
     let url = url::Url::parse(address).ok()?;
     let segment = url.path_segments()?.next_back()?;
     let name = percent_encoding::percent_decode_str(segment).decode_utf8().ok()?.into_owned();

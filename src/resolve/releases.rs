@@ -1,9 +1,9 @@
-//! Whether dagster and the packages that are released with it are of one release, and which release they all have.
+//! Checks that dagster and the packages released with it have one release, and finds the newest common release.
 //!
-//! Old releases of dagster-cloud set no upper bound on dagster, so a resolver that is held to a dagster that has no
-//! dagster-cloud yet walks back for years to one that cannot be imported with it; nor do old releases of the libraries.
-//! The newest common release is found by the same resolver, with limits on the member that is ahead or behind; nothing
-//! here asks an index itself. Source: dependencies of dagster-cloud 0.11 to 1.13 and of the packages that it pins.
+//! Old releases of dagster-cloud and of the libraries set no upper bound on dagster. If dagster is pinned to a release
+//! that dagster-cloud does not have yet, the resolver goes back years to a dagster-cloud that cannot be imported with
+//! it. The newest common release is found with the same resolver and limits on the package that is ahead or behind; no
+//! index is asked directly. Source: dependencies of dagster-cloud 0.11 to 1.13 and of the packages that it pins.
 
 use super::libraries::{LIBRARIES, is_library};
 use super::{Artifact, Resolution};
@@ -12,7 +12,7 @@ use pep440_rs::Version;
 use pep508_rs::{Requirement, VersionOrUrl};
 use std::str::FromStr;
 
-/// Released together under one number. Source: the pins of dagster and dagster-cloud 1.13.27.
+/// Packages released together with one version number. Source: the pins of dagster and dagster-cloud 1.13.27.
 const FAMILY: [&str; 7] = [
     "dagster",
     "dagster-cloud",
@@ -22,12 +22,12 @@ const FAMILY: [&str; 7] = [
     "dagster-shared",
     "dagster-webserver",
 ];
-/// What a code location cannot do without: the server of the code location, and what its runs import.
+/// Packages that every code location needs: its server, and what its runs import.
 pub const NEEDED: [&str; 2] = ["dagster", "dagster-cloud"];
-/// So many limits are tried; one is enough in each case seen.
+/// The most limits that are tried. One was enough in every case seen.
 const MAX_LIMITS: usize = 6;
 
-/// Two members that are not of one release.
+/// Two packages with different releases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutOfStep {
     /// Name and version of the newer one.
@@ -46,14 +46,14 @@ pub fn is_released_with_dagster(name: &str) -> bool {
     is_member(name) || is_library(name)
 }
 
-/// How much a package decides which release it is: dagster first, then what is released with it, then libraries.
+/// How much a package decides about the release: dagster first, then its family, then libraries.
 pub fn rank(name: &str) -> usize {
     FAMILY.iter().position(|member| *member == name).unwrap_or(FAMILY.len())
 }
 
-/// Of lines that cannot be met together those to name, or none where they do not speak of releases: a single line for a
-/// library asks for a version that does not exist, and uv says so. A line without versions beside one with versions for
-/// the same package says nothing. Those that decide come first: lines with versions, and dagster's before others.
+/// The lines to name among conflicting ones. Empty for a single line for a library: its version does not exist, and uv
+/// says so. A line without versions is dropped if the same package has one with versions. Lines with versions come
+/// first, and dagster before others.
 pub fn named(mut lines: Vec<String>) -> Vec<String> {
     let name = |line: &String| dagsters(line).map(|requirement| requirement.name.to_string());
     let limited: Vec<_> = lines.iter().filter(|line| relaxed(line).is_some()).map(name).collect();
@@ -67,10 +67,10 @@ pub fn named(mut lines: Vec<String>) -> Vec<String> {
     }
 }
 
-/// The first package that is not of dagster's release, or a pre-release beside a dagster that is none. A library from a
-/// repository has whatever number its branch has.
+/// The first package with a release other than dagster's. Libraries from a repository do not count: their branch may
+/// have any number.
 pub fn out_of_step(resolution: &Resolution) -> Option<OutOfStep> {
-    out_of_step_of(&|name| {
+    out_of_step_by(&|name| {
         let one = resolution.distributions.iter().find(|one| one.name == name)?;
         let is_branch = is_library(name) && matches!(one.artifact, Artifact::Git { .. });
         let version = one.version.as_deref().filter(|_| !is_branch)?;
@@ -78,20 +78,20 @@ pub fn out_of_step(resolution: &Resolution) -> Option<OutOfStep> {
     })
 }
 
-/// The same of versions by name.
-pub fn out_of_step_of(version_of: &dyn Fn(&str) -> Option<Version>) -> Option<OutOfStep> {
+/// The same for versions by name.
+pub fn out_of_step_by(version_of: &dyn Fn(&str) -> Option<Version>) -> Option<OutOfStep> {
     let member = |name: &&str| Some((name.to_string(), version_of(name)?));
     let dagster = member(&"dagster")?;
-    let release = release_of(&dagster);
+    let release = dagster_release(&dagster);
     let mut others = FAMILY[1..].iter().chain(&LIBRARIES).filter_map(member);
-    let odd = others.find(|other| release_of(other) != release && !is_numbered_for_itself(other))?;
-    let (newer, older) = if release_of(&odd) > release { (odd, dagster) } else { (dagster, odd) };
+    let odd = others.find(|other| dagster_release(other) != release && !is_numbered_for_itself(other))?;
+    let (newer, older) = if dagster_release(&odd) > release { (odd, dagster) } else { (dagster, odd) };
     Some(OutOfStep { newer, older })
 }
 
-/// Epoch and first three numbers of the dagster of the same release. Libraries have 0.(N+16) for dagster 1.N, and so had
-/// dagster-shared up to dagster 1.10.17.
-fn release_of((name, version): &(String, Version)) -> [u64; 4] {
+/// Epoch and first three numbers of the matching dagster. Libraries have 0.(N+16) for dagster 1.N, as dagster-shared
+/// had up to dagster 1.10.17.
+fn dagster_release((name, version): &(String, Version)) -> [u64; 4] {
     let at = |index: usize| version.release().get(index).copied().unwrap_or(0);
     match [version.epoch(), at(0), at(1), at(2)] {
         [epoch, 0, minor, micro] if minor >= 16 && (name == "dagster-shared" || is_library(name)) => {
@@ -101,13 +101,13 @@ fn release_of((name, version): &(String, Version)) -> [u64; 4] {
     }
 }
 
-/// The first releases of some libraries were 0.0.x or 0.1.x (dagster-hightouch), whatever dagster was.
+/// The first releases of some libraries (dagster-hightouch) were 0.0.x or 0.1.x, with any dagster.
 fn is_numbered_for_itself((name, version): &(String, Version)) -> bool {
     is_library(name) && matches!(version.release(), [0, 0 | 1, ..] | [0])
 }
 
-/// The resolution in which all members are of one release, beginning with what the resolver gave without limits. `ask`
-/// is the resolver: its answer with these further limits, or `None` when there is none, or none that can be had now.
+/// The resolution in which all packages have one release, starting from the resolver's answer without limits. `ask` is
+/// the resolver: it returns the answer with additional limits, or `None` if there is none.
 pub fn in_step(first: Resolution, ask: &dyn Fn(&[String]) -> Option<Resolution>) -> Option<Resolution> {
     let mut found = first;
     let mut limits = Vec::new();
@@ -128,7 +128,7 @@ pub fn in_step(first: Resolution, ask: &dyn Fn(&[String]) -> Option<Resolution>)
     Some(found)
 }
 
-/// A limit that excludes this version and what is older, and lets no pre-release in by naming one.
+/// A limit that excludes this version and older ones. It must not name a pre-release, as that would allow pre-releases.
 fn above((name, version): &(String, Version)) -> String {
     let operator = if version.is_stable() { ">" } else { ">=" };
     format!("{name}{operator}{}", base(version))
@@ -138,14 +138,14 @@ fn base(version: &Version) -> Version {
     version.only_release().with_epoch(version.epoch())
 }
 
-/// The line without versions, if it is of one of Dagster's packages and has some.
+/// The line without its versions, if it has some and is for one of Dagster's packages.
 pub fn relaxed(line: &str) -> Option<String> {
     let requirement = dagsters(line)?;
     let has_versions = matches!(requirement.version_or_url, Some(VersionOrUrl::VersionSpecifier(_)));
     has_versions.then(|| Requirement { version_or_url: None, ..requirement }.to_string())
 }
 
-/// The requirement, if it is of dagster, a member or a library.
+/// The requirement, if it is for dagster, its family or a library.
 pub fn dagsters(line: &str) -> Option<Requirement<Link>> {
     requirement::check(line).ok()?;
     let requirement = Requirement::<Link>::from_str(line).ok()?;
@@ -155,11 +155,11 @@ pub fn dagsters(line: &str) -> Option<Requirement<Link>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::resolution_of;
+    use super::super::testing::resolution_with;
     use super::*;
 
     #[test]
-    fn what_is_released_together_has_one_number() {
+    fn packages_of_one_release_have_one_number() {
         for (pins, want) in [
             ("dagster 1.13.27, dagster-cloud 1.13.27, dagster-cloud-cli 1.13.27", None),
             ("dagster 1.10.6, dagster-cloud 1.10.6, dagster-shared 0.26.6", None),
@@ -180,7 +180,7 @@ mod tests {
             ),
             ("dagster 1!0, dagster-cloud 0.11.14rc8", Some("dagster 1!0 > dagster-cloud 0.11.14rc8")),
         ] {
-            let found = out_of_step(&resolution_of(pins));
+            let found = out_of_step(&resolution_with(pins));
             let text = found.map(|OutOfStep { newer, older }| {
                 format!("{} {} > {} {}", newer.0, newer.1, older.0, older.1)
             });
@@ -190,10 +190,10 @@ mod tests {
 
     #[test]
     fn the_newest_common_release_is_found_by_a_limit_on_the_older_one() {
-        let first = resolution_of("dagster 1.13.29, dagster-cloud 0.11.14rc8");
+        let first = resolution_with("dagster 1.13.29, dagster-cloud 0.11.14rc8");
         let ask = |limits: &[String]| {
             (limits == ["dagster-cloud>=0.11.14"])
-                .then(|| resolution_of("dagster 1.13.27, dagster-cloud 1.13.27"))
+                .then(|| resolution_with("dagster 1.13.27, dagster-cloud 1.13.27"))
         };
         let free = in_step(first.clone(), &ask).unwrap();
         assert_eq!(free.version_of("dagster-cloud"), Some("1.13.27"));
@@ -204,9 +204,9 @@ mod tests {
     fn a_dagster_cloud_that_is_ahead_is_limited_from_above() {
         let ask = |limits: &[String]| {
             (limits == ["dagster-cloud<1.13.29"])
-                .then(|| resolution_of("dagster 1.13.27, dagster-cloud 1.13.27"))
+                .then(|| resolution_with("dagster 1.13.27, dagster-cloud 1.13.27"))
         };
-        assert!(in_step(resolution_of("dagster 1.13.27, dagster-cloud 1.13.29"), &ask).is_some());
+        assert!(in_step(resolution_with("dagster 1.13.27, dagster-cloud 1.13.29"), &ask).is_some());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One file for each package of a lock: the wheel that fits the target best, else the source.
+//! Chooses one file for each package of a lock: the best wheel for the target, or the source archive.
 
 use super::markers;
 use super::pylock::{Package, Pylock, Vcs};
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::str::FromStr;
 
-/// What bears on choosing, besides the lock.
+/// The settings for the choice.
 pub struct Choice<'a> {
     /// Target Python and platform.
     pub target: Target,
@@ -26,10 +26,9 @@ pub struct Choice<'a> {
 }
 
 impl Choice<'_> {
-    /// Choose a file for every package of `lock` that is for the target; local directories are left out.
+    /// Choose a file for every package of `lock` that applies to the target, except local directories.
     ///
-    /// # Errors
-    /// When a package has no usable file, two entries of a name both apply, or a marker cannot be read.
+    /// # Errors When a package has no usable file, two entries for one name apply, or a marker cannot be read.
     pub fn all(&self, lock: &Pylock) -> Result<Resolution, ResolveError> {
         let environment = self.target.marker_environment();
         self.check_python(lock.requires_python.as_deref(), &environment, None)?;
@@ -100,6 +99,7 @@ impl Choice<'_> {
         if let Some(wheel) = wheel {
             return Ok(Artifact::Wheel(wheel));
         }
+        // `--hash` must hold for the file that is used, wheel or source.
         let mut sdist = sdist.filter(|sdist| self.listed(package, sdist));
         match sdist.next() {
             Some(download) if !names(self.only_binary, &package.name) => {
@@ -109,7 +109,7 @@ impl Choice<'_> {
         }
     }
 
-    /// The wheel with the tag that the target prefers; among equals the highest build number.
+    /// The wheel with the best tag; among equals the one with the highest build number.
     fn best_wheel(&self, package: &Package, wheels: impl Iterator<Item = Download>) -> Option<Download> {
         let tags = Tags::for_target(&self.target);
         let usable = wheels.filter(|wheel| self.listed(package, wheel)).filter_map(|wheel| {
@@ -119,7 +119,7 @@ impl Choice<'_> {
         usable.max_by(|left, right| left.0.cmp(&right.0)).map(|(_, wheel)| wheel)
     }
 
-    /// Whether the digest is one that the user allows for this package; all are, when none was listed.
+    /// Whether the user allows this digest for the package. Without a list, all are allowed.
     fn listed(&self, package: &Package, download: &Download) -> bool {
         let Some(listed) = self.hashes.get(&package.name) else { return true };
         let digest = download.sha256.as_ref().map(|hex| format!("sha256:{hex}"));
@@ -153,7 +153,7 @@ impl Choice<'_> {
     }
 }
 
-/// Whether a `--no-binary` or `--only-binary` list names this package.
+/// Whether a `--no-binary` or `--only-binary` list has this package.
 fn names(list: &[String], name: &str) -> bool {
     list.iter().any(|entry| entry == ":all:" || crate::wheel::filename::normalized_name(entry) == name)
 }

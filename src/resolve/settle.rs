@@ -1,5 +1,5 @@
-//! A resolution in which Dagster's packages are missing or out of step → another one, or an error that names the newest
-//! release that all of them have and the lines to change.
+//! Checks a resolution for Dagster's packages that are missing or of different releases. Finds another resolution, or
+//! returns an error with the newest common release and the lines to change.
 
 use super::advice::Advice;
 use super::mentioned::Mentioned;
@@ -12,10 +12,10 @@ use crate::target::Target;
 use crate::tools::{Tools, UvError};
 use std::path::Path;
 
-/// So many lines that contradict each other are reduced to the fewest.
+/// Up to this many conflicting lines are reduced to the fewest.
 const MOST_TRIED: usize = 4;
 
-/// The error that packages are missing, with the file to add them to.
+/// The error for missing packages, with the file to add them to.
 pub fn missing_error(
     missing: &[&str],
     requirements: &Requirements,
@@ -31,9 +31,9 @@ pub fn missing_error(
     }
 }
 
-/// What a resolution is for.
+/// The requirements to settle.
 pub struct Settling<'a> {
-    /// What was asked for.
+    /// The requirements.
     pub requirements: &'a Requirements,
     /// The build directory, for messages.
     pub directory: &'a Path,
@@ -44,11 +44,9 @@ pub struct Settling<'a> {
 }
 
 impl Settling<'_> {
-    /// The resolution itself when nothing is wrong with it; else the one with the newest release that all have, where
-    /// the lines allow that.
+    /// The resolution itself if it is fine; otherwise the one with the newest common release, if the lines allow that.
     ///
-    /// # Errors
-    /// When one of Dagster's packages is missing, or the lines hold them to different releases.
+    /// # Errors When one of Dagster's packages is missing, or the lines pin them to different releases.
     pub fn settle(&self, first: Result<Resolution, ResolveError>) -> Result<Resolution, ResolveError> {
         match first {
             Ok(resolution) => self.settled(resolution),
@@ -97,7 +95,8 @@ impl Settling<'_> {
     }
 
     fn missing(&self, missing: &[&str], resolution: &Resolution) -> ResolveError {
-        // Two names without versions resolve to one release; dagster-cloud alone has to fit the dagster that is there.
+        // Added together without versions, both resolve to one release. dagster-cloud alone has to match the existing
+        // dagster.
         let advice = if missing.contains(&"dagster") {
             Advice::default()
         } else {
@@ -107,12 +106,13 @@ impl Settling<'_> {
         missing_error(missing, self.requirements, self.directory, advice)
     }
 
-    /// The release of the dagster that is there, if the packages to be added have it too: then no line has to change.
+    /// Advice with the release of the existing dagster, if the packages to add have it too: then no line has to change.
     fn fitting(&self, further: &[&str], resolution: &Resolution) -> Option<Advice> {
         let release = resolution.version_of("dagster")?;
         let mut asked = self.requirements.clone();
         if asked.lock.is_some() {
-            // What else is pinned may have no files for this platform, which is another matter.
+            // Only Dagster's packages: others in the lock may have no files for this platform, which is a separate
+            // problem.
             asked.lines.retain(|line| releases::dagsters(&line.text).is_some());
             asked.settings.constraints.clear();
         }
@@ -122,9 +122,10 @@ impl Settling<'_> {
         Some(Advice::fitting(release, self.requirements))
     }
 
-    /// The newest release that all have, and the lines that do not allow it. `further` are names to be added.
+    /// Advice with the newest common release and the lines that exclude it. `further` are packages to add.
     fn advice(&self, further: &[&str]) -> Advice {
-        // The pins of a lock hold everything else to what it was; without one, the rest has a say.
+        // A lock pins everything else too, so only Dagster's lines are asked. Without a lock, other lines count as
+        // well.
         if written::lock(self.requirements).is_some() {
             return Advice::towards(self.newest(further, true), self.requirements);
         }
@@ -136,7 +137,7 @@ impl Settling<'_> {
         Advice { held, ..Advice::towards(wanted, self.requirements) }
     }
 
-    /// The lines for other packages that do not allow the release in `wanted`, each with its place.
+    /// The lines for other packages that exclude the release in `wanted`, each with its place.
     fn held(&self, wanted: &Resolution, further: &[&str]) -> Vec<String> {
         let asked = self.relaxed(further, false);
         let names = asked.lines.iter().filter_map(|line| line.name.as_deref());
@@ -145,14 +146,14 @@ impl Settling<'_> {
             dagsters.filter_map(|name| Some(format!("{name}=={}", wanted.version_of(name)?))).collect();
         match self.ask(asked, &limits) {
             Err(ResolveError::Uv(UvError::Project { source, .. })) => {
-                Mentioned::by(&source, self.requirements).of_others()
+                Mentioned::by(&source, self.requirements).for_others()
             }
             _ => Vec::new(),
         }
     }
 
-    /// The resolution with the newest release that all have, whatever versions the lines for them name; of `own` lines
-    /// alone, or together with all others.
+    /// The resolution with the newest common release, ignoring the versions in the lines for Dagster's packages; with
+    /// only those lines (`own`), or with all.
     fn newest(&self, further: &[&str], own: bool) -> Result<Resolution, Fault> {
         let asked = self.relaxed(further, own);
         let first = self.ask(asked.clone(), &[]).map_err(|error| error.fault())?;
@@ -160,7 +161,7 @@ impl Settling<'_> {
         found.ok_or(Fault::Project)
     }
 
-    /// The requirements without the versions of Dagster's packages; only the lines for these (`own`), or all.
+    /// The requirements without versions of Dagster's packages; only the lines for these (`own`), or all.
     fn relaxed(&self, further: &[&str], own: bool) -> Requirements {
         let mut asked = self.requirements.clone();
         asked.lines.retain(|line| !own || releases::dagsters(&line.text).is_some());
@@ -173,15 +174,15 @@ impl Settling<'_> {
         asked
     }
 
-    /// uv's answer to these requirements with further limits.
+    /// uv's answer to these requirements with additional limits.
     fn ask(&self, mut requirements: Requirements, limits: &[String]) -> Result<Resolution, ResolveError> {
         requirements.settings.constraints.extend_from_slice(limits);
         let found = find(&request(&requirements, self.target), &requirements, self.target, self.tools);
         found.inspect_err(|error| self.tools.host().detail(format!("{limits:?}: {error}")))
     }
 
-    /// The fewest lines and constraints for Dagster's packages that no set of versions meets, whatever the other lines
-    /// say; none where they can be met, or where it is one line for a library with a version that does not exist.
+    /// The fewest lines and constraints for Dagster's packages that conflict without any other lines. Empty if they can
+    /// be satisfied, or if it is one line for a library with a version that does not exist.
     fn contradiction(&self) -> Vec<String> {
         let mut asked = self.requirements.clone();
         asked.lines.retain(|line| releases::dagsters(&line.text).is_some());
@@ -189,12 +190,12 @@ impl Settling<'_> {
         if self.ask(asked.clone(), &[]).is_ok() {
             return Vec::new();
         }
-        // What is left out last is named rather than what is left out first.
+        // Lines that are tried first are dropped first, so the lines that matter most come last.
         let rank = |line: &String| releases::dagsters(line).map(|one| releases::rank(one.name.as_ref()));
         let lines = asked.lines.iter().map(|line| line.text.clone());
         let mut texts: Vec<String> = lines.chain(asked.settings.constraints.iter().cloned()).collect();
         texts.sort_by_key(|line| std::cmp::Reverse(rank(line)));
-        // Each try asks uv; where there are many lines, all are named.
+        // Each try runs uv, so with many lines none is tried and all are named.
         let tried = if texts.len() > MOST_TRIED { &[] } else { texts.as_slice() };
         for text in tried {
             let mut fewer = asked.clone();
@@ -208,7 +209,7 @@ impl Settling<'_> {
         releases::named(lines.chain(asked.settings.constraints).collect())
     }
 
-    /// Whether an override or exclusion of the user's names a package that is released with dagster.
+    /// Whether an override or exclusion of the user names a package that is released with dagster.
     fn is_forced(&self) -> bool {
         let settings = &self.requirements.settings;
         let mut lines = settings.overrides.iter().chain(&settings.excludes);

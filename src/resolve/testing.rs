@@ -3,7 +3,7 @@
 use super::{Artifact, Distribution, Download, Resolution};
 
 /// A resolution of `name version, name version`.
-pub fn resolution_of(pins: &str) -> Resolution {
+pub fn resolution_with(pins: &str) -> Resolution {
     let wheel = |pin: &str| {
         let (name, version) = pin.trim().split_once(' ').unwrap();
         Distribution {

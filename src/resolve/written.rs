@@ -1,4 +1,4 @@
-//! A line for one of Dagster's packages as it stands in its file, and what to write there instead.
+//! A line for one of Dagster's packages in its file, and its replacement.
 
 use super::Resolution;
 use super::releases;
@@ -11,34 +11,34 @@ use pep508_rs::VersionOrUrl;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// A line that has to change so that all are of one release.
+/// A line that has to change so that all packages have one release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Normalised name.
     pub name: String,
-    /// The line as it is.
+    /// The current line.
     pub line: String,
-    /// What to write.
+    /// The new line.
     pub instead: String,
-    /// Where it is written, where that is known.
+    /// Its place, if known.
     pub place: Option<Place>,
 }
 
-/// A requirement or constraint that somebody wrote.
+/// A requirement or constraint written by a person.
 #[derive(Debug, Clone)]
 pub struct Written {
     text: String,
     place: Option<Place>,
 }
 
-/// The lines for Dagster's packages that somebody wrote, constraints too; what a tool has pinned is not among them, be it
-/// in a lock file or in a requirements.txt that it compiled.
+/// The lines and constraints for Dagster's packages that a person wrote. Pins by a tool, in a lock file or a compiled
+/// requirements.txt, are not included.
 pub fn lines(requirements: &Requirements) -> Vec<Written> {
     let compiled = compiled(requirements);
     let is_compiled = |place: Option<&Place>| {
         compiled.as_ref().is_some_and(|(file, _)| place.is_some_and(|at| at.file == *file))
     };
-    // A lock's pins stand in the place of the lines that it meets, which are known by their origins.
+    // With a lock, `lines` has the lock's pins; the user's own lines are in `origins`.
     let asked = requirements.lines.iter().filter(|_| requirements.lock.is_none());
     let asked = asked.map(|line| {
         (&line.text, line.places.iter().find(|place| !is_compiled(Some(place))).or(line.places.first()))
@@ -51,20 +51,20 @@ pub fn lines(requirements: &Requirements) -> Vec<Written> {
     let mut lines: Vec<_> =
         known.map(|(text, place)| Written { text: text.clone(), place: place.cloned() }).collect();
     lines.extend(
-        compiled.iter().flat_map(|(_, compiled)| compiled.sources.iter()).flat_map(|file| lines_of(file)),
+        compiled.iter().flat_map(|(_, compiled)| compiled.sources.iter()).flat_map(|file| lines_in(file)),
     );
     lines
 }
 
-/// The file of a build directory that a further dependency is written in, if there is one.
+/// The file of a build directory to which a dependency would be added, if there is one.
 pub fn dependencies_file(requirements: &Requirements, directory: &Path) -> Option<PathBuf> {
-    // What is added to a compiled file is lost when it is compiled again.
+    // A line added to a compiled file is lost when it is compiled again.
     let compiled = compiled(requirements).and_then(|(_, of)| of.sources.into_iter().next());
     let candidates = ["pyproject.toml", "setup.py", "requirements.txt"].map(|name| directory.join(name));
     compiled.or_else(|| candidates.into_iter().find(|file| file.is_file()))
 }
 
-/// What decides versions: the lock file, or a requirements.txt that a tool compiled.
+/// The file that decides versions: the lock file, or a compiled requirements.txt.
 pub fn lock(requirements: &Requirements) -> Option<Lock> {
     let compiled = || {
         let (file, compiled) = compiled(requirements)?;
@@ -73,7 +73,7 @@ pub fn lock(requirements: &Requirements) -> Option<Lock> {
     requirements.lock.clone().or_else(compiled)
 }
 
-/// The compiled file that asks for Dagster's packages, if there is one.
+/// The compiled file with Dagster's packages, if there is one.
 pub fn compiled(requirements: &Requirements) -> Option<(PathBuf, Compiled)> {
     let dagsters = requirements.lines.iter().filter(|line| releases::dagsters(&line.text).is_some());
     let mut files: Vec<&PathBuf> = dagsters.flat_map(|line| &line.places).map(|place| &place.file).collect();
@@ -81,8 +81,8 @@ pub fn compiled(requirements: &Requirements) -> Option<(PathBuf, Compiled)> {
     files.into_iter().find_map(|file| Some((file.clone(), collect::compiled_file(file)?)))
 }
 
-/// The lines for Dagster's packages in a file that something was compiled from.
-fn lines_of(file: &Path) -> Vec<Written> {
+/// The lines for Dagster's packages in a source of a compiled file.
+fn lines_in(file: &Path) -> Vec<Written> {
     let text = bounded_file::read_text(file, TEXT_LIMIT_BYTES).unwrap_or_default();
     let lines = text.lines().enumerate().flat_map(|(at, line)| {
         let place = Place { file: file.to_path_buf(), line: Some(at + 1), column: None };
@@ -98,7 +98,7 @@ impl Written {
         releases::dagsters(&self.text).map(|requirement| requirement.name.to_string())
     }
 
-    /// What has to be written where the line does not allow what is in `wanted`; with `exactly`, where it allows more.
+    /// The change that the line needs if it excludes the version in `wanted`; with `exactly`, also if it allows others.
     pub fn change(&self, wanted: &Resolution, exactly: bool) -> Option<Change> {
         let requirement = releases::dagsters(&self.text)?;
         let version = wanted.version_of(requirement.name.as_ref())?;
@@ -114,8 +114,8 @@ impl Written {
         }
         let name = requirement.name.to_string();
         let place = self.place.clone();
-        let of_poetry = self.place.as_ref().and_then(|place| collect::poetry_line(place, version));
-        let (line, instead) = of_poetry.unwrap_or_else(|| {
+        let poetry_line = self.place.as_ref().and_then(|place| collect::poetry_line(place, version));
+        let (line, instead) = poetry_line.unwrap_or_else(|| {
             let line = self.as_it_stands(&name);
             let instead = pinned(&line, version);
             (line, instead)
@@ -123,7 +123,7 @@ impl Written {
         Some(Change { name, line, instead, place })
     }
 
-    /// The requirement in its line of the file. What a setup.py asks for is known in the words of setuptools.
+    /// The requirement as written in the file. Requirements of a `setup.py` are only known as setuptools prints them.
     fn as_it_stands(&self, name: &str) -> String {
         let found = self.place.as_ref().and_then(|place| {
             let text = std::fs::read_to_string(&place.file).ok()?;
@@ -142,14 +142,14 @@ fn requirement_in<'t>(line: &'t str, name: &str) -> Option<&'t str> {
         .find(|text| releases::dagsters(text).is_some_and(|requirement| requirement.name.as_ref() == name))
 }
 
-/// What may be a requirement in a line of a file: each text between quotes, or a whole line of a requirements file.
+/// Texts in a line that may be requirements: each text in quotes, and the whole line.
 fn candidates(line: &str) -> impl Iterator<Item = &str> {
     let quoted = ['"', '\''].into_iter().flat_map(|quote| line.split(quote).skip(1).step_by(2));
     let whole = line.split(" #").next().unwrap_or_default().trim();
     quoted.chain([whole])
 }
 
-/// The same requirement at exactly this version; extras and marker stay as they are written.
+/// The same requirement with exactly this version. Extras and marker do not change.
 fn pinned(line: &str, version: &str) -> String {
     let (body, marker) = line.split_at(line.find(';').unwrap_or(line.len()));
     let end = body.find(|each: char| "<>=!~(".contains(each)).unwrap_or(body.len());
@@ -159,12 +159,13 @@ fn pinned(line: &str, version: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::resolution_of;
+    use super::super::testing::resolution_with;
     use super::*;
 
     #[test]
     fn a_line_changes_only_where_it_does_not_allow_the_release() {
-        let wanted = resolution_of("dagster 1.13.27, dagster-cloud 1.13.27, dagster-aws 0.29.27, pandas 2.0");
+        let wanted =
+            resolution_with("dagster 1.13.27, dagster-cloud 1.13.27, dagster-aws 0.29.27, pandas 2.0");
         for (text, instead, exactly) in [
             ("dagster==1.13.29", Some("dagster==1.13.27"), Some("dagster==1.13.27")),
             (

@@ -1,14 +1,14 @@
-//! The child processes that run now, so that none of them outlives a run that is interrupted.
+//! The running child processes, so that none of them outlives an interrupted run.
 //!
-//! A signal may reach this process alone: that is how GitHub's runner cancels a step. What our children do then would go
-//! on without us, the user's own code among it, so [`end_all`] ends them before we exit: SIGTERM, then SIGKILL.
+//! A signal may reach only this process: that is how GitHub's runner cancels a step. Children, including the user's own
+//! code, would then continue without us. So [`end_all`] ends them before we exit: SIGTERM, then SIGKILL.
 //!
-//! Without a terminal each child leads a process group, and the whole group is ended. With one, children stay in our
-//! group, since that is where Ctrl-C goes and where ssh may ask for a passphrase; then a child is ended by itself. On
-//! Linux the descendants of a child are ended in both cases, also those that lead a group or a session of their own.
+//! Without a terminal, each child leads a process group, and the whole group is ended. With a terminal, children stay
+//! in our group, because Ctrl-C goes there and ssh may ask for a passphrase; then only the child itself is ended. On
+//! Linux, descendants of a child are ended in both cases, including those with a group or session of their own.
 //!
-//! A signal never hits a process that merely got the number of one of ours: a child is not reaped while it may be
-//! signalled, so that its number is not given away, and a descendant is signalled by a file descriptor.
+//! A signal never reaches an unrelated process that got the same pid: a child is not reaped while it may be signalled,
+//! so that its pid is not reused, and a descendant is signalled through a file descriptor.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus};
@@ -22,13 +22,13 @@ mod unix;
 #[cfg(unix)]
 use unix::Children;
 
-/// How long children have between SIGTERM and SIGKILL. The runner leaves ten seconds for all that a cancelled step does.
+/// Time between SIGTERM and SIGKILL. The runner gives a cancelled step ten seconds for everything.
 pub const GRACE: Duration = Duration::from_secs(1);
 
 #[cfg(unix)]
 static RUNNING: Children = Children::new();
 
-/// Start a child that [`end_all`] will end. Once that has begun, this does not return.
+/// Start a child that [`end_all`] will end. After that has started, this does not return.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -37,8 +37,8 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
     RUNNING.spawn(command)
 }
 
-/// Wait for the end of a child. Once [`end_all`] has begun, this does not return: how a child ended that we killed says
-/// nothing of the user's project.
+/// Wait for the end of a child. After [`end_all`] has started, this does not return: the status of a child that we
+/// killed must not be reported as a failure of the user's project.
 ///
 /// # Errors
 /// When it cannot be waited for.
@@ -47,8 +47,8 @@ pub fn wait(child: &mut Child) -> io::Result<ExitStatus> {
     RUNNING.wait(child)
 }
 
-/// End all children that run, and start no others: this process is about to end. Takes a little more than [`GRACE`] at
-/// most.
+/// End all running children, and start no more: this process is about to exit. Takes at most a little more than
+/// [`GRACE`].
 #[cfg(unix)]
 pub fn end_all() {
     RUNNING.end(GRACE);

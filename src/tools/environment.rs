@@ -1,8 +1,8 @@
-//! Managed Python environments: made once below the cache, used by every later run.
+//! Managed Python environments: made once in the cache and used by every later run.
 //!
-//! One is built beside its final place and renamed when it is whole, so a run that is killed leaves none that is half
-//! done, and of two runs that build the same one at once the second to finish takes what the first made. That works
-//! since uv makes it relocatable and we only ever start `bin/python`, whose packages are found relative to itself.
+//! An environment is built next to its final path and renamed when it is complete. So a killed run leaves no partial
+//! one, and of two runs that build the same one, the second uses the first one's. This works because uv makes it
+//! relocatable and we only start `bin/python`, which finds its packages relative to itself.
 
 use super::{Error, Tools};
 use crate::cache::CacheError;
@@ -12,19 +12,19 @@ use crate::target::PythonVersion;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// The release of dagster, dagster-cloud and dagster-cloud-cli that `-m MODULE` runs, unless
-/// [`env_vars::PEXPRESS_DAGSTER_VERSION`] says otherwise. The three are released together under one number.
+/// The release of dagster, dagster-cloud and dagster-cloud-cli for `-m MODULE`, which are released together;
+/// [`env_vars::PEXPRESS_DAGSTER_VERSION`] overrides it.
 pub const DAGSTER_VERSION: &str = "1.13.27";
 
-/// Which Pythons to build `-m MODULE`'s environment with, best first: the middle ones serve the most releases.
+/// Pythons for the environment of `-m MODULE`, best first: the middle ones work with the most releases.
 const MINORS: [&str; 5] = ["3.11", "3.12", "3.10", "3.13", "3.14"];
 
-/// Packages of an environment, under a name for people.
+/// The packages of an environment, and a readable name.
 #[derive(Debug, Clone)]
 pub struct EnvironmentRequest {
     /// Start of the directory's name.
     pub name: String,
-    /// PEP 508 lines, all pinned: the environment is kept for as long as they are the same.
+    /// PEP 508 lines, all pinned: the environment is reused as long as they are the same.
     pub requirements: Vec<String>,
 }
 
@@ -43,8 +43,7 @@ impl EnvironmentRequest {
 impl Tools {
     /// The interpreter of the environment with dagster's command-line programs; made at first use.
     ///
-    /// # Errors
-    /// When there is no Python, or the packages cannot be had.
+    /// # Errors When there is no Python, or the packages cannot be installed.
     pub fn dagster_environment(&self) -> Result<PathBuf, Error> {
         let version = self.host().var(env_vars::PEXPRESS_DAGSTER_VERSION).unwrap_or(DAGSTER_VERSION).trim();
         let requirements = ["dagster", "dagster-cloud", "dagster-cloud-cli"];
@@ -57,10 +56,9 @@ impl Tools {
 
     /// The interpreter of an environment with these packages; made at first use.
     ///
-    /// With `python` it is of that version; without, of whichever suitable one is at hand when it is made.
+    /// With `python` it has that version, otherwise any suitable one that is available when it is made.
     ///
-    /// # Errors
-    /// When there is no such Python, or the packages cannot be had.
+    /// # Errors When there is no such Python, or the packages cannot be installed.
     pub fn environment(
         &self,
         request: &EnvironmentRequest,
@@ -94,15 +92,15 @@ impl Tools {
         };
         let temporary = self.cache().scratch("environments")?;
         let built = temporary.path().join("environment");
-        // Compiled now, by all cores: where PYTHONDONTWRITEBYTECODE is set, as in many images, Python would compile
-        // dagster anew on each start, which takes several seconds.
+        // Compiled now, with all cores: if PYTHONDONTWRITEBYTECODE is set, as in many images, Python would compile
+        // dagster again on each start, which takes several seconds.
         let arguments = [&["--compile-bytecode".to_string()], request.requirements.as_slice()].concat();
         let uv = self.uv()?;
         uv.venv(&built, python)
             .and_then(|()| uv.pip_install(&built.join("bin/python"), &arguments))
             .map_err(|source| Error::Environment { name: request.name.clone(), source })?;
         if directory.symlink_metadata().is_ok() && !directory.join("bin/python").exists() {
-            // Its Python is gone from this machine.
+            // Its Python was removed from this machine.
             std::fs::rename(directory, temporary.path().join("old")).map_err(fail("replace"))?;
         }
         match std::fs::rename(&built, directory) {
@@ -111,7 +109,7 @@ impl Tools {
         }
     }
 
-    /// A Python for `-m MODULE`: the first at hand, or one that uv installs. Symbolic links are followed, so that the
+    /// A Python for `-m MODULE`: the first one found, or one that uv installs. Symbolic links are followed, so that the
     /// environment does not break when `python3` becomes another version.
     fn any_python(&self) -> Result<PathBuf, Error> {
         let versions = MINORS.iter().filter_map(|minor| minor.parse().ok());

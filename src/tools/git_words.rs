@@ -1,11 +1,11 @@
-//! What git and ssh say of a server that did not answer or refused → which server, and what to do.
+//! Messages of git and ssh about a server that did not answer or refused → which server, and the next step.
 //!
-//! uv repeats their words when it resolves a Git requirement, so both ways of reading a repository share this.
+//! uv repeats these messages when it resolves a Git requirement, so both ways of reading a repository share this.
 
 /// A Git server that did not answer, or refused.
 #[derive(Debug, PartialEq, Eq)]
 pub struct GitServer {
-    /// Its host name, where git or ssh says it.
+    /// Its host name, if the message has it.
     pub host: Option<String>,
     problem: Problem,
 }
@@ -18,7 +18,8 @@ enum Problem {
     Refused,
 }
 
-/// Words, and what stands right after them. Those of ssh are OpenSSH's, those of https are git's and libcurl's.
+/// Start of each message; the host follows. Messages about ssh are OpenSSH's, those about https are git's and
+/// libcurl's.
 const WORDS: [(&str, Problem); 11] = [
     ("Could not resolve hostname ", Problem::NoSuchHost),
     ("Could not resolve host: ", Problem::NoSuchHost),
@@ -34,15 +35,15 @@ const WORDS: [(&str, Problem); 11] = [
 ];
 
 impl GitServer {
-    /// Read the words of git or ssh, or of uv that repeats them; `None` where they say nothing of a server.
+    /// Read a message of git or ssh, or of uv that repeats it; `None` if it is not about a server.
     pub fn read(said: &str) -> Option<GitServer> {
         let (rest, problem) = WORDS.iter().find_map(|(words, problem)| {
-            // What a package's build says may have the same words.
-            let of_git = said.contains("fatal: ") || said.contains("Git operation failed");
-            let (_, rest) = said.split_once(words).filter(|_| of_git)?;
+            // The output of a package's build may have the same words.
+            let from_git = said.contains("fatal: ") || said.contains("Git operation failed");
+            let (_, rest) = said.split_once(words).filter(|_| from_git)?;
             Some((rest, *problem))
         })?;
-        // Behind the URL, curl says which status the server gave.
+        // After the URL, curl names the status of the server.
         let answered =
             ["returned error: 401", "returned error: 403"].iter().any(|words| rest.contains(words));
         let problem = if answered { Problem::Refused } else { problem };
@@ -58,7 +59,7 @@ impl GitServer {
         Some(GitServer { host, problem })
     }
 
-    /// What to do.
+    /// The next step.
     pub fn hint(&self) -> String {
         let host = self.host.as_ref().map(|host| format!(" `{host}`")).unwrap_or_default();
         match self.problem {

@@ -1,7 +1,6 @@
-//! What build backends leave beside their sources and nobody wants: removed after the build if it was not there before.
+//! Removes files that build backends leave in the source directory, if they did not exist before the build.
 //!
-//! A hook that writes a version file (hatch-vcs, setuptools-scm) is another matter: the package needs the file, in the
-//! working directory too.
+//! Version files of hooks (hatch-vcs, setuptools-scm) stay: the package needs them, in the working directory too.
 
 use std::path::{Path, PathBuf};
 
@@ -9,17 +8,17 @@ use std::path::{Path, PathBuf};
 const PDM_BUILD: &str = ".pdm-build";
 /// Where older setuptools installs `setup_requires`.
 const EGGS: &str = ".eggs";
-/// What cargo writes for a crate that has none; maturin and setuptools-rust run it in the sources.
+/// cargo writes it for a crate without one; maturin and setuptools-rust run cargo in the source directory.
 const CARGO_LOCK: &str = "Cargo.lock";
 
-/// The names that a source tree does not have yet.
+/// The paths that did not exist before the build.
 #[derive(Debug)]
 pub(crate) struct Leftovers {
     absent: Vec<PathBuf>,
 }
 
 impl Leftovers {
-    /// Before anything runs in `tree`.
+    /// To be called before anything runs in `tree`.
     pub(crate) fn in_tree(tree: &Path) -> Leftovers {
         let mut names = vec![PDM_BUILD, EGGS];
         if tree.join("Cargo.toml").is_file() {
@@ -33,7 +32,7 @@ impl Leftovers {
 impl Drop for Leftovers {
     fn drop(&mut self) {
         for path in &self.absent {
-            // Mostly they are not there.
+            // Most of them do not exist.
             let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
         }
     }
@@ -44,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_not_there_is_removed() {
+    fn only_new_files_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         std::fs::write(at("Cargo.toml"), "").unwrap();

@@ -1,6 +1,6 @@
-//! The programs that this one runs: uv, Pythons. Each is found, or fetched and verified, at first use.
+//! The programs that this one runs: uv and Pythons. Each is found, or downloaded and verified, at first use.
 //!
-//! This room speaks to child processes and to nothing else; what is asked of them is for the stages to say.
+//! This module only talks to child processes. The stages decide what to run.
 
 pub mod children;
 pub mod environment;
@@ -40,7 +40,7 @@ use python::Pythons;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
-/// uv, Pythons and what else is run. Cheap to make; threads share one by reference.
+/// uv, Pythons and other programs. Cheap to make; threads share one by reference.
 pub struct Tools {
     host: Host,
     cache: Cache,
@@ -49,9 +49,9 @@ pub struct Tools {
     pythons: Pythons,
 }
 
-/// A tool cannot be had.
+/// A tool is not available.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // of fields whose names say it
+#[allow(missing_docs)] // the field names say it
 pub enum Error {
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -75,17 +75,17 @@ pub enum Error {
         uv_pins::MINIMUM
     )]
     OldUv { program: PathBuf, version: UvVersion },
-    /// There is neither a uv nor a pip that could fetch one.
+    /// There is neither a uv nor a pip that could download one.
     #[error("found no uv {} or newer, and no Python with pip to fetch one", uv_pins::MINIMUM)]
     NoUv,
-    /// pip could not fetch uv.
+    /// pip could not download uv.
     #[error("could not fetch uv {version} with pip")]
     Fetch {
         version: UvVersion,
         #[source]
         source: ProcessError,
     },
-    /// There is no uv to be fetched for this kind of machine.
+    /// No uv is pinned for this kind of machine.
     #[error(
         "found no uv {} or newer, and none is pinned for {} on {}",
         uv_pins::MINIMUM,
@@ -93,13 +93,13 @@ pub enum Error {
         std::env::consts::ARCH
     )]
     NoPin,
-    /// What was fetched is not what was pinned.
+    /// The downloaded file is not the pinned one.
     #[error("`{file}` has SHA-256 {got} instead of {want}; it was not used")]
     Checksum { file: String, want: &'static str, got: String },
     /// A pin contradicts itself.
     #[error("the executable in the pinned uv wheel differs from its own pin")]
     PinBroken,
-    /// An environment of ours could not be made.
+    /// A managed environment could not be made.
     #[error("could not make the environment `{name}`")]
     Environment {
         name: String,
@@ -162,8 +162,8 @@ impl Explain for Error {
     }
 }
 
-/// Whose fault a failed call of uv for our own tools is: the packages are not the user's, so what uv calls the
-/// requirements' fault is not the project's.
+/// The fault of a failed uv call for our own tools. Their packages are not the user's, so an error about requirements
+/// is not the project's fault.
 fn own_fault(source: &UvError) -> Fault {
     match source.fault() {
         Fault::Project => Fault::Tool,
@@ -172,7 +172,7 @@ fn own_fault(source: &UvError) -> Fault {
 }
 
 impl Tools {
-    /// Nothing is looked for yet.
+    /// New tools. Nothing is searched yet.
     pub fn new(host: &Host) -> Tools {
         Tools {
             cache: Cache::new(host),
@@ -188,7 +188,7 @@ impl Tools {
         &self.cache
     }
 
-    /// Keep a text in the cache ([`Cache::keep`]). Where it cannot be kept the next run makes it again, and that is all.
+    /// Store a text in the cache ([`Cache::keep`]). A failure is not an error: the next run makes the text again.
     pub fn keep(&self, name: &str, text: &str) {
         if let Err(error) = self.cache.keep(name, text) {
             self.host.detail(format!("{error}: {}", error.source));
@@ -200,11 +200,11 @@ impl Tools {
         &self.host
     }
 
-    /// uv, found or fetched at first use.
+    /// uv, found or downloaded at first use.
     ///
-    /// # Errors
-    /// When there is none and none can be fetched, or the one named by the user will not do.
+    /// # Errors When there is none and none can be downloaded, or the one chosen by the user cannot be used.
     pub fn uv(&self) -> Result<&Uv, Error> {
+        // Otherwise threads that need uv at the same time would each download it.
         let _one_at_a_time = lock(&self.finding_uv);
         if let Some(uv) = self.uv.get() {
             return Ok(uv);

@@ -1,12 +1,12 @@
-//! What the user has set for pip (variables and files), so that uv and our downloads heed it too.
+//! Reads the user's settings for pip (variables and files), so that uv and our downloads use them too.
 //!
-//! uv reads none of pip's settings. People who reach their packages through a mirror often have only those, so each is
-//! handed to uv as the matching `UV_` variable, unless the user has set that one.
+//! uv does not read pip's settings. Users with a mirror often have only those, so each is passed to uv as the matching
+//! `UV_` variable, unless the user has set that variable.
 //!
-//! Source: "Configuration" in pip's user guide (files, order, sections), read beside pip 23.2's own behaviour:
-//! later wins in global < user < virtual environment < `PIP_CONFIG_FILE` < variables; with an existing
-//! `PIP_CONFIG_FILE` the user's files are left out; `PIP_CONFIG_FILE=/dev/null` leaves out all files; a subcommand's
-//! section wins over `[global]`. Of the sections, `[install]` is heeded as well as `[global]`.
+//! Source: "Configuration" in pip's user guide (files, order, sections), compared with pip 23.2. Later wins in global <
+//! user < virtual environment < `PIP_CONFIG_FILE` < variables; an existing `PIP_CONFIG_FILE` replaces the user's files;
+//! `PIP_CONFIG_FILE=/dev/null` turns off all files; a subcommand's section wins over `[global]`. Only the sections
+//! `[global]` and `[install]` are used.
 
 use crate::env_vars;
 use crate::host::Host;
@@ -14,12 +14,12 @@ use crate::net::IndexUrl;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What pip was told, as far as it concerns where packages come from.
+/// pip's settings about package sources.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PipConfig {
-    /// `index-url`. May hold credentials.
+    /// `index-url`. May contain credentials.
     pub index_url: Option<String>,
-    /// `extra-index-url`, in the user's order. May hold credentials.
+    /// `extra-index-url`, in the user's order. May contain credentials.
     pub extra_index_urls: Vec<String>,
     /// `find-links`: URLs, or paths made absolute.
     pub find_links: Vec<String>,
@@ -29,7 +29,7 @@ pub struct PipConfig {
     pub cert: Option<PathBuf>,
     /// `trusted-host`: `host` or `host:port`, reached without checking certificates.
     pub trusted_hosts: Vec<String>,
-    /// `proxy`. May hold credentials.
+    /// `proxy`. May contain credentials.
     pub proxy: Option<String>,
     /// `constraint`: files (made absolute) or URLs of lines that limit versions.
     pub constraints: Vec<String>,
@@ -40,7 +40,7 @@ pub struct PipConfig {
 }
 
 impl PipConfig {
-    /// Read pip's files and variables. A file that cannot be read is left out, as pip does.
+    /// Read pip's files and variables. Like pip, skip files that cannot be read.
     pub fn read(host: &Host) -> PipConfig {
         let mut values = BTreeMap::new();
         for file in config_files(host) {
@@ -89,43 +89,43 @@ impl PipConfig {
         }
     }
 
-    /// The indexes and pages that it names, which may hold credentials that downloads need too.
+    /// Its index and find-links URLs, which may have credentials that downloads need too.
     pub fn index_urls(&self) -> Vec<IndexUrl> {
         let urls = self.index_url.iter().chain(&self.extra_index_urls).chain(&self.find_links);
         let urls = urls.filter(|url| url.contains("://")).cloned();
         urls.map(|url| IndexUrl { name: None, url }).collect()
     }
 
-    /// The variables that tell uv the same, less those that the user has set for uv.
+    /// The variables with the same settings for uv, without those that the user has set for uv.
     ///
     /// `no-index` has no variable in uv: callers pass the flag. Source: uv 0.13, "Environment variables".
     pub fn uv_env(&self, host: &Host) -> Vec<(&'static str, String)> {
         let mut env = Vec::new();
-        let mut tell = |unless: &[&str], name: &'static str, value: Option<String>| {
+        let mut set = |unless: &[&str], name: &'static str, value: Option<String>| {
             if let Some(value) = value.filter(|_| unless.iter().all(|name| host.var(name).is_none())) {
                 env.push((name, value));
             }
         };
         let joined = |values: &[String], by: &str| (!values.is_empty()).then(|| values.join(by));
-        tell(&["UV_DEFAULT_INDEX", "UV_INDEX_URL"], "UV_DEFAULT_INDEX", self.index_url.clone());
-        tell(&["UV_INDEX", "UV_EXTRA_INDEX_URL"], "UV_EXTRA_INDEX_URL", joined(&self.extra_index_urls, " "));
-        tell(&["UV_FIND_LINKS"], "UV_FIND_LINKS", joined(&self.find_links, ","));
-        tell(&["UV_INSECURE_HOST"], "UV_INSECURE_HOST", joined(&self.trusted_hosts, " "));
-        // uv knows neither the variable of requests nor that of curl.
+        set(&["UV_DEFAULT_INDEX", "UV_INDEX_URL"], "UV_DEFAULT_INDEX", self.index_url.clone());
+        set(&["UV_INDEX", "UV_EXTRA_INDEX_URL"], "UV_EXTRA_INDEX_URL", joined(&self.extra_index_urls, " "));
+        set(&["UV_FIND_LINKS"], "UV_FIND_LINKS", joined(&self.find_links, ","));
+        set(&["UV_INSECURE_HOST"], "UV_INSECURE_HOST", joined(&self.trusted_hosts, " "));
+        // uv reads neither the variable of requests nor that of curl.
         let bundle = [env_vars::REQUESTS_CA_BUNDLE, env_vars::CURL_CA_BUNDLE];
         let bundle = bundle.into_iter().find_map(|name| host.path_var(name)).map(|path| host.absolute(&path));
         let cert = self.cert.clone().or(bundle);
         let variable =
             if cert.as_deref().is_some_and(Path::is_dir) { "SSL_CERT_DIR" } else { "SSL_CERT_FILE" };
         let cert = cert.map(|path| path.to_string_lossy().into_owned());
-        tell(&["SSL_CERT_FILE", "SSL_CERT_DIR"], variable, cert);
+        set(&["SSL_CERT_FILE", "SSL_CERT_DIR"], variable, cert);
         let proxies = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"];
-        tell(&proxies, "ALL_PROXY", self.proxy.clone());
+        set(&proxies, "ALL_PROXY", self.proxy.clone());
         env
     }
 }
 
-/// The keys that [`PipConfig`] holds.
+/// The keys in [`PipConfig`].
 const KEYS: [&str; 10] = [
     "index-url",
     "extra-index-url",
@@ -147,12 +147,12 @@ fn absolute(host: &Host, path: &str) -> String {
     host.absolute(&path).to_string_lossy().into_owned()
 }
 
-/// What pip takes for yes, and uv.
+/// Whether pip and uv read the value as true.
 pub fn is_true(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on" | "y" | "t")
 }
 
-/// pip's files, from the one that counts least.
+/// pip's files, the least important first.
 fn config_files(host: &Host) -> Vec<PathBuf> {
     let named = host.path_var(env_vars::PIP_CONFIG_FILE).map(|path| host.absolute(&path));
     if named.as_deref() == Some(Path::new("/dev/null")) {
@@ -180,10 +180,10 @@ fn config_files(host: &Host) -> Vec<PathBuf> {
     files
 }
 
-/// The keys of `[global]`, overridden by those of `[install]`; names lower-case with hyphens.
+/// The keys of `[global]`, overridden by those of `[install]`. Names are lower-case with hyphens.
 ///
 /// The format is that of Python's `configparser` without interpolation: `key = value` or `key: value`, comments on
-/// lines of their own (`#`, `;`), further lines of a value indented.
+/// their own lines (`#`, `;`), continuation lines indented.
 fn parse(text: &str) -> BTreeMap<String, String> {
     let mut sections: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     let mut section = String::new();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn uv_is_told_what_its_own_variables_do_not_say() {
+    fn uv_gets_pips_settings_unless_its_own_are_set() {
         let pip = |vars: &[(&str, &str)]| {
             let vars = [vars, &[("PIP_CONFIG_FILE", "/dev/null"), ("HOME", "/h")]].concat();
             let (host, _, _) = host(&vars);

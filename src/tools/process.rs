@@ -1,8 +1,10 @@
-//! Run a child process to its end: output captured without deadlock, failures told with the child's last words.
+//! Runs a child process to its end: captures its output without deadlock, and reports failures with the end of its
+//! stderr.
 //!
-//! What a child prints is foreign text. On a GitHub runner a line of it that begins with `::` would be obeyed as a
-//! workflow command, so it passes [`neutral`] before it is shown or kept in an error. Source: "Workflow commands for
-//! GitHub Actions" (GitHub's manual); the runner trims leading white space first and knows the older `##[…]` too.
+//! The output of a child is foreign text. A GitHub runner would execute a line that starts with `::` as a workflow
+//! command, so the text goes through [`neutral`] before it is shown or stored in an error. Source: "Workflow commands
+//! for GitHub Actions" (GitHub's manual); the runner trims leading white space first, and still accepts the older
+//! `##[…]`.
 
 use super::children;
 use crate::child_env::{self, Purpose};
@@ -19,16 +21,17 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How much of a child's stderr is kept: its end, in bytes.
+/// How many bytes are kept from the end of a child's stderr.
 const STDERR_KEPT_BYTES: usize = 256 * 1024;
-/// So many lines of an explanation are shown.
+/// Lines of an explanation that are shown.
 const SHOWN_LINES: usize = 40;
-/// How much a child may write to stdout, in bytes; more is an error, since the rest of it would be missing.
+/// How many bytes a child may write to stdout. More is an error, because the rest would be missing.
 const STDOUT_LIMIT_BYTES: usize = 256 * 1024 * 1024;
-/// How long to wait for the pipes to close once the child has ended: a daemon it left behind may hold them for ever.
+/// How long to wait for the pipes to close after the child has ended: a daemon that it started may keep them open for
+/// ever.
 const PIPE_GRACE: Duration = Duration::from_secs(1);
 
-/// A child process to be run: stdin empty, environment that of its kind ([`Purpose`]) unless changed.
+/// A child process to run, with empty stdin and the environment for its [`Purpose`] unless changed.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -40,17 +43,17 @@ pub struct Process {
 pub struct Output {
     /// How it ended.
     pub status: ExitStatus,
-    /// All it wrote to stdout.
+    /// Its stdout.
     pub stdout: Vec<u8>,
-    /// The end of what it wrote to stderr, made safe to print ([`neutral`]).
+    /// The end of its stderr, made safe to print ([`neutral`]).
     pub stderr: String,
     name: String,
 }
 
-/// A child process did not do its part.
+/// A child process failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// There is no such program, or it may not be run.
+    /// The program does not exist or cannot be executed.
     #[error("could not start `{program}`")]
     Start {
         /// The program.
@@ -59,18 +62,18 @@ pub enum ProcessError {
         #[source]
         source: io::Error,
     },
-    /// It ended, but not well. The cause is the end of its stderr.
+    /// It exited with an error. The cause is the end of its stderr.
     #[error("`{name}` {}", describe(.status))]
     Failed {
         /// Program and subcommand.
         name: String,
         /// How it ended.
         status: ExitStatus,
-        /// The end of its stderr; `None` if it said nothing.
+        /// The end of its stderr; `None` if it is empty.
         #[source]
         stderr: Option<Said>,
     },
-    /// Its output could not be read, or its end not be awaited.
+    /// Reading its output or waiting for it failed.
     #[error("could not read what `{name}` writes")]
     Read {
         /// Program and subcommand.
@@ -79,7 +82,7 @@ pub enum ProcessError {
         #[source]
         source: io::Error,
     },
-    /// What it wrote to stdout is not what was asked for.
+    /// Its stdout does not have the expected form.
     #[error("`{name}` gave an unusable answer: {reason}")]
     Answer {
         /// Program and subcommand.
@@ -89,19 +92,19 @@ pub enum ProcessError {
     },
 }
 
-/// What a child said on stderr: foreign text, safe to print.
+/// The stderr of a child: foreign text, made safe to print.
 ///
-/// `Display` leaves out the middle of a long explanation why no set of versions exists: uv gives one of ten thousand lines
-/// for ten requirements, and what decides is at its end.
+/// `Display` cuts the middle of a long explanation of a version conflict: uv writes ten thousand lines for ten
+/// requirements, and the conclusion is at the end.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", without_middle(.0))]
 pub struct Said(pub String);
 
-/// uv's explanation of a conflict in at most [`SHOWN_LINES`]; any other text as it is.
+/// uv's explanation of a conflict in at most [`SHOWN_LINES`] lines; any other text unchanged.
 fn without_middle(text: &str) -> Cow<'_, str> {
     let lines: Vec<&str> = text.lines().collect();
     let count = lines.len();
-    // Of a text that is longer than what is kept, the beginning is lost.
+    // The start of a long text is not kept, so also look for words near its end.
     let is_explanation =
         ["No solution found", "we can conclude that"].iter().any(|words| text.contains(words));
     if count <= SHOWN_LINES || !is_explanation {
@@ -122,7 +125,7 @@ impl Explain for ProcessError {
 }
 
 impl Process {
-    /// `program`, looked up on `PATH` if it is a bare name. Error messages call it by its file name.
+    /// `program`, looked up on `PATH` if it is a bare name. Error messages use its file name.
     pub fn new(host: &Host, purpose: Purpose, program: impl AsRef<OsStr>) -> Process {
         let program = program.as_ref();
         let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned();
@@ -180,11 +183,10 @@ impl Process {
         self
     }
 
-    /// Run to the end; with `--verbose` its stderr is shown as it comes. Does not return once this run was interrupted
-    /// ([`children::end_all`]).
+    /// Run to the end. With `--verbose`, its stderr is shown while it runs. Does not return after this run was
+    /// interrupted ([`children::end_all`]).
     ///
-    /// # Errors
-    /// When it cannot be started or its output not be read. How it ended is for the caller to judge.
+    /// # Errors When it cannot be started or its output cannot be read. The caller checks the status.
     pub fn output(mut self, host: &Host) -> Result<Output, ProcessError> {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut self.command).map_err(|source| ProcessError::Start {
@@ -205,7 +207,7 @@ impl Process {
         })
     }
 
-    /// Run to the end, and well.
+    /// Run to the end, and check the status.
     ///
     /// # Errors
     /// As [`Process::output`], and when the child fails.
@@ -216,7 +218,7 @@ impl Process {
 }
 
 impl Output {
-    /// The error that says that this child failed.
+    /// The error for a failed child.
     pub fn into_error(self) -> ProcessError {
         let stderr = (!self.stderr.is_empty()).then_some(Said(self.stderr));
         ProcessError::Failed { name: self.name, status: self.status, stderr }
@@ -233,7 +235,7 @@ impl Output {
         })
     }
 
-    /// The error that says that stdout is not what was asked for.
+    /// The error for unexpected stdout.
     pub fn unusable(&self, reason: impl Into<String>) -> ProcessError {
         ProcessError::Answer { name: self.name.clone(), reason: reason.into() }
     }
@@ -251,8 +253,8 @@ fn describe(status: &ExitStatus) -> String {
     }
 }
 
-/// Start a child. A program that was written a moment ago may still be open for writing in another child, between that
-/// one's fork and exec; that passes at once.
+/// Start a child. A program that was just written may still be open for writing in another child, between its fork and
+/// exec. Such an error is transient, so retry.
 fn spawn(command: &mut Command) -> io::Result<Child> {
     let mut tries = 0;
     loop {
@@ -272,14 +274,14 @@ enum Keep {
     End,
 }
 
-/// A pipe being read by a thread of its own.
+/// A pipe that a thread reads.
 struct Collector {
     kept: Arc<Mutex<Vec<u8>>>,
     done: Receiver<io::Result<()>>,
 }
 
 impl Collector {
-    /// What was read once the pipe is closed, or after [`PIPE_GRACE`].
+    /// The bytes read until the pipe is closed, or until [`PIPE_GRACE`] is over.
     fn finish(self) -> io::Result<Vec<u8>> {
         if let Ok(result) = self.done.recv_timeout(PIPE_GRACE) {
             result?;
@@ -288,7 +290,7 @@ impl Collector {
     }
 }
 
-/// Read `pipe` in a thread; show its lines as they come if asked to.
+/// Read `pipe` in a thread, and show its lines as they come if requested.
 fn collect(mut pipe: impl Read + Send + 'static, keep: Keep, show: Option<(Host, String)>) -> Collector {
     let kept = Arc::new(Mutex::new(Vec::new()));
     let (sender, done) = channel();
@@ -315,7 +317,7 @@ fn collect(mut pipe: impl Read + Send + 'static, keep: Keep, show: Option<(Host,
         if let Some((host, name)) = &show {
             show_lines(host, name, &mut line, b"\n");
         }
-        // The other side gave up waiting only after the grace; then nobody asks any more.
+        // An error means that the receiver gave up after the grace period and needs no result.
         let _ = sender.send(result);
     });
     Collector { kept, done }
@@ -327,6 +329,7 @@ fn keep_bytes(kept: &mut Vec<u8>, keep: Keep, bytes: &[u8]) -> io::Result<()> {
         Keep::All if kept.len() > STDOUT_LIMIT_BYTES => {
             Err(io::Error::other(format!("more than {STDOUT_LIMIT_BYTES} bytes")))
         }
+        // Cut at twice the size, so that not every read moves the whole buffer.
         Keep::End if kept.len() > 2 * STDERR_KEPT_BYTES => {
             kept.drain(..kept.len() - STDERR_KEPT_BYTES);
             Ok(())
@@ -381,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_tells_status_and_last_words() {
+    fn a_failure_has_the_status_and_the_end_of_stderr() {
         let error = shell("echo out; echo 'went wrong' >&2; exit 7").unwrap_err();
         assert_eq!(error.to_string(), "`sh` exited with status 7");
         assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "went wrong");

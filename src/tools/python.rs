@@ -1,7 +1,7 @@
 //! The Pythons on this machine.
 //!
-//! Looked for on `PATH`, among pyenv's versions, in the tool cache of a GitHub or Azure runner, and among those that uv
-//! manages. Each is asked what it is: a name says little, and pyenv's shims may lead nowhere.
+//! Searched on `PATH`, among pyenv's versions, in the tool cache of a GitHub or Azure runner, and among those that uv
+//! manages. Each is run to find its version: names are unreliable, and pyenv's shims may be broken.
 
 use super::process::Process;
 use super::uv_find::{is_program, path_dirs};
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 /// A CPython 3 interpreter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Python {
-    /// The interpreter itself: not a shim, and not that of a virtual environment but the one below it.
+    /// The base interpreter: not a shim, and not the one of a virtual environment.
     pub executable: PathBuf,
     /// Major, minor, patch.
     pub version: (u8, u8, u8),
@@ -51,13 +51,13 @@ impl fmt::Display for PythonSource {
 }
 
 impl Python {
-    /// Whether it is of this minor version.
+    /// Whether it has this minor version.
     pub fn is(&self, version: PythonVersion) -> bool {
         self.version.0 == 3 && self.version.1 == version.minor()
     }
 }
 
-/// The Pythons of this machine, each version looked for once a run.
+/// The Pythons of this machine. Each version is searched once per run.
 #[derive(Clone)]
 pub(super) struct Pythons {
     host: Host,
@@ -69,8 +69,8 @@ impl Pythons {
         Pythons { host: host.clone(), known: Arc::default() }
     }
 
-    /// The first Python of this version: by its own name on `PATH`, then where versions have directories of their own,
-    /// then behind the names `python3` and `python`.
+    /// The first Python of this version: `python3.X` on `PATH`, then directories with one version each, then `python3`
+    /// and `python` on `PATH`.
     pub(super) fn find(&self, version: PythonVersion) -> Option<Python> {
         let mut known = lock(&self.known);
         let look = || {
@@ -79,13 +79,13 @@ impl Pythons {
             let generic = on_path(&self.host, &["python3", "python"]);
             let candidates = exact.into_iter().chain(installed).chain(generic);
             candidates
-                .filter(|(source, path)| *source == PythonSource::Path || may_be(path, version))
+                .filter(|(source, path)| *source == PythonSource::Path || name_fits(path, version))
                 .find_map(|(source, path)| probe(&self.host, source, &path).filter(|found| found.is(version)))
         };
         known.entry(version).or_insert_with(look).clone()
     }
 
-    /// Remember one that was not there before.
+    /// Remember a Python that was installed during this run.
     pub(super) fn remember(&self, version: PythonVersion, executable: PathBuf) {
         let python = Python { executable, version: (3, version.minor(), 0), source: PythonSource::Uv };
         lock(&self.known).insert(version, Some(python));
@@ -113,8 +113,8 @@ pub(super) fn list(host: &Host) -> Vec<Python> {
     pythons
 }
 
-/// Executables of these names on `PATH`. pyenv's shims are scripts that take a fifth of a second to find out what they
-/// stand for; in their place on `PATH` come the versions that they can stand for.
+/// Executables of these names on `PATH`. pyenv's shims are scripts that need a fifth of a second to find their target,
+/// so the versions that they can lead to take their place.
 fn on_path(host: &Host, names: &[&str]) -> Vec<(PythonSource, PathBuf)> {
     let shims = pyenv_root(host).map(|root| root.join("shims"));
     let mut found = Vec::new();
@@ -129,7 +129,7 @@ fn on_path(host: &Host, names: &[&str]) -> Vec<(PythonSource, PathBuf)> {
     found
 }
 
-/// Interpreters in the directories where each kind of installation has one directory a version.
+/// Interpreters in the directories of each kind of installation, which have one directory per version.
 fn installed(host: &Host) -> Vec<(PythonSource, PathBuf)> {
     let tool_cache = host
         .path_var(env_vars::RUNNER_TOOL_CACHE)
@@ -157,7 +157,7 @@ fn pyenv_versions(host: &Host) -> Option<PathBuf> {
     pyenv_root(host).map(|root| root.join("versions"))
 }
 
-/// `ROOT/VERSION/BELOW` for each version in `root`, the last by name first.
+/// `ROOT/VERSION/BELOW` for each version in `root`, in reverse order of the names.
 fn versions(root: Option<PathBuf>, source: PythonSource, below: &str) -> Vec<(PythonSource, PathBuf)> {
     let entries = root.and_then(|root| std::fs::read_dir(root).ok()).into_iter().flatten();
     let mut paths: Vec<PathBuf> =
@@ -167,9 +167,9 @@ fn versions(root: Option<PathBuf>, source: PythonSource, below: &str) -> Vec<(Py
     paths.into_iter().rev().map(|path| (source, path)).collect()
 }
 
-/// Whether the name of the version's directory (`3.11.7`, `cpython-3.11.7-linux-x86_64-gnu`) allows for it; spares
-/// asking interpreters that are plainly others.
-fn may_be(path: &Path, version: PythonVersion) -> bool {
+/// Whether the name of the directory (`3.11.7`, `cpython-3.11.7-linux-x86_64-gnu`) fits the version. This avoids
+/// starting interpreters of other versions.
+fn name_fits(path: &Path, version: PythonVersion) -> bool {
     let wanted = version.to_string();
     path.iter().any(|part| {
         let part = part.to_string_lossy();
@@ -185,8 +185,8 @@ print('%d.%d.%d' % sys.version_info[:3])
 print(sys.abiflags or '-')
 print(getattr(sys, '_base_executable', None) or sys.executable)";
 
-/// Ask the interpreter at `path` what it is. `None` if it does not answer, is no CPython, or has no GIL (its wheels
-/// are others).
+/// Run the interpreter at `path` to identify it. `None` if it does not answer, is not CPython, or has no GIL (it needs
+/// different wheels).
 fn probe(host: &Host, source: PythonSource, path: &Path) -> Option<Python> {
     let output = Process::new(host, Purpose::Own, path).args(["-I", "-c", QUESTION]).run(host);
     let text = output.and_then(|output| output.text()).map_err(|error| {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn directory_names_tell_which_versions_may_be_there() {
+    fn directory_names_show_their_version() {
         let version: PythonVersion = "3.11".parse().unwrap();
         for (path, want) in [
             ("/h/.pyenv/versions/3.11.7/bin/python3", true),
@@ -236,7 +236,7 @@ mod tests {
             ("/d/uv/python/cpython-3.110.9-linux/bin/python3", false),
             ("/t/Python/3.11.9/x64/bin/python3", true),
         ] {
-            assert_eq!(may_be(Path::new(path), version), want, "{path}");
+            assert_eq!(name_fits(Path::new(path), version), want, "{path}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The PEX runtime: the pinned wheel of pex, whose modules go into `.bootstrap/` of every PEX.
+//! The PEX runtime: the pinned wheel of pex. Its modules go into `.bootstrap/` of every PEX.
 //!
-//! uv tells where the wheel is, so that it comes from the user's own index; our downloader fetches and verifies it.
-//! Nothing is asked of an index when the wheel is in the cache.
+//! uv finds the URL of the wheel, so that it comes from the user's own index; our downloader downloads and verifies it.
+//! If the wheel is in the cache, no index is asked.
 
 use super::environment::EnvironmentRequest;
 use super::uv::Settings;
@@ -22,25 +22,24 @@ pub const PEX_WHEEL: &str = "pex-2.59.5-py2.py3-none-any.whl";
 /// The SHA-256 of its wheel. Source: the package index, 2026-11-23.
 pub const PEX_SHA256: &str = "b9dba4f05b6be08da89b0c54f4bc75ed01c32dfde8ee06f87e82b3a6c69ee388";
 
-/// The PEX runtime cannot be had.
+/// The PEX runtime is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// The index has no such release, or another file under its name.
+    /// The index does not have the release, or has a different file.
     #[error("the package index offers no `{PEX_WHEEL}` with the pinned SHA-256 {PEX_SHA256}")]
     NotOffered,
     /// It could not be fetched.
     #[error("could not fetch the PEX runtime")]
     Download(#[source] DownloadError),
-    /// The index could not be asked.
+    /// The index could not be read.
     #[error("could not find the PEX runtime, pex {PEX_VERSION}, on the package index")]
     Find(#[source] super::UvError),
 }
 
 impl Tools {
-    /// The verified wheel of pex in the cache, fetched at first use.
+    /// The verified wheel of pex in the cache, downloaded at first use.
     ///
-    /// # Errors
-    /// When it is not in the cache and cannot be fetched, or its digest is not the pinned one.
+    /// # Errors When it is not in the cache and cannot be downloaded, or its digest is not the pinned one.
     pub fn pex_runtime(&self) -> Result<PathBuf, Error> {
         let path = self.cache().wheel_path(PEX_SHA256, PEX_WHEEL);
         match sha256_of_file(&path) {
@@ -57,10 +56,9 @@ impl Tools {
         Ok(stored.path)
     }
 
-    /// The interpreter of an environment with the pinned pex, whose `pex.tools` unpack a PEX as an agent does.
+    /// The interpreter of an environment with the pinned pex. Its `pex.tools` unpack a PEX like an agent.
     ///
-    /// # Errors
-    /// When there is no such Python, or pex cannot be had.
+    /// # Errors When there is no such Python, or pex cannot be installed.
     pub fn pex_tools(&self, python: PythonVersion) -> Result<PathBuf, Error> {
         let wheel = self.pex_runtime()?;
         let address =

@@ -1,4 +1,4 @@
-//! For unit tests of this room: a host from nothing, whose streams can be read, and a clock that records.
+//! For unit tests of this module: a host with readable streams and a stopped clock.
 
 use crate::host::{Clock, Host};
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-/// A stream that remembers.
+/// A stream that keeps what is written to it.
 #[derive(Clone, Default)]
 pub struct Captured(Arc<Mutex<Vec<u8>>>);
 

@@ -1,8 +1,8 @@
-//! Typed calls of `uv`; no other file knows how its command line is spelled.
+//! Typed calls of `uv`. No other file builds its command lines.
 //!
-//! The user's own settings for uv hold: `UV_*` variables are passed on (paths in them made absolute, since uv runs in
-//! other directories), and so are `uv.toml` files of user and system. What the user has set for pip alone is passed on
-//! as well ([`PipConfig`]). uv trusts the system's certificates unless the user decided otherwise.
+//! The user's own settings for uv apply: `UV_*` variables are passed on (with absolute paths, because uv runs in other
+//! directories), and uv reads the `uv.toml` files of user and system. Settings for pip are passed on as well
+//! ([`PipConfig`]). uv trusts the system's certificates unless the user turned that off.
 
 use super::pip_config::PipConfig;
 use super::process::{Output, Process, ProcessError};
@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The executable, known to be new enough.
+/// The executable, which is new enough.
 #[derive(Clone)]
 pub struct Uv {
     program: PathBuf,
@@ -29,16 +29,16 @@ pub struct Uv {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UvVersion(pub u32, pub u32, pub u32);
 
-/// Whose settings a call of uv follows.
+/// The settings that a call of uv uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settings {
-    /// The user's, all of them.
+    /// All of the user's settings.
     User,
-    /// Only those that say where packages come from, since what is resolved or installed is our own affair.
+    /// Only the user's package sources, because the packages are our own choice.
     IndexOnly,
 }
 
-/// Variables that shape a resolution; the user means the project by them and not our own tools.
+/// Variables that influence a resolution. They are meant for the user's project and not for our own tools.
 const RESOLUTION_VARS: [&str; 17] = [
     "UV_CONSTRAINT",
     "UV_OVERRIDE",
@@ -59,7 +59,7 @@ const RESOLUTION_VARS: [&str; 17] = [
     "UV_FROZEN",
 ];
 
-/// Variables that hold one path, or several with white space between.
+/// Variables with one path, or several separated by white space.
 const PATH_VARS: [&str; 9] = [
     "UV_CONSTRAINT",
     "UV_OVERRIDE",
@@ -72,14 +72,13 @@ const PATH_VARS: [&str; 9] = [
     "SSL_CERT_FILE",
 ];
 
-/// Variables that would send uv to another directory than the one it is run for.
+/// Variables that would make uv work in another directory.
 const DIRECTORY_VARS: [&str; 4] = ["UV_WORKING_DIR", "UV_WORKING_DIRECTORY", "UV_PROJECT", "UV_ENV_FILE"];
 
 impl Uv {
-    /// The uv at `program`, asked for its version.
+    /// The uv at `program`. Runs it to get its version.
     ///
-    /// # Errors
-    /// When it does not run or says no version.
+    /// # Errors When it does not run or prints no version.
     pub(super) fn at(program: PathBuf, host: &Host, pythons: &Pythons) -> Result<Uv, ProcessError> {
         let output = Process::new(host, Purpose::Uv, &program).subcommand(&["--version"]).run(host)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -99,12 +98,12 @@ impl Uv {
         self.version
     }
 
-    /// What the user has set for pip.
+    /// The user's settings for pip.
     pub fn pip_config(&self) -> &PipConfig {
         &self.pip
     }
 
-    /// A call of `uv WORDS…` to be completed, for calls that this file has no function for.
+    /// A call of `uv WORDS…` to complete, for commands without a function here.
     pub fn process(&self, words: &[&str]) -> Process {
         self.process_with(words, Settings::User)
     }
@@ -113,7 +112,7 @@ impl Uv {
         self.process_as(Purpose::Fetch, words, settings)
     }
 
-    /// A call that neither fetches packages nor runs anybody's code: it gets less of the environment.
+    /// A call that neither downloads packages nor runs foreign code, and so gets fewer variables.
     pub(super) fn plain_process(&self, words: &[&str]) -> Process {
         self.process_as(Purpose::Uv, words, Settings::IndexOnly)
     }
@@ -133,7 +132,7 @@ impl Uv {
         process.args(["--no-progress", "--color", "never"])
     }
 
-    /// Run `process` and judge how it went.
+    /// Run `process` and classify its failure.
     pub(super) fn run(&self, task: impl Into<String>, process: Process) -> Result<Output, UvError> {
         process.run(&self.host).map_err(|error| UvError::judge(task, error).with_proxy(&self.host))
     }
@@ -151,12 +150,14 @@ impl Uv {
         &self.host
     }
 
-    /// What is set for every call, beyond the variables of this process.
+    /// Variables for every call, in addition to those of this process.
     ///
-    /// Old and new name of "trust the system's certificates" are both set: releases before 0.11 know only the first.
+    /// Both the old and the new name of "trust the system's certificates" are set: releases before 0.11 only know the
+    /// old one.
     fn env(&self) -> Vec<(OsString, OsString)> {
         let mut env: Vec<(OsString, OsString)> = vec![("UV_NO_WRAP".into(), "1".into())];
         if ["UV_SYSTEM_CERTS", "UV_NATIVE_TLS"].iter().all(|name| self.host.var(name).is_none()) {
+            // uv's own roots do not know the certificate authority of a company proxy.
             env.push(("UV_NATIVE_TLS".into(), "true".into()));
             env.push(("UV_SYSTEM_CERTS".into(), "true".into()));
         }
@@ -171,8 +172,8 @@ impl Uv {
         env
     }
 
-    /// The interpreter that uv finds for `python` on this machine: on `PATH`, or managed by uv itself. If there is
-    /// none, uv installs one, unless the user forbids that (`UV_PYTHON_DOWNLOADS`).
+    /// The interpreter that uv finds for `python` on this machine: on `PATH`, or managed by uv. If there is none, uv
+    /// installs one, unless the user forbids that (`UV_PYTHON_DOWNLOADS`).
     ///
     /// # Errors
     /// When there is none and none can be installed.
@@ -182,6 +183,7 @@ impl Uv {
             self.plain_process(&["python", "find"]).args([
                 "--no-project",
                 "--system",
+                // The user's project must not decide which Python the target needs.
                 "--no-config",
                 &version,
             ])
@@ -206,7 +208,7 @@ impl fmt::Debug for Uv {
 }
 
 impl UvVersion {
-    /// From what `uv --version` prints: `uv 0.13.9 (x86_64-unknown-linux-gnu)`.
+    /// From the output of `uv --version`: `uv 0.13.9 (x86_64-unknown-linux-gnu)`.
     fn parse(text: &str) -> Option<UvVersion> {
         let mut numbers = text.strip_prefix("uv ")?.split_whitespace().next()?.splitn(3, '.');
         let major = numbers.next()?.parse().ok()?;
@@ -228,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_from_what_uv_says() {
+    fn versions_are_read_from_uvs_output() {
         for (text, want) in [
             ("uv 0.13.9 (x86_64-unknown-linux-gnu)\n", Some(UvVersion(0, 13, 9))),
             ("uv 0.9.8\n", Some(UvVersion(0, 9, 8))),

@@ -1,9 +1,9 @@
 //! `uv pip compile`: requirement lines and settings → a `pylock.toml` document.
 //!
-//! Everything goes to uv as one synthesised `pyproject.toml` in a directory of its own: its `[tool.uv]` table takes
-//! every setting there is, indexes pinned to packages included, which no flag can say. Being the root of its own (empty)
-//! workspace it is no member of any around it. A variable of the user's still wins over it, as over any project.
-//! Source: uv 0.13, "Settings" and "Configuration files".
+//! The request becomes a generated `pyproject.toml` in its own directory: its `[tool.uv]` table accepts every setting,
+//! including indexes pinned to packages, for which there is no flag. It is the root of its own (empty) workspace, so
+//! that it belongs to no other. The user's variables take precedence over it, as over any project. Source: uv 0.13,
+//! "Settings" and "Configuration files".
 
 use super::process::Process;
 use super::uv::{Settings, Uv};
@@ -19,11 +19,11 @@ use toml::{Table, Value};
 /// Where packages come from.
 #[derive(Debug, Clone, Default)]
 pub struct IndexSettings {
-    /// The index asked last; `None` is uv's own default. May hold credentials.
+    /// The index asked last; `None` for uv's own default. May contain credentials.
     pub default_index: Option<String>,
     /// Its name, if it has one.
     pub default_index_name: Option<String>,
-    /// Further indexes, in order of priority.
+    /// Additional indexes, in order of priority.
     pub indexes: Vec<NamedIndex>,
     /// `--find-links`: URLs or absolute paths.
     pub find_links: Vec<String>,
@@ -38,7 +38,7 @@ pub struct IndexSettings {
 pub struct NamedIndex {
     /// Its name, if it has one.
     pub name: Option<String>,
-    /// Its URL. May hold credentials.
+    /// Its URL. May contain credentials.
     pub url: String,
     /// Used only for packages pinned to it.
     pub explicit: bool,
@@ -49,45 +49,45 @@ pub struct NamedIndex {
 pub struct CompileRequest {
     /// PEP 508 lines.
     pub requirements: Vec<String>,
-    /// URLs and paths that name no package; handed to uv as they are.
+    /// URLs and paths without a package name, passed to uv unchanged.
     pub unnamed: Vec<String>,
-    /// For which Python and platform.
+    /// The target Python and platform.
     pub target: Target,
-    /// Interpreter to run builds with, where metadata needs one; `None` takes the one of the target's version if this
-    /// machine has it, else any.
+    /// Interpreter for builds that are needed to get metadata; `None` for one of the target's version if this machine
+    /// has it, otherwise any.
     pub python: Option<PathBuf>,
     /// PEP 508 lines that only limit versions.
     pub constraints: Vec<String>,
-    /// PEP 508 lines that replace what packages ask for.
+    /// PEP 508 lines that replace requirements of packages.
     pub overrides: Vec<String>,
-    /// PEP 508 lines that only limit what builds use.
+    /// PEP 508 lines that limit versions for builds.
     pub build_constraints: Vec<String>,
-    /// Names never to take.
+    /// Names of packages that are never used.
     pub excludes: Vec<String>,
     /// Where packages come from.
     pub index: IndexSettings,
     /// Package name → name of the index it must come from.
     pub index_pins: BTreeMap<String, String>,
-    /// Names, or `:all:`, never to take as wheels.
+    /// Names, or `:all:`, that are always built from source.
     pub no_binary: Vec<String>,
-    /// Names, or `:all:`, never to build.
+    /// Names, or `:all:`, that are never built.
     pub only_binary: Vec<String>,
     /// `allow`, `disallow`, `if-necessary`, `explicit`.
     pub prerelease: Option<String>,
-    /// Date or time-stamp, as uv takes it.
+    /// Date or timestamp in a format that uv accepts.
     pub exclude_newer: Option<String>,
     /// `highest`, `lowest`, `lowest-direct`.
     pub resolution: Option<String>,
-    /// Resolve the lines themselves and nothing that they ask for.
+    /// Resolve only the lines themselves, without their dependencies.
     pub no_dependencies: bool,
-    /// Ask the indexes again where uv's own cache could answer.
+    /// Ask the indexes again instead of using uv's cache.
     pub refresh: bool,
-    /// Further keys of `[tool.uv]`. The fields above win over keys of the same meaning.
+    /// Other keys of `[tool.uv]`. The fields above take precedence.
     pub uv: Table,
 }
 
 impl CompileRequest {
-    /// Lines and a target; nothing else set.
+    /// Lines and a target, with defaults for everything else.
     pub fn new(requirements: Vec<String>, target: Target) -> CompileRequest {
         CompileRequest {
             requirements,
@@ -111,11 +111,12 @@ impl CompileRequest {
         }
     }
 
-    /// The synthesised `pyproject.toml`.
+    /// The generated `pyproject.toml`.
     fn synthesise(&self) -> Table {
         let mut project = Table::new();
         project.insert("name".into(), PROJECT_NAME.into());
         project.insert("version".into(), "0".into());
+        // Without it, uv resolves for every Python that the interpreter's version allows.
         project.insert("requires-python".into(), format!(">={}", self.target.python).into());
         project.insert("dependencies".into(), array(self.requirements.iter().map(String::as_str)));
         let mut tool = Table::new();
@@ -128,6 +129,7 @@ impl CompileRequest {
 
     fn uv_table(&self) -> Table {
         let mut table = self.uv.clone();
+        // Keys about the user's own project, which this one is not.
         for key in ["workspace", "package", "sources", "managed", "default-groups", "dependency-groups"] {
             table.remove(key);
         }
@@ -171,12 +173,12 @@ impl CompileRequest {
     }
 }
 
-/// What uv says of the synthesised project, said of the user's.
-fn in_the_users_words(said: &str) -> String {
+/// uv's text about the generated project, changed to be about the user's.
+fn about_users_project(said: &str) -> String {
     said.replace(PROJECT_NAME, "your project")
 }
 
-/// Name of the synthesised project; no requirement of anyone's.
+/// Name of the generated project. It must not be the name of a real package.
 const PROJECT_NAME: &str = "pexpress-requirements";
 const PYPROJECT: &str = "pyproject.toml";
 const REQUIREMENTS: &str = "requirements.in";
@@ -202,7 +204,7 @@ impl IndexSettings {
         further.chain(default).collect()
     }
 
-    /// As flags, for calls that read no synthesised project.
+    /// As flags, for calls without the generated project.
     pub(super) fn add_flags(&self, mut process: Process) -> Process {
         for index in self.indexes.iter().filter(|index| !index.explicit) {
             let value = match &index.name {
@@ -229,14 +231,13 @@ impl IndexSettings {
 impl Uv {
     /// Resolve: the text of a `pylock.toml` (PEP 751) for the one target, markers evaluated, paths absolute.
     ///
-    /// # Errors
-    /// [`UvError::Project`] when no set of versions satisfies the request, [`UvError::Remote`] when an index does not
-    /// answer; in both the cause is uv's whole text.
+    /// # Errors [`UvError::Project`] when no set of versions satisfies the request, [`UvError::Remote`] when an index
+    /// does not answer; in both the cause is uv's whole text.
     pub fn compile(&self, request: &CompileRequest) -> Result<String, UvError> {
         self.compile_with(request, Settings::User)
     }
 
-    /// Whether the user's package index answers and has `package`; uv's cache is not used.
+    /// Check that the user's package index answers and has `package`. uv's cache is not used.
     ///
     /// # Errors
     /// As [`Uv::compile`].
@@ -267,21 +268,22 @@ impl Uv {
         let inputs = [PYPROJECT].into_iter().chain(has_unnamed.then_some(REQUIREMENTS));
         let process = || {
             let process = self.process_with(&["pip", "compile"], settings).args(inputs.clone()).cwd(&dir);
-            // The files that they name are among the constraints and overrides of the request.
+            // The content of these files is already in the constraints and overrides of the request.
             let process = process.env_remove(env_vars::UV_CONSTRAINT).env_remove(env_vars::UV_OVERRIDE);
             let process = self.without_shadowed_index(request.add_flags(process), request);
             self.with_python(process, request)
         };
-        // Downloads are for a machine without any Python: asked for an exact version, uv would fetch that very one.
+        // Python is only downloaded if the machine has none: for an exact version, uv would otherwise download exactly
+        // that one.
         let text = match self.text(task, process().arg("--no-python-downloads")) {
             Err(error) if error.says("No interpreter found") => self.text(task, process()),
             result => result,
         }
-        .map_err(|error| error.with_words(in_the_users_words))?;
+        .map_err(|error| error.with_words(about_users_project))?;
         with_absolute_paths(text, &dir).map_err(|reason| UvError::Lock { reason: Box::new(reason) })
     }
 
-    /// Name the interpreter, which spares uv the search: it would run whatever `PATH` calls Python.
+    /// Pass the interpreter, so that uv need not search: it would run every Python on `PATH`.
     fn with_python(&self, process: Process, request: &CompileRequest) -> Process {
         let found = || self.pythons().find(request.target.python).map(|python| python.executable);
         match request.python.clone().or_else(found) {
@@ -290,7 +292,7 @@ impl Uv {
         }
     }
 
-    /// A project's own index wins over what the user set for pip, as with pip; not over what the user set for uv.
+    /// A project's own index wins over the user's index for pip, as in pip, but not over the user's index for uv.
     fn without_shadowed_index(&self, process: Process, request: &CompileRequest) -> Process {
         let by_pip =
             self.pip_config().index_url.is_some() && self.host().var(env_vars::UV_DEFAULT_INDEX).is_none();
@@ -303,7 +305,7 @@ impl Uv {
 }
 
 impl CompileRequest {
-    /// What no file can say.
+    /// Options that exist only as flags.
     fn add_flags(&self, process: Process) -> Process {
         let mut process = process
             .args(["--format", "pylock.toml", "--no-header"])
@@ -319,8 +321,8 @@ impl CompileRequest {
     }
 }
 
-/// Make relative `path` values of a `pylock.toml` absolute: uv 0.9 writes them as seen from its working directory, which
-/// is gone when anyone reads them.
+/// Make relative `path` values of a `pylock.toml` absolute: uv 0.9 writes them relative to its working directory, which
+/// no longer exists when they are read.
 fn with_absolute_paths(text: String, dir: &Path) -> Result<String, toml::de::Error> {
     let mut document: Table = text.parse()?;
     let mut changed = false;
@@ -358,9 +360,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uv_speaks_of_the_users_project() {
+    fn uvs_text_is_about_the_users_project() {
         assert_eq!(
-            in_the_users_words(
+            about_users_project(
                 "Because pexpress-requirements depends on a<2 and a>=2, pexpress-requirements's requirements are unsatisfiable."
             ),
             "Because your project depends on a<2 and a>=2, your project's requirements are unsatisfiable."

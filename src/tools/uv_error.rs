@@ -1,4 +1,4 @@
-//! A call of uv that failed: whose fault it is, by uv's own words, and what to do next.
+//! A failed call of uv: classifies it by uv's own messages, and says what to do next.
 
 use super::git_words::GitServer;
 use super::process::ProcessError;
@@ -8,21 +8,21 @@ use crate::host::Host;
 use crate::net::SafeUrl;
 use std::path::PathBuf;
 
-/// uv did not do what it was asked.
+/// A call of uv failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UvError {
     /// An index, a file server or a Git host refused or did not answer. The cause is uv's own text.
     #[error("could not {task}: {} refused or did not answer{}", server(source), through(proxy))]
     Remote {
-        /// What was asked: `resolve the requirements`.
+        /// The task: `resolve the requirements`.
         task: String,
-        /// The variable that sends requests to a proxy, and the proxy without its credentials, if there is one.
+        /// The variable with a proxy, and the proxy without its credentials, if there is one.
         proxy: Option<(String, String)>,
         #[source]
         #[allow(missing_docs)]
         source: ProcessError,
     },
-    /// What was asked cannot be done with these requirements or this project. The cause is uv's own text.
+    /// The task is not possible with these requirements or this project. The cause is uv's own text.
     #[error("could not {task}")]
     Project {
         /// What was asked.
@@ -31,7 +31,7 @@ pub enum UvError {
         #[allow(missing_docs)]
         source: ProcessError,
     },
-    /// uv itself did not run, or not as it should.
+    /// uv itself did not run, or crashed.
     #[error("could not {task}")]
     Tool {
         /// What was asked.
@@ -40,7 +40,7 @@ pub enum UvError {
         #[allow(missing_docs)]
         source: ProcessError,
     },
-    /// This machine did not let it: no space, no right to write, no file handles. The cause is uv's own text.
+    /// A problem of this machine: no space, no write permission, no file handles. The cause is uv's own text.
     #[error("could not {task}: this machine did not let uv")]
     Machine {
         /// What was asked.
@@ -49,7 +49,7 @@ pub enum UvError {
         #[allow(missing_docs)]
         source: ProcessError,
     },
-    /// A file for uv could not be written, or one of its files not be moved.
+    /// A file for uv could not be written, or one of its files could not be moved.
     #[error("could not {action} `{path}` for uv")]
     File {
         /// `write`, `create`, `rename`.
@@ -67,7 +67,7 @@ pub enum UvError {
         #[allow(missing_docs)]
         reason: Box<toml::de::Error>,
     },
-    /// A call succeeded without leaving the file that it is for.
+    /// A call succeeded without making its file.
     #[error("uv built no wheel from `{of}`")]
     NoWheel {
         /// Source directory or archive.
@@ -138,9 +138,9 @@ fn through(proxy: &Option<(String, String)>) -> String {
     proxy.as_ref().map(said).unwrap_or_default()
 }
 
-/// Words of uv 0.13 and 0.9 that tell of a server that refused or did not answer; in each case seen, uv was run
-/// against such a server. Those of Git are in [`GitServer`]. A `404` is not
-/// among them: there the requirement names what does not exist.
+/// Messages of uv 0.13 and 0.9 about a server that refused or did not answer, collected by running uv against such
+/// servers. Those of Git are in [`GitServer`]. A `404` is not in the list: it means that the requirement names
+/// something that does not exist.
 const REMOTE_WORDS: [&str; 8] = [
     "error sending request",            // no connection, no TLS, no name
     "HTTP status server error",         // 5xx
@@ -152,8 +152,8 @@ const REMOTE_WORDS: [&str; 8] = [
     "operation timed out",              // a stalled download
 ];
 
-/// Words of uv, or of what it ran, that tell of a machine that is full, locked or exhausted. The first is uv's (0.13,
-/// with a home that cannot be written), the others are the system's own (`strerror`).
+/// Messages of uv, or of its children, about a problem of the machine. The first is uv's (0.13, with a home directory
+/// that cannot be written), the others are the system's (`strerror`).
 const MACHINE_WORDS: [&str; 5] = [
     "Failed to initialize cache",
     "No space left on device",
@@ -163,12 +163,12 @@ const MACHINE_WORDS: [&str; 5] = [
 ];
 
 impl UvError {
-    /// Whether uv itself said this.
+    /// Whether uv's text contains this.
     pub(super) fn says(&self, words: &str) -> bool {
         matches!(self.process(), Some(ProcessError::Failed { stderr: Some(said), .. }) if said.0.contains(words))
     }
 
-    /// The same, with the proxy that a request which had no answer went to.
+    /// The same, with the proxy if a request got no answer.
     pub(super) fn with_proxy(mut self, host: &Host) -> UvError {
         let has_no_answer = self.says("error sending request");
         if let UvError::Remote { proxy, .. } = &mut self
@@ -181,7 +181,7 @@ impl UvError {
         self
     }
 
-    /// The same, with what uv said in other words.
+    /// The same with uv's text changed by `words`.
     pub(super) fn with_words(mut self, words: impl Fn(&str) -> String) -> UvError {
         if let UvError::Remote { source, .. }
         | UvError::Project { source, .. }
@@ -205,8 +205,8 @@ impl UvError {
         }
     }
 
-    /// Judge a failed call by uv's own words ([`MACHINE_WORDS`], [`REMOTE_WORDS`]); a uv that crashed or did not start is a
-    /// tool's fault.
+    /// Classify a failed call by uv's text ([`MACHINE_WORDS`], [`REMOTE_WORDS`]). If uv crashed or did not start, it is
+    /// the tool's fault.
     pub(super) fn judge(task: impl Into<String>, source: ProcessError) -> UvError {
         let task = task.into();
         let ProcessError::Failed { status, stderr, .. } = &source else {
@@ -214,6 +214,7 @@ impl UvError {
         };
         let text = stderr.as_ref().map_or("", |said| said.0.as_str());
         let text_lower = text.to_lowercase();
+        // First: a full disk also makes downloads fail.
         if MACHINE_WORDS.iter().any(|words| text.contains(words)) {
             UvError::Machine { task, source }
         } else if REMOTE_WORDS.iter().any(|words| text_lower.contains(&words.to_lowercase()))
@@ -235,9 +236,9 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
-    /// Each text is what uv 0.13.9 said when its index answered so.
+    /// Each text is the output of uv 0.13.9 for such an answer of the index.
     #[test]
-    fn uvs_words_tell_whose_fault_it_is() {
+    fn failures_are_classified_by_uvs_text() {
         let no_solution =
             "error: No solution found when resolving dependencies\n  cause: Because a was not found";
         let fetch = "error: Failed to fetch: https://h/simple/a/\n  cause: ";

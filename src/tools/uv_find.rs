@@ -1,8 +1,8 @@
-//! Find a uv, or fetch the pinned one.
+//! Finds a uv, or downloads the pinned one.
 //!
-//! In this order: the one that `PEXPRESS_UV` names; one on `PATH`, if new enough; the one in the cache; the pinned
-//! release, fetched as a wheel by a `pip` at hand, since pip knows the user's index, proxy, certificates and
-//! credentials. No index address is written here.
+//! In this order: the one in `PEXPRESS_UV`; one on `PATH`, if new enough; the one in the cache; the pinned release,
+//! downloaded as a wheel with an available `pip`, because pip knows the user's index, proxy, certificates and
+//! credentials. So there is no index URL here.
 
 use super::Error;
 use super::process::{Process, ProcessError};
@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Find a uv, or fetch one.
+/// Find a uv, or download one.
 pub(super) fn find(host: &Host, cache: &Cache, pythons: &Pythons) -> Result<Uv, Error> {
     if let Some(program) = host.path_var(env_vars::PEXPRESS_UV) {
         return named(host.absolute(&program), host, pythons);
@@ -42,7 +42,7 @@ pub(super) fn find(host: &Host, cache: &Cache, pythons: &Pythons) -> Result<Uv, 
     Uv::at(path, host, pythons).map_err(Error::from)
 }
 
-/// The uv that the user named: a problem with it is an error and no reason to take another.
+/// The uv in `PEXPRESS_UV`. A problem with it is an error, and no other uv is used instead.
 fn named(program: PathBuf, host: &Host, pythons: &Pythons) -> Result<Uv, Error> {
     let uv = Uv::at(program.clone(), host, pythons).map_err(|source| Error::NamedUv { program, source })?;
     if uv.version() < uv_pins::MINIMUM {
@@ -72,7 +72,7 @@ fn which(host: &Host, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
     path_dirs(host).into_iter().map(move |dir| dir.join(&name)).filter(|path| is_program(path))
 }
 
-/// The directories of `PATH`; relative ones are left out, since children run elsewhere.
+/// The directories of `PATH`, without relative ones, because children run in other directories.
 pub(super) fn path_dirs(host: &Host) -> Vec<PathBuf> {
     let path = host.path_var(env_vars::PATH).unwrap_or_default();
     std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect()
@@ -83,8 +83,8 @@ pub(super) fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|data| data.is_file() && (cfg!(not(unix)) || is_executable(&data)))
 }
 
-/// Whether the cached executable is what was put there. The wheel's SHA-256 was checked when it was fetched; a CRC-32
-/// finds what a disk or an interrupted copy does to it since.
+/// Whether the cached executable is unchanged. The wheel's SHA-256 was checked when it was downloaded; a CRC-32 finds
+/// later damage by a disk or an interrupted copy.
 fn intact(path: &Path, pin: &Pin) -> io::Result<bool> {
     let mut file = std::fs::File::open(path)?;
     if file.metadata()?.len() != pin.uv_size_bytes {
@@ -100,7 +100,7 @@ fn intact(path: &Path, pin: &Pin) -> io::Result<bool> {
     }
 }
 
-/// Fetch the pinned wheel with the first pip that can, verify it, and put its executable at `path`.
+/// Download the pinned wheel with the first pip that succeeds, verify it, and store its executable at `path`.
 fn fetch(host: &Host, cache: &Cache, pin: &Pin, path: &Path) -> Result<(), Error> {
     host.note(format!("fetching uv {} with pip", uv_pins::VERSION));
     let temporary = cache.scratch("uv")?;
@@ -134,9 +134,9 @@ fn executable(wheel: &[u8]) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Let one pip after the other try to fetch the wheel into `dir`.
+/// Try each pip in turn to download the wheel into `dir`.
 ///
-/// A Python without pip is passed over; what the last real pip said is the error.
+/// A Python without pip is skipped. The error is that of the last real pip.
 fn download(host: &Host, pin: &Pin, dir: &Path) -> Result<PathBuf, Error> {
     let mut last: Option<ProcessError> = None;
     for process in pips(host) {
@@ -145,6 +145,7 @@ fn download(host: &Host, pin: &Pin, dir: &Path) -> Result<PathBuf, Error> {
             .args(["--only-binary", ":all:", "--platform", pin.platform_tag, "--dest"])
             .arg(dir)
             .arg(format!("uv=={}", uv_pins::VERSION))
+            // Users set it against installing outside of an environment; a download installs nothing.
             .env("PIP_REQUIRE_VIRTUALENV", "0");
         match process.run(host) {
             Ok(_) => {
@@ -170,7 +171,7 @@ fn pips(host: &Host) -> impl Iterator<Item = Process> {
     modules.chain(programs.map(|program| Process::new(host, Purpose::Fetch, program)))
 }
 
-/// Python says `No module named pip` when it has none; a program that does not start is no pip either.
+/// Whether the error means that there is no pip: Python prints `No module named pip`, or the program does not start.
 fn has_no_pip(error: &ProcessError) -> bool {
     match error {
         ProcessError::Failed { stderr, .. } => stderr

@@ -1,21 +1,21 @@
-//! The release of uv that is fetched when there is none, and what its files must be.
+//! The release of uv that is downloaded if there is none, with the digests of its files.
 //!
-//! Digests: taken from the wheels on the package index on 2026-11-23, each fetched with pip by its platform tag. On
-//! Linux the musl wheels serve every system, glibc or not: their uv is linked statically, and resolves as fast.
+//! Digests: of the wheels on the package index on 2026-11-23, each downloaded with pip by its platform tag. On Linux
+//! the musl wheels work on every system, with glibc or without: their uv is linked statically, and resolves as fast.
 
 use super::uv::UvVersion;
 
-/// The release fetched.
+/// The pinned release.
 pub const VERSION: UvVersion = UvVersion(0, 13, 9);
 
 /// The oldest release that a uv on `PATH` may have.
 ///
-/// `pip compile` and `export` know `--format pylock.toml` since 0.7.0 (tried: 0.6.14 refuses it, 0.7.0 writes it), but
-/// `exclude-dependencies` is heeded only by releases that have `pip compile --excludes` (tried: 0.9.5 has it not, 0.9.8
-/// has); an older one would ignore the key and resolve something else than the user wrote.
+/// `pip compile` and `export` have `--format pylock.toml` since 0.7.0 (tested: 0.6.14 refuses it, 0.7.0 writes it), but
+/// `exclude-dependencies` needs a release with `pip compile --excludes` (tested: not in 0.9.5, in 0.9.8). An older uv
+/// would ignore the key and resolve other packages than the user wants.
 pub const MINIMUM: UvVersion = UvVersion(0, 9, 8);
 
-/// What is fetched for one platform.
+/// The file for one platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pin {
     /// Operating system, as Rust names it.
@@ -26,13 +26,13 @@ pub struct Pin {
     pub platform_tag: &'static str,
     /// SHA-256 of the wheel, lower-case hex.
     pub wheel_sha256: &'static str,
-    /// CRC-32 of the executable in it: cheap enough (a few milliseconds) to be checked on each use.
+    /// CRC-32 of the executable in it, which is fast enough (a few milliseconds) to check on each use.
     pub uv_crc32: u32,
     /// Size of the executable.
     pub uv_size_bytes: u64,
 }
 
-/// Every platform that a uv can be fetched for.
+/// Every platform for which uv can be downloaded.
 pub const PINS: [Pin; 4] = [
     Pin {
         os: "linux",
@@ -68,7 +68,7 @@ pub const PINS: [Pin; 4] = [
     },
 ];
 
-/// The pin for the machine that this runs on.
+/// The pin for this machine.
 pub fn here() -> Option<&'static Pin> {
     PINS.iter().find(|pin| pin.os == std::env::consts::OS && pin.arch == std::env::consts::ARCH)
 }

@@ -1,4 +1,4 @@
-//! uv's calls on a project, a source tree or an environment: lock files, wheels, virtual environments.
+//! uv calls for a project, a source directory or an environment: lock files, wheels, virtual environments.
 
 use super::leftovers::Leftovers;
 use super::process::Process;
@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// What of a `uv.lock` to export.
+/// What to export from a `uv.lock`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExportRequest<'a> {
     /// The workspace member; `None` is the project in the directory itself.
@@ -23,20 +23,20 @@ pub struct ExportRequest<'a> {
     pub extras: &'a [String],
     /// All of them.
     pub all_extras: bool,
-    /// PEP 735 dependency groups; the project's default groups are left out unless named.
+    /// PEP 735 dependency groups. The project's default groups are not included by default.
     pub groups: &'a [String],
-    /// Take `uv.lock` as it is. Otherwise one that is out of date is an error.
+    /// Use `uv.lock` without checking it. Otherwise an outdated one is an error.
     pub frozen: bool,
-    /// Interpreter to use; `None` lets uv look for one.
+    /// Interpreter to use; `None` lets uv find one.
     pub python: Option<&'a Path>,
 }
 
-/// What to build a wheel from, and how.
+/// A wheel to build.
 #[derive(Debug, Clone, Copy)]
 pub struct BuildRequest<'a> {
     /// A source tree or an sdist.
     pub source: &'a Path,
-    /// Directory that the wheel goes to; made if missing.
+    /// Directory for the wheel, created if missing.
     pub out_dir: &'a Path,
     /// The interpreter to build with.
     pub python: &'a Path,
@@ -44,38 +44,37 @@ pub struct BuildRequest<'a> {
     pub config_settings: &'a [String],
     /// Variables for the build backend.
     pub variables: &'a [(String, String)],
-    /// Directories that the build sees besides its own environment.
+    /// Directories with packages that the build sees in addition to its own environment.
     pub visible: &'a [PathBuf],
-    /// PEP 508 lines that limit what the build uses.
+    /// PEP 508 lines that limit versions for the build.
     pub build_constraints: &'a [String],
     /// Where build requirements come from.
     pub index: &'a IndexSettings,
 }
 
-/// What to install into a directory, and how.
+/// Packages to install into a directory.
 #[derive(Debug, Clone, Copy)]
 pub struct InstallRequest<'a> {
-    /// The directory; made if missing.
+    /// The directory, created if missing.
     pub target: &'a Path,
     /// The interpreter to install for.
     pub python: &'a Path,
     /// PEP 508 lines.
     pub lines: &'a [String],
-    /// Whether the lines are all there is to install.
+    /// Install only the lines themselves, without their dependencies.
     pub no_dependencies: bool,
     /// PEP 508 lines that limit versions.
     pub constraints: &'a [String],
-    /// Keys of `[tool.uv]` that concern builds, since some of it may have to be built.
+    /// Keys of `[tool.uv]` about builds, because some packages may have to be built.
     pub settings: &'a Table,
     /// Where packages come from.
     pub index: &'a IndexSettings,
 }
 
 impl Uv {
-    /// `uv export --format pylock.toml` of the lock of the project in `project_dir`; nothing is written.
+    /// `uv export --format pylock.toml` of the lock of the project in `project_dir`. Nothing is written.
     ///
-    /// # Errors
-    /// When there is no lock, it is not understood, or (unless `frozen`) out of date.
+    /// # Errors When there is no lock, it cannot be read, or (unless `frozen`) it is outdated.
     pub fn export_lock(&self, project_dir: &Path, request: &ExportRequest<'_>) -> Result<String, UvError> {
         let settings = without_required_version(project_dir)?;
         let mut process = self
@@ -86,6 +85,7 @@ impl Uv {
             .args(request.package.iter().flat_map(|name| ["--package", name]))
             .args(request.extras.iter().flat_map(|name| ["--extra", name.as_str()]))
             .args(request.groups.iter().flat_map(|name| ["--group", name.as_str()]))
+            // uv refuses both at once.
             .env_remove(if request.frozen { "UV_LOCKED" } else { "UV_FROZEN" })
             .cwd(project_dir);
         if request.all_extras {
@@ -100,7 +100,7 @@ impl Uv {
         self.text(&format!("read the lock file of `{}`", project_dir.display()), process)
     }
 
-    /// Whether `uv.lock` in `project_dir` (or its workspace's) fits the project as it is now; nothing is written.
+    /// Whether `uv.lock` in `project_dir` (or in its workspace) matches the project. Nothing is written.
     ///
     /// # Errors
     /// When uv cannot tell, for example because an index does not answer.
@@ -113,21 +113,20 @@ impl Uv {
         if output.status.success() {
             return Ok(true);
         }
-        // Source: uv 0.9.8 and 0.13.9 both say so, with exit status 1, which other failures share.
+        // Checked by text, because other failures have exit status 1 too. Source: uv 0.9.8 and 0.13.9.
         if output.stderr.contains("needs to be updated") {
             return Ok(false);
         }
         Err(UvError::judge(&task, output.into_error()))
     }
 
-    /// Build a wheel with `uv build`, and give its path in `out_dir`, where it appears whole or not at all.
+    /// Build a wheel with `uv build`. Returns its path in `out_dir`, where it appears complete or not at all.
     ///
-    /// The source tree stays as it is, but for what hooks of the project write: setuptools and cargo are given another
-    /// place for what they make, and [`Leftovers`] removes the rest. Source: setuptools' `DIST_EXTRA_CONFIG`, a
-    /// configuration file that outranks the project's own.
+    /// The source directory does not change, except for files that hooks of the project write: setuptools and cargo get
+    /// other directories for their output, and [`Leftovers`] removes the rest. Source: setuptools' `DIST_EXTRA_CONFIG`,
+    /// a configuration file that takes precedence over the project's own.
     ///
-    /// # Errors
-    /// When the backend fails (its output is the cause) or its requirements cannot be had.
+    /// # Errors When the backend fails (its output is the cause) or its requirements cannot be installed.
     pub fn build_wheel(&self, request: &BuildRequest<'_>) -> Result<PathBuf, UvError> {
         let fail = |action| move |source| UvError::File { action, path: request.out_dir.into(), source };
         let _leftovers = Leftovers::in_tree(request.source);
@@ -143,7 +142,8 @@ impl Uv {
             .cwd(temporary.path());
         let elsewhere = setuptools_configuration(temporary.path()).map_err(fail("write"))?;
         process = process.env("DIST_EXTRA_CONFIG", elsewhere).env("PYTHONDONTWRITEBYTECODE", "1");
-        // What is compiled for a laptop's own work stays in use; else cargo would make a directory of hundreds of MB.
+        // An existing `target` directory is reused on a developer's machine. Otherwise cargo would leave one with
+        // hundreds of MB.
         if self.host().var("CARGO_TARGET_DIR").is_none() && !request.source.join("target").exists() {
             process = process.env("CARGO_TARGET_DIR", temporary.path().join("target"));
         }
@@ -167,7 +167,7 @@ impl Uv {
         Ok(path)
     }
 
-    /// Let a build see packages in `directories`, and the programs that came with them.
+    /// Make packages in `directories` visible to a build, with their programs.
     fn with_visible(&self, process: Process, directories: &[PathBuf]) -> Process {
         if directories.is_empty() {
             return process;
@@ -183,7 +183,7 @@ impl Uv {
             .env("PATH", joined(programs, "PATH"))
     }
 
-    /// Where the packages of an interpreter are; `None` if it does not say.
+    /// Directory with the packages of an interpreter; `None` if it does not answer.
     pub fn site_packages(&self, python: &Path) -> Option<PathBuf> {
         let script = "import sysconfig; print(sysconfig.get_paths()['purelib'])";
         let process = Process::new(self.host(), Purpose::Own, python).args(["-I", "-c", script]);
@@ -191,10 +191,10 @@ impl Uv {
         Some(PathBuf::from(text.trim())).filter(|path| path.is_dir())
     }
 
-    /// Install packages into a directory that is no environment, to be put on `PYTHONPATH`.
+    /// Install packages into a plain directory for `PYTHONPATH`.
     ///
     /// # Errors
-    /// When they cannot be resolved, fetched or installed.
+    /// When they cannot be resolved, downloaded or installed.
     pub fn install_into(&self, request: &InstallRequest<'_>) -> Result<(), UvError> {
         let fail = |action| move |source| UvError::File { action, path: request.target.into(), source };
         std::fs::create_dir_all(request.target).map_err(fail("create"))?;
@@ -217,36 +217,36 @@ impl Uv {
         if self.pip_config().no_index && !request.index.no_index {
             process = process.arg("--no-index");
         }
-        // Read as the settings of the directory that uv runs in.
+        // uv reads it as the settings of its working directory.
         let settings = temporary.path().join("uv.toml");
         std::fs::write(&settings, request.settings.to_string()).map_err(fail("write"))?;
         let process = request.index.add_flags(process).args(request.lines);
         self.run("install what a build is to see besides its own requirements", process).map(drop)
     }
 
-    /// Make a virtual environment in `dir` that works wherever `dir` is moved to.
+    /// Make a virtual environment in `dir` that still works after `dir` is moved.
     ///
-    /// # Errors
-    /// When uv cannot.
+    /// # Errors When uv fails.
     pub fn venv(&self, dir: &Path, python: &Path) -> Result<(), UvError> {
         let process = self
             .plain_process(&["venv"])
             .args(["--no-project", "--no-config", "--relocatable", "--python"])
             .arg(python)
             .arg(dir)
+            // Seeding would install pip, which is not needed.
             .env_remove("UV_VENV_SEED");
         self.run(format!("make an environment in `{}`", dir.display()), process).map(drop)
     }
 
-    /// Install requirements into the environment that `python` belongs to. What shapes the user's resolutions
-    /// (constraints, dates, …) does not count here; where packages come from does.
+    /// Install requirements into the environment of `python`. The user's package sources apply, but not settings for
+    /// resolutions (constraints, dates, …).
     ///
     /// # Errors
-    /// When they cannot be resolved, fetched or installed.
+    /// When they cannot be resolved, downloaded or installed.
     pub fn pip_install(&self, python: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<(), UvError> {
         let mut process =
             self.process_with(&["pip", "install"], Settings::IndexOnly).arg("--python").arg(python);
-        // Not where the user is: that project's settings are not meant for this environment.
+        // Not in the user's directory: the settings of that project are not meant for this environment.
         if let Some(environment) = python.parent().and_then(Path::parent) {
             process = process.cwd(environment);
         }
@@ -258,7 +258,7 @@ impl Uv {
     }
 }
 
-/// A project's settings for uv, where they cannot be read as they are.
+/// A changed copy of a project's uv settings, if one is needed.
 struct ProjectSettings(Option<Scratch>);
 
 impl ProjectSettings {
@@ -268,7 +268,7 @@ impl ProjectSettings {
     }
 }
 
-/// Keys of `[tool.uv]` that uv reads from a pyproject.toml in any case, and refuses in a uv.toml.
+/// Keys of `[tool.uv]` that uv always reads from pyproject.toml and refuses in a uv.toml.
 const PROJECT_KEYS: [&str; 11] = [
     "build-backend",
     "conflicts",
@@ -283,9 +283,8 @@ const PROJECT_KEYS: [&str; 11] = [
     "workspace",
 ];
 
-/// The settings of a project whose `required-version` is about the uv of the people who work on it, and not about this
-/// one, which would refuse to run: a copy without that key takes their place. Anything else that is wrong with the
-/// files is for uv to say.
+/// The settings of a project without `required-version`, which is meant for the uv of its developers and would make
+/// this uv refuse to run. If the key is set, uv reads a copy without it. Other errors in the files are reported by uv.
 fn without_required_version(project_dir: &Path) -> Result<ProjectSettings, UvError> {
     let read = |name: &str| -> Option<Table> {
         crate::bounded_file::read_text(&project_dir.join(name), crate::bounded_file::TEXT_LIMIT_BYTES)
@@ -293,8 +292,8 @@ fn without_required_version(project_dir: &Path) -> Result<ProjectSettings, UvErr
             .parse()
             .ok()
     };
-    let of_pyproject = || read("pyproject.toml")?.get("tool")?.get("uv")?.as_table().cloned();
-    let Some(mut table) = read("uv.toml").or_else(of_pyproject) else { return Ok(ProjectSettings(None)) };
+    let from_pyproject = || read("pyproject.toml")?.get("tool")?.get("uv")?.as_table().cloned();
+    let Some(mut table) = read("uv.toml").or_else(from_pyproject) else { return Ok(ProjectSettings(None)) };
     if table.remove("required-version").is_none() {
         return Ok(ProjectSettings(None));
     }
@@ -319,7 +318,7 @@ fn without_required_version(project_dir: &Path) -> Result<ProjectSettings, UvErr
     Ok(ProjectSettings(Some(scratch)))
 }
 
-/// A setuptools configuration that has build and egg-info directories below `directory`.
+/// A setuptools configuration with build and egg-info directories below `directory`.
 fn setuptools_configuration(directory: &Path) -> std::io::Result<PathBuf> {
     let (build, metadata) = (directory.join("build"), directory.join("metadata"));
     std::fs::create_dir_all(&build)?;

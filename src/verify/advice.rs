@@ -1,25 +1,25 @@
-//! What to do next about a code location that does not load, by what its exception says.
+//! The next step for a code location that does not load, depending on its exception.
 
-/// What is known of a failure to load.
+/// What is known about a failure to load.
 #[derive(Debug, Clone, Default)]
 pub struct Cause<'a> {
     /// The line that names the exception.
     pub error: &'a str,
-    /// What this machine lacks, as the loader found it.
+    /// What is missing on this machine, according to the loader.
     pub not_here: Option<&'a str>,
     /// The last line of the user's own files, `FILE:LINE`.
     pub place: Option<&'a str>,
-    /// The distribution that could not be imported, where it is one that is installed.
+    /// The distribution that could not be imported, if it is installed.
     pub library: Option<&'a str>,
-    /// Why a module of the project is not found where it is looked for.
+    /// Why a module of the project is not found.
     pub project: Option<&'a str>,
-    /// The file that dependencies are written in.
+    /// The file with the dependencies.
     pub dependencies: Option<&'a str>,
     /// Whether this is a step of a workflow.
     pub in_step: bool,
 }
 
-/// The next step; `None` where all that there is to look at is the traceback.
+/// The next step; `None` where only the traceback can help.
 pub fn hint(cause: &Cause<'_>) -> Option<String> {
     let (kind, message) = cause.error.split_once(": ").unwrap_or((cause.error, ""));
     let kind = kind.rsplit('.').next().unwrap_or_default();
@@ -42,6 +42,7 @@ fn no_module(message: &str, cause: &Cause<'_>) -> Option<String> {
     let file = in_file(cause.dependencies);
     let top = module.split('.').next().unwrap_or(module);
     Some(match cause.library {
+        // The package exists, so its version is too old or too new for its user.
         Some(library) if top != module => format!(
             "{library} imports `{module}`, which the installed `{top}` does not have: name versions of the two that fit each other{}",
             file.replace(" to ", " in ")
@@ -57,7 +58,7 @@ fn no_module(message: &str, cause: &Cause<'_>) -> Option<String> {
     })
 }
 
-/// The module is there, and what is wanted of it is not, or what it is made of does not load.
+/// The module exists, but it lacks a name, or one of its libraries does not load.
 fn no_import(message: &str, cause: &Cause<'_>) -> Option<String> {
     let file = in_file(cause.dependencies).replace(" to ", " in ");
     if let Some((library, _)) = message.split_once(": cannot open shared object file") {
@@ -113,7 +114,7 @@ fn in_file(file: Option<&str>) -> String {
     format!(" to {}", file.unwrap_or("the dependencies of the project"))
 }
 
-/// What is between the first two quotes.
+/// The text between the first two quotes.
 fn quoted(text: &str) -> Option<&str> {
     text.split('\'').nth(1).filter(|name| !name.is_empty())
 }

@@ -1,4 +1,4 @@
-//! A PEX unpacked into a virtual environment by pex's own tools, with the command line that the agent uses.
+//! Unpacks a PEX into a virtual environment with pex's own tools and the agent's command line.
 
 use super::VerifyError;
 use crate::child_env::Purpose;
@@ -19,7 +19,7 @@ pub struct Environment {
     pub site_packages: PathBuf,
 }
 
-/// Name of the file that says that an environment in the cache is whole.
+/// File that marks an environment in the cache as complete.
 const COMPLETE: &str = ".pexpress-complete";
 
 impl Environment {
@@ -44,7 +44,7 @@ impl Environment {
             .args(["venv", "--collisions-ok", "--non-hermetic-scripts"])
             .arg(directory)
             .env("PEX_ROOT", cache.path())
-            // `-m` makes the working directory's own modules hide those of Python: a `types.py`.
+            // With `-m`, modules in the working directory hide Python's own, such as a `types.py`.
             .cwd(cache.path());
         process
             .run(tools.host())
@@ -64,10 +64,9 @@ impl Environment {
     }
 }
 
-/// The environment of a deps PEX from the cache, unpacked there if need be. Processes that want the same one wait.
+/// The environment of a deps PEX from the cache, unpacked there if necessary. Processes that need the same one wait.
 ///
-/// # Errors
-/// When it cannot be unpacked or the cache not be written.
+/// # Errors When it cannot be unpacked or the cache cannot be written.
 pub fn kept(pex: &Path, python: PythonVersion, tools: &Tools) -> Result<Environment, VerifyError> {
     let name = pex.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let parent = tools.cache().dir(format!("environments/verify-{python}"))?;
@@ -79,6 +78,7 @@ pub fn kept(pex: &Path, python: PythonVersion, tools: &Tools) -> Result<Environm
     if marker.is_file() {
         return Environment::at(&directory);
     }
+    // Without the marker, an earlier run was killed while it unpacked.
     if directory.exists() {
         let failed = |source| VerifyError::File { action: "remove", path: directory.clone(), source };
         fs::remove_dir_all(&directory).map_err(failed)?;
@@ -101,12 +101,12 @@ fn locked(path: &Path) -> std::io::Result<File> {
     File::create(path)
 }
 
-/// Directories joined as in `PYTHONPATH`.
+/// Directories joined for `PYTHONPATH`.
 pub fn joined<'a>(directories: impl IntoIterator<Item = &'a PathBuf>) -> OsString {
     std::env::join_paths(directories).unwrap_or_default()
 }
 
-/// The `bin` directories of the environments, before the host's own search path.
+/// The `bin` directories of the environments, followed by the host's own search path.
 pub fn search_path<'a>(environments: impl IntoIterator<Item = &'a Environment>, host: &Host) -> OsString {
     let bins = environments.into_iter().map(|environment| environment.directory.join("bin"));
     let host_path = host.path_var(env_vars::PATH).unwrap_or_default();

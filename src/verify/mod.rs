@@ -1,8 +1,8 @@
-//! PEX files → what the code locations in them define, found out as the Dagster+ agent would.
+//! PEX files → the definitions of the code locations in them, loaded as by the Dagster+ agent.
 //!
-//! Each file is unpacked by the pex tools of the runtime it carries, with the agent's own command line; the location is
-//! then loaded by its own dagster, in the environment that the agent would make. Source: `dagster_cloud` 1.13.27,
-//! `pex/grpc/server/registry.py`. Environments of deps PEXes are kept in the cache, since equal name means equal content.
+//! Each file is unpacked by the pex tools of its own runtime, with the agent's command line. The location is then
+//! loaded by its own dagster, in the environment that the agent would make. Source: `dagster_cloud` 1.13.27,
+//! `pex/grpc/server/registry.py`. Environments of deps PEXes are cached, because equal names mean equal content.
 
 mod advice;
 mod environment;
@@ -27,30 +27,30 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-/// The program that loads a code location and describes it.
+/// The program that loads a code location and lists its definitions.
 const LOAD: &str = concat!(include_str!("not_here.py"), "\n", include_str!("load.py"));
 
-/// What one code location turned out to be.
+/// The result for one code location.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verified {
     /// Name of the code location.
     pub name: String,
-    /// What it defines, or why it does not load.
+    /// Its definitions, or why it does not load.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// That it does not load may be for this machine alone, and is taken for that.
+    /// It does not load here, which may be because of this machine and is tolerated.
     #[serde(rename = "tolerated", skip_serializing_if = "std::ops::Not::not")]
     pub is_tolerated: bool,
 }
 
 impl Verified {
-    /// What loading came to. `lenient` tolerates what may be for this machine alone.
+    /// The result of loading. `lenient` tolerates failures that may be because of this machine.
     pub fn new(name: &str, outcome: Outcome, lenient: bool) -> Verified {
         let is_tolerated = lenient && matches!(outcome, Outcome::Failed { not_here: Some(_), .. });
         Verified { name: name.to_string(), outcome, is_tolerated }
     }
 
-    /// Why it does not load, as `error: …` with its place, its traceback and what to do next.
+    /// Why it does not load, as `error: …` with place, traceback and next step.
     pub fn failure(&self) -> Option<Failure> {
         let Outcome::Failed { traceback, place, hint, .. } = &self.outcome else { return None };
         let line = self.outcome.error_line().unwrap_or_default();
@@ -62,7 +62,7 @@ impl Verified {
         Some(Failure { title, text, place: place.clone() })
     }
 
-    /// Whether it loads, or is taken to load elsewhere.
+    /// Whether it loads, or its failure is tolerated.
     pub fn passes(&self) -> bool {
         self.is_tolerated || matches!(self.outcome, Outcome::Loaded { .. })
     }
@@ -73,13 +73,13 @@ impl Verified {
 pub struct Failure {
     /// In one line.
     pub title: String,
-    /// All of it.
+    /// The whole text.
     pub text: String,
     /// Where in the user's files.
     pub place: Option<Place>,
 }
 
-/// What loading came to.
+/// The result of loading.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Outcome {
@@ -98,10 +98,10 @@ pub enum Outcome {
         error: String,
         /// The whole Python traceback.
         traceback: String,
-        /// Why it may well load elsewhere: a variable that is not set here, a server that is not reached from here.
+        /// Why it may load elsewhere: a variable that is not set here, a server that cannot be reached from here.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         not_here: Option<String>,
-        /// The installed distribution that it is about, with its version.
+        /// The installed distribution that failed, with its version.
         #[serde(default, skip_serializing)]
         library: Option<String>,
         /// The last line of the user's own files.
@@ -114,7 +114,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The same with the user's files in place of their copies, the line to look at, and what to do next.
+    /// The same with the user's files instead of their copies, the line to look at, and the next step.
     fn explained(mut self, entry: &Entry, host: &Host) -> Outcome {
         if let Outcome::Failed { error, traceback, not_here, library, place, hint } = &mut self {
             let texts = std::iter::once(error.as_str()).chain(traceback::parts(traceback));
@@ -141,20 +141,20 @@ impl Outcome {
     }
 }
 
-/// What ended the loading of a code location, here or at Dagster+.
+/// How loading a code location failed, here or in Dagster+.
 #[derive(Debug, Clone, Copy)]
 pub struct Ended<'a> {
     /// The line that names the exception.
     pub line: &'a str,
     /// The last line of the user's own files.
     pub place: Option<&'a Place>,
-    /// What this machine lacks.
+    /// What is missing on this machine.
     pub not_here: Option<&'a str>,
-    /// The installed distribution that it is about.
+    /// The installed distribution that failed.
     pub library: Option<&'a str>,
 }
 
-/// What to do about it.
+/// The next step.
 pub fn next_step(ended: Ended<'_>, location: &Location, origin: &Origin, host: &Host) -> Option<String> {
     let module = ended.line.strip_prefix("ModuleNotFoundError: No module named '");
     let module = module.and_then(|rest| rest.split('\'').next());
@@ -178,7 +178,7 @@ pub fn next_step(ended: Ended<'_>, location: &Location, origin: &Origin, host: &
     })
 }
 
-/// Names of what a repository defines, sorted.
+/// Sorted names of the definitions of a repository.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Definitions {
     /// Asset keys, parts joined by `/`.
@@ -191,7 +191,7 @@ pub struct Definitions {
     pub sensors: Vec<String>,
 }
 
-/// Verifying itself did not work.
+/// Verifying failed, not the code location.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages say what the fields are
 pub enum VerifyError {
@@ -270,10 +270,9 @@ impl Explain for VerifyError {
     }
 }
 
-/// Load every code location of a manifest; `lenient` tolerates what may be for this machine alone.
+/// Load every code location of a manifest. `lenient` tolerates failures that may be because of this machine.
 ///
-/// # Errors
-/// When a file cannot be unpacked or Python not be run. A location that does not load is an [`Outcome`].
+/// # Errors When a file cannot be unpacked or Python cannot be run. A location that does not load is an [`Outcome`].
 pub fn run(
     manifest: &Manifest,
     out_dir: &Path,
@@ -306,7 +305,8 @@ pub fn run(
     Ok(verified)
 }
 
-/// Compare every member of the files with its CRC-32: what is unpacked may be in the cache from when a file was sound.
+/// Compare every member of the files with its CRC-32: the cached environment may have been unpacked before a file was
+/// damaged.
 fn check_whole(manifest: &Manifest, out_dir: &Path) -> Result<(), VerifyError> {
     let names: BTreeSet<&String> =
         manifest.locations.iter().flat_map(|entry| [&entry.source_pex, &entry.deps_pex]).collect();
@@ -324,7 +324,7 @@ fn check_whole(manifest: &Manifest, out_dir: &Path) -> Result<(), VerifyError> {
     Ok(())
 }
 
-/// Compiled packages load only where they were built for.
+/// Compiled packages load only on their own platform.
 fn check_platform(manifest: &Manifest, python: PythonVersion) -> Result<(), VerifyError> {
     let here = cfg!(target_os = "linux") && manifest.platform.ends_with(std::env::consts::ARCH);
     if here {
@@ -342,6 +342,7 @@ fn load(
     scratch: &Path,
     tools: &Tools,
 ) -> Result<Outcome, VerifyError> {
+    // The answer goes to a file: the user's code may print anything to stdout and stderr.
     let answer = scratch.join("answer.json");
     if let Err(source) = std::fs::remove_file(&answer)
         && source.kind() != std::io::ErrorKind::NotFound
@@ -355,7 +356,7 @@ fn load(
         .arg(document)
         .env("PYTHONPATH", environment::joined([&source.site_packages, &deps.site_packages]))
         .env("PATH", environment::search_path([source, deps], tools.host()))
-        // What is compiled once need not be compiled for the next code location.
+        // Bytecode written now is used for the next code location.
         .env_remove("PYTHONDONTWRITEBYTECODE")
         .cwd(&source.site_packages.join("working_directory/root"))
         .output(tools.host());

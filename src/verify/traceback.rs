@@ -1,29 +1,29 @@
 //! Python's tracebacks → places in the user's own files.
 //!
-//! A source PEX holds the build directory as `working_directory/root`, and what is built of local packages at the top of
-//! site-packages. That is so here and at the agent, wherever either unpacks it.
+//! A source PEX has the build directory as `working_directory/root`, and built local packages at the top of
+//! site-packages. This is the same here and in the agent, whatever directory it is unpacked to.
 
 use crate::build::manifest::Origin;
 use crate::error::Place;
 use std::path::PathBuf;
 
-/// Where the build directory is in a source PEX.
+/// Path of the build directory in a source PEX.
 const ROOT: &str = "/working_directory/root/";
-/// Where packages are in any environment.
+/// Path of packages in any environment.
 const PACKAGES: &str = "/site-packages/";
-/// Where the modules of a package are below its directory.
+/// Where a package's directory has its modules.
 const LAYOUTS: [&str; 2] = ["", "src"];
 /// Python's lines between two exceptions of a chain, innermost first.
 const BETWEEN: [&str; 2] = ["\nThe above exception was ", "\nDuring handling of the above exception"];
 
-/// The line that names the exception: `SyntaxError: expected ':'`. Those of the compiler have the code before it.
+/// The line that names the exception: `SyntaxError: expected ':'`. Syntax errors have lines of code before it.
 pub fn error_line(error: &str) -> &str {
     let is_code = |line: &str| line.starts_with([' ', '\t']) || line.starts_with("File \"");
     let mut lines = error.lines().filter(|line| !line.trim().is_empty());
     lines.find(|line| !is_code(line)).or(error.lines().next()).unwrap_or_default().trim()
 }
 
-/// `text` with the user's files in place of their copies, and files of dependencies from `site-packages` on.
+/// `text` with the user's files instead of their copies, and paths of dependencies from `site-packages` on.
 pub fn with_user_files(text: &str, origin: &Origin) -> String {
     let mapped = text.split('\n').map(|line| match Frame::read(line) {
         Some(Frame { before, file, after, .. }) => format!("{before}{}{after}", shown(file, origin)),
@@ -35,7 +35,7 @@ pub fn with_user_files(text: &str, origin: &Origin) -> String {
     mapped.collect::<Vec<_>>().join("\n")
 }
 
-/// A path within a message ends here.
+/// Characters that end a path in a message.
 fn is_delimiter(char: char) -> bool {
     char.is_whitespace() || "'\"`(),:;".contains(char)
 }
@@ -95,11 +95,11 @@ impl Frame<'_> {
     }
 }
 
-/// The user's file that `file` in an environment is a copy of.
+/// The user's file from which `file` in an environment was copied.
 fn user_file(file: &str, origin: &Origin) -> Option<PathBuf> {
     if let Some((_, rest)) = file.split_once(ROOT) {
         let own = origin.directory.join(rest);
-        // Built elsewhere, the path from the build directory on still tells.
+        // If it was built on another machine, the path below the build directory still helps.
         return Some(if own.is_file() { own } else { PathBuf::from(rest) });
     }
     let (_, rest) = file.rsplit_once(PACKAGES)?;
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_of_the_exception_is_found_behind_the_code_of_the_compiler() {
+    fn the_line_of_the_exception_is_found_after_lines_of_code() {
         for (error, want) in [
             ("KeyError: 'X'", "KeyError: 'X'"),
             (

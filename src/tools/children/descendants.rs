@@ -1,31 +1,31 @@
-//! What descends from some processes, from `/proc`. Source: the Linux manual, proc_pid_stat(5).
+//! Finds the descendants of processes in `/proc`. Source: the Linux manual, proc_pid_stat(5).
 
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Processes that descend from others, as they were at one moment.
+/// The descendants of some processes at one moment.
 pub struct Descendants(Vec<Descendant>);
 
 struct Descendant {
     pid: i32,
     stat: Stat,
-    /// Stands for this process whoever has its number later; `None` where the kernel has no such thing.
+    /// Refers to this process even if its pid is reused; `None` if the kernel does not support it.
     handle: Option<OwnedFd>,
 }
 
-/// What tells a process from others, and its state.
+/// Identity and state of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
     has_ended: bool,
     parent: i32,
     group: i32,
-    /// In ticks since the machine was started.
+    /// In clock ticks since boot.
     started: u64,
 }
 
 impl Descendants {
-    /// Those of `roots`, without them. A process whose parent has ended is not among them.
+    /// The descendants of `roots`. A process whose parent has ended is not found.
     pub fn find(roots: &[Pid]) -> Descendants {
         let processes = processes();
         let mut known: BTreeSet<i32> = roots.iter().map(|pid| pid.as_raw_nonzero().get()).collect();
@@ -45,12 +45,12 @@ impl Descendants {
         Descendants(found.into_iter().filter_map(|pid| Descendant::open(pid, processes[&pid])).collect())
     }
 
-    /// Signal those that are in none of these process groups.
+    /// Signal those that are in none of these process groups, which are signalled as groups.
     pub fn signal_outside(&self, groups: &[Pid], signal: Signal) {
         let is_outside =
             |one: &&Descendant| !groups.iter().any(|group| group.as_raw_nonzero().get() == one.stat.group);
         for handle in self.0.iter().filter(is_outside).filter_map(|one| one.handle.as_ref()) {
-            // It may have ended, which is what is wanted.
+            // It may have ended already, which is fine.
             let _ = pidfd_send_signal(handle, signal);
         }
     }
@@ -62,11 +62,11 @@ impl Descendants {
 }
 
 impl Descendant {
-    /// `None` where it ended meanwhile.
+    /// `None` if it has ended meanwhile.
     fn open(pid: i32, stat: Stat) -> Option<Descendant> {
         let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok();
         let one = Descendant { pid, stat, handle };
-        // Asked after opening, so that the handle is that of the process which was found.
+        // Checked after opening, so that the handle surely is for the process that was found.
         one.is_there().then_some(one)
     }
 
@@ -75,7 +75,7 @@ impl Descendant {
     }
 }
 
-/// All processes that can be seen.
+/// All visible processes.
 fn processes() -> BTreeMap<i32, Stat> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -86,7 +86,7 @@ fn read_stat(pid: i32) -> Option<Stat> {
     parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// `PID (NAME) STATE PARENT GROUP …`; the 22nd field is when it was started. The name may have anything in it.
+/// `PID (NAME) STATE PARENT GROUP …`; the 22nd field is the start time. The name may contain anything, even `)`.
 fn parse(stat: &str) -> Option<Stat> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let has_ended = matches!(fields.next()?, "Z" | "X");

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 #[cfg(target_os = "linux")]
 use super::descendants::Descendants;
 
-/// How often is looked whether children have ended.
+/// How often to check whether children have ended.
 const LOOK: Duration = Duration::from_millis(5);
-/// How long to wait for the end of what was killed.
+/// How long to wait for killed processes to end.
 const AFTER_KILL: Duration = Duration::from_millis(500);
 
-/// Children that run. Each is in the list until it is reaped, which is done under the lock.
+/// Running children. Each is in the list until it is reaped, which happens under the lock.
 pub struct Children {
     state: Mutex<State>,
 }
@@ -26,11 +26,11 @@ struct State {
     running: Vec<Leader>,
 }
 
-/// A child that was not reaped, so that its number is its own.
+/// A child that was not reaped, so its pid is not reused.
 #[derive(Debug, Clone, Copy)]
 struct Leader {
     pid: Pid,
-    /// Whether it was started at the head of a process group.
+    /// Whether it leads a process group.
     has_group: bool,
 }
 
@@ -43,12 +43,12 @@ impl Children {
         self.spawn_in(!has_terminal(), command)
     }
 
-    /// Start it at the head of a process group, or in that of this process.
+    /// Start a child as leader of a process group, or in the group of this process.
     fn spawn_in(&self, has_group: bool, command: &mut Command) -> io::Result<Child> {
         if has_group {
             command.process_group(0);
         }
-        // Held while the child starts: there is no moment at which it runs and is not in the list.
+        // The lock is held while the child starts, so that it never runs without being in the list.
         let mut state = self.unless_ending();
         let child = command.spawn()?;
         state.running.push(Leader { pid: Pid::from_child(&child), has_group });
@@ -58,6 +58,7 @@ impl Children {
     pub fn wait(&self, child: &mut Child) -> io::Result<ExitStatus> {
         let pid = Pid::from_child(child);
         let ended = loop {
+            // Waits without reaping: only under the lock may the pid become free.
             match has_ended(pid, WaitIdOptions::empty()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 ended => break ended,
@@ -70,7 +71,7 @@ impl Children {
         status
     }
 
-    /// End those that run, with a time of `grace` for those that need one. From here on no other is started.
+    /// End the running children, which have `grace` to end by themselves. No more are started from here on.
     pub fn end(&self, grace: Duration) {
         let leaders = {
             let mut state = lock(&self.state);
@@ -80,16 +81,16 @@ impl Children {
         if leaders.is_empty() {
             return;
         }
-        let family = Family::of(leaders);
+        let family = Family::with_descendants(leaders);
         family.signal(Signal::TERM);
         family.wait(grace);
-        // Also where all that we know of have ended: a group may have others by now.
+        // Even if all known processes have ended: a group may have new members by now.
         family.signal(Signal::KILL);
         family.wait(AFTER_KILL);
         family.reap();
     }
 
-    /// The state; if children are being ended, this thread has nothing more to do.
+    /// The state. Blocks for ever if children are being ended, as this thread then has nothing more to do.
     fn unless_ending(&self) -> MutexGuard<'_, State> {
         let state = lock(&self.state);
         if !state.is_ending {
@@ -102,18 +103,18 @@ impl Children {
     }
 }
 
-/// Whether there is a terminal that this process belongs to.
+/// Whether this process has a terminal.
 fn has_terminal() -> bool {
     std::fs::File::open("/dev/tty").is_ok()
 }
 
-/// Whether a child has ended, without reaping it. Waits for that unless told not to.
+/// Whether a child has ended, without reaping it. Waits for the end unless `how` has `NOHANG`.
 fn has_ended(pid: Pid, how: WaitIdOptions) -> io::Result<bool> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | how;
     Ok(process::waitid(WaitId::Pid(pid), options)?.is_some())
 }
 
-/// Children and what is known to descend from them.
+/// Children and their known descendants.
 struct Family {
     leaders: Vec<Leader>,
     #[cfg(target_os = "linux")]
@@ -121,7 +122,7 @@ struct Family {
 }
 
 impl Family {
-    fn of(leaders: Vec<Leader>) -> Family {
+    fn with_descendants(leaders: Vec<Leader>) -> Family {
         Family {
             #[cfg(target_os = "linux")]
             descendants: Descendants::find(&leaders.iter().map(|leader| leader.pid).collect::<Vec<_>>()),
@@ -131,7 +132,7 @@ impl Family {
 
     fn signal(&self, signal: Signal) {
         for leader in &self.leaders {
-            // It may have ended, which is what is wanted.
+            // It may have ended already, which is fine.
             let _ = match leader.has_group {
                 true => process::kill_process_group(leader.pid, signal),
                 false => process::kill_process(leader.pid, signal),
@@ -145,10 +146,10 @@ impl Family {
         }
     }
 
-    /// Where nobody reaps what is left behind, as in many containers, it would stay in the list of processes.
+    /// Reap the children: in many containers nothing else does, and they would stay as zombies.
     fn reap(&self) {
         for leader in &self.leaders {
-            // One that did not even end by SIGKILL is left to the system.
+            // A process that even SIGKILL did not end is left to the system.
             let _ = process::waitid(WaitId::Pid(leader.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
         }
     }
@@ -161,7 +162,7 @@ impl Family {
     }
 
     fn is_there(&self) -> bool {
-        // What cannot be asked about is not ours any more.
+        // An error means that it is no longer our child.
         let runs = |leader: &Leader| !has_ended(leader.pid, WaitIdOptions::NOHANG).unwrap_or(true);
         #[cfg(target_os = "linux")]
         if self.descendants.are_there() {
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
     use std::process::Stdio;
 
-    /// Start `script`, and wait until it has said something.
+    /// Start `script`, and wait for its first line.
     fn start(children: &Children, has_group: bool, script: &str) -> (Child, String) {
         use std::io::{BufRead, BufReader};
         let mut command = Command::new("sh");
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn children_that_run_are_ended_and_what_they_started_too() {
+    fn running_children_and_their_descendants_are_ended() {
         let children = Children::new();
         for script in [
             "echo $$; exec sleep 60",
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_reaped_is_not_signalled() {
+    fn a_reaped_child_is_not_signalled() {
         let children = Children::new();
         let (mut child, _) = start(&children, true, "echo x; exit 3");
         assert_eq!(children.wait(&mut child).unwrap().code(), Some(3));
