@@ -41,11 +41,30 @@ fn without_control(text: &str) -> String {
 }
 
 /// `https://user:password@host/x?token=y` as `https://***@host/x?token=***`.
-fn masked(line: &str) -> String {
-    let mut shown = String::with_capacity(line.len());
-    let mut rest = line;
+fn masked(text: &str) -> String {
+    let text = without_user_information(text);
+    let words = text.split_inclusive(ends_url).map(|word| {
+        let url = word.trim_end_matches(ends_url);
+        let path = url.find("://").and_then(|scheme| Some(scheme + url[scheme..].find(['?', '#'])?));
+        match path {
+            Some(path) => {
+                word[..path].to_string() + &without_secret_values(&url[path..]) + &word[url.len()..]
+            }
+            None => word.to_string(),
+        }
+    });
+    words.collect()
+}
+
+fn ends_url(char: char) -> bool {
+    char.is_whitespace() || "'\"`<>)".contains(char)
+}
+
+fn without_user_information(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
     while let Some(start) = rest.find("://").map(|at| at + 3) {
-        let end = rest[start..].find(|c: char| c.is_whitespace() || "/'\"`<>)?".contains(c));
+        let end = rest[start..].find(|c: char| ends_url(c) || "/?#".contains(c));
         let authority = &rest[start..end.map_or(rest.len(), |end| start + end)];
         // The scheme of a next URL, right behind: its `://` is looked for in the next round.
         let followed =
@@ -57,14 +76,6 @@ fn masked(line: &str) -> String {
             None => authority.to_string(),
         };
         rest = &rest[start + authority.len()..];
-        let end = rest.find(|c: char| c.is_whitespace() || "'\"`<>)".contains(c)).unwrap_or(rest.len());
-        let path = &rest[..end];
-        if let Some((path, query)) = path.split_once('?').filter(|_| !path.contains("://")) {
-            shown += path;
-            shown.push('?');
-            shown += &without_secret_values(query);
-            rest = &rest[end..];
-        }
     }
     shown + rest
 }
@@ -72,14 +83,19 @@ fn masked(line: &str) -> String {
 /// Parts of the names of parameters whose values are secrets.
 const SECRET_PARAMETERS: [&str; 7] = ["token", "key", "secret", "pass", "sig", "auth", "cred"];
 
+/// A query or fragment. A value may be a URL with a query of its own, so a name may also follow a `?` or `#` in it.
 fn without_secret_values(query: &str) -> String {
-    let masked = query.split('&').map(|parameter| match parameter.split_once('=') {
-        Some((name, _)) if SECRET_PARAMETERS.iter().any(|part| name.to_lowercase().contains(part)) => {
-            format!("{name}=***")
+    let is_secret = |before: &str| {
+        let name = before.rsplit(['?', '#', ';', '=']).next().unwrap_or_default().to_lowercase();
+        SECRET_PARAMETERS.iter().any(|part| name.contains(part))
+    };
+    let shown = query.split('&').map(|parameter| {
+        match parameter.match_indices('=').find(|(at, _)| is_secret(&parameter[..*at])) {
+            Some((at, _)) => format!("{}=***", &parameter[..at]),
+            None => parameter.to_string(),
         }
-        _ => parameter.to_string(),
     });
-    masked.collect::<Vec<_>>().join("&")
+    shown.collect::<Vec<_>>().join("&")
 }
 
 #[cfg(test)]
@@ -106,6 +122,15 @@ mod tests {
             ("https://h/a?next=https://me:pw@b/x", "https://h/a?next=https://***@b/x"),
             ("https://h/x?page=2#a", "https://h/x?page=2#a"),
             ("https://a@b/@scope", "https://***@b/@scope"),
+            // A parameter that holds another URL hides neither those before nor those after it.
+            ("https://h/p?token=abc&next=https://x/y", "https://h/p?token=***&next=https://x/y"),
+            ("https://h/p?next=https://x/y&token=abc z", "https://h/p?next=https://x/y&token=*** z"),
+            ("https://h/p?next=https://x/y?key=a/b?c#d&v=1", "https://h/p?next=https://x/y?key=***&v=1"),
+            ("https://h/p?token=https://me:pw@x/y?v=1", "https://h/p?token=***"),
+            ("(https://a/x,https://b/y?sig=c)", "(https://a/x,https://b/y?sig=***)"),
+            ("https://h/p#access_token=abc", "https://h/p#access_token=***"),
+            ("https://h/p?v=1#token=abc", "https://h/p?v=1#token=***"),
+            ("is token=abc a secret? https://h/x?", "is token=abc a secret? https://h/x?"),
             ("a b::c", "a b::c"),
         ] {
             assert_eq!(neutral(given), want);
