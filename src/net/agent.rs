@@ -5,19 +5,18 @@
 
 use super::proxy::Proxies;
 use super::resolver::CachingResolver;
-use super::retry::retry_after;
+use super::response::{LONGEST_ANSWER, Response};
 use super::trust::Trust;
-use super::{Error, credentials};
-use super::{SafeUrl, Secret};
+use super::{Error, SafeUrl, Secret, credentials};
 use crate::env_vars;
 use crate::host::Host;
 use crate::threads::lock;
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::Read;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
-use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RETRY_AFTER};
-use ureq::http::{self, HeaderMap, Method};
+use std::time::Duration;
+use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION};
+use ureq::http::{self, Method};
 use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Body, SendBody, Timeout};
@@ -25,8 +24,6 @@ use url::{Host as UrlHost, Url};
 
 const USER_AGENT: &str = concat!("pexpress/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTS: usize = 10;
-/// An answer that is taken as a whole may take so many times the silence that is allowed.
-const LONGEST_ANSWER: u32 = 5;
 
 /// How long to wait in each phase. There is no limit on a whole transfer: large files over slow lines are fine, silence
 /// is not.
@@ -152,20 +149,6 @@ impl<'a> Request<'a> {
     fn follows_redirects(&self) -> bool {
         matches!(self.body, RequestBody::None) && self.method != Method::DELETE
     }
-}
-
-/// An answer whose headers are read and whose body is not.
-#[derive(Debug)]
-pub struct Response {
-    /// Where the answer came from, after redirects.
-    pub url: Url,
-    /// HTTP status; a redirect only for requests that change something.
-    pub status: u16,
-    headers: HeaderMap,
-    body: Body,
-    silence: Duration,
-    /// The secrets that the request had, which a server may repeat.
-    told: Vec<Secret>,
 }
 
 impl Agent {
@@ -374,95 +357,6 @@ pub(super) fn is_loopback(url: &Url) -> bool {
         Some(UrlHost::Domain(name)) => name == "localhost",
         None => false,
     }
-}
-
-impl Response {
-    /// A header's value, if it is there and is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// All headers.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    /// Length of the body in bytes, if the server says.
-    pub fn content_length(&self) -> Option<u64> {
-        self.header(CONTENT_LENGTH.as_str())?.parse().ok()
-    }
-
-    /// The pause that the server asks for.
-    pub fn retry_after(&self, now: SystemTime) -> Option<Duration> {
-        retry_after(self.header(RETRY_AFTER.as_str())?, now)
-    }
-
-    /// This answer as an error about its status.
-    pub fn status_error(&self, now: SystemTime) -> Error {
-        Error::Status {
-            url: SafeUrl::from(&self.url),
-            status: self.status,
-            retry_after: self.retry_after(now),
-        }
-    }
-
-    /// The body, to be read piece by piece. A body shorter than announced ends in an error, not in silence.
-    pub fn into_reader(self) -> impl Read {
-        self.body.into_with_config().limit(u64::MAX).reader()
-    }
-
-    /// The whole body, of at most `limit` bytes, less the credentials of the request: pages of proxies and servers repeat
-    /// them, and what they say ends in messages and comments. A body that only trickles is given up after five times the
-    /// silence that is allowed.
-    ///
-    /// # Errors
-    /// When it is longer, breaks off, or does not come to an end.
-    pub fn into_bytes(self, limit: u64) -> Result<Vec<u8>, Error> {
-        let url = SafeUrl::from(&self.url);
-        let silence = self.silence;
-        let told = self.told.clone();
-        let mut bytes = Vec::new();
-        let limited = self.into_reader().take(limit.saturating_add(1));
-        let patience = silence.saturating_mul(LONGEST_ANSWER);
-        match (Hasty { source: limited, began: Instant::now(), patience }).read_to_end(&mut bytes) {
-            Ok(_) if bytes.len() as u64 > limit => Err(Error::TooLong { url, limit }),
-            Ok(_) => Ok(told.iter().fold(bytes, |bytes, secret| secret.erased_from(bytes))),
-            Err(source) if source.kind() == io::ErrorKind::TimedOut && source.get_ref().is_none() => {
-                Err(Error::TimedOut { url, waited: patience })
-            }
-            Err(source) => Err(body_failure(url, silence, source)),
-        }
-    }
-
-    /// How to report a failure while reading the body.
-    pub fn failure(&self) -> impl FnOnce(io::Error) -> Error + use<> {
-        let (url, silence) = (SafeUrl::from(&self.url), self.silence);
-        move |source| body_failure(url, silence, source)
-    }
-}
-
-/// A source that ends in [`io::ErrorKind::TimedOut`] once its time is over.
-struct Hasty<R> {
-    source: R,
-    began: Instant,
-    patience: Duration,
-}
-
-impl<R: Read> Read for Hasty<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.began.elapsed() > self.patience {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        self.source.read(buffer)
-    }
-}
-
-fn body_failure(url: SafeUrl, silence: Duration, source: io::Error) -> Error {
-    let timed_out = source
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<ureq::Error>())
-        .is_some_and(|inner| matches!(inner, ureq::Error::Timeout(_)));
-    if timed_out { Error::TimedOut { url, waited: silence } } else { Error::Interrupted { url, source } }
 }
 
 #[cfg(test)]

@@ -10,14 +10,16 @@ pub mod netrc;
 pub mod progress;
 pub mod proxy;
 mod resolver;
+mod response;
 pub mod retry;
 pub mod trust;
 
 pub use crate::redact::{SafeUrl, Secret};
-pub use agent::{Agent, Request, Response};
+pub use agent::{Agent, Request};
 pub use credentials::{Credentials, IndexUrl};
 pub use download::{DownloadError, Downloader};
 pub use progress::{Activity, Progress, Silent};
+pub use response::Response;
 
 use crate::env_vars;
 use crate::error::{Explain, Fault};
