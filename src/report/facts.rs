@@ -1,7 +1,8 @@
 //! What a reader of a report wants to know of the run itself: which one, of what, when.
 
 use super::{Report, markdown};
-use std::time::{SystemTime, UNIX_EPOCH};
+use chrono::{DateTime, Utc};
+use std::time::SystemTime;
 
 /// The run that a report is of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,24 +44,13 @@ impl Facts {
 
 /// `2026-11-23 15:04 UTC`.
 pub fn utc(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (days, minutes) = (seconds / 86_400, seconds % 86_400 / 60);
-    // Years counted from March, so that the leap day comes last; day 0 is the first of March of year 0.
-    let day = days + 719_468;
-    let (era, day_of_era) = (day / 146_097, day % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year_of_era + next_year;
-    format!("{year:04}-{month:02}-{day_of_month:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
+    DateTime::<Utc>::from(time).format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
     fn times_are_written_in_utc() {
