@@ -67,7 +67,7 @@ impl Cache {
                     .map(|dir| dir.join("pexpress"))
             })
             .or_else(|| host.path_var(env_vars::HOME).map(|home| home.join(".cache/pexpress")))
-            .unwrap_or_else(|| std::env::temp_dir().join("pexpress-cache"));
+            .unwrap_or_else(|| host.temp_dir().join("pexpress-cache"));
         Cache { root }
     }
 

@@ -52,6 +52,8 @@ pub const RUNNER_DEBUG: &str = "RUNNER_DEBUG";
 pub const NO_COLOR: &str = "NO_COLOR";
 /// Any value but empty or `0` switches colours on.
 pub const FORCE_COLOR: &str = "FORCE_COLOR";
+/// Where temporary files go. Default: the system's directory for them.
+pub const TMPDIR: &str = "TMPDIR";
 /// Executable search path.
 pub const PATH: &str = "PATH";
 /// The user's home directory.

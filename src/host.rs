@@ -234,6 +234,12 @@ impl Host {
         &self.cwd
     }
 
+    /// Where temporary files go: an absolute path.
+    pub fn temp_dir(&self) -> PathBuf {
+        let named = self.path_var(env_vars::TMPDIR).map(|dir| self.absolute(&dir));
+        named.unwrap_or_else(std::env::temp_dir)
+    }
+
     /// `path` made absolute against the working directory, with `.` and `..` resolved in the text alone.
     pub fn absolute(&self, path: &Path) -> PathBuf {
         lexically_normal(&self.cwd.join(path))

@@ -48,12 +48,12 @@ impl Scratch {
         Scratch::new(PREFIX, parent)
     }
 
-    /// One where the system wants temporary files.
+    /// One in `temp_dir`, where others make temporary files too.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn anywhere() -> io::Result<Scratch> {
-        Scratch::new(SHARED_PREFIX, &std::env::temp_dir())
+    pub fn shared(temp_dir: &Path) -> io::Result<Scratch> {
+        Scratch::new(SHARED_PREFIX, temp_dir)
     }
 
     fn new(prefix: &'static str, parent: &Path) -> io::Result<Scratch> {
@@ -117,9 +117,9 @@ fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
 }
 
-/// Remove what killed runs left in the system's directory for temporary files.
-pub fn sweep_shared(now: SystemTime) {
-    sweep_named(&std::env::temp_dir(), SHARED_PREFIX, now);
+/// Remove what killed runs left in `temp_dir`, of what [`Scratch::shared`] makes.
+pub fn sweep_shared(temp_dir: &Path, now: SystemTime) {
+    sweep_named(temp_dir, SHARED_PREFIX, now);
 }
 
 /// Remove what killed runs left in `dir`. Best effort: what cannot be removed does no harm.

@@ -221,7 +221,7 @@ fn output_error(error: BuildError, path: &Path) -> BuildError {
 fn sweep(out_dir: &Path, tools: &Tools) {
     let now = tools.host().clock.now();
     scratch::sweep(out_dir, now);
-    scratch::sweep_shared(now);
+    scratch::sweep_shared(&tools.host().temp_dir(), now);
     tools.cache().sweep(now);
 }
 

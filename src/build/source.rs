@@ -27,7 +27,7 @@ const PACKAGE_TEXT: &[u8] =
 pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildError> {
     let started = Instant::now();
     let _phase = context.display.phase(format!("Building the source PEX of {}", job.directory.display()));
-    let scratch = scratch()?;
+    let scratch = scratch(context)?;
     let (members, tree) = members(job, scratch.path(), context)?;
     warn(job, &members, &tree, context)?;
     let pex = SourcePex::plan(in_order(members.entries), &context.target)?;
@@ -39,13 +39,14 @@ pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildErr
 ///
 /// # Errors Those of [`build`], without those of writing.
 pub fn name(job: &SourceJob, context: &Context<'_>) -> Result<String, BuildError> {
-    let scratch = scratch()?;
+    let scratch = scratch(context)?;
     let (members, _) = members(job, scratch.path(), context)?;
     Ok(SourcePex::plan(in_order(members.entries), &context.target)?.file_name())
 }
 
-fn scratch() -> Result<Scratch, BuildError> {
-    Scratch::anywhere().map_err(|source| BuildError::Temporary { directory: std::env::temp_dir(), source })
+fn scratch(context: &Context<'_>) -> Result<Scratch, BuildError> {
+    let directory = context.tools.host().temp_dir();
+    Scratch::shared(&directory).map_err(|source| BuildError::Temporary { directory, source })
 }
 
 /// The members of the PEX. Wheels of local packages are built below `scratch`.

@@ -134,10 +134,7 @@ impl ActionInputs {
 
 /// Below the runner's own temporary directory, so that nothing is left in the work tree.
 fn default_out_dir(host: &Host) -> PathBuf {
-    match host.path_var(env_vars::RUNNER_TEMP) {
-        Some(temp) => temp.join("pexpress"),
-        None => std::env::temp_dir().join("pexpress"),
-    }
+    host.path_var(env_vars::RUNNER_TEMP).unwrap_or_else(|| host.temp_dir()).join("pexpress")
 }
 
 struct Inputs<'a> {

@@ -62,7 +62,7 @@ fn resolve_only(
     mut asked: RequirementsDocument,
     format: Format,
 ) -> Result<Exit, Error> {
-    let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
+    let out_dir = Scratch::shared(&building.host.temp_dir()).map_err(Error::Temporary)?;
     let context = building.context(out_dir.path())?;
     let resolved = deps::resolve(job, &context);
     let exit = match resolved {

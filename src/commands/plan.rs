@@ -67,7 +67,7 @@ pub fn matrix(args: &PlanArgs, host: &Host) -> Result<Matrix, Error> {
             let running = Running::look(&session, &choice)?;
             session.runs_pex(&running.client, &choice, host)?;
             let additions = session.lasting_additions(&running.client, &deploy, host)?;
-            let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
+            let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
             let files = Files::find(&plan, &deploy, &running, &building.context(out_dir.path())?);
             let differs = |planned: &&PlannedLocation| {
                 let reason = difference(planned, &plan, &files, &running, &additions);

@@ -257,8 +257,9 @@ impl Uv {
         settings: Settings,
     ) -> Result<String, UvError> {
         let task = "resolve the requirements";
-        let fail = |source| UvError::File { action: "create", path: std::env::temp_dir(), source };
-        let temporary = Scratch::anywhere().map_err(fail)?;
+        let temp_dir = self.host().temp_dir();
+        let fail = |source| UvError::File { action: "create", path: temp_dir.clone(), source };
+        let temporary = Scratch::shared(&temp_dir).map_err(fail)?;
         let dir = temporary.path().canonicalize().map_err(fail)?;
         write(&dir.join(PYPROJECT), &request.synthesise().to_string())?;
         let has_unnamed = !request.unnamed.is_empty();

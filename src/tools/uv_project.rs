@@ -6,7 +6,7 @@ use super::uv::{Settings, Uv};
 use super::uv_compile::IndexSettings;
 use super::uv_error::UvError;
 use crate::child_env::Purpose;
-use crate::host::lexically_normal;
+use crate::host::{Host, lexically_normal};
 use crate::scratch::Scratch;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ impl Uv {
     ///
     /// # Errors When there is no lock, it cannot be read, or (unless `frozen`) it is outdated.
     pub fn export_lock(&self, project_dir: &Path, request: &ExportRequest<'_>) -> Result<String, UvError> {
-        let settings = without_required_version(project_dir)?;
+        let settings = without_required_version(project_dir, self.host())?;
         let mut process = self
             .process(&["export"])
             .args(settings.arguments())
@@ -106,7 +106,7 @@ impl Uv {
     /// When uv cannot tell, for example because an index does not answer.
     pub fn lock_is_current(&self, project_dir: &Path, python: &Path) -> Result<bool, UvError> {
         let task = format!("check the lock file of `{}`", project_dir.display());
-        let settings = without_required_version(project_dir)?;
+        let settings = without_required_version(project_dir, self.host())?;
         let process = self.process(&["lock"]).args(settings.arguments()).arg("--check").arg("--python");
         let process = process.arg(python).env_remove("UV_FROZEN").cwd(project_dir);
         let output = process.output(self.host()).map_err(|error| UvError::judge(&task, error))?;
@@ -285,7 +285,7 @@ const PROJECT_KEYS: [&str; 11] = [
 
 /// The settings of a project without `required-version`, which is meant for the uv of its developers and would make
 /// this uv refuse to run. If the key is set, uv reads a copy without it. Other errors in the files are reported by uv.
-fn without_required_version(project_dir: &Path) -> Result<ProjectSettings, UvError> {
+fn without_required_version(project_dir: &Path, host: &Host) -> Result<ProjectSettings, UvError> {
     let read = |name: &str| -> Option<Table> {
         crate::bounded_file::read_text(&project_dir.join(name), crate::bounded_file::TEXT_LIMIT_BYTES)
             .ok()?
@@ -312,8 +312,9 @@ fn without_required_version(project_dir: &Path) -> Result<ProjectSettings, UvErr
     }
     let indexes = table.get_mut("index").and_then(Value::as_array_mut).into_iter().flatten();
     indexes.filter_map(|index| index.get_mut("url")).for_each(absolute);
-    let fail = |source| UvError::File { action: "write", path: std::env::temp_dir(), source };
-    let scratch = Scratch::anywhere().map_err(fail)?;
+    let temp_dir = host.temp_dir();
+    let fail = |source| UvError::File { action: "write", path: temp_dir.clone(), source };
+    let scratch = Scratch::shared(&temp_dir).map_err(fail)?;
     std::fs::write(scratch.path().join("uv.toml"), table.to_string()).map_err(fail)?;
     Ok(ProjectSettings(Some(scratch)))
 }

@@ -33,9 +33,10 @@ impl Environment {
         python: PythonVersion,
         tools: &Tools,
     ) -> Result<Environment, VerifyError> {
-        let cache = Scratch::anywhere().map_err(|source| VerifyError::File {
+        let temp_dir = tools.host().temp_dir();
+        let cache = Scratch::shared(&temp_dir).map_err(|source| VerifyError::File {
             action: "create",
-            path: std::env::temp_dir(),
+            path: temp_dir,
             source,
         })?;
         let process = Process::new(tools.host(), Purpose::Own, tools.pex_tools(python)?)

@@ -282,9 +282,10 @@ pub fn run(
 ) -> Result<Vec<Verified>, VerifyError> {
     let python = manifest.python()?;
     check_platform(manifest, python)?;
-    let scratch = Scratch::anywhere().map_err(|source| VerifyError::File {
+    let temp_dir = tools.host().temp_dir();
+    let scratch = Scratch::shared(&temp_dir).map_err(|source| VerifyError::File {
         action: "create",
-        path: std::env::temp_dir(),
+        path: temp_dir,
         source,
     })?;
     let mut sources: BTreeMap<&str, Environment> = BTreeMap::new();

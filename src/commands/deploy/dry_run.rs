@@ -22,7 +22,7 @@ pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error
     super::online::intent(args, &Session::default(), host)?;
     let live = Live::new(Box::new(NoListener));
     let Planned { building, plan, requirements, .. } = prepare(args, host, &live)?;
-    let out_dir = Scratch::anywhere().map_err(Error::Temporary)?;
+    let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
     let context = building.context(out_dir.path())?;
     let resolve = |job| {
         let found = deps::resolve(job, &context)?;

@@ -38,7 +38,8 @@ pub fn run_setup_py(
     target: &Target,
     tools: &Tools,
 ) -> Result<SetupPyRun, CollectError> {
-    let scratch = Scratch::anywhere().map_err(CollectError::read(&std::env::temp_dir()))?;
+    let temp_dir = tools.host().temp_dir();
+    let scratch = Scratch::shared(&temp_dir).map_err(CollectError::read(&temp_dir))?;
     let mut arguments: Vec<String> = match directory.join("setup.py").is_file() {
         true => vec!["setup.py".into()],
         false => vec!["-c".into(), "import setuptools; setuptools.setup()".into()],
@@ -226,7 +227,8 @@ pub(super) fn of_backend(
         let run = run_setup_py(directory, &system.requires, false, target, tools)?;
         return core_metadata::read(&run.metadata, &file, &target.marker_environment());
     }
-    let scratch = Scratch::anywhere().map_err(CollectError::read(&std::env::temp_dir()))?;
+    let temp_dir = tools.host().temp_dir();
+    let scratch = Scratch::shared(&temp_dir).map_err(CollectError::read(&temp_dir))?;
     let further = scratch.path().join("requires.txt");
     let out = scratch.path().join("out");
     std::fs::create_dir(&out).map_err(CollectError::read(&out))?;
