@@ -5,15 +5,16 @@
 //! goes round once more. Two comments that were created at the same time become one: the older.
 //! Source: GitHub REST API, "Issue comments" (they are also those of pull requests).
 
-use super::api::{Call, Github};
+use super::api::{Call, Github, Repeat, owner_and_name};
 use super::error::GithubError;
 use crate::net::retry::random;
-use serde::Deserialize;
+use octocrab::models::issues::Comment;
+use octocrab::models::{CommentId, UserId};
+use octocrab::{Octocrab, Page};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use ureq::http::Method;
-use url::Url;
+use ureq::http::Uri;
 
 /// Times that the comment is read and written before giving up.
 const MOST_ROUNDS: u32 = 8;
@@ -45,7 +46,7 @@ pub struct StickyComment<'a> {
     confirm_absence_before_create: bool,
     /// Whether there may be two of ours.
     untidy: bool,
-    id: Option<u64>,
+    id: Option<CommentId>,
     author: Option<Author>,
     /// As it was last written, and whether the next write may go by that.
     written: Option<Comment>,
@@ -58,45 +59,24 @@ enum Author {
     /// A bot's. The job's token may not ask who it is, and a person cannot be a bot.
     Bot,
     /// This account's: a person's, or the one that our comment turned out to be by.
-    Account(u64),
+    Account(UserId),
 }
 
-/// A comment as the API tells of it. The account may be gone (`user` is null then), and bodies can be missing.
-#[derive(Debug, Clone, Deserialize)]
-struct Comment {
-    id: u64,
-    #[serde(default)]
-    html_url: Option<String>,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default)]
-    user: Option<User>,
+fn body_of(comment: &Comment) -> &str {
+    comment.body.as_deref().unwrap_or_default()
 }
 
-#[derive(Debug, Clone, Deserialize)]
-struct User {
-    id: u64,
-    #[serde(default)]
-    r#type: Option<String>,
+fn written(comment: &Comment) -> Written {
+    Written { id: comment.id.0, url: Some(comment.html_url.to_string()) }
 }
 
-impl Comment {
-    fn body(&self) -> &str {
-        self.body.as_deref().unwrap_or_default()
-    }
-
-    fn written(&self) -> Written {
-        Written { id: self.id, url: self.html_url.clone() }
-    }
-
-    /// Whether the comment is by `author` and its first line is `marker`.
-    fn is_ours(&self, author: Author, marker: &str) -> bool {
-        let by_author = self.user.as_ref().is_some_and(|user| match author {
-            Author::Bot => user.r#type.as_deref() == Some("Bot"),
-            Author::Account(id) => user.id == id,
-        });
-        by_author && self.body().lines().next().is_some_and(|line| line.trim_end() == marker)
-    }
+/// Whether the comment is by `author` and its first line is `marker`.
+fn is_ours(comment: &Comment, author: Author, marker: &str) -> bool {
+    let by_author = match author {
+        Author::Bot => comment.user.r#type == "Bot",
+        Author::Account(id) => comment.user.id == id,
+    };
+    by_author && body_of(comment).lines().next().is_some_and(|line| line.trim_end() == marker)
 }
 
 impl<'a> StickyComment<'a> {
@@ -163,14 +143,14 @@ impl<'a> StickyComment<'a> {
             }
             rounds += 1;
             let present = self.present()?;
-            let Some(body) = compose(present.as_ref().map(Comment::body)) else {
-                return Ok(present.as_ref().map(Comment::written));
+            let Some(body) = compose(present.as_ref().map(body_of)) else {
+                return Ok(present.as_ref().map(written));
             };
             if present.is_none() && std::mem::take(&mut self.confirm_absence_before_create) {
                 continue;
             }
             let outcome = match &present {
-                Some(comment) if same_text(comment.body(), &body) => return Ok(Some(comment.written())),
+                Some(comment) if same_text(body_of(comment), &body) => return Ok(Some(written(comment))),
                 Some(comment) => self.edit(comment.id, &body).map(Some),
                 None => self.create(&body),
             };
@@ -214,7 +194,7 @@ impl<'a> StickyComment<'a> {
     ) -> Result<Option<Written>, GithubError> {
         self.pause(1);
         match self.read()? {
-            Some(comment) if settled(comment.body()) => Ok(Some(comment.written())),
+            Some(comment) if settled(body_of(&comment)) => Ok(Some(written(&comment))),
             _ => self.upsert(compose, Some(settled)),
         }
     }
@@ -250,9 +230,8 @@ impl<'a> StickyComment<'a> {
     /// Delete all but the oldest. Their jobs find their rows missing and write them there; another account's comments
     /// are none of ours, whatever they begin with.
     fn tidy(&self, oldest_first: &[Comment]) {
-        let account = |comment: &Comment| comment.user.as_ref().map(|user| user.id);
         let Some((oldest, rest)) = oldest_first.split_first() else { return };
-        for twin in rest.iter().filter(|twin| account(twin) == account(oldest)) {
+        for twin in rest.iter().filter(|twin| twin.user.id == oldest.user.id) {
             // A second comment is no reason to leave the first one unwritten.
             if let Err(error) = self.delete(twin) {
                 self.github.host().detail(format!("{error}; it stays"));
@@ -263,9 +242,11 @@ impl<'a> StickyComment<'a> {
     /// The comment that we know of; `None` when there is none any more.
     fn read(&mut self) -> Result<Option<Comment>, GithubError> {
         let Some(id) = self.id else { return Ok(None) };
-        let doing = self.doing("read the comment of");
-        match self.github.call(&self.call(&doing, Method::GET, self.comment_url(&doing, id)?, None)) {
-            Ok(answer) => answer.parse(&doing, "a comment").map(Some),
+        let read = self.call("read the comment of", Repeat::Always, async |crab, owner, name| {
+            crab.issues(owner, name).get_comment(id).await
+        });
+        match read {
+            Ok(comment) => Ok(Some(comment)),
             Err(GithubError::NotFound { .. }) => {
                 self.id = None;
                 Ok(None)
@@ -277,29 +258,37 @@ impl<'a> StickyComment<'a> {
     /// Our comments, oldest first, up to the one for which `last` holds.
     fn find(&mut self, last: impl Fn(&Comment) -> bool) -> Result<Vec<Comment>, GithubError> {
         let author = self.author()?;
-        let doing = self.doing("list the comments of");
-        let number = self.number.to_string();
-        let segments = ["issues", number.as_str(), "comments"];
-        let mut next =
-            Some(self.github.repository_url(&doing, &self.repository, &segments, &[("per_page", "100")])?);
+        let mut next = None;
         let mut found = Vec::new();
         for _ in 0..MOST_PAGES {
-            let Some(url) = next else { break };
-            let answer = self.github.call(&self.call(&doing, Method::GET, url.clone(), None))?;
-            next = answer.next.clone().filter(|next| *next != url);
+            let page = self.page(next.as_ref())?;
+            let is_empty = page.items.is_empty();
             // One that cannot be read is not ours.
-            let page: Vec<Value> = answer.parse(&doing, "a list of comments")?;
-            let page = page.into_iter().filter_map(|comment| serde_json::from_value::<Comment>(comment).ok());
-            for comment in page.filter(|comment| comment.is_ours(author, &self.marker)) {
+            let comments = page.items.into_iter().filter_map(|comment| serde_json::from_value(comment).ok());
+            for comment in comments.filter(|comment| is_ours(comment, author, &self.marker)) {
                 let done = last(&comment);
                 found.push(comment);
                 if done {
                     return Ok(found);
                 }
             }
+            let Some(link) = page.next.filter(|link| !is_empty && next.as_ref() != Some(link)) else { break };
+            next = Some(link);
         }
         found.sort_by_key(|comment| comment.id);
         Ok(found)
+    }
+
+    /// The comments behind the link `next`, or the first ones. Not with octocrab's `list_comments`: its model wants an
+    /// account for each, and one whose account is gone would hide all others.
+    fn page(&self, next: Option<&Uri>) -> Result<Page<Value>, GithubError> {
+        self.call("list the comments of", Repeat::Always, async |crab, owner, name| match next {
+            Some(next) => crab.get(next.to_string(), None::<&()>).await,
+            None => {
+                let route = format!("/repos/{owner}/{name}/issues/{}/comments", self.number);
+                crab.get(route, Some(&[("per_page", "100")])).await
+            }
+        })
     }
 
     /// Whose comments are ours. The job's token and an App's may not ask who they are; a person's may.
@@ -313,36 +302,35 @@ impl<'a> StickyComment<'a> {
     }
 
     fn asked_author(&self) -> Result<Author, GithubError> {
-        let doing = "ask GitHub whose token this is";
-        let url = self.github.url(doing, &["user"], &[])?;
-        match self.github.call(&self.call(doing, Method::GET, url, None)) {
-            Ok(answer) => Ok(Author::Account(answer.parse::<User>(doing, "an account")?.id)),
+        let (doing, wanted) = ("ask GitHub whose token this is", "an account");
+        let call = Call { doing, permission: PERMISSION, wanted, repeat: Repeat::Always };
+        match self.github.call(&call, async |crab| crab.current().user().await) {
+            Ok(account) => Ok(Author::Account(account.id)),
             Err(GithubError::Forbidden { .. } | GithubError::NotFound { .. }) => Ok(Author::Bot),
             Err(error) => Err(error),
         }
     }
 
     /// Edit. Not repeated by itself: what was read before may be out of date after a failure.
-    fn edit(&mut self, id: u64, body: &str) -> Result<Written, GithubError> {
-        let doing = self.doing("edit the comment of");
-        let url = self.comment_url(&doing, id)?;
-        let call = self.call(&doing, Method::PATCH, url, Some(json!({"body": body})));
-        let comment = self.github.call_once(&call)?.parse::<Comment>(&doing, "a comment")?;
-        let written = comment.written();
+    fn edit(&mut self, id: CommentId, body: &str) -> Result<Written, GithubError> {
+        // Not with octocrab's `update_comment`: it sends POST, which GitHub does not document.
+        let comment: Comment =
+            self.call("edit the comment of", Repeat::Never, async |crab, owner, name| {
+                let route = format!("/repos/{owner}/{name}/issues/comments/{id}");
+                crab.patch(route, Some(&json!({"body": body}))).await
+            })?;
+        let written = written(&comment);
         self.written = Some(comment);
         Ok(written)
     }
 
     /// Create; `None` when another job was faster, whose comment is ours from now on.
     fn create(&mut self, body: &str) -> Result<Option<Written>, GithubError> {
-        let doing = self.doing("comment on");
-        let number = self.number.to_string();
-        let segments = ["issues", number.as_str(), "comments"];
-        let url = self.github.repository_url(&doing, &self.repository, &segments, &[])?;
-        let answer = self.github.call(&self.call(&doing, Method::POST, url, Some(json!({"body": body}))))?;
-        let created: Comment = answer.parse(&doing, "a comment")?;
+        let created = self.call("comment on", Repeat::IfRefused, async |crab, owner, name| {
+            crab.issues(owner, name).create_comment(self.number, body).await
+        })?;
         // Now it is known who we are.
-        self.author = created.user.as_ref().map(|user| Author::Account(user.id)).or(self.author);
+        self.author = Some(Author::Account(created.user.id));
         let ours = self.find(|_| false)?;
         let oldest = ours.first().filter(|oldest| oldest.id < created.id);
         self.id = Some(oldest.map_or(created.id, |oldest| oldest.id));
@@ -351,7 +339,7 @@ impl<'a> StickyComment<'a> {
             Some(oldest) => self.tidy(&[oldest.clone(), created]),
             None => {
                 self.tidy(&ours);
-                let written = created.written();
+                let written = written(&created);
                 self.written = Some(created);
                 return Ok(Some(written));
             }
@@ -360,11 +348,12 @@ impl<'a> StickyComment<'a> {
     }
 
     fn delete(&self, comment: &Comment) -> Result<(), GithubError> {
-        let doing = self.doing("delete a second comment of");
-        let url = self.comment_url(&doing, comment.id)?;
-        match self.github.call(&self.call(&doing, Method::DELETE, url, None)) {
-            Ok(_) | Err(GithubError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
+        let deleted = self.call("delete a second comment of", Repeat::Always, async |crab, owner, name| {
+            crab.issues(owner, name).delete_comment(comment.id).await
+        });
+        match deleted {
+            Err(GithubError::NotFound { .. }) => Ok(()),
+            outcome => outcome,
         }
     }
 
@@ -373,7 +362,7 @@ impl<'a> StickyComment<'a> {
         let Some(settled) = settled else { return true };
         self.pause(1);
         match self.read() {
-            Ok(comment) => comment.is_some_and(|comment| settled(comment.body())),
+            Ok(comment) => comment.is_some_and(|comment| settled(body_of(&comment))),
             Err(error) => {
                 self.github.host().detail(format!("{error}; it was written before"));
                 true
@@ -381,12 +370,17 @@ impl<'a> StickyComment<'a> {
         }
     }
 
-    fn comment_url(&self, doing: &str, id: u64) -> Result<Url, GithubError> {
-        self.github.repository_url(doing, &self.repository, &["issues", "comments", &id.to_string()], &[])
-    }
-
-    fn call<'c>(&self, doing: &'c str, method: Method, url: Url, body: Option<Value>) -> Call<'c> {
-        Call { doing, permission: PERMISSION, idempotent: method != Method::POST, method, url, body }
+    /// Ask octocrab about comments of the repository, whose owner and name `ask` gets.
+    fn call<T>(
+        &self,
+        what: &str,
+        repeat: Repeat,
+        ask: impl AsyncFn(&Octocrab, &str, &str) -> octocrab::Result<T>,
+    ) -> Result<T, GithubError> {
+        let doing = self.doing(what);
+        let (owner, name) = owner_and_name(&doing, &self.repository)?;
+        let call = Call { doing: &doing, permission: PERMISSION, wanted: "a comment", repeat };
+        self.github.call(&call, async |crab| ask(crab, owner, name).await)
     }
 }
 

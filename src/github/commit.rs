@@ -2,10 +2,11 @@
 //!
 //! Source: GitHub REST API, "Get a commit".
 
-use super::api::{Call, Github};
+use super::api::{Call, Github, Repeat, owner_and_name, segment};
 use super::error::GithubError;
-use serde_json::Value;
-use ureq::http::Method;
+use chrono::DateTime;
+use octocrab::models::repos::CommitAuthor;
+use serde::Deserialize;
 
 /// A commit as GitHub tells of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,47 +23,62 @@ pub struct GithubCommit {
     pub avatar_url: Option<String>,
 }
 
+/// What is read of it. octocrab's own model reads every file of the commit too, and a file that lacks one member, as
+/// those of GitHub's examples do, would hide the commit.
+#[derive(Deserialize)]
+struct Raw {
+    commit: Written,
+    author: Option<Account>,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    message: String,
+    author: Option<CommitAuthor>,
+    committer: Option<CommitAuthor>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    avatar_url: Option<String>,
+}
+
 /// Ask for a commit of `repository` (`owner/name`).
 ///
 /// # Errors
 /// When there is no answer, or not a commit in it.
 pub fn fetch(github: &Github, repository: &str, sha: &str) -> Result<GithubCommit, GithubError> {
     let doing = format!("ask GitHub for the commit {sha}");
-    let url = github.repository_url(&doing, repository, &["commits", sha], &[])?;
-    let permission = "contents: read";
+    let (owner, name) = owner_and_name(&doing, repository)?;
+    let wanted = "a commit";
     // Tried once: nothing depends on it.
-    let call = Call { doing: &doing, permission, idempotent: true, method: Method::GET, url, body: None };
-    let answer: Value = github.call_once(&call)?.parse(&doing, "JSON")?;
-    parse(&answer).ok_or(GithubError::Answer { doing, what: "a commit" })
+    let call = Call { doing: &doing, permission: "contents: read", wanted, repeat: Repeat::Never };
+    let route = format!("/repos/{owner}/{name}/commits/{}", segment(sha));
+    let raw: Raw = github.call(&call, async |crab| crab.get(&route, None::<&()>).await)?;
+    GithubCommit::from_answer(raw).ok_or(GithubError::Answer { doing, what: wanted })
 }
 
-fn parse(answer: &Value) -> Option<GithubCommit> {
-    let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
-    let message = text("/commit/message")?;
-    Some(GithubCommit {
-        timestamp: epoch_seconds(text("/commit/committer/date")?)?,
-        subject: message.lines().next().unwrap_or_default().to_string(),
-        author_name: text("/commit/author/name").unwrap_or_default().to_string(),
-        author_email: text("/commit/author/email").unwrap_or_default().to_string(),
-        avatar_url: text("/author/avatar_url").map(String::from),
-    })
+impl GithubCommit {
+    fn from_answer(answer: Raw) -> Option<GithubCommit> {
+        let author = answer.commit.author;
+        Some(GithubCommit {
+            timestamp: seconds(answer.commit.committer?.date?.timestamp()),
+            subject: answer.commit.message.lines().next().unwrap_or_default().to_string(),
+            author_name: author.as_ref().map(|author| author.name.clone()).unwrap_or_default(),
+            author_email: author.and_then(|author| author.email).unwrap_or_default(),
+            avatar_url: answer.author.and_then(|account| account.avatar_url),
+        })
+    }
 }
 
 /// Seconds since the epoch of an RFC 3339 time: `2024-05-06T07:08:09Z` from the REST API, with an offset in webhooks.
 pub fn epoch_seconds(text: &str) -> Option<f64> {
-    let time: toml::value::Datetime = text.parse().ok()?;
-    let (date, clock) = (time.date?, time.time?);
-    let offset_minutes = match time.offset? {
-        toml::value::Offset::Z => 0,
-        toml::value::Offset::Custom { minutes } => i64::from(minutes),
-    };
-    // Days since the epoch, counting years from March so that the leap day comes last.
-    let (year, month) = (i64::from(date.year) - i64::from(date.month < 3), i64::from(date.month));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + i64::from(date.day) - 1;
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
-    let minutes = i64::from(clock.hour) * 60 + i64::from(clock.minute) - offset_minutes;
-    #[allow(clippy::cast_precision_loss)]
-    Some((days * 86_400 + minutes * 60 + i64::from(clock.second.unwrap_or(0))) as f64)
+    DateTime::parse_from_rfc3339(text).ok().map(|time| seconds(time.timestamp()))
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn seconds(whole: i64) -> f64 {
+    whole as f64
 }
 
 #[cfg(test)]
@@ -92,11 +108,11 @@ mod tests {
             "sha": "aa", "author": null,
             "commit": {
                 "message": "Subject\n\nbody", "author": {"name": "Ann", "email": "a@example.test"},
-                "committer": {"date": "2023-11-14T22:13:20Z"},
+                "committer": {"name": "Ann", "date": "2023-11-14T22:13:20Z"},
             },
         });
-        let parsed = parse(&answer).unwrap();
-        assert_eq!((parsed.subject.as_str(), parsed.avatar_url), ("Subject", None));
-        assert_eq!(parse(&json!({"message": "Not Found"})), None);
+        let commit = GithubCommit::from_answer(serde_json::from_value(answer).unwrap()).unwrap();
+        assert_eq!((commit.timestamp, commit.subject.as_str()), (1_700_000_000.0, "Subject"));
+        assert_eq!((commit.author_name.as_str(), commit.avatar_url), ("Ann", None));
     }
 }

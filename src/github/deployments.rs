@@ -2,16 +2,16 @@
 //!
 //! Source: GitHub REST API, "Deployments", "Deployment statuses", "Commit statuses".
 
-use super::api::{Answer, Call, Github};
+use super::api::{Call, Github, Repeat, owner_and_name, segment};
 use super::error::GithubError;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use ureq::http::Method;
+use octocrab::models::DeploymentId;
+pub use octocrab::models::StatusState as CommitState;
+pub use octocrab::models::repos::DeploymentStatusState as DeploymentState;
 
 /// Longer descriptions are refused.
 const LONGEST_DESCRIPTION_CHARS: usize = 140;
 /// So many deployments of an environment are looked at when it is closed; the newest come first.
-const MOST_DEPLOYMENTS: &str = "100";
+const MOST_DEPLOYMENTS: u8 = 100;
 
 /// A deployment to be announced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,33 +28,6 @@ pub struct NewDeployment {
     pub production: bool,
 }
 
-/// State of a deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeploymentState {
-    /// It has begun.
-    InProgress,
-    /// It is there.
-    Success,
-    /// It is not.
-    Failure,
-    /// Something else broke.
-    Error,
-    /// It was taken down, or a newer one is in its place.
-    Inactive,
-}
-
-impl DeploymentState {
-    fn name(self) -> &'static str {
-        match self {
-            DeploymentState::InProgress => "in_progress",
-            DeploymentState::Success => "success",
-            DeploymentState::Failure => "failure",
-            DeploymentState::Error => "error",
-            DeploymentState::Inactive => "inactive",
-        }
-    }
-}
-
 /// What is known of a deployment besides its state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeploymentDetails {
@@ -64,26 +37,6 @@ pub struct DeploymentDetails {
     pub log_url: Option<String>,
     /// A few words; cut to 140 characters.
     pub description: String,
-}
-
-#[derive(Deserialize)]
-struct Created {
-    id: u64,
-}
-
-fn call(
-    github: &Github,
-    repository: &str,
-    doing: &str,
-    method: Method,
-    (segments, query): (&[&str], &[(&str, &str)]),
-    body: Option<Value>,
-    permission: &'static str,
-) -> Result<Answer, GithubError> {
-    let url = github.repository_url(doing, repository, segments, query)?;
-    // A status said twice is the same status; a second deployment would be another.
-    let idempotent = segments != ["deployments"] || method == Method::GET;
-    github.call(&Call { doing, permission, idempotent, method, url, body })
 }
 
 /// Announce a deployment; its id.
@@ -96,9 +49,8 @@ fn call(
 pub fn create(github: &Github, repository: &str, new: &NewDeployment) -> Result<u64, GithubError> {
     match create_once(github, repository, new) {
         Err(error) if error.is_uncertain() => {
-            let present = list(github, repository, &[("environment", &new.environment), ("sha", &new.sha)])?;
-            match present.first() {
-                Some(deployment) => Ok(deployment.id),
+            match list(github, repository, &new.environment, Some(&new.sha))?.first() {
+                Some(present) => Ok(present.0),
                 None => create_once(github, repository, new),
             }
         }
@@ -108,32 +60,41 @@ pub fn create(github: &Github, repository: &str, new: &NewDeployment) -> Result<
 
 fn create_once(github: &Github, repository: &str, new: &NewDeployment) -> Result<u64, GithubError> {
     let doing = format!("create a GitHub deployment for `{}`", new.environment);
-    let body = json!({
-        "ref": new.sha,
-        "task": "deploy",
-        "auto_merge": false,
-        "required_contexts": [],
-        "environment": new.environment,
-        "description": cut(&new.description),
-        "transient_environment": new.transient,
-        "production_environment": new.production,
-    });
-    let place: (&[&str], &[(&str, &str)]) = (&["deployments"], &[]);
-    let answer = call(github, repository, &doing, Method::POST, place, Some(body), "deployments: write")?;
-    if answer.status == 202 {
-        let message = "it merged another branch instead".to_string();
-        return Err(GithubError::Invalid { doing, status: 202, message });
-    }
-    Ok(answer.parse::<Created>(&doing, "a deployment")?.id)
+    let (owner, name) = owner_and_name(&doing, repository)?;
+    let wanted = "a deployment";
+    let call = Call { doing: &doing, permission: "deployments: write", wanted, repeat: Repeat::IfRefused };
+    let created = github.call(&call, async |crab| {
+        let repository = crab.repos(owner, name);
+        let deployment = repository.deployments().create(&new.sha).task("deploy");
+        let deployment = deployment.auto_merge(false).required_contexts(None::<String>);
+        let deployment = deployment.environment(&new.environment).description(cut(&new.description));
+        let deployment = deployment.transient_environment(new.transient);
+        deployment.production_environment(new.production).send().await
+    })?;
+    Ok(created.id.0)
 }
 
-/// Deployments, newest first.
-fn list(github: &Github, repository: &str, query: &[(&str, &str)]) -> Result<Vec<Created>, GithubError> {
+/// Deployments of an environment (and of a commit), newest first.
+fn list(
+    github: &Github,
+    repository: &str,
+    environment: &str,
+    sha: Option<&str>,
+) -> Result<Vec<DeploymentId>, GithubError> {
     let doing = "list the GitHub deployments";
-    let query = [query, &[("per_page", MOST_DEPLOYMENTS)]].concat();
-    let place: (&[&str], &[(&str, &str)]) = (&["deployments"], &query);
-    call(github, repository, doing, Method::GET, place, None, "deployments: read")?
-        .parse(doing, "a list of deployments")
+    let (owner, name) = owner_and_name(doing, repository)?;
+    let wanted = "a list of deployments";
+    let call = Call { doing, permission: "deployments: read", wanted, repeat: Repeat::Always };
+    let page = github.call(&call, async |crab| {
+        let repository = crab.repos(owner, name);
+        let deployments = repository.deployments().list().environment(environment);
+        let deployments = deployments.per_page(MOST_DEPLOYMENTS);
+        match sha {
+            Some(sha) => deployments.sha(sha).send().await,
+            None => deployments.send().await,
+        }
+    })?;
+    Ok(page.into_iter().map(|deployment| deployment.id).collect())
 }
 
 /// Say how deployment `id` stands.
@@ -147,16 +108,24 @@ pub fn set_state(
     state: DeploymentState,
     details: &DeploymentDetails,
 ) -> Result<(), GithubError> {
-    let doing = format!("set the GitHub deployment {id} to {}", state.name());
-    let mut body = json!({"state": state.name(), "description": cut(&details.description)});
-    for (name, value) in [("environment_url", &details.environment_url), ("log_url", &details.log_url)] {
-        if let Some(value) = value {
-            body[name] = json!(value);
+    let doing = format!("set the state of the GitHub deployment {id}");
+    let (owner, name) = owner_and_name(&doing, repository)?;
+    let wanted = "the status of a deployment";
+    // Said twice, it is the same status.
+    let call = Call { doing: &doing, permission: "deployments: write", wanted, repeat: Repeat::Always };
+    github.call(&call, async |crab| {
+        let repository = crab.repos(owner, name);
+        let status = repository.deployments().statuses(id).create(state);
+        let status = status.description(cut(&details.description));
+        let status = match &details.environment_url {
+            Some(url) => status.environment_url(url),
+            None => status,
+        };
+        match &details.log_url {
+            Some(url) => status.log_url(url).send().await,
+            None => status.send().await,
         }
-    }
-    let id = id.to_string();
-    let segments = ["deployments", &id, "statuses"];
-    call(github, repository, &doing, Method::POST, (&segments, &[]), Some(body), "deployments: write")?;
+    })?;
     Ok(())
 }
 
@@ -165,36 +134,12 @@ pub fn set_state(
 /// # Errors
 /// The first refusal, or that there was no answer.
 pub fn deactivate(github: &Github, repository: &str, environment: &str) -> Result<usize, GithubError> {
-    let deployments = list(github, repository, &[("environment", environment)])?;
+    let deployments = list(github, repository, environment, None)?;
     for deployment in &deployments {
         let details = DeploymentDetails { description: "closed".into(), ..DeploymentDetails::default() };
-        set_state(github, repository, deployment.id, DeploymentState::Inactive, &details)?;
+        set_state(github, repository, deployment.0, DeploymentState::Inactive, &details)?;
     }
     Ok(deployments.len())
-}
-
-/// State of a commit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitState {
-    /// Under way.
-    Pending,
-    /// Done.
-    Success,
-    /// Something in the project.
-    Failure,
-    /// Something else.
-    Error,
-}
-
-impl CommitState {
-    fn name(self) -> &'static str {
-        match self {
-            CommitState::Pending => "pending",
-            CommitState::Success => "success",
-            CommitState::Failure => "failure",
-            CommitState::Error => "error",
-        }
-    }
 }
 
 /// The status of a commit, replacing the earlier one of the same `context`.
@@ -222,16 +167,18 @@ pub fn set_commit_status(
     status: &CommitStatus,
 ) -> Result<(), GithubError> {
     let doing = format!("set the status of commit {}", status.sha);
-    let mut body = json!({
-        "state": status.state.name(),
-        "context": status.context,
-        "description": cut(&status.description),
-    });
-    if let Some(target) = &status.target_url {
-        body["target_url"] = json!(target);
-    }
-    let segments = ["statuses", &status.sha];
-    call(github, repository, &doing, Method::POST, (&segments, &[]), Some(body), "statuses: write")?;
+    let (owner, name) = owner_and_name(&doing, repository)?;
+    let wanted = "the status of a commit";
+    let call = Call { doing: &doing, permission: "statuses: write", wanted, repeat: Repeat::Always };
+    github.call(&call, async |crab| {
+        let repository = crab.repos(owner, name);
+        let new = repository.create_status(segment(&status.sha), status.state);
+        let new = new.context(status.context.clone()).description(cut(&status.description));
+        match status.target_url.clone() {
+            Some(url) => new.target(url).send().await,
+            None => new.send().await,
+        }
+    })?;
     Ok(())
 }
 

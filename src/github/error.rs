@@ -46,10 +46,11 @@ pub enum GithubError {
     MovedAway { doing: String, location: net::SafeUrl },
     #[error("could not {doing}: other jobs kept overwriting it, {rounds} times")]
     Contended { doing: String, rounds: u32 },
-    #[error("could not start the client for GitHub's API")]
+    #[error("could not {doing}: the client for GitHub's API stopped")]
     Client {
+        doing: String,
         #[source]
-        source: std::io::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

@@ -1,9 +1,8 @@
 //! A pull request as the API tells of it, for events that name only its number (`issue_comment`).
 
-use super::api::{Call, Github};
+use super::api::{Call, Github, Repeat, owner_and_name};
 use super::error::GithubError;
 use serde::Deserialize;
-use ureq::http::Method;
 
 /// A pull request. What may be null in the API may be missing here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +25,8 @@ pub struct PullRequest {
     pub url: Option<String>,
 }
 
+/// What is read of it. octocrab's own model takes no state, association or merge state that it does not know, and one
+/// of these in a newer answer would hide the pull request.
 #[derive(Deserialize)]
 struct Raw {
     number: u64,
@@ -72,10 +73,10 @@ impl From<Raw> for PullRequest {
 /// When there is no such pull request, or no answer.
 pub fn fetch(github: &Github, repository: &str, number: u64) -> Result<PullRequest, GithubError> {
     let doing = format!("ask GitHub for pull request {number}");
-    let url = github.repository_url(&doing, repository, &["pulls", &number.to_string()], &[])?;
-    let permission = "pull-requests: read";
-    let call = Call { doing: &doing, permission, idempotent: true, method: Method::GET, url, body: None };
-    let raw: Raw = github.call(&call)?.parse(&doing, "a pull request")?;
+    let (owner, name) = owner_and_name(&doing, repository)?;
+    let route = format!("/repos/{owner}/{name}/pulls/{number}");
+    let raw: Raw =
+        github.call(&reading(&doing, "a pull request"), async |crab| crab.get(&route, None::<&()>).await)?;
     Ok(raw.into())
 }
 
@@ -85,11 +86,15 @@ pub fn fetch(github: &Github, repository: &str, number: u64) -> Result<PullReque
 /// When GitHub refuses or does not answer.
 pub fn open_of(github: &Github, repository: &str, head: &str) -> Result<Vec<PullRequest>, GithubError> {
     let doing = "ask GitHub for the open pull requests of this branch";
+    let (owner, name) = owner_and_name(doing, repository)?;
+    let route = format!("/repos/{owner}/{name}/pulls");
     let query = [("state", "open"), ("head", head), ("per_page", "100")];
-    let url = github.repository_url(doing, repository, &["pulls"], &query)?;
-    let permission = "pull-requests: read";
-    let call = Call { doing, permission, idempotent: true, method: Method::GET, url, body: None };
-    let raw: Vec<Raw> = github.call(&call)?.parse(doing, "pull requests")?;
+    let raw: Vec<Raw> =
+        github.call(&reading(doing, "pull requests"), async |crab| crab.get(&route, Some(&query)).await)?;
     let (_, branch) = head.split_once(':').unwrap_or_default();
     Ok(raw.into_iter().filter(|raw| raw.head.r#ref == branch).map(PullRequest::from).collect())
+}
+
+fn reading<'a>(doing: &'a str, wanted: &'static str) -> Call<'a> {
+    Call { doing, permission: "pull-requests: read", wanted, repeat: Repeat::Always }
 }

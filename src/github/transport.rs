@@ -1,159 +1,214 @@
 //! octocrab's requests, sent by our own [`Agent`]: certificates, proxies, time-outs and redirects are decided there, for
 //! GitHub as for everything else. Async begins and ends in this file.
 
-use super::error::GithubError;
-use crate::net::{self, Agent, Request, Secret};
+use crate::net::{self, Agent, Request, SafeUrl, Secret};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
-use serde_json::Value;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tokio::runtime::{Builder, Runtime};
 use tower_service::Service;
 use ureq::http;
-use ureq::http::header::{ACCEPT, CONTENT_TYPE};
+use ureq::http::header::{CONTENT_TYPE, LINK, LOCATION};
 use url::Url;
 
 /// A page of 100 comments of the greatest length has some 26 MB.
 const LONGEST_ANSWER_BYTES: u64 = 64 << 20;
+const MOST_REDIRECTS: usize = 3;
 
-/// An answer, read to its end.
-#[derive(Debug)]
-pub(super) struct Answered {
-    pub status: u16,
-    pub headers: http::HeaderMap,
-    pub body: Vec<u8>,
+/// octocrab, and the runtime that it runs in. Calls may be made from several threads at once.
+pub(super) struct Client {
+    crab: Octocrab,
+    runtime: Runtime,
 }
 
-/// Send one request, through octocrab.
-///
-/// Client and runtime are made anew for each: neither keeps anything that the next could use (connections are the
-/// agent's), and requests of several threads do not wait for each other.
-pub(super) fn send(
-    agent: &Agent,
-    token: Option<&Secret>,
-    method: &http::Method,
-    url: &Url,
-    body: Option<&Value>,
-) -> Result<Answered, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Failure::Runtime)?;
-    runtime.block_on(async {
-        let transport = Transport { agent: agent.clone(), token: token.cloned() };
-        let crab = client(transport);
-        let request = http::Request::builder().method(method.clone()).uri(url.as_str());
-        let request = request.header(ACCEPT, "application/vnd.github+json");
-        let request = crab.build_request(request, body).map_err(Failure::from)?;
-        let (parts, body) = crab.execute(request).await.map_err(Failure::from)?.into_parts();
-        let body = body.collect().await.map_err(Failure::from)?.to_bytes().to_vec();
-        Ok(Answered { status: parts.status.as_u16(), headers: parts.headers, body })
-    })
-}
+impl Client {
+    pub(super) fn new(api_url: &str, token: Secret, agent: &Agent) -> Client {
+        let runtime = Builder::new_current_thread()
+            .build()
+            .expect("a runtime without drivers opens nothing that could fail");
+        let transport = Transport { api_url: api_url.into(), token, agent: agent.clone() };
+        // octocrab starts a task of its own.
+        let _entered = runtime.enter();
+        let built: Result<Octocrab, Infallible> =
+            OctocrabBuilder::new_empty().with_service(transport).with_auth(AuthState::None).build();
+        let Ok(crab) = built;
+        Client { crab, runtime }
+    }
 
-fn client(transport: Transport) -> Octocrab {
-    let built: Result<Octocrab, Infallible> =
-        OctocrabBuilder::new_empty().with_service(transport).with_auth(AuthState::None).build();
-    match built {
-        Ok(crab) => crab,
+    /// Wait for what `ask` asks octocrab.
+    pub(super) fn wait<T>(&self, ask: impl AsyncFn(&Octocrab) -> octocrab::Result<T>) -> octocrab::Result<T> {
+        self.runtime.block_on(ask(&self.crab))
     }
 }
 
-/// No answer.
-#[derive(Debug)]
+/// Why there is no answer; what octocrab gives back inside [`octocrab::Error::Service`].
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The network's doing.
-    Network(net::Error),
-    /// The request cannot be made.
-    Client(octocrab::Error),
-    /// No runtime to make it in.
-    Runtime(std::io::Error),
-}
-
-impl From<octocrab::Error> for Failure {
-    fn from(error: octocrab::Error) -> Failure {
-        match error {
-            octocrab::Error::Service { source, backtrace } => match source.downcast::<net::Error>() {
-                Ok(error) => Failure::Network(*error),
-                Err(source) => Failure::Client(octocrab::Error::Service { source, backtrace }),
-            },
-            other => Failure::Client(other),
-        }
-    }
-}
-
-impl Failure {
-    /// What it means for a call.
-    pub(super) fn explained(self, doing: &str, attempts: u32) -> GithubError {
-        match self {
-            Failure::Network(source) => GithubError::Network { doing: doing.into(), attempts, source },
-            Failure::Client(error) => GithubError::Client { source: std::io::Error::other(error) },
-            Failure::Runtime(source) => GithubError::Client { source },
-        }
-    }
+    #[error(transparent)]
+    Network(#[from] net::Error),
+    #[error("the API's own address cannot be used")]
+    BadUrl,
+    #[error("it points to another server")]
+    MovedAway(SafeUrl),
+    #[error("it points on and on")]
+    TooManyRedirects,
 }
 
 /// octocrab's way to the network.
+#[derive(Clone)]
 struct Transport {
+    api_url: String,
+    token: Secret,
     agent: Agent,
-    token: Option<Secret>,
 }
 
 impl Service<http::Request<OctoBody>> for Transport {
     type Response = http::Response<Full<Bytes>>;
-    type Error = net::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, net::Error>> + Send>>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), net::Error>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<OctoBody>) -> Self::Future {
-        let (agent, token) = (self.agent.clone(), self.token.clone());
+        let transport = self.clone();
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             // The body is in memory, so that collecting it neither waits nor fails.
             let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-            blocking(&agent, token, &parts, &body)
+            let sent = tokio::task::spawn_blocking(move || transport.send(&parts, &body)).await;
+            sent.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         })
     }
 }
 
-/// Wait for the answer. The runtime has nothing else to do meanwhile.
-fn blocking(
-    agent: &Agent,
-    token: Option<Secret>,
-    parts: &http::request::Parts,
-    body: &[u8],
-) -> Result<http::Response<Full<Bytes>>, net::Error> {
-    let text = parts.uri.to_string();
-    let url = Url::parse(&text).map_err(|_| net::Error::Redirect {
-        url: net::SafeUrl::parse(&text),
-        location: net::SafeUrl::parse(&text),
-        problem: "that is no URL",
-    })?;
-    let mut request = match parts.method {
-        http::Method::POST => Request::post(&url, body),
-        http::Method::PATCH => Request::patch(&url, body),
-        http::Method::DELETE => Request::delete(&url),
-        _ => Request::get(&url),
-    };
-    for name in [ACCEPT, CONTENT_TYPE] {
-        if let Some(value) = parts.headers.get(&name).and_then(|value| value.to_str().ok()) {
-            request = request.header(name.as_str(), value);
+impl Transport {
+    /// Send, and go where a moved repository is now: with the same method and body, and the token only to GitHub itself.
+    /// Redirects of reads are followed by the agent.
+    fn send(
+        &self,
+        parts: &http::request::Parts,
+        body: &[u8],
+    ) -> Result<http::Response<Full<Bytes>>, Failure> {
+        let mut url = address(&self.api_url, &parts.uri).ok_or(Failure::BadUrl)?;
+        for _ in 0..=MOST_REDIRECTS {
+            let answer = self.agent.send(self.request(parts, &url, body))?;
+            let (301 | 302 | 307 | 308, Some(location)) = (answer.status, answer.header(LOCATION.as_str()))
+            else {
+                return whole(answer);
+            };
+            let next = url.join(location).ok().filter(|next| self.is_ours(next));
+            url = next.ok_or_else(|| Failure::MovedAway(SafeUrl::parse(location)))?;
+        }
+        Err(Failure::TooManyRedirects)
+    }
+
+    fn request<'a>(&self, parts: &http::request::Parts, url: &Url, body: &'a [u8]) -> Request<'a> {
+        let request = match parts.method {
+            http::Method::POST => Request::post(url, body),
+            http::Method::PATCH => Request::patch(url, body),
+            http::Method::DELETE => Request::delete(url),
+            _ => Request::get(url),
+        };
+        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        // GitHub Enterprise Server may lag behind, so the version is always named.
+        let request = request
+            .header("Accept", "application/vnd.github+json")
+            .header("X-GitHub-Api-Version", "2022-11-28");
+        let request = match content_type {
+            Some(value) => request.header(CONTENT_TYPE.as_str(), value),
+            None => request,
+        };
+        match self.is_ours(url) {
+            true => {
+                let bearer = format!("Bearer {}", self.token.reveal());
+                request.secret_header("Authorization", Secret::new(bearer))
+            }
+            false => request,
         }
     }
-    // GitHub Enterprise Server may lag behind, so the version is always named.
-    request = request.header("X-GitHub-Api-Version", "2022-11-28");
-    if let Some(token) = token {
-        request = request.secret_header("Authorization", Secret::new(format!("Bearer {}", token.reveal())));
+
+    fn is_ours(&self, url: &Url) -> bool {
+        Url::parse(&self.api_url).is_ok_and(|api| api.origin() == url.origin())
     }
-    let answer = agent.send(request)?;
+}
+
+/// Where octocrab's `uri` leads: a link to a next page as it came, and a path appended to the API's own address, since
+/// joining would drop the `/api/v3` of an Enterprise Server.
+pub(super) fn address(api_url: &str, uri: &http::Uri) -> Option<Url> {
+    let text = match uri.host() {
+        Some(_) => uri.to_string(),
+        None => format!("{api_url}{uri}"),
+    };
+    Url::parse(&text).ok().filter(|url| url.host_str().is_some())
+}
+
+/// The answer with its body, as octocrab takes it.
+fn whole(answer: net::Response) -> Result<http::Response<Full<Bytes>>, Failure> {
     let mut response = http::Response::builder().status(answer.status);
     if let Some(headers) = response.headers_mut() {
         *headers = answer.headers().clone();
+        keep_known_links(headers);
     }
     let body = Full::new(Bytes::from(answer.into_bytes(LONGEST_ANSWER_BYTES)?));
     // Only a status out of range could fail here, and that came from a parsed answer.
     Ok(response.body(body).unwrap_or_default())
+}
+
+/// octocrab prints links of other kinds to standard error, as they came.
+fn keep_known_links(headers: &mut http::HeaderMap) {
+    let Some(links) = headers.remove(LINK) else { return };
+    let is_known = |link: &&str| {
+        let kind = link.rsplit_once("rel=").map(|(_, kind)| kind.trim_matches(['"', ' ']));
+        kind.is_some_and(|kind| ["first", "prev", "next", "last"].contains(&kind))
+    };
+    let known = links.to_str().unwrap_or_default().split(',').filter(is_known).collect::<Vec<_>>().join(",");
+    if let Ok(known) = known.parse() {
+        headers.insert(LINK, known);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_appended_to_the_address_of_the_api() {
+        for (api_url, uri, want) in [
+            ("https://h/api/v3", "/repos/a/b/pulls/7", Some("https://h/api/v3/repos/a/b/pulls/7")),
+            ("https://h", "/repos/a/b/pulls?head=a%3Ab", Some("https://h/repos/a/b/pulls?head=a%3Ab")),
+            ("https://h", "https://h/repositories/1/x?page=2", Some("https://h/repositories/1/x?page=2")),
+            ("", "/user", None),
+            ("h", "/user", None),
+            ("file:///x", "/user", None),
+        ] {
+            let url = address(api_url, &uri.parse().unwrap());
+            assert_eq!(url.map(String::from).as_deref(), want, "{api_url} {uri}");
+        }
+    }
+
+    #[test]
+    fn octocrab_sees_only_links_that_it_does_not_print() {
+        for (links, want) in [
+            (
+                r#"<https://h/x?page=2>; rel="next", <https://h/x?page=9>; rel="last""#,
+                r#"<https://h/x?page=2>; rel="next", <https://h/x?page=9>; rel="last""#,
+            ),
+            (
+                "<https://h/changes>; rel=##[error], <https://h/x?page=3>; rel=next",
+                " <https://h/x?page=3>; rel=next",
+            ),
+            ("nonsense", ""),
+        ] {
+            let mut headers = http::HeaderMap::new();
+            headers.insert(LINK, links.parse().unwrap());
+            keep_known_links(&mut headers);
+            assert_eq!(headers[LINK], want);
+        }
+    }
 }

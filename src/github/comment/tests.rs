@@ -3,26 +3,38 @@ use serde_json::from_value;
 
 const MARKER: &str = "<!-- pexpress:status:a -->";
 
+/// A comment by account `id`, as the API gives it.
+fn comment(body: &str, id: u64, kind: &str) -> Value {
+    let mut user =
+        json!({"login": "x", "id": id, "node_id": "x", "gravatar_id": "", "type": kind, "site_admin": false});
+    for member in
+        ["avatar", "html", "followers", "following", "gists", "starred", "subscriptions", "organizations"]
+    {
+        user[format!("{member}_url")] = json!("https://h/x");
+    }
+    for member in ["url", "repos_url", "events_url", "received_events_url"] {
+        user[member] = json!("https://h/x");
+    }
+    let url = "https://h/x";
+    let at = "2023-11-14T22:13:20Z";
+    json!({"id": 1, "node_id": "x", "url": url, "html_url": url, "created_at": at, "body": body, "user": user})
+}
+
 #[test]
 fn a_comment_is_ours_by_author_and_first_line() {
     let body = format!("{MARKER}\r\ntext");
     for (comment, bot, person) in [
-        (json!({"id": 1, "body": body, "user": {"id": 5, "type": "Bot"}}), true, true),
-        (json!({"id": 1, "body": body, "user": {"id": 5, "type": "User"}}), false, true),
-        (json!({"id": 1, "body": body, "user": {"id": 6, "type": "User"}}), false, false),
-        (json!({"id": 1, "body": body, "user": {"id": 5}}), false, true),
-        (json!({"id": 1, "body": body, "user": null}), false, false),
-        (json!({"id": 1, "body": null, "user": {"id": 5, "type": "Bot"}}), false, false),
-        (json!({"id": 1, "body": format!(" {MARKER}"), "user": {"id": 5, "type": "Bot"}}), false, false),
-        (json!({"id": 1, "body": format!("> {MARKER}"), "user": {"id": 5, "type": "Bot"}}), false, false),
-        (
-            json!({"id": 1, "body": format!("{MARKER}{MARKER}"), "user": {"id": 5, "type": "Bot"}}),
-            false,
-            false,
-        ),
+        (comment(&body, 5, "Bot"), true, true),
+        (comment(&body, 5, "User"), false, true),
+        (comment(&body, 6, "User"), false, false),
+        (comment(&format!(" {MARKER}"), 5, "Bot"), false, false),
+        (comment(&format!("> {MARKER}"), 5, "Bot"), false, false),
+        (comment(&format!("{MARKER}{MARKER}"), 5, "Bot"), false, false),
+        (comment("", 5, "Bot"), false, false),
     ] {
         let parsed: Comment = from_value(comment.clone()).unwrap();
-        let found = (parsed.is_ours(Author::Bot, MARKER), parsed.is_ours(Author::Account(5), MARKER));
+        let found =
+            (is_ours(&parsed, Author::Bot, MARKER), is_ours(&parsed, Author::Account(UserId(5)), MARKER));
         assert_eq!(found, (bot, person), "{comment}");
     }
 }
