@@ -60,16 +60,18 @@ fn binaries_of_other_source_are_refused() {
 #[test]
 fn files_that_tests_leave_behind_do_not_change_the_source_hash() {
     let dir = tempfile::tempdir().unwrap();
-    let write = |name: &str| std::fs::write(dir.path().join(name), name).unwrap();
+    let write = |names: &[&str]| {
+        names.iter().for_each(|name| std::fs::write(dir.path().join(name), name).unwrap());
+    };
     std::fs::create_dir_all(dir.path().join("src/.hidden")).unwrap();
     std::fs::create_dir(dir.path().join("scripts")).unwrap();
     std::fs::copy(repository().join("scripts/source-hash"), dir.path().join("scripts/source-hash")).unwrap();
-    ["Cargo.toml", "Cargo.lock", "build.rs", "src/lib.rs"].map(write);
+    write(&["Cargo.toml", "Cargo.lock", "build.rs", "src/lib.rs"]);
     let hash = || run(Command::new("sh").arg("scripts/source-hash").current_dir(dir.path())).stdout;
     let before = hash();
-    ["src/.lib.rs.pending-snap", "src/.hidden/x.rs", "src/a.snap.new"].map(write);
+    write(&["src/.lib.rs.pending-snap", "src/.hidden/x.rs", "src/a.snap.new"]);
     assert_eq!(hash(), before);
-    write("src/a.snap");
+    write(&["src/a.snap"]);
     assert_ne!(hash(), before);
 }
 
