@@ -4,31 +4,13 @@
 //! If one realm has several, those of the index with the longest common path win. Source: uv's documentation, "HTTP
 //! credentials" and "Package indexes".
 
+use super::login::Login;
 use super::netrc::Netrc;
 use super::{SafeUrl, Secret};
 use crate::env_vars;
 use crate::host::Host;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use url::Url;
-
-/// A user name and its password; either may be empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
-    /// In plain text. It is never shown here, but some hosts accept a token as user name, so `Debug` is for tests only.
-    pub username: String,
-    /// The password.
-    pub password: Secret,
-}
-
-impl Login {
-    /// The value of an `Authorization` header. Source: RFC 7617.
-    pub fn header(&self) -> Secret {
-        let pair = format!("{}:{}", self.username, self.password.reveal());
-        Secret::new(format!("Basic {}", STANDARD.encode(pair)))
-    }
-}
 
 /// A package index that may have credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]

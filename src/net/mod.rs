@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod credentials;
 pub mod download;
+pub mod login;
 pub mod netrc;
 pub mod progress;
 pub mod proxy;

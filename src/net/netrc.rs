@@ -4,7 +4,7 @@
 //! and comments, since that is what pip reads it with.
 
 use super::Secret;
-use super::credentials::Login;
+use super::login::Login;
 use std::iter::Peekable;
 use std::str::Chars;
 

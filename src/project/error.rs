@@ -1,7 +1,7 @@
 //! What can be wrong with a `dagster_cloud.yaml`, or with the files of a dg project or workspace.
 
+use super::CollectError;
 use super::build_directory::relative;
-use super::{CollectError, not_found};
 use crate::error::{Explain, Fault, Place};
 use crate::near_names::closest_path;
 use crate::yaml::YamlError;
@@ -31,8 +31,8 @@ pub enum ProjectError {
     NoProject {
         /// As absolute path.
         directory: PathBuf,
-        /// Whether files are named by inputs of the action.
-        by_inputs: bool,
+        /// What to name instead.
+        hint: String,
     },
     /// A pyproject.toml that says nothing of dg.
     #[error("`{}` names no code locations: it has no [tool.dg]", .0.display())]
@@ -189,7 +189,6 @@ impl Explain for ProjectError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            ProjectError::NoProject { directory, by_inputs } => Some(not_found::hint(directory, *by_inputs)),
             ProjectError::NoDgSettings(file) => {
                 let beside = ["dagster_cloud.yaml", "dagster_cloud.yml"].map(|name| file.with_file_name(name));
                 Some(match beside.into_iter().find(|file| file.is_file()) {
@@ -211,9 +210,9 @@ impl Explain for ProjectError {
             }
             ProjectError::Yaml { error, .. } => error.hint.clone(),
             ProjectError::Empty { .. } => Some("list your code locations under `locations:`".to_string()),
-            ProjectError::UnknownKey { hint, .. } | ProjectError::MissingKey { hint, .. } => {
-                Some(hint.clone())
-            }
+            ProjectError::NoProject { hint, .. }
+            | ProjectError::UnknownKey { hint, .. }
+            | ProjectError::MissingKey { hint, .. } => Some(hint.clone()),
             ProjectError::OneLocation { .. } => Some(
                 "put it under `locations:`, as an entry of a list: `- location_name: …`".to_string(),
             ),

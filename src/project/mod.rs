@@ -11,6 +11,7 @@ mod dg;
 mod error;
 mod not_found;
 pub mod python_version;
+mod inspect;
 mod reading;
 mod unknown_key;
 mod workspace;

@@ -31,7 +31,7 @@ pub(super) fn nothing_there(path: PathBuf, host: &Host) -> ProjectError {
 pub(super) fn no_project(directory: &Path, host: &Host) -> ProjectError {
     empty_workspace(host).unwrap_or_else(|| ProjectError::NoProject {
         directory: directory.to_path_buf(),
-        by_inputs: host.names_inputs(),
+        hint: hint(directory, host.names_inputs()),
     })
 }
 
@@ -60,7 +60,7 @@ fn setting(path: &Path, host: &Host) -> Option<&'static str> {
 }
 
 /// The nearest file above `directory` that names code locations, within its repository.
-pub(super) fn file_above(directory: &Path) -> Option<PathBuf> {
+fn file_above(directory: &Path) -> Option<PathBuf> {
     for above in directory.ancestors().skip(1).take(MOST_LEVELS) {
         if let Some(file) = NAMES.iter().map(|name| above.join(name)).find(|file| file.is_file()) {
             return Some(file);
@@ -80,7 +80,7 @@ fn the_only_file(directory: &Path) -> Option<PathBuf> {
 }
 
 /// Files below `directory` that name code locations, the nearest first.
-pub(super) fn files_below(directory: &Path) -> Vec<PathBuf> {
+fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut waiting = VecDeque::from([(directory.to_path_buf(), 0)]);
     let mut left = MOST_DIRECTORIES;
@@ -106,7 +106,7 @@ pub(super) fn files_below(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// What to name where `directory` names no code locations.
-pub(super) fn hint(directory: &Path, by_inputs: bool) -> String {
+fn hint(directory: &Path, by_inputs: bool) -> String {
     let how = if by_inputs { " with the input `dagster_cloud_file`" } else { "" };
     let shown = |file: &PathBuf| {
         let file = if by_inputs { file.strip_prefix(directory).unwrap_or(file) } else { file };

@@ -7,6 +7,7 @@ pub mod environment;
 pub mod git_words;
 mod leftovers;
 pub mod pip_config;
+mod path_search;
 pub mod process;
 pub mod python;
 pub mod runtime;
@@ -18,6 +19,7 @@ mod uv_error;
 mod uv_find;
 pub mod uv_pins;
 pub mod uv_project;
+mod uv_version;
 
 pub use environment::EnvironmentRequest;
 pub(crate) use leftovers::Leftovers;
@@ -25,10 +27,11 @@ pub use pip_config::{PipConfig, is_true};
 pub use process::{Output, Process, ProcessError};
 pub use python::{Python, PythonSource};
 pub use runtime::RuntimeError;
-pub use uv::{Uv, UvVersion};
+pub use uv::Uv;
 pub use uv_compile::{CompileRequest, IndexSettings, NamedIndex};
 pub use uv_error::UvError;
 pub use uv_project::{BuildRequest, ExportRequest, InstallRequest};
+pub use uv_version::UvVersion;
 
 use crate::cache::{Cache, CacheError};
 use crate::env_vars;

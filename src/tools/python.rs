@@ -3,8 +3,8 @@
 //! Searched on `PATH`, among pyenv's versions, in the tool cache of a GitHub or Azure runner, and among those that uv
 //! manages. Each is run to find its version: names are unreliable, and pyenv's shims may be broken.
 
+use super::path_search::{is_program, path_dirs};
 use super::process::Process;
-use super::uv_find::{is_program, path_dirs};
 use crate::child_env::Purpose;
 use crate::env_vars;
 use crate::host::Host;

@@ -5,6 +5,7 @@
 //! credentials. So there is no index URL here.
 
 use super::Error;
+use super::path_search::which;
 use super::process::{Process, ProcessError};
 use super::python::Pythons;
 use super::uv::Uv;
@@ -12,7 +13,7 @@ use super::uv_pins::{self, Pin};
 use crate::cache::{Cache, CacheError, write_atomically};
 use crate::child_env::Purpose;
 use crate::env_vars;
-use crate::executable::{is_executable, make_executable};
+use crate::executable::make_executable;
 use crate::foreign_text::neutral;
 use crate::hex::hex;
 use crate::host::Host;
@@ -64,23 +65,6 @@ fn on_path(host: &Host, pythons: &Pythons) -> Option<Uv> {
             None
         }
     })
-}
-
-/// Every executable file of this name on `PATH`, in its order.
-fn which(host: &Host, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
-    let name = name.to_string();
-    path_dirs(host).into_iter().map(move |dir| dir.join(&name)).filter(|path| is_program(path))
-}
-
-/// The directories of `PATH`, without relative ones, because children run in other directories.
-pub(super) fn path_dirs(host: &Host) -> Vec<PathBuf> {
-    let path = host.path_var(env_vars::PATH).unwrap_or_default();
-    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect()
-}
-
-/// Whether there is a program at this path.
-pub(super) fn is_program(path: &Path) -> bool {
-    path.metadata().is_ok_and(|data| data.is_file() && (cfg!(not(unix)) || is_executable(&data)))
 }
 
 /// Whether the cached executable is unchanged. The wheel's SHA-256 was checked when it was downloaded; a CRC-32 finds

@@ -3,7 +3,7 @@
 //! Digests: of the wheels on the package index on 2026-11-23, each downloaded with pip by its platform tag. On Linux
 //! the musl wheels work on every system, with glibc or without: their uv is linked statically, and resolves as fast.
 
-use super::uv::UvVersion;
+use super::uv_version::UvVersion;
 
 /// The pinned release.
 pub const VERSION: UvVersion = UvVersion(0, 13, 9);

@@ -1,6 +1,6 @@
 //! Parser events → nodes: anchors, aliases, tags, and the limits on depth and expansion.
 
-use super::merge::Merging;
+use super::merge::{Key, Merging};
 use super::scalar::{self, Resolved};
 use super::source;
 use super::{Content, Document, MAX_DEPTH, MAX_EXPANDED_BYTES, Mark, Node, Plain, YamlError};
@@ -142,15 +142,6 @@ struct Open {
 enum Children {
     Sequence(Vec<Rc<Node>>),
     Mapping { pairs: Vec<(Key, Rc<Node>)>, key: Option<Key> },
-}
-
-/// A key, or `<<`.
-#[derive(Clone)]
-pub struct Key {
-    /// The node.
-    pub node: Rc<Node>,
-    /// Whether it is `<<`, unquoted.
-    pub is_merge: bool,
 }
 
 #[derive(Default)]

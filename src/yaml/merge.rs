@@ -1,12 +1,20 @@
 //! Turns the pairs of a mapping into its entries: merges `<<` and finds duplicate keys.
 
-use super::compose::Key;
 use super::{Content, Entry, Mark, Node, YamlError};
 use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Pairs that `<<` may copy in one document. Merges of merges grow exponentially.
 const MAX_MERGED_PAIRS: usize = 1 << 20;
+
+/// A key, or `<<`.
+#[derive(Clone)]
+pub struct Key {
+    /// The node.
+    pub node: Rc<Node>,
+    /// Whether it is `<<`, unquoted.
+    pub is_merge: bool,
+}
 
 /// Counts what was merged so far in a document.
 #[derive(Default)]

@@ -1,0 +1,149 @@
+//! From a path that the user names to its code locations.
+
+use super::collect::{self, CollectError};
+use super::error::{ProjectError, ProjectErrors};
+use super::python_version::{self, PythonVersionError};
+use super::reading::{Reading, directory_of};
+use super::{Location, Project, Warning, code_source, dg, not_found, workspace};
+use crate::error::{Explain, Place};
+use crate::host::Host;
+use crate::target::{PythonVersion, Target};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// File names of the YAML form, in the order in which they are looked for.
+const YAML_FILES: [&str; 2] = ["dagster_cloud.yaml", "dagster_cloud.yml"];
+
+impl Project {
+    /// Read the code locations of `path`: a `dagster_cloud.yaml` of any name, a `dg.toml` or `pyproject.toml` of a dg
+    /// project or workspace, or a directory with one of them.
+    ///
+    /// # Errors
+    /// All that is wrong with the files; also when `path` names none.
+    pub fn read(path: &Path, host: &Host) -> Result<Project, ProjectErrors> {
+        Project::inspect(path, host).into_project()
+    }
+
+    /// Like [`Project::read`], but keep what could be read beside what is wrong.
+    pub fn inspect(path: &Path, host: &Host) -> Reading {
+        let path = host.absolute(path);
+        let mut reading = Reading { file: path.clone(), ..Reading::default() };
+        if path.is_dir() {
+            inspect_directory(&path, host, &mut reading);
+        } else if !path.exists() {
+            reading.errors.push(not_found::nothing_there(path, host));
+        } else if path.extension().is_some_and(|extension| extension == "toml") {
+            dg::inspect(&path, &mut reading);
+        } else {
+            workspace::inspect(&path, &mut reading);
+        }
+        let position =
+            |error: &ProjectError| error.place().map(|place| (place.file, place.line, place.column));
+        reading.errors.sort_by_cached_key(position);
+        reading
+    }
+}
+
+impl Reading {
+    /// Look at all that a build would fail at and that can be seen without running or fetching anything. What is wrong
+    /// with the requirements whatever the command line says is an error. What is not there is a warning, since an earlier
+    /// step of the workflow may write it; so are versions of Python that contradict each other.
+    pub fn examine(&mut self, host: &Host) {
+        let root = directory_of(&self.file);
+        let directories: BTreeSet<PathBuf> = self
+            .locations
+            .iter()
+            .map(|location| location.directory.clone())
+            .filter(|path| path.is_dir())
+            .collect();
+        let python = self.python(&root, &directories);
+        let target = Target { python, platform: python.serverless_platform() };
+        for directory in &directories {
+            self.warnings.extend(collect::contradicting_pythons(directory));
+            if !self
+                .locations
+                .iter()
+                .any(|location| location.directory == *directory && !is_of_docker(location))
+            {
+                continue;
+            }
+            match collect::foresee(directory, target, host) {
+                Ok(mut foreseen) => {
+                    self.warnings.append(&mut foreseen.requirements.warnings);
+                    self.foreseen.insert(directory.clone(), foreseen);
+                }
+                Err(error) => self.add_fault(error, directory),
+            }
+        }
+        self.warnings.extend(code_source::look(&self.locations));
+    }
+
+    /// The version to build for, as far as the files tell.
+    fn python(&mut self, root: &Path, directories: &BTreeSet<PathBuf>) -> PythonVersion {
+        let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
+        match python_version::infer(root, &directories) {
+            Ok(python) => {
+                self.warnings.extend(python.warnings);
+                return python.version;
+            }
+            // An error of the file, which is in `errors` already or is found when it is collected.
+            Err(PythonVersionError::Collect(_)) => {}
+            Err(error) => self.warnings.push(warning_of(&error)),
+        }
+        PythonVersion::DEFAULT
+    }
+
+    /// What collecting `directory` would fail with.
+    fn add_fault(&mut self, mut error: CollectError, directory: &Path) {
+        if let CollectError::NoRequirementFile { asked_by: None, location, .. } = &mut error {
+            let here = self.locations.iter().find(|location| location.directory == directory);
+            let is_yaml = |place: &Place| place.file.extension().is_some_and(|ending| ending != "toml");
+            *location = here.map(|location| location.place.clone()).filter(is_yaml);
+        }
+        if matches!(error, CollectError::NoRequirementFile { .. } | CollectError::NoSuchPath { .. }) {
+            return self.warnings.push(warning_of(&error));
+        }
+        let is_known = |known: &ProjectError| known.place() == error.place() && error.place().is_some();
+        if !self.errors.iter().any(is_known) {
+            self.errors.push(ProjectError::Collect(Box::new(error)));
+        }
+    }
+
+    /// The project, if nothing is wrong.
+    fn into_project(self) -> Result<Project, ProjectErrors> {
+        match ProjectErrors::new(self.errors) {
+            Some(errors) => Err(errors),
+            None => Ok(Project {
+                root: directory_of(&self.file),
+                file: self.file,
+                locations: self.locations,
+                warnings: self.warnings,
+            }),
+        }
+    }
+}
+
+/// The same as a warning.
+fn warning_of(error: &impl Explain) -> Warning {
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    Warning { message: format!("{error}{hint}"), place: error.place() }
+}
+
+/// Whether the code is in an image of Docker's, which its own build has put there.
+fn is_of_docker(location: &Location) -> bool {
+    let build = location.document.get("build");
+    location.document.contains_key("image") || build.is_some_and(|build| build.get("registry").is_some())
+}
+
+fn inspect_directory(directory: &Path, host: &Host, reading: &mut Reading) {
+    let yaml = YAML_FILES.iter().map(|name| directory.join(name)).find(|file| file.is_file());
+    if let Some(file) = yaml {
+        reading.file.clone_from(&file);
+        workspace::inspect(&file, reading);
+    } else if let Some(file) = dg::config_file(directory, reading) {
+        reading.file.clone_from(&file);
+        dg::inspect(&file, reading);
+    } else if reading.errors.is_empty() {
+        reading.errors.push(not_found::no_project(directory, host));
+    }
+}
