@@ -6,11 +6,13 @@ mod planning;
 mod refused;
 
 pub use crate::context::args::DagsterArgs;
-pub use crate::deployment::args::{BranchArgs, CodeLocationDetails, SnapshotBase};
-pub use deploying::{BranchDeploymentArgs, PublishArgs, StatusArgs};
+pub use crate::deployment::args::{BranchArgs, CodeLocationDetails, PublishArgs, SnapshotBase};
+pub use crate::verify::VerifyWhen;
+pub use deploying::{BranchDeploymentArgs, StatusArgs};
 pub use planning::PlanArgs;
 pub use refused::wants_json;
 
+use crate::deployment::goal;
 use crate::host::{Color, LogSettings, Verbosity};
 use crate::target::{Platform, PythonVersion};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -197,18 +199,6 @@ pub struct BuildArgs {
     pub groups: Vec<String>,
 }
 
-/// When code locations are loaded from their built files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum VerifyWhen {
-    /// Never.
-    #[default]
-    Never,
-    /// Those whose new dependencies no lock file decided; where nothing is deployed, all.
-    Auto,
-    /// All.
-    Always,
-}
-
 /// Arguments of `deploy`.
 #[derive(Debug, Args)]
 pub struct DeployArgs {
@@ -253,6 +243,13 @@ impl DeployArgs {
     pub fn only_build(mut self) -> DeployArgs {
         self.publish = PublishArgs::default();
         self
+    }
+
+    /// Its part that says what to do at Dagster+.
+    pub fn goal(&self) -> goal::Request<'_> {
+        let python = self.build.python_version.unwrap_or(PythonVersion::DEFAULT);
+        let Self { file, publish, dagster, build, .. } = self;
+        goal::Request { file, publish, dagster, python, dry_run: build.dry_run }
     }
 }
 

@@ -4,9 +4,12 @@
 //! The old file is in the registry; its list is read from a few kilobytes of it. The cause of a failure is told in
 //! detail, and there is no list then: it informs and decides nothing.
 
+use crate::build::{Built, DepsPexFile};
 use crate::dagster::Client;
 use crate::dagster::operations::{Method, PresignedUrl};
+use crate::host::Host;
 use crate::pex::inspect::{self, InspectError, Span};
+use crate::plan::Plan;
 use crate::resolve::Resolution;
 use pep440_rs::Version;
 use serde::{Deserialize, Serialize};
@@ -14,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 /// More files than these are not looked into.
 const MOST_FILES: usize = 20;
@@ -92,6 +97,59 @@ pub struct Exchange {
     pub after: String,
     /// What the latter holds.
     pub listed: Listed,
+}
+
+impl Listed {
+    /// Where those of a deps PEX can be read.
+    fn from_deps(deps: &DepsPexFile) -> Listed {
+        Listed::from_resolution(deps.resolution()).unwrap_or_else(|| match deps.file() {
+            Some(file) => Listed::Local(file.path.clone()),
+            None => Listed::Stored,
+        })
+    }
+}
+
+/// Changes that are still being looked for.
+pub struct Search(Receiver<BTreeMap<String, DependencyChanges>>);
+
+/// A finished deploy waits so long for a list that is only nice to have.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Search {
+    /// Begin to find out what changes in the dependencies of each code location, while the deploy goes on. `look` finds out
+    /// which deps PEX a code location ran before.
+    pub fn begin<Before: Fn(&str) -> Option<String>>(
+        client: Client,
+        plan: &Plan,
+        built: &Built,
+        look: impl FnOnce() -> Before + Send + 'static,
+    ) -> Search {
+        let files = plan.locations.iter().filter_map(|planned| {
+            let (_, deps) = built.pair(planned)?;
+            Some((planned.location.name.clone(), deps.name().to_string(), Listed::from_deps(deps)))
+        });
+        let files: Vec<_> = files.collect();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let before = look();
+            let exchanges = files.into_iter().filter_map(|(location, after, listed)| {
+                let before = before(&location).filter(|before| *before != after)?;
+                Some(Exchange { location, before, after, listed })
+            });
+            let changes = changes(&client, &exchanges.collect::<Vec<_>>());
+            // A deploy that did not wait for it does not miss it.
+            let _ = sender.send(changes);
+        });
+        Search(receiver)
+    }
+
+    /// What was found, by code location.
+    pub fn found(self, host: &Host) -> BTreeMap<String, DependencyChanges> {
+        self.0.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            host.detail(format!("the report does not say which dependencies changed: {error}"));
+            BTreeMap::new()
+        })
+    }
 }
 
 /// The changes of each code location, by name; those that cannot be told are left out.

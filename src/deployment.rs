@@ -4,11 +4,15 @@
 
 pub mod args;
 mod error;
+pub mod goal;
 mod same_branch;
+mod session;
 mod untrusted;
 
 pub use error::DeploymentError;
+pub use goal::Goal;
 pub use same_branch::reason_to_stay;
+pub use session::{DeploySession, client};
 pub use untrusted::{admit, with_request};
 
 use crate::context::event::{CommitEvent, HeadCommit, PullRequest, Trigger};
@@ -24,12 +28,23 @@ use args::{BranchArgs, CodeLocationDetails, SnapshotBase};
 use serde::Serialize;
 
 /// The full deployment where none is named. Source: the predecessor's default. An organization need not have one of this
-/// name: `commands/deploy/online.rs` takes its only one then.
+/// name: [`instead_of`] takes its only one then.
 pub const DEFAULT_DEPLOYMENT: &str = "prod";
 
-/// Which deployment a run is for.
+/// What a run is for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Choice {
+    /// To deploy there.
+    Deploy(Destination),
+    /// The branch deployment of a branch, to be marked as closed; nothing is built.
+    Close(Branch),
+    /// None, for this reason.
+    Nothing(String),
+}
+
+/// The deployment that a run deploys to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Destination {
     /// This one; ask first if `ask`.
     Named {
         /// Its name.
@@ -41,10 +56,6 @@ pub enum Choice {
     },
     /// The branch deployment of a branch, created or brought up to date first.
     Branch(Branch),
-    /// The branch deployment of a branch, to be marked as closed; nothing is built.
-    Close(Branch),
-    /// None, for this reason.
-    Nothing(String),
 }
 
 /// A branch that has a branch deployment.
@@ -93,15 +104,15 @@ pub fn decide(
         {
             return Err(DeploymentError::Contradiction { flag: flag.clone(), details: name });
         }
-        return Ok(Choice::Named { name, ask: false, is_default: false });
+        return Ok(Choice::Deploy(Destination::Named { name, ask: false, is_default: false }));
     }
-    let named = |ask| Choice::Named {
-        name: context.endpoint.deployment.clone().unwrap_or_else(|| DEFAULT_DEPLOYMENT.into()),
-        ask,
-        is_default: context.endpoint.deployment.is_none(),
+    let named = |ask| {
+        let name = context.endpoint.deployment.clone().unwrap_or_else(|| DEFAULT_DEPLOYMENT.into());
+        Choice::Deploy(Destination::Named { name, ask, is_default: context.endpoint.deployment.is_none() })
     };
+    let branch = |branch| Choice::Deploy(Destination::Branch(branch));
     match &context.trigger {
-        Trigger::PullRequest(request) => Ok(Choice::Branch(of_pull_request(request, context, args, host))),
+        Trigger::PullRequest(request) => Ok(branch(of_pull_request(request, context, args, host))),
         Trigger::PullRequestClosed(request) => {
             Ok(Choice::Close(of_pull_request(request, context, args, host)))
         }
@@ -113,7 +124,7 @@ pub fn decide(
             let held = untested(commit, context, host).unwrap_or_default();
             Err(DeploymentError::Untested { head: commit.sha.clone().unwrap_or_default(), held })
         }
-        _ if args.deployment_for_branch => Ok(Choice::Branch(of_work_tree(context, args, host)?)),
+        _ if args.deployment_for_branch => Ok(branch(of_work_tree(context, args, host)?)),
         Trigger::Commit(commit) if commit.needs_choice() && !args.full_deployment => {
             Err(ContextError::NotChosen { what: run_of(commit) }.into())
         }
@@ -135,7 +146,7 @@ pub fn decide(
         }
         Trigger::Person => match context.work_tree.branch().as_deref() {
             None | Some("main" | "master") => Ok(named(true)),
-            Some(_) => Ok(Choice::Branch(of_work_tree(context, args, host)?)),
+            Some(_) => Ok(branch(of_work_tree(context, args, host)?)),
         },
     }
 }

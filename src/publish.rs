@@ -15,6 +15,7 @@ use crate::dagster::operations::{Method, PresignedUrl};
 use crate::dagster::{Client, DagsterError};
 use crate::net::Progress;
 use crate::threads::lock;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -35,13 +36,35 @@ pub struct Artifact {
 }
 
 /// How a PEX file came to be in the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UploadOutcome {
-    /// It was there.
+    /// A deps cache entry named it, and it was not even built.
+    Cached,
+    /// It was built, and was there.
     AlreadyThere,
     /// It was sent in this run.
     Uploaded,
+}
+
+impl UploadOutcome {
+    /// In words: `already there`.
+    pub fn words(self) -> &'static str {
+        match self {
+            UploadOutcome::Cached => "cached",
+            UploadOutcome::AlreadyThere => "already there",
+            UploadOutcome::Uploaded => "uploaded",
+        }
+    }
+}
+
+/// How both files of a code location came to be in the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentFiles {
+    /// The source PEX.
+    pub source: UploadOutcome,
+    /// The deps PEX.
+    pub deps: UploadOutcome,
 }
 
 /// What came of each file, by name.

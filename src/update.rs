@@ -3,16 +3,23 @@
 //! Each code location has its own outcome; one that fails takes nothing from the others.
 
 mod confirm;
+mod connect_error;
 pub mod document;
+mod finish;
+pub mod online;
+mod registry;
 mod running;
 pub mod wait;
 
+pub use connect_error::ConnectError;
+pub use online::Online;
 pub use running::Difference;
 
 use crate::context::inputs::WaitLimits;
 use crate::dagster::operations::{LocationState, PythonFailure};
 use crate::dagster::{Client, DagsterError};
 use crate::error::{Explain, Fault, Place};
+use crate::publish::SentFiles;
 use crate::threads::joined;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,13 +39,25 @@ pub struct Update {
 pub struct Outcome {
     /// `location_name`.
     pub name: String,
+    /// How its files came to be stored, where they are.
+    pub sent: Option<SentFiles>,
     /// Whether it runs the new PEX files.
     pub result: Result<Updated, UpdateError>,
+}
+
+impl Outcome {
+    fn new(name: String, result: Result<Updated, UpdateError>) -> Outcome {
+        Outcome { name, sent: None, result }
+    }
 }
 
 /// How far a code location came without a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Updated {
+    /// Its files are stored, and it was not to be updated.
+    Published,
+    /// It runs just these files already, and was left alone.
+    Unchanged,
     /// It runs the new PEX files.
     Loaded,
     /// Dagster+ took the update; nobody waited for the load.
@@ -222,7 +241,7 @@ pub fn run(
             Err(source) if source.is_uncertain() => uncertain.push((name, source)),
             Err(source) => {
                 let error = UpdateError::Refused { location: name.clone(), source };
-                outcomes.push(Outcome { name, result: Err(error) });
+                outcomes.push(Outcome::new(name, Err(error)));
             }
         }
     }
@@ -237,7 +256,7 @@ pub fn run(
         confirm::run(client, &updates, before, &mut waited);
         outcomes.extend(waited);
     } else {
-        outcomes.extend(awaited.into_iter().map(|name| Outcome { name, result: Ok(Updated::NotAwaited) }));
+        outcomes.extend(awaited.into_iter().map(|name| Outcome::new(name, Ok(Updated::NotAwaited))));
     }
     let place = |outcome: &Outcome| updates.iter().position(|update| update.name == outcome.name);
     outcomes.sort_by_key(place);
@@ -262,9 +281,9 @@ fn look_for(
             }
             // The server is done with it, so that nothing can come of it any more.
             Some(_) if source.is_final() => {
-                outcomes.push(Outcome { name, result: Err(UpdateError::Refused { location, source }) });
+                outcomes.push(Outcome::new(name, Err(UpdateError::Refused { location, source })));
             }
-            _ => outcomes.push(Outcome { name, result: Err(UpdateError::Uncertain { location, source }) }),
+            _ => outcomes.push(Outcome::new(name, Err(UpdateError::Uncertain { location, source }))),
         }
     }
     (awaited, outcomes)

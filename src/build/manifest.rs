@@ -2,11 +2,11 @@
 //!
 //! `deploy` writes it last, so it names only finished files; `verify` reads it.
 
-use super::BuildError;
+use super::{BuildError, Built};
 use crate::cache::{self, write_atomically};
 use crate::error::Place;
-use crate::plan::SourceJob;
-use crate::project::{Location, Requirements};
+use crate::plan::{Plan, PlannedLocation};
+use crate::project::Location;
 use crate::resolve;
 use crate::target::{PythonVersion, Target};
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,20 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A code location that was built; `None` where one of its files is not here.
+    fn from_built(planned: &PlannedLocation, plan: &Plan, built: &Built) -> Option<Entry> {
+        let (source, deps) = built.pair(planned)?;
+        let deps = deps.file()?;
+        Some(Entry {
+            name: planned.location.name.clone(),
+            source_pex: source.name.clone(),
+            deps_pex: deps.name.clone(),
+            pex_tag: pex_tag(&[&deps.name, &source.name]),
+            document: planned.location.document.clone(),
+            origin: Origin::from_plan(planned, plan),
+        })
+    }
+
     /// The code location as in the project file, without its place there.
     pub fn location(&self) -> Location {
         Location {
@@ -75,8 +89,10 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The origin of a source PEX and of the deps PEX for these requirements.
-    pub fn new(source: &SourceJob, requirements: &Requirements) -> Origin {
+    /// The origin of a planned code location.
+    pub fn from_plan(planned: &PlannedLocation, plan: &Plan) -> Origin {
+        let source = &plan.sources[planned.source];
+        let requirements = &plan.deps[planned.deps].requirements;
         Origin {
             directory: source.directory.clone(),
             packages: source.local_packages.iter().map(|package| package.directory.clone()).collect(),
@@ -99,6 +115,12 @@ impl Manifest {
     pub fn new(target: Target, locations: Vec<Entry>) -> Manifest {
         let (python_version, platform) = (target.python.to_string(), target.platform.to_string());
         Manifest { format: FORMAT, python_version, platform, locations }
+    }
+
+    /// The code locations of a plan whose files are here.
+    pub fn from_built(plan: &Plan, built: &Built) -> Manifest {
+        let entries = plan.locations.iter().filter_map(|planned| Entry::from_built(planned, plan, built));
+        Manifest::new(plan.target, entries.collect())
     }
 
     /// Write it to an output directory, replacing an older one.

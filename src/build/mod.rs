@@ -33,7 +33,7 @@ use crate::cache::{CacheError, write_atomically};
 use crate::display::Display;
 use crate::executable::make_executable;
 use crate::pex::{PexError, Runtime, Written};
-use crate::plan::{Plan, SourceJob};
+use crate::plan::{Plan, PlannedLocation, SourceJob};
 use crate::scratch;
 use crate::target::Target;
 use crate::threads::{into_inner, joined, lock};
@@ -232,6 +232,7 @@ pub fn parallelism() -> usize {
 }
 
 /// All files of a plan, in the order of its jobs. A failed job has its error.
+#[derive(Debug)]
 pub struct Built {
     /// By index of [`Plan::sources`].
     pub sources: Vec<Result<PexFile, BuildError>>,
@@ -253,6 +254,17 @@ pub fn run(plan: &Plan, context: &Context<'_>) -> Built {
 }
 
 impl Built {
+    /// Both files of a code location, where it was built.
+    pub fn pair(&self, planned: &PlannedLocation) -> Option<(&PexFile, &DepsPexFile)> {
+        Some((self.sources[planned.source].as_ref().ok()?, self.deps[planned.deps].as_ref().ok()?))
+    }
+
+    /// The PEX files that are here, deps PEX files first.
+    pub fn files(&self) -> Vec<&PexFile> {
+        let deps = self.deps.iter().flatten().filter_map(DepsPexFile::file);
+        deps.chain(self.sources.iter().flatten()).collect()
+    }
+
     /// The same, with an error for each file that was removed or replaced after it was written.
     fn check_still_there(self) -> Built {
         let there = |file: &PexFile| match file.path.metadata() {

@@ -99,7 +99,7 @@ impl<'a> Step<'a> {
         let mut facts = facts(&self.run);
         facts.job = self.job(args);
         let Some(trigger) = trigger else { return facts };
-        let directory = deploy::online::directory_of(&self.host.absolute(&args.file));
+        let directory = deployment::goal::directory_of(&self.host.absolute(&args.file));
         let built = BuiltCommit::read(trigger, &WorkTree::at(&directory, self.host), self.host);
         facts.branch = match trigger {
             Trigger::PullRequest(request) | Trigger::PullRequestClosed(request) => {

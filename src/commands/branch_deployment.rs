@@ -2,11 +2,10 @@
 
 use super::Error;
 use super::interrupt::Reached;
-use super::status::client;
 use crate::cli::{BranchDeploymentArgs, Format};
 use crate::context::Context;
 use crate::dagster::operations::PullRequestStatus;
-use crate::deployment::{self, Branch, Choice, DeploymentError};
+use crate::deployment::{self, Branch, Choice, DeploymentError, Destination};
 use crate::host::Host;
 use crate::render::Exit;
 use crate::target::PythonVersion;
@@ -24,16 +23,18 @@ pub fn run(
 ) -> Result<Exit, Error> {
     let context = Context::read(&args.dagster, &host.absolute(&args.directory), host)?;
     let (branch, closed_by_event) = match deployment::decide(&context, None, &args.branch, false, host)? {
-        Choice::Branch(branch) => (branch, false),
+        Choice::Deploy(Destination::Branch(branch)) => (branch, false),
         Choice::Close(branch) => (branch, true),
-        Choice::Named { name, .. } => return Err(DeploymentError::Full { name }.into()),
+        Choice::Deploy(Destination::Named { name, .. }) => {
+            return Err(DeploymentError::Full { name }.into());
+        }
         Choice::Nothing(_) => {
             return Err(
                 DeploymentError::NoBranch { why: "this run is not for a pull request or a branch" }.into()
             );
         }
     };
-    let client = client(&context, host, PythonVersion::DEFAULT).in_session(reached.session());
+    let client = deployment::client(&context, host, PythonVersion::DEFAULT).in_session(reached.session());
     if args.close || closed_by_event {
         reached.set_closing();
     }

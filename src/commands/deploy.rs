@@ -2,28 +2,27 @@
 
 mod dry_run;
 pub mod live;
-pub mod online;
 mod telling;
 mod verifying;
 
+use super::Error;
 use super::building::{Building, warning_line};
 use super::interrupt::{Interrupted, Reached, guard};
-use super::{Error, verify};
-use crate::build::manifest::{Entry, Manifest, Origin, pex_tag};
-use crate::build::{self, Built, DepsPexFile, PexFile, left_out};
+use crate::build::manifest::{Manifest, pex_tag};
+use crate::build::{self, Built, DepsPexFile, left_out};
 use crate::cli::{DeployArgs, Format};
 use crate::dependencies::DependencyChanges;
-use crate::deployment::Branch;
+use crate::deployment::{self, Branch, DeploySession, Deployment, Goal};
 use crate::error::{Fault, error_text};
 use crate::host::Host;
-use crate::plan::{Plan, PlannedLocation};
+use crate::plan::Plan;
 use crate::project::{CollectError, Location, Project, Requirements, Warning, code_source};
-use crate::publish::Publisher;
+use crate::publish::{Publisher, SentFiles, UploadOutcome};
 use crate::render::Exit;
-use crate::report::{self, Goal, LocationReport, Problem, Report, RunResult, SentFiles, State, UploadState};
-use crate::verify::{Failure, Verified};
+use crate::report::{self, DeploymentReport, LocationReport, Problem, Report, RunResult, State};
+use crate::update::Online;
+use crate::verify::{self, Failure, Rules, Verified, VerifyWhen};
 use live::Live;
-use online::{DeploySession, Intent, Online};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,7 +56,7 @@ pub fn perform(args: DeployArgs, live: &Live, host: &Host) -> Result<Exit, Error
     let reached = Reached::default();
     let (own_reached, own_live) = (reached.clone(), live.clone());
     let is_build = args.publish.is_build_only();
-    live.update(|report| report.goal = if is_build { Goal::Build } else { Goal::Deploy });
+    live.update(|report| report.goal = if is_build { report::Goal::Build } else { report::Goal::Deploy });
     let work = move |host: Host| pipeline(&args, &own_live, &host, &own_reached);
     match guard(host, &reached, work) {
         Ok(result) => {
@@ -92,7 +91,8 @@ fn put_down_interrupt(report: &mut Report, interrupted: Option<&Interrupted>) {
         let uploaded =
             |name: &Option<String>| name.as_ref().is_some_and(|name| interrupted.is_uploaded(name));
         if location.sent.is_none() && uploaded(&location.source_pex) && uploaded(&location.deps_pex) {
-            location.sent = Some(SentFiles { source: UploadState::Uploaded, deps: UploadState::Uploaded });
+            location.sent =
+                Some(SentFiles { source: UploadOutcome::Uploaded, deps: UploadOutcome::Uploaded });
         }
     }
 }
@@ -107,22 +107,27 @@ fn problems(error: &Error) -> Vec<Problem> {
 
 fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> Result<Exit, Error> {
     live.stage("prepare");
-    let (session, choice) = match online::intent(args, reached.session(), host)? {
-        Intent::BuildOnly => (None, None),
-        Intent::Deploy(session, choice) => (Some(session), Some(choice)),
-        Intent::Close(session, branch) => {
+    let destination = match deployment::goal::decide(&args.goal(), reached.session(), host)? {
+        Goal::Build => None,
+        Goal::Deploy(session, destination) => Some((session, destination)),
+        Goal::Close(session, branch) => {
             reached.set_closing();
             return close(&session, &branch, live, host);
         }
-        Intent::Nothing(reason) => return Ok(nothing(reason, live, host)),
+        Goal::Nothing(reason) => return Ok(nothing(reason, live, host)),
     };
     let Planned { building, plan, names, file, .. } = prepare(args, host, live)?;
     let plan = &plan;
-    let online = match session.zip(choice) {
-        Some((session, choice)) => Some(session.connect(&choice, args, reached, host)?),
+    let made = |name: &str| reached.set_branch_deployment(name);
+    let online = match destination {
+        Some((session, destination)) => {
+            Some(Online::connect(*session, &destination, &args.publish, &made, host)?)
+        }
         None => None,
     };
-    let publisher = online.as_ref().map(|online| online.publisher(args, plan.target, host));
+    let loads_all = args.verify == VerifyWhen::Always;
+    let publisher =
+        online.as_ref().map(|online| online.publisher(&args.publish, loads_all, plan.target, host));
     let out_dir = host.absolute(&args.out_dir);
     let mut context = building.context(&out_dir)?;
     if let Some(publisher) = &publisher {
@@ -130,10 +135,10 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     }
     live.update(|report| {
         report.out_dir = Some(out_dir.clone());
-        report.deployment = online.as_ref().map(Online::report);
+        report.deployment = online.as_ref().map(deployment_report);
     });
     if let Some(online) = &online {
-        tell_others(online.others(&names), &file, online, live, host);
+        tell_others(online.others(&names), &file, &online.deployment.name, live, host);
     }
     live.planned();
     live.stage("build");
@@ -154,26 +159,26 @@ fn pipeline(args: &DeployArgs, live: &Live, host: &Host, reached: &Reached) -> R
     if let Some(error) = reached.session().end() {
         return Err(Error::Ended(error));
     }
-    let entries: Vec<Entry> =
-        plan.locations.iter().filter_map(|planned| entry(planned, plan, &built)).collect();
-    let manifest = Manifest::new(plan.target, entries);
+    let manifest = Manifest::from_built(plan, &built);
     manifest.write(&out_dir)?;
-    let table = report::table::files(&files(&built));
+    let table = report::table::files(&built.files());
     if !table.is_empty() {
         host.note(table);
     }
     live.update(|report| put_down_build(report, plan, &built));
-    let verifying = verifying::Verifying { when: args.verify, plan, built: &built, online: online.as_ref() };
-    let verified = verifying.run(manifest, &out_dir, &building, live)?;
+    let runs = online.as_ref().map(|online| |name: &str, deps: &str| online.runs(name, deps));
+    let runs = runs.as_ref().map(|runs| runs as &dyn Fn(&str, &str) -> bool);
+    let rules = Rules { when: args.verify, plan, built: &built, runs };
+    let verified = verifying::run(&rules, manifest, &out_dir, &building, live)?;
+    let unfit = verify::unfit(verified.as_deref().unwrap_or_default());
     if let Some(recording) = recording {
-        recording.write(&verifying.broken_deps(verified.as_deref().unwrap_or_default()));
+        recording.write(&rules.broken_deps(verified.as_deref().unwrap_or_default()));
     }
     live.update(|report| put_down_verified(report, verified));
     if let Some((online, published)) = online.as_ref().zip(published.as_ref()) {
         live.stage("load");
-        let unfit = live.update(|report| unfit(report));
-        let deployed = online.finish(published, plan, &built, &unfit, reached);
-        tell_deployed(deployed, live, host);
+        let told = |phase| reached.set_phase(phase);
+        tell_deployed(&online.finish(published, plan, &built, &unfit, &told), live, host);
     }
     if let Some(changes) = changes {
         put_down_changes(changes.found(host), live);
@@ -237,20 +242,21 @@ fn conclude(not_built: Option<Error>, live: &Live, total: usize) -> Result<Exit,
     }
     match (not_built, &report.verified) {
         (Some(error), _) => Err(error),
-        (None, Some(verified)) => verify::conclude(verified),
+        (None, Some(verified)) => super::verify::conclude(verified),
         (None, None) => Ok(Exit(0)),
     }
 }
 
-/// Code locations that do not load here are not updated.
-fn unfit(report: &Report) -> BTreeSet<String> {
-    let verified = report.verified.iter().flatten();
-    verified.filter(|one| !one.passes()).map(|one| one.name.clone()).collect()
+/// The deployment, for the report.
+fn deployment_report(online: &Online) -> DeploymentReport {
+    let Deployment { name, is_branch } = online.deployment.clone();
+    let commit_hash = online.additions.revision.commit_hash.clone();
+    DeploymentReport { name, is_branch, url: online.client.locations_page(), commit_hash }
 }
 
 /// Put down the files of each code location, or why there are none.
 fn put_down_build(report: &mut Report, plan: &Plan, built: &Built) {
-    report.files = files(built).into_iter().cloned().collect();
+    report.files = built.files().into_iter().cloned().collect();
     let built_deps = built.deps.iter().flatten().filter_map(DepsPexFile::built);
     report.warnings.extend(
         built_deps
@@ -304,6 +310,9 @@ fn close(session: &DeploySession, branch: &Branch, live: &Live, host: &Host) -> 
         "The pull request is closed, and so is its branch deployment {} of the branch {}",
         deployment.name, branch.data.branch_name
     ));
+    let Deployment { name, is_branch } = deployment;
+    let url = session.client.at(&name).locations_page();
+    let deployment = DeploymentReport { name, is_branch, url, commit_hash: branch.head_sha.clone() };
     live.update(|report| {
         report.result = RunResult::Closed;
         report.deployment = Some(deployment);
@@ -365,32 +374,4 @@ fn collect(
             Err(last)
         }
     }
-}
-
-fn pair<'a>(planned: &PlannedLocation, built: &'a Built) -> Option<(&'a PexFile, &'a PexFile)> {
-    let source = built.sources[planned.source].as_ref().ok()?;
-    let deps = built.deps[planned.deps].as_ref().ok()?.file()?;
-    Some((source, deps))
-}
-
-fn entry(planned: &PlannedLocation, plan: &Plan, built: &Built) -> Option<Entry> {
-    let (source, deps) = pair(planned, built)?;
-    Some(Entry {
-        name: planned.location.name.clone(),
-        source_pex: source.name.clone(),
-        deps_pex: deps.name.clone(),
-        pex_tag: pex_tag(&[&deps.name, &source.name]),
-        document: planned.location.document.clone(),
-        origin: origin(planned, plan),
-    })
-}
-
-/// The user's files that a code location is made from.
-pub(super) fn origin(planned: &PlannedLocation, plan: &Plan) -> Origin {
-    Origin::new(&plan.sources[planned.source], &plan.deps[planned.deps].requirements)
-}
-
-fn files(built: &Built) -> Vec<&PexFile> {
-    let deps = built.deps.iter().flatten().filter_map(DepsPexFile::file);
-    deps.chain(built.sources.iter().flatten()).collect()
 }

@@ -26,6 +26,7 @@ use crate::host::Host;
 use crate::project::{CollectError, ProjectErrors, PythonVersionError};
 use crate::render::{self, Exit};
 use crate::tools::{self, Tools};
+use crate::update::ConnectError;
 use crate::verify::VerifyError;
 use interrupt::{Interrupted, Reached, guard};
 use serde_json::json;
@@ -56,6 +57,9 @@ pub enum Error {
     #[error(transparent)]
     #[allow(missing_docs)]
     Dagster(#[from] DagsterError),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Connect(#[from] ConnectError),
     #[error(transparent)]
     #[allow(missing_docs)]
     Build(#[from] BuildError),
@@ -108,42 +112,9 @@ pub enum Error {
         /// Whose fault the worst failure was.
         fault: Fault,
     },
-    /// The organization is on Serverless on Kubernetes.
-    #[error(
-        "this organization runs code locations from images (its registry is Harbor), where PEX files cannot run"
-    )]
-    NoPexRuntime,
-    /// The deployment is not a Serverless one.
-    #[error(
-        "{} is a Hybrid deployment, and PEX files only run in Dagster+ Serverless", deployment.as_ref().map_or("the default deployment of this organization".to_string(), |name| format!("`{name}`"))
-    )]
-    Hybrid {
-        /// Its name, if one was given.
-        deployment: Option<String>,
-    },
     /// What ended a run at Dagster+, and was met more than once.
     #[error(transparent)]
     Ended(Arc<DagsterError>),
-    /// A base image tag, and no registry to find it in.
-    #[error(
-        "the base image `{tag}` cannot be named: Dagster+ did not say where the organization's registry is"
-    )]
-    NoRegistry {
-        /// The tag.
-        tag: String,
-    },
-    /// `--defs-state-info` names no JSON file.
-    #[error("could not read `{path}`, which --defs-state-info names, as JSON")]
-    DefsStateInfo {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A deploy that went on without a deployment.
-    #[error("a deployment was expected and none was chosen")]
-    NothingToDeploy,
     /// No room for temporary files.
     #[error("could not make a temporary directory")]
     Temporary(#[source] std::io::Error),
@@ -176,6 +147,7 @@ impl Error {
             Error::Deployment(error) => Some(error),
             Error::Dagster(error) => Some(error),
             Error::Ended(error) => Some(error.as_ref()),
+            Error::Connect(error) => Some(error),
             Error::Build(error) => Some(error),
             Error::Verify(error) => Some(error),
             Error::PermissionDenied(error) => Some(error),
@@ -190,24 +162,12 @@ impl Explain for Error {
         match self {
             Error::UnknownLocation { .. } => Fault::Usage,
             Error::NotBuilt { fault, .. } | Error::NotDeployed { fault, .. } => *fault,
-            Error::NoPexRuntime | Error::Hybrid { .. } => Fault::Project,
-            Error::NoRegistry { .. } => Fault::Remote,
-            Error::DefsStateInfo { .. } => Fault::Usage,
-            Error::NothingToDeploy => Fault::Bug,
             Error::NotLoaded { .. } => Fault::Project,
             _ => self.inner().map_or(Fault::Tool, Explain::fault),
         }
     }
     fn hint(&self) -> Option<String> {
         match self {
-            Error::NoPexRuntime => Some(format!(
-                "deploy images with `dagster-cloud serverless deploy`, or set {}=1 if PEX files do run there",
-                crate::env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT
-            )),
-            Error::Hybrid { .. } => Some(
-                "Hybrid agents run code locations from images: build and push one, and deploy it with `dagster-cloud ci deploy` or `dg plus deploy`; nothing was built or changed".into(),
-            ),
-            Error::NoRegistry { .. } => Some("name the whole image with --image".to_string()),
             Error::Temporary(_) => {
                 Some("set TMPDIR to a directory that can be written and has room".to_string())
             }

@@ -3,7 +3,6 @@
 
 use super::Error;
 use super::deploy::live::{Live, NoListener};
-use super::deploy::online::{self, DeploySession, Intent};
 use super::deploy::{Planned, prepare};
 use crate::build::manifest::pex_tag;
 use crate::build::{BuildError, Context, deps, in_parallel, source};
@@ -11,7 +10,7 @@ use crate::cli::{DeployArgs, PlanArgs};
 use crate::context::ContextError;
 use crate::context::event::{self, Trigger};
 use crate::dagster::{Client, DagsterError, Session};
-use crate::deployment::{Branch, Choice};
+use crate::deployment::{self, Branch, DeploySession, DeploymentError, Destination, Goal};
 use crate::host::Host;
 use crate::plan::shards::Matrix;
 use crate::plan::{Plan, PlannedLocation};
@@ -22,7 +21,7 @@ use crate::resolve::Resolution;
 use crate::scratch::Scratch;
 use crate::threads::joined;
 use crate::update::document::{Additions, location_document};
-use crate::update::{Before, Difference};
+use crate::update::{Before, Difference, online};
 
 /// Run it.
 ///
@@ -41,7 +40,7 @@ enum Scope {
     /// None: all are to be deployed, for this reason.
     All(String),
     /// Each with what runs.
-    Compared(Box<(Box<DeploySession>, Choice)>),
+    Compared(Box<DeploySession>, Destination),
 }
 
 /// The jobs that deploy what has changed.
@@ -57,16 +56,19 @@ pub fn matrix(args: &PlanArgs, host: &Host) -> Result<Matrix, Error> {
     }
     let Planned { building, plan, .. } = prepare(&deploy, host, &Live::new(Box::new(NoListener)))?;
     let changed: Vec<&PlannedLocation> = match scope {
-        Scope::Compared(compared) => {
-            let (session, choice) = *compared;
+        Scope::Compared(session, destination) => {
             if deploy.publish.deps_cache_from.is_empty() {
                 host.warn(
                     "without --deps-cache-from every deps PEX counts as changed: only an entry of the deps cache tells what a build would come to",
                 );
             }
-            let running = Running::look(&session, &choice)?;
-            session.runs_pex(&running.client, &choice, host)?;
-            let additions = session.lasting_additions(&running.client, &deploy, host)?;
+            let running = Running::look(&session, &destination)?;
+            let name = match &destination {
+                Destination::Named { name, .. } => Some(name.as_str()),
+                Destination::Branch(_) => None,
+            };
+            online::check_agents(&running.client, name, host)?;
+            let additions = online::lasting_additions(&running.client, &deploy.publish, host)?;
             let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
             let files = Files::find(&plan, &deploy, &running, &building.context(out_dir.path())?);
             let differs = |planned: &&PlannedLocation| {
@@ -97,12 +99,12 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
     if args.publish.force_rebuild_deps {
         return Ok(Scope::All("their deps PEX files are to be built again".into()));
     }
-    match online::intent(deploy, &Session::default(), host) {
-        Ok(Intent::Deploy(session, choice)) => Ok(Scope::Compared(Box::new((session, choice)))),
-        Ok(Intent::Close(..)) => Ok(Scope::Nothing(CLOSED.into())),
-        Ok(Intent::Nothing(reason)) => Ok(Scope::Nothing(reason)),
-        Ok(Intent::BuildOnly) => Ok(Scope::All("nothing was asked of Dagster+".into())),
-        Err(Error::Context(
+    match deployment::goal::decide(&deploy.goal(), &Session::default(), host) {
+        Ok(Goal::Deploy(session, destination)) => Ok(Scope::Compared(session, destination)),
+        Ok(Goal::Close(..)) => Ok(Scope::Nothing(CLOSED.into())),
+        Ok(Goal::Nothing(reason)) => Ok(Scope::Nothing(reason)),
+        Ok(Goal::Build) => Ok(Scope::All("nothing was asked of Dagster+".into())),
+        Err(DeploymentError::Context(
             missing @ (ContextError::NoToken { .. }
             | ContextError::NoUrl { .. }
             | ContextError::NoUrlAndToken { .. }),
@@ -111,7 +113,7 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
             Trigger::Nothing(reason) => Scope::Nothing(reason),
             _ => Scope::All(format!("what runs cannot be asked: {missing}")),
         }),
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -127,11 +129,11 @@ struct Running {
 }
 
 impl Running {
-    fn look(session: &DeploySession, choice: &Choice) -> Result<Running, Error> {
-        match choice {
-            Choice::Branch(branch) => Ok(Running::of_branch(branch, &session.client().patient())?),
-            Choice::Named { name, is_default, .. } => {
-                let mut client = session.client().at(name);
+    fn look(session: &DeploySession, destination: &Destination) -> Result<Running, Error> {
+        match destination {
+            Destination::Branch(branch) => Ok(Running::of_branch(branch, &session.client.patient())?),
+            Destination::Named { name, is_default, .. } => {
+                let mut client = session.client.at(name);
                 let own = match Before::look(&client) {
                     Err(error) => {
                         client = client.at(&session.instead_of(name, *is_default, error)?);
@@ -141,7 +143,6 @@ impl Running {
                 };
                 Ok(Running { own: Some(own), base: None, client })
             }
-            Choice::Close(_) | Choice::Nothing(_) => Err(Error::NothingToDeploy),
         }
     }
 
@@ -193,7 +194,7 @@ impl Files {
     fn find(plan: &Plan, args: &DeployArgs, running: &Running, context: &Context<'_>) -> Files {
         let likely = running.deps_files();
         let stored = |resolution: &Resolution| {
-            let hash = deps_cache::resolution_hash(resolution, plan.target, &online::runtime())?;
+            let hash = deps_cache::resolution_hash(resolution, plan.target, &deps_cache::runtime())?;
             let tags = &args.publish.deps_cache_from;
             Some(deps_cache::read(&running.client, tags, &hash, &likely)?.deps_pex_name)
         };

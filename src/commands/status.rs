@@ -4,11 +4,10 @@ use super::Error;
 use crate::cli::{Format, StatusArgs};
 use crate::context::Context;
 use crate::context::event::Trigger;
+use crate::dagster::Client;
 use crate::dagster::operations::LocationState;
-use crate::dagster::{Client, Settings};
 use crate::deployment;
 use crate::host::Host;
-use crate::net::Agent;
 use crate::render::Exit;
 use crate::report::State;
 use crate::target::PythonVersion;
@@ -21,7 +20,7 @@ use std::collections::BTreeMap;
 /// A setting that is missing, Dagster+'s refusal, or stdout that cannot be written.
 pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     let context = Context::read(&args.dagster, host.cwd(), host)?;
-    let client = client(&context, host, PythonVersion::DEFAULT);
+    let client = deployment::client(&context, host, PythonVersion::DEFAULT);
     let (name, is_default) = deployment_name(&context, &client)?;
     let mut client = client.at(&name);
     let states = match client.workspace() {
@@ -47,19 +46,6 @@ pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error
     host.note(format!("{} ({})", client.deployment().unwrap_or_default(), client.locations_page()));
     host.data(&text).map_err(Error::Stdout)?;
     Ok(Exit(0))
-}
-
-/// The client that a context gives.
-pub(super) fn client(context: &Context, host: &Host, python: PythonVersion) -> Client {
-    client_by(context, &Agent::new(host), host, python)
-}
-
-/// The same by this agent.
-pub(super) fn client_by(context: &Context, agent: &Agent, host: &Host, python: PythonVersion) -> Client {
-    let settings =
-        Settings { address: context.endpoint.setting.clone(), token: context.token.setting.clone() };
-    Client::new(host, agent, &context.endpoint.organization_url, context.token.secret.clone(), python)
-        .called(settings)
 }
 
 /// The named deployment, else in a pull request its branch deployment, else the default one; and whether it is that.

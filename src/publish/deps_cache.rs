@@ -8,6 +8,7 @@ use crate::dagster::operations::{Method, PresignedUrl};
 use crate::dagster::{Client, DagsterError};
 use crate::hex::hex;
 use crate::net::Silent;
+use crate::pex::{FORMAT_REVISION, PEX_VERSION};
 use crate::resolve::{Artifact, Resolution};
 use crate::target::Target;
 use crate::threads::joined;
@@ -25,6 +26,11 @@ pub struct CacheEntry {
     pub deps_pex_name: String,
     /// The version of dagster in it.
     pub dagster_version: String,
+}
+
+/// The version of what goes into every deps PEX.
+pub fn runtime() -> String {
+    format!("pex {PEX_VERSION} format {FORMAT_REVISION}")
 }
 
 /// Hash of an exact resolution: lower-case hex SHA-1 (as long as the other client's), or `None` where the resolution is

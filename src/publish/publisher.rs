@@ -3,7 +3,7 @@
 
 use super::cache_tags::CacheTags;
 use super::deps_cache::{self, CacheEntry, resolution_hash};
-use super::{Artifact, Outcomes, UploadOutcome, Uploads};
+use super::{Artifact, Outcomes, SentFiles, UploadOutcome, Uploads};
 use crate::build::observer::{Observer, StoredDeps};
 use crate::build::{BuiltDeps, PexFile};
 use crate::dagster::{Client, DagsterError};
@@ -40,7 +40,7 @@ impl Published {
     /// Why it is not.
     pub fn file(&self, name: &str) -> Result<UploadOutcome, Arc<DagsterError>> {
         if self.cached.values().any(|entry| entry.deps_pex_name == name) {
-            return Ok(UploadOutcome::AlreadyThere);
+            return Ok(UploadOutcome::Cached);
         }
         match self.outcomes.get(name) {
             Some(outcome) => outcome.clone(),
@@ -48,9 +48,12 @@ impl Published {
         }
     }
 
-    /// Whether the deps cache gave the file called `name`.
-    pub fn is_cached(&self, name: &str) -> bool {
-        self.cached.values().any(|entry| entry.deps_pex_name == name)
+    /// How both files of a code location came to be stored.
+    ///
+    /// # Errors
+    /// Why one of them is not.
+    pub fn pair(&self, source: &str, deps: &str) -> Result<SentFiles, Arc<DagsterError>> {
+        Ok(SentFiles { source: self.file(source)?, deps: self.file(deps)? })
     }
 }
 

@@ -16,8 +16,10 @@ use crate::dependencies::DependencyChanges;
 use crate::error::{Explain, Fault, Place, error_text};
 use crate::input_names::for_flags;
 use crate::project::{Location, Warning};
+use crate::publish::{SentFiles, UploadOutcome};
 use crate::redact::{self, Secret};
 use crate::short_paths::shortened;
+use crate::update::{self, UpdateError, Updated};
 use crate::verify::{Outcome, Verified};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -146,7 +148,7 @@ impl Report {
     pub fn changed(&self) -> bool {
         let sent = |location: &LocationReport| {
             location.sent.as_ref().is_some_and(|sent| {
-                sent.source == UploadState::Uploaded || sent.deps == UploadState::Uploaded
+                sent.source == UploadOutcome::Uploaded || sent.deps == UploadOutcome::Uploaded
             })
         };
         self.changed_when_interrupted
@@ -338,6 +340,23 @@ pub enum State {
 }
 
 impl State {
+    /// What came of an update.
+    pub fn from_outcome(outcome: &update::Outcome) -> State {
+        match &outcome.result {
+            Ok(Updated::Published) => State::Published,
+            Ok(Updated::Unchanged) => State::Unchanged,
+            Ok(Updated::Loaded) => State::Loaded,
+            Ok(Updated::NotAwaited) => State::Updated,
+            Err(UpdateError::NotPublished { .. }) => State::NotPublished,
+            Err(UpdateError::Refused { .. }) => State::NotUpdated,
+            Err(UpdateError::Load { .. }) => State::FailedToLoad,
+            Err(UpdateError::LoadTimeout { .. }) => State::Loading,
+            Err(UpdateError::NoAgent { .. }) => State::NoAgent,
+            Err(UpdateError::Overtaken { .. }) => State::Overtaken,
+            Err(UpdateError::Uncertain { .. } | UpdateError::Unseen { .. }) => State::Unknown,
+        }
+    }
+
     /// In words: `failed to load`.
     pub fn words(self) -> &'static str {
         match self {
@@ -371,38 +390,6 @@ impl State {
     /// Whether it is as asked, as far as known.
     pub fn is_good(self) -> bool {
         matches!(self, State::Loaded | State::Updated | State::Unchanged | State::Published)
-    }
-}
-
-/// How both files of a code location came to be in the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SentFiles {
-    /// The source PEX.
-    pub source: UploadState,
-    /// The deps PEX.
-    pub deps: UploadState,
-}
-
-/// How a PEX file came to be in the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UploadState {
-    /// A deps cache entry named it, and it was not even built.
-    Cached,
-    /// It was built, and was there.
-    AlreadyThere,
-    /// It was sent in this run.
-    Uploaded,
-}
-
-impl UploadState {
-    /// In words: `already there`.
-    pub fn words(self) -> &'static str {
-        match self {
-            UploadState::Cached => "cached",
-            UploadState::AlreadyThere => "already there",
-            UploadState::Uploaded => "uploaded",
-        }
     }
 }
 

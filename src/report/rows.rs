@@ -1,7 +1,8 @@
 //! Code locations as rows of a Markdown table, the same for comment and summary, with what went wrong folded below.
 
-use super::{Goal, LocationReport, Report, RunResult, State, UploadState, cut, markdown, table};
+use super::{Goal, LocationReport, Report, RunResult, State, cut, markdown, table};
 use crate::dependencies::DependencyChanges;
+use crate::publish::UploadOutcome;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -119,7 +120,7 @@ pub fn from_report(report: &Report) -> Vec<Row> {
 }
 
 fn row(location: &LocationReport, report: &Report) -> Row {
-    let file = |name: &Option<String>, sent: Option<UploadState>| {
+    let file = |name: &Option<String>, sent: Option<UploadOutcome>| {
         let built = report.files.iter().find(|file| Some(&file.name) == name.as_ref());
         let size = built.map(|file| table::size(file.size_bytes));
         let time = built.filter(|file| !file.unchanged).map(|file| table::time(file.elapsed));

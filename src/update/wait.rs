@@ -115,7 +115,7 @@ pub(super) fn run(
             (Ok(()), Some(fail)) => {
                 let failed = |name: String| match watch.unclear.contains(&name) {
                     true => unseen(name, &Arc::new(not_understood())),
-                    false => Outcome { result: Err(fail(name.clone())), name },
+                    false => Outcome::new(name.clone(), Err(fail(name))),
                 };
                 outcomes.extend(pending.drain(..).map(failed));
             }
@@ -132,7 +132,7 @@ pub(super) fn run(
 
 fn unseen(name: String, source: &Arc<DagsterError>) -> Outcome {
     let error = UpdateError::Unseen { location: name.clone(), source: Arc::clone(source) };
-    Outcome { name, result: Err(error) }
+    Outcome::new(name, Err(error))
 }
 
 fn not_understood() -> DagsterError {
@@ -200,7 +200,7 @@ impl Watch<'_> {
                     if !matches!(result, Err(UpdateError::Overtaken { .. })) {
                         reached(Phase::Settled(name.clone(), result.is_ok()));
                     }
-                    outcomes.push(Outcome { name, result });
+                    outcomes.push(Outcome::new(name, result));
                 }
             }
         }

@@ -6,7 +6,10 @@
 
 mod advice;
 mod environment;
+mod rules;
 pub mod traceback;
+
+pub use rules::{Rules, VerifyWhen, unfit};
 
 use crate::build::BuildError;
 use crate::build::manifest::{Entry, Manifest, Origin};

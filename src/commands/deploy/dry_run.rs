@@ -7,6 +7,7 @@ use crate::cli::{DeployArgs, Format};
 use crate::commands::Error;
 use crate::commands::building::RequirementsDocument;
 use crate::dagster::Session;
+use crate::deployment;
 use crate::error::error_text;
 use crate::host::Host;
 use crate::plan::PlannedLocation;
@@ -19,7 +20,7 @@ use serde_json::json;
 /// # Errors
 /// When the project cannot be read, or what it asks for cannot be had.
 pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    super::online::intent(args, &Session::default(), host)?;
+    deployment::goal::decide(&args.goal(), &Session::default(), host)?;
     let live = Live::new(Box::new(NoListener));
     let Planned { building, plan, requirements, .. } = prepare(args, host, &live)?;
     let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;

@@ -1,43 +1,43 @@
 //! What a deploy says, in the log and on stdout.
 
 use super::live::Live;
-use super::online::{Deployed, Online};
 use crate::build::Built;
 use crate::cli::Format;
 use crate::commands::Error;
 use crate::error::{Explain, Fault, error_text};
 use crate::host::Host;
 use crate::plan::Plan;
-use crate::report::{self, LocationReport, Problem, Report, RunResult, State, UploadState, rows};
+use crate::publish::UploadOutcome;
+use crate::report::{self, LocationReport, Problem, Report, RunResult, State, rows};
+use crate::update::Outcome;
 use serde_json::json;
 use std::path::Path;
 
 /// Print each failure, and put down what became of each code location.
-pub(super) fn tell_deployed(deployed: Deployed, live: &Live, host: &Host) {
+pub(super) fn tell_deployed(outcomes: &[Outcome], live: &Live, host: &Host) {
     live.update(|report| {
         for location in &mut report.locations {
-            let (state, sent) =
-                deployed.locations.get(&location.name).copied().unwrap_or((State::NotDeployed, None));
-            (location.state, location.sent) = (Some(state), sent);
-        }
-        for (name, error) in &deployed.failures {
-            for location in report.locations.iter_mut().filter(|location| location.name == *name) {
-                location.fail(Problem::from_error(error.as_ref()));
+            let outcome = outcomes.iter().find(|outcome| outcome.name == location.name);
+            location.state = Some(outcome.map_or(State::NotDeployed, State::from_outcome));
+            location.sent = outcome.and_then(|outcome| outcome.sent);
+            if let Some(error) = outcome.and_then(|outcome| outcome.result.as_ref().err()) {
+                location.fail(Problem::from_error(error));
                 location.failed_online = Some(error.fault());
             }
         }
-        say_failures(&deployed, host);
+        say_failures(outcomes, host);
     });
 }
 
 /// Print each failure once, with the code locations that it hits where there are several.
-fn say_failures(deployed: &Deployed, host: &Host) {
+fn say_failures(outcomes: &[Outcome], host: &Host) {
     let mut said: Vec<(String, String, Vec<&str>)> = Vec::new();
-    for (name, error) in &deployed.failures {
-        let kind = rows::without_name(&error_text(error.as_ref(), false), name);
+    for Outcome { name, result, .. } in outcomes {
+        let Err(error) = result else { continue };
+        let kind = rows::without_name(&error_text(error, false), name);
         match said.iter_mut().find(|(known, ..)| *known == kind) {
             Some((.., names)) => names.push(name),
-            None => said.push((kind, error_text(error.as_ref(), host.color()), vec![name])),
+            None => said.push((kind, error_text(error, host.color()), vec![name])),
         }
     }
     for (_, text, names) in said {
@@ -55,7 +55,7 @@ pub fn outcomes(report: &Report) -> Option<String> {
     if report.locations.iter().all(|location| location.state.is_none()) {
         return None;
     }
-    let word = |sent: Option<UploadState>| sent.map_or("-", UploadState::words).to_string();
+    let word = |sent: Option<UploadOutcome>| sent.map_or("-", UploadOutcome::words).to_string();
     let mut rows = vec![["code location", "state", "source PEX", "deps PEX"].map(String::from)];
     rows.extend(report.locations.iter().map(|location| {
         let state = location.state.unwrap_or(State::NotDeployed).words().to_string();
@@ -66,12 +66,12 @@ pub fn outcomes(report: &Report) -> Option<String> {
 }
 
 /// Code locations that left the file stay deployed; nobody else would say so.
-pub(super) fn tell_others(others: Vec<String>, file: &Path, online: &Online, live: &Live, host: &Host) {
+pub(super) fn tell_others(others: Vec<String>, file: &Path, deployment: &str, live: &Live, host: &Host) {
     if others.is_empty() {
         return;
     }
     let file = file.file_name().unwrap_or_default().to_string_lossy();
-    let note = report::others(&others, &online.report().name, &file);
+    let note = report::others(&others, deployment, &file);
     host.note(&note);
     live.update(|report| {
         report.also_deployed = others;

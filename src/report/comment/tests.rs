@@ -1,6 +1,7 @@
 use super::*;
 use crate::dependencies::DependencyChanges;
-use crate::report::{LocationReport, Problem, SentFiles, State, UploadState};
+use crate::publish::{SentFiles, UploadOutcome};
+use crate::report::{LocationReport, Problem, State};
 use std::time::UNIX_EPOCH;
 
 fn facts(run_id: u64, attempt: u64, job: &str) -> Facts {
@@ -22,7 +23,7 @@ fn location(name: &str, state: State, error: Option<&str>) -> LocationReport {
         pex_tag: Some("files=deps-1.pex:source-2.pex".into()),
         dagster_version: Some("1.13.27".into()),
         state: Some(state),
-        sent: Some(SentFiles { source: UploadState::Uploaded, deps: UploadState::Cached }),
+        sent: Some(SentFiles { source: UploadOutcome::Uploaded, deps: UploadOutcome::Cached }),
         errors: error.map(String::from).into_iter().collect(),
         ..LocationReport::default()
     }

@@ -1,29 +1,20 @@
 //! The organization's registry: whether PEX files can run there, and the base image that a run asks for.
 
-use crate::cli::DeployArgs;
-use crate::commands::Error;
+use super::ConnectError;
 use crate::dagster::operations::Registry;
 use crate::dagster::{Client, DagsterError};
+use crate::deployment::args::PublishArgs;
 use crate::env_vars;
 use crate::host::Host;
 
-/// The registry, asked before anything is built for it; an error if PEX files cannot run there.
-pub(super) fn look_at_registry(
-    client: &Client,
-    args: &DeployArgs,
-    host: &Host,
-) -> Result<Option<Registry>, Error> {
-    judged_registry(ask_registry(client, args, host), host)
-}
-
-/// What the registry is, and whether it is trusted to run PEX files whatever it says; `None` where nobody needs to know.
+/// What the registry is, and whether it is trusted to run PEX files whatever it says; `None` where it does not matter.
 pub(super) fn ask_registry(
     client: &Client,
-    args: &DeployArgs,
+    publish: &PublishArgs,
     host: &Host,
 ) -> Option<(Result<Registry, DagsterError>, bool)> {
     let trusted = host.var(env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT).is_some();
-    let needed = !trusted || base_image_tag(args, host).is_some();
+    let needed = !trusted || base_image_tag(publish, host).is_some();
     needed.then(|| (client.registry(), trusted))
 }
 
@@ -32,10 +23,10 @@ pub(super) fn ask_registry(
 pub(super) fn judged_registry(
     asked: Option<(Result<Registry, DagsterError>, bool)>,
     host: &Host,
-) -> Result<Option<Registry>, Error> {
+) -> Result<Option<Registry>, ConnectError> {
     match asked {
         None => Ok(None),
-        Some((Ok(registry), trusted)) if registry.is_harbor && !trusted => Err(Error::NoPexRuntime),
+        Some((Ok(registry), trusted)) if registry.is_harbor && !trusted => Err(ConnectError::NoPexRuntime),
         Some((Ok(registry), _)) => Ok(Some(registry)),
         Some((
             Err(
@@ -55,26 +46,26 @@ pub(super) fn judged_registry(
     }
 }
 
-pub(super) fn base_image_tag(args: &DeployArgs, host: &Host) -> Option<String> {
+pub(super) fn base_image_tag(publish: &PublishArgs, host: &Host) -> Option<String> {
     let variable = || host.var(env_vars::SERVERLESS_BASE_IMAGE_TAG).map(String::from);
-    args.publish.base_image_tag.clone().or_else(variable)
+    publish.base_image_tag.clone().or_else(variable)
 }
 
 /// The image that replaces what the project file says: a flag, a variable, or a tag in the organization's registry.
 /// Source: the order of dagster-cloud-cli.
 pub(super) fn image(
-    args: &DeployArgs,
+    publish: &PublishArgs,
     registry: Option<&Registry>,
     host: &Host,
-) -> Result<Option<String>, Error> {
-    let whole = args.publish.image.clone();
+) -> Result<Option<String>, ConnectError> {
+    let whole = publish.image.clone();
     let whole = whole.or_else(|| host.var(env_vars::SERVERLESS_BASE_IMAGE).map(String::from));
-    match (whole, base_image_tag(args, host)) {
+    match (whole, base_image_tag(publish, host)) {
         (Some(image), _) => Ok(Some(image)),
         (None, None) => Ok(None),
         (None, Some(tag)) => match registry.and_then(|registry| registry.url.as_ref()) {
             Some(url) => Ok(Some(format!("{url}:{tag}"))),
-            None => Err(Error::NoRegistry { tag }),
+            None => Err(ConnectError::NoRegistry { tag }),
         },
     }
 }

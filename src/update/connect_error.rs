@@ -1,0 +1,76 @@
+//! Why nothing can be deployed to a deployment.
+
+use crate::dagster::DagsterError;
+use crate::deployment::DeploymentError;
+use crate::env_vars;
+use crate::error::{Explain, Fault};
+use std::path::PathBuf;
+
+/// Nothing can be deployed there, or what is to be deployed cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Dagster(#[from] DagsterError),
+    #[error(transparent)]
+    #[allow(missing_docs)]
+    Deployment(#[from] DeploymentError),
+    /// The organization is on Serverless on Kubernetes.
+    #[error(
+        "this organization runs code locations from images (its registry is Harbor), where PEX files cannot run"
+    )]
+    NoPexRuntime,
+    /// The deployment is not a Serverless one.
+    #[error(
+        "{} is a Hybrid deployment, and PEX files only run in Dagster+ Serverless", deployment.as_ref().map_or("the default deployment of this organization".to_string(), |name| format!("`{name}`"))
+    )]
+    Hybrid {
+        /// Its name, if one was given.
+        deployment: Option<String>,
+    },
+    /// A base image tag, and no registry to find it in.
+    #[error(
+        "the base image `{tag}` cannot be named: Dagster+ did not say where the organization's registry is"
+    )]
+    NoRegistry {
+        /// The tag.
+        tag: String,
+    },
+    /// `--defs-state-info` names no JSON file.
+    #[error("could not read `{path}`, which --defs-state-info names, as JSON")]
+    DefsStateInfo {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Explain for ConnectError {
+    fn fault(&self) -> Fault {
+        match self {
+            ConnectError::Dagster(error) => error.fault(),
+            ConnectError::Deployment(error) => error.fault(),
+            ConnectError::NoPexRuntime | ConnectError::Hybrid { .. } => Fault::Project,
+            ConnectError::NoRegistry { .. } => Fault::Remote,
+            ConnectError::DefsStateInfo { .. } => Fault::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            ConnectError::Dagster(error) => error.hint(),
+            ConnectError::Deployment(error) => error.hint(),
+            ConnectError::NoPexRuntime => Some(format!(
+                "deploy images with `dagster-cloud serverless deploy`, or set {}=1 if PEX files do run there",
+                env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT
+            )),
+            ConnectError::Hybrid { .. } => Some(
+                "Hybrid agents run code locations from images: build and push one, and deploy it with `dagster-cloud ci deploy` or `dg plus deploy`; nothing was built or changed".into(),
+            ),
+            ConnectError::NoRegistry { .. } => Some("name the whole image with --image".to_string()),
+            ConnectError::DefsStateInfo { .. } => None,
+        }
+    }
+}

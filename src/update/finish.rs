@@ -1,0 +1,138 @@
+//! From built files to updated code locations, and what came of each.
+
+use super::document::location_document;
+use super::{Before, Online, Outcome, Phase, Update, UpdateError, Updated};
+use crate::build::manifest::{Origin, pex_tag};
+use crate::build::{Built, DepsPexFile};
+use crate::dagster::Client;
+use crate::dependencies::Search;
+use crate::deployment::args::PublishArgs;
+use crate::display::Display;
+use crate::host::Host;
+use crate::plan::{Plan, PlannedLocation};
+use crate::publish::{CacheTags, Published, Publisher, deps_cache};
+use crate::target::Target;
+use crate::verify::{self, Ended, traceback};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+impl Online {
+    /// Follow a build from here. `loads_all` is whether each code location is loaded here before it is updated.
+    pub fn publisher(
+        &self,
+        publish: &PublishArgs,
+        loads_all: bool,
+        target: Target,
+        host: &Host,
+    ) -> Publisher {
+        // A deps PEX that is to be loaded here has to be here.
+        let read = !publish.force_rebuild_deps && !loads_all;
+        let from = if read { publish.deps_cache_from.clone() } else { Vec::new() };
+        let tags = CacheTags { from, to: publish.deps_cache_to.clone() };
+        let progress = Arc::new(Display::new(host));
+        let likely = self.before.as_ref().map(Before::deps_files).unwrap_or_default();
+        Publisher::start(&self.client, tags, target, &deps_cache::runtime(), publish.upload_pex, progress)
+            .expecting(likely)
+    }
+
+    /// Update the code locations whose files are stored, and wait for them. `unfit` are those not to be updated; `reached`
+    /// hears how far it came. What was not built or is unfit has no outcome.
+    pub fn finish(
+        &self,
+        published: &Published,
+        plan: &Plan,
+        built: &Built,
+        unfit: &BTreeSet<String>,
+        reached: &dyn Fn(Phase),
+    ) -> Vec<Outcome> {
+        let (mut outcomes, mut updates, mut stored) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for planned in plan.locations.iter().filter(|planned| !unfit.contains(&planned.location.name)) {
+            let Some((source, deps)) = built.pair(planned) else { continue };
+            let name = planned.location.name.clone();
+            match published.pair(&source.name, deps.name()) {
+                Ok(sent) => {
+                    let update = self.update(planned, &source.name, deps, plan.target);
+                    let result = match self.is_left_alone(&update) {
+                        true => Updated::Unchanged,
+                        false if self.before.is_none() => Updated::Published,
+                        false => {
+                            updates.push(update);
+                            stored.insert(name, sent);
+                            continue;
+                        }
+                    };
+                    outcomes.push(Outcome { name, sent: Some(sent), result: Ok(result) });
+                }
+                Err(source) => {
+                    let error = UpdateError::NotPublished { location: name.clone(), source };
+                    outcomes.push(Outcome::new(name, Err(error)));
+                }
+            }
+        }
+        if let Some(before) = &self.before
+            && !updates.is_empty()
+        {
+            let limits =
+                self.limits(updates.iter().any(|update| update.document.contains_key("agent_queue")));
+            let updated = super::run(&self.client.patient(), updates, before, limits, reached);
+            outcomes.extend(updated.into_iter().map(|mut outcome| {
+                explain(&mut outcome, plan, self.client.host());
+                outcome.sent = stored.get(&outcome.name).copied();
+                outcome
+            }));
+        }
+        outcomes
+    }
+
+    fn update(&self, planned: &PlannedLocation, source: &str, deps: &DepsPexFile, target: Target) -> Update {
+        let tag = pex_tag(&[source, deps.name()]);
+        let location = &planned.location;
+        let document = location_document(&location.document, &tag, target.python, &self.additions);
+        Update { name: location.name.clone(), document }
+    }
+
+    /// Begin to find out what changes in the dependencies of each code location: against what it ran before, or for a
+    /// branch deployment against what the deployment runs that it is based on.
+    pub fn dependency_changes(&self, plan: &Plan, built: &Built) -> Search {
+        let (before, base) = (self.before.clone(), self.base.as_ref().map(Client::patient));
+        Search::begin(self.client.patient(), plan, built, move || {
+            let before = match base {
+                Some(base) => Some(Before::look_at_metadata(&base)),
+                None => before,
+            };
+            move |location: &str| before.as_ref()?.deps_file(location)
+        })
+    }
+
+    /// Whether the code location is just what the update would make it, and only changes are asked for.
+    fn is_left_alone(&self, update: &Update) -> bool {
+        let Some(before) = self.before.as_ref().filter(|_| self.changed_only) else { return false };
+        let host = self.client.host();
+        match before.difference(&update.name, &update.document) {
+            None => {
+                host.note(format!("{}: unchanged, left alone", update.name));
+                true
+            }
+            Some(difference) => {
+                host.detail(format!("{}: updated, since {difference}", update.name));
+                false
+            }
+        }
+    }
+}
+
+/// Name the user's files in the traceback of a code location that does not load at Dagster+, and the line to look at.
+fn explain(outcome: &mut Outcome, plan: &Plan, host: &Host) {
+    let planned = plan.locations.iter().find(|planned| planned.location.name == outcome.name);
+    let Some(planned) = planned else { return };
+    if let Err(UpdateError::Load { failure, place, hint, .. }) = &mut outcome.result {
+        let origin = Origin::from_plan(planned, plan);
+        let texts: Vec<String> = failure.innermost_first();
+        *place = traceback::last_place(texts.iter().map(String::as_str), &origin);
+        let innermost = failure.chain.last().map_or(&failure.message, |link| &link.message);
+        let line = traceback::error_line(innermost);
+        let ended = Ended { line, place: place.as_ref(), not_here: None, library: None };
+        *hint = verify::next_step(ended, &planned.location, &origin, host);
+        failure.map_texts(&|text| traceback::with_user_files(text, &origin));
+    }
+}

@@ -1,0 +1,236 @@
+//! A deployment that was looked at and is ready for PEX files: whether they can run there, and what runs there already.
+
+use super::document::Additions;
+use super::registry::{ask_registry, base_image_tag, image, judged_registry};
+use super::{Before, ConnectError};
+use crate::context::inputs::{SERVERLESS_AGENT_LIMIT, WaitLimits};
+use crate::dagster::operations::Registry;
+use crate::dagster::{Client, DagsterError};
+use crate::deployment::args::PublishArgs;
+use crate::deployment::{self, Branch, DeploySession, Deployment, Destination};
+use crate::host::Host;
+use crate::threads::joined;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// A deployment that was looked at and is ready for PEX files.
+pub struct Online {
+    /// The deployment.
+    pub deployment: Deployment,
+    /// At the deployment.
+    pub client: Client,
+    /// At the deployment that a branch deployment is compared with.
+    pub base: Option<Client>,
+    /// What runs there; `None` where nothing is to be updated.
+    pub before: Option<Before>,
+    /// What the run adds to each document.
+    pub additions: Additions,
+    /// `SERVERLESS`, where the server tells.
+    agent_type: Option<String>,
+    pub(super) changed_only: bool,
+    limits: WaitLimits,
+    agent_limit_is_given: bool,
+}
+
+impl Online {
+    /// Make the deployment ready, and look at what is there. `made` hears the name of a branch deployment that was created
+    /// or brought up to date.
+    ///
+    /// # Errors
+    /// A bad token, a deployment that does not exist, agents or a registry that cannot run PEX files.
+    pub fn connect(
+        session: DeploySession,
+        destination: &Destination,
+        publish: &PublishArgs,
+        made: &dyn Fn(&str),
+        host: &Host,
+    ) -> Result<Online, ConnectError> {
+        let defs_state_info =
+            publish.defs_state_info.as_deref().map(|file| read_json(file, host)).transpose()?;
+        let (deployment, looked) = match destination {
+            Destination::Branch(branch) => {
+                // Before anything is created.
+                check_base(&session, branch, host)?;
+                let deployment = deployment::put(branch, &session.context, &session.client)?;
+                made(&deployment.name);
+                announce(&session, &deployment, Some(&branch.data.branch_name), host);
+                let looked = Looked::look(&session, &deployment.name, publish, host)?;
+                (deployment, looked)
+            }
+            Destination::Named { name, ask, is_default } => {
+                named(&session, name, *ask, *is_default, publish, host)?
+            }
+        };
+        let client = session.client.at(&deployment.name);
+        let commit = publish.code_location_details.as_ref().map(|details| details.commit_hash.as_str());
+        let additions = Additions {
+            revision: session.context.revision(commit, host),
+            image: image(publish, looked.registry.as_ref(), host)?,
+            defs_state_info,
+        };
+        let base = match destination {
+            Destination::Branch(branch) => Some(session.at_base_of(branch)),
+            Destination::Named { .. } => deployment.is_branch.then(|| session.client.at_default()),
+        };
+        Ok(Online {
+            deployment,
+            client,
+            base,
+            before: looked.before,
+            agent_type: looked.agent_type,
+            changed_only: publish.changed_only,
+            additions,
+            limits: session.context.limits,
+            agent_limit_is_given: session.context.agent_limit_is_given,
+        })
+    }
+
+    /// Code locations of the deployment that are not among `names`, those of the project file.
+    pub fn others(&self, names: &BTreeSet<String>) -> Vec<String> {
+        let there = self.before.iter().flat_map(Before::names).filter(|name| !names.contains(*name));
+        there.collect::<BTreeSet<_>>().into_iter().map(String::from).collect()
+    }
+
+    /// Whether the code location runs this deps PEX already.
+    pub fn runs(&self, location: &str, deps_pex: &str) -> bool {
+        let running = self.before.as_ref().and_then(|before| before.deps_file(location));
+        running.is_some_and(|name| name == deps_pex)
+    }
+
+    /// How long to wait. Serverless agents may be asleep, and need minutes to be there. Source: what dagster-cloud-cli
+    /// waits for them.
+    pub(super) fn limits(&self, is_queued: bool) -> WaitLimits {
+        let serverless = self.agent_type.as_deref() == Some("SERVERLESS") && !is_queued;
+        match self.limits.agent {
+            Some(_) if serverless && !self.agent_limit_is_given => {
+                WaitLimits { agent: Some(SERVERLESS_AGENT_LIMIT), ..self.limits }
+            }
+            _ => self.limits,
+        }
+    }
+}
+
+/// What a run adds to documents, as far as it may tell them from those that are there: all but the commit. `client` is at
+/// a deployment that exists.
+///
+/// # Errors
+/// A file or setting that cannot be read.
+pub fn lasting_additions(
+    client: &Client,
+    publish: &PublishArgs,
+    host: &Host,
+) -> Result<Additions, ConnectError> {
+    let tagged = base_image_tag(publish, host).is_some();
+    let asked = if tagged { ask_registry(client, publish, host) } else { None };
+    let registry = judged_registry(asked, host)?;
+    let info = publish.defs_state_info.as_deref().map(|file| read_json(file, host)).transpose()?;
+    let image = image(publish, registry.as_ref(), host)?;
+    Ok(Additions { image, defs_state_info: info, ..Additions::default() })
+}
+
+/// An error if PEX files cannot run in the deployment that `client` is at, which was asked for by `name`.
+///
+/// # Errors
+/// Hybrid agents, or Dagster+'s refusal.
+pub fn check_agents(client: &Client, name: Option<&str>, host: &Host) -> Result<(), ConnectError> {
+    runs_pex(agent_type(client, host)?.as_deref(), name)
+}
+
+fn announce(session: &DeploySession, deployment: &Deployment, branch: Option<&str>, host: &Host) {
+    let kind = if deployment.is_branch { "branch deployment" } else { "deployment" };
+    let branch = branch.map(|branch| format!(" of the branch {branch}")).unwrap_or_default();
+    let page = session.client.at(&deployment.name).locations_page();
+    host.note(format!("Deploying to the {kind} {}{branch} ({page})", deployment.name));
+}
+
+/// A deployment that exists already.
+fn named(
+    session: &DeploySession,
+    name: &str,
+    ask: bool,
+    is_default: bool,
+    publish: &PublishArgs,
+    host: &Host,
+) -> Result<(Deployment, Looked), ConnectError> {
+    let called = |name: &str| Deployment { name: name.into(), is_branch: deployment::is_branch_name(name) };
+    announce(session, &called(name), None, host);
+    match Looked::look(session, name, publish, host) {
+        Err(ConnectError::Dagster(error @ DagsterError::NotFound { .. })) => {
+            let name = session.instead_of(name, is_default, error)?;
+            if ask {
+                deployment::confirm(&name, publish.yes, host)?;
+            }
+            announce(session, &called(&name), None, host);
+            Ok((called(&name), Looked::look(session, &name, publish, host)?))
+        }
+        looked => Ok((called(name), looked?)),
+    }
+}
+
+/// An error if PEX files cannot run where a branch deployment would be, or the deployment that it is to be based on does
+/// not exist.
+fn check_base(session: &DeploySession, branch: &Branch, host: &Host) -> Result<(), ConnectError> {
+    match (agent_type(&session.at_base_of(branch), host), &branch.base) {
+        (Ok(agent_type), base) => runs_pex(agent_type.as_deref(), base.as_deref()),
+        (Err(error @ DagsterError::NotFound { .. }), Some(base)) => {
+            Ok(session.instead_of(base, false, error).map(drop)?)
+        }
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+/// What was asked before anything is built.
+struct Looked {
+    agent_type: Option<String>,
+    registry: Option<Registry>,
+    before: Option<Before>,
+}
+
+impl Looked {
+    /// Ask what has to be known before anything is built, all at once.
+    fn look(
+        session: &DeploySession,
+        name: &str,
+        publish: &PublishArgs,
+        host: &Host,
+    ) -> Result<Looked, ConnectError> {
+        let client = session.client.at(name);
+        let (agent_type, registry, before) = std::thread::scope(|scope| {
+            let agent_type = scope.spawn(|| agent_type(&client, host));
+            let registry = scope.spawn(|| ask_registry(&client, publish, host));
+            let before = publish.update_code_location.then(|| Before::look(&client)).transpose();
+            (joined(agent_type), joined(registry), before)
+        });
+        let agent_type = agent_type?;
+        runs_pex(agent_type.as_deref(), Some(name))?;
+        Ok(Looked { agent_type, registry: judged_registry(registry, host)?, before: before? })
+    }
+}
+
+/// `SERVERLESS` or `HYBRID`; `None` where the server does not tell.
+fn agent_type(client: &Client, host: &Host) -> Result<Option<String>, DagsterError> {
+    match client.deployment_info() {
+        Ok(info) => Ok(info.agent_type),
+        Err(error @ (DagsterError::GraphQl { .. } | DagsterError::Unexpected { .. })) => {
+            host.detail(format!("{error}; of which kind the agents are is not known"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Hybrid agents have no registry for PEX files. Source: `agentType`, as dagster-cloud-cli asks for it.
+fn runs_pex(agent_type: Option<&str>, deployment: Option<&str>) -> Result<(), ConnectError> {
+    match agent_type {
+        Some("HYBRID") => Err(ConnectError::Hybrid { deployment: deployment.map(String::from) }),
+        _ => Ok(()),
+    }
+}
+
+fn read_json(file: &Path, host: &Host) -> Result<Value, ConnectError> {
+    let path = host.absolute(file);
+    let text = std::fs::read(&path).map_err(|error| (error.into(), path.clone()));
+    let value = text.and_then(|text| serde_json::from_slice(&text).map_err(|error| (error.into(), path)));
+    value.map_err(|(source, path)| ConnectError::DefsStateInfo { path, source })
+}
