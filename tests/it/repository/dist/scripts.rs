@@ -186,3 +186,21 @@ fn an_installer_that_is_of_no_release_says_what_to_do() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("set PEXPRESS_REPOSITORY and PEXPRESS_VERSION"), "{said}");
 }
+
+#[test]
+fn one_script_names_the_owner_everywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let clone = dir.path().join("clone");
+    run(Command::new("git").args(["clone", "-q", "--no-hardlinks"]).arg(repository()).arg(&clone));
+    std::fs::copy(repository().join("scripts/set-owner"), clone.join("scripts/set-owner")).unwrap();
+    let set =
+        |owner: &str| Command::new("bash").arg(clone.join("scripts/set-owner")).arg(owner).output().unwrap();
+    assert_eq!(set("acme").status.code(), Some(2));
+    assert!(set("acme/deployer").status.success());
+    let left = ["grep", "-lE", "OWNER/(pexpress|REPOSITORY)", "--", ".", ":!scripts/set-owner"];
+    let left = Command::new("git").args(left).current_dir(&clone).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+    let example = std::fs::read_to_string(clone.join("examples/workflows/deploy.yml")).unwrap();
+    assert!(example.contains("- uses: acme/deployer@v1\n"), "{example}");
+    assert_eq!(set("acme/deployer").status.code(), Some(1));
+}
