@@ -2,7 +2,7 @@
 
     python tests/standin CONFIG.json
 
-prints one JSON line with the addresses, then serves until its standard input closes. Needs graphql-core.
+prints one JSON line with the addresses, then serves until its standard input closes. Python's standard library is all it needs.
 See README.md beside this file for the configuration and the control endpoints.
 """
 
@@ -12,7 +12,6 @@ import pathlib
 import sys
 import threading
 
-import graphql
 from faults import Faults
 from http_edge import GraphQLHandler, StoreHandler
 from journal import Journal
@@ -26,8 +25,6 @@ class World:
 
     def __init__(self, config):
         self.config = config
-        schema = (pathlib.Path(__file__).parent / "schema.graphql").read_text(encoding="utf-8")
-        self.schema = graphql.build_schema(schema)
         self.journal = Journal()
         self.faults = Faults(config.get("faults", []))
         self.store = ObjectStore(config.get("url_seconds", 3600))

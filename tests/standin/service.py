@@ -1,6 +1,6 @@
 """Dagster+ as far as a deploy client sees it: deployments, code locations that load, the registry.
 
-Methods named like a root field of schema.graphql resolve that field (graphql-core's default resolver calls them).
+Methods of `Root` named like a root field of schema.graphql resolve that field.
 """
 
 import hashlib
@@ -163,10 +163,10 @@ class Root:
 
     # -- registry
 
-    def generateServerlessPexUrl(self, info, filenames, method):
+    def generateServerlessPexUrl(self, filenames, method):
         return [{"url": self._service.store_url + self._service.store.presign(name, method)} for name in filenames]
 
-    def serverless(self, info):
+    def serverless(self):
         config = self._service.config.get("serverless", {})
         return {
             "awsRegion": "us-west-2",
@@ -178,22 +178,20 @@ class Root:
 
     # -- deployments
 
-    def currentDeployment(self, info):
+    def currentDeployment(self):
         return self._deployment.graphql()
 
-    def fullDeployments(self, info):
+    def fullDeployments(self):
         return [d.graphql() for d in self._service.deployments.values() if d.kind != "BRANCH"]
 
-    def deploymentByName(self, info, name):
+    def deploymentByName(self, name):
         found = self._service.deployments.get(name)
         return found.graphql() if found else union("DeploymentNotFoundError", message=f"no deployment {name}")
 
-    def getBranchDeploymentName(self, info, repoName, branchName):
+    def getBranchDeploymentName(self, repoName, branchName):
         return branch_deployment_name(repoName, branchName)
 
-    def createOrUpdateBranchDeployment(
-        self, info, branchData, commit, baseDeploymentName=None, snapshotBaseCondition=None
-    ):
+    def createOrUpdateBranchDeployment(self, branchData, commit, baseDeploymentName=None, snapshotBaseCondition=None):
         service = self._service
         if baseDeploymentName is not None and baseDeploymentName not in service.deployments:
             return python_error(f"deployment {baseDeploymentName} does not exist")
@@ -205,7 +203,7 @@ class Root:
         found.status = branchData.get("pullRequestStatus")
         return found.graphql()
 
-    def deleteDeployment(self, info, deploymentId):
+    def deleteDeployment(self, deploymentId):
         for name, deployment in list(self._service.deployments.items()):
             if deployment.number == deploymentId:
                 del self._service.deployments[name]
@@ -214,7 +212,7 @@ class Root:
 
     # -- code locations
 
-    def addOrUpdateLocationFromDocument(self, info, document):
+    def addOrUpdateLocationFromDocument(self, document):
         if self._service.denied(self._deployment):
             return union("UnauthorizedError", message="the token may not change this deployment")
         errors = document_errors(document)
@@ -222,13 +220,13 @@ class Root:
             return union("InvalidLocationError", errors=errors)
         return self._update(document)
 
-    def deployLocations(self, info, document):
+    def deployLocations(self, document):
         return self._deploy(document, "DeployLocationsSuccess", remove_others=False)
 
-    def reconcileLocationsFromDocument(self, info, document):
+    def reconcileLocationsFromDocument(self, document):
         return self._deploy(document, "ReconcileLocationsSuccess", remove_others=True)
 
-    def deleteLocation(self, info, locationName):
+    def deleteLocation(self, locationName):
         if self._deployment.locations.pop(locationName, None) is None:
             return python_error(f"no code location {locationName}")
         return union("DeleteLocationSuccess", locationName=locationName)
@@ -276,23 +274,23 @@ class Root:
             self._service.store.objects[name] = b"PEX"
         self._update(document)
 
-    def workspaceOrError(self, info):
+    def workspaceOrError(self):
         service = self._service
         for location in self._deployment.locations.values():
             location.poll(service.agent_running(), missing_objects(location.document, service.store))
         return union("Workspace", locationEntries=[x.entry() for x in self._deployment.locations.values()])
 
-    def workspace(self, info):
+    def workspace(self):
         return {"workspaceEntries": [entry_of(x) for x in self._deployment.locations.values()]}
 
-    def locationsAsDocument(self, info):
+    def locationsAsDocument(self):
         return union(
             "LocationsAsDocument", document={"locations": [x.document for x in self._deployment.locations.values()]}
         )
 
     # -- the rest
 
-    def agents(self, info):
+    def agents(self):
         service = self._service
         running = service.agent_running()
         service.agent_polls += 1
@@ -300,10 +298,10 @@ class Root:
             return []
         return [{"id": "agent-1", "status": "RUNNING" if running else "NOT_RUNNING", "errors": []}]
 
-    def organizationSettings(self, info):
+    def organizationSettings(self):
         return {"settings": {}}
 
-    def markCliEvent(self, info, **event):
+    def markCliEvent(self, **event):
         return "ok"
 
 

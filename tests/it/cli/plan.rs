@@ -59,7 +59,6 @@ fn assert_only_asked(standin: &Standin) {
 
 /// Users got a matrix of jobs, each of which was then refused.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_hybrid_deployment_has_no_plan() {
     let standin = Standin::start(json!({"deployments": [{"name": "prod", "agent_type": "HYBRID"}]}));
     let dir = tempfile::tempdir().unwrap();
@@ -82,7 +81,6 @@ fn deployed() -> (Standin, tempfile::TempDir) {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn only_code_locations_that_have_changed_are_planned() {
     let (standin, dir) = deployed();
     let plan_prod = || planned(plan(&standin, dir.path()).args(TO_PROD).args(CACHE));
@@ -114,7 +112,6 @@ fn only_code_locations_that_have_changed_are_planned() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn what_failed_to_load_or_is_not_known_is_planned() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("good", ""), ("bad", "")]);
@@ -132,7 +129,6 @@ fn what_failed_to_load_or_is_not_known_is_planned() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_pull_request_is_compared_with_its_branch_deployment_and_else_with_its_base() {
     let (standin, dir) = deployed();
     let on_branch = |command: &mut Command, action: &str| {
@@ -182,7 +178,6 @@ fn without_a_token_or_on_demand_all_code_locations_are_planned() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_deployment_that_cannot_be_asked_is_an_error_and_no_matrix() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);

@@ -24,7 +24,6 @@ fn built(ran: &Ran) -> bool {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_hybrid_deployment_hears_of_it_before_anything_is_built() {
     let standin = Standin::start(json!({"deployments": [{"name": "prod", "agent_type": "HYBRID"}]}));
     let full = deployed(&standin, &TO_PROD);
@@ -53,7 +52,6 @@ fn a_hybrid_deployment_hears_of_it_before_anything_is_built() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_deployment_that_does_not_exist_is_named_with_those_that_do() {
     let two = json!({"deployments": [{"name": "production"}, {"name": "staging"}]});
     let standin = Standin::start(two);
@@ -71,7 +69,6 @@ fn a_deployment_that_does_not_exist_is_named_with_those_that_do() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn where_none_is_named_the_only_deployment_is_meant() {
     let standin = Standin::start(json!({"deployments": [{"name": "production"}]}));
     let ran = deployed(&standin, &["--yes"]);
@@ -86,7 +83,6 @@ fn where_none_is_named_the_only_deployment_is_meant() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn code_locations_that_left_the_file_are_named() {
     let document = |name: &str| json!({"location_name": name, "code_source": {"package_name": "p"}});
     let there: Vec<Value> = ["one", "two", "old", "other"].map(document).to_vec();
@@ -105,7 +101,6 @@ fn code_locations_that_left_the_file_are_named() {
 
 /// Users saw seven more requests, and everything built, after the token had been refused.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_token_that_is_refused_in_the_middle_ends_the_run() {
     for status in [401, 403] {
         let refuse = json!({"operation": "generateServerlessPexUrl", "times": 0, "status": status});
@@ -122,7 +117,6 @@ fn a_token_that_is_refused_in_the_middle_ends_the_run() {
 
 /// Users waited half a minute for 28 questions that all failed.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_registry_out_of_reach_is_not_asked_again_and_again() {
     let fail = json!({"operation": "generateServerlessPexUrl", "times": 0, "status": 503});
     let standin = Standin::start(json!({"faults": [fail]}));
@@ -134,7 +128,6 @@ fn a_registry_out_of_reach_is_not_asked_again_and_again() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_refusal_for_all_is_printed_once_with_its_reason() {
     let standin = Standin::start(json!({"unauthorized_deployments": ["prod"]}));
     let ran = deployed(&standin, &TO_PROD);

@@ -94,7 +94,6 @@ fn stderr(output: &Output) -> String {
 const FIELD: &str = "createOrUpdateBranchDeployment";
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_branch_deployment_shows_the_head_commit_and_not_the_merge() {
     let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
     let payload = checkout.payload("synchronize", "open", false);
@@ -135,7 +134,6 @@ fn a_branch_deployment_shows_the_head_commit_and_not_the_merge() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_commit_that_the_clone_lacks_is_known_by_its_hash_alone() {
     let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
     let mut payload = checkout.payload("opened", "open", false);
@@ -147,7 +145,6 @@ fn a_commit_that_the_clone_lacks_is_known_by_its_hash_alone() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn closing_tells_merged_from_closed() {
     let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
     for (action, state, merged, flag, want) in [
@@ -165,7 +162,6 @@ fn closing_tells_merged_from_closed() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_pull_request_that_cannot_be_read_asks_nothing_of_dagster() {
     let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
     let mut no_head = checkout.payload("opened", "open", false);
@@ -180,7 +176,6 @@ fn a_pull_request_that_cannot_be_read_asks_nothing_of_dagster() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_refused_branch_deployment_is_an_error() {
     let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
     let payload = checkout.payload("opened", "open", false);
@@ -195,7 +190,6 @@ fn a_refused_branch_deployment_is_an_error() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn on_a_laptop_the_branch_and_the_remote_name_it() {
     let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
     let branch_deployment = |args: &[&str]| {
@@ -240,7 +234,6 @@ fn missing_settings_are_named() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn status_shows_state_and_files_of_each_code_location() {
     let standin = Standin::start(json!({"deployments": [{"name": "prod", "locations": [{
         "location_name": "one", "code_source": {"package_name": "p"}, "git": {"commit_hash": "ab12"},

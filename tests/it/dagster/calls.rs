@@ -21,7 +21,6 @@ fn fault(field: &str, action: Value) -> Value {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn what_passes_by_itself_is_tried_again_for_queries_and_mutations() {
     let standin = Standin::start(json!({}));
     for action in [
@@ -64,7 +63,6 @@ fn what_passes_by_itself_is_tried_again_for_queries_and_mutations() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn retries_end_and_say_how_many_there_were() {
     let standin = Standin::start(json!({"faults": [{"operation": "*", "times": 0, "status": 503}]}));
     let connected = standin.connect();
@@ -77,7 +75,6 @@ fn retries_end_and_say_how_many_there_were() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn retry_after_holds_for_its_own_retry_only() {
     let standin = Standin::start(json!({"faults": [
         {"operation": "serverless", "status": 429, "headers": {"Retry-After": "7"}},
@@ -91,7 +88,6 @@ fn retry_after_holds_for_its_own_retry_only() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn what_does_not_pass_ends_at_once_with_one_clear_message() {
     let standin = Standin::start(json!({"unauthorized_deployments": ["prod"]}));
     for (action, says, hint) in [
@@ -112,7 +108,6 @@ fn what_does_not_pass_ends_at_once_with_one_clear_message() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn what_might_have_passed_and_does_not_ends_with_one_clear_message_too() {
     let standin = Standin::start(json!({}));
     let page = "DAGSTER_CLOUD_URL";
@@ -143,7 +138,6 @@ fn what_might_have_passed_and_does_not_ends_with_one_clear_message_too() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn odd_ways_to_say_it_are_understood_at_once() {
     let standin = Standin::start(json!({}));
     for action in [
@@ -162,7 +156,6 @@ fn odd_ways_to_say_it_are_understood_at_once() {
 
 /// Seen in a test: the second of two equal replies was taken for the answer of the next question.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_reply_that_comes_twice_does_not_answer_the_next_question() {
     let standin = Standin::start(json!({}));
     let twice = |field| standin.control("faults", &json!([fault(field, json!({"duplicate": true}))]));
@@ -188,7 +181,6 @@ fn a_reply_that_comes_twice_does_not_answer_the_next_question() {
 
 /// Users would have seen a step that hangs until its job is ended.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn an_answer_that_only_trickles_is_given_up() {
     let endless = json!({"drip": {"pieces": 0, "pause_seconds": 0.01}});
     let standin = Standin::start(json!({"faults": [fault("serverless", endless)]}));
@@ -199,7 +191,6 @@ fn an_answer_that_only_trickles_is_given_up() {
 
 /// Users saw `was not updated` of a code location that was: the first answer was lost, the second a refusal.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_refusal_after_a_lost_answer_does_not_tell_that_nothing_was_done() {
     let field = "addOrUpdateLocationFromDocument";
     let mut refusal = fault(field, json!({"status": 403}));
@@ -214,7 +205,6 @@ fn a_refusal_after_a_lost_answer_does_not_tell_that_nothing_was_done() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_maintenance_window_is_looked_at_again_before_it_ends() {
     let window = json!({"timeout": 1e9, "retry_interval": 1e9});
     let standin = Standin::start(json!({"faults": [{"operation": "serverless", "maintenance": window}]}));
@@ -224,7 +214,6 @@ fn a_maintenance_window_is_looked_at_again_before_it_ends() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_bad_token_a_missing_deployment_and_a_missing_right_are_told_apart() {
     let standin = Standin::start(json!({"unauthorized_deployments": ["prod"]}));
     let stranger = standin.connect_with(Timeouts::default(), "user:wrong");
@@ -238,7 +227,6 @@ fn a_bad_token_a_missing_deployment_and_a_missing_right_are_told_apart() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_silent_server_is_asked_again() {
     let standin = Standin::start(json!({"faults": [{"operation": "serverless", "delay_seconds": 3}]}));
     let timeouts = Timeouts { connect: Duration::from_secs(5), silence: Duration::from_millis(500) };
@@ -247,7 +235,6 @@ fn a_silent_server_is_asked_again() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_maintenance_window_is_waited_for_and_costs_no_retry() {
     let window = json!({"message": "back soon", "timeout": 100, "retry_interval": 20});
     let standin = Standin::start(json!({"faults": [
@@ -265,7 +252,6 @@ fn a_maintenance_window_is_waited_for_and_costs_no_retry() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn load_stamps_are_asked_for_only_where_the_schema_has_them() {
     let standin = Standin::start(json!({
         "deployments": [{"name": "prod", "locations": [document("one")]}],

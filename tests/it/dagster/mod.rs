@@ -7,4 +7,5 @@ mod credentials;
 mod other_client;
 mod publish;
 mod side_by_side;
+mod strictness;
 mod update;

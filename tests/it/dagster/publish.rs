@@ -31,7 +31,6 @@ fn one(outcomes: Outcomes) -> Result<UploadOutcome, Arc<DagsterError>> {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn files_that_are_there_are_not_sent_again() {
     let dir = tempfile::tempdir().unwrap();
     let (source, deps) = (pex(dir.path(), "source-a.pex", 10), pex(dir.path(), "deps-b.pex", 300_000));
@@ -48,7 +47,6 @@ fn files_that_are_there_are_not_sent_again() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_file_that_is_cut_short_or_another_is_sent_again() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "source-a.pex", 10);
@@ -61,7 +59,6 @@ fn a_file_that_is_cut_short_or_another_is_sent_again() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn uploads_are_tried_again_from_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "deps-b.pex", 3_000_000);
@@ -89,7 +86,6 @@ fn uploads_are_tried_again_from_the_start() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_refused_upload_is_a_failure_of_that_file_alone() {
     let dir = tempfile::tempdir().unwrap();
     let (good, bad) = (pex(dir.path(), "source-a.pex", 10), pex(dir.path(), "deps-b.pex", 10));
@@ -109,7 +105,6 @@ fn a_refused_upload_is_a_failure_of_that_file_alone() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn expired_urls_and_missing_urls_are_failures() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "deps-b.pex", 10);
@@ -123,7 +118,6 @@ fn expired_urls_and_missing_urls_are_failures() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn without_upload_files_are_only_looked_for() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "deps-b.pex", 10);
@@ -136,7 +130,6 @@ fn without_upload_files_are_only_looked_for() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_hundred_files_take_few_calls_and_connections() {
     let dir = tempfile::tempdir().unwrap();
     let files: Vec<_> = (0..100).map(|n| pex(dir.path(), &format!("source-{n}.pex"), 10)).collect();
@@ -158,7 +151,6 @@ fn entry() -> CacheEntry {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_cache_entry_is_found_again_under_its_tag() {
     let dir = tempfile::tempdir().unwrap();
     let standin = Standin::start(json!({}));
@@ -199,7 +191,6 @@ fn a_cache_entry_is_found_again_under_its_tag() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_cache_entry_that_cannot_be_used_is_a_miss_with_a_note() {
     let name = object_name(HASH, "t");
     let good = "{\"deps_pex_name\": \"deps-0b.pex\", \"dagster_version\": \"1.13.27\"}";
@@ -236,7 +227,6 @@ fn a_cache_entry_that_cannot_be_used_is_a_miss_with_a_note() {
 
 /// Users saw `loaded` of files that were never stored: a proxy had answered each upload with a page and status 200.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_web_page_in_place_of_the_store_is_no_success() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "deps-b.pex", 10);
@@ -251,7 +241,6 @@ fn a_web_page_in_place_of_the_store_is_no_success() {
 
 /// Users got a deploy whose PEX file was cut short by a proxy that answered 200.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_file_that_arrived_cut_short_is_sent_again_and_never_called_stored() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "source-a.pex", 10);

@@ -37,7 +37,6 @@ fn deploy_one(config: Value) -> (Result<Updated, UpdateError>, Connected, Standi
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_load_is_seen_as_soon_as_it_is_there() {
     let (outcome, connected, standin) = deploy_one(json!({"load": {"*": {"loading_polls": 2}}}));
     assert_eq!(outcome.unwrap(), Updated::Loaded);
@@ -54,7 +53,6 @@ fn a_load_is_seen_as_soon_as_it_is_there() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn the_version_from_before_is_waited_out() {
     for polls in [1, 5] {
         let (outcome, connected, _standin) =
@@ -67,7 +65,6 @@ fn the_version_from_before_is_waited_out() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_failed_load_shows_the_python_error_and_its_chain() {
     let error = json!({
         "message": "ImportError: no x\n", "stack": ["  File \"a.py\", line 1\n"],
@@ -86,7 +83,6 @@ fn a_failed_load_shows_the_python_error_and_its_chain() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_load_that_never_ends_and_an_agent_that_never_comes_run_out_of_time() {
     let (outcome, connected, _standin) = deploy_one(json!({"load": {"*": {"never": true}}}));
     assert!(matches!(outcome, Err(UpdateError::LoadTimeout { seconds: 600, .. })), "{outcome:?}");
@@ -102,7 +98,6 @@ fn a_load_that_never_ends_and_an_agent_that_never_comes_run_out_of_time() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn without_an_agent_nothing_counts_as_loaded() {
     let agents = json!({"absent": true});
     let (outcome, ..) = deploy_one(json!({"agents": agents, "load": {"*": {"never_flips": true}}}));
@@ -110,7 +105,6 @@ fn without_an_agent_nothing_counts_as_loaded() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn an_agent_may_come_late_and_is_not_asked_for_again() {
     let (outcome, _, standin) = deploy_one(json!({"agents": {"appears_after_polls": 6}}));
     assert_eq!(outcome.unwrap(), Updated::Loaded);
@@ -118,7 +112,6 @@ fn an_agent_may_come_late_and_is_not_asked_for_again() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn the_same_document_again_is_done_at_once() {
     let locations = json!([document("one", "same")]);
     let standin = Standin::start(json!({
@@ -131,7 +124,6 @@ fn the_same_document_again_is_done_at_once() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn code_locations_fail_alone() {
     let standin = Standin::start(json!({
         "deployments": [{"name": "prod"}],
@@ -157,7 +149,6 @@ fn code_locations_fail_alone() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn good_code_locations_take_one_call() {
     let standin = Standin::start(json!({}));
     let connected = standin.connect();
@@ -169,7 +160,6 @@ fn good_code_locations_take_one_call() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn an_outcome_that_cannot_be_seen_is_not_success() {
     let (outcome, ..) = deploy_one(
         json!({"faults": [{"operation": "workspaceOrError", "call": 2, "times": 0, "status": 503}]}),
@@ -180,7 +170,6 @@ fn an_outcome_that_cannot_be_seen_is_not_success() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn an_update_that_failed_is_not_waited_for() {
     for action in [json!({"status": 500}), json!({"errors": [{"message": "no"}]}), json!({"html": true})] {
         let mut rule = json!({"operation": "addOrUpdateLocationFromDocument", "times": 0});
@@ -193,7 +182,6 @@ fn an_update_that_failed_is_not_waited_for() {
 
 /// Users saw `was not updated` of a code location that loaded a minute later: a gateway had lost each reply.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn an_update_whose_replies_were_lost_is_looked_for() {
     let of = |fault: Value| {
         let standin = Standin::start(json!({"faults": [fault]}));
@@ -251,7 +239,6 @@ fn faults(operation: &str, call: u64, times: u64, action: &Value) -> Value {
 
 /// Users saw `unknown` of code locations that ran: a look of the wait had met an error, once.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_wait_outlasts_what_goes_wrong_for_a_while() {
     let standin = Standin::start(json!({}));
     for action in [
@@ -279,7 +266,6 @@ fn a_wait_outlasts_what_goes_wrong_for_a_while() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn what_cannot_be_seen_for_minutes_is_not_known() {
     for (operation, action) in [
         ("workspaceOrError", json!({"status": 401})),
@@ -296,7 +282,6 @@ fn what_cannot_be_seen_for_minutes_is_not_known() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn agents_that_nobody_can_ask_for_do_not_hide_a_load() {
     let (outcome, ..) = deploy_file(faults("agents", 1, 0, &json!({"status": 404})));
     assert!(matches!(outcome, Ok(Updated::Loaded)), "{outcome:?}");
@@ -307,7 +292,6 @@ fn agents_that_nobody_can_ask_for_do_not_hide_a_load() {
 
 /// Users saw `loaded` of files that never ran: another run had deployed while this one waited.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn what_somebody_else_deploys_meanwhile_is_not_taken_for_ours() {
     let mut other = document("one", "theirs");
     other["pex_metadata"] = json!({"pex_tag": "files=other.pex"});
@@ -336,7 +320,6 @@ fn what_somebody_else_deploys_meanwhile_is_not_taken_for_ours() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn files_that_vanish_before_the_load_are_a_failed_load() {
     let vanishes = faults("agents", 1, 1, &json!({"before": {"delete-object": "deps-1.pex"}}));
     let (outcome, ..) = deploy_file(vanishes);
@@ -344,7 +327,6 @@ fn files_that_vanish_before_the_load_are_a_failed_load() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_state_that_is_not_known_here_does_not_make_the_old_load_a_new_one() {
     let mut config = faults("workspaceOrError", 2, 1, &json!({"replace": ["LOADED", "REPAIRED"]}));
     config["load"] = json!({"*": {"stale_polls": 4, "error": {"message": "boom"}}});
@@ -353,7 +335,6 @@ fn a_state_that_is_not_known_here_does_not_make_the_old_load_a_new_one() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn the_same_document_again_is_loaded_whatever_becomes_of_the_answers() {
     let mut same = document("one", "new");
     same["pex_metadata"] = json!({"pex_tag": "files=deps-1.pex"});
@@ -364,7 +345,6 @@ fn the_same_document_again_is_loaded_whatever_becomes_of_the_answers() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn an_error_on_the_servers_side_does_not_tell_that_nothing_was_done() {
     let operation = "addOrUpdateLocationFromDocument";
     for type_name in ["PythonError", "Novelty"] {
@@ -400,7 +380,6 @@ impl pexpress::host::Clock for SetBack {
 
 /// Users would have waited for ever on a machine whose clock is set back.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_clock_that_goes_back_prolongs_no_wait() {
     let standin = Standin::start(json!({"load": {"*": {"never": true}}}));
     let connected = standin.connect_by(std::sync::Arc::new(SetBack::default()));
@@ -411,7 +390,6 @@ fn a_clock_that_goes_back_prolongs_no_wait() {
 
 /// Users waited for ten minutes and saw a red run: the server has one load stamp for several updates.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_load_without_a_new_stamp_settles() {
     let config = |unknown: Value| json!({"load": {"*": {"keeps_stamp": true, "never_flips": true, "loading_polls": 4}}, "unknown_fields": unknown});
     // The server says itself whether what is loaded is outdated …
@@ -434,14 +412,12 @@ fn a_load_without_a_new_stamp_settles() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn an_outdated_load_is_not_believed_however_long_it_lasts() {
     let (outcome, ..) = deploy_file(json!({"load": {"*": {"never_flips": true, "never": true}}}));
     assert!(matches!(outcome, Err(UpdateError::LoadTimeout { .. })), "{outcome:?}");
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_server_without_load_stamps_is_asked_for_them_once() {
     let (outcome, _, standin) = deploy_file(
         json!({"load": {"*": {"loading_polls": 5}}, "unknown_fields": ["updatedTimestamp", "hasOutdatedData"]}),
@@ -455,7 +431,6 @@ fn a_server_without_load_stamps_is_asked_for_them_once() {
 
 /// Users waited for the load of a code location that somebody had deleted.
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_code_location_that_is_deleted_meanwhile_is_noticed_at_once() {
     let remove = json!({"before": {"remove-location": "one"}});
     let mut config = faults("workspaceOrError", 3, 1, &remove);

@@ -84,7 +84,6 @@ pub fn payload(action: &str) -> Value {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn the_second_deploy_sends_nothing() {
     let cache = ["--deps-cache-tag-read", "acme/proj", "--deps-cache-tag-write", "acme/proj"];
     let (first, standin, dir) = deploy_one(json!({}), &cache);
@@ -129,7 +128,6 @@ fn the_second_deploy_sends_nothing() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_cached_deps_pex_that_is_gone_is_built_again() {
     let cache = ["--deps-cache-from", "t", "--deps-cache-to", "t"];
     let (first, standin, dir) = deploy_one(json!({}), &cache);
@@ -143,7 +141,6 @@ fn a_cached_deps_pex_that_is_gone_is_built_again() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn only_what_has_changed_is_updated_on_demand() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", ""), ("two", ""), ("bad", "")]);
@@ -186,7 +183,6 @@ fn only_what_has_changed_is_updated_on_demand() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn changed_dependencies_are_told_from_a_part_of_the_old_file() {
     let dir = tempfile::tempdir().unwrap();
     let before = [("changed", "extra==1"), ("added", ""), ("removed", "extra==3"), ("same", "extra==4")];
@@ -236,7 +232,6 @@ fn changed_dependencies_are_told_from_a_part_of_the_old_file() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_deploy_does_not_fail_for_want_of_a_list_of_changes() {
     let (first, standin, dir) = deploy_one(json!({}), &[]);
     let old = first.document["locations"][0]["deps_pex"].as_str().unwrap().to_string();
@@ -256,7 +251,6 @@ fn a_deploy_does_not_fail_for_want_of_a_list_of_changes() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn several_cache_tags_are_read_and_one_is_written() {
     let tags = ["--deps-cache-from", "base", "--deps-cache-from", "own", "--deps-cache-to", "own"];
     let (first, standin, dir) =
@@ -279,7 +273,6 @@ fn several_cache_tags_are_read_and_one_is_written() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_pull_request_goes_to_its_branch_deployment_as_its_head_commit() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);
@@ -301,7 +294,6 @@ fn a_pull_request_goes_to_its_branch_deployment_as_its_head_commit() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_closed_pull_request_closes_and_builds_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let standin = Standin::start(json!({}));
@@ -340,7 +332,6 @@ fn a_closed_pull_request_closes_and_builds_nothing() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_pull_request_never_falls_back_to_a_full_deployment() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);
@@ -359,7 +350,6 @@ fn a_pull_request_never_falls_back_to_a_full_deployment() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn without_an_event_a_full_deployment_takes_a_yes() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);
@@ -384,7 +374,6 @@ fn without_an_event_a_full_deployment_takes_a_yes() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_refused_upload_stops_its_code_locations_and_no_others() {
     for object in ["deps-", "source-"] {
         let rule = json!({"operation": "PUT", "object": object, "times": 0, "status": 403});
@@ -409,7 +398,6 @@ fn a_refused_upload_stops_its_code_locations_and_no_others() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn what_cannot_be_built_is_not_deployed_and_stops_no_others() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("good", ""), ("bad", "extra==999")]);
@@ -427,7 +415,6 @@ fn what_cannot_be_built_is_not_deployed_and_stops_no_others() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_branch_deployment_can_be_asked_for_from_any_branch() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);
@@ -451,7 +438,6 @@ fn a_branch_deployment_can_be_asked_for_from_any_branch() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn outcomes_decide_the_exit_code_and_the_table() {
     for (config, code, state, says) in [
         (
@@ -473,7 +459,6 @@ fn outcomes_decide_the_exit_code_and_the_table() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_registry_without_a_pex_runtime_is_found_before_anything_is_built() {
     let harbor = json!({"serverless": {"is_harbor": true}});
     let (ran, standin, dir) = deploy_one(harbor.clone(), &[]);
@@ -491,7 +476,6 @@ fn a_registry_without_a_pex_runtime_is_found_before_anything_is_built() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn images_take_the_place_of_the_python_version() {
     let (ran, standin, dir) = deploy_one(json!({}), &["--base-image-tag", "v2"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -511,7 +495,6 @@ fn images_take_the_place_of_the_python_version() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_token_is_never_shown() {
     let (ran, standin, dir) =
         deploy_one(json!({"faults": [{"operation": "*", "times": 0, "status": 401}]}), &["-v"]);
@@ -526,7 +509,6 @@ fn a_token_is_never_shown() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn defs_state_info_and_settings_that_cannot_be_read_are_named() {
     let (ran, standin, dir) = deploy_one(json!({}), &["--defs-state-info", "nowhere.json"]);
     assert_eq!(ran.code, Some(2));
@@ -540,7 +522,6 @@ fn defs_state_info_and_settings_that_cannot_be_read_are_named() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_build_alone_asks_nothing_of_dagster_and_names_idle_flags() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);
@@ -555,7 +536,6 @@ fn a_build_alone_asks_nothing_of_dagster_and_names_idle_flags() {
 
 #[cfg(unix)]
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn a_signal_stops_the_wait_and_says_what_was_reached() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);
@@ -609,7 +589,6 @@ fn a_signal_while_the_project_is_read_gives_a_document() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn cost_grows_with_what_differs_and_not_with_code_locations() {
     let dir = tempfile::tempdir().unwrap();
     let named: Vec<(String, String)> =

@@ -5,6 +5,7 @@ pub mod environments;
 pub mod fake_uv;
 pub mod github_rows;
 pub mod github_standin;
+pub mod graphql;
 pub mod hosts;
 pub mod npm;
 pub mod pex_file;

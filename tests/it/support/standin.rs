@@ -1,7 +1,7 @@
 //! The loopback Dagster+ of `tests/standin`, started for one test and stopped with it.
 
-use super::environments::{environment, helper_version};
-use super::repository;
+use super::environments::{helper_version, python};
+use super::{graphql, repository};
 use pexpress::net::{Agent, Request};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -13,8 +13,6 @@ use url::Url;
 
 /// The only token that a stand-in takes.
 pub const TOKEN: &str = "user:token-for-tests";
-/// Packages that the stand-in needs.
-const PACKAGES: &[&str] = &["graphql-core==3.2.6"];
 
 /// A running stand-in.
 pub struct Standin {
@@ -31,8 +29,7 @@ impl Standin {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.json");
         std::fs::write(&path, config.to_string()).unwrap();
-        let python = environment(helper_version(), PACKAGES).join("bin/python");
-        let mut child = Command::new(python)
+        let mut child = Command::new(python(helper_version()))
             .arg("-B")
             .arg(repository().join("tests/standin"))
             .arg(&path)
@@ -46,14 +43,17 @@ impl Standin {
         Standin { child, url: address["url"].as_str().unwrap().to_string(), _dir: dir }
     }
 
-    /// Requests, violations and connections so far.
+    /// Requests, violations and connections so far; whatever [`graphql::problems`] finds is a violation as well.
     pub fn journal(&self) -> Journal {
-        Journal(self.ask("journal"))
+        let mut journal = self.ask("journal");
+        let found = graphql_violations(&journal);
+        journal["violations"].as_array_mut().unwrap().extend(found);
+        Journal(journal)
     }
 
     /// Wait until what a killed client asked for last has been dealt with.
     pub fn settle(&self) {
-        settle(|| self.journal().0);
+        settle(|| self.ask("journal"));
     }
 
     /// Objects, deployments and their code locations.
@@ -63,9 +63,17 @@ impl Standin {
 
     /// Change something: `faults`, `config`, `journal` (clears it), `delete-object`, `put-object`.
     pub fn control(&self, what: &str, value: &Value) {
+        if ["journal", "reset"].contains(&what) {
+            assert_eq!(self.refusals(), [] as [Value; 0], "requests that Dagster+ refuses");
+        }
         let url = Url::parse(&format!("{}/-/{what}", self.url)).unwrap();
         let response = agent().send(Request::post(&url, value.to_string().as_bytes())).unwrap();
         assert_eq!(response.status, 200, "{what}");
+    }
+
+    /// What the real service refuses in the requests so far, and this one answers.
+    fn refusals(&self) -> Vec<Value> {
+        graphql_violations(&self.ask("journal"))
     }
 
     fn ask(&self, what: &str) -> Value {
@@ -82,9 +90,22 @@ impl Standin {
 
 impl Drop for Standin {
     fn drop(&mut self) {
+        // A second panic would end the whole test program.
+        let found = if std::thread::panicking() { Vec::new() } else { self.refusals() };
         drop(self.child.stdin.take());
         let _ = self.child.wait();
+        assert_eq!(found, [] as [Value; 0], "requests that Dagster+ refuses");
     }
+}
+
+/// What [`graphql::problems`] finds, as entries of a journal's violations.
+fn graphql_violations(journal: &Value) -> Vec<Value> {
+    let requests = journal["requests"].as_array().unwrap().iter();
+    let violations = requests.flat_map(|request| {
+        let violation = |problem| json!({"what": problem, "operation": request["operation"]});
+        graphql::problems(request).into_iter().map(violation)
+    });
+    violations.collect()
 }
 
 /// Ask for the journal until no connection is open but the one that asks.
