@@ -1,7 +1,7 @@
-//! Objects of the PEX registry, to and from the object store behind presigned URLs.
+//! Reads and writes objects of the PEX registry, in the object store behind presigned URLs.
 //!
-//! The store gets no token and no `Content-Type`: either would break the signature or leak a credential.
-//! Source: what dagster-cloud-cli 1.13.27 sends; which statuses it repeats an upload on.
+//! The store gets no token and no `Content-Type`: a token would leak, and a `Content-Type` would break the signature.
+//! Source: the requests of dagster-cloud-cli 1.13.27, and the statuses on which it repeats an upload.
 
 use super::client::{Client, again};
 use super::error::{DagsterError, STORE};
@@ -13,31 +13,31 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Statuses that pass by themselves. An upload may be repeated: it overwrites.
-const PASSING: [u16; 7] = [408, 409, 429, 500, 502, 503, 504];
-/// Times that a new URL is asked for when one is refused: it may have expired, or been used by a try whose answer was
-/// lost.
+/// Transient statuses. An upload may be repeated, because it overwrites.
+const TRANSIENT: [u16; 7] = [408, 409, 429, 500, 502, 503, 504];
+/// How often to ask for a new URL after one was refused: it may have expired, or have been used by an attempt with a
+/// lost answer.
 const FRESH_URLS: u32 = 2;
-/// So much of an object's end is read to see that it is a whole ZIP archive.
+/// Bytes read from the end of an object to check that it is a complete ZIP archive.
 const TAIL_BYTES: u64 = 1024;
 /// Signature of a ZIP archive's end record. Source: PKWARE APPNOTE, 4.3.16.
 const ZIP_END: &[u8] = b"PK\x05\x06";
 
-/// What the registry holds under a name.
+/// What the registry has under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// Nothing, or nothing that can be read.
+    /// Nothing, or nothing readable.
     Absent,
-    /// Something that does not end as a PEX file ends: cut short, or something else.
+    /// An object that does not end like a PEX file: truncated, or another file.
     Broken,
-    /// A whole archive of this size, where the store says it.
+    /// A complete archive, with its size if the store reports it.
     Whole {
         /// Bytes.
         size_bytes: Option<u64>,
     },
 }
 
-/// Bytes to upload; each try reads them from the start.
+/// Bytes to upload. Each attempt reads them from the start.
 #[derive(Debug, Clone, Copy)]
 pub enum Content<'a> {
     /// A file, streamed.
@@ -47,7 +47,7 @@ pub enum Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// The bytes from the start, and how many there are.
+    /// A reader at the start, and the number of bytes.
     fn open(self) -> Result<(Box<dyn Read + 'a>, u64), DagsterError> {
         match self {
             Content::Text(text) => Ok((Box::new(text.as_bytes()), text.len() as u64)),
@@ -61,7 +61,7 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Bytes that are told of while they are read.
+/// A reader that reports progress.
 struct Counted<'a> {
     source: &'a mut dyn Read,
     name: &'a str,
@@ -77,11 +77,10 @@ impl Read for Counted<'_> {
 }
 
 impl Client {
-    /// Write an object, through `url` and, should that be refused, through a fresh one. Gives the size in bytes.
-    /// `progress` hears of the bytes of each try.
+    /// Write an object through `url`, or through a new URL if that is refused. Returns the size in bytes. `progress`
+    /// receives the bytes of each attempt.
     ///
-    /// # Errors
-    /// When the store refuses, or is not reached within the retries.
+    /// # Errors When the store refuses, or cannot be reached within the retries.
     pub fn upload(
         &self,
         name: &str,
@@ -96,6 +95,7 @@ impl Client {
                 self.put(name, content, &url, number, progress)
             });
             match put.map_err(|failed| failed.error) {
+                // Retrying with the same URL cannot help after 403, as its signature will not become valid.
                 Err(DagsterError::Status { status: 403, .. }) if fresh < FRESH_URLS => {
                     fresh += 1;
                     self.host().detail(format!("the upload URL of {name} was refused; asking for another"));
@@ -127,16 +127,16 @@ impl Client {
             return Err(Again::After { error: page(doing(), response.status, number), retry_after: None });
         }
         if (200..300).contains(&response.status) {
+            // Recorded at once: an interrupt from now on must report the file as uploaded.
             self.session().uploaded(name);
             return Ok(size_bytes);
         }
         Err(self.refusal(doing(), &response, number))
     }
 
-    /// A short text object; `None` if there is none.
+    /// A short text object; `None` if it does not exist.
     ///
-    /// # Errors
-    /// When the store answers otherwise, or is not reached within the retries.
+    /// # Errors When the store answers with another status, or cannot be reached within the retries.
     pub fn download_text(&self, name: &str, url: &PresignedUrl) -> Result<Option<String>, DagsterError> {
         let got = retry::run(&Backoff::API, self.host().clock.as_ref(), |number| {
             let doing = format!("read `{name}`");
@@ -153,11 +153,10 @@ impl Client {
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    /// Whether a PEX file is stored, and to its end. Only the end is read; the presigned URL does not allow `HEAD`.
+    /// Whether a PEX file is stored completely. Reads only its end, because the presigned URL does not allow `HEAD`.
     ///
-    /// # Errors
-    /// When the store is not reached within the retries. A refusal (403, which some stores answer for what is missing)
-    /// means that it is absent.
+    /// # Errors When the store cannot be reached within the retries. A 403 counts as absent: some stores answer it for
+    /// missing objects.
     pub fn stored(&self, name: &str, url: &PresignedUrl) -> Result<Stored, DagsterError> {
         let got = retry::run(&Backoff::API, self.host().clock.as_ref(), |number| {
             let doing = format!("look for `{name}`");
@@ -170,11 +169,11 @@ impl Client {
                     Err(Again::After { error: page(doing, 200, number), retry_after: None })
                 }
                 206 => read_tail(response).map_err(lost),
-                // The store knows no ranges; its whole answer is not worth reading.
+                // The store does not support ranges, and reading the whole object would take too long.
                 200 => Ok(Stored::Whole { size_bytes: response.content_length() }),
                 403 | 404 | 416 => {
                     let status = response.status;
-                    // Read, so that the connection can be used again; what it says does not matter.
+                    // Read the body only so that the connection can be reused.
                     drop(response.into_bytes(TAIL_BYTES));
                     Ok(if status == 416 { Stored::Broken } else { Stored::Absent })
                 }
@@ -184,10 +183,9 @@ impl Client {
         got.map_err(|failed| failed.error)
     }
 
-    /// So many bytes of an object from `start` on, or at its end; and the size of the whole.
+    /// Bytes of an object from `start` on, or from its end; and the size of the whole object.
     ///
-    /// # Errors
-    /// When the store refuses, knows no ranges, or is not reached within the retries.
+    /// # Errors When the store refuses, does not support ranges, or cannot be reached within the retries.
     pub fn piece(
         &self,
         name: &str,
@@ -195,7 +193,7 @@ impl Client {
         start: Option<u64>,
         bytes: u64,
     ) -> Result<(Vec<u8>, u64), DagsterError> {
-        // Both ends are part of a range. Source: RFC 9110, 14.1.2.
+        // A range includes both ends. Source: RFC 9110, 14.1.2.
         let range = match start {
             Some(start) => format!("bytes={start}-{}", start.saturating_add(bytes).saturating_sub(1)),
             None => format!("bytes=-{bytes}"),
@@ -232,7 +230,7 @@ impl Client {
         let retry_after = response.retry_after(self.host().clock.now());
         let status = response.status;
         let error = DagsterError::Status { doing, whom: STORE, status, attempts, body: String::new() };
-        if PASSING.contains(&status) { Again::After { error, retry_after } } else { Again::No(error) }
+        if TRANSIENT.contains(&status) { Again::After { error, retry_after } } else { Again::No(error) }
     }
 }
 
@@ -242,8 +240,8 @@ fn whole_size(response: &Response) -> Option<u64> {
     size.trim().parse().ok()
 }
 
-/// Whether a proxy or a sign-in page answered in the store's place, with a status as if all were well. The store itself
-/// answers an upload with nothing, and a PEX file is no page.
+/// Whether a proxy or a sign-in page answered instead of the store, with a successful status. The store's own answers
+/// are never HTML.
 fn is_page(response: &Response) -> bool {
     (200..300).contains(&response.status)
         && response.header("Content-Type").is_some_and(|kind| kind.trim_start().starts_with("text/html"))
@@ -253,7 +251,7 @@ fn page(doing: String, status: u16, attempts: u32) -> DagsterError {
     DagsterError::Status { doing, whom: STORE, status, attempts, body: "a web page".into() }
 }
 
-/// What the end of an object tells.
+/// Check the end of an object.
 fn read_tail(response: Response) -> Result<Stored, net::Error> {
     let size_bytes = whole_size(&response);
     let tail = response.into_bytes(TAIL_BYTES)?;

@@ -1,8 +1,8 @@
-//! The envelope: one GraphQL document and its variables out, `data` in; headers, retries, maintenance windows.
+//! Sends a GraphQL document with its variables and returns `data`: headers, retries, maintenance windows.
 //!
-//! Source: what dagster-cloud-cli 1.13.27 sends and how it treats answers, with these differences. More is tried again:
-//! 408 and 500, a passing status even when its body has `errors`, errors that a query met on the way, and whatever is no
-//! answer of the API at all, such as a proxy's page. No `Retry-After` outlives the retry it was for.
+//! Source: the requests of dagster-cloud-cli 1.13.27 and its treatment of answers, with these differences. More is
+//! retried: 408 and 500, a transient status even when its body has `errors`, errors during the execution of a query,
+//! and answers that are not from the API, such as a proxy's page. A `Retry-After` only applies to the next retry.
 
 use super::error::DagsterError;
 use super::session::{Kind, Session};
@@ -16,33 +16,33 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 use url::Url;
 
-/// The version of Dagster+'s API that is spoken here: that of the dagster-cloud-cli it was read from.
+/// The version of Dagster+'s API that is used here: that of the dagster-cloud-cli it was read from.
 const API_VERSION: &str = "1.13.27";
-/// Statuses that pass by themselves, for queries and mutations alike.
-const PASSING: [u16; 7] = [408, 409, 429, 500, 502, 503, 504];
-/// No answer of the API comes near this; a page of something else might.
+/// Transient statuses, for queries and mutations alike.
+const TRANSIENT: [u16; 7] = [408, 409, 429, 500, 502, 503, 504];
+/// No answer of the API comes near this size.
 const LONGEST_ANSWER_BYTES: u64 = 64 << 20;
 const MAINTENANCE_PAUSE: Duration = Duration::from_secs(30);
-/// Whatever pause a maintenance window asks for, it may be over sooner.
+/// Upper limit of a pause, because a maintenance window may end early.
 const LONGEST_MAINTENANCE_PAUSE: Duration = Duration::from_secs(300);
 const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(57_600);
 
-/// One GraphQL document, and what an error says was being done with it.
+/// One GraphQL document, and its task for error messages.
 ///
-/// All of them are repeated after an answer that was lost: each query, and each mutation here sets a value, so that
-/// doing it twice leaves what doing it once leaves.
+/// All of them are repeated after a lost answer: queries, and mutations that set a value, so that doing it twice has
+/// the same effect as once.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
-    /// `could not …`: a verb and its object.
+    /// Completes `could not …`: a verb and its object.
     pub doing: &'static str,
     /// The document.
     pub query: &'static str,
-    /// The one root field.
+    /// The only root field.
     pub field: &'static str,
 }
 
 impl Operation {
-    /// Whether it only asks.
+    /// Whether it is a query.
     fn is_query(self) -> bool {
         self.query.starts_with("query")
     }
@@ -56,12 +56,12 @@ impl Operation {
     }
 }
 
-/// What the user calls the settings that errors speak of.
+/// The names of settings for error messages: an input on a runner, a flag or variable in a terminal.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The one that gave the address.
+    /// The setting with the URL.
     pub address: String,
-    /// The one that gave the token.
+    /// The setting with the token.
     pub token: String,
 }
 
@@ -72,7 +72,7 @@ impl Default for Settings {
     }
 }
 
-/// A connection to one organization, at its default deployment or at a named one. Cheap to clone.
+/// A client for one organization, with its default deployment or a named one. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
     agent: Agent,
@@ -84,18 +84,19 @@ pub struct Client {
     backoff: Backoff,
     settings: Settings,
     session: Session,
-    /// Whether a refused token ends all that this client and its clones do.
+    /// Whether a refused token ends the session.
     ends_when_refused: bool,
 }
 
-/// What one try brought.
+/// The result of one attempt.
 enum Reply {
     Data(Value),
     Maintenance { message: String, timeout: Duration, pause: Duration },
 }
 
 impl Client {
-    /// A client for the organization at `organization_url`, with this token. `python` is the code location's.
+    /// A client for the organization at `organization_url`, with this token. `python` is the version of the code
+    /// locations.
     pub fn new(
         host: &Host,
         agent: &Agent,
@@ -117,74 +118,74 @@ impl Client {
         }
     }
 
-    /// The same client, with what the user calls its settings.
+    /// The same client with names of settings for error messages.
     pub fn called(self, settings: Settings) -> Client {
         Client { settings, ..self }
     }
 
-    /// The same client as part of a run: a refused token ends all that the run asks, as an interrupt does.
+    /// The same client as part of a run: a refused token ends all its requests, as an interrupt does.
     pub fn in_session(self, session: &Session) -> Client {
         Client { session: session.clone(), ends_when_refused: true, ..self }
     }
 
-    /// The same client for looks that are repeated for minutes whatever goes wrong: one refusal says nothing yet.
+    /// The same client for polling that continues for minutes despite errors: one refusal does not end the session.
     pub fn patient(&self) -> Client {
         Client { ends_when_refused: false, ..self.clone() }
     }
 
-    /// Whether it is part of a run, and not patient.
+    /// Whether it is part of a run and not a patient client.
     pub(super) fn is_in_session(&self) -> bool {
         self.ends_when_refused
     }
 
-    /// The same client, which tries once.
+    /// The same client without retries.
     pub(super) fn without_retries(&self) -> Client {
         Client { backoff: Backoff { retries: 0, ..self.backoff }, ..self.clone() }
     }
 
-    /// The same client, at a deployment.
+    /// The same client for a deployment.
     pub fn at(&self, deployment: &str) -> Client {
         Client { deployment: Some(deployment.to_string()), ..self.clone() }
     }
 
-    /// The same client, at the organization, which means its default deployment.
+    /// The same client for the organization's default deployment.
     pub fn at_default(&self) -> Client {
         Client { deployment: None, ..self.clone() }
     }
 
-    /// Whether nothing more is asked in the session of this client: it was interrupted, or its token refused.
+    /// Whether the session of this client is over: it was interrupted, or its token was refused.
     pub fn is_over(&self) -> bool {
         self.session.is_over()
     }
 
-    /// Nothing more is asked in the session of this client, if it has one.
+    /// End the session of this client, if it has one.
     pub fn end_run(&self, error: DagsterError) {
         if self.ends_when_refused {
             self.session.end_with(error);
         }
     }
 
-    /// Whether no other thing has met `error` before, with this client or another of its session. `name` is what met it.
+    /// Whether `error` is new in this session, apart from `name`, the object that it is about.
     pub fn is_first_to_meet(&self, error: &DagsterError, name: &str) -> bool {
         self.session.is_first(error.to_string().replace(&format!("`{name}`"), "`…`"))
     }
 
-    /// What the calls of this run share.
+    /// The state that all calls of this run share.
     pub(super) fn session(&self) -> &Session {
         &self.session
     }
 
-    /// The deployment that this client is at.
+    /// The deployment of this client.
     pub fn deployment(&self) -> Option<&str> {
         self.deployment.as_deref()
     }
 
-    /// The host it runs on.
+    /// The host.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// Send a request, to Dagster+ or to its object store: the one place where requests of this room begin.
+    /// Send a request to Dagster+ or its object store. All requests of this module start here.
     pub(super) fn send(
         &self,
         request: Request<'_>,
@@ -209,10 +210,9 @@ impl Client {
         }
     }
 
-    /// Call an operation and take the value of its root field; null is an error.
+    /// Call an operation and return the value of its root field. Null is an error.
     ///
-    /// # Errors
-    /// When no answer of the API came within the retries, or it holds errors.
+    /// # Errors When the API did not answer within the retries, or answered with errors.
     pub fn call(&self, operation: Operation, variables: Value) -> Result<Value, DagsterError> {
         let mut data = self.data(operation, &variables)?;
         match data.get_mut(operation.field).map(Value::take) {
@@ -224,6 +224,7 @@ impl Client {
     fn data(&self, operation: Operation, variables: &Value) -> Result<Value, DagsterError> {
         let body = json!({"query": operation.query, "variables": variables}).to_string();
         let url = format!("{}/graphql", self.url());
+        // The address comes from the user, so an invalid one is an ordinary error.
         let parsed = Url::parse(&url).map_err(|error| DagsterError::Unexpected {
             doing: operation.doing.into(),
             what: error.to_string(),
@@ -242,6 +243,7 @@ impl Client {
                 Reply::Data(data) => return Ok(data),
                 Reply::Maintenance { message, timeout, pause } => {
                     let waited = self.host.clock.elapsed().saturating_sub(began);
+                    // Not before the pause: a window that ends within the pause would be missed.
                     if waited + pause > timeout {
                         return Err(DagsterError::Maintenance {
                             doing: operation.doing.into(),
@@ -269,6 +271,8 @@ impl Client {
         let mut request = Request::post(url, body)
             .header("Content-Type", "application/json")
             .header("Accept", "application/json")
+            // The same headers as dagster-cloud-cli sends: they tell the server which deployment and API version are
+            // meant.
             .header("Dagster-Cloud-Scope", "deployment")
             .header("Dagster-Cloud-Version", API_VERSION)
             .header("Python-Version", &format!("{}.0", self.python))
@@ -282,7 +286,7 @@ impl Client {
             .map_err(|failure| failure.map(|error| error.with_address(&self.settings.address)))?;
         let status = response.status;
         let retry_after = response.retry_after(self.host.clock.now());
-        let passing = PASSING.contains(&status);
+        let transient = TRANSIENT.contains(&status);
         let failure = |body: &[u8]| DagsterError::Status {
             doing: operation.doing.into(),
             whom: "Dagster+",
@@ -292,7 +296,8 @@ impl Client {
         };
         let bytes = match response.into_bytes(LONGEST_ANSWER_BYTES) {
             Ok(bytes) => bytes,
-            Err(_) if passing => return Err(Again::After { error: failure(b""), retry_after }),
+            // The status says more than the broken body.
+            Err(_) if transient => return Err(Again::After { error: failure(b""), retry_after }),
             Err(error) => return Err(network(error)),
         };
         let answer: Map<String, Value> = match foreign_json::read(&bytes) {
@@ -305,8 +310,8 @@ impl Client {
         let data = answer.get("data").filter(|data| data.is_object());
         let errors = error_messages(&answer);
         let doing = operation.doing.to_string();
-        // Without `data`, the document was not even begun. Source: GraphQL specification, section 7.1.
-        let begun = status < 400 && answer.contains_key("data");
+        // Without `data`, execution did not start. Source: GraphQL specification, section 7.1.
+        let started = status < 400 && answer.contains_key("data");
         let (error, passes) = match (data, status) {
             (_, 401 | 403) => {
                 let refused = |doing| {
@@ -316,17 +321,17 @@ impl Client {
                 self.end_run(refused(doing.clone()));
                 (refused(doing), false)
             }
-            _ if !errors.is_empty() && (!passing || status == 500) => {
+            _ if !errors.is_empty() && (!transient || status == 500) => {
                 let error =
                     DagsterError::GraphQl { doing, messages: errors, setting: self.settings.token.clone() };
-                (error, passing || (begun && operation.is_query()))
+                (error, transient || (started && operation.is_query()))
             }
             (Some(data), _) if errors.is_empty() && data.get(operation.field).is_some() => {
                 return Ok(Reply::Data(data.clone()));
             }
-            // A reply that came twice answers the next question on its connection too.
+            // Probably the answer to another request on this connection, such as one that was sent twice.
             (Some(_), _) if errors.is_empty() => (lacks_field(operation), true),
-            _ if passing => (failure(&bytes), true),
+            _ if transient => (failure(&bytes), true),
             (_, 404) => {
                 let setting = self.settings.address.clone();
                 (DagsterError::NotFound { doing, url: self.url(), setting }, false)
@@ -345,10 +350,10 @@ fn lacks_field(operation: Operation) -> DagsterError {
     DagsterError::Unexpected { doing: operation.doing.into(), what: format!("`{}`", operation.field) }
 }
 
-/// A failure as it is to be told after other tries: what lost its answer may have been done, whatever came later.
+/// The failure to report after earlier attempts: one with a lost answer may have taken effect, whatever came later.
 fn after_loss(failure: Again<DagsterError>, lost: &mut bool) -> Again<DagsterError> {
     let before = *lost;
-    let mut told = |error: DagsterError| {
+    let mut marked = |error: DagsterError| {
         *lost |= error.is_uncertain();
         match before && !error.is_uncertain() {
             true => DagsterError::AfterLoss { last: Box::new(error) },
@@ -356,19 +361,19 @@ fn after_loss(failure: Again<DagsterError>, lost: &mut bool) -> Again<DagsterErr
         }
     };
     match failure {
-        Again::No(error) => Again::No(told(error)),
-        Again::After { error, retry_after } => Again::After { error: told(error), retry_after },
+        Again::No(error) => Again::No(marked(error)),
+        Again::After { error, retry_after } => Again::After { error: marked(error), retry_after },
     }
 }
 
-/// A network failure, and whether it is worth another try. Every operation here may be repeated, see [`Operation`].
+/// A network failure, and whether to retry. Every operation here may be repeated, see [`Operation`].
 pub(super) fn again(doing: &str, attempts: u32, source: net::Error) -> Again<DagsterError> {
     let lasting = source.transience() == Transience::Lasting;
     let error = DagsterError::Network { doing: doing.to_string(), attempts, setting: None, source };
     if lasting { Again::No(error) } else { Again::After { error, retry_after: None } }
 }
 
-/// `{"maintenance": {"message", "timeout", "retry_interval"}}`, in seconds; 0 or nothing means the default.
+/// `{"maintenance": {"message", "timeout", "retry_interval"}}`, in seconds; 0 or a missing value means the default.
 fn maintenance(answer: &Map<String, Value>) -> Option<Reply> {
     let window = answer.get("maintenance")?.as_object()?;
     let seconds = |key: &str, default: Duration| {
@@ -399,7 +404,7 @@ fn error_messages(answer: &Map<String, Value>) -> Vec<String> {
     }
 }
 
-/// The beginning of a body, on one line.
+/// The start of a body, on one line.
 fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(400)]);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,9 +1,9 @@
-//! What can go wrong between us and Dagster+.
+//! Errors of requests to Dagster+.
 
 use crate::error::{Explain, Fault};
 use crate::net;
 
-/// Dagster+ or its object store did not do what was asked.
+/// A request to Dagster+ or its object store failed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum DagsterError {
@@ -11,7 +11,7 @@ pub enum DagsterError {
     Network {
         doing: String,
         attempts: u32,
-        /// The setting that gave the address; none for the object store, whose address Dagster+ gives.
+        /// The setting with the URL; `None` for the object store, as Dagster+ provides its URL.
         setting: Option<String>,
         #[source]
         source: net::Error,
@@ -52,14 +52,14 @@ pub enum DagsterError {
     },
 }
 
-/// Whom errors of the object store name.
+/// Name of the object store in errors.
 pub(super) const STORE: &str = "the object store";
 
 fn token_hint(setting: &str) -> String {
     format!("check that {setting} is a current token of this organization with the right to deploy there")
 }
 
-/// Whether an error of the API speaks of missing rights: some servers say so with status 200.
+/// Whether an error of the API is about missing permissions. Some servers report them with status 200.
 fn is_about_rights(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     ["unauthorized", "unauthenticated", "permission", "forbidden", "not authorized"]
@@ -81,7 +81,7 @@ fn reason(status: u16) -> String {
 }
 
 impl DagsterError {
-    /// The same with the setting that gave the address, for a network failure.
+    /// The same with the setting that has the URL, for a network failure.
     pub(super) fn with_address(mut self, name: &str) -> DagsterError {
         if let DagsterError::Network { setting, .. } = &mut self {
             *setting = Some(name.to_string());
@@ -89,24 +89,24 @@ impl DagsterError {
         self
     }
 
-    /// Whether the answer says that the document or its fields are unknown there.
+    /// Whether the server answered with GraphQL errors, such as unknown fields.
     pub fn is_graphql(&self) -> bool {
         matches!(self, DagsterError::GraphQl { .. })
     }
 
-    /// Whether nothing of the API came within the retries, so that the same question would fail again.
+    /// Whether the API did not answer within the retries, so that the same request would fail again.
     pub fn is_out_of_reach(&self) -> bool {
         use DagsterError::{Maintenance, Network, NotTheApi, Status};
         matches!(self, Status { .. } | Network { .. } | NotTheApi { .. } | Maintenance { .. })
     }
 
-    /// Whether it is about fields that the server does not know or does not show to this token.
+    /// Whether it is about fields that the server does not know, or does not show to this token.
     pub fn is_about_fields(&self) -> bool {
         let says = |message: &String| message.contains("Cannot query field") || is_about_rights(message);
         matches!(self, DagsterError::GraphQl { messages, .. } if messages.iter().any(says))
     }
 
-    /// Whether the token or the address is refused, so that the same question would be refused again.
+    /// Whether the token or the URL was refused, so that the same request would be refused again.
     pub fn is_refusal(&self) -> bool {
         match self {
             DagsterError::Unauthorized { .. }
@@ -117,16 +117,16 @@ impl DagsterError {
         }
     }
 
-    /// Whether the call may have taken effect all the same: an answer was lost, or a gateway gave one of its own.
+    /// Whether the call may have taken effect anyway: the answer was lost, or came from a gateway.
     pub fn is_uncertain(&self) -> bool {
         match self {
             DagsterError::Network { .. }
             | DagsterError::NotTheApi { .. }
             | DagsterError::Unexpected { .. } => true,
             DagsterError::GraphQl { .. } | DagsterError::Maintenance { .. } => true,
-            // Gateways say 409 and 429 too, after what they did not stop.
+            // Gateways also answer 409 and 429 after a request that they already passed on.
             DagsterError::Status { status, .. } => [408, 409, 429].contains(status) || *status >= 500,
-            // Whatever else there may be is raised while it is being done.
+            // All other types are raised during execution.
             DagsterError::Refused { type_name, .. } => {
                 !["InvalidLocationError", "UnauthorizedError"].contains(&type_name.as_str())
             }
@@ -137,7 +137,7 @@ impl DagsterError {
 }
 
 impl DagsterError {
-    /// Whether the server gave an answer of its own, so that nothing can come of the call any more.
+    /// Whether the answer is the server's own, so that the call cannot take effect any more.
     pub fn is_final(&self) -> bool {
         match self {
             DagsterError::Refused { .. } => true,
@@ -213,7 +213,7 @@ mod tests {
     use crate::net::SafeUrl;
 
     #[test]
-    fn where_the_host_is_not_reached_the_setting_that_names_it_is_named() {
+    fn an_unreachable_host_leads_to_a_hint_with_its_setting() {
         let url = || SafeUrl::parse("https://acme.example/graphql");
         let network =
             |source| DagsterError::Network { doing: "x".into(), attempts: 1, setting: None, source };

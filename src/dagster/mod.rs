@@ -1,8 +1,8 @@
-//! The Dagster+ API: what can be asked, and what an answer may be. Knows nothing of wheels or of what is deployed.
+//! The Dagster+ API: its calls and their answers. Knows nothing about wheels or about what is deployed.
 //!
-//! `client.rs` speaks the envelope (headers, retries, maintenance), `operations.rs` has a function for each GraphQL
-//! document in `queries/`, `values.rs` the types that go in and come out, `artifacts.rs` moves files to and from the object store behind presigned URLs, and
-//! `session.rs` is asked before each request whether it may begin.
+//! `client.rs` sends requests (headers, retries, maintenance), `operations.rs` has a function for each GraphQL document
+//! in `queries/`, `values.rs` has their types, `artifacts.rs` moves files to and from the object store behind presigned
+//! URLs, and `session.rs` decides before each request whether it may start.
 
 pub mod artifacts;
 pub mod client;

@@ -1,8 +1,8 @@
-//! A function for each GraphQL document in `queries/`: typed arguments in, a typed answer out.
+//! A function for each GraphQL document in `queries/`, with typed arguments and answers.
 //!
-//! Unions are read by `__typename`, and every member that is not the one hoped for is a failure.
-//! Source: dagster-cloud-cli 1.13.27 for fields, arguments and union members; the open-source dagster-graphql schema,
-//! which Dagster+ extends, for `updatedTimestamp` and `versionKey`.
+//! Unions are read by `__typename`, and every member other than the expected one is a failure. Source:
+//! dagster-cloud-cli 1.13.27 for fields, arguments and union members; the open-source dagster-graphql schema, which
+//! Dagster+ extends, for `updatedTimestamp` and `versionKey`.
 
 pub use super::values::{
     AgentState, BranchData, ChainLink, CommitData, DeploymentInfo, LoadStamp, LocationState, Method,
@@ -65,7 +65,7 @@ const BRANCH_DEPLOYMENT_NAME: Operation =
     operation!("ask for the branch deployment's name", "getBranchDeploymentName", "branch_deployment_name");
 
 impl Client {
-    /// What the registry is.
+    /// The organization's registry.
     ///
     /// # Errors
     /// Those of the call.
@@ -77,7 +77,7 @@ impl Client {
         })
     }
 
-    /// The deployment that this client is at.
+    /// The deployment of this client.
     ///
     /// # Errors
     /// Those of the call.
@@ -111,7 +111,7 @@ impl Client {
 
     /// The code locations of the deployment.
     ///
-    /// A server whose schema has no load stamps is asked without them.
+    /// If the server's schema has no load stamps, the query is repeated without them.
     ///
     /// # Errors
     /// Those of the call.
@@ -125,7 +125,7 @@ impl Client {
         entries.iter().map(state).collect()
     }
 
-    /// The metadata that each code location was last updated to, as the server keeps it.
+    /// The metadata to which each code location was last updated, as stored on the server.
     ///
     /// # Errors
     /// Those of the call.
@@ -142,9 +142,9 @@ impl Client {
             .collect())
     }
 
-    /// What the server keeps of each code location, with what it says of its load where it does.
+    /// The server's stored entry for each code location, with the state of its load if the server reports it.
     ///
-    /// Source: the agent's own query; whether a user's token may ask these fields is not known.
+    /// Source: the agent's own query. It is not known whether a user's token may query these fields.
     ///
     /// # Errors
     /// Those of the call.
@@ -162,7 +162,7 @@ impl Client {
         Ok(entries.iter().filter_map(entry).collect())
     }
 
-    /// Ask with all fields; a server that does not know some of them is asked with fewer, and from then on only so.
+    /// Query all fields. If the server does not know some of them, query fewer now and from then on.
     fn call_or(&self, all: Operation, fewer: Operation) -> Result<Value, DagsterError> {
         if self.session().is_unknown(all.query) {
             return self.call(fewer, json!({}));
@@ -171,7 +171,7 @@ impl Client {
             Err(error) if error.is_graphql() => {
                 self.host().detail(format!("{error}; asking with fewer fields"));
                 let answer = self.call(fewer, json!({}))?;
-                // Anything else may be over at the next question.
+                // Other errors may be gone at the next query, so do not remember them.
                 if error.is_about_fields() {
                     self.session().remember_unknown(all.query);
                 }
@@ -193,8 +193,7 @@ impl Client {
 
     /// Whether the organization has a deployment of this name, full or branch.
     ///
-    /// # Errors
-    /// Those of the call, and an answer that says neither.
+    /// # Errors Those of the call, and an unknown answer.
     pub fn has_deployment(&self, name: &str) -> Result<bool, DagsterError> {
         let answer = self.at_default().call(DEPLOYMENT_BY_NAME, json!({"name": name}))?;
         match answer["__typename"].as_str() {
@@ -217,7 +216,8 @@ impl Client {
             .iter()
             .filter_map(|item| Url::parse(item["url"].as_str()?).ok().map(PresignedUrl))
             .collect();
-        if let Some((name, _)) = names.iter().zip(&urls).find(|(name, url)| is_of_another(&url.0, name)) {
+        if let Some((name, _)) = names.iter().zip(&urls).find(|(name, url)| is_for_other_object(&url.0, name))
+        {
             return Err(lacks(operation, &format!("the URL of `{name}`; it is about another file")));
         }
         if urls.len() != names.len() {
@@ -226,10 +226,11 @@ impl Client {
         Ok(urls)
     }
 
-    /// Ask the registry. Once it has not answered within the retries, each further question is asked once.
+    /// Query the registry. After it did not answer within the retries, later calls are made without retries.
     fn call_registry(&self, operation: Operation, variables: Value) -> Result<Value, DagsterError> {
         let mut reach = self.session().registry();
         let client = match *reach {
+            // Only the first calls wait for each other; afterwards they run in parallel.
             Reach::Fine => {
                 drop(reach);
                 return self.call(operation, variables);
@@ -246,7 +247,7 @@ impl Client {
         answer
     }
 
-    /// Add or change one code location; the others stay as they are.
+    /// Add or update one code location. The others do not change.
     ///
     /// # Errors
     /// Those of the call, and the server's refusal.
@@ -254,14 +255,14 @@ impl Client {
         let answer = self.call(ADD_OR_UPDATE_LOCATION, json!({"document": document}))?;
         let entry = member(ADD_OR_UPDATE_LOCATION, answer, "WorkspaceEntry")?;
         match (&entry["locationName"], document.get("location_name")) {
-            (Value::String(told), Some(Value::String(asked))) if told != asked => {
-                Err(lacks(ADD_OR_UPDATE_LOCATION, &format!("`{asked}`; it is about `{told}`")))
+            (Value::String(updated), Some(Value::String(asked))) if updated != asked => {
+                Err(lacks(ADD_OR_UPDATE_LOCATION, &format!("`{asked}`; it is about `{updated}`")))
             }
             _ => Ok(()),
         }
     }
 
-    /// Add or change several code locations at once, all or none; the others stay as they are.
+    /// Add or update several code locations at once, all or none. The others do not change.
     ///
     /// # Errors
     /// Those of the call, and the server's refusal.
@@ -270,7 +271,7 @@ impl Client {
         self.mutate(DEPLOY_LOCATIONS, DEPLOY_LOCATIONS_REFUSAL, variables, "DeployLocationsSuccess").map(drop)
     }
 
-    /// Create or change a branch deployment; gives its name.
+    /// Create or update a branch deployment. Returns its name.
     ///
     /// # Errors
     /// Those of the call, and the server's refusal.
@@ -289,34 +290,36 @@ impl Client {
         text(&answer, "deploymentName").ok_or_else(|| lacks(BRANCH_DEPLOYMENT, "deploymentName"))
     }
 
-    /// Call a mutation. Where the token has no right to it, call it again in a form that brings the reason: whether the
-    /// union has `UnauthorizedError` is not documented, and a server whose union has not refuses a document that asks.
+    /// Call a mutation. If the token may not do it, call it again in a form that returns the reason: it is not
+    /// documented whether the union has `UnauthorizedError`, and a server without it would refuse a document that names
+    /// it.
     fn mutate(
         &self,
         operation: Operation,
         with_reason: Operation,
         variables: Value,
-        hoped_for: &str,
+        expected: &str,
     ) -> Result<Value, DagsterError> {
-        let answer = member(operation, self.call(operation, variables.clone())?, hoped_for);
+        let answer = member(operation, self.call(operation, variables.clone())?, expected);
         match answer {
             Err(DagsterError::Refused { type_name, .. }) if type_name == "UnauthorizedError" => {
-                let told =
-                    self.call(with_reason, variables).and_then(|told| member(operation, told, hoped_for));
-                match told {
+                let answer_with_reason = self
+                    .call(with_reason, variables)
+                    .and_then(|answer_with_reason| member(operation, answer_with_reason, expected));
+                match answer_with_reason {
                     Err(error) if error.is_graphql() => Err(DagsterError::Refused {
                         doing: operation.doing.into(),
                         type_name,
                         message: "no reason given".into(),
                     }),
-                    told => told,
+                    answer_with_reason => answer_with_reason,
                 }
             }
             answer => answer,
         }
     }
 
-    /// The name that the branch deployment of a branch has or would have; creates nothing.
+    /// The name that the branch deployment of a branch has or would have. Creates nothing.
     ///
     /// # Errors
     /// Those of the call.
@@ -327,18 +330,18 @@ impl Client {
     }
 }
 
-/// Whether the path of a URL ends with the name of another object of the registry: a mixed-up answer, through which one
-/// file would be written under the name of another. Where paths are made otherwise, that cannot be told.
-fn is_of_another(url: &Url, name: &str) -> bool {
+/// Whether the path of a URL ends with the name of another object of the registry. With such a mixed-up answer, one
+/// file would be written under the name of another. Paths of any other form are accepted.
+fn is_for_other_object(url: &Url, name: &str) -> bool {
     let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
     let ours = ["deps-", "source-"].iter().any(|prefix| last.starts_with(prefix)) && last.ends_with(".pex");
     ours && last != name
 }
 
-/// The value, if it is the hoped-for member of its union; else what the server said.
-fn member(operation: Operation, answer: Value, hoped_for: &str) -> Result<Value, DagsterError> {
+/// The value, if it is the expected member of its union; otherwise an error with the server's message.
+fn member(operation: Operation, answer: Value, expected: &str) -> Result<Value, DagsterError> {
     let type_name = answer["__typename"].as_str().unwrap_or_default();
-    if type_name == hoped_for {
+    if type_name == expected {
         return Ok(answer);
     }
     let listed = answer["errors"].as_array().map(|errors| {

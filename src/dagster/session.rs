@@ -1,8 +1,8 @@
-//! What the calls of one run share: whether it was interrupted or is over, and what was begun.
+//! The state that all calls of a run share: whether it was interrupted or is over, and which requests were started.
 //!
-//! Every request to Dagster+ and to its object store asks here whether it may begin. After [`Session::interrupt`] none
-//! does, and [`Session::begun`] says what had begun by then, from the same lock, so that a report cannot miss a request
-//! that was on its way.
+//! Every request to Dagster+ and its object store asks here whether it may start. After [`Session::interrupt`] none
+//! may, and [`Session::begun`] returns what was started by then. Both use the same lock, so that a report cannot miss a
+//! request that was just being sent.
 
 use super::error::DagsterError;
 use crate::threads::lock;
@@ -16,10 +16,10 @@ pub struct Session {
     registry: Arc<Mutex<Reach>>,
 }
 
-/// Whether the registry hands out URLs.
+/// Whether the registry provides URLs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// Nobody has asked yet.
+    /// Not asked yet.
     #[default]
     Untried,
     /// It has answered.
@@ -31,29 +31,29 @@ pub(super) enum Reach {
 #[derive(Debug, Default)]
 struct State {
     interrupted: bool,
-    /// What ended the run: nothing that is asked from then on would be answered.
+    /// The error that ended the run: later requests would fail too.
     over: Option<Arc<DagsterError>>,
     begun: Begun,
-    /// Documents whose fields this server does not know, by the file they are in.
+    /// Documents with fields that this server does not know.
     unknown: BTreeSet<&'static str>,
-    /// What went wrong and was said, of many that may go wrong in the same way.
+    /// Errors that were already reported, so that each is reported once.
     said: BTreeSet<String>,
 }
 
-/// Requests that change something and were sent, whatever came of them.
+/// Requests with effects that were sent, whatever their results.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Begun {
-    /// A branch deployment was created or changed.
+    /// A branch deployment was created or updated.
     pub branch_deployment: bool,
-    /// PEX files of which at least the beginning was sent.
+    /// PEX files with a started upload.
     pub uploads: BTreeSet<String>,
-    /// PEX files that the store has taken.
+    /// PEX files that the store has accepted.
     pub uploaded: BTreeSet<String>,
     /// Code locations were updated.
     pub update: bool,
 }
 
-/// What a request would do.
+/// The effect of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind<'a> {
     Question,
@@ -63,30 +63,30 @@ pub(super) enum Kind<'a> {
 }
 
 impl Session {
-    /// From now on no request begins. Gives what had begun.
+    /// Start no more requests. Returns what was started before.
     pub fn interrupt(&self) -> Begun {
         let mut state = self.lock();
         state.interrupted = true;
         state.begun.clone()
     }
 
-    /// What has begun so far.
+    /// What was started so far.
     pub fn begun(&self) -> Begun {
         self.lock().begun.clone()
     }
 
-    /// What ended the run at Dagster+, if anything did: a refused token, or no way to the registry.
+    /// The error that ended the run at Dagster+, if any: a refused token, or an unreachable registry.
     pub fn end(&self) -> Option<Arc<DagsterError>> {
         self.lock().over.clone()
     }
 
-    /// Whether no request begins any more.
+    /// Whether no more requests may start.
     pub fn is_over(&self) -> bool {
         let state = self.lock();
         state.interrupted || state.over.is_some()
     }
 
-    /// Whether a request may begin. `doing` is what it is for.
+    /// Check that a request may start, and record it. `doing` is its task.
     pub(super) fn begin(&self, kind: Kind<'_>, doing: &str) -> Result<(), DagsterError> {
         let mut state = self.lock();
         if state.interrupted {
@@ -99,41 +99,42 @@ impl Session {
             Kind::Question => {}
             Kind::BranchDeployment => state.begun.branch_deployment = true,
             Kind::Upload(name) if name.ends_with(".pex") => drop(state.begun.uploads.insert(name.into())),
+            // Deps cache entries are not listed in reports: without them only a later build is slower.
             Kind::Upload(_) => {}
             Kind::Update => state.begun.update = true,
         }
         Ok(())
     }
 
-    /// The store has taken a file.
+    /// Record that the store has accepted a file.
     pub(super) fn uploaded(&self, name: &str) {
         if name.ends_with(".pex") {
             self.lock().begun.uploaded.insert(name.into());
         }
     }
 
-    /// Nothing that is asked from now on would be answered: from here on no request begins.
+    /// End the run with an error: no more requests start.
     pub(super) fn end_with(&self, error: DagsterError) {
         self.lock().over.get_or_insert_with(|| Arc::new(error));
     }
 
-    /// Whether the server is known not to know the fields of a document.
+    /// Whether the server does not know the fields of a document.
     pub(super) fn is_unknown(&self, document: &'static str) -> bool {
         self.lock().unknown.contains(document)
     }
 
-    /// The server does not know the fields of a document, so that it need not be asked again.
+    /// Record that the server does not know the fields of a document, so that it is not sent again.
     pub(super) fn remember_unknown(&self, document: &'static str) {
         self.lock().unknown.insert(document);
     }
 
-    /// Whether this is the first time that `what` is to be said.
+    /// Whether `what` was not reported before.
     pub(super) fn is_first(&self, what: String) -> bool {
         self.lock().said.insert(what)
     }
 
-    /// Whether the registry hands out URLs. Whoever finds that it has not answered yet keeps the lock while asking: of
-    /// many that ask at once, only the first outlasts what goes wrong.
+    /// Whether the registry provides URLs. A caller that finds `Untried` or `Failed` must keep the lock during its
+    /// request, so that of many parallel calls only the first one goes through all retries.
     pub(super) fn registry(&self) -> MutexGuard<'_, Reach> {
         lock(&self.registry)
     }

@@ -1,4 +1,4 @@
-//! What is sent to and comes from the API, as types: registry, agents, code locations, branches.
+//! Types of the API's arguments and answers: registry, agents, code locations, branches.
 //!
 //! Source: as for `operations.rs`.
 
@@ -8,12 +8,12 @@ use serde_json::Value;
 use std::fmt;
 use url::Url;
 
-/// What the organization's registry is.
+/// The organization's registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registry {
     /// Serverless on Kubernetes, where PEX files cannot run.
     pub is_harbor: bool,
-    /// Where images are, without a tag.
+    /// Address for images, without a tag.
     pub url: Option<String>,
 }
 
@@ -22,12 +22,12 @@ pub struct Registry {
 pub struct AgentState {
     /// `status`; `RUNNING` is the only one that counts.
     pub status: String,
-    /// What it reports.
+    /// Errors that it reports.
     pub errors: Vec<String>,
 }
 
 impl AgentState {
-    /// Whether it works.
+    /// Whether it runs.
     pub fn is_running(&self) -> bool {
         self.status == "RUNNING"
     }
@@ -40,11 +40,11 @@ pub struct PythonFailure {
     pub message: String,
     /// Traceback, line by line.
     pub stack: Vec<String>,
-    /// What it was raised from, innermost last.
+    /// The exceptions that caused it, innermost last.
     pub chain: Vec<ChainLink>,
 }
 
-/// An exception behind another one.
+/// An exception that caused another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChainLink {
     /// Whether it was named with `raise … from`.
@@ -55,7 +55,7 @@ pub struct ChainLink {
     pub stack: Vec<String>,
 }
 
-/// Tells one load of a code location from another.
+/// Identifies one load of a code location.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LoadStamp {
     /// `updatedTimestamp`, seconds since the epoch.
@@ -64,42 +64,42 @@ pub struct LoadStamp {
     pub version: String,
 }
 
-/// One code location as the workspace shows it.
+/// One code location in the workspace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocationState {
     /// `location_name`.
     pub name: String,
-    /// Loaded, one way or the other; else still loading.
+    /// Loading has finished, successfully or not; otherwise it is still loading.
     pub loaded: bool,
-    /// The server says something of it that is not understood here; then neither `loaded` nor `failure` tells anything.
+    /// The server's answer about it is not understood; then `loaded` and `failure` mean nothing.
     pub unclear: bool,
-    /// Why it could not be loaded.
+    /// Why it does not load.
     pub failure: Option<PythonFailure>,
-    /// Which load this is; `None` from a server that does not say.
+    /// The current load; `None` if the server does not report it.
     pub stamp: Option<LoadStamp>,
 }
 
-/// What the server keeps of a code location, and what it says itself of the load.
+/// The server's stored entry for a code location, and the state of its load.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkspaceEntry {
-    /// What it was last updated to, serialized.
+    /// The metadata to which it was last updated, serialized.
     pub metadata: String,
-    /// Whether what is loaded is older than that; `None` from a server that does not say.
+    /// Whether the loaded version is older; `None` if the server does not report it.
     pub outdated: Option<bool>,
-    /// Whether the last load failed; `None` from a server that does not say.
+    /// Whether the last load failed; `None` if the server does not report it.
     pub load_failed: Option<bool>,
 }
 
-/// What a presigned URL allows.
+/// The method that a presigned URL allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// To read an object.
+    /// Read an object.
     Get,
-    /// To write one.
+    /// Write an object.
     Put,
 }
 
-/// A URL that allows one thing with one object, for a time; whoever has it may. Shown without its query.
+/// A URL that allows one method on one object for some time, for everyone who has it. Shown without its query.
 #[derive(Clone)]
 pub struct PresignedUrl(pub(super) Url);
 
@@ -109,7 +109,7 @@ impl fmt::Debug for PresignedUrl {
     }
 }
 
-/// What is known of the branch behind a branch deployment. Source of names: `CreateOrUpdateBranchDeploymentInput`.
+/// The branch of a branch deployment. Source of names: `CreateOrUpdateBranchDeploymentInput`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BranchData {
@@ -123,7 +123,7 @@ pub struct BranchData {
     pub pull_request_url: Option<String>,
     /// `OPEN`, `CLOSED` or `MERGED`.
     pub pull_request_status: Option<PullRequestStatus>,
-    /// A string there.
+    /// A string in the API.
     pub pull_request_number: Option<String>,
 }
 
@@ -152,7 +152,7 @@ pub struct CommitData {
     pub author_avatar_url: Option<String>,
 }
 
-/// The deployment that a client is at.
+/// A deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeploymentInfo {
     /// Its name.
@@ -223,7 +223,7 @@ impl PythonFailure {
 }
 
 impl fmt::Display for PythonFailure {
-    /// As Python prints it: message, traceback, and for each link of the chain how it came about.
+    /// As Python prints it: message, traceback, and the chain of exceptions.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stack = |f: &mut fmt::Formatter<'_>, stack: &[String]| {
             stack.iter().try_for_each(|line| write!(f, "\n{}", line.trim_end_matches('\n')))

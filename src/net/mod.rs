@@ -1,7 +1,7 @@
-//! HTTP as this program speaks it: one [`Agent`] (certificates, proxies, time-outs), retries, credentials, downloads.
+//! HTTP for this program: one [`Agent`] (certificates, proxies, timeouts), retries, credentials, downloads.
 //!
-//! Nothing here knows what is fetched or sent, or which failures are worth another try: that, each operation states
-//! beside its URL.
+//! Nothing here knows what is downloaded or sent, or which failures to retry: each operation states that next to its
+//! URL.
 
 pub mod agent;
 pub mod credentials;
@@ -27,13 +27,13 @@ use crate::error::{Explain, Fault};
 use std::io;
 use std::time::Duration;
 
-/// A request that did not come to an answer, or whose answer cannot be used.
+/// A request without an answer, or with an unusable one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection, or one that was cut before an answer began.
+    /// No connection, or one that was closed before the answer started.
     #[error("could not reach {url}{}", proxy.as_ref().map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default())]
     Unreachable {
-        /// What was asked for.
+        /// The requested URL.
         url: SafeUrl,
         /// The proxy used.
         proxy: Option<SafeUrl>,
@@ -41,55 +41,55 @@ pub enum Error {
         #[source]
         source: Box<ureq::Error>,
     },
-    /// Connected, and then silence.
+    /// Connected, but no data for too long.
     #[error("{url} did not answer within {} s", waited.as_secs())]
     TimedOut {
-        /// What was asked for.
+        /// The requested URL.
         url: SafeUrl,
-        /// For how long nothing came.
+        /// How long nothing was received.
         waited: Duration,
     },
-    /// The answer began and was cut short, or came to a halt.
+    /// The answer was cut short, or stalled.
     #[error("the answer of {url} broke off")]
     Interrupted {
-        /// What was asked for.
+        /// The requested URL.
         url: SafeUrl,
         /// Why it failed.
         #[source]
         source: io::Error,
     },
-    /// An answer with a status that the caller has no use for.
+    /// An answer with a status that the caller cannot use.
     #[error("{url} answered {status}{}", reason(*status))]
     Status {
-        /// What was asked for.
+        /// The requested URL.
         url: SafeUrl,
         /// HTTP status.
         status: u16,
         /// The pause that the server asks for.
         retry_after: Option<Duration>,
     },
-    /// A redirect that is not followed.
+    /// A redirect that must not be followed.
     #[error("{url} redirects to `{location}`: {problem}")]
     Redirect {
-        /// What was asked for.
+        /// The requested URL.
         url: SafeUrl,
         /// Where it points.
         location: SafeUrl,
         /// Why not.
         problem: &'static str,
     },
-    /// The answer is longer than it may be.
+    /// The answer is longer than the limit.
     #[error("the answer of {url} is longer than the {limit} bytes expected")]
     TooLong {
-        /// What was asked for.
+        /// The requested URL.
         url: SafeUrl,
         /// Bytes allowed.
         limit: u64,
     },
-    /// Credentials would go over the network unencrypted.
+    /// Credentials would be sent unencrypted.
     #[error("refused to send credentials to {url} without encryption")]
     Unencrypted {
-        /// What was asked for.
+        /// The requested URL.
         url: SafeUrl,
     },
     /// A proxy variable that cannot be read.
@@ -105,23 +105,24 @@ pub enum Error {
     },
 }
 
-/// Whether a failure may pass by itself, and what a retry needs.
+/// Whether a failure is transient, and which requests may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transience {
-    /// It will fail again.
+    /// Not transient: it will fail again.
     Lasting,
-    /// The server has not begun to answer: any request may be repeated, as dagster-cloud-cli does it.
+    /// The server did not start to answer: any request may be repeated, as in dagster-cloud-cli.
     Unanswered,
     /// The server may have acted: only an idempotent request may be repeated.
     Ambiguous,
-    /// The server answered with a status; the caller knows which ones pass.
+    /// The server answered with a status; the caller knows which ones are transient.
     Status(u16),
 }
 
 impl Error {
-    /// Whether it may pass by itself.
+    /// Whether the failure is transient.
     pub fn transience(&self) -> Transience {
         match self {
+            // A certificate that is not trusted now will not be trusted at the next attempt.
             Error::Unreachable { source, .. } if is_tls_failure(source) => Transience::Lasting,
             Error::Unreachable { .. } => Transience::Unanswered,
             Error::TimedOut { .. } | Error::Interrupted { .. } => Transience::Ambiguous,
@@ -142,7 +143,7 @@ impl Error {
     }
 }
 
-/// Whether the two sides did not agree on TLS. rustls' own errors arrive wrapped in `InvalidData`.
+/// Whether TLS failed. rustls' own errors are wrapped in `InvalidData`.
 fn is_tls_failure(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
@@ -151,7 +152,7 @@ fn is_tls_failure(error: &ureq::Error) -> bool {
     }
 }
 
-/// ` Not Found` for 404; nothing for a status without a standard reason.
+/// ` Not Found` for 404; empty for a status without a standard reason.
 fn reason(status: u16) -> String {
     ureq::http::StatusCode::from_u16(status)
         .ok()
@@ -226,7 +227,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A host in `dir` with just these variables.
+    /// A host in `dir` with only these variables.
     pub fn host(dir: &Path, env: &[(&str, &str)]) -> Host {
         host_with_clock(dir, env, Arc::new(RecordingClock::default()))
     }
@@ -237,7 +238,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_may_pass_by_itself_depends_on_how_far_the_answer_came() {
+    fn transience_depends_on_how_much_of_the_answer_arrived() {
         let url = || SafeUrl::parse("https://index.example/x");
         let unreachable = |source| Error::Unreachable { url: url(), proxy: None, source: Box::new(source) };
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);

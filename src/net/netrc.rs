@@ -1,7 +1,7 @@
-//! Reading a netrc file: logins by host name.
+//! Reads a netrc file: logins by host name.
 //!
-//! Source of the format: GNU inetutils' manual, "The .netrc file", and Python's `netrc` module for quotes, backslashes
-//! and comments, since that is what pip reads it with.
+//! Source of the format: GNU inetutils' manual, "The .netrc file", and for quotes, backslashes and comments Python's
+//! `netrc` module, which pip uses.
 
 use super::Secret;
 use super::login::Login;
@@ -15,21 +15,20 @@ pub struct Netrc {
     default: Option<Login>,
 }
 
-/// A netrc file that cannot be read beyond some line.
+/// A netrc file with an error in some line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
 pub struct NetrcError {
     /// Line, from 1.
     pub line: usize,
-    /// What is wrong; holds no value of the file but a keyword.
+    /// What is wrong. Contains keywords of the file but no values, which may be passwords.
     pub problem: String,
 }
 
 impl Netrc {
     /// Parse a netrc file's text.
     ///
-    /// # Errors
-    /// On a word that is no keyword, or a keyword without its value.
+    /// # Errors On an unknown keyword, or a keyword without its value.
     pub fn parse(text: &str) -> Result<Netrc, NetrcError> {
         let mut words = Words { chars: text.chars().peekable(), line: 1 };
         let mut netrc = Netrc::default();
@@ -48,7 +47,7 @@ impl Netrc {
         Ok(netrc)
     }
 
-    /// The login for a host: the first entry of its name, else the default entry.
+    /// The login for a host: the first entry with its name, or the default entry.
     pub fn login(&self, host: &str) -> Option<&Login> {
         let named = self.machines.iter().find(|(name, _)| name.eq_ignore_ascii_case(host));
         named.map(|(_, login)| login).or(self.default.as_ref())
@@ -93,7 +92,7 @@ impl Words<'_> {
         }
     }
 
-    /// Characters up to white space, or up to the closing quote; a backslash takes the next one as it is.
+    /// Characters up to white space, or up to the closing quote. A backslash escapes the next one.
     fn word(&mut self) -> Option<String> {
         let quoted = *self.chars.peek()? == '"';
         if quoted {
@@ -118,6 +117,7 @@ impl Words<'_> {
     fn login(&mut self) -> Result<Login, NetrcError> {
         let (mut username, mut password) = (String::new(), String::new());
         loop {
+            // The end of an entry is only known from the first keyword after it, which has to be read again.
             let before = (self.chars.clone(), self.line);
             match self.keyword().as_deref() {
                 Some(keyword @ ("login" | "user")) => username = self.value(keyword)?,

@@ -1,9 +1,9 @@
-//! What a transfer tells of itself while it runs.
+//! Callbacks about running transfers and builds.
 
-/// What is being done to a file.
+/// What is being done with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
-    /// Fetched from an index.
+    /// Downloaded from an index.
     Download,
     /// Built from source; sizes are unknown.
     Build,
@@ -11,20 +11,20 @@ pub enum Activity {
     Upload,
 }
 
-/// Hears how transfers and builds go on, from several threads at once. Every method does nothing by default.
+/// Receives the progress of transfers and builds, from several threads at once. Every method does nothing by default.
 ///
-/// For one `name`: `start`, any number of `advance`, `finish`. A second `start` means that the work begins anew (a
+/// For one `name`: `start`, any number of `advance`, `finish`. A second `start` means that the work starts again (a
 /// retry), from zero bytes.
 pub trait Progress: Send + Sync {
-    /// Work on `name` begins; `size_bytes` is its whole size, where known.
+    /// Work on `name` starts. `size_bytes` is its whole size, if known.
     fn start(&self, _activity: Activity, _name: &str, _size_bytes: Option<u64>) {}
-    /// So many further bytes are done.
+    /// More bytes are done.
     fn advance(&self, _name: &str, _bytes: u64) {}
-    /// Work on `name` has ended, well or not.
+    /// Work on `name` has ended, successfully or not.
     fn finish(&self, _name: &str) {}
 }
 
-/// Tells nobody.
+/// Ignores all progress.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Silent;
 

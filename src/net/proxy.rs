@@ -1,6 +1,6 @@
-//! Which proxy a URL is reached through, by the variables that curl and Python's requests read.
+//! Chooses the proxy for a URL, from the variables that curl and Python's requests read.
 //!
-//! `HTTPS_PROXY` and `HTTP_PROXY` by the scheme asked for, else `ALL_PROXY`; lower-case spellings first. `NO_PROXY`
+//! `HTTPS_PROXY` or `HTTP_PROXY` depending on the scheme, otherwise `ALL_PROXY`; lower-case names first. `NO_PROXY`
 //! lists exceptions. Source: curl's manual, "Environment"; requests' documentation, "Proxies".
 
 use super::Error;
@@ -31,9 +31,9 @@ struct Setting {
 enum Exception {
     /// `*`
     All,
-    /// A host and the hosts below it, on any port or on one.
+    /// A host and its subdomains, on any port or on one.
     Domain(String, Option<u16>),
-    /// Addresses that share so many leading bits.
+    /// Addresses with this many common leading bits.
     Network(IpAddr, u8),
 }
 
@@ -47,6 +47,7 @@ impl Proxies {
             })
         };
         let no_proxy =
+            // curl reads the lower-case names first.
             host.var(env_vars::NO_PROXY_LOWER).or(host.var(env_vars::NO_PROXY)).unwrap_or_default();
         let all = [env_vars::ALL_PROXY_LOWER, env_vars::ALL_PROXY];
         Proxies {
@@ -56,10 +57,9 @@ impl Proxies {
         }
     }
 
-    /// The proxy for `url`, and how to name it; `None` to connect directly.
+    /// The proxy for `url`, and its URL for messages; `None` to connect directly.
     ///
-    /// # Errors
-    /// When the variable's value is no proxy URL.
+    /// # Errors When the variable's value is not a proxy URL.
     pub fn for_url(&self, url: &Url) -> Result<Option<(Proxy, SafeUrl)>, Error> {
         let setting = if url.scheme() == "https" { &self.https } else { &self.http };
         let Some(setting) = setting else { return Ok(None) };
@@ -91,6 +91,7 @@ impl Exception {
             Some((name, port)) => (name, Some(port.parse().ok()?)),
             None => (text.as_str(), None),
         };
+        // curl and requests treat `.example.org`, `*.example.org` and `example.org` alike.
         let name = name.trim_start_matches('*').trim_start_matches('.');
         (!name.is_empty()).then(|| Exception::Domain(name.to_string(), port))
     }
@@ -115,7 +116,7 @@ impl Exception {
     }
 }
 
-/// Whether two addresses of one family have their first `bits` in common.
+/// Whether two addresses of one family have the same first `bits`.
 fn shares_prefix(a: IpAddr, b: IpAddr, bits: u8) -> bool {
     let leading = |different: u32| different >= u32::from(bits);
     match (a, b) {
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_is_no_url_is_an_error_that_names_the_variable() {
+    fn a_proxy_that_is_not_a_url_is_an_error_with_the_variable() {
         let proxies = Proxies::new(&host(Path::new("/"), &[("ALL_PROXY", "ftp://x:pw@p")]));
         let error = proxies.for_url(&Url::parse("https://a.example/").unwrap()).unwrap_err();
         assert_eq!(error.to_string(), "`ALL_PROXY` is not the URL of a proxy: `ftp://***@p/`");

@@ -1,33 +1,32 @@
-//! Counting and waiting between tries. What is worth another try, the caller says with [`Again`].
+//! Counts attempts and waits between them. The caller decides with [`Again`] which failures to retry.
 
 use crate::host::Clock;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime};
 
-/// How often to try again, and how long to wait before each.
+/// How often to retry, and how long to wait before each attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
-    /// Tries after the first.
+    /// Attempts after the first.
     pub retries: u32,
-    /// Pause before the first retry; each further pause is twice as long.
+    /// Pause before the first retry. Each later pause is twice as long.
     pub first_pause: Duration,
-    /// No pause is longer, not even one that the server asks for.
+    /// Upper limit of a pause, even if the server asks for a longer one.
     pub longest_pause: Duration,
-    /// Where jitter comes from: a number from 0 (inclusive) to 1. A pause is lengthened by up to a quarter of itself,
-    /// so that jobs which failed together do not come back together. `Retry-After` gets none.
+    /// Source of jitter: a number from 0 (inclusive) to 1. A pause becomes up to a quarter longer, so that jobs that
+    /// failed together do not retry together. `Retry-After` gets no jitter.
     pub jitter: fn() -> f64,
 }
 
 impl Backoff {
-    /// For calls of an API: 3 retries after 1, 2 and 4 s, as dagster-cloud-cli does it.
+    /// For API calls: 3 retries after 1, 2 and 4 s, as in dagster-cloud-cli.
     pub const API: Backoff = Backoff {
         retries: 3,
         first_pause: Duration::from_secs(1),
         longest_pause: Duration::from_secs(120),
         jitter: random,
     };
-    /// Around calls that are tried again already, where waiting costs nothing but time: 12 tries more, over about two
-    /// minutes.
+    /// For calls that have retries of their own, where waiting only costs time: 12 more attempts in about two minutes.
     pub const PATIENT: Backoff = Backoff {
         retries: 12,
         first_pause: Duration::from_millis(500),
@@ -57,6 +56,7 @@ impl Backoff {
 
     /// Pause before retry `number`, which counts from 1.
     fn pause(&self, number: u32, retry_after: Option<Duration>) -> Duration {
+        // `Retry-After: 0` or a date in the past must not lead to retries without a pause.
         let pause = retry_after.filter(|asked| !asked.is_zero()).unwrap_or_else(|| {
             let doubled = self.first_pause.saturating_mul(2_u32.saturating_pow(number.saturating_sub(1)));
             doubled.mul_f64(1.0 + 0.25 * (self.jitter)())
@@ -65,20 +65,21 @@ impl Backoff {
     }
 }
 
-/// A number from 0 to 1, different in every process and call. Quality does not matter here, so std's hash keys do.
+/// A number from 0 to 1, different in every process and call. Quality does not matter, so the keys of std's hasher are
+/// good enough.
 pub fn random() -> f64 {
     let bits = RandomState::new().build_hasher().finish();
     f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
 }
 
-/// A try that failed, and whether it is worth another.
+/// A failed attempt, and whether to retry.
 #[derive(Debug)]
 pub enum Again<E> {
-    /// No: this is the outcome.
+    /// No: this is the final error.
     No(E),
     /// Yes, after `retry_after` if the server asked for a pause.
     After {
-        /// What failed; the outcome if no try is left.
+        /// The error; final if no attempt is left.
         error: E,
         /// From the `Retry-After` header, see [`retry_after`].
         retry_after: Option<Duration>,
@@ -95,19 +96,18 @@ impl<E> Again<E> {
     }
 }
 
-/// What came of all tries, when none worked.
+/// The result when all attempts failed.
 #[derive(Debug)]
 pub struct Failed<E> {
-    /// How many tries there were, the first included.
+    /// Number of attempts, including the first.
     pub attempts: u32,
     /// The last failure.
     pub error: E,
 }
 
-/// Call `attempt` (with the number of the try, from 1) until it works, gives up, or no retry is left.
+/// Call `attempt` (with its number, from 1) until it succeeds, gives up, or no retry is left.
 ///
-/// # Errors
-/// The last try's.
+/// # Errors Those of the last attempt.
 pub fn run<T, E>(
     backoff: &Backoff,
     clock: &dyn Clock,
@@ -130,8 +130,7 @@ pub fn run<T, E>(
 
 /// The pause that a `Retry-After` header asks for: integer seconds, or an HTTP date.
 ///
-/// A date in the past is no pause; a value of neither form is `None`.
-/// Source: RFC 9110, section 10.2.3.
+/// Zero for a date in the past; `None` for a value of neither form. Source: RFC 9110, section 10.2.3.
 pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<u64>() {
@@ -146,7 +145,7 @@ mod tests {
     use super::*;
     use crate::net::tests::RecordingClock;
 
-    /// Pauses and result of tries that ask for these `Retry-After` values and then work.
+    /// Pauses and result of attempts that fail with these `Retry-After` values and then succeed.
     fn pauses(backoff: &Backoff, asked: &[Option<u64>]) -> (Vec<f64>, Result<u32, u32>) {
         let clock = RecordingClock::default();
         let outcome = run(backoff, &clock, |number| match asked.get(number as usize - 1) {
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_is_final_is_not_tried_again() {
+    fn a_final_failure_is_not_retried() {
         let clock = RecordingClock::default();
         let failed = run::<(), _>(&Backoff::API, &clock, |_| Err(Again::No("no"))).unwrap_err();
         assert_eq!((failed.attempts, failed.error), (1, "no"));

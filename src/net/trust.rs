@@ -1,8 +1,8 @@
-//! Which certificate authorities are trusted: the system's, those the environment names, or else the bundled ones.
+//! Finds the trusted certificate authorities: the system's and those in the environment, or otherwise the bundled ones.
 //!
-//! Variables *add* to the system's authorities rather than replace them: a company's own authority is what people
-//! name there, and public hosts have to work beside it. The bundled ones (Mozilla's) are used only where nothing else
-//! is found, as in a container image with nothing but the binary.
+//! Variables *add* to the system's authorities and do not replace them: users set them to a company's own authority,
+//! and public hosts have to work too. The bundled ones (Mozilla's) are used only if nothing else is found, as in a
+//! container image with only the binary.
 
 use crate::env_vars;
 use crate::host::Host;
@@ -12,12 +12,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use ureq::tls::{Certificate, RootCerts};
 
-/// Variables that name a PEM file, or a directory of PEM files. Sources: OpenSSL (`SSL_CERT_FILE`), pip (`PIP_CERT`),
+/// Variables with a PEM file, or a directory of PEM files. Sources: OpenSSL (`SSL_CERT_FILE`), pip (`PIP_CERT`),
 /// requests (`REQUESTS_CA_BUNDLE`), curl (`CURL_CA_BUNDLE`).
 const FILE_VARIABLES: [&str; 4] =
     [env_vars::SSL_CERT_FILE, env_vars::PIP_CERT, env_vars::REQUESTS_CA_BUNDLE, env_vars::CURL_CA_BUNDLE];
 
-/// Where Unix systems keep their bundle of authorities; the first that exists is the system's.
+/// Bundles of authorities on Unix systems. The first one that exists is used.
 #[cfg(all(unix, not(target_os = "macos")))]
 const SYSTEM_BUNDLES: [&str; 7] = [
     "/etc/ssl/certs/ca-certificates.crt", // Debian, Ubuntu, Alpine, Arch
@@ -34,11 +34,11 @@ const SYSTEM_BUNDLES: [&str; 7] = [
 pub struct Trust {
     roots: RootCerts,
     sources: Vec<Source>,
-    /// What the environment names and could not be read, a sentence each.
+    /// A sentence for each file in the environment that could not be read.
     pub warnings: Vec<String>,
 }
 
-/// Where some of them come from.
+/// The source of some of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Source {
     name: String,
@@ -46,7 +46,7 @@ struct Source {
 }
 
 impl Trust {
-    /// Read the certificates. Takes some milliseconds, so only when a TLS connection is to be made.
+    /// Read the certificates. Takes some milliseconds, so call it only for a TLS connection.
     pub fn load(host: &Host) -> Trust {
         let mut found = Found::default();
         let (name, system) = system_certificates();
@@ -94,7 +94,8 @@ struct Found {
 }
 
 impl Found {
-    /// Environments often name one file in several variables, and mostly the system's own; each is read once.
+    /// Load certificates from a variable. Environments often have one file in several variables, mostly the system's;
+    /// each file is read once.
     fn take_named(&mut self, variable: &str, path: &Path) {
         if !self.is_new(path) {
             return;
@@ -115,7 +116,8 @@ impl Found {
         self.seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_path_buf()))
     }
 
-    /// A bundle that is unreadable in part still counts with the rest; what is known already does not count again.
+    /// Add loaded certificates. A partly unreadable bundle counts with its readable part; known certificates are not
+    /// counted again.
     fn take(&mut self, name: String, loaded: CertificateResult) {
         let before = self.certificates.len();
         self.certificates.extend(loaded.certs.iter().map(|certificate| certificate.to_vec()));

@@ -42,7 +42,6 @@ impl Mentioned {
             kind => (here(&origin.place), format!("{} ({kind})", origin.text)),
         });
         let mut lines: Vec<_> = asked.chain(origins).collect();
-        // By line number, not by column: lines of one file stay in the order of the file.
         lines.sort_by(|one, other| {
             let key = |(place, text): &(Place, String)| (place.file.clone(), place.line, text.clone());
             key(one).cmp(&key(other))

@@ -46,7 +46,7 @@ impl<'w, W: Write + Seek> Output<'w, W> {
             return Ok(());
         }
         self.flush()?;
-        // Only a member of more than a buffer's size gets here, so two seeks do not matter.
+        // Rare: the buffer was flushed between the header and the end of its member.
         self.inner.seek(SeekFrom::Start(position))?;
         self.inner.write_all(bytes)?;
         self.inner.seek(SeekFrom::Start(self.flushed_bytes))?;

@@ -105,8 +105,7 @@ fn find(file: &mut File) -> io::Result<Result<Directory, &'static str>> {
         Some((directory, record_offset)) => (directory, record_offset),
         None => (directory, end_offset),
     };
-    // Readers that search from the end and readers that follow offsets must see the same directory. This also refuses
-    // data before the archive, which is allowed in ZIP but not in wheels.
+    // Readers that search from the end and readers that follow offsets must see the same directory.
     if directory.offset.checked_add(directory.size) != Some(limit) {
         return Ok(Err("its central directory is not where its end record says"));
     }
