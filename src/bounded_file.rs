@@ -1,10 +1,11 @@
-//! Files of others read into memory, up to a limit: a link to a device or a file of gigabytes is an error, not the end.
+//! Reads foreign files into memory up to a limit: a link to a device or a file of gigabytes is an error and does not
+//! exhaust memory.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Requirements files, TOML files, lock files: real ones have a few megabytes at most.
+/// Limit for requirements files, TOML files and lock files. Real ones have a few megabytes at most.
 pub const TEXT_LIMIT_BYTES: u64 = 32 << 20;
 
 /// The content of a file of at most `limit_bytes`.

@@ -1,12 +1,12 @@
-//! Which variables a child process gets. The one place that decides it.
+//! Decides which variables a child process gets. No other place does.
 //!
-//! A child that only answers a question, or does a piece of our own work, gets what is on a list. A child that runs the
-//! user's code (a `setup.py`, a build backend, the definitions) gets the user's variables, since nobody can list what
-//! such code reads (`VERSION`, `GITHUB_SHA`, `CC`, `MATURIN_*`), less every credential of this run and of the runner.
-//! The credentials of package indexes go to the programs that fetch packages; what those start inherits them.
+//! A child that only answers a question or does our own work gets the variables on a list. A child that runs the user's
+//! code (a `setup.py`, a build backend, the definitions) gets the user's variables, because it is impossible to list
+//! what such code reads (`VERSION`, `GITHUB_SHA`, `CC`, `MATURIN_*`), but no credential of this run or the runner.
+//! Credentials of package indexes go to the programs that download packages, and are inherited by their children.
 //!
-//! Two programs are no concern of this room: `-m MODULE`, which stands in for the user's own shell
-//! ([`Host::full_env`]), and a `git` that clones, which is given the tokens of GitHub by name (`build/git_source.rs`).
+//! Two programs are exceptions: `-m MODULE`, which gets everything like a command in the user's shell
+//! ([`Host::full_env`]), and a cloning `git`, which gets GitHub's tokens by name (`build/git_source.rs`).
 
 use crate::env_vars;
 use crate::host::Host;
@@ -14,23 +14,23 @@ use crate::redact::Secret;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-/// What a child process is started for.
+/// The purpose of a child process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To answer a question or do a piece of our own work: an interpreter, pex's tools.
+    /// To answer a question or do our own work: an interpreter, pex's tools.
     Own,
-    /// To answer a question about a work tree: git, which has variables of its own.
+    /// To answer a question about a work tree: git, with its own variables.
     Git,
-    /// To answer a question about Pythons or make an empty environment: uv, which has variables of its own.
+    /// To answer a question about Pythons or make an empty environment: uv, with its own variables.
     Uv,
-    /// To fetch packages or repositories and perhaps build them, which is the user's code already: uv, pip, git.
+    /// To download packages or repositories and perhaps build them, which runs the user's code: uv, pip, git.
     Fetch,
-    /// To run the user's code without fetching anything.
+    /// To run the user's code without downloading anything.
     Code,
 }
 
-/// Variables for [`Purpose::Own`], [`Purpose::Git`] and [`Purpose::Uv`]: programs, homes, temporary files, language, and how
-/// loaders and interpreters find their own files.
+/// Variables for [`Purpose::Own`], [`Purpose::Git`] and [`Purpose::Uv`]: programs, home directories, temporary files,
+/// language, and variables with which loaders and interpreters find their files.
 const NAMES: [&str; 32] = [
     "PATH",
     "HOME",
@@ -65,18 +65,18 @@ const NAMES: [&str; 32] = [
     "COMSPEC",
     "PATHEXT",
 ];
-/// Starts of such names: locale, loader, certificates, XDG directories, and the managers whose shims stand for Pythons.
+/// Prefixes of such names: locale, loader, certificates, XDG directories, and tools with shims for Python.
 const PREFIXES: [&str; 11] =
     ["LC_", "LD_", "DYLD_", "SSL_", "OPENSSL_", "XDG_", "PYTHON", "PYENV_", "ASDF_", "MISE_", "NIX_"];
 
-/// Starts of names whose values are credentials of the runner, or lead to its services. Source: "OpenID Connect
+/// Prefixes of variables with credentials of the runner, or addresses of its services. Source: "OpenID Connect
 /// reference" (GitHub's manual) and the toolkit that the runner's own actions use.
 const RUNNER_PREFIXES: [&str; 1] = ["ACTIONS_"];
-/// The files by which a step speaks to the runner: what is written there becomes variables and programs of later steps.
+/// The files with which a step talks to the runner. Their content becomes variables and programs of later steps.
 /// Source: "Workflow commands for GitHub Actions" (GitHub's manual).
 const RUNNER_FILES: [&str; 5] =
     ["GITHUB_ENV", "GITHUB_PATH", "GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_STEP_SUMMARY"];
-/// Starts of names of credentials for publishing packages, which nothing here does. Source: manuals of uv, twine, flit,
+/// Prefixes of credentials for publishing packages, which nothing here does. Source: manuals of uv, twine, flit,
 /// poetry, hatch, maturin.
 const PUBLISHING: [&str; 8] = [
     "UV_PUBLISH_",
@@ -88,7 +88,7 @@ const PUBLISHING: [&str; 8] = [
     "MATURIN_PYPI_TOKEN",
     "MATURIN_PASSWORD",
 ];
-/// Starts of names that say where packages come from, with credentials or without.
+/// Prefixes of variables with package sources, with or without credentials.
 const INDEXES: [&str; 7] = [
     env_vars::UV_INDEX,
     env_vars::UV_DEFAULT_INDEX,
@@ -99,7 +99,7 @@ const INDEXES: [&str; 7] = [
     env_vars::PIP_FIND_LINKS,
 ];
 
-/// The variables of a child of this kind.
+/// The variables of a child with this purpose.
 pub fn for_child(host: &Host, purpose: Purpose) -> BTreeMap<OsString, OsString> {
     let secrets = host.tokens();
     let gets = |name: &str, value: &OsStr| match purpose {
@@ -108,7 +108,7 @@ pub fn for_child(host: &Host, purpose: Purpose) -> BTreeMap<OsString, OsString> 
         Purpose::Uv => {
             is_listed(name) || (name.starts_with("UV_") && !is_index(name) && !is_publishing(name))
         }
-        Purpose::Fetch => !is_ours(name, host) && (speaks_of_sources(name) || !holds_any(value, &secrets)),
+        Purpose::Fetch => !is_ours(name, host) && (may_have_index_token(name) || !holds_any(value, &secrets)),
         Purpose::Code => {
             let sources = name.starts_with("UV_") || name.starts_with("PIP_") || name == env_vars::NETRC;
             !is_ours(name, host) && !sources && !holds_any(value, &secrets)
@@ -118,7 +118,7 @@ pub fn for_child(host: &Host, purpose: Purpose) -> BTreeMap<OsString, OsString> 
     all.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Whether a variable says where packages come from, perhaps with credentials.
+/// Whether a variable has package sources, perhaps with credentials.
 pub fn is_index(name: &str) -> bool {
     INDEXES.iter().any(|start| name.starts_with(start))
 }
@@ -128,13 +128,13 @@ fn is_listed(name: &str) -> bool {
     is_proxy || NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// A credential of this run or of the runner, or one that is no use to any child.
+/// Whether it is a credential of this run or the runner, or one that no child needs.
 fn is_ours(name: &str, host: &Host) -> bool {
     env_vars::is_token(name)
         || RUNNER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || RUNNER_FILES.contains(&name)
         || is_publishing(name)
-        // The inputs of this action; elsewhere the name may mean anything.
+        // Inputs of this action. Outside of a runner, such a name may mean anything.
         || (host.on_runner() && name.starts_with("INPUT_"))
 }
 
@@ -142,8 +142,8 @@ fn is_publishing(name: &str) -> bool {
     PUBLISHING.iter().any(|start| name.starts_with(start))
 }
 
-/// Variables of a fetching program that may hold a token on purpose: `UV_INDEX_X_PASSWORD`, `GIT_CONFIG_VALUE_0`.
-fn speaks_of_sources(name: &str) -> bool {
+/// Whether a variable of uv, pip or git may have a token on purpose: `UV_INDEX_X_PASSWORD`, `GIT_CONFIG_VALUE_0`.
+fn may_have_index_token(name: &str) -> bool {
     ["UV_", "PIP_", "GIT_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -161,7 +161,7 @@ mod tests {
 
     const TOKEN: &str = "canary-of-the-organization";
 
-    /// Names of the variables that a child gets of `vars`, whose value is a plain one unless given.
+    /// The names of the variables among `vars` that a child gets. `NAME=VALUE` sets a value.
     fn names(purpose: Purpose, vars: &[&str]) -> Vec<String> {
         let env = vars.iter().map(|var| var.split_once('=').unwrap_or((var, "plain")));
         let env = env.map(|(name, value)| (name.into(), value.into())).collect();
@@ -170,7 +170,7 @@ mod tests {
         for_child(&host, purpose).keys().map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
-    /// Everything that is a credential of this run, under its own name or another.
+    /// Every credential of this run, under its own name or another.
     const OURS: [&str; 17] = [
         "DAGSTER_CLOUD_API_TOKEN=canary-of-the-organization",
         "DAGSTER_CLOUD_AGENT_TOKEN",
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn index_credentials_go_to_what_fetches_and_nowhere_else() {
+    fn index_credentials_only_go_to_programs_that_download() {
         let vars = [
             "PIP_EXTRA_INDEX_URL",
             "PIP_INDEX_URL",
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_answers_gets_what_is_listed() {
+    fn a_child_that_only_answers_gets_listed_variables() {
         let vars = [
             "AWS_SECRET_ACCESS_KEY",
             "GITHUB_SHA",

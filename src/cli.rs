@@ -1,4 +1,4 @@
-//! clap's types: argv in, [`Invocation`] out. `-m MODULE ARGS` is split off before clap sees it.
+//! clap's types: argv in, [`Invocation`] out. `-m MODULE ARGS` is handled before clap.
 
 pub mod action;
 mod deploying;
@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// One run of the program, as the command line asks for it.
+/// One run of the program, according to the command line.
 #[derive(Debug)]
 pub struct Invocation {
     /// Flags that every command takes.
@@ -28,8 +28,8 @@ pub struct Invocation {
     pub command: Command,
 }
 
-/// What `--version` prints (`-V` prints the first line): the source hash is that of `scripts/source-hash`, and by it a
-/// binary is told from one of other source.
+/// The output of `--version` (`-V` prints the first line). The source hash, from `scripts/source-hash`, identifies the
+/// source of a binary.
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\nsource ",
@@ -75,7 +75,7 @@ pub struct Global {
 }
 
 impl Global {
-    /// Its part that is about the log.
+    /// The flags about the log.
     pub fn log(&self) -> LogSettings {
         let verbosity = match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
@@ -96,10 +96,10 @@ pub enum Format {
     Json,
 }
 
-/// A Python version as `.python-version` may have it too: of `3.12.4` the patch release does not count.
+/// Parse a Python version. `3.12.4` is accepted, as in `.python-version`; the patch release is ignored.
 ///
 /// # Errors
-/// A sentence on what it can be.
+/// A sentence about valid versions.
 pub fn python_version(text: &str) -> Result<PythonVersion, String> {
     let minor: Vec<&str> = text.trim().splitn(3, '.').collect();
     match minor.as_slice() {
@@ -113,7 +113,7 @@ pub fn python_version(text: &str) -> Result<PythonVersion, String> {
 /// The name of an extra or a dependency group. Source: PyPA specification "Names and normalization".
 ///
 /// # Errors
-/// A sentence on what to write.
+/// A sentence about valid names.
 pub fn extra_name(text: &str) -> Result<String, String> {
     let bare = text.strip_suffix(']').and_then(|text| text.split_once('[')).map(|(_, names)| names.trim());
     if let Some(bare) = bare.filter(|bare| !bare.is_empty()) {
@@ -238,7 +238,7 @@ pub struct DeployArgs {
 }
 
 impl DeployArgs {
-    /// The same without publishing and updating.
+    /// The same arguments without publishing and updating.
     #[must_use]
     pub fn only_build(mut self) -> DeployArgs {
         self.publish = PublishArgs::default();
@@ -289,11 +289,11 @@ pub struct VerifyArgs {
 pub struct ModuleArgs {
     /// Dotted name of the module.
     pub module: String,
-    /// Its arguments, passed through as they are.
+    /// Its arguments, passed through unchanged.
     pub args: Vec<OsString>,
 }
 
-/// The modules of the predecessor that are commands here.
+/// Modules of the predecessor (the `builder` package of Dagster+'s action) that are commands here.
 const PREDECESSOR_PREFIX: &str = "builder.";
 const PREDECESSOR_COMMANDS: [&str; 4] = ["deploy", "source", "deps", "selftest"];
 

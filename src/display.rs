@@ -1,5 +1,5 @@
-//! The moving picture on a terminal: one bar a transfer, one spinner a phase. Elsewhere nothing moves and the same
-//! facts come as lines.
+//! Progress on a terminal: a bar for each transfer, a spinner for each phase. Elsewhere the same facts are written as
+//! lines.
 
 use crate::host::Host;
 use crate::net::{Activity, Progress};
@@ -19,12 +19,12 @@ pub struct Display {
 }
 
 impl Display {
-    /// A display on the terminal of `host`; one that shows nothing if stderr is no terminal.
+    /// A display on the terminal of `host`, which shows nothing if stderr is not a terminal.
     pub fn new(host: &Host) -> Display {
         Display { bars: host.bars().clone(), transfers: Mutex::default() }
     }
 
-    /// Show that `what` goes on, until the returned phase is dropped.
+    /// Show `what` until the returned phase is dropped.
     pub fn phase(&self, what: impl Into<String>) -> Phase {
         let bar =
             self.bars.add(ProgressBar::new_spinner().with_style(style(SPINNER)).with_message(what.into()));
@@ -35,7 +35,7 @@ impl Display {
     }
 }
 
-/// A phase that is shown while it lives.
+/// A phase that is shown until it is dropped.
 pub struct Phase(ProgressBar);
 
 impl Drop for Phase {
@@ -44,7 +44,7 @@ impl Drop for Phase {
     }
 }
 
-/// indicatif's template errors can only come from the constants above, which a test reads.
+/// Template errors can only come from the constants above, which a test checks.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

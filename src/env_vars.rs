@@ -1,19 +1,19 @@
-//! Every environment variable that this program reads or writes, one documented constant each.
+//! Every environment variable that this program reads or writes, each as a documented constant.
 
-/// Path of the `uv` executable to use instead of a found or fetched one.
+/// Path of the `uv` executable to use instead of a found or downloaded one.
 pub const PEXPRESS_UV: &str = "PEXPRESS_UV";
 /// Directory for everything cached (wheels, uv, environments). Default: `XDG_CACHE_HOME/pexpress`, `~/.cache/pexpress`.
 pub const PEXPRESS_CACHE_DIR: &str = "PEXPRESS_CACHE_DIR";
-/// Release of dagster and its command-line programs that `-m MODULE` runs. Default: the one this program was made with.
+/// Release of dagster and its command-line programs for `-m MODULE`. Default: the one that this program was built with.
 pub const PEXPRESS_DAGSTER_VERSION: &str = "PEXPRESS_DAGSTER_VERSION";
-/// The place of a job in its matrix, which no variable of the runner has: `action.yml` sets it.
+/// Index of a job in its matrix. The runner has no variable for it, so `action.yml` sets it.
 pub const PEXPRESS_JOB_INDEX: &str = "PEXPRESS_JOB_INDEX";
-/// How many jobs that matrix has; likewise.
+/// Number of jobs in the matrix, also from `action.yml`.
 pub const PEXPRESS_JOB_TOTAL: &str = "PEXPRESS_JOB_TOTAL";
 /// Set to `true` by GitHub's runner.
 pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
-/// Variables of which CI systems set at least one, each with the name of the system. Source: the systems' manuals, lists of
-/// predefined variables.
+/// Variables of CI systems, each with the name of the system. Every system sets at least one. Source: the systems'
+/// manuals, lists of predefined variables.
 pub const CI_SYSTEMS: &[(&str, &str)] = &[
     ("GITHUB_ACTIONS", "GitHub Actions"),
     ("GITLAB_CI", "GitLab CI"),
@@ -46,7 +46,7 @@ pub const CI_SYSTEMS: &[(&str, &str)] = &[
     ("CI_NAME", "a CI system"),
     ("CI", "a CI system"),
 ];
-/// `1` on a runner whose user asked for debug logs.
+/// `1` on a runner with debug logging.
 pub const RUNNER_DEBUG: &str = "RUNNER_DEBUG";
 /// Any non-empty value switches colours off. Source: no-color.org.
 pub const NO_COLOR: &str = "NO_COLOR";
@@ -61,7 +61,7 @@ pub const HOME: &str = "HOME";
 /// Base of user caches. Source: XDG Base Directory specification.
 pub const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 
-/// Variables that hold tokens of this run and of the runner: masked in the log, and given to no child but a cloning git.
+/// Variables with tokens of this run and the runner. They are masked in the log, and only a cloning git gets them.
 pub const SECRETS: &[&str] = &[
     "DAGSTER_CLOUD_API_TOKEN",
     "INPUT_DAGSTER_CLOUD_API_TOKEN",
@@ -75,7 +75,7 @@ pub const SECRETS: &[&str] = &[
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 ];
 
-/// Certificate authorities to trust beside the system's: a PEM file. Source: OpenSSL.
+/// Certificate authorities to trust in addition to the system's: a PEM file. Source: OpenSSL.
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 /// The same as directories of PEM files, separated as in `PATH`. Source: OpenSSL.
 pub const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
@@ -85,67 +85,67 @@ pub const PIP_CERT: &str = "PIP_CERT";
 pub const REQUESTS_CA_BUNDLE: &str = "REQUESTS_CA_BUNDLE";
 /// A PEM file of certificate authorities. Source: curl, requests.
 pub const CURL_CA_BUNDLE: &str = "CURL_CA_BUNDLE";
-/// Hosts whose certificates are not checked, and that may be sent credentials unencrypted. Source: uv.
+/// Hosts without certificate checks, to which credentials may be sent unencrypted. Source: uv.
 pub const UV_INSECURE_HOST: &str = "UV_INSECURE_HOST";
 /// The same. Source: pip.
 pub const PIP_TRUSTED_HOST: &str = "PIP_TRUSTED_HOST";
 /// Proxy for https URLs. Source of the proxy variables: curl.
 pub const HTTPS_PROXY: &str = "HTTPS_PROXY";
-/// Its lower-case spelling, which comes first.
+/// Its lower-case name, which takes precedence.
 pub const HTTPS_PROXY_LOWER: &str = "https_proxy";
 /// Proxy for http URLs.
 pub const HTTP_PROXY: &str = "HTTP_PROXY";
-/// Its lower-case spelling.
+/// Its lower-case name.
 pub const HTTP_PROXY_LOWER: &str = "http_proxy";
-/// Proxy where there is none for the scheme.
+/// Proxy for schemes without their own.
 pub const ALL_PROXY: &str = "ALL_PROXY";
-/// Its lower-case spelling.
+/// Its lower-case name.
 pub const ALL_PROXY_LOWER: &str = "all_proxy";
 /// Hosts, `host:port`, addresses and networks to reach directly, separated by commas.
 pub const NO_PROXY: &str = "NO_PROXY";
-/// Its lower-case spelling.
+/// Its lower-case name.
 pub const NO_PROXY_LOWER: &str = "no_proxy";
 /// The netrc file, instead of `~/.netrc`.
 pub const NETRC: &str = "NETRC";
 /// Package indexes, `URL` or `NAME=URL`, separated by spaces. Source of uv's variables: uv, "Environment variables".
 pub const UV_INDEX: &str = "UV_INDEX";
-/// Configuration file that uv reads instead of the ones it would find.
+/// Configuration file that uv reads instead of its own search.
 pub const UV_CONFIG_FILE: &str = "UV_CONFIG_FILE";
-/// Tells uv to ask indexes anew, whatever it has kept.
+/// Makes uv ask indexes again instead of using its cache.
 pub const UV_REFRESH: &str = "UV_REFRESH";
-/// Tells uv to keep nothing.
+/// Turns off uv's cache.
 pub const UV_NO_CACHE: &str = "UV_NO_CACHE";
-/// Start of `UV_INDEX_NAME_USERNAME` and `UV_INDEX_NAME_PASSWORD`.
+/// Prefix of `UV_INDEX_NAME_USERNAME` and `UV_INDEX_NAME_PASSWORD`.
 pub const UV_INDEX_PREFIX: &str = "UV_INDEX_";
 /// The default package index.
 pub const UV_DEFAULT_INDEX: &str = "UV_DEFAULT_INDEX";
-/// The default package index, in an older spelling.
+/// The default package index, under its older name.
 pub const UV_INDEX_URL: &str = "UV_INDEX_URL";
-/// Further package indexes, in an older spelling.
+/// Additional package indexes, under the older name.
 pub const UV_EXTRA_INDEX_URL: &str = "UV_EXTRA_INDEX_URL";
 /// Pages and directories with distributions.
 pub const UV_FIND_LINKS: &str = "UV_FIND_LINKS";
-/// Tells uv to build every package.
+/// Makes uv build every package.
 pub const UV_NO_BINARY: &str = "UV_NO_BINARY";
-/// Packages that uv builds.
+/// Packages that uv builds from source.
 pub const UV_NO_BINARY_PACKAGE: &str = "UV_NO_BINARY_PACKAGE";
-/// Tells uv to build no package.
+/// Makes uv build no package.
 pub const UV_NO_BUILD: &str = "UV_NO_BUILD";
 /// Packages that uv does not build.
 pub const UV_NO_BUILD_PACKAGE: &str = "UV_NO_BUILD_PACKAGE";
-/// Tells uv to ignore `tool.uv.sources`.
+/// Makes uv ignore `tool.uv.sources`.
 pub const UV_NO_SOURCES: &str = "UV_NO_SOURCES";
-/// Packages whose `tool.uv.sources` uv ignores.
+/// Packages for which uv ignores `tool.uv.sources`.
 pub const UV_NO_SOURCES_PACKAGE: &str = "UV_NO_SOURCES_PACKAGE";
 /// Files of constraints.
 pub const UV_CONSTRAINT: &str = "UV_CONSTRAINT";
 /// Files of overrides.
 pub const UV_OVERRIDE: &str = "UV_OVERRIDE";
-/// How many downloads run at once.
+/// Number of parallel downloads.
 pub const UV_CONCURRENT_DOWNLOADS: &str = "UV_CONCURRENT_DOWNLOADS";
 /// The default package index. Source of pip's variables: pip, "Configuration".
 pub const PIP_INDEX_URL: &str = "PIP_INDEX_URL";
-/// Further package indexes.
+/// Additional package indexes.
 pub const PIP_EXTRA_INDEX_URL: &str = "PIP_EXTRA_INDEX_URL";
 /// Pages and directories with distributions.
 pub const PIP_FIND_LINKS: &str = "PIP_FIND_LINKS";
@@ -159,11 +159,11 @@ pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 pub const VIRTUAL_ENV: &str = "VIRTUAL_ENV";
 /// pyenv's directory. Default: `~/.pyenv`.
 pub const PYENV_ROOT: &str = "PYENV_ROOT";
-/// Tools that a GitHub runner comes with. Source: GitHub's manual, "Variables reference".
+/// Tools on a GitHub runner. Source: GitHub's manual, "Variables reference".
 pub const RUNNER_TOOL_CACHE: &str = "RUNNER_TOOL_CACHE";
 /// The same under its older name, which hosted images also set.
 pub const AGENT_TOOLSDIRECTORY: &str = "AGENT_TOOLSDIRECTORY";
-/// Where uv keeps the Pythons that it manages. Source: uv, "Environment variables".
+/// Directory of the Pythons that uv manages. Source: uv, "Environment variables".
 pub const UV_PYTHON_INSTALL_DIR: &str = "UV_PYTHON_INSTALL_DIR";
 /// Base of user data. Source: XDG Base Directory specification.
 pub const XDG_DATA_HOME: &str = "XDG_DATA_HOME";
@@ -182,7 +182,7 @@ pub const DAGSTER_CLOUD_ENV: &str = "DAGSTER_CLOUD_ENV";
 pub const DAGSTER_CLOUD_LOCATION_LOAD_TIMEOUT: &str = "DAGSTER_CLOUD_LOCATION_LOAD_TIMEOUT";
 /// Seconds to wait for a running agent.
 pub const DAGSTER_CLOUD_AGENT_HEARTBEAT_TIMEOUT: &str = "DAGSTER_CLOUD_AGENT_HEARTBEAT_TIMEOUT";
-/// Any value: PEX files although the organization's registry says that they cannot run.
+/// Any value: use PEX files although the organization's registry reports that they cannot run.
 pub const DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT: &str = "DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT";
 /// Image to run PEX files on.
 pub const SERVERLESS_BASE_IMAGE: &str = "SERVERLESS_BASE_IMAGE";
@@ -192,7 +192,7 @@ pub const SERVERLESS_BASE_IMAGE_TAG: &str = "SERVERLESS_BASE_IMAGE_TAG";
 pub const GITHUB_EVENT_NAME: &str = "GITHUB_EVENT_NAME";
 /// File with the event payload.
 pub const GITHUB_EVENT_PATH: &str = "GITHUB_EVENT_PATH";
-/// Commit of the run; in a pull request the merge of it, which nobody recognises.
+/// Commit of the run. In a pull request it is a temporary merge commit, not a commit that users know.
 pub const GITHUB_SHA: &str = "GITHUB_SHA";
 /// Git reference of the run.
 pub const GITHUB_REF: &str = "GITHUB_REF";
@@ -208,25 +208,25 @@ pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
 pub const GITHUB_OUTPUT: &str = "GITHUB_OUTPUT";
 /// File to append the step summary to.
 pub const GITHUB_STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
-/// Counts the runs of a workflow, from 1.
+/// Number of the run of a workflow, from 1.
 pub const GITHUB_RUN_NUMBER: &str = "GITHUB_RUN_NUMBER";
 /// Set in merge request pipelines. Source: GitLab, "Predefined CI/CD variables".
 pub const CI_MERGE_REQUEST_IID: &str = "CI_MERGE_REQUEST_IID";
-/// How many builds of source distributions run at once. Source: uv.
+/// Number of parallel builds of source distributions. Source: uv.
 pub const UV_CONCURRENT_BUILDS: &str = "UV_CONCURRENT_BUILDS";
-/// A token for GitHub, read by its command line program and credential helper.
+/// A token for GitHub, read by the GitHub CLI and its credential helper.
 pub const GH_TOKEN: &str = "GH_TOKEN";
 /// The same for GitHub Enterprise Server.
 pub const GH_ENTERPRISE_TOKEN: &str = "GH_ENTERPRISE_TOKEN";
 /// The same.
 pub const GITHUB_ENTERPRISE_TOKEN: &str = "GITHUB_ENTERPRISE_TOKEN";
-/// The organization, as workflows of the predecessor name it.
+/// The organization, in workflows for Dagster+'s own action.
 pub const ORGANIZATION_ID: &str = "ORGANIZATION_ID";
 /// A directory that is emptied after each job.
 pub const RUNNER_TEMP: &str = "RUNNER_TEMP";
-/// Names the run of a workflow; the same in all its jobs and attempts.
+/// Id of the run of a workflow, the same in all its jobs and attempts.
 pub const GITHUB_RUN_ID: &str = "GITHUB_RUN_ID";
-/// Counts the attempts of a run, from 1.
+/// Number of the attempt of a run, from 1.
 pub const GITHUB_RUN_ATTEMPT: &str = "GITHUB_RUN_ATTEMPT";
 /// Name of the workflow.
 pub const GITHUB_WORKFLOW: &str = "GITHUB_WORKFLOW";
@@ -238,10 +238,10 @@ pub const GITHUB_JOB: &str = "GITHUB_JOB";
 pub const GITHUB_ACTOR: &str = "GITHUB_ACTOR";
 /// Where the repository was checked out.
 pub const GITHUB_WORKSPACE: &str = "GITHUB_WORKSPACE";
-/// Name of the step in its job, made up where the workflow gives none.
+/// Id of the step in its job, generated if the workflow has none.
 pub const GITHUB_ACTION: &str = "GITHUB_ACTION";
 
-/// Whether the value is a token of Dagster+, of GitHub or of the runner.
+/// Whether a variable has a token of Dagster+, GitHub or the runner.
 pub fn is_token(name: &str) -> bool {
     SECRETS.contains(&name)
         || (name.contains("TOKEN")

@@ -1,14 +1,14 @@
-//! What every error of this crate can say of itself: whose fault it is, where it is, and what to do next.
+//! What every error of this crate provides: its fault, its place, and the next step.
 //!
-//! Each room raises its own `thiserror` enum and implements [`Explain`] for it; `commands::Error` is their union and
-//! [`text`] the one place that turns one into text.
+//! Each module has its own `thiserror` enum and implements [`Explain`] for it. `commands::Error` is their union, and
+//! only [`text`] turns errors into text.
 
 pub mod text;
 
 use std::path::PathBuf;
 pub use text::{error_json, error_text};
 
-/// Whose fault an error is; decides the exit code.
+/// Who can fix an error. Decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Something in the user's project: a bad `dagster_cloud.yaml`, an unresolvable requirement.
@@ -17,14 +17,14 @@ pub enum Fault {
     Usage,
     /// Dagster+, GitHub or a package index refused, or did not answer.
     Remote,
-    /// A tool we run (`uv`, Python) or this machine (disk, permissions) did not do its part.
+    /// A tool that we run (`uv`, Python) or this machine (disk, permissions) failed.
     Tool,
     /// An invariant of this program broke.
     Bug,
 }
 
 impl Fault {
-    /// The process exit code, as the table in `docs/errors.md` lists it.
+    /// The exit code, as listed in `docs/errors.md`.
     pub fn exit_code(self) -> u8 {
         match self {
             Fault::Project => 1,
@@ -36,7 +36,7 @@ impl Fault {
     }
 }
 
-/// A place in a file of the user's, for messages and annotations. Lines and columns count from 1.
+/// A place in a file of the user, for messages and annotations. Lines and columns count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Place {
     /// The file.
@@ -60,9 +60,9 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// What an error adds to its message and its chain of causes.
+/// What an error provides in addition to its message and causes.
 pub trait Explain: std::error::Error {
-    /// Whose fault it is.
+    /// Its fault.
     fn fault(&self) -> Fault;
 
     /// One thing that the reader can do next.
@@ -70,7 +70,7 @@ pub trait Explain: std::error::Error {
         None
     }
 
-    /// Where in the user's files it is.
+    /// Its place in the user's files.
     fn place(&self) -> Option<Place> {
         None
     }

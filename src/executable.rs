@@ -1,22 +1,22 @@
-//! The permission to run a file, on systems that have one.
+//! The permission to execute a file, on systems that have it.
 
 use std::fs::{File, Metadata};
 use std::io;
 
-/// Whether anybody may run the file.
+/// Whether the file may be executed.
 #[cfg(unix)]
 pub fn is_executable(metadata: &Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o111 != 0
 }
 
-/// Whether anybody may run the file; not known here.
+/// Whether the file may be executed. Not known on this system.
 #[cfg(not(unix))]
 pub fn is_executable(_: &Metadata) -> bool {
     false
 }
 
-/// Let everybody run the file.
+/// Make a file executable for everyone.
 ///
 /// # Errors
 /// When its permissions cannot be changed.
@@ -26,7 +26,7 @@ pub fn make_executable(file: &File) -> io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(0o755))
 }
 
-/// Let everybody run the file; nothing is needed for it here.
+/// Make a file executable. Not needed on this system.
 ///
 /// # Errors
 /// None.

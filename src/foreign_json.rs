@@ -1,6 +1,6 @@
-//! JSON from others (event payloads, answers of servers), read so that memory is bounded by more than its length.
+//! Reads foreign JSON (event payloads, answers of servers) with bounded memory.
 //!
-//! A value in memory takes up to 72 bytes where its text takes two, so a limit on bytes alone would let a few megabytes
+//! A value of two bytes of text takes up to 72 bytes in memory, so a limit on bytes alone would let a few megabytes
 //! become gigabytes. serde_json itself refuses more than 128 levels.
 
 use serde_json::Value;
@@ -11,10 +11,10 @@ pub const MAX_VALUES: usize = 2_000_000;
 /// Why bytes were not read as JSON.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// Too large to be what was asked for.
+    /// It has too many values.
     #[error("it has more than {MAX_VALUES} values")]
     TooMany,
-    /// No JSON.
+    /// It is not JSON.
     #[error(transparent)]
     Syntax(#[from] serde_json::Error),
 }
@@ -22,7 +22,7 @@ pub enum JsonError {
 /// Read one JSON document.
 ///
 /// # Errors
-/// When it is no JSON, or has more than [`MAX_VALUES`] values.
+/// When it is not JSON, or has more than [`MAX_VALUES`] values.
 pub fn read(bytes: &[u8]) -> Result<Value, JsonError> {
     if separators(bytes) > MAX_VALUES {
         return Err(JsonError::TooMany);
@@ -30,7 +30,7 @@ pub fn read(bytes: &[u8]) -> Result<Value, JsonError> {
     Ok(serde_json::from_slice(bytes)?)
 }
 
-/// Commas, colons and opening brackets outside strings: at least as many as there are values, less one.
+/// Counts commas, colons and opening brackets outside strings. The number of values is at most one more.
 fn separators(bytes: &[u8]) -> usize {
     let (mut count, mut in_string, mut escaped) = (0, false, false);
     for byte in bytes {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn commas_in_text_are_no_values() {
+    fn commas_in_strings_do_not_count() {
         let text = format!("{{\"log\": \"\\\"{}\"}}", ",[".repeat(MAX_VALUES));
         assert_eq!(read(text.as_bytes()).unwrap()["log"].as_str().unwrap().len(), 1 + 2 * MAX_VALUES);
     }

@@ -1,7 +1,7 @@
-//! Every parser of foreign bytes as a function of bytes that panics when a law of it is broken.
+//! Every parser of foreign bytes as a function that panics when one of its properties does not hold.
 //!
-//! Here only for tests and fuzzing: `tests/fuzz/` has a target for each, and its corpora are replayed by the test below.
-//! What a parser answers does not matter; that it answers, within memory and time, and what it promises, does.
+//! Only for tests and fuzzing: `tests/fuzz/` has a target for each, and the test below replays its corpora. The results
+//! do not matter, but each parser must return within bounded memory and time, and keep its promises.
 
 use crate::build::elf;
 use crate::error::Place;
@@ -23,10 +23,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Reads bytes; panics when a law is broken.
+/// Reads bytes. Panics when a property does not hold.
 pub type Parser = fn(&[u8]);
 
-/// Name and function of each parser; the names are those of the fuzz targets and of their corpora.
+/// Name and function of each parser. The names are those of the fuzz targets and their corpora.
 pub const PARSERS: [(&str, Parser); 19] = [
     ("comment", comment),
     ("elf", elf),
@@ -49,7 +49,7 @@ pub const PARSERS: [(&str, Parser); 19] = [
     ("yaml", yaml),
 ];
 
-/// More of a member is not inflated here.
+/// Limit for inflating a member here.
 const MEMBER_LIMIT_BYTES: u64 = 1 << 20;
 
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -60,7 +60,7 @@ fn target() -> Target {
     Target::serverless(crate::target::PythonVersion::DEFAULT)
 }
 
-/// A host that knows no variable and writes nowhere.
+/// A host without variables and output.
 fn host(directory: &Path) -> Host {
     let sink = || Box::new(std::io::sink());
     Host::for_test(BTreeMap::new(), directory, sink(), sink(), Arc::new(SystemClock))
@@ -78,8 +78,8 @@ fn with_file(name: &str, bytes: &[u8], parse: impl FnOnce(&Path)) {
     });
 }
 
-/// A comment on a pull request, which anyone with the right to write may have edited: the next one is composed from the
-/// rows hidden in it, and composed again is the same.
+/// A comment on a pull request, which anyone with write access may have edited. The next comment is composed from the
+/// rows hidden in it, and composing again must not change it.
 pub fn comment(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let (facts, report) = (Facts::default(), Report::default());
@@ -93,7 +93,7 @@ pub fn comment(bytes: &[u8]) {
     }
 }
 
-/// Version needs and processor of a compiled file.
+/// Versions and processor that a compiled file needs.
 pub fn elf(bytes: &[u8]) {
     let _ = elf::read(bytes);
 }
@@ -105,7 +105,7 @@ pub fn event_payload(bytes: &[u8]) {
     }
 }
 
-/// Text that others wrote: no line of it is a workflow command afterwards, and nothing steers a terminal.
+/// Foreign text: afterwards no line is a workflow command, and there are no control characters for a terminal.
 pub fn foreign_text(bytes: &[u8]) {
     let shown = neutral(&String::from_utf8_lossy(bytes));
     assert!(!shown.contains("##["), "an old workflow command is left: {shown:?}");
@@ -148,7 +148,7 @@ pub fn poetry_lock(bytes: &[u8]) {
     with_file("poetry.lock", bytes, |path| collect::fuzzing::poetry_lock(path, target()));
 }
 
-/// A pylock.toml, and what uv answers in its form: no file is called anything but a file name.
+/// A pylock.toml, also as uv's answer: every file name must be a plain file name.
 pub fn pylock(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     collect::fuzzing::pylock(text, target());
@@ -178,7 +178,7 @@ pub fn requirements_txt(bytes: &[u8]) {
     collect::fuzzing::requirements_txt(bytes, target());
 }
 
-/// A URL to be shown: it has neither user information nor a query of its own any more.
+/// A URL as shown in messages: without user information and query.
 pub fn url(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let shown = SafeUrl::parse(text).to_string();
@@ -189,7 +189,7 @@ pub fn url(bytes: &[u8]) {
     }
 }
 
-/// The end of a PEX file of the registry, and its PEX-INFO: read in few spans, each of which was asked for with bounds.
+/// The end of a PEX file in the registry, and its PEX-INFO, read in few bounded spans.
 pub fn pex_info(bytes: &[u8]) {
     let mut spans = 0;
     let _ = pex::inspect::distributions(|span| {
@@ -216,7 +216,7 @@ pub fn python_version(bytes: &[u8]) {
     }
 }
 
-/// A wheel as a zip archive, and its layout in a PEX.
+/// A wheel as a ZIP archive, and its layout in a PEX.
 pub fn wheel_archive(bytes: &[u8]) {
     with_file("a-1-py3-none-any.whl", bytes, |path| {
         let Ok(archive) = Archive::open(path) else { return };
@@ -242,7 +242,7 @@ pub fn wheel_name(bytes: &[u8]) {
     }
 }
 
-/// Other people's text in a workflow command and in an output: one line, and one value, whatever the text.
+/// Foreign text in a workflow command and in an output: always one line, and one value.
 pub fn workflow_command(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let place = Place { file: text.as_ref().into(), line: Some(1), column: None };
@@ -287,9 +287,9 @@ pub fn yaml(bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    /// Files that once broke a parser, and one of each kind that its code knows.
+    /// Files that once broke a parser, and one for each form that its code handles.
     #[test]
-    fn every_parser_takes_its_corpus() {
+    fn every_parser_accepts_its_corpus() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
         for (name, parse) in PARSERS {
             let mut replayed = 0;
@@ -301,9 +301,9 @@ mod tests {
         }
     }
 
-    /// Each file of the corpora with a few bytes changed, cut out or doubled; the same ones in every run.
+    /// Each file of the corpora with a few bytes changed, removed or doubled; the same changes in every run.
     #[test]
-    fn every_parser_takes_what_is_near_its_corpus() {
+    fn every_parser_accepts_variants_of_its_corpus() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
         let rounds = if std::env::var_os("PEXPRESS_NIGHTLY").is_some() { 2000 } else { 20 };
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;

@@ -1,8 +1,8 @@
-//! Bytes as hexadecimal digits, for the digests of which names and records are made.
+//! Bytes as hexadecimal digits, for digests.
 
 use std::fmt::Write;
 
-/// Two lower-case digits a byte.
+/// Two lower-case digits for each byte.
 pub fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.

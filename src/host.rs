@@ -1,8 +1,8 @@
-//! The only door to ambient state: environment, working directory, output streams, clock.
+//! The only access to global state: environment, working directory, output streams, clock.
 //!
-//! `main` makes one from the process; tests make one from nothing ([`Host::for_test`]), so no test sets a process
-//! variable and all can run at once. Lines for people go to stderr through [`Host::note`] and its sisters, data goes
-//! to stdout through [`Host::data`].
+//! `main` makes one from the process; tests make their own ([`Host::for_test`]), so no test sets a process variable and
+//! all can run in parallel. Messages go to stderr through [`Host::note`] and similar functions, data goes to stdout
+//! through [`Host::data`].
 
 use crate::env_vars;
 use crate::foreign_text::without_commands;
@@ -20,24 +20,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Time, as far as this program asks for it. Tests pass one that only records.
+/// The clock. Tests use one that only records.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> SystemTime;
     /// Wait.
     fn sleep(&self, time: Duration);
-    /// Since a moment that stays the same. Unlike [`Clock::now`], which somebody may set, it never goes back.
+    /// Time since a fixed moment. Unlike [`Clock::now`], it never goes back.
     fn elapsed(&self) -> Duration {
         self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 }
 
-/// The real clock: that on the wall when it is asked for the first time, and from then on what has passed since. A wall
-/// clock that is set while a run waits makes it neither give up early nor wait for ever.
+/// The real clock: the system time at the first call, plus the time that has passed since. If the system time is
+/// changed while a run waits, it neither gives up early nor waits for ever.
 #[derive(Debug, Default)]
 pub struct SystemClock;
 
-/// When this process first asked for the time: by the wall clock, and by one that is never set.
+/// The time of the first call, by the system clock and by the monotonic clock.
 static FIRST_ASKED: OnceLock<(SystemTime, Instant)> = OnceLock::new();
 
 impl Clock for SystemClock {
@@ -54,20 +54,20 @@ impl Clock for SystemClock {
     }
 }
 
-/// A shorter value is not looked for in other variables: it may be there by chance.
+/// Shorter values are not searched in other variables: they may occur there by chance.
 pub const SHORTEST_SECRET_BYTES: usize = 12;
 
 type Stream = Arc<Mutex<Box<dyn Write + Send>>>;
 
-/// How much is said on stderr.
+/// How much is written to stderr.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Errors and warnings only.
     Quiet,
-    /// What a person wants to see.
+    /// Normal messages.
     #[default]
     Normal,
-    /// Every decision too.
+    /// Also every decision.
     Verbose,
 }
 
@@ -83,7 +83,7 @@ pub enum Color {
     Never,
 }
 
-/// What the log shows, and how.
+/// Settings of the log.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogSettings {
     /// How much.
@@ -104,9 +104,9 @@ pub struct Host {
     color: bool,
     bars: MultiProgress,
     data_written: Arc<AtomicBool>,
-    /// Once it is set, nothing more is said.
+    /// Once it is set, nothing more is written.
     silent: Option<Arc<AtomicBool>>,
-    /// Whether the inputs of the action stand for the flags.
+    /// Whether messages name inputs of the action instead of flags.
     by_inputs: bool,
     /// The clock of this run.
     pub clock: Arc<dyn Clock>,
@@ -134,7 +134,7 @@ impl Host {
         .with_log(LogSettings::default())
     }
 
-    /// A host with just these variables, in this directory, that writes to `stdout` and `stderr`.
+    /// A host with only these variables, in this directory, that writes to `stdout` and `stderr`.
     pub fn for_test(
         env: BTreeMap<OsString, OsString>,
         cwd: &Path,
@@ -158,7 +158,7 @@ impl Host {
         }
     }
 
-    /// The same host with these settings of its log, and those that the environment has for it.
+    /// The same host with these settings for its log, and those in the environment.
     pub fn with_log(mut self, log: LogSettings) -> Host {
         self.verbosity = match log.verbosity {
             Verbosity::Normal if self.var(env_vars::RUNNER_DEBUG) == Some("1") => Verbosity::Verbose,
@@ -185,17 +185,18 @@ impl Host {
         Host { env: Arc::new(env), ..self.clone() }
     }
 
-    /// The same host, which says nothing more once `silent` is set: for work that goes on after its last word was said.
+    /// The same host, which writes nothing more once `silent` is set: for work that may continue after the final
+    /// message.
     pub fn until(&self, silent: &Arc<AtomicBool>) -> Host {
         Host { silent: Some(Arc::clone(silent)), ..self.clone() }
     }
 
-    /// The same host, which names the inputs of the action where it says something of a flag.
+    /// The same host, which names inputs of the action instead of flags.
     pub fn by_inputs(&self) -> Host {
         Host { by_inputs: true, ..self.clone() }
     }
 
-    /// Whether it names the inputs of the action.
+    /// Whether it names inputs of the action.
     pub fn names_inputs(&self) -> bool {
         self.by_inputs
     }
@@ -216,13 +217,13 @@ impl Host {
         (!value.is_empty()).then(|| PathBuf::from(value))
     }
 
-    /// All variables, secrets included. What a child process gets of them, [`crate::child_env`] decides; only one that
-    /// stands in for the user's own shell (`-m MODULE`) gets all.
+    /// All variables, including secrets. [`crate::child_env`] decides which of them a child process gets; only `-m
+    /// MODULE` gets all.
     pub fn full_env(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
         self.env.iter()
     }
 
-    /// The tokens among the variables, to be found again where they do not belong: under other names, in arguments.
+    /// The tokens among the variables, to find them where they do not belong: under other names, in arguments.
     pub fn tokens(&self) -> Vec<Secret> {
         let tokens = self.full_env().filter(|(name, _)| env_vars::is_token(&name.to_string_lossy()));
         let values = tokens.map(|(_, value)| value.to_string_lossy().trim().to_string());
@@ -240,12 +241,13 @@ impl Host {
         named.unwrap_or_else(std::env::temp_dir)
     }
 
-    /// `path` made absolute against the working directory, with `.` and `..` resolved in the text alone.
+    /// The absolute path of `path` in the working directory. `.` and `..` are resolved without asking the file system.
     pub fn absolute(&self, path: &Path) -> PathBuf {
         lexically_normal(&self.cwd.join(path))
     }
 
-    /// Where the reader of messages is: at the top of the repository in a run by inputs, else in the working directory.
+    /// The directory that paths in messages are relative to: the top of the repository in a run of the action,
+    /// otherwise the working directory.
     pub fn reader_directory(&self) -> PathBuf {
         let workspace = self.path_var(env_vars::GITHUB_WORKSPACE).filter(|_| self.by_inputs);
         workspace.unwrap_or_else(|| self.cwd.clone())
@@ -256,7 +258,7 @@ impl Host {
         self.var(env_vars::GITHUB_ACTIONS) == Some("true")
     }
 
-    /// Whether this runs under a CI system, where nobody answers a question.
+    /// Whether this runs under a CI system, where questions get no answer.
     pub fn in_ci(&self) -> bool {
         self.ci_system().is_some()
     }
@@ -275,7 +277,7 @@ impl Host {
         self.stderr_is_terminal && self.verbosity == Verbosity::Normal && !self.in_ci()
     }
 
-    /// Progress bars on stderr, hidden unless [`Host::interactive`]; lines of this host are written above them.
+    /// Progress bars on stderr, visible only if [`Host::interactive`]. Lines of this host are written above them.
     pub fn bars(&self) -> &MultiProgress {
         &self.bars
     }
@@ -285,12 +287,12 @@ impl Host {
         self.color
     }
 
-    /// How much is said.
+    /// How much is written.
     pub fn verbosity(&self) -> Verbosity {
         self.verbosity
     }
 
-    /// Ask a person and read a line of answer; `None` when nobody can be asked (stdin or stderr is no terminal, or this is
+    /// Ask the user and read one line. `None` when this is not possible (stdin or stderr is not a terminal, or this is
     /// a CI system).
     pub fn ask(&self, question: &str) -> Option<String> {
         if self.in_ci() || !self.stderr_is_terminal || !std::io::stdin().is_terminal() {
@@ -305,32 +307,32 @@ impl Host {
         Some(answer)
     }
 
-    /// Tell people of progress, unless `--quiet`.
+    /// Write a message about progress, except with `--quiet`.
     pub fn note(&self, text: impl AsRef<str>) {
         if self.verbosity >= Verbosity::Normal {
             self.say(text.as_ref());
         }
     }
 
-    /// Tell of a decision, with `--verbose` only.
+    /// Write a message about a decision, only with `--verbose`.
     pub fn detail(&self, text: impl AsRef<str>) {
         if self.verbosity >= Verbosity::Verbose {
             self.write_line(text.as_ref());
         }
     }
 
-    /// Tell of something that is probably not as the user wants it, also with `--quiet`.
+    /// Write a warning, also with `--quiet`.
     pub fn warn(&self, text: impl AsRef<str>) {
         let label = if self.color { "\u{1b}[1;33mwarning:\u{1b}[0m" } else { "warning:" };
         self.say(&format!("{label} {}", text.as_ref()));
     }
 
-    /// Write a line to stderr whatever the verbosity. For `render` and the methods above. No line of it can be a
-    /// workflow command, whoever's words are in it, and none has a token of the environment: one may be in an argument
-    /// that an error repeats.
+    /// Write a text to stderr with any verbosity. For `render` and the methods above. No line can become a workflow
+    /// command, even with foreign text in it, and tokens in the environment are hidden: an error may repeat one from an
+    /// argument.
     ///
-    /// Paths are shown from the reader's directory on. In a run by inputs, flags are named by their inputs; details stay
-    /// as they are, which show command lines.
+    /// Paths are shortened ([`Host::reader_directory`]). In a run of the action, flags are replaced by inputs; details
+    /// are not, because they show command lines.
     pub fn say(&self, text: &str) {
         let text = shortened(text, &self.reader_directory());
         match self.by_inputs {
@@ -345,21 +347,21 @@ impl Host {
         }
         let line = format!("{}\n", without_commands(&self.without_tokens(text)));
         let mut stream = lock(&self.stderr);
-        // A reader that closed stderr is no reason to fail a build.
+        // A closed stderr is no reason to fail a build.
         let _ = self.bars.suspend(|| stream.write_all(line.as_bytes()).and_then(|()| stream.flush()));
     }
 
-    /// Write a workflow command, for `github::runner` alone: one line, obeyed as it stands.
+    /// Write a workflow command, only for `github::runner`. The runner executes the line.
     ///
-    /// It goes to stderr, between the lines that it groups or stops; the runner obeys commands on both streams, and
-    /// stdout stays one document. Source: actions/runner, `ScriptHandler`, which hands both to one `OutputManager`.
+    /// It goes to stderr, between the lines that it groups or stops. The runner reads commands from both streams, and
+    /// stdout must stay one document. Source: actions/runner, `ScriptHandler`, which hands both to one `OutputManager`.
     pub fn command(&self, line: &str) {
         if self.is_silent() {
             return;
         }
         let line = format!("{line}\n");
         let mut stream = lock(&self.stderr);
-        // A reader that closed stderr is no reason to fail a build.
+        // A closed stderr is no reason to fail a build.
         let _ = self.bars.suspend(|| stream.write_all(line.as_bytes()).and_then(|()| stream.flush()));
     }
 
@@ -372,7 +374,7 @@ impl Host {
         without(&self.tokens(), text)
     }
 
-    /// Write a document to stdout, without a token of the environment like all that is said.
+    /// Write a document to stdout, with tokens of the environment hidden as in messages.
     ///
     /// # Errors
     /// When stdout cannot be written, for example because the reader closed it.
@@ -413,8 +415,8 @@ pub fn lexically_normal(path: &Path) -> PathBuf {
     if normal.as_os_str().is_empty() { PathBuf::from(".") } else { normal }
 }
 
-/// `text` below `directory`, `..` resolved. Behind a link it may be meant as it is written or as the file system has it;
-/// the first is taken where there is something.
+/// `text` below `directory`, with `..` resolved. With a link, `..` may be meant lexically or by the file system; the
+/// lexical path is used if it exists.
 pub fn resolved(directory: &Path, text: impl AsRef<Path>) -> PathBuf {
     let joined = directory.join(text);
     let normal = lexically_normal(&joined);

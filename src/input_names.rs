@@ -1,9 +1,9 @@
-//! Flags in what is said → the inputs of the action, for runs that were given inputs.
+//! Replaces flags in messages by the inputs of the action, for runs of the action.
 //!
-//! Whoever writes a message names the flag; this is the one place that knows the input of the same meaning. A sentence
-//! has to read well with either: "choose another with --platform".
+//! Messages are written with flags; only this module knows the input with the same meaning. A sentence has to read well
+//! with both: "choose another with --platform".
 
-/// Each flag, and what stands for it below `with:`.
+/// Each flag, and its input or setting below `with:`.
 const INPUTS: [(&str, &str); 20] = [
     ("--organization", "the input `organization`"),
     ("--url", "the input `dagster_cloud_url`"),
@@ -27,8 +27,8 @@ const INPUTS: [(&str, &str); 20] = [
     ("--force-rebuild-deps", "`force_rebuild_deps: true`"),
 ];
 
-/// `text` with inputs for flags. What is quoted stays as it is (commands in backticks, indented lines of others); a flag in
-/// brackets goes where its input is named already.
+/// `text` with inputs instead of flags. Quotations do not change (commands in backticks, indented foreign lines). A
+/// flag in brackets is removed if its input is already in the line.
 pub fn for_flags(text: &str) -> String {
     let lines = text.split('\n').map(|line| match line.starts_with([' ', '\t']) {
         true => line.to_string(),
@@ -54,7 +54,7 @@ fn in_line(line: &str) -> String {
     parts.collect::<Vec<_>>().join("`")
 }
 
-/// `build with --group orch: …` is about a flag and its value.
+/// Replace a flag with a value: `build with --group orch: …`.
 fn with_value(line: String, words: &str, input: &str) -> String {
     let Some((before, after)) = line.split_once(words) else { return line };
     let end = after.find([' ', ':', ';', ',']).unwrap_or(after.len());
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn inputs_stand_for_flags_outside_of_quotations() {
+    fn flags_outside_of_quotations_become_inputs() {
         for (given, want) in [
             ("hint: build with --no-locked", "hint: build with `locked: false`"),
             (

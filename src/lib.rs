@@ -1,6 +1,6 @@
 //! pexpress builds the two PEX files of a Dagster+ Serverless code location and deploys them.
 //!
-//! Data goes one way; each arrow is a type that the next stage takes and nothing hands back:
+//! Data goes one way. Each arrow is a type that the next stage takes:
 //!
 //! ```text
 //! argv, INPUT_* ─► Invocation ─► Project ─► Requirements ─► Plan ─► Resolution ─► Built ─► Published ─► Updated ─► Report
@@ -8,8 +8,8 @@
 //!                                and data    asks for        once     and sdists     files    Dagster+     loaded or failed summary …
 //! ```
 //!
-//! Imports point down this list, from commands to stages, speakers and the ground floor; a stage knows those before it,
-//! and a speaker no other one. `tests/it/repository/rooms.rs` reads them.
+//! Imports point down this list, from commands to stages, speakers and the ground floor. A stage may use the stages
+//! before it, and speakers never use each other. `tests/it/repository/rooms.rs` checks this.
 
 // commands
 pub mod commands;

@@ -1,4 +1,4 @@
-//! argv and environment in, exit code out. Everything else is in the library, where tests reach it.
+//! argv and environment in, exit code out. Everything else is in the library, which tests can use.
 
 use pexpress::{cli, commands, error::Fault, host::Host, render};
 use std::io::Write;
@@ -17,11 +17,11 @@ fn main() -> ExitCode {
     commands::run(invocation, &host).into()
 }
 
-/// End the process, from whichever thread: shipped binaries do not unwind, so that this is the last that runs. Straight
-/// to stderr, since the panic may have come while the host was writing to it.
+/// End the process from any thread: shipped binaries do not unwind. Writes directly to stderr, because the panic may
+/// have happened while the host held its lock.
 #[allow(clippy::exit)]
 fn end(text: &str) {
-    // With stderr closed there is nobody to tell.
+    // With a closed stderr there is no place to report to.
     let _ = std::io::stderr().write_all(text.as_bytes());
     std::process::exit(Fault::Bug.exit_code().into());
 }

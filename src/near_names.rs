@@ -1,11 +1,11 @@
-//! What a name with a slip in it was meant to be: one of a list, or of the files in a directory.
+//! Finds the intended name for a misspelt one: in a list, or among the files in a directory.
 
 use std::path::{Path, PathBuf};
 
-/// Entries of a directory that are looked at.
+/// Entries of a directory that are compared.
 const MOST_ENTRIES: usize = 10_000;
 
-/// The known name that differs by a slip: about one letter in four, less `-`, `_` and case.
+/// The most similar known name, if about one letter in four or less differs. `-`, `_` and case are ignored.
 pub fn closest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |key: &str| key.to_lowercase().replace(['-', ' ', '_'], "");
     let distance = |known: &str| strsim::damerau_levenshtein(&plain(key), &plain(known));
@@ -13,8 +13,8 @@ pub fn closest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     (distance <= known.len() / 4 + 1).then_some(known)
 }
 
-/// What is there in the place of `path`, which is not: `path` with its first missing part replaced by a name that is
-/// near to it. `fits` says what is wanted of it.
+/// An existing path similar to the missing `path`: its first missing part is replaced by a similar name. `fits` checks
+/// candidates.
 pub fn closest_path(path: &Path, fits: fn(&Path) -> bool) -> Option<PathBuf> {
     let missing = path.ancestors().take_while(|part| !part.exists()).last()?;
     let rest = path.strip_prefix(missing).ok()?;
@@ -33,7 +33,7 @@ pub fn closest_path(path: &Path, fits: fn(&Path) -> bool) -> Option<PathBuf> {
     closest(name, &names).map(|near| with_rest(&parent.join(near), rest))
 }
 
-/// `join` with nothing would add a slash.
+/// `join` with an empty path would add a slash.
 fn with_rest(path: &Path, rest: &Path) -> PathBuf {
     if rest.as_os_str().is_empty() { path.to_path_buf() } else { path.join(rest) }
 }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_part_with_the_slip_is_replaced() {
+    fn the_misspelt_part_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("project/src")).unwrap();
         for name in ["project/dagster_cloud.yaml", "project/src/x.py", "token.txt"] {

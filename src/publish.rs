@@ -1,7 +1,8 @@
-//! PEX files → objects of the registry: what is there is not sent again, the rest goes up while more is being built.
+//! PEX files → objects of the registry. Existing files are not sent again; others are uploaded while more are being
+//! built.
 //!
 //! The rule of this stage: nothing refers to an object before it is stored. A location is updated, and a deps cache
-//! entry written, only for files that this stage saw in the registry or put there itself.
+//! entry is written, only for files that this stage found in the registry or uploaded itself.
 
 pub mod cache_tags;
 pub mod deps_cache;
@@ -21,21 +22,21 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-/// Files that one worker takes from the queue at a time: their URLs are asked for in one call.
+/// Files that a worker takes from the queue at once. One call gets their URLs.
 const MOST_FILES_A_CALL: usize = 25;
-/// Files on their way at once.
+/// Parallel uploads.
 pub const WORKERS: usize = 6;
 
-/// A PEX file to send, named by its content.
+/// A PEX file to upload, named by its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
     /// `deps-HASH.pex` or `source-HASH.pex`.
     pub name: String,
-    /// Where it is here.
+    /// Its local path.
     pub path: PathBuf,
 }
 
-/// How a PEX file came to be in the registry.
+/// How a PEX file got into the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UploadOutcome {
@@ -43,7 +44,7 @@ pub enum UploadOutcome {
     Cached,
     /// It was built, and was there.
     AlreadyThere,
-    /// It was sent in this run.
+    /// It was uploaded in this run.
     Uploaded,
 }
 
@@ -67,10 +68,10 @@ pub struct SentFiles {
     pub deps: UploadOutcome,
 }
 
-/// What came of each file, by name.
+/// The result for each file, by name.
 pub type Outcomes = BTreeMap<String, Result<UploadOutcome, Arc<DagsterError>>>;
 
-/// Sends files while others are still being built: [`Uploads::send`] at any time, from any thread, and
+/// Uploads files while others are still being built: call [`Uploads::send`] at any time, from any thread, and
 /// [`Uploads::finish`] once.
 pub struct Uploads {
     shared: Arc<Shared>,
@@ -94,7 +95,7 @@ struct State {
 }
 
 impl Uploads {
-    /// Begin; nothing happens until the first file. Without `upload`, files are only looked for.
+    /// Start the workers. Without `upload`, files are only checked.
     pub fn start(client: &Client, upload: bool, progress: Arc<dyn Progress>) -> Uploads {
         let shared = Arc::new(Shared {
             client: client.clone(),
@@ -110,7 +111,7 @@ impl Uploads {
         Uploads { workers: (0..WORKERS).map(|_| worker()).collect(), shared }
     }
 
-    /// Send a file; one that was given before is not sent again.
+    /// Upload a file. One with the same name is only uploaded once.
     pub fn send(&self, file: Artifact) {
         let mut state = self.shared.lock();
         if state.seen.insert(file.name.clone()) {
@@ -120,7 +121,7 @@ impl Uploads {
         }
     }
 
-    /// Wait until all files given are stored or have failed.
+    /// Wait until all files are stored or have failed.
     pub fn finish(mut self) -> Outcomes {
         self.close();
         std::mem::take(&mut self.shared.lock().outcomes)
@@ -150,7 +151,7 @@ impl Shared {
         }
     }
 
-    /// This worker's share of what waits; `None` when no more will come.
+    /// This worker's share of the queue; `None` when no more files will come.
     fn take_share(&self) -> Option<Vec<Artifact>> {
         let mut state = self.lock();
         while state.waiting.is_empty() {
@@ -159,15 +160,16 @@ impl Shared {
             }
             state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
+        // Not all at once: the other workers should get files too.
         let share = state.waiting.len().div_ceil(WORKERS).min(MOST_FILES_A_CALL);
         Some(state.waiting.drain(..share).collect())
     }
 
-    /// Look for the files, and send those that are not there. A failure to look is no reason not to send.
+    /// Check the files, and upload the missing ones. A file that cannot be checked is uploaded too.
     fn publish(&self, files: &[Artifact]) -> Vec<(String, Result<UploadOutcome, DagsterError>)> {
         let mut outcomes = Vec::new();
         let mut missing = Vec::new();
-        for (file, (there, url)) in files.iter().zip(self.look_for(files)) {
+        for (file, (there, url)) in files.iter().zip(self.check(files)) {
             match there {
                 Ok(true) => outcomes.push((file.name.clone(), Ok(UploadOutcome::AlreadyThere))),
                 Ok(false) | Err(_) if self.upload => missing.push((file, url)),
@@ -179,8 +181,8 @@ impl Shared {
         outcomes
     }
 
-    /// For each file, whether the registry has all of it, and the URL that it can be looked for by.
-    fn look_for(&self, files: &[Artifact]) -> Vec<(Result<bool, DagsterError>, Option<PresignedUrl>)> {
+    /// For each file, whether the registry has it completely, and the URL to check it.
+    fn check(&self, files: &[Artifact]) -> Vec<(Result<bool, DagsterError>, Option<PresignedUrl>)> {
         let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
         let urls = match self.client.presigned_urls(&names, Method::Get) {
             Ok(urls) => urls,
@@ -210,28 +212,28 @@ impl Shared {
         let names: Vec<_> = files.iter().map(|(file, _)| file.name.as_str()).collect();
         let urls = match self.client.presigned_urls(&names, Method::Put) {
             Ok(urls) => urls.into_iter().map(Some).collect(),
-            // No other question will fare better, and nothing can be deployed without these files.
+            // Other calls would fail too, and nothing can be deployed without these files.
             Err(error) if error.is_out_of_reach() => {
                 self.client.end_run(error);
                 vec![None; names.len()]
             }
-            // Asking for one at a time gives each file its own error, and the others a chance.
+            // Without a URL, each file asks for its own below, so that one bad file does not fail the others.
             Err(_) => vec![None; names.len()],
         };
-        let upload = |(file, look_by): &(&Artifact, Option<PresignedUrl>), url| {
-            let outcome = self.upload_whole(file, url, look_by.as_ref());
+        let upload = |(file, check_url): &(&Artifact, Option<PresignedUrl>), url| {
+            let outcome = self.upload_whole(file, url, check_url.as_ref());
             self.progress.finish(&file.name);
             (file.name.clone(), outcome.map(|()| UploadOutcome::Uploaded))
         };
         files.iter().zip(urls).map(|(file, url)| upload(file, url)).collect()
     }
 
-    /// Send a file, once more if it does not arrive whole: the store, or a proxy before it, may say that all is well.
+    /// Upload a file, a second time if it arrives truncated: a store or proxy may report success anyway.
     fn upload_whole(
         &self,
         file: &Artifact,
         mut url: Option<PresignedUrl>,
-        look_by: Option<&PresignedUrl>,
+        check_url: Option<&PresignedUrl>,
     ) -> Result<(), DagsterError> {
         for _ in 0..2 {
             let url = match url.take() {
@@ -239,7 +241,7 @@ impl Shared {
                 None => self.client.presigned_url(&file.name, Method::Put)?,
             };
             self.client.upload(&file.name, Content::File(&file.path), url, self.progress.as_ref())?;
-            if !self.is_damaged(file, look_by) {
+            if !self.is_damaged(file, check_url) {
                 return Ok(());
             }
             self.client.host().detail(format!("{}: did not arrive whole", file.name));
@@ -247,19 +249,19 @@ impl Shared {
         Err(DagsterError::Damaged { name: file.name.clone() })
     }
 
-    /// Whether the store has cut a file short that was just sent. What cannot be read says nothing. `look_by` is the URL
-    /// that the file was looked for by before; it may have expired.
-    fn is_damaged(&self, file: &Artifact, look_by: Option<&PresignedUrl>) -> bool {
+    /// Whether the store has truncated a file that was just uploaded. `false` if it cannot be checked. `check_url` is the
+    /// URL from the first check, which may have expired.
+    fn is_damaged(&self, file: &Artifact, check_url: Option<&PresignedUrl>) -> bool {
         let look = |url: &PresignedUrl| {
             self.client.stored(&file.name, url).ok().and_then(|stored| fits(stored, file))
         };
-        let by_known = look_by.and_then(look);
+        let by_known = check_url.and_then(look);
         let fits = by_known.or_else(|| look(&self.client.presigned_url(&file.name, Method::Get).ok()?));
         fits == Some(false)
     }
 }
 
-/// Whether what is stored is all of this file; `None` if nothing is stored.
+/// Whether the stored object is this complete file; `None` if nothing is stored.
 fn fits(stored: Stored, file: &Artifact) -> Option<bool> {
     match stored {
         Stored::Whole { size_bytes } => Some(size_bytes.is_none_or(|size| Some(size) == local_size(file))),

@@ -1,10 +1,10 @@
-//! Values that must not be read over a shoulder: a [`Secret`], and a URL shown without its secrets ([`SafeUrl`]).
+//! Values that must not be shown: a [`Secret`], and a URL without its secrets ([`SafeUrl`]).
 
 use std::fmt;
 use url::Url;
 
 const HIDDEN: &str = "***";
-/// A shorter secret is not looked for in texts.
+/// Shorter secrets are not searched in texts.
 pub const SHORTEST_BYTES: usize = 8;
 
 /// A token, password or header value that carries one. `Debug` and `Display` show `***`.
@@ -12,18 +12,18 @@ pub const SHORTEST_BYTES: usize = 8;
 pub struct Secret(String);
 
 impl Secret {
-    /// Keep `value` out of sight.
+    /// Hide `value`.
     pub fn new(value: impl Into<String>) -> Secret {
         Secret(value.into())
     }
 
-    /// The value itself: for the request it belongs to, never for a message.
+    /// The value itself. Only for its request, never for a message.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// `bytes` with `***` in place of each occurrence; of `Bearer TOKEN`, also of the token alone. What is shorter than
-    /// [`SHORTEST_BYTES`] stays, since it may be there by chance.
+    /// `bytes` with `***` instead of each occurrence; for `Bearer TOKEN`, of the token alone. Secrets shorter than
+    /// [`SHORTEST_BYTES`] are not replaced, because they may occur by chance.
     pub fn erased_from(&self, bytes: Vec<u8>) -> Vec<u8> {
         let word = self.0.rsplit(' ').next().unwrap_or_default().as_bytes();
         if word.len() < SHORTEST_BYTES || word.len() > bytes.len() {
@@ -53,26 +53,26 @@ impl fmt::Display for Secret {
     }
 }
 
-/// `text` with `***` in place of each of these secrets.
+/// `text` with `***` instead of each of these secrets.
 pub fn without(secrets: &[Secret], text: &str) -> String {
     let bytes = secrets.iter().fold(text.as_bytes().to_vec(), |text, secret| secret.erased_from(text));
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Where `word`, which is not empty, begins in `bytes`.
+/// Position of `word`, which must not be empty, in `bytes`.
 fn position(bytes: &[u8], word: &[u8]) -> Option<usize> {
     bytes.windows(word.len()).position(|window| window[0] == word[0] && window == word)
 }
 
-/// A URL fit to be shown: user information and query become `***`, the fragment is left out.
+/// A URL that is safe to show: user information and query become `***`, the fragment is removed.
 ///
-/// The query is hidden as a whole, since a presigned URL is a credential and its parameters differ by storage.
-/// It only keeps what it shows, so nothing can be revealed from it.
+/// The whole query is hidden, because a presigned URL is a credential and its parameters differ between stores. Only
+/// the shown text is stored, so nothing can be revealed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SafeUrl(String);
 
 impl SafeUrl {
-    /// What of `text` may be shown; a text that is no URL is shown up to its first `?`, less what precedes an `@`.
+    /// The safe form of `text`. A text that is not a URL is shown up to its first `?`, without anything before an `@`.
     pub fn parse(text: &str) -> SafeUrl {
         // `user:password@proxy` parses as a URL of the scheme `user`.
         if let Some(url) = Url::parse(text).ok().filter(|url| !url.cannot_be_a_base()) {

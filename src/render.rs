@@ -1,4 +1,4 @@
-//! What the process says at its end: an error, a panic, the answer of clap; and its exit code.
+//! The final output of the process: an error, a panic, or clap's answer; and its exit code.
 
 use crate::error::{Explain, error_text};
 use crate::foreign_text::{neutral, without_commands};
@@ -16,14 +16,13 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// Print an error with its causes and its hint, and give the exit code that belongs to it.
+/// Print an error with its causes and hint. Returns its exit code.
 pub fn failure(host: &Host, error: &impl Explain) -> Exit {
     host.say(&error_text(error, host.color()));
     Exit(error.fault().exit_code())
 }
 
-/// What is said of a panic: an invariant of ours broke, and only a report of it can mend that. It says none of `tokens`,
-/// since a report of it is public.
+/// The text for a panic: a bug of ours that the user should report. It hides `tokens`, because such a report is public.
 pub fn panic_text(panic: &std::panic::PanicHookInfo<'_>, tokens: &[Secret]) -> String {
     let payload = panic.payload();
     let message =
@@ -41,8 +40,7 @@ fn bug_text(message: &str, place: Option<&str>) -> String {
     without_commands(&format!("error: {}{place}\nhint: {hint}", neutral(message))) + "\n"
 }
 
-/// Print what clap answered: help and version on stdout, a usage error on stderr, and as JSON on stdout if that is
-/// wanted.
+/// Print clap's answer: help and version on stdout, a usage error on stderr, and also as JSON on stdout if requested.
 pub fn clap_answer(host: &Host, answer: &clap::Error, json: bool) -> std::process::ExitCode {
     let text = answer.render();
     let text = if host.color() { text.ansi().to_string() } else { text.to_string() };
@@ -70,7 +68,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[test]
-    fn a_panic_is_told_as_a_bug_that_asks_for_a_report() {
+    fn a_panic_is_reported_as_a_bug() {
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
             bug_text("index 3 is out of range\n::warning::not ours", Some("src/a.rs:1:2")),
@@ -82,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_says_no_token() {
+    fn the_text_of_a_panic_has_no_token() {
         let tokens = [Secret::new("user:canary"), Secret::new("ghs_canary")];
         let shown = move |panic: &std::panic::PanicHookInfo<'_>| panic_text(panic, &tokens);
         let said = Arc::new(Mutex::new(String::new()));

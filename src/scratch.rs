@@ -1,9 +1,9 @@
-//! Temporary files and directories, and what becomes of those whose run was killed.
+//! Temporary files and directories, and the removal of those from killed runs.
 //!
-//! Each has a name that begins with [`PREFIX`] and the number of its process, and is locked (`flock`) for as long as
-//! that process lives: the kernel lets go of the lock however it ends. A later run removes those that nobody holds
-//! ([`sweep`]), so that a killed run leaves nothing for ever and a running sibling loses nothing, whatever the clocks
-//! say. Where a file system has no locks, nothing is swept.
+//! Each has a name that starts with [`PREFIX`] and the pid of its process, and is locked (`flock`) as long as that
+//! process lives: the kernel releases the lock however it ends. A later run removes unlocked ones ([`sweep`]). So
+//! leftovers of killed runs are removed and running processes lose nothing, even if clocks are wrong. On a file system
+//! without locks, nothing is swept.
 
 use crate::threads::lock;
 use std::collections::BTreeSet;
@@ -14,19 +14,19 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 use tempfile::{NamedTempFile, TempDir};
 
-/// Start of the names beside final ones. Such a file is never whole.
+/// Prefix of temporary names next to final ones. Such a file is never complete.
 const PREFIX: &str = ".partial-";
-/// Start of the names in the system's directory for temporary files, which others use too.
+/// Prefix in the system's directory for temporary files, which other programs use too.
 const SHARED_PREFIX: &str = "pexpress-";
-/// Younger ones are left alone, as they may not have been locked yet.
+/// Newer ones are skipped, as they may not be locked yet.
 const NEW: Duration = Duration::from_secs(60);
-/// How often one is made again that another run swept at once, or removed again that is still being written to.
+/// How often to retry making one that another run swept immediately, or removing one that is still written to.
 const TRIES: usize = 20;
 
-/// Where this process has made some, and with which start of their names.
+/// Directories and prefixes that this process has used.
 static USED: Mutex<BTreeSet<(PathBuf, &str)>> = Mutex::new(BTreeSet::new());
 
-/// Whether a file or directory of this name is unfinished, of whatever run.
+/// Whether a file or directory of this name is unfinished, in any run.
 pub fn is_unfinished(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
@@ -35,12 +35,12 @@ pub fn is_unfinished(name: &str) -> bool {
 #[derive(Debug)]
 pub struct Scratch {
     dir: TempDir,
-    /// Held, not read. `None` where a directory cannot be locked.
+    /// Held, not read. `None` if a directory cannot be locked.
     _lock: Option<File>,
 }
 
 impl Scratch {
-    /// One below `parent`, which exists.
+    /// A temporary directory below `parent`, which must exist.
     ///
     /// # Errors
     /// Those of the file system.
@@ -75,7 +75,7 @@ impl Scratch {
     }
 }
 
-/// A temporary file in `dir`, which exists; removed when dropped.
+/// A temporary file in `dir`, which must exist. Removed when dropped.
 ///
 /// # Errors
 /// Those of the file system.
@@ -87,7 +87,7 @@ pub fn file_in(dir: &Path) -> io::Result<NamedTempFile> {
     })
 }
 
-/// Make one until it is ours: a sweeping run whose clock is ahead may have been faster than the lock.
+/// Make one until it is ours: a sweeping run with a clock ahead may have removed it before it was locked.
 fn claimed<T>(mut make: impl FnMut() -> io::Result<Option<T>>) -> io::Result<T> {
     for _ in 0..TRIES {
         if let Some(made) = make()? {
@@ -97,7 +97,8 @@ fn claimed<T>(mut make: impl FnMut() -> io::Result<Option<T>>) -> io::Result<T> 
     Err(io::Error::other("other processes keep removing what is made there"))
 }
 
-/// Lock what was just made at `path`; whether it is still there, and nobody else holds it. Where there are no locks, it is.
+/// Lock a new file at `path`. Returns whether it still exists and no other process holds it; `true` on systems without
+/// locks.
 fn claim(file: &File, path: &Path) -> bool {
     match try_lock(file) {
         Ok(()) => is_at(file, path),
@@ -122,12 +123,12 @@ pub fn sweep_shared(temp_dir: &Path, now: SystemTime) {
     sweep_named(temp_dir, SHARED_PREFIX, now);
 }
 
-/// Remove what killed runs left in `dir`. Best effort: what cannot be removed does no harm.
+/// Remove leftovers of killed runs in `dir`. Best effort: remaining ones do no harm.
 pub fn sweep(dir: &Path, now: SystemTime) {
     sweep_named(dir, PREFIX, now);
 }
 
-/// Remove all unfinished files and temporary directories of this very process, and nobody else's: it is about to end.
+/// Remove all unfinished files and temporary directories of this process, which is about to exit, and of no other.
 pub fn remove_own() {
     let used = lock(&USED).clone();
     used.iter().for_each(|(dir, prefix)| remove_own_in(dir, prefix));
@@ -139,7 +140,7 @@ fn remove_own_in(dir: &Path, prefix: &str) {
 
 fn sweep_named(dir: &Path, prefix: &str, now: SystemTime) {
     for path in named(dir, prefix) {
-        // Held until it is gone, so that nobody takes it for theirs meanwhile.
+        // The lock is held until the file is removed, so that no other process claims it meanwhile.
         if let Some(_lock) = abandoned(&path, now) {
             remove(&path);
         }
@@ -156,7 +157,7 @@ fn named(dir: &Path, prefix: &str) -> impl Iterator<Item = PathBuf> {
     entries.filter(named).map(|entry| entry.path())
 }
 
-/// The lock of one that nobody holds and that is not new. One from the future (a clock was set back) is not new either.
+/// The lock of one that is not held and not new. One from the future (after a clock was set back) is not new either.
 fn abandoned(path: &Path, now: SystemTime) -> Option<File> {
     let modified = path.symlink_metadata().and_then(|data| data.modified()).ok()?;
     let distance = now.duration_since(modified).unwrap_or_else(|error| error.duration());
@@ -167,14 +168,14 @@ fn abandoned(path: &Path, now: SystemTime) -> Option<File> {
 fn remove(path: &Path) {
     for _ in 0..TRIES {
         let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
-        // Another run may be removing the same one, and a thread of ours may still be writing in it.
+        // Another run may be removing the same one, and a thread of this run may still write to it.
         if !matches!(removed, Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty) {
             return;
         }
     }
 }
 
-/// Take the lock, which is let go of with the file.
+/// Take the lock, which is released when the file is closed.
 #[cfg(unix)]
 fn try_lock(file: &File) -> io::Result<()> {
     Ok(rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?)
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_holds_is_swept_and_nothing_else() {
+    fn only_unlocked_leftovers_are_swept() {
         let dir = tempfile::tempdir().unwrap();
         let (held_file, held_dir) = (file_in(dir.path()).unwrap(), Scratch::below(dir.path()).unwrap());
         std::fs::write(held_dir.path().join("within"), "x").unwrap();

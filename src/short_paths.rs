@@ -1,10 +1,10 @@
-//! Paths below a directory that the reader is in, without that directory: `requirements.txt:3` for
-//! `/home/runner/work/repo/repo/requirements.txt:3`.
+//! Shortens paths below the reader's directory: `/home/runner/work/repo/repo/requirements.txt:3` becomes
+//! `requirements.txt:3`.
 
 use std::path::Path;
 
-/// `text` with each path below `base` relative to it. `base` itself stays, and so do URLs and longer paths that have it
-/// in them.
+/// `text` with each path below `base` relative to it. `base` itself does not change, nor do URLs and longer paths that
+/// contain it.
 pub fn shortened(text: &str, base: &Path) -> String {
     let Some(base) = base.to_str().map(|base| base.trim_end_matches('/')).filter(|base| base.len() > 1)
     else {

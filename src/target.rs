@@ -1,7 +1,7 @@
-//! What Dagster+ Serverless runs: Python versions and the platform of each.
+//! Targets of Dagster+ Serverless: Python versions and their platforms.
 //!
 //! Source of versions and glibc numbers: the table of complete platforms that dagster-cloud-cli 1.13.27 sends to its
-//! resolver (3.9 to 3.14); 3.8 is not in it any more and follows 3.9.
+//! resolver (3.9 to 3.14). It no longer has 3.8, which is treated like 3.9.
 
 use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
 use std::fmt;
@@ -14,7 +14,7 @@ pub struct PythonVersion {
 }
 
 impl PythonVersion {
-    /// What Dagster+ uses when nothing else is asked for.
+    /// The default of Dagster+.
     pub const DEFAULT: PythonVersion = PythonVersion { minor: 11 };
     /// Lowest and highest minor version.
     pub const MINORS: std::ops::RangeInclusive<u8> = 8..=14;
@@ -29,7 +29,7 @@ impl PythonVersion {
         self.minor
     }
 
-    /// The full version that the Serverless image has, for environment markers.
+    /// The full version in the Serverless image, for environment markers.
     pub fn full(self) -> &'static str {
         match self.minor {
             8 => "3.8.20",
@@ -57,7 +57,7 @@ impl fmt::Display for PythonVersion {
 impl FromStr for PythonVersion {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        // `3.12.4` is 3.12: Dagster+ decides which patch release runs.
+        // `3.12.4` is read as 3.12: Dagster+ decides which patch release runs.
         let parts: Option<Vec<u8>> = text.trim().split('.').map(|part| part.parse().ok()).collect();
         let minor = match parts.as_deref() {
             Some([3, minor] | [3, minor, _]) => Some(*minor),
@@ -84,7 +84,7 @@ impl serde::Serialize for PythonVersion {
 /// A processor architecture of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Arch {
-    /// Intel and AMD, 64 bits; the one that Dagster+ Serverless runs.
+    /// Intel and AMD, 64 bits. Dagster+ Serverless uses it.
     X86_64,
     /// ARM, 64 bits.
     Aarch64,
@@ -109,12 +109,12 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// The newest glibc 2 minor that `uv --python-platform` knows (uv 0.13).
+    /// The newest glibc minor that `uv --python-platform` accepts (uv 0.13).
     const UV_NEWEST_GLIBC_MINOR: u8 = 40;
-    /// The glibc 2 minors that `uv --python-platform` knows below its unbroken range, which starts at 31.
+    /// The glibc minors that `uv --python-platform` accepts below its continuous range, which starts at 31.
     const UV_OLD_GLIBC_MINORS: [u8; 2] = [17, 28];
 
-    /// The nearest platform, not newer than this one, that `uv --python-platform` takes.
+    /// The newest platform that `uv --python-platform` accepts and that is not newer than this one.
     pub fn uv_name(self) -> String {
         let minor = match self.glibc_minor {
             minor if minor >= 31 => minor.min(Self::UV_NEWEST_GLIBC_MINOR),
@@ -132,7 +132,7 @@ impl fmt::Display for Platform {
 
 impl FromStr for Platform {
     type Err = String;
-    /// Takes `manylinux_2_28_x86_64`, `manylinux2014_x86_64`, uv's `x86_64-manylinux_2_28`.
+    /// Accepts `manylinux_2_28_x86_64`, `manylinux2014_x86_64`, uv's `x86_64-manylinux_2_28`.
     fn from_str(text: &str) -> Result<Self, String> {
         let refuse = || {
             format!(
@@ -169,7 +169,7 @@ impl serde::Serialize for Platform {
     }
 }
 
-/// The Python and platform that a PEX is built for.
+/// The Python and platform of a PEX.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Target {
     /// CPython version.
@@ -179,16 +179,15 @@ pub struct Target {
 }
 
 impl Target {
-    /// What Dagster+ Serverless runs for this Python version.
+    /// The Serverless target for this Python version.
     pub fn serverless(python: PythonVersion) -> Target {
         Target { python, platform: python.serverless_platform() }
     }
 
-    /// What environment markers see on this target.
+    /// The environment for markers on this target.
     ///
-    /// The release and version of the kernel are not known and empty, as for a resolver that is given a complete
-    /// platform without them. Source of the values: the `marker_environment` that dagster-cloud-cli 1.13.27 sends to
-    /// its resolver.
+    /// Release and version of the kernel are not known, and so empty. Source of the values: the `marker_environment`
+    /// that dagster-cloud-cli 1.13.27 sends to its resolver.
     pub fn marker_environment(&self) -> MarkerEnvironment {
         let machine = self.platform.arch.to_string();
         let version = self.python.to_string();

@@ -99,7 +99,8 @@ fn system(glibc_minor: u8) -> &'static str {
 
 /// Check the compiled files of a wheel that was built here; `file_name` is its name for messages.
 ///
-/// # Errors When a file needs musl or a newer glibc than the target has, or when all files are for other processors.
+/// # Errors
+/// When a file needs musl or a newer glibc than the target has, or when all files are for other processors.
 pub(super) fn check(wheel: &Path, file_name: &str, target: Target) -> Result<(), CompiledError> {
     let archive = Archive::open(wheel)?;
     let mut reader = archive.reader()?;

@@ -165,8 +165,9 @@ impl<'a> Fetcher<'a> {
 
     /// Get every distribution of `resolution` as a wheel in the cache. Returns them in the order of the resolution.
     ///
-    /// # Errors When one cannot be downloaded or built, has a wrong digest, or does not fit the target. Downloads and
-    /// builds that are running are finished first; the rest is not started.
+    /// # Errors
+    /// When one cannot be downloaded or built, has a wrong digest, or does not fit the target. Downloads and builds
+    /// that are running are finished first; the rest is not started.
     pub fn fetch(
         &self,
         resolution: &Resolution,

@@ -60,7 +60,8 @@ pub struct LeftOut {
 impl LeftOut {
     /// The rules for `directory`, with those of the `.pexignore` in it.
     ///
-    /// # Errors When a pattern in it is invalid.
+    /// # Errors
+    /// When a pattern in it is invalid.
     pub fn read(directory: &Path) -> Result<LeftOut, TreeError> {
         let patterns = patterns(directory)?;
         let directory = directory.to_path_buf();
@@ -69,7 +70,8 @@ impl LeftOut {
 
     /// The same with the `.pexignore` of each of these packages that is below the directory, for the files in it.
     ///
-    /// # Errors When a pattern in one of them is invalid.
+    /// # Errors
+    /// When a pattern in one of them is invalid.
     pub fn with_nested<'a>(mut self, packages: impl Iterator<Item = &'a Path>) -> Result<LeftOut, TreeError> {
         let Ok(top) = self.directory.canonicalize() else { return Ok(self) };
         for package in packages {

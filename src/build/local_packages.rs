@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 ///
 /// A wheel that is not cached goes to `scratch`. So the returned path is valid as long as `scratch`.
 ///
-/// # Errors When the backend fails or its requirements cannot be installed.
+/// # Errors
+/// When the backend fails or its requirements cannot be installed.
 pub fn wheel(
     package: &LocalPackage,
     python: PythonVersion,

@@ -175,7 +175,8 @@ impl Manifest {
 
     /// The Python of its code locations.
     ///
-    /// # Errors When it is not a version that Dagster+ has run.
+    /// # Errors
+    /// When it is not a version that Dagster+ has run.
     pub fn python(&self) -> Result<PythonVersion, BuildError> {
         self.python_version
             .parse()

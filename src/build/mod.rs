@@ -93,7 +93,8 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// The context of a build into `out_dir`, which is created if missing.
     ///
-    /// # Errors When it cannot be created.
+    /// # Errors
+    /// When it cannot be created.
     pub fn new(
         target: Target,
         out_dir: &'a Path,

@@ -73,7 +73,8 @@ impl PackageSettings {
     /// Without isolation those are the other distributions of `resolution`, which uv installs first, and the packages
     /// of the interpreter itself.
     ///
-    /// # Errors When a package cannot be installed.
+    /// # Errors
+    /// When a package cannot be installed.
     pub fn visible(
         &self,
         python: &Path,

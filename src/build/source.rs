@@ -37,7 +37,8 @@ pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildErr
 
 /// The file name that a source PEX would have. Nothing is written.
 ///
-/// # Errors Those of [`build`], without those of writing.
+/// # Errors
+/// Those of [`build`], without those of writing.
 pub fn name(job: &SourceJob, context: &Context<'_>) -> Result<String, BuildError> {
     let scratch = scratch(context)?;
     let (members, _) = members(job, scratch.path(), context)?;

@@ -80,7 +80,8 @@ impl Client {
     /// Write an object through `url`, or through a new URL if that is refused. Returns the size in bytes. `progress`
     /// receives the bytes of each attempt.
     ///
-    /// # Errors When the store refuses, or cannot be reached within the retries.
+    /// # Errors
+    /// When the store refuses, or cannot be reached within the retries.
     pub fn upload(
         &self,
         name: &str,
@@ -136,7 +137,8 @@ impl Client {
 
     /// A short text object; `None` if it does not exist.
     ///
-    /// # Errors When the store answers with another status, or cannot be reached within the retries.
+    /// # Errors
+    /// When the store answers with another status, or cannot be reached within the retries.
     pub fn download_text(&self, name: &str, url: &PresignedUrl) -> Result<Option<String>, DagsterError> {
         let got = retry::run(&Backoff::API, self.host().clock.as_ref(), |number| {
             let doing = format!("read `{name}`");
@@ -155,8 +157,9 @@ impl Client {
 
     /// Whether a PEX file is stored completely. Reads only its end, because the presigned URL does not allow `HEAD`.
     ///
-    /// # Errors When the store cannot be reached within the retries. A 403 counts as absent: some stores answer it for
-    /// missing objects.
+    /// # Errors
+    /// When the store cannot be reached within the retries. A 403 counts as absent: some stores answer it for missing
+    /// objects.
     pub fn stored(&self, name: &str, url: &PresignedUrl) -> Result<Stored, DagsterError> {
         let got = retry::run(&Backoff::API, self.host().clock.as_ref(), |number| {
             let doing = format!("look for `{name}`");
@@ -185,7 +188,8 @@ impl Client {
 
     /// Bytes of an object from `start` on, or from its end; and the size of the whole object.
     ///
-    /// # Errors When the store refuses, does not support ranges, or cannot be reached within the retries.
+    /// # Errors
+    /// When the store refuses, does not support ranges, or cannot be reached within the retries.
     pub fn piece(
         &self,
         name: &str,

@@ -212,7 +212,8 @@ impl Client {
 
     /// Call an operation and return the value of its root field. Null is an error.
     ///
-    /// # Errors When the API did not answer within the retries, or answered with errors.
+    /// # Errors
+    /// When the API did not answer within the retries, or answered with errors.
     pub fn call(&self, operation: Operation, variables: Value) -> Result<Value, DagsterError> {
         let mut data = self.data(operation, &variables)?;
         match data.get_mut(operation.field).map(Value::take) {

@@ -193,7 +193,8 @@ impl Client {
 
     /// Whether the organization has a deployment of this name, full or branch.
     ///
-    /// # Errors Those of the call, and an unknown answer.
+    /// # Errors
+    /// Those of the call, and an unknown answer.
     pub fn has_deployment(&self, name: &str) -> Result<bool, DagsterError> {
         let answer = self.at_default().call(DEPLOYMENT_BY_NAME, json!({"name": name}))?;
         match answer["__typename"].as_str() {

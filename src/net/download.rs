@@ -173,7 +173,8 @@ impl Downloader {
 
     /// Get a file into the cache, and check its digest.
     ///
-    /// # Errors When it is not available or has a wrong digest. The cache does not change then.
+    /// # Errors
+    /// When it is not available or has a wrong digest. The cache does not change then.
     pub fn get(
         &self,
         wanted: &Wanted<'_>,
@@ -203,7 +204,8 @@ impl Downloader {
 
     /// The file of this name and digest, if the cache has it undamaged.
     ///
-    /// # Errors When it exists and cannot be read, or is damaged and cannot be removed.
+    /// # Errors
+    /// When it exists and cannot be read, or is damaged and cannot be removed.
     pub fn find(&self, file_name: &str, sha256: &str) -> Result<Option<Stored>, DownloadError> {
         if !cache::is_file_name(file_name) || !cache::is_sha256(sha256) {
             return Ok(None);

@@ -28,7 +28,8 @@ pub struct NetrcError {
 impl Netrc {
     /// Parse a netrc file's text.
     ///
-    /// # Errors On an unknown keyword, or a keyword without its value.
+    /// # Errors
+    /// On an unknown keyword, or a keyword without its value.
     pub fn parse(text: &str) -> Result<Netrc, NetrcError> {
         let mut words = Words { chars: text.chars().peekable(), line: 1 };
         let mut netrc = Netrc::default();

@@ -59,7 +59,8 @@ impl Proxies {
 
     /// The proxy for `url`, and its URL for messages; `None` to connect directly.
     ///
-    /// # Errors When the variable's value is not a proxy URL.
+    /// # Errors
+    /// When the variable's value is not a proxy URL.
     pub fn for_url(&self, url: &Url) -> Result<Option<(Proxy, SafeUrl)>, Error> {
         let setting = if url.scheme() == "https" { &self.https } else { &self.http };
         let Some(setting) = setting else { return Ok(None) };

@@ -107,7 +107,8 @@ pub struct Failed<E> {
 
 /// Call `attempt` (with its number, from 1) until it succeeds, gives up, or no retry is left.
 ///
-/// # Errors Those of the last attempt.
+/// # Errors
+/// Those of the last attempt.
 pub fn run<T, E>(
     backoff: &Backoff,
     clock: &dyn Clock,

@@ -38,8 +38,9 @@ impl<'a> DepsPex<'a> {
     /// Decide everything about the file. Missing fingerprints are computed one after the other; to compute them in
     /// parallel, call [`Chroot::fingerprint`] from several threads first.
     ///
-    /// # Errors When a wheel is damaged, is not for the target, occurs in two versions, or lacks a dependency (except
-    /// with [`Completeness::Lenient`]).
+    /// # Errors
+    /// When a wheel is damaged, is not for the target, occurs in two versions, or lacks a dependency (except with
+    /// [`Completeness::Lenient`]).
     pub fn plan(
         chroots: impl IntoIterator<Item = &'a Chroot>,
         target: &Target,
@@ -89,7 +90,8 @@ impl<'a> DepsPex<'a> {
 
     /// Write the file. `out` must be at its start, and needs no buffer of its own.
     ///
-    /// # Errors When a wheel cannot be read or `out` cannot be written. What was written so far is then useless.
+    /// # Errors
+    /// When a wheel cannot be read or `out` cannot be written. What was written so far is then useless.
     pub fn write(&self, out: &mut (impl Write + Seek), runtime: &Runtime) -> Result<Written, PexError> {
         let layouts =
             self.chroots.iter().map(|chroot| chroot.layout_text()).collect::<Result<Vec<_>, PexError>>()?;

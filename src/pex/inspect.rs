@@ -55,7 +55,8 @@ pub enum InspectError<E: std::error::Error + 'static> {
 /// Names (normalised) and versions of the distributions in a PEX file. `read` returns the bytes of a span and the size
 /// of the whole file. It is called twice, or three times when the directory is ordered differently from ours.
 ///
-/// # Errors Those of `read`, and a file that is not a ZIP archive or has no PEX-INFO.
+/// # Errors
+/// Those of `read`, and a file that is not a ZIP archive or has no PEX-INFO.
 pub fn distributions<E: std::error::Error + 'static>(
     mut read: impl FnMut(Span) -> Result<(Vec<u8>, u64), E>,
 ) -> Result<BTreeMap<String, String>, InspectError<E>> {

@@ -61,7 +61,8 @@ impl Chroot {
     /// Lay out the wheel at `wheel_path`. `file_name` is the wheel's own name, which the path need not have. `stubs`
     /// writes its scripts ([`super::script_stub`]).
     ///
-    /// # Errors When the wheel cannot be read, must not be unpacked, or its metadata does not match its name.
+    /// # Errors
+    /// When the wheel cannot be read, must not be unpacked, or its metadata does not match its name.
     pub fn open(
         wheel_path: &Path,
         file_name: &str,

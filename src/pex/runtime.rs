@@ -52,7 +52,8 @@ pub(super) struct BootstrapFile {
 impl Runtime {
     /// Open the pinned pex wheel.
     ///
-    /// # Errors When it cannot be read, or is not the pinned file.
+    /// # Errors
+    /// When it cannot be read, or is not the pinned file.
     pub fn open(path: &Path) -> Result<Runtime, PexError> {
         let found = sha256_of(path).map_err(|source| PexError::Read { path: path.to_path_buf(), source })?;
         if found != WHEEL_SHA256 {

@@ -62,7 +62,8 @@ struct PlannedFile {
 impl SourcePex {
     /// Decide everything about the file. All content is read and hashed once. The order of `entries` does not matter.
     ///
-    /// # Errors When a file cannot be read, or a path occurs twice, is reserved, or is not allowed in an archive.
+    /// # Errors
+    /// When a file cannot be read, or a path occurs twice, is reserved, or is not allowed in an archive.
     pub fn plan(mut entries: Vec<SourceEntry>, target: &Target) -> Result<SourcePex, PexError> {
         // The walk order of a file system must not change the hash.
         entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -96,8 +97,9 @@ impl SourcePex {
 
     /// Write the file. `out` must be at its start, and needs no buffer of its own.
     ///
-    /// # Errors When a file cannot be read or has changed since planning, or `out` cannot be written. What was written
-    /// so far is then useless.
+    /// # Errors
+    /// When a file cannot be read or has changed since planning, or `out` cannot be written. What was written so far is
+    /// then useless.
     pub fn write(&self, out: &mut (impl Write + Seek), runtime: &Runtime) -> Result<Written, PexError> {
         let entries = || {
             self.files.iter().map(|PlannedFile { entry, seen: (size_bytes, crc32) }| NewMember {

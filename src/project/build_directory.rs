@@ -1,34 +1,34 @@
-//! The directory that a code location is built from.
+//! The directory from which a code location is built.
 
 use super::error::ProjectError;
 use crate::error::Place;
 use crate::host::lexically_normal;
 use std::path::{Path, PathBuf};
 
-/// A build directory that is not there.
+/// A build directory that does not exist.
 #[derive(Debug)]
 pub(super) struct Missing {
-    /// Its path, resolved.
+    /// Its resolved path.
     pub(super) directory: PathBuf,
     problem: &'static str,
 }
 
 impl Missing {
-    /// As an error of `owner`, whose directory is given at `place`.
+    /// As an error of `owner`. `place` is where the directory is written.
     pub(super) fn error(self, owner: &str, place: Place) -> ProjectError {
         let Missing { directory, problem } = self;
         ProjectError::BuildDirectory { owner: owner.to_string(), directory, problem, place }
     }
 }
 
-/// The absolute path of `given`, relative to `base`; blank is `base` itself.
+/// The absolute path of `given`, which is relative to `base`. Empty text is `base` itself.
 ///
 /// # Errors
-/// When it is no directory.
+/// When it is not a directory.
 pub(super) fn resolve(base: &Path, given: &str) -> Result<PathBuf, Missing> {
     let joined = base.join(given);
     let normal = lexically_normal(&joined);
-    // `link/..` is not where it seems to be: the text may be wrong where the file system is right.
+    // With a link, `link/..` may be another directory than the text suggests; then the file system decides.
     let same = normal == joined || joined.canonicalize().ok() == normal.canonicalize().ok();
     let directory = if same { normal } else { joined };
     if directory.is_dir() {
@@ -38,7 +38,7 @@ pub(super) fn resolve(base: &Path, given: &str) -> Result<PathBuf, Missing> {
     Err(Missing { directory, problem })
 }
 
-/// `directory` as seen from `base`: `.`, `a/b`, `../c`. Both absolute and normal.
+/// The path of `directory` relative to `base`: `.`, `a/b`, `../c`. Both must be absolute and normal.
 pub fn relative(directory: &Path, base: &Path) -> PathBuf {
     let shared =
         directory.components().zip(base.components()).take_while(|(one, other)| one == other).count();

@@ -1,8 +1,9 @@
-//! What `code_source` and `working_directory` name and the build directory does not have, seen without running code.
+//! Finds paths, modules and attributes in `code_source` and `working_directory` that do not exist, without running
+//! code.
 //!
-//! A false alarm is worse than silence: where a module may come from a dependency, from a package elsewhere or from
-//! the build itself, nothing is said. Never an error either, since only loading the code location knows for sure.
-//! Where Dagster+ looks: `working_directory/root` of the source PEX (the build directory), the built packages, and the
+//! A false alarm is worse than no warning: nothing is reported if a module may come from a dependency, from a package
+//! elsewhere or from the build itself. It is never an error, because only loading the code location gives certainty.
+//! Dagster+ searches `working_directory/root` of the source PEX (the build directory), the built packages, and the
 //! dependencies.
 
 mod attribute;
@@ -17,10 +18,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tree::{Search, Tree};
 
-/// The keys of `code_source` that name a module.
+/// The keys of `code_source` with a module name.
 const MODULE_KEYS: [&str; 3] = ["module_name", "package_name", "autoload_defs_module_name"];
 
-/// A warning for each path, module and attribute of these code locations that cannot be there.
+/// A warning for each path, module and attribute of these code locations that cannot exist.
 pub fn look(locations: &[Location]) -> Vec<Warning> {
     let mut known: BTreeMap<&Path, (Tree, Declared)> = BTreeMap::new();
     let mut warnings = Vec::new();
@@ -33,7 +34,7 @@ pub fn look(locations: &[Location]) -> Vec<Warning> {
     warnings
 }
 
-/// One code location, and what is known of its build directory.
+/// One code location, and what is known about its build directory.
 struct Look<'a> {
     location: &'a Location,
     tree: &'a Tree,
@@ -41,7 +42,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// The first thing that is wrong; what depends on it would be wrong too.
+    /// The first problem. Later ones may only be its consequences.
     fn problem(&self) -> Option<Warning> {
         if self.loads_from_elsewhere() {
             return None;
@@ -62,7 +63,8 @@ impl Look<'_> {
         self.module(key, name)
     }
 
-    /// A name or path with a space before or behind it, which quotes keep: Python and the file system count it.
+    /// A name or path with a space around it. Quotes in YAML keep it, and Python and the file system treat it as part
+    /// of the name.
     fn space_around(&self) -> Option<Warning> {
         let keys = ["working_directory", "attribute", "python_file"].into_iter().chain(MODULE_KEYS);
         let mut given = keys.filter_map(|key| Some((key, self.text(key).or_else(|| self.code_source(key))?)));
@@ -71,7 +73,7 @@ impl Look<'_> {
         Some(self.warning(key, given, &problem))
     }
 
-    /// Code may come from the image, from another environment or from a path that the container sets.
+    /// Whether code may come from the image, from another environment or from a path set in the container.
     fn loads_from_elsewhere(&self) -> bool {
         let document = &self.location.document;
         let working = self.text("working_directory").unwrap_or_default();
@@ -83,12 +85,12 @@ impl Look<'_> {
             || ["image", "executable_path"].iter().any(|key| self.text(key).is_some())
     }
 
-    /// A package that is built from the directory is imported from wherever; the working directory is one more place.
+    /// Whether the module is in a built package, which can be imported without the working directory.
     fn loads_without_it(&self) -> bool {
         let name = MODULE_KEYS.iter().find_map(|key| self.code_source(key));
         let parts: Vec<&str> = name.into_iter().flat_map(|name| name.split('.')).collect();
         let found = || match self.tree.search(&parts, &self.roots()) {
-            // A module in a package is not called without the name of the package.
+            // A module in a package cannot be imported without the package's name.
             Search::Found(Some(file)) => !above(&file, &parts).join("__init__.py").exists(),
             _ => false,
         };
@@ -104,7 +106,7 @@ impl Look<'_> {
         sources.get(key)?.as_str().filter(|text| !text.trim().is_empty())
     }
 
-    /// The working directory relative to the build directory: empty where none is given.
+    /// The working directory relative to the build directory; empty if none is set.
     fn working_directory(&self) -> PathBuf {
         let given = Path::new(self.text("working_directory").unwrap_or_default());
         let normal = lexically_normal(given);
@@ -116,8 +118,8 @@ impl Look<'_> {
         Warning { message, place: Some(self.location.place_of(key)) }
     }
 
-    /// Dagster opens the file from the build directory, and has the working directory only to import from.
-    /// Source: seen with dagster 1.13.27.
+    /// Dagster opens the file relative to the build directory; the working directory is only used for imports. Source:
+    /// seen with dagster 1.13.27.
     fn python_file(&self, given: &str) -> Option<Warning> {
         let directory = &self.location.directory;
         if let Some((file, attribute)) = given.rsplit_once(':')
@@ -146,7 +148,7 @@ impl Look<'_> {
         if file.is_file() { self.attribute(&file) } else { None }
     }
 
-    /// Why `given` is not below the build directory.
+    /// Why `given` does not exist in the build directory; `None` if it does, or may.
     fn missing_path(&self, given: &str, fits: fn(&Path) -> bool) -> Option<String> {
         let path = Path::new(given);
         let directory = &self.location.directory;
@@ -193,7 +195,7 @@ impl Look<'_> {
                 "it is in the build directory, and Dagster imports from the `working_directory` only; leave that out, or move the module there"
                     .to_string()
             }
-            Search::Found(Some(file)) => match self.beside_the_roots(&file, &parts, &roots) {
+            Search::Found(Some(file)) => match self.outside_roots(&file, &parts, &roots) {
                 Some(problem) => problem,
                 None => return self.attribute(&file),
             },
@@ -205,12 +207,12 @@ impl Look<'_> {
                 let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
                 format!("there is no module `{name}` in `{parent}`{near}")
             }
-            Search::NoTop => self.no_top(&parts, &roots)?,
+            Search::NoTop => self.unknown_top(&parts, &roots)?,
         };
         Some(self.warning(key, name, &problem))
     }
 
-    /// A path, or a name with `-`, where the module is there under the name that Python has for it.
+    /// A problem with a path or a name with `-` in place of a module name.
     fn not_a_name(&self, given: &str) -> Option<String> {
         let roots = self.roots();
         let written: Vec<&str> = given.split('.').collect();
@@ -228,7 +230,7 @@ impl Look<'_> {
         let path = given.strip_prefix("./").unwrap_or(given);
         let path = path.strip_suffix(".py").unwrap_or(path).trim_end_matches('/');
         let meant = path.replace(['/', '\\'], ".").replace('-', "_");
-        // A package that is built from `src` is not called after it.
+        // The name of a package built from `src` does not start with `src`.
         let meant = meant.strip_prefix("src.").filter(|_| self.declared.is_built).unwrap_or(&meant);
         let parts: Vec<&str> = meant.split('.').collect();
         let is_there = parts.iter().all(|part| is_identifier(part))
@@ -236,7 +238,7 @@ impl Look<'_> {
         if is_there {
             return Some(format!("no module has such a name; did you mean `{meant}`?"));
         }
-        // Templates and names that are not ASCII are left to others.
+        // Templates and names outside ASCII are not judged here.
         let is_plain = given.chars().all(|each| each.is_ascii_alphanumeric() || "_.-/ ".contains(each));
         let can_be = given.split('.').all(|part| !part.is_empty() && !part.contains(['-', '/', ' ']));
         if can_be || !is_plain || self.declared.has_packages_elsewhere {
@@ -248,9 +250,9 @@ impl Look<'_> {
         Some(format!("no module has such a name{near}"))
     }
 
-    /// The module is in a directory that nothing is imported from: neither the working directory nor a root of a package
-    /// that is built.
-    fn beside_the_roots(&self, file: &Path, parts: &[&str], roots: &[PathBuf]) -> Option<String> {
+    /// A problem if the module is in a directory that is not on the search path: neither the working directory nor a
+    /// root of a built package.
+    fn outside_roots(&self, file: &Path, parts: &[&str], roots: &[PathBuf]) -> Option<String> {
         let place = above(file, parts);
         let below = place.strip_prefix(&self.location.directory).ok()?;
         let is_asked_for = parts.first().is_some_and(|top| self.declared.mentions(top));
@@ -272,8 +274,8 @@ impl Look<'_> {
         ))
     }
 
-    /// Whether the module is at the top of a build directory of which nothing is built, and the code location has
-    /// another working directory: that one takes the place of the build directory on `sys.path`.
+    /// Whether the module is at the top of a build directory without a built package, and the code location has another
+    /// working directory, which replaces the build directory on `sys.path`.
     fn is_above_working_directory(&self, file: &Path, parts: &[&str]) -> bool {
         let directory = &self.location.directory;
         let module: PathBuf = directory.join(parts.iter().collect::<PathBuf>());
@@ -287,15 +289,15 @@ impl Look<'_> {
             && self.working_directory() != Path::new("")
     }
 
-    /// Where modules may be imported from: the build directory, the working directory, and their `src`.
+    /// Directories from which modules may be imported: the build directory, the working directory, and their `src`.
     fn roots(&self) -> Vec<PathBuf> {
         let working = self.working_directory();
         vec![PathBuf::new(), "src".into(), working.join("src"), working]
     }
 
-    /// Nothing of the project has the name that the module begins with. Said where it looks like a slip, or where no
-    /// dependency can have it.
-    fn no_top(&self, parts: &[&str], roots: &[PathBuf]) -> Option<String> {
+    /// The problem that the project has no module with the first part of the name. `None` if a dependency may have it
+    /// and it does not look like a typo.
+    fn unknown_top(&self, parts: &[&str], roots: &[PathBuf]) -> Option<String> {
         let top = parts.first()?;
         if self.declared.has_packages_elsewhere {
             return None;
@@ -322,7 +324,7 @@ impl Look<'_> {
         ))
     }
 
-    /// A warning where `file` cannot define the attribute.
+    /// A warning if `file` cannot define the attribute.
     fn attribute(&self, file: &Path) -> Option<Warning> {
         let attribute = self.text("attribute").filter(|name| is_identifier(name))?;
         let problem = format!("`{}` does not define it", self.shown(file));
@@ -333,8 +335,8 @@ impl Look<'_> {
         file.strip_prefix(&self.location.directory).unwrap_or(file).display().to_string()
     }
 
-    /// Whether the module is below `src` of a project that is built, and so is loaded from the built package.
-    /// Dagster's `autoload_defs_module_name` then finds no pyproject.toml above it. Source: seen with dagster 1.13.27.
+    /// Whether the module is in `src` of a project that is built, and so is loaded from the built package. Dagster's
+    /// `autoload_defs_module_name` then finds no pyproject.toml above it. Source: seen with dagster 1.13.27.
     fn is_only_built(&self, parts: &[&str]) -> bool {
         let directory = &self.location.directory;
         let has = |below: &str| parts.first().is_some_and(|top| directory.join(below).join(top).is_dir());
@@ -342,8 +344,8 @@ impl Look<'_> {
     }
 }
 
-/// Why code of a code location cannot import the module `name`, where that is for where it is in the project or for a
-/// slip in the name: a clause, `the project has …; did you mean …?`.
+/// Why a code location cannot import the module `name`, if the cause is its place in the project or a typo. A clause:
+/// `the project has …; did you mean …?`.
 pub fn imported(location: &Location, name: &str) -> Option<String> {
     let (tree, declared) = (&Tree::read(&location.directory), &Declared::read(&location.directory));
     let look = Look { location, tree, declared };
@@ -357,26 +359,26 @@ pub fn imported(location: &Location, name: &str) -> Option<String> {
             "it is in the build directory, and Dagster imports from the `working_directory` only; leave that out, or move the module there"
                 .into(),
         ),
-        Search::Found(Some(file)) => look.beside_the_roots(&file, &parts, &roots),
+        Search::Found(Some(file)) => look.outside_roots(&file, &parts, &roots),
         Search::Missing { parent, name, near: Some(near), .. } => {
             Some(format!("there is no module `{name}` in `{parent}`; did you mean `{near}`?"))
         }
         Search::NoModule { file, name } => {
             Some(format!("`{file}` is a module and not a package, so nothing called `{name}` can be in it"))
         }
-        Search::NoTop => look.no_top(&parts, &roots).filter(|problem| problem.contains("did you mean")),
+        Search::NoTop => look.unknown_top(&parts, &roots).filter(|problem| problem.contains("did you mean")),
         Search::Found(None) | Search::Missing { .. } => None,
     }
 }
 
-/// The directory that the module `parts` in `file` is imported from.
+/// The directory from which the module `parts` in `file` is imported.
 fn above(file: &Path, parts: &[&str]) -> PathBuf {
     let is_package = file.file_name().is_some_and(|name| name == "__init__.py");
     let levels = parts.len() + usize::from(is_package);
     file.ancestors().nth(levels).unwrap_or(Path::new("")).to_path_buf()
 }
 
-/// The file that a code location loads from the working directory, where that is plain.
+/// The file that a code location loads from the working directory.
 #[derive(Debug)]
 pub struct OwnFile {
     /// `module_name` or another key of `code_source`.
@@ -387,8 +389,8 @@ pub struct OwnFile {
     pub file: PathBuf,
 }
 
-/// The file that this code location loads from the working directory, and not from a package that is built. A module is
-/// only looked for where that is `worth_a_search` of all files.
+/// The file that this code location loads from the working directory, and not from a built package. A module is only
+/// searched if `worth_a_search`, because that lists all files.
 pub fn own_file(location: &Location, worth_a_search: bool) -> Option<OwnFile> {
     let tree = if worth_a_search { Tree::read(&location.directory) } else { Tree::default() };
     let (tree, declared) = (&tree, &Declared::read(&location.directory));
@@ -411,12 +413,13 @@ pub fn own_file(location: &Location, worth_a_search: bool) -> Option<OwnFile> {
     }
 }
 
-/// A path that is not one below the build directory: absolute ones, also of Windows, may be in the image.
+/// Whether a path is not relative to the build directory. Absolute paths, including those of Windows, may be in the
+/// image.
 fn is_elsewhere(path: &str) -> bool {
     path.starts_with(['/', '~', '$', '\\']) || path.get(1..2) == Some(":")
 }
 
-/// An ASCII identifier of Python; anything else is left to Python.
+/// Whether a text is an ASCII identifier of Python. Other identifiers are left to Python.
 fn is_identifier(text: &str) -> bool {
     let starts = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
     starts && text.chars().all(|each| each.is_ascii_alphanumeric() || each == '_')

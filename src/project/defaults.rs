@@ -1,14 +1,14 @@
-//! `defaults` merged into a code location, as Dagster+'s own `ci template` and `dg plus deploy` do it.
+//! Merges `defaults` into a code location, like Dagster+'s own `ci template` and `dg plus deploy`.
 //!
-//! Mappings merge, scalars replace, lists are joined without duplicates. Some lists below `container_context` hold
-//! named things: there the location's thing of a name replaces that of `defaults`; and two are command lines, which
-//! replace. Source: dagster-cloud-cli 1.13.27, observed through `tests/it/project/workspace_oracle.rs`. One knowing
-//! difference: an environment variable in `defaults` whose value has a `=` in it (`A=b=c`) is an error there.
+//! Mappings merge, scalars replace, lists are joined without duplicates. Some lists below `container_context` have
+//! named items, where the location's item replaces the one in `defaults` with the same name; command lines are
+//! replaced. Source: dagster-cloud-cli 1.13.27, observed through `tests/it/project/workspace_oracle.rs`. One deliberate
+//! difference: an environment variable in `defaults` with a `=` in its value (`A=b=c`) is an error there.
 
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
-/// Why a location does not fit its defaults.
+/// Why a location cannot be merged with its defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     /// Keys from the location's top down to the value.
@@ -17,10 +17,10 @@ pub struct Conflict {
     pub problem: String,
 }
 
-/// How the lists of a place are joined, when not by dropping duplicates.
+/// How to join the lists at a path, if not by dropping duplicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ListRule {
-    /// `NAME=value` or `NAME`: by what is before the `=`.
+    /// `NAME=value` or `NAME`: by the part before the `=`.
     EnvironmentVariables,
     /// Mappings: by the value of this key.
     By(&'static str),
@@ -47,10 +47,10 @@ const LIST_RULES: &[(&str, ListRule)] = &[
     ("container_context.k8s.volumes", ListRule::By("name")),
 ];
 
-/// Merge a location over its defaults. Neither holds nulls. Keys of `defaults` come first.
+/// Merge a location over its defaults. Neither may contain nulls. Keys of `defaults` come first.
 ///
 /// # Errors
-/// When both have a value at one place that cannot be joined.
+/// When both have values at one path that cannot be joined.
 pub fn merge(
     defaults: &Map<String, Value>,
     own: &Map<String, Value>,
@@ -111,7 +111,7 @@ fn without_duplicates<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<Value>
     values.filter(|value| seen.insert(identity(value))).cloned().collect()
 }
 
-/// A text that two values share exactly when Python takes them for equal: `1`, `1.0` and `True` are.
+/// A text that is equal for two values exactly if they are equal in Python: `1`, `1.0` and `True` are.
 fn identity(value: &Value) -> String {
     match value {
         Value::Bool(value) => u8::from(*value).to_string(),
@@ -163,7 +163,7 @@ fn merge_by(path: &[String], key: &str, default: &[Value], own: &[Value]) -> Res
     Ok(surviving.chain(own).map(|(_, item)| item.clone()).collect())
 }
 
-/// Items with their identity; of several of one name the last, at the place of the first.
+/// Items with their names. Of several with one name, the last one takes the position of the first.
 fn by_key<'a>(path: &[String], key: &str, items: &'a [Value]) -> Result<Vec<(String, &'a Value)>, Conflict> {
     let mut kept: Vec<(String, &Value)> = Vec::new();
     let mut positions = HashMap::new();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_joined_is_refused_with_its_path() {
+    fn values_that_cannot_be_joined_are_refused_with_their_path() {
         for (defaults, own, path, problem) in [
             (
                 json!({"a": {"b": 1}}),
@@ -252,7 +252,7 @@ mod tests {
         }
     }
 
-    /// What may stand under `container_context.k8s`, the special lists among it.
+    /// Possible content of `container_context.k8s`, including the special lists.
     fn k8s() -> impl Strategy<Value = Map<String, Value>> {
         let scalar = prop_oneof![
             any::<bool>().prop_map(Value::from),
@@ -278,7 +278,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_merged_changes_nothing(own in k8s()) {
+        fn merging_nothing_changes_nothing(own in k8s()) {
             prop_assert_eq!(merge(&Map::new(), &own), Ok(own.clone()));
             prop_assert_eq!(merge(&own, &Map::new()), Ok(own));
         }

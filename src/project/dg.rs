@@ -1,10 +1,10 @@
 //! dg projects and workspaces: code locations from `dg.toml`, or from `[tool.dg]` of `pyproject.toml`.
 //!
-//! A project is one code location, a workspace lists projects; `build.yaml` and `container_context.yaml` of both add
-//! to the document. Unknown keys and wrong types are refused as dg itself does, less those of `cli`, which has no say
-//! in a deploy; of `build.yaml` dg reads what it knows, so that an unknown key there is a warning. One knowing difference: lists in `container_context.yaml` merge by the rules of `defaults`, where dg
-//! joins them all, so that a variable may be there twice. Source: dagster-dg-core and dagster-dg-cli 1.13.27, observed
-//! through `tests/it/project/dg_oracle.rs`.
+//! A project is one code location, a workspace lists projects. `build.yaml` and `container_context.yaml` of both add to
+//! the document. Unknown keys and wrong types are refused as in dg, except in `cli`, which does not affect a deploy. dg
+//! ignores unknown keys in `build.yaml`, so they are warnings. One deliberate difference: lists in
+//! `container_context.yaml` merge by the rules of `defaults`; dg joins them all, so that a variable may occur twice.
+//! Source: dagster-dg-core and dagster-dg-cli 1.13.27, observed through `tests/it/project/dg_oracle.rs`.
 
 use super::collect::toml_file::{Node, TomlFile};
 use super::error::ProjectError;
@@ -21,7 +21,7 @@ use std::rc::Rc;
 
 const PROJECT_FILE: &[&str] = &["directory_type", "project", "cli"];
 const WORKSPACE_FILE: &[&str] = &["directory_type", "workspace", "cli"];
-/// `python_environment` is no longer read, and no longer refused.
+/// dg no longer reads `python_environment`, and does not refuse it.
 const PROJECT: &[&str] = &[
     "root_module",
     "defs_module",
@@ -35,9 +35,9 @@ const PROJECT: &[&str] = &[
 const WORKSPACE: &[&str] = &["projects", "scaffold_project_options"];
 const WORKSPACE_PROJECT: &[&str] = &["path"];
 
-/// The file of `directory` that configures dg, if there is one: a `dg.toml` hides `pyproject.toml`.
+/// The file of `directory` that configures dg, if there is one. `dg.toml` takes precedence over `pyproject.toml`.
 ///
-/// A `pyproject.toml` that is no TOML is an error of `reading`.
+/// A `pyproject.toml` that is not TOML is added to the errors of `reading`.
 pub(super) fn config_file(directory: &Path, reading: &mut Reading) -> Option<PathBuf> {
     let own = directory.join("dg.toml");
     if own.is_file() {
@@ -65,7 +65,7 @@ pub(super) fn inspect(file: &Path, reading: &mut Reading) {
     }
 }
 
-/// Let `use_settings` see the dg settings of a TOML file; `None` when there are none, or the file cannot be read.
+/// Call `use_settings` with the dg settings of a TOML file. `None` when there are none, or the file cannot be read.
 fn with_settings<T>(
     file: &Path,
     reading: &mut Reading,
@@ -122,7 +122,7 @@ fn known_keys(node: &Node<'_>, known: &[&str], reading: &mut Reading) {
     }
 }
 
-/// The text of a key; blank is as good as absent.
+/// The text of a key. Empty text counts as missing.
 fn text(node: &Node<'_>, key: &str, reading: &mut Reading) -> Option<String> {
     let text = keep(node.get(key)?.string(), reading)?;
     (!text.is_empty()).then(|| text.to_string())
@@ -133,7 +133,7 @@ struct Project {
     root: PathBuf,
     name: String,
     module: String,
-    /// Where the module, or the package that it is in, is named.
+    /// Place of the module's name, or of its package's.
     module_place: Place,
     agent_queue: Option<String>,
     image: Option<String>,
@@ -141,7 +141,7 @@ struct Project {
 }
 
 impl Project {
-    /// Read the settings of a file whose `directory_type` is `project`.
+    /// Read the settings of a file with `directory_type = "project"`.
     fn read(settings: &Node<'_>, reading: &mut Reading) -> Option<Project> {
         let errors_before = reading.errors.len();
         known_keys(settings, PROJECT_FILE, reading);
@@ -247,7 +247,7 @@ fn listed_project(entry: &Node<'_>, root: &Path, reading: &mut Reading) -> Optio
     })?
 }
 
-/// What `build.yaml` and `container_context.yaml` of one directory say.
+/// `build.yaml` and `container_context.yaml` of one directory.
 struct Shared {
     build: Option<Rc<yaml::Node>>,
     build_file: PathBuf,
@@ -279,7 +279,7 @@ impl Shared {
     }
 }
 
-/// Add the location of a project, in the workspace whose files are `shared`.
+/// Add the location of a project. `shared` has the files of its workspace.
 fn add(project: Project, shared: Option<&Shared>, reading: &mut Reading) {
     let owner = format!("code location `{}`", project.name);
     if let Some(first) = reading.locations.iter().find(|location| location.name == project.name) {
@@ -312,15 +312,19 @@ fn add(project: Project, shared: Option<&Shared>, reading: &mut Reading) {
     });
 }
 
-/// The first that says so: the project's files, then the workspace's.
-fn said<'a>(own: &'a Shared, shared: Option<&'a Shared>, key: &str) -> Option<(&'a Shared, &'a str, Place)> {
+/// The value of a key: from the project's files, otherwise from the workspace's.
+fn first_value<'a>(
+    own: &'a Shared,
+    shared: Option<&'a Shared>,
+    key: &str,
+) -> Option<(&'a Shared, &'a str, Place)> {
     [Some(own), shared].into_iter().flatten().find_map(|files| {
         let (text, place) = files.build_text(key)?;
         Some((files, text, place))
     })
 }
 
-/// The directory that `build.yaml` gives, else the project's own.
+/// The directory in `build.yaml`, otherwise the project's own.
 fn build_directory(
     project: &Project,
     own: &Shared,
@@ -328,7 +332,9 @@ fn build_directory(
     owner: &str,
     reading: &mut Reading,
 ) -> PathBuf {
-    let Some((files, given, place)) = said(own, shared, "directory") else { return project.root.clone() };
+    let Some((files, given, place)) = first_value(own, shared, "directory") else {
+        return project.root.clone();
+    };
     build_directory::resolve(&directory_of(&files.build_file), given).unwrap_or_else(|missing| {
         let directory = missing.directory.clone();
         reading.errors.push(missing.error(owner, place));
@@ -336,20 +342,20 @@ fn build_directory(
     })
 }
 
-/// `build` of the document; its directory relative to `root`.
+/// `build` of the document, with its directory relative to `root`.
 fn build(own: &Shared, shared: Option<&Shared>, directory: &Path, root: &Path) -> Map<String, Value> {
     let mut build = Map::new();
-    if said(own, shared, "directory").is_some() {
+    if first_value(own, shared, "directory").is_some() {
         let relative = build_directory::relative(directory, root).display().to_string();
         build.insert("directory".to_string(), relative.into());
     }
-    if let Some((_, registry, _)) = said(own, shared, "registry") {
+    if let Some((_, registry, _)) = first_value(own, shared, "registry") {
         build.insert("registry".to_string(), registry.into());
     }
     build
 }
 
-/// The workspace's `container_context.yaml` with the project's merged over it; `None` when they do not fit.
+/// The project's `container_context.yaml` merged over the workspace's; `None` when they cannot be merged.
 fn container_context(
     own: &Shared,
     shared: Option<&Shared>,

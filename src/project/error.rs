@@ -1,4 +1,4 @@
-//! What can be wrong with a `dagster_cloud.yaml`, or with the files of a dg project or workspace.
+//! Errors in a `dagster_cloud.yaml`, or in the files of a dg project or workspace.
 
 use super::CollectError;
 use super::build_directory::relative;
@@ -7,34 +7,34 @@ use crate::near_names::closest_path;
 use crate::yaml::YamlError;
 use std::path::{Path, PathBuf};
 
-/// One thing that is wrong.
+/// One error.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    /// No such path.
+    /// A path does not exist.
     #[error("{}", not_found(path, *setting))]
     NotFound {
-        /// What is missing.
+        /// The missing path.
         path: PathBuf,
-        /// The input that leads there, if it was an input.
+        /// The input with the path, if it is an input.
         setting: Option<&'static str>,
-        /// What is there under a name that is near to it.
+        /// An existing path with a similar name.
         near: Option<PathBuf>,
     },
-    /// A job of GitHub's without anything in it.
+    /// The workspace of a GitHub job is empty.
     #[error("the workspace `{}` is empty, so there is nothing to deploy", .0.display())]
     EmptyWorkspace(PathBuf),
-    /// A directory without any of the files that name code locations.
+    /// A directory without any file that lists code locations.
     #[error(
         "`{}` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]",
         directory.display()
     )]
     NoProject {
-        /// As absolute path.
+        /// Absolute path.
         directory: PathBuf,
         /// What to name instead.
         hint: String,
     },
-    /// A pyproject.toml that says nothing of dg.
+    /// A pyproject.toml without dg settings.
     #[error("`{}` names no code locations: it has no [tool.dg]", .0.display())]
     NoDgSettings(PathBuf),
     /// The file cannot be read.
@@ -54,68 +54,68 @@ pub enum ProjectError {
         /// The file.
         file: PathBuf,
     },
-    /// Not TOML, a value in it is not as it has to be, or the same of requirements.
+    /// Not TOML, an invalid value in it, or an error in requirements.
     #[error(transparent)]
     Collect(Box<CollectError>),
-    /// Nothing in it.
+    /// The file is empty.
     #[error("the file is empty")]
     Empty {
         /// The file.
         place: Place,
     },
-    /// A key that means nothing there.
+    /// An unknown key.
     #[error("unknown key `{key}` in {owner}")]
     UnknownKey {
         /// The key.
         key: String,
-        /// What it is in.
+        /// Its parent.
         owner: String,
-        /// What may be meant.
+        /// Which key may be meant.
         hint: String,
         /// Where.
         place: Place,
     },
-    /// A file that is what an entry of its list should be.
+    /// The file is a single code location, not a list of them.
     #[error("the file is a code location itself, and has no `locations`")]
     OneLocation {
         /// Where it begins.
         place: Place,
     },
-    /// A key that has to be there.
+    /// A required key is missing.
     #[error("{owner} has no `{key}`")]
     MissingKey {
         /// The key.
         key: &'static str,
-        /// What lacks it.
+        /// The parent without it.
         owner: String,
         /// What to write.
         hint: String,
         /// Where.
         place: Place,
     },
-    /// A value of a type that its key does not take.
+    /// A value has a wrong type.
     #[error("{what} must be {want}, not {got}")]
     WrongType {
-        /// The key and what it is in.
+        /// The key and its parent.
         what: String,
-        /// What it must be.
+        /// The expected type.
         want: &'static str,
-        /// What it is.
+        /// The actual value.
         got: String,
-        /// What to do, if more can be said.
+        /// What to do, if known.
         hint: Option<String>,
         /// Where.
         place: Place,
     },
-    /// Text of which nothing is left without white space.
+    /// A text with only white space.
     #[error("{what} is blank")]
     Blank {
-        /// The key and what it is in.
+        /// The key and its parent.
         what: String,
         /// Where.
         place: Place,
     },
-    /// Two locations of one name.
+    /// Two locations with one name.
     #[error("two code locations are called `{name}`; the first is {first}")]
     DuplicateName {
         /// The name.
@@ -125,31 +125,31 @@ pub enum ProjectError {
         /// Where.
         place: Place,
     },
-    /// None or several of the keys that say where the code is.
+    /// `code_source` does not have exactly one key.
     #[error(
         "`code_source` of {owner} needs exactly one of package_name, module_name, python_file, autoload_defs_module_name, and has {given}"
     )]
     CodeSource {
         /// Which location.
         owner: String,
-        /// `none`, or those it has.
+        /// `none`, or the keys that it has.
         given: String,
         /// Where.
         place: Place,
     },
-    /// The directory to build from is missing, or no directory.
+    /// The build directory does not exist, or is not a directory.
     #[error("the build directory of {owner}, `{}`, {problem}", directory.display())]
     BuildDirectory {
         /// Which location.
         owner: String,
-        /// The path, resolved.
+        /// The resolved path.
         directory: PathBuf,
         /// `does not exist`, or `is a file`.
         problem: &'static str,
         /// Where.
         place: Place,
     },
-    /// A value that does not fit the one in `defaults`.
+    /// A value cannot be merged with the one in `defaults`.
     #[error("`{key}` of {owner} {problem}")]
     Defaults {
         /// Dotted path of the value.
@@ -164,13 +164,13 @@ pub enum ProjectError {
     /// A dg workspace without projects.
     #[error("the dg workspace lists no projects")]
     NoWorkspaceProjects {
-        /// Where they should be.
+        /// Where they belong.
         place: Place,
     },
-    /// A dg workspace lists a directory that is no dg project.
+    /// A dg workspace lists a directory that is not a dg project.
     #[error("the workspace's project `{}` {problem}", directory.display())]
     WorkspaceProject {
-        /// The directory, resolved.
+        /// The resolved directory.
         directory: PathBuf,
         /// What is wrong with it.
         problem: &'static str,
@@ -190,8 +190,8 @@ impl Explain for ProjectError {
     fn hint(&self) -> Option<String> {
         match self {
             ProjectError::NoDgSettings(file) => {
-                let beside = ["dagster_cloud.yaml", "dagster_cloud.yml"].map(|name| file.with_file_name(name));
-                Some(match beside.into_iter().find(|file| file.is_file()) {
+                let near_yaml = ["dagster_cloud.yaml", "dagster_cloud.yml"].map(|name| file.with_file_name(name));
+                Some(match near_yaml.into_iter().find(|file| file.is_file()) {
                     Some(file) => format!("there is a `{}`: name that", file.display()),
                     None => "if it is a dg project, add the tables [tool.dg] with `directory_type = \"project\"` and [tool.dg.project] with `root_module = \"NAME\"`; else name a dagster_cloud.yaml".into(),
                 })
@@ -274,7 +274,7 @@ fn not_found(path: &Path, setting: Option<&str>) -> String {
     }
 }
 
-/// What to write for a build directory that is not there.
+/// The hint for a missing build directory.
 fn directory_hint(directory: &Path, place: &Place) -> String {
     let rule = "`build.directory` is relative to the directory of the file it is in";
     let base = place.file.parent().unwrap_or(Path::new(""));
@@ -288,7 +288,7 @@ fn directory_hint(directory: &Path, place: &Place) -> String {
     }
 }
 
-/// All that is wrong; never empty.
+/// All errors; never empty.
 #[derive(Debug)]
 pub struct ProjectErrors(Vec<ProjectError>);
 

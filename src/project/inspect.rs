@@ -11,7 +11,7 @@ use crate::target::{PythonVersion, Target};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// File names of the YAML form, in the order in which they are looked for.
+/// File names of the YAML form, in search order.
 const YAML_FILES: [&str; 2] = ["dagster_cloud.yaml", "dagster_cloud.yml"];
 
 impl Project {
@@ -19,19 +19,19 @@ impl Project {
     /// project or workspace, or a directory with one of them.
     ///
     /// # Errors
-    /// All that is wrong with the files; also when `path` names none.
+    /// All errors in the files, or that `path` has none.
     pub fn read(path: &Path, host: &Host) -> Result<Project, ProjectErrors> {
         Project::inspect(path, host).into_project()
     }
 
-    /// Like [`Project::read`], but keep what could be read beside what is wrong.
+    /// Like [`Project::read`], but returns everything that could be read together with the errors.
     pub fn inspect(path: &Path, host: &Host) -> Reading {
         let path = host.absolute(path);
         let mut reading = Reading { file: path.clone(), ..Reading::default() };
         if path.is_dir() {
             inspect_directory(&path, host, &mut reading);
         } else if !path.exists() {
-            reading.errors.push(not_found::nothing_there(path, host));
+            reading.errors.push(not_found::path_error(path, host));
         } else if path.extension().is_some_and(|extension| extension == "toml") {
             dg::inspect(&path, &mut reading);
         } else {
@@ -45,9 +45,9 @@ impl Project {
 }
 
 impl Reading {
-    /// Look at all that a build would fail at and that can be seen without running or fetching anything. What is wrong
-    /// with the requirements whatever the command line says is an error. What is not there is a warning, since an earlier
-    /// step of the workflow may write it; so are versions of Python that contradict each other.
+    /// Find everything that would make a build fail and can be seen without running or downloading anything. Errors in
+    /// requirements that do not depend on the command line are errors. Missing files are warnings, because an earlier
+    /// step of the workflow may write them, and so are conflicting Python versions.
     pub fn examine(&mut self, host: &Host) {
         let root = directory_of(&self.file);
         let directories: BTreeSet<PathBuf> = self
@@ -63,7 +63,7 @@ impl Reading {
             if !self
                 .locations
                 .iter()
-                .any(|location| location.directory == *directory && !is_of_docker(location))
+                .any(|location| location.directory == *directory && !is_docker_image(location))
             {
                 continue;
             }
@@ -78,7 +78,7 @@ impl Reading {
         self.warnings.extend(code_source::look(&self.locations));
     }
 
-    /// The version to build for, as far as the files tell.
+    /// The Python version to build for, as known from files.
     fn python(&mut self, root: &Path, directories: &BTreeSet<PathBuf>) -> PythonVersion {
         let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
         match python_version::infer(root, &directories) {
@@ -86,14 +86,14 @@ impl Reading {
                 self.warnings.extend(python.warnings);
                 return python.version;
             }
-            // An error of the file, which is in `errors` already or is found when it is collected.
+            // An error in the file, which is already in `errors` or is found again when collecting.
             Err(PythonVersionError::Collect(_)) => {}
-            Err(error) => self.warnings.push(warning_of(&error)),
+            Err(error) => self.warnings.push(to_warning(&error)),
         }
         PythonVersion::DEFAULT
     }
 
-    /// What collecting `directory` would fail with.
+    /// Add the error of collecting `directory`.
     fn add_fault(&mut self, mut error: CollectError, directory: &Path) {
         if let CollectError::NoRequirementFile { asked_by: None, location, .. } = &mut error {
             let here = self.locations.iter().find(|location| location.directory == directory);
@@ -101,7 +101,7 @@ impl Reading {
             *location = here.map(|location| location.place.clone()).filter(is_yaml);
         }
         if matches!(error, CollectError::NoRequirementFile { .. } | CollectError::NoSuchPath { .. }) {
-            return self.warnings.push(warning_of(&error));
+            return self.warnings.push(to_warning(&error));
         }
         let is_known = |known: &ProjectError| known.place() == error.place() && error.place().is_some();
         if !self.errors.iter().any(is_known) {
@@ -109,7 +109,7 @@ impl Reading {
         }
     }
 
-    /// The project, if nothing is wrong.
+    /// The project, if there are no errors.
     fn into_project(self) -> Result<Project, ProjectErrors> {
         match ProjectErrors::new(self.errors) {
             Some(errors) => Err(errors),
@@ -123,14 +123,14 @@ impl Reading {
     }
 }
 
-/// The same as a warning.
-fn warning_of(error: &impl Explain) -> Warning {
+/// The same error as a warning.
+fn to_warning(error: &impl Explain) -> Warning {
     let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
     Warning { message: format!("{error}{hint}"), place: error.place() }
 }
 
-/// Whether the code is in an image of Docker's, which its own build has put there.
-fn is_of_docker(location: &Location) -> bool {
+/// Whether the code is in a Docker image, which has its own build.
+fn is_docker_image(location: &Location) -> bool {
     let build = location.document.get("build");
     location.document.contains_key("image") || build.is_some_and(|build| build.get("registry").is_some())
 }

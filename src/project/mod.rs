@@ -1,7 +1,7 @@
-//! What the user has: code locations, and for each the requirements and local packages it is made of.
+//! The user's project: code locations with their requirements and local packages.
 //!
-//! This stage reads the user's files and runs what only Python can tell (`setup.py`, build backends); it resolves
-//! nothing and asks no index.
+//! This stage reads the user's files, and runs Python only where nothing else can know (`setup.py`, build backends). It
+//! resolves nothing and asks no index.
 
 pub mod build_directory;
 pub mod code_source;
@@ -30,13 +30,13 @@ use std::path::PathBuf;
 /// The code locations of a `dagster_cloud.yaml`, or of a dg project or workspace.
 #[derive(Debug, Clone)]
 pub struct Project {
-    /// The file that says so: `dagster_cloud.yaml`, `dg.toml` or `pyproject.toml`. Absolute.
+    /// Its file: `dagster_cloud.yaml`, `dg.toml` or `pyproject.toml`. Absolute.
     pub file: PathBuf,
     /// Directory of that file. Absolute.
     pub root: PathBuf,
     /// In the order of the file; never empty, names unique.
     pub locations: Vec<Location>,
-    /// What the user should know though nothing is wrong enough to stop.
+    /// Problems that do not stop a run.
     pub warnings: Vec<Warning>,
 }
 
@@ -49,25 +49,25 @@ pub struct Location {
     pub directory: PathBuf,
     /// The location document with `defaults` merged in, `build` still there.
     pub document: serde_json::Map<String, serde_json::Value>,
-    /// Where the location begins in the file.
+    /// Where the location starts in the file.
     pub place: Place,
-    /// Where the values of keys are that say which code to load, where that is known.
+    /// The places of keys that say which code to load, if known.
     pub places: BTreeMap<&'static str, Place>,
 }
 
 impl Location {
-    /// Where the value of a key is; where the location begins if that is not known.
+    /// The place of a key's value, or of the location if that is not known.
     pub fn place_of(&self, key: &str) -> Place {
         self.places.get(key).unwrap_or(&self.place).clone()
     }
 }
 
-/// Something the user should know, though nothing is wrong enough to stop.
+/// A problem that does not stop a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
     /// One or two sentences.
     pub message: String,
-    /// Where it is, if in a file.
+    /// Its place, if it is in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }
@@ -77,34 +77,34 @@ pub struct Warning {
 pub struct CollectOptions {
     /// Target Python and platform.
     pub target: Target,
-    /// Whether lock files decide.
+    /// How lock files are used.
     pub lock_use: LockUse,
-    /// Optional-dependencies groups asked for by name, of the project in the build directory.
+    /// Requested extras of the project in the build directory.
     pub extras: Vec<String>,
-    /// All optional-dependencies groups asked for.
+    /// Whether all extras are requested.
     pub all_extras: bool,
-    /// PEP 735 dependency groups asked for.
+    /// Requested PEP 735 dependency groups.
     pub groups: Vec<String>,
 }
 
-/// Whether lock files decide.
+/// How lock files are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockUse {
-    /// Where there is one.
+    /// If there is one, it is used.
     Automatic,
-    /// There has to be one, up to date.
+    /// One must exist and be up to date.
     Required,
-    /// Never.
+    /// They are not used.
     Ignored,
 }
 
-/// All that one build directory, and its local packages in turn, ask for.
+/// All requirements of one build directory and its local packages.
 #[derive(Debug, Clone, Default)]
 pub struct Requirements {
     /// Third-party requirements, sorted, unique. With a lock these are its exact pins.
     pub lines: Vec<RequirementLine>,
-    /// Directories that are built into the source PEX: those named by the requirements and, first, the build directory
-    /// itself.
+    /// Directories that are built into the source PEX: first the build directory itself, then those named in
+    /// requirements.
     pub local_packages: Vec<LocalPackage>,
     /// Wheels and sdists named by path; they go into the deps PEX.
     pub local_distributions: Vec<LocalDistribution>,
@@ -112,26 +112,26 @@ pub struct Requirements {
     pub hashes: BTreeMap<String, Vec<String>>,
     /// How to resolve: constraints, overrides, indexes.
     pub settings: ResolveSettings,
-    /// The lock file that decided the versions, if one did.
+    /// The lock file that decides the versions, if there is one.
     pub lock: Option<Lock>,
-    /// What the user should know.
+    /// Warnings.
     pub warnings: Vec<Warning>,
-    /// Extras and dependency groups that exist and were not asked for, a sentence each.
+    /// Extras and dependency groups that exist and were not requested, one sentence each.
     pub left_out: Vec<String>,
-    /// The same, with what each asks for.
+    /// The same, with their packages.
     pub not_taken: Vec<NotTaken>,
 }
 
-/// An extra or dependency group of the project that was not asked for.
+/// An extra or dependency group of the project that was not requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotTaken {
     /// `extra`, `dependency group`.
     pub kind: &'static str,
-    /// The flag that takes it.
+    /// The flag to request it.
     pub flag: &'static str,
     /// Its name.
     pub name: String,
-    /// Normalised names of the distributions that it asks for.
+    /// Normalised names of the distributions in it.
     pub packages: BTreeSet<String>,
 }
 
@@ -141,7 +141,7 @@ impl Requirements {
         self.lines.iter().map(|line| line.text.clone()).collect()
     }
 
-    /// Normalised names of all that is asked for by name, local packages and distributions included.
+    /// Normalised names of everything that is required by name, including local packages and distributions.
     pub fn names(&self) -> BTreeSet<String> {
         let lines = self.lines.iter().filter_map(|line| line.name.clone());
         let packages = self.local_packages.iter().filter_map(|package| package.name.clone());
@@ -156,34 +156,34 @@ pub struct RequirementLine {
     /// A PEP 508 line (`name[extra]>=1 ; marker`, `name @ url`), or a bare URL. Never a local directory, never an
     /// option, no `--hash`.
     pub text: String,
-    /// Its distribution, normalised, where the line says it.
+    /// The normalised name of its distribution, if the line has it.
     pub name: Option<String>,
-    /// Whether it names a URL or repository, and not a version on an index.
+    /// Whether it is a URL or repository, and not a version on an index.
     pub is_link: bool,
-    /// Where it is written; the lock file for what a lock pins.
+    /// Where it is written; the lock file for pins of a lock.
     pub places: Vec<Place>,
 }
 
 impl RequirementLine {
-    /// A line that is only a name, and written nowhere.
+    /// A line with only a name and no place.
     pub fn bare(name: &str) -> RequirementLine {
         RequirementLine { text: name.into(), name: Some(name.into()), is_link: false, places: Vec::new() }
     }
 }
 
-/// A wheel or sdist of the user's, named by path.
+/// A local wheel or sdist, named by path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LocalDistribution {
     /// Absolute path; exists.
     pub path: PathBuf,
-    /// Name of the distribution, normalised, where the requirement or the file name says it.
+    /// Normalised name of the distribution, if the requirement or the file name has it.
     pub name: Option<String>,
-    /// Extras of it that are asked for.
+    /// Requested extras.
     pub extras: Vec<String>,
 }
 
 impl LocalDistribution {
-    /// The line that asks for it: `name[extra] @ file:///PATH`, or its path where the name is not known.
+    /// Its requirement line: `name[extra] @ file:///PATH`, or its path if the name is not known.
     pub fn line(&self) -> String {
         let extras =
             if self.extras.is_empty() { String::new() } else { format!("[{}]", self.extras.join(",")) };
@@ -194,23 +194,23 @@ impl LocalDistribution {
     }
 }
 
-/// How the user wants requirements resolved; everything that is not a requirement itself.
+/// The user's settings for resolving: everything that is not a requirement itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ResolveSettings {
     /// PEP 508 lines that only limit versions (`-c` files, `tool.uv.constraint-dependencies`).
     pub constraints: Vec<String>,
-    /// PEP 508 lines that replace what packages ask for (`tool.uv.override-dependencies`).
+    /// PEP 508 lines that replace requirements of packages (`tool.uv.override-dependencies`).
     pub overrides: Vec<String>,
-    /// PEP 508 lines that only limit what builds of sdists use (`tool.uv.build-constraint-dependencies`).
+    /// PEP 508 lines that limit versions for builds of sdists (`tool.uv.build-constraint-dependencies`).
     pub build_constraints: Vec<String>,
-    /// Names never to install (`tool.uv.exclude-dependencies`).
+    /// Names of packages that are never installed (`tool.uv.exclude-dependencies`).
     pub excludes: Vec<String>,
-    /// `--index-url`, or the `[[tool.uv.index]]` with `default = true`. May hold credentials.
+    /// `--index-url`, or the `[[tool.uv.index]]` with `default = true`. May contain credentials.
     pub default_index: Option<String>,
     /// Its name, for `UV_INDEX_NAME_USERNAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_index_name: Option<String>,
-    /// `--extra-index-url` and the other `[[tool.uv.index]]`, in order of priority. May hold credentials.
+    /// `--extra-index-url` and the other `[[tool.uv.index]]`, in order of priority. May contain credentials.
     pub indexes: Vec<Index>,
     /// Normalised package name → name of the index it must come from (`tool.uv.sources`, Poetry `source`).
     pub index_pins: BTreeMap<String, String>,
@@ -230,21 +230,21 @@ pub struct ResolveSettings {
     pub index_strategy: Option<String>,
     /// `tool.uv.resolution`.
     pub resolution: Option<String>,
-    /// Any further keys of `[tool.uv]` that bear on resolving or building, passed on to uv as they are.
+    /// Other keys of `[tool.uv]` that affect resolving or building, passed to uv unchanged.
     pub uv: toml::Table,
-    /// Where what is not in [`Requirements::lines`] is written: constraints, overrides, files named by path.
+    /// Places of lines that are not in [`Requirements::lines`]: constraints, overrides, files named by path.
     #[serde(skip)]
     pub origins: Vec<Origin>,
 }
 
-/// Where something is written that the resolver may name in an error.
+/// The place of a line that the resolver may name in an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// As written.
     pub text: String,
-    /// Its distribution, normalised.
+    /// The normalised name of its distribution.
     pub name: String,
-    /// `constraint`, `override`; nothing for what is asked for.
+    /// `constraint`, `override`; empty for requirements.
     pub kind: &'static str,
     /// Where.
     pub place: Place,
@@ -255,31 +255,31 @@ pub struct Origin {
 pub struct Index {
     /// Its name, for [`ResolveSettings::index_pins`] and `UV_INDEX_NAME_USERNAME`.
     pub name: Option<String>,
-    /// Its URL. May hold credentials.
+    /// Its URL. May contain credentials.
     pub url: String,
     /// Used only for packages pinned to it.
     pub explicit: bool,
 }
 
-/// A directory of the user's that is built into the source PEX.
+/// A local directory that is built into the source PEX.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalPackage {
     /// Absolute path; exists.
     pub directory: PathBuf,
-    /// Name of the distribution, normalised, where known.
+    /// Normalised name of the distribution, if known.
     pub name: Option<String>,
-    /// How its importable packages are made.
+    /// How it is built.
     pub build: PackageBuild,
 }
 
-/// How the importable packages of a local directory are made.
+/// How the packages of a local directory are built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PackageBuild {
     /// Nothing to build: only the working directory is shipped (requirements.txt alone, `package = false`, …).
     None,
     /// `setup.py`, run by the target Python in its own directory.
     SetupPy {
-        /// `build-system.requires`, if there is a pyproject.toml that says so.
+        /// `build-system.requires` of its pyproject.toml, if there is one.
         build_requires: Vec<String>,
     },
     /// A PEP 517 build backend.
@@ -294,20 +294,20 @@ pub enum PackageBuild {
 pub struct Lock {
     /// Absolute path.
     pub file: PathBuf,
-    /// What it says.
+    /// Its content.
     pub content: LockContent,
     /// The command that brings it up to date.
     pub remedy: String,
 }
 
 impl Lock {
-    /// Whether the command can be given the version that a package is to have.
+    /// Whether the command accepts a version for a package.
     pub fn takes_versions(&self) -> bool {
         ["uv ", "pip-compile"].iter().any(|tool| self.remedy.starts_with(tool))
     }
 
-    /// The command that gives these packages (`name`, or `name==version` where it takes that) other versions, and leaves
-    /// the others as they are where it can.
+    /// The command that updates these packages (`name`, or `name==version` if it accepts that) and, if possible, no
+    /// others.
     pub fn update_command(&self, packages: &[String]) -> String {
         let upgrade: String =
             packages.iter().map(|package| format!(" --upgrade-package {package}")).collect();
@@ -321,12 +321,12 @@ impl Lock {
     }
 }
 
-/// What a lock file says, as far as it replaces resolving.
+/// The content of a lock file that replaces resolving.
 #[derive(Debug, Clone)]
 pub enum LockContent {
-    /// A `pylock.toml` document (PEP 751): the lock itself, or `uv export --format pylock.toml` of a uv.lock. Local
-    /// directories may still be in it; the resolver leaves them out. `complete` is false when there are further
-    /// lines in [`Requirements::lines`] that it does not cover.
+    /// A `pylock.toml` document (PEP 751): the lock itself, or `uv export --format pylock.toml` of a uv.lock. It may
+    /// contain local directories, which are skipped. `complete` is false when [`Requirements::lines`] has lines that it
+    /// does not cover.
     Pylock {
         /// TOML text.
         text: String,

@@ -1,4 +1,4 @@
-//! No project where one was looked for: which setting led there, and what may be meant.
+//! Errors for a missing project: which setting has the path, and which path may be meant.
 
 use super::error::ProjectError;
 use crate::env_vars;
@@ -7,17 +7,17 @@ use crate::near_names::closest_path;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-/// Files that name code locations, and cannot be something else.
+/// Files that list code locations. (A pyproject.toml need not.)
 const NAMES: [&str; 3] = ["dagster_cloud.yaml", "dagster_cloud.yml", "dg.toml"];
-/// Directories that hold other people's projects.
+/// Directories with other people's projects.
 const FOREIGN: [&str; 5] = ["node_modules", "site-packages", "venv", "vendor", "__pycache__"];
-/// So far down and so many directories are looked at, and so many files named.
+/// Limits of the search: levels, directories, and files in a message.
 const MOST_LEVELS: usize = 4;
 const MOST_DIRECTORIES: usize = 2_000;
 const MOST_NAMED: usize = 3;
 
-/// Nothing is at `path`.
-pub(super) fn nothing_there(path: PathBuf, host: &Host) -> ProjectError {
+/// The error for a path that does not exist.
+pub(super) fn path_error(path: PathBuf, host: &Host) -> ProjectError {
     if let Some(error) = empty_workspace(host) {
         return error;
     }
@@ -27,7 +27,7 @@ pub(super) fn nothing_there(path: PathBuf, host: &Host) -> ProjectError {
     ProjectError::NotFound { setting: setting(&path, host), path, near }
 }
 
-/// A directory without any of the files.
+/// The error for a directory without any of the files.
 pub(super) fn no_project(directory: &Path, host: &Host) -> ProjectError {
     empty_workspace(host).unwrap_or_else(|| ProjectError::NoProject {
         directory: directory.to_path_buf(),
@@ -35,14 +35,14 @@ pub(super) fn no_project(directory: &Path, host: &Host) -> ProjectError {
     })
 }
 
-/// The workspace of a job that has checked nothing out.
+/// The error for a job without a checkout.
 fn empty_workspace(host: &Host) -> Option<ProjectError> {
     let workspace = host.path_var(env_vars::GITHUB_WORKSPACE).filter(|_| host.names_inputs())?;
     let is_empty = std::fs::read_dir(&workspace).is_ok_and(|mut entries| entries.next().is_none());
     is_empty.then_some(ProjectError::EmptyWorkspace(workspace))
 }
 
-/// The input that has the part of `path` that is missing.
+/// The input with the missing part of `path`.
 fn setting(path: &Path, host: &Host) -> Option<&'static str> {
     if !host.names_inputs() {
         return None;
@@ -59,7 +59,7 @@ fn setting(path: &Path, host: &Host) -> Option<&'static str> {
     }
 }
 
-/// The nearest file above `directory` that names code locations, within its repository.
+/// The nearest file above `directory` that lists code locations, within its repository.
 fn file_above(directory: &Path) -> Option<PathBuf> {
     for above in directory.ancestors().skip(1).take(MOST_LEVELS) {
         if let Some(file) = NAMES.iter().map(|name| above.join(name)).find(|file| file.is_file()) {
@@ -72,14 +72,14 @@ fn file_above(directory: &Path) -> Option<PathBuf> {
     None
 }
 
-/// The file in `directory` that names code locations, or the only one below it.
+/// The file in `directory` that lists code locations, or the only one below it.
 fn the_only_file(directory: &Path) -> Option<PathBuf> {
     let mut below = files_below(directory);
     let is_in_it = below.first()?.parent() == Some(directory);
     (is_in_it || below.len() == 1).then(|| below.remove(0))
 }
 
-/// Files below `directory` that name code locations, the nearest first.
+/// Files below `directory` that list code locations, the nearest first.
 fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut waiting = VecDeque::from([(directory.to_path_buf(), 0)]);
@@ -105,7 +105,7 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What to name where `directory` names no code locations.
+/// The hint for a `directory` without code locations.
 fn hint(directory: &Path, by_inputs: bool) -> String {
     let how = if by_inputs { " with the input `dagster_cloud_file`" } else { "" };
     let shown = |file: &PathBuf| {

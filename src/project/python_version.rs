@@ -1,10 +1,10 @@
-//! Which Python the code locations are built for, where the command line does not say.
+//! Chooses the Python version to build for, if the command line does not.
 //!
-//! `.python-version` decides: beside the project file, else in the build directories. Without one, `requires-python` of
-//! the build directories' pyproject.toml (or Poetry's `python`) limits the choice: the default of Dagster+ where all
-//! allow it, else the lowest version above it, else the highest below it. What contradicts is an error that names both.
-//! Sources of the spellings in `.python-version`: pyenv (a version a line, the first counts, `#` comments) and uv
-//! (requests such as `cpython-3.12`, `cpython@3.12.4` and `python3.12`).
+//! `.python-version` decides: next to the project file, or in the build directories. Without one, `requires-python` of
+//! the build directories' pyproject.toml (or Poetry's `python`) limits the choice: the default of Dagster+ if all allow
+//! it, otherwise the lowest version above it, otherwise the highest below it. A conflict is an error that names both
+//! files. Sources of the spellings in `.python-version`: pyenv (one version per line, the first counts, `#` comments)
+//! and uv (requests such as `cpython-3.12`, `cpython@3.12.4` and `python3.12`).
 
 use super::{CollectError, Warning, build_directory, collect};
 use crate::error::{Explain, Fault, Place};
@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::Path;
 
 const FILE_NAME: &str = ".python-version";
-/// More than any such file has; what lies beyond is not read.
+/// More than any such file has. The rest is not read.
 const MOST_BYTES: u64 = 64 << 10;
 
 /// The Python to build for.
@@ -21,13 +21,13 @@ const MOST_BYTES: u64 = 64 << 10;
 pub struct TargetPython {
     /// The version.
     pub version: PythonVersion,
-    /// What said so, in words: `.python-version`, `requires-python of a/pyproject.toml`; `None` for the default.
+    /// Its source: `.python-version`, `requires-python of a/pyproject.toml`; `None` for the default.
     pub origin: Option<String>,
-    /// What the user should know.
+    /// Warnings.
     pub warnings: Vec<Warning>,
 }
 
-/// No Python can be told from the files.
+/// The files do not lead to a Python version.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum PythonVersionError {
@@ -36,12 +36,12 @@ pub enum PythonVersionError {
     #[error("`{name}` asks for Python {version}, which Dagster+ does not run")]
     Unsupported { name: &'static str, version: String, place: Place },
     #[error("the files disagree on the Python to build for: {} says {}, and {} says {}", one.name, one.setting, other.name, other.setting)]
-    Disagree { one: Box<Said>, other: Box<Said> },
+    Disagree { one: Box<PythonSetting>, other: Box<PythonSetting> },
 }
 
-/// What one file says of the version.
+/// The setting of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct PythonSetting {
     /// The file, relative to the project.
     pub name: String,
     /// The setting as written.
@@ -83,7 +83,7 @@ impl Explain for PythonVersionError {
     }
 }
 
-/// What the files of a project in `root` with these build directories say; the default where they say nothing.
+/// The version according to the files of a project in `root` with these build directories, or the default.
 ///
 /// # Errors
 /// A file that cannot be read, a version that Dagster+ does not run, or files that contradict each other.
@@ -94,7 +94,7 @@ pub fn infer(root: &Path, directories: &[&Path]) -> Result<TargetPython, PythonV
     for directory in directories {
         if pins.first().is_none_or(|pin| pin.name != FILE_NAME) {
             let own = if *directory == root { None } else { pin(directory, root, &mut warnings)? };
-            // uv itself looks there too.
+            // uv searches there too.
             let above =
                 collect::workspace_root(directory).filter(|above| above != directory && above != root);
             pins.extend(match (own, above) {
@@ -108,15 +108,20 @@ pub fn infer(root: &Path, directories: &[&Path]) -> Result<TargetPython, PythonV
     Ok(TargetPython { version, origin, warnings })
 }
 
-/// The version, and what said so.
-fn decide(pins: &[Said], ranges: &[Said]) -> Result<(PythonVersion, Option<String>), PythonVersionError> {
+/// The version and its source.
+fn decide(
+    pins: &[PythonSetting],
+    ranges: &[PythonSetting],
+) -> Result<(PythonVersion, Option<String>), PythonVersionError> {
     let default = PythonVersion::DEFAULT;
-    // What no version fits is an error of that file alone, which collecting it tells better.
-    let all: Vec<&Said> = pins.iter().chain(ranges).filter(|said| !said.allowed.is_empty()).collect();
+    // A file that allows no version at all is not a conflict; collecting it reports a better error.
+    let all: Vec<&PythonSetting> =
+        pins.iter().chain(ranges).filter(|said| !said.allowed.is_empty()).collect();
     let Some(first) = all.first() else { return Ok((default, None)) };
     let mut common = first.allowed.clone();
     for said in &all {
-        let clashes = |other: &&&Said| !other.allowed.iter().any(|version| said.allowed.contains(version));
+        let clashes =
+            |other: &&&PythonSetting| !other.allowed.iter().any(|version| said.allowed.contains(version));
         common.retain(|version| said.allowed.contains(version));
         if common.is_empty() {
             let one = all.iter().find(clashes).copied().unwrap_or(first);
@@ -139,12 +144,12 @@ fn decide(pins: &[Said], ranges: &[Said]) -> Result<(PythonVersion, Option<Strin
     Ok((version, origin))
 }
 
-/// What `.python-version` of a directory says.
+/// The setting in `.python-version` of a directory.
 fn pin(
     directory: &Path,
     root: &Path,
     warnings: &mut Vec<Warning>,
-) -> Result<Option<Said>, PythonVersionError> {
+) -> Result<Option<PythonSetting>, PythonVersionError> {
     let file = directory.join(FILE_NAME);
     if !file.is_file() {
         return Ok(None);
@@ -159,7 +164,9 @@ fn pin(
     let name = build_directory::relative(&file, root).display().to_string();
     match minor_version(word) {
         Some(version) => match version.parse() {
-            Ok(python) => Ok(Some(Said { name, setting: word.to_string(), place, allowed: vec![python] })),
+            Ok(python) => {
+                Ok(Some(PythonSetting { name, setting: word.to_string(), place, allowed: vec![python] }))
+            }
             Err(_) => Err(PythonVersionError::Unsupported { name: FILE_NAME, version, place }),
         },
         None => {
@@ -173,7 +180,7 @@ fn pin(
     }
 }
 
-/// The first word that is no comment, and its line.
+/// The first word outside comments, and its line.
 fn first_word(text: &str) -> Option<(usize, &str)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line));
@@ -191,24 +198,24 @@ fn minor_version(word: &str) -> Option<String> {
     Some(format!("{major}.{minor}"))
 }
 
-/// The digits that `text` begins with, and what follows them.
+/// The digits at the start of `text`, and the rest.
 fn digits(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|each: char| !each.is_ascii_digit()).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
 
-/// What pyproject.toml of a directory says.
-fn range(directory: &Path, root: &Path) -> Result<Option<Said>, PythonVersionError> {
+/// The setting in pyproject.toml of a directory.
+fn range(directory: &Path, root: &Path) -> Result<Option<PythonSetting>, PythonVersionError> {
     let Some(python) = collect::requires_python(directory)? else { return Ok(None) };
     let name = build_directory::relative(&python.place.file, root).display().to_string();
-    Ok(Some(Said { name, setting: python.setting, place: python.place, allowed: python.allowed }))
+    Ok(Some(PythonSetting { name, setting: python.setting, place: python.place, allowed: python.allowed }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Files below a temporary project; what it comes to for the build directories `a` and `b`, or for the root.
+    /// Infer the version from files in a temporary project, for the build directories `a` and `b`, or for the root.
     fn inferred(files: &[(&str, &str)]) -> Result<TargetPython, String> {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {
@@ -257,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_of_a_uv_workspace_is_asked_where_the_project_is_silent() {
+    fn the_root_of_a_uv_workspace_decides_if_the_project_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let member = dir.path().join("apps/a");
         std::fs::create_dir_all(&member).unwrap();
@@ -275,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_cpython_is_ignored_with_a_warning() {
+    fn a_version_that_is_not_cpython_is_ignored_with_a_warning() {
         for text in
             ["system", "my-env-3.12", "pypy3.10-7.3.17", "3", "cpython", "miniconda3-4.7.12", ">=3.12"]
         {
@@ -310,7 +317,7 @@ mod tests {
             (&["<3.11"], "3.10", Some("requires-python of a/pyproject.toml")),
             (&["!=3.11.*"], "3.12", Some("requires-python of a/pyproject.toml")),
             (&[">=3.9,<3.11", ">=3.8,<3.10"], "3.9", Some("requires-python of a/pyproject.toml")),
-            // Collecting says of these files what is wrong with them.
+            // Collecting reports the errors in these files.
             (&[">=3.15"], "3.11", None),
             (&[">=3.15", ">=3.12"], "3.12", Some("requires-python of b/pyproject.toml")),
         ] {
@@ -333,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_beside_the_project_file_comes_before_those_of_build_directories() {
+    fn the_file_next_to_the_project_file_takes_precedence() {
         let files =
             [(".python-version", "3.10"), ("a/.python-version", "3.12"), ("b/.python-version", "3.9")];
         assert_eq!(inferred(&files).unwrap().version.to_string(), "3.10");
@@ -371,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pyproject_that_is_no_toml_is_told_with_its_line() {
+    fn an_invalid_pyproject_is_reported_with_its_line() {
         let error = inferred(&[("a/pyproject.toml", "[project")]).unwrap_err();
         assert!(error.contains("not valid TOML"), "{error}");
     }

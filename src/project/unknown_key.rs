@@ -1,10 +1,10 @@
-//! What an unknown key was meant to be.
+//! Hints for unknown keys.
 
 use crate::near_names::closest;
 
-/// `did you mean …?`, `… belongs …`, or the list of what is known.
+/// `did you mean …?`, `… belongs …`, or the list of known keys.
 ///
-/// `homes` are other places with the keys they take: `("under `build`", ["directory", …])`.
+/// `homes` are other places with their keys: `("under `build`", ["directory", …])`.
 pub(super) fn hint(key: &str, known: &[&str], homes: &[(&str, Vec<&str>)]) -> String {
     if let Some(closest) = closest(key, known) {
         return format!("did you mean `{closest}`?");

@@ -1,7 +1,7 @@
-//! `dagster_cloud.yaml`: what may be in it, and the code locations it gives.
+//! Reads `dagster_cloud.yaml`: its keys, and its code locations.
 //!
-//! Accepts what `dagster-cloud ci check` accepts and refuses what it refuses; beyond that, refuses duplicate and blank
-//! names, an empty list of locations, and a `defaults` that does not fit. Every error of the file is gathered.
+//! Accepts what `dagster-cloud ci check` accepts and refuses what it refuses. It also refuses duplicate and blank
+//! names, an empty list of locations, and a `defaults` that cannot be merged. All errors of the file are collected.
 //! Source: dagster-cloud-cli 1.13.27, observed through `tests/it/project/workspace_oracle.rs`.
 
 use super::error::ProjectError;
@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
 
-/// What a key takes. Null is taken by all, and means the key is not there.
+/// The type of a key's value. Null is always allowed, and means that the key is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Text,
@@ -55,7 +55,7 @@ const CODE_SOURCE: Keys = &[
 ];
 const TOP: Keys = &[("locations", Shape::Mapping), ("defaults", Shape::Mapping)];
 
-/// Where a key that is unknown in one place would be right.
+/// Where a key belongs that is unknown in another place.
 const HOMES: &[(&str, Keys)] = &[
     ("under `code_source`", CODE_SOURCE),
     ("under `build`", BUILD),
@@ -63,7 +63,7 @@ const HOMES: &[(&str, Keys)] = &[
     ("at the top of the file", TOP),
 ];
 
-/// Keys as other tools and habits have them, where they are found, and what to say of them.
+/// Keys that users know from other tools: where they appear, and the hint.
 const CALLED_ELSEWHERE: &[(&str, Keys, &str)] = &[
     ("module", CODE_SOURCE, "did you mean `module_name`?"),
     ("python_module", CODE_SOURCE, "did you mean `module_name`?"),
@@ -89,10 +89,10 @@ pub(super) fn inspect(file: &Path, reading: &mut Reading) {
     }
 }
 
-/// Read the YAML of `file`; what is wrong goes to `reading`.
+/// Read the YAML of `file`. Errors go to `reading`.
 fn read_yaml(file: &Path, reading: &mut Reading) -> Option<yaml::Document> {
     let yaml_error = |error| ProjectError::Yaml { error, file: file.to_path_buf() };
-    // One byte more than is allowed tells that it is too many.
+    // One byte more than allowed shows that the file is too long.
     let limit = yaml::MAX_FILE_BYTES as u64 + 1;
     let mut bytes = Vec::new();
     let read = std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes));
@@ -115,12 +115,12 @@ fn read_yaml(file: &Path, reading: &mut Reading) -> Option<yaml::Document> {
     }
 }
 
-/// Read a YAML file that holds what a location has under `build`; `None` when it has nothing, or is wrong.
+/// Read a YAML file with the content of `build`; `None` when it is empty or wrong.
 pub(super) fn read_build(file: &Path, reading: &mut Reading) -> Option<Rc<Node>> {
     read_value(file, Shape::Build, reading)
 }
 
-/// Read a YAML file that holds what a location has under `container_context`; `None` likewise.
+/// Read a YAML file with the content of `container_context`; `None` when it is empty or wrong.
 pub(super) fn read_container_context(file: &Path, reading: &mut Reading) -> Option<Rc<Node>> {
     read_value(file, Shape::Mapping, reading)
 }
@@ -135,7 +135,7 @@ fn read_value(file: &Path, shape: Shape, reading: &mut Reading) -> Option<Rc<Nod
     (reading.errors.len() == errors_before).then_some(root)
 }
 
-/// What becomes of a key that means nothing.
+/// How to treat unknown keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UnknownKeys {
     /// An error.
@@ -169,6 +169,7 @@ impl Inspector<'_> {
         let Some(entries) = root.entries() else {
             return self.wrong_type("the file", "a mapping with `locations`", root);
         };
+        // Otherwise every key would be reported as unknown.
         if root.entry("locations").is_none()
             && ["location_name", "code_source"].iter().any(|key| root.entry(key).is_some())
         {
@@ -196,6 +197,7 @@ impl Inspector<'_> {
     }
 
     fn locations(&mut self, items: &[Rc<Node>], defaults: Option<&Node>) {
+        // Each location gets its own copy of `defaults`, which a small file can multiply to any size.
         let copies = defaults.map_or(0, Node::expanded_bytes).saturating_mul(items.len() as u64);
         if let Some(defaults) = defaults.filter(|_| copies > MAX_EXPANDED_BYTES) {
             let problem = format!("is too large for {} code locations", items.len());
@@ -220,7 +222,7 @@ impl Inspector<'_> {
         }
     }
 
-    /// Check one location; its name, if it has one of its own.
+    /// Check one location. Returns its name, if it has a unique one.
     fn location(&mut self, node: &Node, owner: &str, names: &mut HashMap<String, usize>) -> Option<String> {
         if !self.mapping(node, LOCATION, owner) {
             return None;
@@ -245,7 +247,7 @@ impl Inspector<'_> {
         Some(name)
     }
 
-    /// Merge the defaults in and keep the location.
+    /// Merge the defaults into a location and add it.
     fn add(&mut self, name: String, node: &Node, defaults: Option<&Node>, owner: &str) {
         let own = object(node.to_json());
         let document =
@@ -281,7 +283,7 @@ impl Inspector<'_> {
         self.reading.locations.push(Location { name, directory, document, place, places });
     }
 
-    /// Where the values are that say which code to load.
+    /// The places of values that say which code to load.
     fn code_places(&self, node: &Node, defaults: Option<&Node>) -> BTreeMap<&'static str, Place> {
         let value = |owner: Option<&Node>, key: &str| {
             let mark = owner?.entry(key).filter(|entry| !entry.value.is_null())?.value.mark;
@@ -294,7 +296,7 @@ impl Inspector<'_> {
         own.chain(in_sources).collect()
     }
 
-    /// Warn of numbers that people write as text: `1:30` is 90 and `0755` is 493.
+    /// Warn about numbers that are probably meant as text: `1:30` is 90 and `0755` is 493.
     fn doubtful_numbers(&mut self, node: &Node) {
         match &node.content {
             Content::Number(plain) => {
@@ -316,7 +318,7 @@ impl Inspector<'_> {
         }
     }
 
-    /// Check a mapping and what is in it. False when it is no mapping.
+    /// Check a mapping and its values. False when it is not a mapping.
     fn mapping(&mut self, node: &Node, keys: Keys, owner: &str) -> bool {
         let Some(entries) = node.entries() else {
             self.wrong_type(owner, "a mapping", node);
@@ -367,7 +369,7 @@ impl Inspector<'_> {
         let entries = node.entries().unwrap_or_default();
         let known = entries.iter().filter(|entry| CODE_SOURCE.iter().any(|(key, _)| names(entry, key)));
         let given: Vec<&str> = known.filter(is_given).map(|entry| entry.name.as_str()).collect();
-        // The unknown key that is there in its place was named already.
+        // The unknown key is probably a misspelt one, and was reported already.
         let is_misspelt = given.is_empty()
             && entries.iter().any(|entry| !CODE_SOURCE.iter().any(|(key, _)| names(entry, key)));
         if given.len() != 1 && !is_misspelt {
@@ -437,7 +439,7 @@ fn unknown_key_hint(key: &str, keys: Keys) -> String {
     unknown_key::hint(key, &key_names(keys), &homes)
 }
 
-/// The mapping that `value` is; empty when it is none.
+/// The mapping in `value`; empty when it is not a mapping.
 pub(super) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
@@ -451,7 +453,7 @@ pub(super) fn in_usual_order(mut document: Map<String, Value>) -> Map<String, Va
     known.into_iter().chain(document).collect()
 }
 
-/// The node at `path` below `node`, or as far down as there is one.
+/// The node at `path` below `node`, or the deepest existing one on the way.
 pub(super) fn deepest<'a>(node: &'a Node, path: &[String]) -> &'a Node {
     match path.split_first().and_then(|(key, rest)| Some((&node.entry(key)?.value, rest))) {
         Some((next, rest)) => deepest(next, rest),

@@ -1,32 +1,32 @@
-//! Tags that share deps PEX files between runs: by repository and branch, so that a branch profits from the one that it
-//! will be merged into, and never the other way round.
+//! Default tags of the deps cache, by repository and branch. A branch can use entries of the branch it will be merged
+//! into, but never the other way round.
 
 use crate::context::event::{CommitEvent, PullRequest, Trigger};
 
-/// Which entries of the deps cache are read and written.
+/// The tags of deps cache entries to read and write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CacheTags {
-    /// Entries with these tags are used; the first found counts.
+    /// Entries with these tags are read, in this order.
     pub from: Vec<String>,
     /// Entries with this tag are written.
     pub to: Option<String>,
 }
 
-/// The tags of a run that names none.
+/// The tags of a run without tags in its inputs.
 ///
-/// A commit reads and writes `owner/name@branch` (`owner/name` where there is no branch: tags, releases) and reads the
-/// default branch's besides. A pull request reads its base branch's, then its own, `owner/name#NUMBER`, and writes only
-/// the latter: no branch has such a tag, so what a pull request builds is never what a branch deploys. Other runs, and
-/// those of an unknown repository, have none.
+/// A commit reads and writes `owner/name@branch` (`owner/name` without a branch: tags, releases), and also reads that
+/// of the default branch. A pull request reads that of its base branch, then its own, `owner/name#NUMBER`, and writes
+/// only its own: no branch has such a tag, so a branch never deploys what a pull request built. Other runs, and runs in
+/// an unknown repository, have no tags.
 pub fn default_cache_tags(trigger: &Trigger) -> CacheTags {
     match trigger {
-        Trigger::Commit(commit) => of_commit(commit).unwrap_or_default(),
-        Trigger::PullRequest(request) => of_pull_request(request),
+        Trigger::Commit(commit) => commit_tags(commit).unwrap_or_default(),
+        Trigger::PullRequest(request) => pull_request_tags(request),
         _ => CacheTags::default(),
     }
 }
 
-fn of_commit(commit: &CommitEvent) -> Option<CacheTags> {
+fn commit_tags(commit: &CommitEvent) -> Option<CacheTags> {
     let repository = commit.repository.as_deref()?;
     let own = match &commit.branch {
         Some(branch) => branch_tag(repository, branch),
@@ -38,13 +38,13 @@ fn of_commit(commit: &CommitEvent) -> Option<CacheTags> {
     Some(CacheTags { from, to: Some(own) })
 }
 
-fn of_pull_request(request: &PullRequest) -> CacheTags {
+fn pull_request_tags(request: &PullRequest) -> CacheTags {
     let own = format!("{}#{}", request.repository.to_lowercase(), request.number);
     let base = request.base_branch.as_ref().map(|branch| branch_tag(&request.repository, branch));
     CacheTags { from: base.into_iter().chain([own.clone()]).collect(), to: Some(own) }
 }
 
-/// Repository names compare without regard to case, so they are written in lower case; branches differ by it.
+/// Repository names are case-insensitive on GitHub, so they are written in lower case. Branch names are case-sensitive.
 fn branch_tag(repository: &str, branch: &str) -> String {
     format!("{}@{branch}", repository.to_lowercase())
 }

@@ -1,7 +1,7 @@
-//! The deps cache: which deps PEX of the registry satisfies a requirement set, per tag.
+//! The deps cache: for each tag, which deps PEX in the registry satisfies a requirement set.
 //!
-//! Object name and content are dagster-cloud-cli's (`requirements-HASH-TAG.txt`, a JSON object of two keys), the hash is
-//! our own: that of the exact resolution, so an entry is never stale. docs/deps-cache.md has the reasons.
+//! Object name and content are those of dagster-cloud-cli (`requirements-HASH-TAG.txt`, a JSON object with two keys).
+//! The hash is our own: it is of the exact resolution, so an entry is never stale. docs/deps-cache.md has the reasons.
 
 use crate::dagster::artifacts::{Content, Stored};
 use crate::dagster::operations::{Method, PresignedUrl};
@@ -16,10 +16,10 @@ use base64::Engine;
 use sha1::{Digest, Sha1};
 use std::collections::BTreeMap;
 
-/// More deps PEX files than these are not looked for ahead: each entry that is read looks for all of them.
+/// The most deps PEX files that are checked in advance, because each read of an entry checks all of them.
 const MOST_LIKELY: usize = 2;
 
-/// A deps PEX that an earlier run stored.
+/// A deps PEX stored by an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheEntry {
     /// `deps-HASH.pex`.
@@ -33,11 +33,11 @@ pub fn runtime() -> String {
     format!("pex {PEX_VERSION} format {FORMAT_REVISION}")
 }
 
-/// Hash of an exact resolution: lower-case hex SHA-1 (as long as the other client's), or `None` where the resolution is
+/// Hash of an exact resolution: lower-case hex SHA-1 (as long as dagster-cloud-cli's), or `None` if the resolution is
 /// not exact because a file has no digest.
 ///
-/// `runtime` is the version of what goes into every deps PEX. The text that is hashed begins with `pexpress`, so that no
-/// hash of ours is ever one of another client.
+/// `runtime` is the version of the PEX runtime. The hashed text starts with `pexpress`, so that our hashes never equal
+/// those of another client.
 pub fn resolution_hash(resolution: &Resolution, target: Target, runtime: &str) -> Option<String> {
     let exact = |artifact: &Artifact| match artifact {
         Artifact::Wheel(download) | Artifact::Sdist { download, .. } => download.sha256.is_some(),
@@ -52,7 +52,7 @@ pub fn resolution_hash(resolution: &Resolution, target: Target, runtime: &str) -
 
 /// Name of the cache object for a requirement set and a tag.
 ///
-/// Source: dagster-cloud-cli; the tag is URL-safe base64 with padding.
+/// Source: dagster-cloud-cli. The tag is URL-safe base64 with padding.
 pub fn object_name(hash: &str, tag: &str) -> String {
     match tag {
         "" => format!("requirements-{hash}.txt"),
@@ -60,7 +60,7 @@ pub fn object_name(hash: &str, tag: &str) -> String {
     }
 }
 
-/// Content of a cache object: two keys in this order, a blank after `:` and `,`, no line end.
+/// Content of a cache object: two keys in this order, a space after `:` and `,`, no line end.
 fn content(entry: &CacheEntry) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     format!(
@@ -82,11 +82,11 @@ fn parse(text: &str) -> Option<CacheEntry> {
     })
 }
 
-/// The first entry for a hash, in the order of `tags`, whose deps PEX is stored and whole. Whatever goes wrong is a miss
-/// with a note: the cache saves time and decides nothing. A tag is asked about only when those before it miss.
+/// The first entry for a hash, in the order of `tags`, with a deps PEX that is stored completely. Every error is a miss
+/// with a note: the cache only saves time. A tag is only read when the ones before it miss.
 ///
-/// `likely` are deps PEX files that the entry may name, such as those that run now: they are looked for while the first
-/// entry is read, and if it is one of them, that saves two round trips. More than a few are not looked for.
+/// `likely` are deps PEX files that the entry may name, such as those that run now. They are checked while the first
+/// entry is read; if it names one of them, that saves two round trips. If there are many, none is checked.
 pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> Option<CacheEntry> {
     if tags.is_empty() {
         return None;
@@ -104,7 +104,7 @@ pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> 
     let likely_urls = entry_urls.split_off(entries.len());
     let mut entries = entries.iter().zip(entry_urls);
     let (name, url) = entries.next()?;
-    let (first, looked) = std::thread::scope(|scope| {
+    let (first, checked) = std::thread::scope(|scope| {
         let look = |(name, url): (&String, PresignedUrl)| {
             let name = name.clone();
             scope.spawn(move || {
@@ -113,18 +113,19 @@ pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> 
             })
         };
         let looks: Vec<_> = likely.iter().zip(likely_urls).map(look).collect();
+        // On this thread, while the likely files are checked on others.
         let first = read_entry(client, name, &url);
-        let looked = looks.into_iter().map(joined);
-        (first, looked.collect::<BTreeMap<_, _>>())
+        let checked = looks.into_iter().map(joined);
+        (first, checked.collect::<BTreeMap<_, _>>())
     });
-    let usable = |entry: CacheEntry| is_stored(client, &entry, &looked).then_some(entry);
+    let usable = |entry: CacheEntry| is_stored(client, &entry, &checked).then_some(entry);
     first.and_then(usable).or_else(|| {
         let mut others = entries.filter_map(|(name, url)| read_entry(client, name, &url));
         others.find_map(usable)
     })
 }
 
-/// The entry of this object name; `None`, with a note unless it is merely not there, for anything else.
+/// The entry with this object name. `None` if it does not exist, or with a note if it cannot be used.
 fn read_entry(client: &Client, name: &str, url: &PresignedUrl) -> Option<CacheEntry> {
     match client.download_text(name, url) {
         Ok(Some(text)) => parse(&text).or_else(|| {
@@ -142,15 +143,15 @@ fn read_entry(client: &Client, name: &str, url: &PresignedUrl) -> Option<CacheEn
     }
 }
 
-/// Whether the registry has all of the deps PEX that an entry names; `looked` are those looked for already.
+/// Whether the registry has the complete deps PEX of an entry. `checked` are those that were checked already.
 fn is_stored(
     client: &Client,
     entry: &CacheEntry,
-    looked: &BTreeMap<String, Result<Stored, DagsterError>>,
+    checked: &BTreeMap<String, Result<Stored, DagsterError>>,
 ) -> bool {
     let deps = &entry.deps_pex_name;
     let asked;
-    let stored = match looked.get(deps) {
+    let stored = match checked.get(deps) {
         Some(stored) => stored,
         None => {
             asked = client.presigned_url(deps, Method::Get).and_then(|url| client.stored(deps, &url));
@@ -170,8 +171,8 @@ fn miss(client: &Client, name: &str, why: &str) {
     client.host().note(format!("deps cache: `{name}` is not used: {why}"));
 }
 
-/// One refusal of the registry or the store may be met for each requirement set. It is said once, and by the run itself
-/// if that ends with it.
+/// Report an error as a miss. The same error may occur for each requirement set, so it is reported once; if it ends the
+/// run, the run reports it.
 fn miss_by_error(client: &Client, name: &str, error: &DagsterError) {
     match !client.is_over() && client.is_first_to_meet(error, name) {
         true => client.host().note(format!("deps cache: {error}; what it may hold is built instead")),
@@ -182,7 +183,7 @@ fn miss_by_error(client: &Client, name: &str, error: &DagsterError) {
 /// Record that `entry` satisfies the requirement set of this hash.
 ///
 /// # Errors
-/// Those of the upload. The caller warns: a deployment that worked does not fail for its cache entry.
+/// Those of the upload. Callers only warn: a successful deployment must not fail because of its cache entry.
 pub fn write(client: &Client, tag: &str, hash: &str, entry: &CacheEntry) -> Result<(), DagsterError> {
     let name = object_name(hash, tag);
     let url = client.presigned_url(&name, Method::Put)?;
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn cache_objects_are_named_and_spelt_as_the_other_client_does() {
+    fn cache_objects_have_the_name_and_form_of_dagster_cloud_cli() {
         assert_eq!(object_name("abc", "acme/proj"), "requirements-abc-YWNtZS9wcm9q.txt");
         assert_eq!(object_name("abc", "a"), "requirements-abc-YQ==.txt");
         assert_eq!(object_name("abc", ""), "requirements-abc.txt");
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_entry_is_a_miss() {
+    fn an_invalid_entry_is_a_miss() {
         for text in [
             "",
             "<html>",
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_changes_with_whatever_changes_the_file() {
+    fn the_hash_changes_with_everything_that_changes_the_file() {
         let target = |python: &str| Target::serverless(python.parse().unwrap());
         let hash = |distributions: &[Distribution], python, runtime| {
             let resolution = Resolution { distributions: distributions.to_vec() };

@@ -1,5 +1,5 @@
-//! What follows a build while it runs: files are sent as they are finished, and the deps cache is asked before a deps
-//! PEX is built and told after it is stored.
+//! Publishes files while a build runs: uploads each finished file, reads the deps cache before a deps PEX is built, and
+//! writes it after the PEX is stored.
 
 use super::cache_tags::CacheTags;
 use super::deps_cache::{self, CacheEntry, resolution_hash};
@@ -14,7 +14,7 @@ use crate::threads::{into_inner, lock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-/// Publishes what a build makes.
+/// Publishes the files of a build.
 pub struct Publisher {
     client: Client,
     tags: CacheTags,
@@ -22,11 +22,11 @@ pub struct Publisher {
     runtime: String,
     likely: Vec<String>,
     uploads: Uploads,
-    /// By requirement set: the deps PEX to record, and whether the cache gave it.
+    /// By hash: the deps PEX to record, and whether it came from the cache.
     entries: Mutex<BTreeMap<String, (CacheEntry, bool)>>,
 }
 
-/// What of a build is in the registry. A file that is not in here is not to be referred to.
+/// The files of a build in the registry. Nothing may refer to a file that is not in here.
 #[derive(Debug)]
 pub struct Published {
     outcomes: Outcomes,
@@ -34,10 +34,10 @@ pub struct Published {
 }
 
 impl Published {
-    /// How the file called `name` came to be stored.
+    /// How the file `name` got into the registry.
     ///
     /// # Errors
-    /// Why it is not.
+    /// Why it is not in the registry.
     pub fn file(&self, name: &str) -> Result<UploadOutcome, Arc<DagsterError>> {
         if self.cached.values().any(|entry| entry.deps_pex_name == name) {
             return Ok(UploadOutcome::Cached);
@@ -58,7 +58,7 @@ impl Published {
 }
 
 impl Publisher {
-    /// Begin. `runtime` is the version of what goes into every deps PEX; without `upload`, files are only looked for.
+    /// Start. `runtime` is the version of the PEX runtime. Without `upload`, files are only checked.
     pub fn start(
         client: &Client,
         tags: CacheTags,
@@ -78,13 +78,13 @@ impl Publisher {
         }
     }
 
-    /// The same, with deps PEX files that entries of the deps cache may name, such as those that run now.
+    /// The same, with deps PEX files that deps cache entries may name, such as those that run now.
     pub fn expecting(mut self, likely: Vec<String>) -> Publisher {
         self.likely = likely;
         self
     }
 
-    /// Wait for the uploads. The deps PEX files that are stored can then be recorded in the deps cache.
+    /// Wait for the uploads. Stored deps PEX files can then be recorded in the deps cache.
     pub fn finish(self) -> (Published, Recording) {
         let outcomes = self.uploads.finish();
         let entries = into_inner(self.entries);
@@ -93,7 +93,7 @@ impl Publisher {
             let stored = |entry: &CacheEntry, cached| {
                 cached || matches!(outcomes.get(&entry.deps_pex_name), Some(Ok(_)))
             };
-            // An entry just read will be read again, from wherever it was.
+            // An entry from one of the tags to read is found by the next run anyway, so it need not be copied.
             let read_again = self.tags.from.contains(tag);
             let write = entries
                 .iter()
@@ -114,7 +114,7 @@ impl Publisher {
     }
 }
 
-/// Entries for the deps cache, of files that are stored.
+/// Deps cache entries to write, for files that are stored.
 pub struct Recording {
     client: Client,
     /// Tag, hash and entry.
@@ -122,7 +122,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Write the entries, but for deps PEX files that were found not to load: the next run builds and loads them again.
+    /// Write the entries, except for deps PEX files that do not load: the next run must build and load them again.
     pub fn write(self, but: &BTreeSet<String>) {
         let wanted = self.records.iter().filter(|(_, _, entry)| !but.contains(&entry.deps_pex_name));
         std::thread::scope(|scope| {

@@ -15,7 +15,8 @@ const FALSE: &str = "python_version < '0'";
 
 /// Whether `marker` holds in `environment`.
 ///
-/// # Errors A text that says what is wrong with the marker.
+/// # Errors
+/// A text that says what is wrong with the marker.
 pub fn holds(marker: &str, environment: &MarkerEnvironment) -> Result<bool, String> {
     requirement::check_marker(marker).map_err(|error| error.to_string())?;
     let marker = without_set_tests(marker);

@@ -102,8 +102,9 @@ pub struct Download {
 /// Find the exact files for the requirement set of `directory`: from its lock file if that covers everything, otherwise
 /// with uv.
 ///
-/// # Errors When no set of versions satisfies the requirements, a package has no file for the target, or Dagster's
-/// packages are missing or of different releases.
+/// # Errors
+/// When no set of versions satisfies the requirements, a package has no file for the target, or Dagster's packages are
+/// missing or of different releases.
 pub fn run(
     requirements: &Requirements,
     directory: &Path,
@@ -170,7 +171,8 @@ fn choose(
 
 /// uv's answer, or its last one while that is valid.
 ///
-/// # Errors Those of uv.
+/// # Errors
+/// Those of uv.
 fn compile(request: &CompileRequest, uv: &Uv, tools: &Tools) -> Result<String, UvError> {
     let memo = Memo::for_request(request, uv, tools);
     if let Some(text) = memo.as_ref().and_then(|memo| memo.recall(tools.host())) {

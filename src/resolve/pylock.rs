@@ -85,7 +85,8 @@ pub struct File {
 impl Pylock {
     /// Read a document. `origin` is its name in errors.
     ///
-    /// # Errors When it is not a TOML file of this form, or has a lock version other than 1.
+    /// # Errors
+    /// When it is not a TOML file of this form, or has a lock version other than 1.
     pub fn parse(text: &str, origin: &Path) -> Result<Pylock, ResolveError> {
         let lock: Pylock = toml::from_str(text).map_err(|source| ResolveError::Pylock {
             file: origin.to_path_buf(),

@@ -28,7 +28,8 @@ pub struct Choice<'a> {
 impl Choice<'_> {
     /// Choose a file for every package of `lock` that applies to the target, except local directories.
     ///
-    /// # Errors When a package has no usable file, two entries for one name apply, or a marker cannot be read.
+    /// # Errors
+    /// When a package has no usable file, two entries for one name apply, or a marker cannot be read.
     pub fn all(&self, lock: &Pylock) -> Result<Resolution, ResolveError> {
         let environment = self.target.marker_environment();
         self.check_python(lock.requires_python.as_deref(), &environment, None)?;

@@ -46,7 +46,8 @@ pub struct Settling<'a> {
 impl Settling<'_> {
     /// The resolution itself if it is fine; otherwise the one with the newest common release, if the lines allow that.
     ///
-    /// # Errors When one of Dagster's packages is missing, or the lines pin them to different releases.
+    /// # Errors
+    /// When one of Dagster's packages is missing, or the lines pin them to different releases.
     pub fn settle(&self, first: Result<Resolution, ResolveError>) -> Result<Resolution, ResolveError> {
         match first {
             Ok(resolution) => self.settled(resolution),

@@ -43,7 +43,8 @@ impl EnvironmentRequest {
 impl Tools {
     /// The interpreter of the environment with dagster's command-line programs; made at first use.
     ///
-    /// # Errors When there is no Python, or the packages cannot be installed.
+    /// # Errors
+    /// When there is no Python, or the packages cannot be installed.
     pub fn dagster_environment(&self) -> Result<PathBuf, Error> {
         let version = self.host().var(env_vars::PEXPRESS_DAGSTER_VERSION).unwrap_or(DAGSTER_VERSION).trim();
         let requirements = ["dagster", "dagster-cloud", "dagster-cloud-cli"];
@@ -58,7 +59,8 @@ impl Tools {
     ///
     /// With `python` it has that version, otherwise any suitable one that is available when it is made.
     ///
-    /// # Errors When there is no such Python, or the packages cannot be installed.
+    /// # Errors
+    /// When there is no such Python, or the packages cannot be installed.
     pub fn environment(
         &self,
         request: &EnvironmentRequest,

@@ -205,7 +205,8 @@ impl Tools {
 
     /// uv, found or downloaded at first use.
     ///
-    /// # Errors When there is none and none can be downloaded, or the one chosen by the user cannot be used.
+    /// # Errors
+    /// When there is none and none can be downloaded, or the one chosen by the user cannot be used.
     pub fn uv(&self) -> Result<&Uv, Error> {
         // Otherwise threads that need uv at the same time would each download it.
         let _one_at_a_time = lock(&self.finding_uv);

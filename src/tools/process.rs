@@ -186,7 +186,8 @@ impl Process {
     /// Run to the end. With `--verbose`, its stderr is shown while it runs. Does not return after this run was
     /// interrupted ([`children::end_all`]).
     ///
-    /// # Errors When it cannot be started or its output cannot be read. The caller checks the status.
+    /// # Errors
+    /// When it cannot be started or its output cannot be read. The caller checks the status.
     pub fn output(mut self, host: &Host) -> Result<Output, ProcessError> {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut self.command).map_err(|source| ProcessError::Start {

@@ -39,7 +39,8 @@ pub enum RuntimeError {
 impl Tools {
     /// The verified wheel of pex in the cache, downloaded at first use.
     ///
-    /// # Errors When it is not in the cache and cannot be downloaded, or its digest is not the pinned one.
+    /// # Errors
+    /// When it is not in the cache and cannot be downloaded, or its digest is not the pinned one.
     pub fn pex_runtime(&self) -> Result<PathBuf, Error> {
         let path = self.cache().wheel_path(PEX_SHA256, PEX_WHEEL);
         match sha256_of_file(&path) {
@@ -58,7 +59,8 @@ impl Tools {
 
     /// The interpreter of an environment with the pinned pex. Its `pex.tools` unpack a PEX like an agent.
     ///
-    /// # Errors When there is no such Python, or pex cannot be installed.
+    /// # Errors
+    /// When there is no such Python, or pex cannot be installed.
     pub fn pex_tools(&self, python: PythonVersion) -> Result<PathBuf, Error> {
         let wheel = self.pex_runtime()?;
         let address =

@@ -75,7 +75,8 @@ const DIRECTORY_VARS: [&str; 4] = ["UV_WORKING_DIR", "UV_WORKING_DIRECTORY", "UV
 impl Uv {
     /// The uv at `program`. Runs it to get its version.
     ///
-    /// # Errors When it does not run or prints no version.
+    /// # Errors
+    /// When it does not run or prints no version.
     pub(super) fn at(program: PathBuf, host: &Host, pythons: &Pythons) -> Result<Uv, ProcessError> {
         let output = Process::new(host, Purpose::Uv, &program).subcommand(&["--version"]).run(host)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

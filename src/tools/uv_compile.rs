@@ -231,8 +231,9 @@ impl IndexSettings {
 impl Uv {
     /// Resolve: the text of a `pylock.toml` (PEP 751) for the one target, markers evaluated, paths absolute.
     ///
-    /// # Errors [`UvError::Project`] when no set of versions satisfies the request, [`UvError::Remote`] when an index
-    /// does not answer; in both the cause is uv's whole text.
+    /// # Errors
+    /// [`UvError::Project`] when no set of versions satisfies the request, [`UvError::Remote`] when an index does not
+    /// answer; in both the cause is uv's whole text.
     pub fn compile(&self, request: &CompileRequest) -> Result<String, UvError> {
         self.compile_with(request, Settings::User)
     }

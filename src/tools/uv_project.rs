@@ -74,7 +74,8 @@ pub struct InstallRequest<'a> {
 impl Uv {
     /// `uv export --format pylock.toml` of the lock of the project in `project_dir`. Nothing is written.
     ///
-    /// # Errors When there is no lock, it cannot be read, or (unless `frozen`) it is outdated.
+    /// # Errors
+    /// When there is no lock, it cannot be read, or (unless `frozen`) it is outdated.
     pub fn export_lock(&self, project_dir: &Path, request: &ExportRequest<'_>) -> Result<String, UvError> {
         let settings = without_required_version(project_dir, self.host())?;
         let mut process = self
@@ -126,7 +127,8 @@ impl Uv {
     /// other directories for their output, and [`Leftovers`] removes the rest. Source: setuptools' `DIST_EXTRA_CONFIG`,
     /// a configuration file that takes precedence over the project's own.
     ///
-    /// # Errors When the backend fails (its output is the cause) or its requirements cannot be installed.
+    /// # Errors
+    /// When the backend fails (its output is the cause) or its requirements cannot be installed.
     pub fn build_wheel(&self, request: &BuildRequest<'_>) -> Result<PathBuf, UvError> {
         let fail = |action| move |source| UvError::File { action, path: request.out_dir.into(), source };
         let _leftovers = Leftovers::in_tree(request.source);
@@ -226,7 +228,8 @@ impl Uv {
 
     /// Make a virtual environment in `dir` that still works after `dir` is moved.
     ///
-    /// # Errors When uv fails.
+    /// # Errors
+    /// When uv fails.
     pub fn venv(&self, dir: &Path, python: &Path) -> Result<(), UvError> {
         let process = self
             .plain_process(&["venv"])

@@ -67,7 +67,8 @@ impl Environment {
 
 /// The environment of a deps PEX from the cache, unpacked there if necessary. Processes that need the same one wait.
 ///
-/// # Errors When it cannot be unpacked or the cache cannot be written.
+/// # Errors
+/// When it cannot be unpacked or the cache cannot be written.
 pub fn kept(pex: &Path, python: PythonVersion, tools: &Tools) -> Result<Environment, VerifyError> {
     let name = pex.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let parent = tools.cache().dir(format!("environments/verify-{python}"))?;

@@ -275,7 +275,8 @@ impl Explain for VerifyError {
 
 /// Load every code location of a manifest. `lenient` tolerates failures that may be because of this machine.
 ///
-/// # Errors When a file cannot be unpacked or Python cannot be run. A location that does not load is an [`Outcome`].
+/// # Errors
+/// When a file cannot be unpacked or Python cannot be run. A location that does not load is an [`Outcome`].
 pub fn run(
     manifest: &Manifest,
     out_dir: &Path,

@@ -64,7 +64,8 @@ pub enum Method {
 impl Archive {
     /// Read the central directory of a wheel.
     ///
-    /// # Errors When the file cannot be read, is not a ZIP archive, or has a member that must not be unpacked.
+    /// # Errors
+    /// When the file cannot be read, is not a ZIP archive, or has a member that must not be unpacked.
     pub fn open(path: &Path) -> Result<Archive, WheelError> {
         let members = directory::read(path)?;
         Ok(Archive { path: path.to_path_buf(), members })
@@ -88,7 +89,8 @@ impl Archive {
 
     /// A reader for the contents of members.
     ///
-    /// # Errors When the file can no longer be opened.
+    /// # Errors
+    /// When the file can no longer be opened.
     pub fn reader(&self) -> Result<Reader, WheelError> {
         Reader::open(&self.path)
     }
@@ -158,8 +160,9 @@ impl Reader {
 
     /// Pass the content of a member to `sink` in pieces, and check its size and CRC-32.
     ///
-    /// # Errors As for [`Reader::raw`], and when the content does not match the central directory. Discard the pieces
-    /// passed before an error; together they are never longer than the size in the directory.
+    /// # Errors
+    /// As for [`Reader::raw`], and when the content does not match the central directory. Discard the pieces passed
+    /// before an error; together they are never longer than the size in the directory.
     pub fn content<E: From<WheelError>>(
         &mut self,
         name: &str,

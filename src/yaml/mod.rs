@@ -108,8 +108,9 @@ pub struct Entry {
 
 /// Read one YAML document.
 ///
-/// # Errors When the text is not UTF-8, too large, not YAML, or expands beyond the limits of this module. Errors that
-/// leave the rest readable are in [`Document::problems`] instead.
+/// # Errors
+/// When the text is not UTF-8, too large, not YAML, or expands beyond the limits of this module. Errors that leave the
+/// rest readable are in [`Document::problems`] instead.
 pub fn read(bytes: &[u8]) -> Result<Document, YamlError> {
     compose::document(&source::checked_text(bytes)?)
 }

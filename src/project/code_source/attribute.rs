@@ -1,13 +1,13 @@
-//! Whether a Python file can define a name, as far as its text tells.
+//! Whether a Python file can define a name, judged by its text.
 
 use crate::bounded_file::{TEXT_LIMIT_BYTES, read_text};
 use std::path::Path;
 
-/// What may define a name without naming it.
+/// Code that may define a name that is not in the text.
 const DYNAMIC: [&str; 9] =
     ["import *", "globals(", "exec(", "setattr(", "locals(", "vars(", "__getattr__", "__dict__", "modules["];
 
-/// Whether `file` may define `attribute`: not where its code does not have the word at all.
+/// Whether `file` may define `attribute`. It cannot if the word is not in its code.
 pub(super) fn may_define(file: &Path, attribute: &str) -> bool {
     let Ok(text) = read_text(file, TEXT_LIMIT_BYTES) else { return true };
     let is_package = file.file_name().is_some_and(|name| name == "__init__.py");
@@ -19,7 +19,8 @@ pub(super) fn may_define(file: &Path, attribute: &str) -> bool {
     is_submodule || DYNAMIC.iter().any(|word| code.contains(word)) || words.any(|word| word == attribute)
 }
 
-/// Python without its comments. A `#` in a string is none, and strings are kept: `globals()["defs"]` defines something.
+/// Python code without comments. A `#` in a string is not a comment. Strings are kept: `globals()["defs"]` may define a
+/// name.
 fn without_comments(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -36,7 +37,7 @@ fn without_comments(text: &str) -> String {
     kept + rest
 }
 
-/// The length of the string of Python that `text` begins with; all of it where the string does not end.
+/// The length of the Python string at the start of `text`; the whole text if the string does not end.
 fn string_length(text: &str) -> usize {
     let quote = &text[..1];
     let triple = quote.repeat(3);
@@ -45,7 +46,7 @@ fn string_length(text: &str) -> usize {
     while let Some(next) = text[at..].chars().next() {
         match next {
             _ if text[at..].starts_with(quote) => return at + quote.len(),
-            // What is escaped ends nothing.
+            // An escaped character does not end the string.
             '\\' => at += 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
             '\n' if quote.len() == 1 => return at,
             next => at += next.len_utf8(),

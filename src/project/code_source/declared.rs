@@ -1,28 +1,27 @@
-//! What the files of a build directory declare, as far as their text tells without running anything.
+//! Reads what the files of a build directory declare, without running anything.
 
 use crate::bounded_file::{TEXT_LIMIT_BYTES, read_text};
 use std::path::Path;
 
-/// Backends that build what is in the tree, under the names that it has there.
+/// Backends that package files under their names in the source directory.
 const PLAIN_BACKENDS: [&str; 6] = ["hatchling", "setuptools", "poetry", "flit_core", "pdm", "uv_build"];
 
-/// Dependencies, and how modules get their names.
+/// Dependencies, and how modules are named.
 #[derive(Debug, Default)]
 pub(super) struct Declared {
-    /// The build may put modules where they are not in the tree, or make them.
+    /// The build may move, rename or generate modules.
     pub(super) maps_modules: bool,
-    /// Local packages from outside of the build directory may be part of it.
+    /// Local packages outside of the build directory may be part of it.
     pub(super) has_packages_elsewhere: bool,
-    /// There is a package to be built from the directory.
+    /// A package is built from the directory.
     pub(super) is_built: bool,
-    /// A package that is built has its modules under the names of their directories, as far as this one or `src` holds
-    /// them: no setting says otherwise.
+    /// No setting changes the layout: modules in this directory or `src` have the names of their directories.
     pub(super) plain_layout: bool,
     /// No package is built from the directory: only the working directory is shipped.
     pub(super) builds_nothing: bool,
-    /// All dependencies are known, and each is of the dagster family.
+    /// All dependencies are known, and all are Dagster's packages.
     pub(super) only_dagster: bool,
-    /// The dependencies, and the scripts that may name some; lower case, `-` and `.` as `_`.
+    /// The dependencies, and scripts that may list some; lower case, `-` and `.` as `_`.
     text: String,
 }
 
@@ -86,19 +85,19 @@ impl Declared {
         declared
     }
 
-    /// Whether a dependency is called so.
+    /// Whether a dependency has this name.
     pub(super) fn asks_for(&self, module: &str) -> bool {
         let mut words = self.text.split(|each: char| !(each.is_alphanumeric() || each == '_'));
         words.any(|word| word == plain(module))
     }
 
-    /// Whether a dependency may be called so, or bring something that is.
+    /// Whether a dependency may have this name, or contain a module with it.
     pub(super) fn mentions(&self, module: &str) -> bool {
         self.text.contains(&plain(module))
     }
 }
 
-/// Options of a requirements file that bring no further requirements.
+/// Whether a line is an option of a requirements file that adds no requirements.
 fn is_an_option(line: &str) -> bool {
     [
         "--index",
@@ -125,7 +124,7 @@ fn at<'t>(table: &'t toml::Table, keys: &[&str]) -> Option<&'t toml::Value> {
     rest.iter().try_fold(table.get(*first)?, |value, key| value.get(key))
 }
 
-/// All that pyproject.toml asks for, a text each.
+/// All requirements in pyproject.toml.
 fn dependencies(table: &toml::Table) -> Vec<String> {
     let mut found = Vec::new();
     for keys in
@@ -150,19 +149,19 @@ fn texts(value: Option<&toml::Value>, found: &mut Vec<String>) {
     }
 }
 
-/// Whether setup.py or setup.cfg may give modules other names than those in the tree.
+/// Whether setup.py or setup.cfg may give modules other names than their files have.
 fn maps_modules(text: &str) -> bool {
     let plain: String = text.chars().filter(|each| !each.is_whitespace()).collect();
     let makes =
         ["cmdclass", "ext_modules", "cythonize", "Extension("].iter().any(|word| plain.contains(word));
-    // `package_dir={"": "src"}` alone, or `package_dir` with one line `= src`, is a root and no name.
+    // `package_dir={"": "src"}`, or `package_dir` with one line `= src`, sets a root and renames nothing.
     let roots = ["package_dir={\"\":", "package_dir={'':", "package_dir==", "package_dir={}"];
     let mappings = plain.matches("package_dir").count();
     let only_roots: usize = roots.iter().map(|root| plain.matches(root).count()).sum();
     makes || mappings > only_roots
 }
 
-/// Whether settings of a build backend or a workspace may say where packages are.
+/// Whether settings of a build backend or a workspace may set where packages are.
 fn says_what_to_package(table: &toml::Table) -> bool {
     [
         &["setuptools"][..],
@@ -178,7 +177,7 @@ fn says_what_to_package(table: &toml::Table) -> bool {
     .any(|keys| at(table, &[&["tool"], *keys].concat()).is_some())
 }
 
-/// Whether the tables of the build backend may.
+/// The same for the tables of the build backend in pyproject.toml.
 fn project_maps_modules(table: &toml::Table) -> bool {
     let backend = at(table, &["build-system", "build-backend"]).and_then(toml::Value::as_str);
     let is_plain =

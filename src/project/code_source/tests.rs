@@ -2,8 +2,8 @@ use super::*;
 use crate::error::Place;
 use serde_json::{Map, Value, json};
 
-/// What is said of one code location with these keys, in a build directory with these files.
-fn said(files: &[(&str, &str)], keys: Value) -> Option<String> {
+/// The warning about one code location with these keys, in a build directory with these files.
+fn warning(files: &[(&str, &str)], keys: Value) -> Option<String> {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = dir.path().join(name);
@@ -34,7 +34,7 @@ fn hatchling(more: &str) -> String {
 }
 
 #[test]
-fn a_module_that_cannot_be_there_is_named_with_the_one_that_is_meant() {
+fn a_missing_module_is_named_with_a_similar_one() {
     let near = |name: &str, missing: &str, meant: &str| {
         Some(format!(
             "`module_name: {name}` of code location `a`: there is no module `{missing}` in `app`; did you mean `{meant}`?"
@@ -45,7 +45,7 @@ fn a_module_that_cannot_be_there_is_named_with_the_one_that_is_meant() {
         (vec![INIT, DEFINITIONS, ("pyproject.toml", HATCHLING)], "app.defintions", slip.clone()),
         (vec![INIT, DEFINITIONS, ("setup.py", SETUP)], "app.defintions", slip.clone()),
         (vec![INIT, DEFINITIONS, ("requirements.txt", "dagster\n")], "app.defintions", slip.clone()),
-        // A namespace package of the project: another distribution may add to it, but hardly a slip.
+        // A namespace package of the project. Another distribution may add to it, but hardly a misspelt module.
         (vec![DEFINITIONS, ("requirements.txt", "dagster\n")], "app.defintions", slip),
         (
             vec![("src/app/__init__.py", ""), ("src/app/definitions.py", ""), ("setup.py", &SETUP.replace("find_packages()", "find_packages('src'), package_dir={'': 'src'}"))],
@@ -78,12 +78,12 @@ fn a_module_that_cannot_be_there_is_named_with_the_one_that_is_meant() {
             Some("`module_name: warehouse` of code location `a`: the project has no `warehouse`, and no dependency is called so".into()),
         ),
     ] {
-        assert_eq!(said(&files, module(name)), want, "{name} in {files:?}");
+        assert_eq!(warning(&files, module(name)), want, "{name} in {files:?}");
     }
 }
 
 #[test]
-fn nothing_is_said_of_a_module_that_is_there_in_whatever_layout() {
+fn a_module_that_exists_in_any_layout_has_no_warning() {
     for (files, name) in [
         (vec![INIT, DEFINITIONS, ("setup.py", SETUP)], "app.definitions"),
         (vec![INIT, ("setup.py", SETUP)], "app"),
@@ -126,7 +126,7 @@ fn nothing_is_said_of_a_module_that_is_there_in_whatever_layout() {
             "app.definitions",
         ),
     ] {
-        assert_eq!(said(&files, module(name)), None, "{name} in {files:?}");
+        assert_eq!(warning(&files, module(name)), None, "{name} in {files:?}");
     }
     for more in [
         json!({"working_directory": "./x/y"}),
@@ -138,30 +138,30 @@ fn nothing_is_said_of_a_module_that_is_there_in_whatever_layout() {
         let mut keys = module("warehouse");
         keys.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         assert_eq!(
-            said(&[("x/y/warehouse.py", ""), ("requirements.txt", "dagster\n")], keys),
+            warning(&[("x/y/warehouse.py", ""), ("requirements.txt", "dagster\n")], keys),
             None,
             "{more}"
         );
-        assert!(said(&[("requirements.txt", "dagster\n")], module("warehouse")).is_some());
+        assert!(warning(&[("requirements.txt", "dagster\n")], module("warehouse")).is_some());
     }
 }
 
 #[test]
-fn autoloading_a_package_that_is_built_from_src_is_warned_of() {
+fn autoloading_a_package_built_from_src_has_a_warning() {
     let autoload = |name: &str| json!({"code_source": {"autoload_defs_module_name": name}});
     let src = ("src/app/defs/__init__.py", "");
     let unbuilt = hatchling("[tool.uv]\npackage = false\n");
     let want = "`autoload_defs_module_name: app.defs` of code location `a`: Dagster looks for the project around `src/app/defs/__init__.py`, and a package that is built from `src` has none there; name a module with definitions as `module_name`, or do not build the package (`package = false` below `[tool.uv]`) and set `working_directory: src`";
-    assert_eq!(said(&[src, ("pyproject.toml", HATCHLING)], autoload("app.defs")).as_deref(), Some(want));
-    assert_eq!(said(&[src, ("pyproject.toml", &unbuilt)], autoload("app.defs")), None);
-    assert_eq!(said(&[src, ("requirements.txt", "dagster\n")], autoload("app.defs")), None);
+    assert_eq!(warning(&[src, ("pyproject.toml", HATCHLING)], autoload("app.defs")).as_deref(), Some(want));
+    assert_eq!(warning(&[src, ("pyproject.toml", &unbuilt)], autoload("app.defs")), None);
+    assert_eq!(warning(&[src, ("requirements.txt", "dagster\n")], autoload("app.defs")), None);
     let flat = ("app/defs/__init__.py", "");
-    assert_eq!(said(&[flat, ("pyproject.toml", HATCHLING)], autoload("app.defs")), None);
-    assert_eq!(said(&[src, ("pyproject.toml", HATCHLING)], module("app.defs")), None);
+    assert_eq!(warning(&[flat, ("pyproject.toml", HATCHLING)], autoload("app.defs")), None);
+    assert_eq!(warning(&[src, ("pyproject.toml", HATCHLING)], module("app.defs")), None);
 }
 
 #[test]
-fn nothing_is_said_where_the_build_or_python_may_make_the_module() {
+fn a_module_that_build_or_python_may_create_has_no_warning() {
     let maturin = hatchling("").replace("hatchling.build", "maturin");
     let mapped = hatchling("[tool.setuptools.package-dir]\n\"app.jobs\" = \"jobs\"\n");
     let hook = hatchling("[tool.hatch.build.hooks.custom]\n");
@@ -189,15 +189,15 @@ fn nothing_is_said_where_the_build_or_python_may_make_the_module() {
         (vec![INIT, ("pyproject.toml", "[project")], "app.jobs"),
         // A namespace that another distribution may share.
         (vec![("acme/one/__init__.py", ""), ("requirements.txt", "dagster\nacme-two\n")], "acme.two"),
-        // A stand-in of the package, in the tests.
+        // A stub of the package, in the tests.
         (vec![("tests/app/__init__.py", ""), ("requirements.txt", "-e ../app\n")], "app.definitions"),
     ] {
-        assert_eq!(said(&files, module(name)), None, "{name} in {files:?}");
+        assert_eq!(warning(&files, module(name)), None, "{name} in {files:?}");
     }
 }
 
 #[test]
-fn nothing_is_said_of_a_module_that_may_come_from_a_dependency() {
+fn a_module_that_may_come_from_a_dependency_has_no_warning() {
     for (files, name) in [
         (vec![INIT, ("requirements.txt", "dagster\napps==1\n")], "apps.definitions"),
         (vec![INIT, ("requirements.txt", "dagster\nacme.apps\n")], "apps"),
@@ -214,15 +214,15 @@ fn nothing_is_said_of_a_module_that_may_come_from_a_dependency() {
         (vec![INIT, ("pyproject.toml", HATCHLING)], "dagster_dbt"),
         // Two things and not a slip.
         (vec![("app1/__init__.py", ""), ("requirements.txt", "dagster\npandas\n")], "app2"),
-        // No files that ask for anything: a build says so.
+        // No files with requirements: the build reports that.
         (vec![INIT], "warehouse"),
     ] {
-        assert_eq!(said(&files, module(name)), None, "{name} in {files:?}");
+        assert_eq!(warning(&files, module(name)), None, "{name} in {files:?}");
     }
 }
 
 #[test]
-fn a_path_that_is_not_there_is_named() {
+fn a_missing_path_is_named() {
     let file = |name: &str| json!({"code_source": {"python_file": name}});
     let below = |directory: &str, name: &str| json!({"code_source": {"python_file": name}, "working_directory": directory});
     let files = [("defs.py", "defs = 1"), ("src/other.py", ""), ("app/repo.py", "")];
@@ -272,12 +272,12 @@ fn a_path_that_is_not_there_is_named() {
             ),
         ),
     ] {
-        assert_eq!(said(&files, keys.clone()).as_deref(), want, "{keys}");
+        assert_eq!(warning(&files, keys.clone()).as_deref(), want, "{keys}");
     }
 }
 
 #[test]
-fn a_path_or_a_hyphen_in_the_place_of_a_module_name_is_named() {
+fn a_path_or_a_hyphen_instead_of_a_module_name_is_named() {
     let files =
         [INIT, ("my_pkg/__init__.py", ""), ("my_pkg/definitions.py", ""), ("requirements.txt", "dagster\n")];
     let src = [("src/app/__init__.py", ""), ("src/app/jobs.py", ""), ("pyproject.toml", HATCHLING)];
@@ -294,14 +294,14 @@ fn a_path_or_a_hyphen_in_the_place_of_a_module_name_is_named() {
         let want = meant.map(|meant| {
             format!("`module_name: {name}` of code location `a`: no module has such a name; did you mean `{meant}`?")
         });
-        assert_eq!(said(files, module(name)), want, "{name} in {files:?}");
+        assert_eq!(warning(files, module(name)), want, "{name} in {files:?}");
     }
 }
 
 #[test]
-fn a_module_beside_another_working_directory_is_not_imported() {
+fn a_module_outside_the_working_directory_is_not_imported() {
     let keys = json!({"code_source": {"module_name": "defs"}, "working_directory": "./src"});
-    let with = |more: (&str, &str)| said(&[("defs.py", ""), ("src/other.py", ""), more], keys.clone());
+    let with = |more: (&str, &str)| warning(&[("defs.py", ""), ("src/other.py", ""), more], keys.clone());
     assert_eq!(
         with(("requirements.txt", "dagster\n")).as_deref(),
         Some(
@@ -322,15 +322,15 @@ fn a_module_beside_another_working_directory_is_not_imported() {
 #[test]
 fn a_package_that_is_built_loads_without_its_working_directory() {
     let keys = json!({"code_source": {"module_name": "app.definitions"}, "working_directory": "./app/app"});
-    assert_eq!(said(&[INIT, DEFINITIONS, ("pyproject.toml", HATCHLING)], keys.clone()), None);
+    assert_eq!(warning(&[INIT, DEFINITIONS, ("pyproject.toml", HATCHLING)], keys.clone()), None);
     assert_eq!(
-        said(&[INIT, DEFINITIONS, ("requirements.txt", "dagster\n")], keys).as_deref(),
+        warning(&[INIT, DEFINITIONS, ("requirements.txt", "dagster\n")], keys).as_deref(),
         Some("`working_directory: ./app/app` of code location `a`: it is not in the build directory")
     );
 }
 
 #[test]
-fn an_attribute_is_missed_only_where_the_file_does_not_have_the_word() {
+fn an_attribute_is_missing_only_if_the_file_does_not_have_the_word() {
     let file = json!({"code_source": {"python_file": "defs.py"}, "attribute": "deploy_all"});
     let missing = Some("`attribute: deploy_all` of code location `a`: `defs.py` does not define it");
     for (text, want) in [
@@ -345,12 +345,12 @@ fn an_attribute_is_missed_only_where_the_file_does_not_have_the_word() {
         ("name = '#'; deploy_all = 1\n", None),
         ("", missing),
     ] {
-        assert_eq!(said(&[("defs.py", text)], file.clone()).as_deref(), want, "{text}");
+        assert_eq!(warning(&[("defs.py", text)], file.clone()).as_deref(), want, "{text}");
     }
     let package = json!({"code_source": {"module_name": "app"}, "attribute": "definitions"});
-    assert_eq!(said(&[INIT, DEFINITIONS, ("setup.py", SETUP)], package.clone()), None);
+    assert_eq!(warning(&[INIT, DEFINITIONS, ("setup.py", SETUP)], package.clone()), None);
     assert_eq!(
-        said(&[INIT, ("setup.py", SETUP)], package).as_deref(),
+        warning(&[INIT, ("setup.py", SETUP)], package).as_deref(),
         Some("`attribute: definitions` of code location `a`: `app/__init__.py` does not define it")
     );
 }
@@ -378,10 +378,10 @@ fn a_name_that_no_module_can_have_is_named() {
         ("1st.jobs", None),
     ] {
         let want = want.map(|want| format!("`module_name: {name}` of code location `a`: {want}"));
-        assert_eq!(said(&files, module(name)), want, "{name}");
+        assert_eq!(warning(&files, module(name)), want, "{name}");
     }
     let elsewhere = [INIT, ("requirements.txt", "dagster\n../libs/a\n")];
-    assert_eq!(said(&elsewhere, module("a-b.c")), None);
+    assert_eq!(warning(&elsewhere, module("a-b.c")), None);
 }
 
 #[test]
@@ -389,21 +389,21 @@ fn capital_letters_count() {
     let setup = "setup(name='quickstart', packages=['quickstart'])";
     let files = [("quickstart/__init__.py", ""), ("quickstart/definitions.py", ""), ("setup.py", setup)];
     assert_eq!(
-        said(&files, module("Quickstart.definitions")).as_deref(),
+        warning(&files, module("Quickstart.definitions")).as_deref(),
         Some(
             "`module_name: Quickstart.definitions` of code location `a`: the project has `quickstart`, and Python tells capital letters from small ones; did you mean `quickstart.definitions`?"
         )
     );
     let files = [("a/__init__.py", ""), ("a/b.py", ""), ("requirements.txt", "dagster\npandas\n")];
-    assert!(said(&files, module("A.b")).unwrap().ends_with("did you mean `a.b`?"));
-    assert_eq!(said(&[files[0], ("requirements.txt", "../A\n")], module("A.b")), None);
-    assert_eq!(said(&files, module("a.b")), None);
+    assert!(warning(&files, module("A.b")).unwrap().ends_with("did you mean `a.b`?"));
+    assert_eq!(warning(&[files[0], ("requirements.txt", "../A\n")], module("A.b")), None);
+    assert_eq!(warning(&files, module("a.b")), None);
 }
 
 #[test]
-fn a_module_in_a_directory_that_nothing_is_imported_from_is_named() {
+fn a_module_in_a_directory_off_the_search_path_is_named() {
     let project = "[project]\nname = \"x\"\ndependencies = [\"dagster\"]\n";
-    let said_of = |files: &[(&str, &str)]| said(files, module("definitions"));
+    let said_of = |files: &[(&str, &str)]| warning(files, module("definitions"));
     let at = ("quickstart/definitions.py", "");
     let want = Some(
         "`module_name: definitions` of code location `a`: it is in `quickstart`, which is not where Dagster imports from; write `quickstart.definitions`, or `working_directory: quickstart`"
@@ -430,10 +430,10 @@ fn a_module_in_a_directory_that_nothing_is_imported_from_is_named() {
     }
     let keys = |directory: &str| json!({"code_source": {"module_name": "definitions"}, "working_directory": directory});
     let files = [at, ("quickstart/__init__.py", ""), ("pyproject.toml", HATCHLING)];
-    assert_eq!(said(&files, keys("quickstart")), None);
+    assert_eq!(warning(&files, keys("quickstart")), None);
     // A package that is built has no module of that name.
     assert_eq!(
-        said(&files, keys("quickstrat")).as_deref(),
+        warning(&files, keys("quickstrat")).as_deref(),
         Some(
             "`working_directory: quickstrat` of code location `a`: it is not in the build directory; did you mean `quickstart`?"
         )
@@ -457,6 +457,6 @@ fn white_space_and_an_attribute_in_the_wrong_place_are_named() {
             "`python_file: defs.py:defs` of code location `a`: write `python_file: defs.py`, and `attribute: defs` next to `code_source`".to_string(),
         ),
     ] {
-        assert_eq!(said(&files, keys.clone()), Some(want), "{keys}");
+        assert_eq!(warning(&files, keys.clone()), Some(want), "{keys}");
     }
 }

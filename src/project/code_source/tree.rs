@@ -1,14 +1,14 @@
-//! The files below a build directory, and which module is where among them.
+//! The files below a build directory, and a search for modules in them.
 
 use crate::bounded_file::{TEXT_LIMIT_BYTES, read_text};
 use crate::near_names::closest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Beyond these the tree is not complete, and nothing is said of it.
+/// Larger trees are not complete, and lead to no warnings.
 const MOST_ENTRIES: usize = 50_000;
 const MOST_LEVELS: usize = 12;
-/// Directories that hold copies or stand-ins of packages, so that a package in one of them proves nothing.
+/// Directories that may have copies or stubs of packages, so that a package in one of them proves nothing.
 const NO_ROOTS: [&str; 14] = [
     "tests",
     "test",
@@ -25,7 +25,7 @@ const NO_ROOTS: [&str; 14] = [
     "site-packages",
     "out",
 ];
-/// Endings of modules and of what they are made from.
+/// Endings of modules and of their sources.
 const MODULE_ENDINGS: [&str; 14] =
     ["py", "pyi", "pyx", "pxd", "pyc", "so", "pyd", "ipynb", "proto", "thrift", "c", "cpp", "rs", "zip"];
 
@@ -33,41 +33,41 @@ const MODULE_ENDINGS: [&str; 14] =
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     root: PathBuf,
-    /// Directories, relative, with the names in each; a directory's own ends in `/`.
+    /// Relative directories, with the names in each. Names of directories end in `/`.
     names: BTreeMap<PathBuf, BTreeSet<String>>,
-    /// False if something was too deep, too much or not readable.
+    /// False if the tree is too deep, too large or not readable.
     pub(super) complete: bool,
 }
 
-/// Where a module is.
+/// The result of a search.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Search {
-    /// There, or perhaps there; the file, if it is a Python file in one place.
+    /// It exists, or may exist; with the file, if it is a single Python file.
     Found(Option<PathBuf>),
-    /// A package of the project lacks it.
+    /// A package of the project does not have it.
     Missing {
         /// The package, relative to the build directory.
         parent: String,
         /// The name that is not in it.
         name: String,
-        /// Levels down to it; the more, the closer.
+        /// Number of existing levels; the more, the better the match.
         depth: usize,
-        /// The whole module name with that part replaced.
+        /// The whole module name with that part corrected.
         near: Option<String>,
     },
-    /// What should be a package is a file.
+    /// A package in the name is a module file.
     NoModule {
         /// The file, relative to the build directory.
         file: String,
-        /// What cannot be in it.
+        /// The name that cannot be in it.
         name: String,
     },
-    /// Nothing in the tree has the first name.
+    /// Nothing in the tree has the first part of the name.
     NoTop,
 }
 
 impl Tree {
-    /// Read the tree below `root`, without hidden directories and environments.
+    /// Read the tree below `root`, without hidden directories and virtual environments.
     pub(super) fn read(root: &Path) -> Tree {
         let mut tree = Tree { root: root.to_path_buf(), complete: true, ..Tree::default() };
         let mut left = MOST_ENTRIES;
@@ -88,7 +88,7 @@ impl Tree {
                 return;
             }
             *left -= 1;
-            // A name that is not UTF-8 is no module.
+            // A name that is not UTF-8 cannot be a module.
             let Ok(name) = entry.file_name().into_string() else { continue };
             if !entry.path().is_dir() {
                 names.insert(name);
@@ -111,7 +111,7 @@ impl Tree {
         self.names.get(directory).is_some_and(|names| names.contains(name))
     }
 
-    /// Whether some file of `directory` is the module `stem`, or may become it: `x.so`, `x.pyx`, `x.py.j2`.
+    /// Whether a file of `directory` is the module `stem`, or may become it: `x.so`, `x.pyx`, `x.py.j2`.
     fn has_stem(&self, directory: &Path, stem: &str) -> bool {
         let becomes = |name: &String| {
             let mut endings = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('.')).into_iter();
@@ -120,7 +120,7 @@ impl Tree {
         self.names.get(directory).is_some_and(|names| names.iter().any(becomes))
     }
 
-    /// Look for the module wherever its first name is in the tree.
+    /// Search the module at every place in the tree that has the first part of its name.
     pub(super) fn search(&self, parts: &[&str], roots: &[PathBuf]) -> Search {
         let Some(top) = parts.first() else { return Search::Found(None) };
         let has_top =
@@ -132,7 +132,7 @@ impl Tree {
         for place in &places {
             match self.search_from(place, parts) {
                 Search::Found(file) => found.push(file),
-                // A copy elsewhere says nothing on the package that is meant.
+                // A copy elsewhere proves nothing about the intended package.
                 _ if !roots.contains(place) && is_no_root(place) => doubtful = true,
                 Search::Missing { depth: 0, .. } | Search::NoTop => doubtful = true,
                 other => best = Some(better(best, other)),
@@ -151,7 +151,7 @@ impl Tree {
         for (depth, part) in parts.iter().enumerate() {
             let is_last = depth + 1 == parts.len();
             if self.has(&directory, &format!("{part}/")) {
-                // A file and a directory of one name: Python takes the package, and who knows what is meant.
+                // If there is a file and a directory with one name, Python imports the package.
                 directory.push(part);
                 if self.makes_up_its_modules(&directory) {
                     return Search::Found(None);
@@ -176,7 +176,7 @@ impl Tree {
         Search::Found(None)
     }
 
-    /// A package that changes where its modules come from.
+    /// Whether a package changes where its modules come from.
     fn makes_up_its_modules(&self, package: &Path) -> bool {
         let text = read_text(&self.root.join(package).join("__init__.py"), TEXT_LIMIT_BYTES);
         text.is_ok_and(|text| changes_modules(&text))
@@ -192,8 +192,8 @@ impl Tree {
         }
     }
 
-    /// `directory` has no module `parts[depth]`. In a namespace package another distribution may have it, so that it
-    /// takes a near name to say so.
+    /// `directory` has no module `parts[depth]`. In a namespace package another distribution may have it, so it is only
+    /// reported if a similar name exists.
     fn missing(&self, directory: &Path, parts: &[&str], depth: usize) -> Search {
         let modules = self.modules(directory);
         let modules: Vec<&str> = modules.iter().map(String::as_str).collect();
@@ -226,19 +226,19 @@ impl Tree {
         names.is_some_and(|names| names.iter().any(|name| name.ends_with(".py")))
     }
 
-    /// A module at one of `roots` whose name differs from `top` only by capital letters.
+    /// A module in one of `roots` with a name that differs from `top` only in case.
     pub(super) fn top_in_other_case(&self, top: &str, roots: &[PathBuf]) -> Option<String> {
         let mut modules = roots.iter().flat_map(|root| self.modules(root));
         modules.find(|name| name != top && name.eq_ignore_ascii_case(top))
     }
 
-    /// A module at one of `roots` whose name differs by a slip from `top`.
+    /// A module in one of `roots` with a name similar to `top`.
     pub(super) fn near_top(&self, top: &str, roots: &[PathBuf]) -> Option<String> {
         let modules: BTreeSet<String> = roots.iter().flat_map(|root| self.modules(root)).collect();
         let letters = |name: &str| name.chars().filter(|each| !each.is_ascii_digit()).collect::<String>();
         let most = if top.len() < 8 { 1 } else { 2 };
         let is_near = |name: &&String| {
-            // `app1` and `app2` are two things.
+            // `app1` and `app2` are different things.
             letters(name) != letters(top) && strsim::damerau_levenshtein(name, top) <= most
         };
         modules.iter().find(is_near).cloned()
@@ -261,7 +261,7 @@ fn is_no_root(place: &Path) -> bool {
     place.components().any(|part| NO_ROOTS.iter().any(|name| part.as_os_str() == *name))
 }
 
-/// What build tools write: protocol buffers, versions.
+/// Whether build tools generate such a module: protocol buffers, versions.
 fn is_generated(part: &str) -> bool {
     part.ends_with("_pb2") || part.ends_with("_pb2_grpc") || part.trim_matches('_') == "version"
 }
