@@ -1,9 +1,9 @@
-//! Where an organization of Dagster+ is: its address, its name, and what the two say together.
+//! Finds the URL of an organization of Dagster+ from its address and name.
 //!
-//! Each form that dagster-cloud-cli, `dg` and older workflows write is read here, and nowhere deeper: the organization
-//! in the host (`https://acme.dagster.cloud`, with a region `https://acme.eu.dagster.cloud`), in the path of a host that
-//! all of them share (`https://dagster.cloud/acme`), or next to it (`https://eu.dagster.cloud` and
-//! `DAGSTER_CLOUD_ORGANIZATION`). Hosts that are not the vendor's are taken as they stand.
+//! All forms that dagster-cloud-cli, `dg` and older workflows write are read here: the organization in the host
+//! (`https://acme.dagster.cloud`, with a region `https://acme.eu.dagster.cloud`), in the path of a shared host
+//! (`https://dagster.cloud/acme`), or next to it (`https://eu.dagster.cloud` and `DAGSTER_CLOUD_ORGANIZATION`). Other
+//! hosts are used unchanged.
 
 use super::ContextError;
 use super::args::DagsterArgs;
@@ -13,31 +13,31 @@ use crate::host::Host;
 use crate::near_names;
 use url::{Host as UrlHost, Url};
 
-/// Where an organization is, and the deployment that its address names.
+/// The URL of an organization, and the deployment in its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// `https://ORGANIZATION.dagster.cloud`, without a slash at the end.
     pub organization_url: String,
-    /// The deployment at the end of the address, or of the setting that names one.
+    /// The deployment at the end of the address, or from its own setting.
     pub deployment: Option<String>,
-    /// What the setting is called that gave the address: `DAGSTER_CLOUD_URL`, `--organization` …
+    /// Name of the setting with the address: `DAGSTER_CLOUD_URL`, `--organization` …
     pub setting: String,
-    /// What was read otherwise than it is written, if anything.
+    /// A note if the address was changed.
     pub note: Option<String>,
 }
 
-/// Domains in which organizations have their hosts.
+/// Domains with hosts of organizations.
 const DOMAINS: [&str; 2] = ["dagster.cloud", "dagster.plus"];
-/// Hosts of these domains that belong to no organization: regions, and pages for all.
+/// Hosts of these domains that are not organizations: regions, and pages for everyone.
 const REGIONS: [&str; 1] = ["eu"];
 const SHARED: [&str; 2] = ["www", "app"];
-/// Schemes that are not mistyped, and still not to be used.
+/// Schemes that are not typos but cannot be used.
 const OTHER_SCHEMES: [&str; 5] = ["ftp", "ssh", "git", "ws", "wss"];
-/// Words that follow the deployment, or stand in its place, in addresses copied from a browser or a client.
+/// Words after the deployment, or in its place, in addresses copied from a browser or a client.
 const PAGES: [&str; 10] =
     ["graphql", "locations", "home", "overview", "deployment", "runs", "assets", "jobs", "settings", "login"];
 
-/// An address as it is written.
+/// A parsed address.
 struct Address {
     place: Place,
     deployment: Option<String>,
@@ -51,7 +51,7 @@ enum Place {
     Other(String),
 }
 
-/// A host of the vendor's, whose organization may be named elsewhere.
+/// A host of Dagster+. Its organization may be set elsewhere.
 #[derive(Clone)]
 struct VendorHost {
     organization: Option<String>,
@@ -75,12 +75,12 @@ impl VendorHost {
 }
 
 impl Endpoint {
-    /// The address that flags, inputs and variables give. A URL flag wins over the URL variable; the organization is
-    /// checked against the address where both are given.
+    /// The address according to flags, inputs and variables. A URL flag wins over the URL variable. If both an address
+    /// and an organization are set, they must agree.
     ///
     /// # Errors
-    /// Nothing is given, an address is malformed or would send the token unencrypted, no organization is named, or two
-    /// settings name different ones.
+    /// When nothing is set, an address is malformed or would send the token unencrypted, there is no organization, or
+    /// two settings have different ones.
     pub fn read(args: &DagsterArgs, host: &Host) -> Result<Endpoint, ContextError> {
         let region = host.var(env_vars::DAGSTER_CLOUD_ENV).map(str::trim);
         let by_flag = args.url.as_deref().map(|url| (args.setting("--url", "dagster_cloud_url"), url));
@@ -106,7 +106,7 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// A flag that names a deployment wins over the address, and the address over the variable.
+    /// Set the deployment: a flag wins over the address, and the address over the variable.
     fn take_deployment(&mut self, args: &DagsterArgs, host: &Host) -> Result<(), ContextError> {
         let flag = args.deployment.as_deref().map(|name| (args.setting("--deployment", "deployment"), name));
         let variable = || variable(env_vars::DAGSTER_CLOUD_DEPLOYMENT, host);
@@ -126,7 +126,7 @@ fn variable<'a>(name: &str, host: &'a Host) -> Option<(String, &'a str)> {
     host.var(name).map(|value| (name.to_string(), value))
 }
 
-/// The settings that name an organization. The predecessor's variable counts only where nothing else is said.
+/// The settings with an organization. The variable of Dagster+'s own action only counts if nothing else is set.
 fn organizations<'a>(args: &'a DagsterArgs, host: &'a Host, has_url: bool) -> Vec<(String, &'a str)> {
     let flag = args.organization.as_deref();
     let flag = flag.map(|name| (args.setting("--organization", "organization"), name));
@@ -136,7 +136,7 @@ fn organizations<'a>(args: &'a DagsterArgs, host: &'a Host, has_url: bool) -> Ve
     if named.is_empty() && !has_url && args.by_inputs { older() } else { named }
 }
 
-/// The organization of an address, with what else names it.
+/// The endpoint for an address and the other settings with an organization.
 fn combine(
     setting: String,
     text: &str,
@@ -166,7 +166,7 @@ fn combine(
     Ok(Endpoint { organization_url, deployment, setting, note })
 }
 
-/// An error where a setting names another organization or region than `place` does.
+/// An error if a setting has another organization or region than `place`.
 fn agree(
     setting: &str,
     place: &VendorHost,
@@ -227,17 +227,17 @@ fn organization(
     Ok((VendorHost { organization, region, domain: DOMAINS[0], port: None }, None))
 }
 
-/// A part of a host's name. Organizations with an underscore have been seen.
+/// Whether a text is a part of a host name. Organizations with an underscore have been seen.
 fn is_label(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
-/// Read an address: `https://HOST`, `https://HOST/DEPLOYMENT`, with or without slashes and pages behind them; for hosts
-/// that all organizations share `https://HOST/ORGANIZATION` and `https://HOST/ORGANIZATION/DEPLOYMENT`.
+/// Parse an address: `https://HOST`, `https://HOST/DEPLOYMENT`, with or without slashes and pages after them; for
+/// shared hosts `https://HOST/ORGANIZATION` and `https://HOST/ORGANIZATION/DEPLOYMENT`.
 fn parse(setting: &str, text: &str, region: Option<&str>) -> Result<Address, ContextError> {
     let bad = |why: String| ContextError::BadUrl { setting: setting.to_string(), why };
     let text = text.trim();
-    if let Some(why) = slip(text) {
+    if let Some(why) = typo(text) {
         return Err(bad(why));
     }
     let with_scheme = match text.split_once("://") {
@@ -284,8 +284,8 @@ fn parse(setting: &str, text: &str, region: Option<&str>) -> Result<Address, Con
     Ok(Address { place, deployment, is_plain_http })
 }
 
-/// What is mistyped in an address, with the form that is probably meant: nothing is asked of a host that is guessed.
-fn slip(text: &str) -> Option<String> {
+/// A typo in an address, with the form that is probably meant. The token is never sent to a guessed host.
+fn typo(text: &str) -> Option<String> {
     if text.contains(char::is_whitespace) {
         let words: Vec<&str> = text.split_whitespace().collect();
         let is_domain = |word: &&str| DOMAINS.iter().any(|domain| word.starts_with(domain));
@@ -313,7 +313,7 @@ fn slip(text: &str) -> Option<String> {
     is_scheme.then(|| format!("{problem}; did you mean `https://{after}`?"))
 }
 
-/// Whose host it is.
+/// Whether the host belongs to Dagster+, and its organization and region.
 fn place(url: &Url, region: Option<&str>) -> Result<Place, String> {
     let host = url.host_str().ok_or("it names no host")?.trim_end_matches('.');
     let Some((before, domain)) = DOMAINS.iter().find_map(|domain| {

@@ -40,13 +40,13 @@ pub fn seconds(text: &str) -> Result<u64, String> {
 }
 
 impl DagsterArgs {
-    /// What whoever gave a value calls it: `--url`, or the input `dagster_cloud_url`.
+    /// The name of a setting for the user: `--url`, or the input `dagster_cloud_url`.
     pub fn setting(&self, flag: &str, input: &str) -> String {
         if self.by_inputs { format!("the input `{input}`") } else { flag.to_string() }
     }
 }
 
-/// clap wants a parser that can fail; this one cannot.
+/// Parser for clap, which requires a `Result`.
 #[allow(clippy::unnecessary_wraps)]
 fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))

@@ -1,66 +1,66 @@
-//! The commit whose files are built: what the work tree holds, wherever the event names another one.
+//! The commit that is built: the one in the work tree, even if the event names another one.
 //!
-//! They differ when the checkout step has a `ref:` or a `repository:` of its own, and when a run was overtaken by a newer
-//! commit. Where git tells nothing (no work tree, no git), the event's commit counts.
+//! They differ when the checkout step has its own `ref:` or `repository:`, and when a newer commit was pushed
+//! meanwhile. Without an answer of git (no work tree, no git), the event's commit counts.
 
 use super::event::{PullRequest, Trigger};
 use super::git::{Remote, WorkTree};
 use crate::env_vars;
 use crate::host::Host;
 
-/// The commit whose files are built.
+/// The commit that is built.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuiltCommit {
     /// Full hash.
     pub hash: Option<String>,
-    /// `owner/name` of the repository that has it.
+    /// `owner/name` of its repository.
     pub repository: Option<String>,
-    /// Page of that repository.
+    /// Page of the repository.
     pub web: Option<String>,
-    /// The branch that is checked out, where its commit is not the event's.
+    /// The checked-out branch, if its commit is not the event's.
     pub branch: Option<String>,
     /// The event's commit.
     pub event_hash: Option<String>,
-    /// Whether that repository is another one than the run's.
+    /// Whether the repository is not the run's.
     pub is_elsewhere: bool,
 }
 
 impl BuiltCommit {
-    /// What is built by a run of this trigger, with this work tree.
+    /// The commit that a run with this trigger builds in this work tree.
     pub fn read(trigger: &Trigger, work_tree: &WorkTree, host: &Host) -> BuiltCommit {
         let server = host.var(env_vars::GITHUB_SERVER_URL).map(|url| url.trim_end_matches('/'));
         let page = |repository: &str| server.map(|server| format!("{server}/{repository}"));
         let event = EventCommit::from_trigger(trigger);
-        let of_event = BuiltCommit {
+        let from_event = BuiltCommit {
             web: event.repositories.first().and_then(|repository| page(repository)),
             repository: event.repositories.first().map(|name| (*name).to_string()),
             hash: event.hash.map(String::from),
             event_hash: event.hash.map(String::from),
             ..BuiltCommit::default()
         };
-        // Nothing is built where a pull request is closed.
+        // Nothing is built when a pull request is closed.
         if matches!(trigger, Trigger::PullRequestClosed(_)) {
-            return of_event;
+            return from_event;
         }
-        let Some(head) = work_tree.head() else { return of_event };
+        let Some(head) = work_tree.head() else { return from_event };
         // In a pull request, GITHUB_SHA is GitHub's own merge of the event's commit.
         let is_merge = host.var(env_vars::GITHUB_EVENT_NAME) == Some("pull_request")
             && host.var(env_vars::GITHUB_SHA) == Some(&head);
-        // The second parent of a merge counts for a pull request only, where GitHub or the user merged it into its base. A
-        // branch that was merged into another one is not that one.
-        let is_of_event = |hash: &str| match trigger {
+        // The second parent of a merge only counts for a pull request, which GitHub or the user merged into its base. A
+        // branch that was merged into another one is a different branch.
+        let is_from_event = |hash: &str| match trigger {
             Trigger::PullRequest(_) => work_tree.holds(hash),
             _ => head == hash,
         };
-        if is_merge || event.hash.is_some_and(is_of_event) {
-            return of_event;
+        if is_merge || event.hash.is_some_and(is_from_event) {
+            return from_event;
         }
         let origin = work_tree.origin();
         let name = origin.as_ref().map(Remote::full_name);
         let known = |name: &String| event.repositories.iter().any(|known| known.eq_ignore_ascii_case(name));
         let is_elsewhere = !event.repositories.is_empty() && name.as_ref().is_some_and(|name| !known(name));
         let repository = name.or_else(|| event.repositories.last().map(|name| (*name).to_string()));
-        // A remote of another host than the run's is not found there.
+        // A repository on another host has no page on the run's server.
         let on_server =
             origin.as_ref().is_none_or(|origin| server.is_some_and(|url| is_at(url, &origin.host)));
         let web = match on_server || !is_elsewhere {
@@ -72,17 +72,17 @@ impl BuiltCommit {
             repository,
             hash: Some(head),
             branch: work_tree.branch(),
-            event_hash: of_event.event_hash,
+            event_hash: from_event.event_hash,
             is_elsewhere,
         }
     }
 
-    /// Whether the work tree holds another commit than the event names.
+    /// Whether the work tree has another commit than the event.
     pub fn differs(&self) -> bool {
         self.event_hash.is_some() && self.hash != self.event_hash
     }
 
-    /// A line for the log where the commit is not the one that people expect.
+    /// A line for the log if the commit is not the expected one.
     pub fn surprise(&self) -> Option<String> {
         let (hash, event_hash) =
             self.hash.as_ref().zip(self.event_hash.as_ref()).filter(|_| self.differs())?;
@@ -96,7 +96,7 @@ impl BuiltCommit {
     }
 }
 
-/// The commit that an event names, and the repositories that may have it: the last one is that of the run.
+/// The commit in an event, and the repositories that may have it. The last one is the run's.
 struct EventCommit<'a> {
     hash: Option<&'a str>,
     repositories: Vec<&'a str>,
@@ -119,7 +119,7 @@ impl<'a> EventCommit<'a> {
     }
 }
 
-/// Where the branch lives, then where it is to be merged.
+/// The repository of the branch, then the one it will be merged into.
 fn repositories(request: &PullRequest) -> Vec<&str> {
     request.head_repository.as_deref().into_iter().chain([request.repository.as_str()]).collect()
 }

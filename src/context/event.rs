@@ -1,8 +1,8 @@
-//! What made this run happen: GitHub's event payload and `GITHUB_*` variables, read once.
+//! The event that started this run: GitHub's payload and `GITHUB_*` variables, read once.
 //!
-//! Decides nothing but what the event *is*. A pull request whose payload cannot be read is an error, never some other
-//! event: a run that cannot tell must not reach a full deployment.
-//! Source of names and shapes: GitHub's documentation of default variables and webhook payloads.
+//! Only decides what the event *is*. A pull request with an unreadable payload is an error, and never treated as
+//! another event: such a run must not reach a full deployment. Source of names and shapes: GitHub's documentation of
+//! default variables and webhook payloads.
 
 mod after_workflow;
 
@@ -12,27 +12,27 @@ use crate::host::Host;
 use crate::{bounded_file, env_vars, foreign_json};
 use serde_json::Value;
 
-/// What made this run happen.
+/// The event that started this run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trigger {
     /// A pull request was opened, pushed to, reopened …
     PullRequest(PullRequest),
     /// A pull request was closed or merged.
     PullRequestClosed(PullRequest),
-    /// A commit of a branch or tag: push, release, schedule, manual dispatch.
+    /// A commit on a branch or tag: push, release, schedule, manual dispatch.
     Commit(CommitEvent),
-    /// A pull request whose code is someone else's, in a run that has the secrets of this repository.
+    /// A pull request with code from others, in a run with the secrets of this repository.
     Untrusted(Untrusted),
-    /// Nothing is to be deployed, for this reason.
+    /// Nothing is deployed, for this reason.
     Nothing(String),
-    /// A CI system of which no event is known.
+    /// A CI system without a known event.
     OtherCi,
     /// A person's shell.
     Person,
 }
 
 impl Trigger {
-    /// Number of the pull request that the run is of.
+    /// Number of the run's pull request.
     pub fn pull_request_number(&self) -> Option<u64> {
         match self {
             Trigger::PullRequest(request) | Trigger::PullRequestClosed(request) => Some(request.number),
@@ -47,52 +47,52 @@ impl Trigger {
     }
 }
 
-/// Code that anyone may have written, in a run that has secrets.
+/// Code that anyone may have written, in a run with secrets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Untrusted {
     /// `pull_request_target`, `workflow_run` or `issue_comment`.
     pub event: String,
-    /// What is known of the pull request.
+    /// What is known about the pull request.
     pub request: PullRequestRef,
 }
 
-/// A pull request that is known, or one that GitHub has to be asked about.
+/// A pull request, or what is needed to ask GitHub about it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PullRequestRef {
     /// The payload has it.
     Known(PullRequest),
-    /// The payload only names it.
+    /// The payload only has its number.
     Number {
         /// `owner/name` of the repository that the pull request is for.
         repository: String,
         /// `number`.
         number: u64,
     },
-    /// The payload names the branch and the commit of a fork, and GitHub lists no pull request with it.
+    /// The payload only has the branch and commit of a fork.
     Commit {
         /// `owner/name` of the repository that the pull request is for.
         repository: String,
         /// `owner:branch` of the fork.
         head: String,
-        /// The commit that the other workflow ran for.
+        /// The commit of the other workflow's run.
         sha: String,
     },
-    /// The payload does not say which it is.
+    /// The payload does not identify it.
     Unknown,
 }
 
-/// A pull request, as its event tells of it.
+/// A pull request, from its event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PullRequest {
     /// `number`.
     pub number: u64,
     /// `head.ref`: the branch.
     pub branch: String,
-    /// `head.sha`: the commit that people see, not the merge of it that the runner checked out.
+    /// `head.sha`: the commit that users see, not the temporary merge that the runner checks out.
     pub head_sha: String,
     /// `repository.full_name`: `owner/name` of the repository that the pull request is for.
     pub repository: String,
-    /// `head.repo.full_name`: where the branch lives; `None` when that fork was deleted.
+    /// `head.repo.full_name`: the repository of the branch; `None` when that fork was deleted.
     pub head_repository: Option<String>,
     /// `html_url`.
     pub url: Option<String>,
@@ -102,15 +102,15 @@ pub struct PullRequest {
     pub merged: bool,
     /// `state` is not `closed`.
     pub open: bool,
-    /// `user.login`: who opened it; `None` when the account is gone.
+    /// `user.login`: who opened it; `None` when the account was deleted.
     pub author: Option<String>,
     /// `user.avatar_url`.
     pub avatar_url: Option<String>,
 }
 
 impl PullRequest {
-    /// Whether the branch lives in another repository than the one it is to be merged into. Names compare without
-    /// regard to case; a deleted fork is a fork.
+    /// Whether the branch is in another repository than its base. Names are case-insensitive, and a deleted fork counts
+    /// as a fork.
     pub fn from_fork(&self) -> bool {
         !self.head_repository.as_ref().is_some_and(|head| head.eq_ignore_ascii_case(&self.repository))
     }
@@ -121,7 +121,7 @@ impl PullRequest {
 pub struct CommitEvent {
     /// `push`, `workflow_dispatch` …
     pub event: String,
-    /// `GITHUB_SHA`; after another workflow, the commit of that one's run.
+    /// `GITHUB_SHA`; after another workflow, the commit of that workflow's run.
     pub sha: Option<String>,
     /// `owner/name`.
     pub repository: Option<String>,
@@ -131,9 +131,9 @@ pub struct CommitEvent {
     pub tag: Option<String>,
     /// `repository.default_branch` of the payload.
     pub default_branch: Option<String>,
-    /// Number of the pull request that a `repository_dispatch` is about, as slash commands send it.
+    /// Number of the pull request in a `repository_dispatch`, as slash commands send it.
     pub about_pull_request: Option<u64>,
-    /// What the payload of a push tells of the commit.
+    /// The commit in the payload of a push.
     pub head: Option<HeadCommit>,
 }
 
@@ -143,8 +143,8 @@ impl CommitEvent {
         self.event == AFTER_WORKFLOW
     }
 
-    /// Whether the user has to say which deployment the run is for, since it may be of any branch: one started by hand
-    /// or after another workflow, on a branch that is not known to be the default one.
+    /// Whether the user has to choose the deployment, because the run may be for any branch: it was started manually or
+    /// after another workflow, and its branch is not known to be the default one.
     pub fn needs_choice(&self) -> bool {
         let on_default = self.branch.is_some() && self.branch == self.default_branch;
         match self.event.as_str() {
@@ -165,38 +165,38 @@ pub struct HeadCommit {
     pub author_name: String,
     /// `author.email`.
     pub author_email: String,
-    /// `sender.avatar_url` of the push, where its author sent it.
+    /// `sender.avatar_url` of the push, if its author sent it.
     pub avatar_url: Option<String>,
 }
 
 /// GitHub's own payloads have at most 25 MB. Source: "Webhook events and payloads".
 const MAX_PAYLOAD_BYTES: u64 = 64 << 20;
 
-/// Events whose commit deploys the full deployment.
+/// Events that deploy their commit to the full deployment.
 const COMMIT_EVENTS: [&str; 3] = ["workflow_dispatch", "schedule", "repository_dispatch"];
 /// The event of a run that follows the run of another workflow.
 const AFTER_WORKFLOW: &str = "workflow_run";
-/// `state` of a pull request that is no longer open; any other, also one that is not known yet, is an open one.
+/// `state` of a closed pull request. Any other value, including unknown ones, means open.
 const CLOSED: &str = "closed";
 /// Why a merge queue deploys nothing.
 const MERGE_QUEUE: &str = "a merge queue entry is not deployed; its merge will be";
-/// What happens to a release when it comes out. It can be edited and deleted years later, and its commit is old then.
-const COMES_OUT: [&str; 4] = ["created", "published", "released", "prereleased"];
+/// Actions when a release is published. It can be edited and deleted years later, when its commit is old.
+const PUBLISHING_ACTIONS: [&str; 4] = ["created", "published", "released", "prereleased"];
 
-/// What made this run happen.
+/// The event that started this run.
 ///
 /// # Errors
-/// A pull request event whose payload is missing, unreadable or incomplete; an event that says nothing certain about
-/// the code that was checked out (such as GitLab merge requests).
+/// When the payload of a pull request event is missing, unreadable or incomplete, or an event does not identify the
+/// checked-out code (such as GitLab merge requests).
 pub fn read(host: &Host) -> Result<Trigger, ContextError> {
     let Some(name) = host.var(env_vars::GITHUB_EVENT_NAME) else {
         return outside_github(host);
     };
-    of_payload(name, payload(name, host), host)
+    from_payload(name, payload(name, host), host)
 }
 
-/// What an event of this name and payload is.
-fn of_payload(
+/// The trigger for an event with this name and payload.
+fn from_payload(
     name: &str,
     payload: Result<Value, ContextError>,
     host: &Host,
@@ -246,7 +246,7 @@ fn payload(event: &str, host: &Host) -> Result<Value, ContextError> {
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzzing(name: &str, payload: &[u8], host: &Host) {
     if let Ok(payload) = foreign_json::read(payload) {
-        let _ = of_payload(name, Ok(payload), host);
+        let _ = from_payload(name, Ok(payload), host);
     }
 }
 
@@ -280,7 +280,7 @@ fn pull_request(event: &str, payload: &Value) -> Result<Trigger, ContextError> {
         return Ok(Trigger::Nothing(format!("pull request {} is closed already", request.number)));
     }
     if event == "pull_request_target" {
-        // The head is someone else's code and the base is what is checked out by default.
+        // The head may be anyone's code, and by default the base is checked out.
         return Ok(Trigger::Untrusted(Untrusted {
             event: event.to_string(),
             request: PullRequestRef::Known(request),
@@ -298,14 +298,14 @@ fn push(payload: &Value, host: &Host) -> Trigger {
 
 fn release(payload: &Value, host: &Host) -> Trigger {
     match text_at(payload, "/action") {
-        Some(action) if !COMES_OUT.contains(&action.as_str()) => {
+        Some(action) if !PUBLISHING_ACTIONS.contains(&action.as_str()) => {
             Trigger::Nothing(format!("a release was {}", crate::foreign_text::neutral(&action)))
         }
         _ => commit("release", payload, host),
     }
 }
 
-/// A comment on a pull request; its payload tells nothing of the code.
+/// A comment on a pull request. Its payload does not describe the code.
 fn issue_comment(payload: &Value) -> Trigger {
     if payload.pointer("/issue/pull_request").is_none_or(Value::is_null) {
         return Trigger::Nothing("the comment is not one on a pull request".into());
@@ -325,7 +325,7 @@ fn numbered(payload: &Value, pointer: &str) -> PullRequestRef {
 }
 
 fn commit(event: &str, payload: &Value, host: &Host) -> Trigger {
-    // Such a reference is of a pull request, whatever the event is called.
+    // Such a reference belongs to a pull request, whatever the event's name.
     if let Some(number) = host.var(env_vars::GITHUB_REF).and_then(|name| name.strip_prefix("refs/pull/")) {
         let number = number.split('/').next().and_then(|number| number.parse().ok());
         let repository = host.var(env_vars::GITHUB_REPOSITORY).map(String::from);
@@ -339,7 +339,7 @@ fn commit(event: &str, payload: &Value, host: &Host) -> Trigger {
         let name = host.var(env_vars::GITHUB_REF).and_then(|name| name.strip_prefix(kind));
         name.map(String::from)
     };
-    if of_kind("refs/heads/").is_some_and(|branch| is_of_merge_queue(&branch)) {
+    if of_kind("refs/heads/").is_some_and(|branch| is_merge_queue(&branch)) {
         return Trigger::Nothing(MERGE_QUEUE.into());
     }
     Trigger::Commit(CommitEvent {
@@ -358,11 +358,11 @@ fn commit(event: &str, payload: &Value, host: &Host) -> Trigger {
 }
 
 /// Whether GitHub made this branch for an entry of a merge queue. Source: "Managing a merge queue" (GitHub's manual).
-fn is_of_merge_queue(branch: &str) -> bool {
+fn is_merge_queue(branch: &str) -> bool {
     branch.starts_with("gh-readonly-queue/")
 }
 
-/// `head_commit` of a push, whole or not at all.
+/// `head_commit` of a push, only if it is complete.
 fn head_commit(payload: &Value) -> Option<HeadCommit> {
     let login = text_at(payload, "/head_commit/author/username");
     let sent_by_author = login.is_some() && login == text_at(payload, "/sender/login");
@@ -375,7 +375,7 @@ fn head_commit(payload: &Value) -> Option<HeadCommit> {
     })
 }
 
-/// A non-blank string in a payload, where members may be null or missing.
+/// A non-empty string in a payload, in which members may be null or missing.
 fn text_at(payload: &Value, pointer: &str) -> Option<String> {
     payload.pointer(pointer).and_then(Value::as_str).filter(|text| !text.trim().is_empty()).map(String::from)
 }

@@ -1,5 +1,5 @@
-//! What the work tree knows: branch, remote, and the metadata of a commit. Every question may stay unanswered: no git,
-//! no repository, or (after a shallow checkout) no such commit.
+//! Reads the work tree: branch, remote, and the metadata of a commit. Every answer may be missing: no git, no
+//! repository, or (after a shallow checkout) no such commit.
 
 use crate::child_env::{self, Purpose};
 use crate::env_vars;
@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 /// Where git stops looking for a repository. Source: git's manual, `GIT_CEILING_DIRECTORIES`.
 const CEILING: &str = "GIT_CEILING_DIRECTORIES";
 
-/// A directory to ask git about.
+/// A directory in a work tree.
 #[derive(Debug, Clone)]
 pub struct WorkTree {
     directory: PathBuf,
@@ -34,12 +34,12 @@ pub struct Commit {
     pub author_email: String,
 }
 
-/// Where a repository is hosted, from its remote.
+/// The host of a repository, from its remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
     /// Host name.
     pub host: String,
-    /// The last two parts of the path.
+    /// The part of the path before the name.
     pub owner: String,
     /// The last part of the path, without `.git`.
     pub name: String,
@@ -51,7 +51,7 @@ impl Remote {
         format!("{}/{}", self.owner, self.name)
     }
 
-    /// `https://HOST/OWNER/NAME`, for hosts whose name tells that they speak GitHub's URLs.
+    /// `https://HOST/OWNER/NAME`, for hosts with a name that suggests GitHub's URLs.
     pub fn web_url(&self) -> Option<String> {
         self.host.contains("github").then(|| format!("https://{}/{}/{}", self.host, self.owner, self.name))
     }
@@ -81,10 +81,10 @@ impl Remote {
 }
 
 impl WorkTree {
-    /// The work tree that `directory` lies in, if it lies in one.
+    /// The work tree of `directory`, if there is one.
     ///
-    /// On a runner it is looked for below the workspace only: a repository that the runner itself happens to lie in has
-    /// nothing to do with the code.
+    /// On a runner, only directories below the workspace are searched: a repository that contains the runner itself is
+    /// unrelated to the code.
     pub fn at(directory: &Path, host: &Host) -> WorkTree {
         let mut env = child_env::for_child(host, Purpose::Git);
         let workspace = host.path_var(env_vars::GITHUB_WORKSPACE).filter(|path| directory.starts_with(path));
@@ -98,12 +98,12 @@ impl WorkTree {
         WorkTree { directory: directory.to_path_buf(), env }
     }
 
-    /// Full hash of the commit that is checked out.
+    /// Full hash of the checked-out commit.
     pub fn head(&self) -> Option<String> {
         self.git(&["rev-parse", "--verify", "--quiet", "HEAD"])
     }
 
-    /// The branch that is checked out; `None` when the head is detached or there is no repository.
+    /// The checked-out branch; `None` when the head is detached or there is no repository.
     pub fn branch(&self) -> Option<String> {
         self.git(&["symbolic-ref", "--quiet", "--short", "HEAD"])
     }
@@ -118,7 +118,7 @@ impl WorkTree {
         Remote::parse(&self.git(&["remote", "get-url", "origin"])?)
     }
 
-    /// The branch that `origin` shows first.
+    /// The default branch of `origin`.
     pub fn default_branch(&self) -> Option<String> {
         let name = self.git(&["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"])?;
         Some(name.strip_prefix("origin/").unwrap_or(&name).to_string())
@@ -143,9 +143,8 @@ impl WorkTree {
         })
     }
 
-    /// Whether the commit that is checked out is this one, or a merge of it into another. The first parent of a merge is
-    /// what it was merged into, so that a later commit of the same branch does not count. Read from the commit itself: a
-    /// shallow clone has a merge and not its parents.
+    /// Whether the checked-out commit is this one, or a merge of it into another. The first parent of a merge is its
+    /// base, which does not count. Parents are read from the commit itself, because a shallow clone does not have them.
     pub fn holds(&self, hash: &str) -> bool {
         let is_head = self.head().is_some_and(|head| head == hash);
         let head = self.git(&["cat-file", "commit", "HEAD"]).unwrap_or_default();
@@ -154,14 +153,14 @@ impl WorkTree {
         is_head || parents.skip(1).any(|parent| parent == hash)
     }
 
-    /// Number of the pull request that is checked out by its reference, as `ref: refs/pull/7/merge` of a checkout step
-    /// leaves it: `refs/remotes/pull/7/merge`.
+    /// Number of the pull request that is checked out by its reference. A checkout step with `ref: refs/pull/7/merge`
+    /// creates `refs/remotes/pull/7/merge`.
     pub fn pull_request(&self) -> Option<u64> {
         let names = self.names_of_head(&["refs/remotes/pull", "refs/pull"])?;
         names.lines().find_map(|name| name.split("pull/").nth(1)?.split('/').next()?.parse().ok())
     }
 
-    /// The branches of `origin` whose newest commit is checked out, unless that commit is in `base` too.
+    /// The branches of `origin` with the checked-out commit as their newest, unless that commit is also in `base`.
     pub fn branches_beyond(&self, base: &str) -> Vec<String> {
         let names = self.names_of_head(&["refs/remotes/origin"]).unwrap_or_default();
         let names = names.lines().filter_map(|name| name.strip_prefix("refs/remotes/origin/"));
@@ -176,14 +175,14 @@ impl WorkTree {
         }
     }
 
-    /// The references below these that are of the commit that is checked out, a line each.
+    /// The references below these to the checked-out commit, one per line.
     fn names_of_head(&self, below: &[&str]) -> Option<String> {
         let question = ["for-each-ref", "--points-at", "HEAD", "--format=%(refname)"];
         self.git(&[&question, below].concat())
     }
 
-    /// Run git and take its output, if it worked and there is some. In a container the checkout often belongs to another
-    /// user, hence `safe.directory`; all questions here only read.
+    /// Run git and return its output, if it succeeds with some. In a container the checkout often belongs to another
+    /// user, hence `safe.directory`; all commands here only read.
     fn git(&self, args: &[&str]) -> Option<String> {
         let output = Command::new("git")
             .args(["-c", "safe.directory=*"])
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn commit_metadata_is_of_the_commit_asked_for() {
+    fn commit_metadata_is_of_the_given_commit() {
         let dir = tempfile::tempdir().unwrap();
         let path = std::env::var("PATH").unwrap();
         let tree = WorkTree::at(dir.path(), &host(&[("PATH", &path), ("HOME", "/nonexistent")]));

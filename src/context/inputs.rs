@@ -1,6 +1,6 @@
-//! Dagster+'s token and time-outs, from flags and variables; each text becomes a type here and nowhere deeper.
+//! Dagster+'s token and timeouts, from flags and variables. Each text becomes a type here.
 //!
-//! Source: dagster-cloud-cli's variables. The address is read in [`super::address`].
+//! Source: dagster-cloud-cli's variables. [`super::address`] reads the address.
 
 use super::ContextError;
 use super::args::DagsterArgs;
@@ -9,10 +9,10 @@ use crate::host::Host;
 use crate::redact::Secret;
 use std::time::Duration;
 
-/// The name of a deployment, as it can stand in a URL.
+/// The name of a deployment, as in a URL.
 ///
 /// # Errors
-/// When it is blank or has characters that no deployment has.
+/// When it is empty or has characters that no deployment has.
 pub fn deployment_name(setting: &str, name: &str) -> Result<String, ContextError> {
     let name = name.trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -22,7 +22,7 @@ pub fn deployment_name(setting: &str, name: &str) -> Result<String, ContextError
     Ok(name.to_string())
 }
 
-/// The API token, and what the setting is called that gave it.
+/// The API token, and the name of its setting.
 #[derive(Debug, Clone)]
 pub struct Token {
     /// The token.
@@ -34,7 +34,7 @@ pub struct Token {
 /// The API token.
 ///
 /// # Errors
-/// None is given, its file cannot be read, or what is given is not a token.
+/// When there is none, its file cannot be read, or it is not a token.
 pub fn token(args: &DagsterArgs, host: &Host) -> Result<Token, ContextError> {
     let (given, setting) = match (&args.api_token, &args.api_token_file) {
         (Some(token), _) => {
@@ -67,7 +67,7 @@ pub fn token(args: &DagsterArgs, host: &Host) -> Result<Token, ContextError> {
     }
 }
 
-/// Why a text is not a token: files and secrets are often copied with what stood around them.
+/// Why a text is not a token: it is often copied together with the text around it.
 fn token_problem(token: &str) -> Option<&'static str> {
     let is_name = |name: &str| {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
@@ -89,32 +89,32 @@ fn token_problem(token: &str) -> Option<&'static str> {
     }
 }
 
-/// How long to wait after an update. `None` is for ever.
+/// How long to wait after an update. `None` means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitLimits {
-    /// Until an agent is seen running.
+    /// Until an agent is running.
     pub agent: Option<Duration>,
     /// Until the code locations have loaded.
     pub load: Option<Duration>,
-    /// Whether to wait at all: not when both limits are given as 0.
+    /// Whether to wait at all: not when both limits are 0.
     pub wait: bool,
 }
 
-/// How long Serverless agents are waited for where nothing is said: they may be asleep.
+/// Default limit for Serverless agents, which may be asleep.
 pub const SERVERLESS_AGENT_LIMIT: Duration = Duration::from_secs(900);
 
-/// Whether a limit for the agent is given.
+/// Whether a limit for the agent is set.
 pub fn agent_limit_is_given(args: &DagsterArgs, host: &Host) -> bool {
     args.agent_heartbeat_timeout.is_some()
         || host.var(env_vars::DAGSTER_CLOUD_AGENT_HEARTBEAT_TIMEOUT).is_some()
 }
 
-/// Time-outs from flags and variables. By default those of the predecessors: for the load 600 s, and 3,600 s in the
-/// action; for the agent 90 s, or 600 s on the first run of a workflow, until it is known of which kind the agents are.
-/// 0 is no limit, and both 0 is no wait.
+/// Timeouts from flags and variables. The defaults are those of Dagster+'s own tools: for loading 600 s, and 3,600 s in
+/// the action; for the agent 90 s, or 600 s on the first run of a workflow, as long as the type of agent is not known.
+/// 0 means no limit, and both 0 no waiting.
 ///
 /// # Errors
-/// A variable that is no whole number of seconds.
+/// When a variable is not a whole number of seconds.
 pub fn wait_limits(args: &DagsterArgs, host: &Host) -> Result<WaitLimits, ContextError> {
     let first_run = host.var(env_vars::GITHUB_RUN_NUMBER) == Some("1");
     let seconds = |flag: Option<u64>, variable: &'static str, default: u64| match (flag, host.var(variable)) {
@@ -154,9 +154,9 @@ mod tests {
         }
     }
 
-    /// Users met a bare 401, or the name of a variable that they had not used.
+    /// Users saw only a 401, or the name of a variable that they had not used.
     #[test]
-    fn a_token_with_what_stood_around_it_is_refused_by_the_name_of_its_setting() {
+    fn a_token_with_text_around_it_is_refused_with_its_setting() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("token.txt");
         let of_file = |bytes: &[u8]| {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn time_outs_default_to_the_predecessors() {
+    fn timeouts_default_to_those_of_dagsters_tools() {
         let limits = |env: &[(&str, &str)]| wait_limits(&DagsterArgs::default(), &host(env)).unwrap();
         let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs());
         for (env, agent, load) in [

@@ -1,5 +1,5 @@
-//! Facts at hand before anything is asked of a network: where Dagster+ is, who we are there, what made this run happen,
-//! and what the work tree knows.
+//! Facts that are known without a network: the address of Dagster+, the token, the event that started the run, and the
+//! work tree.
 
 pub mod address;
 pub mod args;
@@ -20,32 +20,32 @@ use event::Trigger;
 use inputs::{Token, WaitLimits};
 use std::path::{Path, PathBuf};
 
-/// Facts at hand.
+/// The facts.
 #[derive(Clone)]
 pub struct Context {
-    /// Where Dagster+ is.
+    /// The address of Dagster+.
     pub endpoint: Endpoint,
-    /// Who we are there.
+    /// Its token.
     pub token: Token,
-    /// What made this run happen.
+    /// The event that started this run.
     pub trigger: Trigger,
     /// Access to GitHub, for a run that has it.
     pub github: Option<Github>,
-    /// The work tree that the project lies in.
+    /// The work tree of the project.
     pub work_tree: git::WorkTree,
     /// How long to wait after an update.
     pub limits: WaitLimits,
-    /// Whether the limit for the agent was given, rather than left to what its kind needs.
+    /// Whether the limit for the agent was set by the user; otherwise it depends on the type of agent.
     pub agent_limit_is_given: bool,
     /// Whether settings are the inputs of the action rather than flags.
     pub by_inputs: bool,
 }
 
 impl Context {
-    /// Read the facts; `directory` is where the project lies.
+    /// Read the facts. `directory` is the project's.
     ///
     /// # Errors
-    /// A setting that is missing or malformed, or an event that cannot be understood.
+    /// When a setting is missing or malformed, or the event cannot be understood.
     pub fn read(args: &DagsterArgs, directory: &Path, host: &Host) -> Result<Context, ContextError> {
         let (endpoint, token) = match (Endpoint::read(args, host), inputs::token(args, host)) {
             (Err(ContextError::NoUrl { .. }), Err(ContextError::NoToken { .. })) => {
@@ -69,7 +69,7 @@ impl Context {
     }
 }
 
-/// A fact is missing or cannot be understood.
+/// A fact is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum ContextError {
@@ -189,7 +189,7 @@ pub(crate) mod tests {
     use super::*;
     use std::sync::Arc;
 
-    /// A host with just these variables.
+    /// A host with only these variables.
     pub(crate) fn host(env: &[(&str, &str)]) -> Host {
         Host::for_test(
             env.iter().map(|(name, value)| (name.into(), value.into())).collect(),

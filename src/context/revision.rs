@@ -1,7 +1,7 @@
-//! Which commit is deployed, and the `git` values of a location document that tell so.
+//! The deployed commit, and the `git` values of a location document for it.
 //!
 //! Source: `git` of the location document as dagster-cloud-cli sends it (`ci` sends all keys). In a pull request it is
-//! the head commit here, where that client reports the runner's temporary merge commit.
+//! the head commit here; that client reports the runner's temporary merge commit.
 
 use super::Context;
 use super::built::BuiltCommit;
@@ -9,7 +9,7 @@ use super::event::Trigger;
 use crate::host::Host;
 use serde::Serialize;
 
-/// The commit that is deployed, and where it can be seen.
+/// The deployed commit, and its page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Revision {
     /// Full hash.
@@ -33,12 +33,12 @@ pub struct Revision {
 }
 
 impl Context {
-    /// The commit whose files are built.
+    /// The commit that is built.
     pub fn built(&self, host: &Host) -> BuiltCommit {
         BuiltCommit::read(&self.trigger, &self.work_tree, host)
     }
 
-    /// The commit that is deployed; `commit_hash` if the user names one.
+    /// The deployed commit; `commit_hash` if the user set one.
     pub fn revision(&self, commit_hash: Option<&str>, host: &Host) -> Revision {
         let built = self.built(host);
         let (repository, base_branch) = match &self.trigger {
@@ -69,7 +69,7 @@ impl Context {
     }
 }
 
-/// A branch name as a part of a URL: percent-encoded, segment by segment.
+/// A branch name for a URL, with each segment percent-encoded.
 pub fn url_path(branch: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
     const KEPT: &AsciiSet =

@@ -1,6 +1,6 @@
-//! The run of a workflow: which one, of which repository, and where it can be seen.
+//! The run of a workflow: its id, repository and page.
 //!
-//! Source: "Variables reference" of GitHub Actions. Off a runner every fact is missing and nothing fails.
+//! Source: "Variables reference" of GitHub Actions. Without a runner all facts are missing, which is not an error.
 
 use crate::env_vars;
 use crate::host::Host;
@@ -20,9 +20,9 @@ pub struct WorkflowRun {
     pub attempt: u64,
     /// File name of the workflow, or its name.
     pub workflow: String,
-    /// Tells the steps of a job, and the jobs of a run, apart as far as variables can.
+    /// Distinguishes steps of a job and jobs of a run, as far as variables do.
     pub step: String,
-    /// `strategy.job-index`: the place of the job in its matrix.
+    /// `strategy.job-index`: the index of the job in its matrix.
     pub job_index: String,
 }
 
@@ -66,7 +66,7 @@ mod tests {
     use crate::context::tests::host;
 
     #[test]
-    fn a_run_is_known_by_its_variables() {
+    fn a_run_is_read_from_its_variables() {
         let run = WorkflowRun::read(&host(&[
             ("GITHUB_SERVER_URL", "https://git.example/"),
             ("GITHUB_REPOSITORY", "acme/proj"),

@@ -1,4 +1,4 @@
-//! What was read of a project so far: filled by the readers of each kind of file.
+//! What was read of a project so far. The reader of each kind of file adds to it.
 
 use super::collect::Foreseen;
 use super::error::ProjectError;

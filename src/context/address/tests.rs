@@ -12,7 +12,7 @@ fn read(env: &[(&str, &str)], args: &DagsterArgs) -> Result<(String, Option<Stri
         .map_err(|error| error.to_string())
 }
 
-/// Users whose workflow was written by `dg` could not deploy: the organization in the path was taken for a deployment.
+/// Users with a workflow written by `dg` could not deploy: the organization in the path was read as a deployment.
 #[test]
 fn each_form_of_an_address_leads_to_the_organization_and_its_deployment() {
     for (url, base, deployment) in [
@@ -136,9 +136,9 @@ fn an_error_names_the_settings_as_the_user_does() {
     "#);
 }
 
-/// `htp//acme` was the organization `htp`, asked for four times.
+/// `htp//acme` was read as the organization `htp`, and requested four times.
 #[test]
-fn a_mistyped_address_is_refused_with_the_one_that_is_meant() {
+fn a_mistyped_address_is_refused_with_a_suggestion() {
     let why = |url: &str| {
         let error = read(&[(URL, url)], &DagsterArgs::default()).unwrap_err();
         error.split_once("deployment: ").map_or(error.clone(), |(_, why)| why.to_string())
@@ -186,7 +186,7 @@ fn flags_win_over_variables() {
 }
 
 #[test]
-fn the_predecessors_variable_counts_where_nothing_else_is_said() {
+fn the_variable_of_dagsters_action_counts_only_alone() {
     let inputs = DagsterArgs { by_inputs: true, ..DagsterArgs::default() };
     let older = ("ORGANIZATION_ID", "acme");
     assert_eq!(read(&[older], &inputs).unwrap().0, "https://acme.dagster.cloud");

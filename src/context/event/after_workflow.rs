@@ -1,8 +1,8 @@
-//! The event `workflow_run`: another workflow was started, or has ended.
+//! The event `workflow_run`: another workflow has started or ended.
 //!
-//! Such a run always has the default branch in `GITHUB_REF` and `GITHUB_SHA`, and the secrets of the repository. What it
-//! is about is in the payload alone. Only a run that succeeded is followed by a deployment, and only of the commit that
-//! it was of. Source: "Events that trigger workflows" and "Webhook events and payloads" (GitHub's manual).
+//! Such a run always has the default branch in `GITHUB_REF` and `GITHUB_SHA`, and the secrets of the repository. Only
+//! the payload says what it is about. Only a successful run is followed by a deployment, and only of its own commit.
+//! Source: "Events that trigger workflows" and "Webhook events and payloads" (GitHub's manual).
 
 use super::{
     AFTER_WORKFLOW, CommitEvent, PullRequestRef, Trigger, Untrusted, head_commit, numbered, text_at,
@@ -13,30 +13,30 @@ use crate::foreign_text::neutral;
 use crate::host::Host;
 use serde_json::Value;
 
-/// Events whose runs are of this repository's own code.
+/// Events that run with this repository's own code.
 const OWN: [&str; 5] = ["push", "schedule", "workflow_dispatch", "release", "repository_dispatch"];
 
-/// What the run of another workflow leads to.
+/// The trigger after a run of another workflow.
 ///
 /// # Errors
-/// When the payload does not say which commit that run was of.
+/// When the payload does not have the commit of that run.
 pub fn read(payload: &Value, host: &Host) -> Result<Trigger, ContextError> {
     let text = |pointer: &str| text_at(payload, pointer);
     let event = text("/workflow_run/event");
     if let Some(reason) = not_followed(payload) {
         return Ok(Trigger::Nothing(reason));
     }
-    let is_queued = text("/workflow_run/head_branch").is_some_and(|branch| super::is_of_merge_queue(&branch));
+    let is_queued = text("/workflow_run/head_branch").is_some_and(|branch| super::is_merge_queue(&branch));
     if is_queued || event.as_deref() == Some("merge_group") {
         return Ok(Trigger::Nothing(super::MERGE_QUEUE.into()));
     }
     let (ours, theirs) = (text("/repository/full_name"), text("/workflow_run/head_repository/full_name"));
     let own = ours.as_ref().zip(theirs).is_some_and(|(ours, theirs)| ours.eq_ignore_ascii_case(&theirs));
-    // What a pull request started may be anyone's code, and so may what a fork has.
+    // Code of a pull request or a fork may be anyone's.
     if !own || !event.is_some_and(|event| OWN.contains(&event.as_str())) {
         return Ok(Trigger::Untrusted(Untrusted {
             event: AFTER_WORKFLOW.into(),
-            request: request_of(payload),
+            request: pull_request(payload),
         }));
     }
     let sha = text("/workflow_run/head_sha").ok_or_else(|| ContextError::EventUnreadable {
@@ -56,8 +56,8 @@ pub fn read(payload: &Value, host: &Host) -> Result<Trigger, ContextError> {
     }))
 }
 
-/// The pull request that a run was of. For one of a fork, the payload's list is empty.
-fn request_of(payload: &Value) -> PullRequestRef {
+/// The pull request of a run. If it comes from a fork, the payload's list is empty.
+fn pull_request(payload: &Value) -> PullRequestRef {
     let text = |pointer: &str| text_at(payload, pointer);
     let known = numbered(payload, "/workflow_run/pull_requests/0/number");
     let by_commit = || {
@@ -73,7 +73,7 @@ fn request_of(payload: &Value) -> PullRequestRef {
     }
 }
 
-/// Why nothing follows that run: it has not ended, or not well.
+/// Why nothing is deployed after that run: it has not ended, or was not successful.
 fn not_followed(payload: &Value) -> Option<String> {
     let text = |pointer: &str| text_at(payload, pointer).map(|text| neutral(&text));
     let which = match text("/workflow_run/name") {

@@ -89,7 +89,7 @@ fn a_pull_request_that_cannot_be_read_is_an_error() {
 }
 
 #[test]
-fn other_peoples_code_in_a_run_with_secrets_is_told_from_our_own() {
+fn code_of_others_in_a_run_with_secrets_is_untrusted() {
     let of_fork = || PullRequestRef::Commit {
         repository: "acme/proj".into(),
         head: "someone:fix".into(),
@@ -129,7 +129,7 @@ fn other_peoples_code_in_a_run_with_secrets_is_told_from_our_own() {
     }
 }
 
-/// The payload of a run of another workflow, with one member changed.
+/// The payload of another workflow's run, with one member changed.
 fn after_workflow(pointer: &str, value: Value) -> Value {
     let mut payload = json!({
         "action": "completed",
@@ -146,7 +146,7 @@ fn after_workflow(pointer: &str, value: Value) -> Value {
 }
 
 #[test]
-fn after_another_workflow_the_payload_says_what_is_deployed_and_not_the_variables() {
+fn after_another_workflow_the_payload_decides_what_is_deployed() {
     let read = |pointer: &str, value: Value| read_event("workflow_run", &after_workflow(pointer, value));
     let Trigger::Commit(commit) = read("/nowhere", Value::Null).unwrap() else { panic!() };
     assert_eq!((commit.sha.as_deref(), commit.branch.as_deref()), (Some("aaaa"), Some("main")));
@@ -232,7 +232,7 @@ fn a_reference_of_a_pull_request_is_never_a_branch() {
 }
 
 #[test]
-fn a_push_tells_of_its_commit() {
+fn a_push_has_its_commit() {
     let event = json!({
         "head_commit": {"message": "Subject\n\nbody", "timestamp": "2023-11-14T23:13:20+01:00", "author": {"name": "Ann", "email": "a@b.test", "username": "ann"}},
         "sender": {"login": "ann", "avatar_url": "https://h/ann.png"},
@@ -256,7 +256,7 @@ fn commits_are_known_by_the_variables() {
 }
 
 #[test]
-fn outside_github_a_ci_system_is_told_from_a_person() {
+fn outside_github_a_ci_system_is_not_a_person() {
     for name in [
         "CI",
         "GITLAB_CI",
