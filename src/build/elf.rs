@@ -5,24 +5,20 @@
 //! "Object Files"; Linux Standard Base, "Symbol Versioning" (`Elf64_Verneed`, `Elf64_Vernaux`).
 
 use crate::target::Arch;
+use object::LittleEndian;
+use object::elf::{DT_NEEDED, EM_AARCH64, EM_X86_64, FileHeader64};
+use object::read::StringTable;
+use object::read::elf::{Dyn, FileHeader, SectionTable};
+
+type Header = FileHeader64<LittleEndian>;
 
 const MAGIC: &[u8] = b"\x7fELF";
-const CLASS_64: u8 = 2;
-const LITTLE_ENDIAN: u8 = 1;
-/// `e_machine`.
-const EM_X86_64: u16 = 62;
-const EM_AARCH64: u16 = 183;
-/// Lengths of the file header and of a section header of a 64-bit file.
-const HEADER_BYTES: usize = 64;
-const SECTION_BYTES: usize = 64;
-/// `sh_type` of `.gnu.version_r`.
-const SHT_GNU_VERNEED: u32 = 0x6fff_fffe;
-/// `sh_type` of `.dynamic`, the length of its entries, and the tag of those that name a library.
-const SHT_DYNAMIC: u32 = 6;
-const DYNAMIC_BYTES: usize = 16;
-const DT_NEEDED: usize = 1;
+/// What follows the magic number in a 64-bit little-endian file.
+const CLASS_64_LITTLE_ENDIAN: [u8; 2] = [2, 1];
 /// More libraries or versions than any file has.
 const MAX_ENTRIES: usize = 10_000;
+/// No name of a library or version is longer.
+const MAX_NAME_BYTES: usize = 255;
 
 /// What a compiled file needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,111 +55,65 @@ pub fn is_elf(bytes: &[u8]) -> bool {
 /// Read a compiled file. `None` when it is not an ELF file or is damaged; no processor when it is not 64-bit
 /// little-endian.
 pub fn read(bytes: &[u8]) -> Option<Needs> {
-    let header = bytes.get(..HEADER_BYTES)?;
-    if !is_elf(header) {
-        return None;
+    let class = bytes.strip_prefix(MAGIC)?.get(..2)?;
+    let mut needs = Needs { arch: None, libraries: Vec::new(), versions: Vec::new() };
+    if class != CLASS_64_LITTLE_ENDIAN {
+        return Some(needs);
     }
-    if header[4] != CLASS_64 || header[5] != LITTLE_ENDIAN {
-        return Some(Needs { arch: None, libraries: Vec::new(), versions: Vec::new() });
-    }
-    let arch = match u16_at(header, 18)? {
+    let header = Header::parse(bytes).ok()?;
+    needs.arch = match header.e_machine(LittleEndian) {
         EM_X86_64 => Some(Arch::X86_64),
         EM_AARCH64 => Some(Arch::Aarch64),
         _ => None,
     };
-    let sections = sections(bytes, header)?;
-    let mut needs = Needs { arch, libraries: Vec::new(), versions: Vec::new() };
-    for section in sections.chunks_exact(SECTION_BYTES) {
-        let kind = u32_at(section, 4)?;
-        if kind != SHT_GNU_VERNEED && kind != SHT_DYNAMIC {
-            continue;
-        }
-        let strings = sections.chunks_exact(SECTION_BYTES).nth(usize_at_u32(section, 40)?)?;
-        let (table, strings) = (content(bytes, section)?, content(bytes, strings)?);
-        match kind {
-            SHT_DYNAMIC => read_libraries(table, strings, &mut needs.libraries)?,
-            _ => read_versions(table, strings, &mut needs.versions)?,
-        }
-    }
+    // Their names are not needed, and a file may have none.
+    let headers = header.section_headers(LittleEndian, bytes).ok()?;
+    let sections = SectionTable::new(headers, StringTable::default());
+    needs.libraries = libraries(&sections, bytes)?;
+    needs.versions = versions(&sections, bytes)?;
     Some(needs)
 }
 
-/// The table of section headers; empty if the file has none.
-fn sections<'a>(bytes: &'a [u8], header: &[u8]) -> Option<&'a [u8]> {
-    let (offset, size, count) = (usize_at(header, 40)?, u16_at(header, 58)?, u16_at(header, 60)?);
-    if count == 0 || usize::from(size) != SECTION_BYTES {
-        return Some(&[]);
-    }
-    bytes.get(offset..offset.checked_add(usize::from(count) * SECTION_BYTES)?)
+fn libraries(sections: &SectionTable<'_, Header>, bytes: &[u8]) -> Option<Vec<String>> {
+    let Some((entries, link)) = sections.dynamic(LittleEndian, bytes).ok()? else { return Some(Vec::new()) };
+    let strings = sections.strings(LittleEndian, bytes, link).ok()?;
+    let needed = entries.iter().filter(|entry| entry.d_tag(LittleEndian) == u64::from(DT_NEEDED));
+    let names = needed.take(MAX_ENTRIES).map(|entry| name(strings, entry.val32(LittleEndian)?));
+    names.collect()
 }
 
-/// The bytes of a section.
-fn content<'a>(bytes: &'a [u8], section: &[u8]) -> Option<&'a [u8]> {
-    let (offset, size) = (usize_at(section, 24)?, usize_at(section, 32)?);
-    bytes.get(offset..offset.checked_add(size)?)
-}
-
-/// `Elf64_Dyn`: tag and value.
-fn read_libraries(entries: &[u8], strings: &[u8], libraries: &mut Vec<String>) -> Option<()> {
-    for entry in entries.chunks_exact(DYNAMIC_BYTES).take(MAX_ENTRIES) {
-        if usize_at(entry, 0)? == DT_NEEDED {
-            libraries.push(string(strings, usize_at(entry, 8)?)?);
-        }
-    }
-    Some(())
-}
-
-/// `Elf64_Verneed` (version, count, file, aux, next) and the `Elf64_Vernaux` (hash, flags, other, name, next) of each;
-/// `next` is relative, 0 at the end.
-fn read_versions(needs: &[u8], strings: &[u8], versions: &mut Vec<(String, String)>) -> Option<()> {
-    let mut need = 0_usize;
-    for _ in 0..MAX_ENTRIES {
-        let entry = needs.get(need..need.checked_add(16)?)?;
-        let library = string(strings, usize_at_u32(entry, 4)?)?;
-        let mut aux = need.checked_add(usize_at_u32(entry, 8)?)?;
-        for _ in 0..u16_at(entry, 2)? {
-            let version = needs.get(aux..aux.checked_add(16)?)?;
-            // A hostile file can point `next` at itself.
+fn versions(sections: &SectionTable<'_, Header>, bytes: &[u8]) -> Option<Vec<(String, String)>> {
+    let mut versions = Vec::new();
+    let Some((mut needs, link)) = sections.gnu_verneed(LittleEndian, bytes).ok()? else {
+        return Some(versions);
+    };
+    let strings = sections.strings(LittleEndian, bytes, link).ok()?;
+    while let Some((need, mut each)) = needs.next().ok()? {
+        let library = name(strings, need.vn_file.get(LittleEndian))?;
+        while let Some(version) = each.next().ok()? {
             if versions.len() >= MAX_ENTRIES {
                 return None;
             }
-            versions.push((library.clone(), string(strings, usize_at_u32(version, 8)?)?));
-            aux = aux.checked_add(usize_at_u32(version, 12)?)?;
-        }
-        match usize_at_u32(entry, 12)? {
-            0 => break,
-            next => need = need.checked_add(next)?,
+            versions.push((library.clone(), name(strings, version.vna_name.get(LittleEndian))?));
         }
     }
-    Some(())
+    Some(versions)
 }
 
-/// A name in a string table. Libraries and versions have names of at most 255 bytes.
-fn string(strings: &[u8], at: usize) -> Option<String> {
-    let rest = strings.get(at..)?;
-    let end = rest.iter().take(256).position(|byte| *byte == 0)?;
-    Some(String::from_utf8_lossy(&rest[..end]).into_owned())
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn usize_at_u32(bytes: &[u8], at: usize) -> Option<usize> {
-    usize::try_from(u32_at(bytes, at)?).ok()
-}
-
-fn usize_at(bytes: &[u8], at: usize) -> Option<usize> {
-    usize::try_from(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?)).ok()
+fn name(strings: StringTable<'_>, at: u32) -> Option<String> {
+    let name = strings.get(at).ok().filter(|name| name.len() <= MAX_NAME_BYTES)?;
+    Some(String::from_utf8_lossy(name).into_owned())
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use object::elf::{SHT_GNU_VERNEED, SHT_STRTAB};
+
+    const HEADER_BYTES: usize = 64;
+    const SECTION_BYTES: usize = 64;
+    /// The first section is none.
+    const FIRST: usize = HEADER_BYTES + 3 * SECTION_BYTES;
 
     /// An ELF file with only the parts that are read here.
     pub(crate) fn elf_file(machine: u16, versions: &[(&str, &[&str])]) -> Vec<u8> {
@@ -185,15 +135,16 @@ pub(crate) mod tests {
             }
         }
         let mut file = vec![0; HEADER_BYTES];
-        file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        file[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
         file[18..20].copy_from_slice(&machine.to_le_bytes());
         file[40..48].copy_from_slice(&(HEADER_BYTES as u64).to_le_bytes());
         file[58..60].copy_from_slice(&(SECTION_BYTES as u16).to_le_bytes());
-        file[60..62].copy_from_slice(&2_u16.to_le_bytes());
-        let first = HEADER_BYTES + 2 * SECTION_BYTES;
-        for (kind, offset, size, link) in
-            [(SHT_GNU_VERNEED, first, needs.len(), 1_u32), (3, first + needs.len(), strings.len(), 0)]
-        {
+        file[60..62].copy_from_slice(&3_u16.to_le_bytes());
+        file.extend([0; SECTION_BYTES]);
+        for (kind, offset, size, link) in [
+            (SHT_GNU_VERNEED, FIRST, needs.len(), 2_u32),
+            (SHT_STRTAB, FIRST + needs.len(), strings.len(), 0),
+        ] {
             let mut section = [0; SECTION_BYTES];
             section[4..8].copy_from_slice(&kind.to_le_bytes());
             section[24..32].copy_from_slice(&(offset as u64).to_le_bytes());
@@ -241,10 +192,9 @@ pub(crate) mod tests {
     #[test]
     fn reading_entries_in_a_cycle_ends() {
         let mut file = elf_file(EM_X86_64, &[("libc.so.6", &["GLIBC_2.38"])]);
-        let first = HEADER_BYTES + 2 * SECTION_BYTES;
         // 65 535 versions, each its own successor.
-        file[first + 2..first + 4].copy_from_slice(&[0xff, 0xff]);
-        file[first + 16 + 12..first + 16 + 16].copy_from_slice(&[0; 4]);
+        file[FIRST + 2..FIRST + 4].copy_from_slice(&[0xff, 0xff]);
+        file[FIRST + 16 + 12..FIRST + 16 + 16].copy_from_slice(&[0; 4]);
         assert_eq!(read(&file), None);
     }
 }
