@@ -6,6 +6,7 @@
 
 use super::error::CollectError;
 use crate::error::Place;
+use encoding_rs::{Encoding, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use std::path::Path;
 
 /// A decoded file.
@@ -33,8 +34,8 @@ pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Decoded, CollectError>
         [0xEF, 0xBB, 0xBF, rest @ ..] => return utf8(rest, file).map(Decoded::from),
         [0xFF, 0xFE, 0, 0, rest @ ..] => utf32(rest, u32::from_le_bytes),
         [0, 0, 0xFE, 0xFF, rest @ ..] => utf32(rest, u32::from_be_bytes),
-        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
-        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        [0xFF, 0xFE, rest @ ..] => whole(UTF_16LE, rest),
+        [0xFE, 0xFF, rest @ ..] => whole(UTF_16BE, rest),
         _ => return declared(bytes, file),
     };
     marked.map(Decoded::from).ok_or_else(|| {
@@ -50,19 +51,25 @@ fn declared(bytes: &[u8], file: &Path) -> Result<Decoded, CollectError> {
     let lines = bytes.split(|byte| *byte == b'\n').take(2);
     let declaration = lines.enumerate().find_map(|(index, line)| Some((index + 1, coding(line)?)));
     let Some((line, name)) = declaration else { return undeclared(bytes, file) };
-    match name.to_ascii_lowercase().replace('_', "-").as_str() {
-        "utf-8" | "utf8" | "utf-8-sig" => utf8(bytes, file).map(Decoded::from),
+    let name_in_table = name.to_ascii_lowercase().replace('_', "-");
+    let text = match name_in_table.as_str() {
+        "utf-8" | "utf8" | "utf-8-sig" => return utf8(bytes, file).map(Decoded::from),
+        // Browsers take these for Windows-1252, and so does the table of their names.
         "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" | "l1" | "cp819" => {
-            Ok(bytes.iter().map(|byte| char::from(*byte)).collect::<String>().into())
+            Some(encoding_rs::mem::decode_latin1(bytes).into_owned())
         }
-        "cp1252" | "windows-1252" => Ok(windows(bytes).into()),
-        "ascii" | "us-ascii" if bytes.is_ascii() => utf8(bytes, file).map(Decoded::from),
-        _ => Err(CollectError::invalid_with(
+        "ascii" | "us-ascii" => bytes.is_ascii().then(|| String::from_utf8_lossy(bytes).into_owned()),
+        other => Encoding::for_label(other.as_bytes())
+            .filter(|encoding| encoding.is_ascii_compatible())
+            .and_then(|encoding| whole(encoding, bytes)),
+    };
+    text.map(Decoded::from).ok_or_else(|| {
+        CollectError::invalid_with(
             Place { file: file.to_path_buf(), line: Some(line), column: None },
             format!("the encoding `{name}` is not known here, or the text is not in it"),
             "save it as UTF-8",
-        )),
-    }
+        )
+    })
 }
 
 /// UTF-8, else what an editor on Windows saves: comments are where such letters are, and they decide nothing.
@@ -70,12 +77,11 @@ fn undeclared(bytes: &[u8], file: &Path) -> Result<Decoded, CollectError> {
     refuse_zero_bytes(bytes, file)?;
     Ok(match std::str::from_utf8(bytes) {
         Ok(text) => text.to_string().into(),
-        Err(error) => Decoded { text: windows(bytes), assumed_at: Some(line_of(bytes, error.valid_up_to())) },
+        Err(error) => Decoded {
+            text: WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(),
+            assumed_at: Some(line_of(bytes, error.valid_up_to())),
+        },
     })
-}
-
-fn windows(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| cp1252(*byte)).collect()
 }
 
 fn line_of(bytes: &[u8], offset: usize) -> usize {
@@ -114,12 +120,9 @@ fn utf8(bytes: &[u8], file: &Path) -> Result<String, CollectError> {
     })
 }
 
-fn utf16(bytes: &[u8], read: fn([u8; 2]) -> u16) -> Option<String> {
-    if !bytes.len().is_multiple_of(2) {
-        return None;
-    }
-    let units = bytes.chunks_exact(2).map(|pair| read([pair[0], pair[1]]));
-    char::decode_utf16(units).collect::<Result<_, _>>().ok()
+/// The text, if all of it is in `encoding`.
+fn whole(encoding: &'static Encoding, bytes: &[u8]) -> Option<String> {
+    encoding.decode_without_bom_handling_and_without_replacement(bytes).map(String::from)
 }
 
 fn utf32(bytes: &[u8], read: fn([u8; 4]) -> u32) -> Option<String> {
@@ -127,18 +130,6 @@ fn utf32(bytes: &[u8], read: fn([u8; 4]) -> u32) -> Option<String> {
         return None;
     }
     bytes.chunks_exact(4).map(|four| char::from_u32(read([four[0], four[1], four[2], four[3]]))).collect()
-}
-
-/// Windows-1252 differs from Latin-1 in 0x80 to 0x9F. Source: Unicode's mapping table CP1252.
-fn cp1252(byte: u8) -> char {
-    const HIGH: [char; 32] = [
-        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
-        '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
-    ];
-    match byte {
-        0x80..=0x9F => HIGH[usize::from(byte - 0x80)],
-        other => char::from(other),
-    }
 }
 
 #[cfg(test)]
@@ -154,6 +145,9 @@ mod tests {
             (utf16.as_slice(), "a>=1 # é\n"),
             (b"\xFE\xFF\0a", "a"),
             (b"# -*- coding: latin-1 -*-\na # \xE9", "# -*- coding: latin-1 -*-\na # é"),
+            (b"# coding: latin-1\n# \x80", "# coding: latin-1\n# \u{80}"),
+            (b"# coding: iso8859_15\n# \xA4", "# coding: iso8859_15\n# €"),
+            (b"# coding: shift_jis\n# \x93\xFA", "# coding: shift_jis\n# 日"),
             (b"\n# vim: set fileencoding=cp1252 :\n# \x80", "\n# vim: set fileencoding=cp1252 :\n# €"),
         ] {
             assert_eq!(decode(bytes, Path::new("r.txt")).unwrap(), want.to_string().into());
@@ -172,6 +166,9 @@ mod tests {
             (b"\xEF\xBB\xBFa\nb \xE9\n".as_slice(), 2),
             (b"a\0b\0", 1),
             (b"# coding: klingon\n", 1),
+            (b"# coding: ascii\n# \xE9", 1),
+            (b"# coding: utf-16\n#", 1),
+            (b"# coding: shift_jis\n# \xFF", 1),
             (b"\xFF\xFEa", 1),
         ] {
             let Err(CollectError::Invalid { place, .. }) = decode(bytes, Path::new("r.txt")) else {
