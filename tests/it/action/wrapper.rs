@@ -101,10 +101,10 @@ fn signals_of_the_runner_reach_the_binary_as_no_shell_stands_between() {
     let binary = "#!/bin/sh\necho $$\n";
     write_executable(&action.binary(), binary);
     action.write_sums(&format!("{}  {LINUX_X64}\n", digest(binary)));
-    let document = std::fs::read(repository().join("action.yml")).unwrap();
-    let step = pexpress::yaml::read(&document).unwrap().root.unwrap().to_json();
+    let document = std::fs::read_to_string(repository().join("action.yml")).unwrap();
+    let document: serde_yaml::Value = serde_yaml::from_str(&document).unwrap();
     let script = action.home.join("temp/step.sh");
-    std::fs::write(&script, step["runs"]["steps"][0]["run"].as_str().unwrap()).unwrap();
+    std::fs::write(&script, document["runs"]["steps"][0]["run"].as_str().unwrap()).unwrap();
     // As the runner starts a step with `shell: sh`.
     let mut command = action.start(&["sh", "-e"], &script);
     command.env("GITHUB_ACTION_PATH", &action.home).stdout(std::process::Stdio::piped());

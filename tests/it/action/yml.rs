@@ -17,10 +17,7 @@ fn text(path: &str) -> String {
 }
 
 fn yaml(path: &str) -> Value {
-    let document =
-        pexpress::yaml::read(text(path).as_bytes()).unwrap_or_else(|error| panic!("{path}: {error}"));
-    assert!(document.problems.is_empty(), "{path}: {:?}", document.problems);
-    document.root.unwrap().to_json()
+    serde_yaml::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn mapping<'a>(value: &'a Value, key: &str) -> &'a Map<String, Value> {

@@ -146,6 +146,26 @@ fn tricky_texts_are_read_as_pyyaml_reads_them() {
     }
 }
 
+/// Why `dagster_cloud.yaml` has a reader of its own: one of YAML 1.2 refuses none of these.
+#[test]
+fn a_reader_of_yaml_1_2_would_send_other_values_without_an_error() {
+    for (text, ours, other) in [
+        ("a: yes", json!({"a": true}), json!({"a": "yes"})),
+        ("a: 017", json!({"a": 15}), json!({"a": "017"})),
+        ("a: 0o17", json!({"a": "0o17"}), json!({"a": 15})),
+        ("a: 1:30", json!({"a": 90}), json!({"a": "1:30"})),
+        ("a: 1e3", json!({"a": "1e3"}), json!({"a": 1000.0})),
+        (
+            "a: &a {x: 1}\nb: {<<: *a}",
+            json!({"a": {"x": 1}, "b": {"x": 1}}),
+            json!({"a": {"x": 1}, "b": {"<<": {"x": 1}}}),
+        ),
+    ] {
+        assert_eq!(our_value(text), Some(ours), "{text:?}");
+        assert_eq!(serde_yaml::from_str::<Value>(text).unwrap(), other, "{text:?}");
+    }
+}
+
 #[test]
 #[ignore = "needs packages from an index"]
 fn what_is_refused_beyond_pyyaml_is_known() {
