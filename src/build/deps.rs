@@ -1,6 +1,6 @@
 //! The deps PEX: a resolution → wheels → one file.
 
-use super::fetch::FetchedWheel;
+use super::fetch_job::FetchedWheel;
 use super::observer::StoredDeps;
 use super::{BuildError, Context, PexFile, shadowed};
 use crate::pex::{Chroot, Completeness, DepsPex, FORMAT_REVISION, collisions, script_stub};

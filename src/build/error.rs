@@ -1,9 +1,9 @@
 //! Errors of a build.
 
 use super::compiled::CompiledError;
-use super::fetch::FetchError;
+use super::fetch_error::FetchError;
 use super::manifest;
-use super::working_directory::TreeError;
+use super::tree_error::TreeError;
 use crate::cache::CacheError;
 use crate::error::{Explain, Fault, Place};
 use crate::near_names::closest_path;

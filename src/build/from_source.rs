@@ -9,13 +9,14 @@
 
 use super::built_wheel::BuiltWheel;
 use super::compiled;
-use super::fetch::{FetchError, FetchedWheel, Job, check_identity};
+use super::fetch_error::FetchError;
+use super::fetch_job::{FetchedWheel, Job, check_identity, shown};
 use super::git_source;
 use super::package_settings::PackageSettings;
 use crate::child_env::Purpose;
 use crate::hex::hex;
 use crate::net::download::{Stored, Wanted};
-use crate::net::{Activity, Credentials, SafeUrl, Silent};
+use crate::net::{Activity, Credentials, Silent};
 use crate::resolve::{self, Artifact, Distribution, Download};
 use crate::target::PythonVersion;
 use crate::threads::lock;
@@ -159,7 +160,7 @@ impl<'a> SourceBuilder<'a> {
         let alone = Arc::clone(lock(&self.building).entry(key.clone()).or_default());
         let _alone = lock(&alone);
         if let Some(built) = BuiltWheel::recall(self.tools, &key)
-            && let Some(stored) = job.downloader().find(&built.file_name, &built.sha256)?
+            && let Some(stored) = job.downloader.find(&built.file_name, &built.sha256)?
         {
             return runnable(job, job.wheel(stored, &built.file_name, Some(source.archive))?);
         }
@@ -259,11 +260,6 @@ impl Source<'_> {
     }
 }
 
-/// A file name, or a repository's URL without its secrets.
-pub(super) fn shown(archive: &str) -> String {
-    if archive.contains("://") { SafeUrl::parse(archive).to_string() } else { archive.to_string() }
-}
-
 /// The only entry of a directory, if it is a directory: source archives have one at the top.
 fn only_directory(tree: &Path) -> Option<PathBuf> {
     let mut entries = std::fs::read_dir(tree).ok()?.flatten();
@@ -295,5 +291,5 @@ fn key(source: &Source<'_>, job: &Job<'_>) -> String {
 fn keep(job: &Job<'_>, wheel: &Path, file_name: &str) -> Result<Stored, FetchError> {
     let url = Url::from_file_path(wheel).map(String::from).unwrap_or_default();
     let wanted = Wanted { file_name, url: &url, sha256: None, size_bytes: None };
-    Ok(job.downloader().get(&wanted, &Credentials::default(), &Silent)?)
+    Ok(job.downloader.get(&wanted, &Credentials::default(), &Silent)?)
 }

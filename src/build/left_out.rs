@@ -5,7 +5,7 @@
 
 use super::manifest::{self, Manifest};
 use super::package_files::{Fingerprint, PackageFiles, Source};
-use super::working_directory::TreeError;
+use super::tree_error::TreeError;
 use crate::error::Place;
 use crate::pex::is_bytecode;
 use crate::project::code_source;

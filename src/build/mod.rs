@@ -11,6 +11,8 @@ pub mod doubtful;
 pub mod elf;
 mod error;
 pub mod fetch;
+pub mod fetch_error;
+pub mod fetch_job;
 mod from_source;
 pub mod git_source;
 pub mod left_out;
@@ -24,6 +26,7 @@ mod self_contained;
 pub mod shadowed;
 pub mod source;
 pub mod submodules;
+mod tree_error;
 pub mod working_directory;
 
 pub use deps::{BuiltDeps, DepsPexFile};

@@ -4,13 +4,10 @@
 //! dagster-cloud-cli. [`super::left_out`] decides what is left out.
 
 use super::left_out::LeftOut;
+use super::tree_error::{MAX_ENTRIES, TreeError};
 use std::collections::BTreeMap;
 use std::fs::{self, FileType};
-use std::io;
 use std::path::{Path, PathBuf};
-
-/// More files and directories are refused: links between directories can turn a few into millions.
-const MAX_ENTRIES: usize = if cfg!(test) { 5_000 } else { 500_000 };
 
 /// One file to ship.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,35 +29,6 @@ pub struct Tree {
     pub outside: Vec<String>,
     /// Probable mistakes, one sentence each.
     pub warnings: Vec<String>,
-}
-
-/// A directory or the ignore file in it cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum TreeError {
-    /// A directory, a link or a file's metadata.
-    #[error("could not read `{path}`")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Too many files.
-    #[error("`{directory}` has more than {MAX_ENTRIES} files and directories, links followed")]
-    TooMany {
-        /// The directory that was to be shipped.
-        directory: PathBuf,
-    },
-    /// A pattern in `.pexignore`.
-    #[error("`{file}` has a pattern that cannot be used")]
-    Pattern {
-        /// The `.pexignore`.
-        file: PathBuf,
-        /// Which, and why.
-        #[source]
-        source: ignore::Error,
-    },
 }
 
 /// List the files of `directory` to ship. `packages` are the local packages, which may be in it.
