@@ -1,13 +1,7 @@
 //! What files alone tell of the requirements of a build directory: no code is run and nothing is fetched.
 
-use super::error::CollectError;
-use super::{unread, walk};
-use crate::host::Host;
-use crate::project::{CollectOptions, Lock, LockUse, RequirementLine, Requirements};
-use crate::target::Target;
-use crate::tools::Tools;
+use crate::project::{Lock, RequirementLine, Requirements};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// What files alone tell.
 #[derive(Debug, Default)]
@@ -29,25 +23,4 @@ pub struct ForeseenLock {
     pub open: Vec<RequirementLine>,
     /// The file.
     pub lock: Lock,
-}
-
-/// What files alone tell of the project in `directory` (absolute).
-///
-/// # Errors
-/// What a build would fail with too.
-pub fn foresee(directory: &Path, target: Target, host: &Host) -> Result<Foreseen, CollectError> {
-    let options = CollectOptions {
-        target,
-        lock_use: LockUse::Automatic,
-        extras: Vec::new(),
-        all_extras: false,
-        groups: Vec::new(),
-    };
-    let mut foreseen = walk::walk_statically(directory, &options, &Tools::new(host), host)?;
-    if foreseen.lock.is_none() {
-        foreseen.requirements.warnings.extend(unread::locks(directory));
-    }
-    foreseen.requirements.warnings.extend(unread::of_docker(directory).warnings);
-    foreseen.requirements.lock = foreseen.lock.as_ref().map(|lock| lock.lock.clone());
-    Ok(foreseen)
 }

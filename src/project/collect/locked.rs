@@ -9,7 +9,8 @@
 //! often an old export of it, so a line there that contradicts the lock does not make the lock stale, and what the
 //! lock does not have simply joins its pins.
 
-use super::locks::{LockFile, Pin};
+use super::locks::LockFile;
+use super::pin::Pin;
 use super::requirement::What;
 use super::walk::Line;
 use crate::error::Place;
@@ -121,7 +122,7 @@ fn bracketed(extras: &[&ExtraName]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::locks::Pinned;
+    use super::super::pin::Pinned;
     use super::super::requirement::{self, Scope};
     use super::*;
     use crate::target::{PythonVersion, Target};

@@ -7,6 +7,7 @@ mod compiled;
 mod core_metadata;
 mod environment;
 mod error;
+mod foresee;
 mod foreseen;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -14,6 +15,7 @@ mod locked;
 mod locks;
 mod options;
 mod package;
+mod pin;
 mod poetry;
 mod poetry_constraint;
 mod poetry_lock;
@@ -35,7 +37,8 @@ mod walk;
 
 pub use compiled::{Compiled, compiled_file};
 pub use error::CollectError;
-pub use foreseen::{Foreseen, ForeseenLock, foresee};
+pub use foresee::foresee;
+pub use foreseen::{Foreseen, ForeseenLock};
 pub use poetry_written::{lists_for_poetry, poetry_line};
 pub use python_metadata::{SetupPyRun, run_setup_py};
 pub(super) use requirement::file_url;

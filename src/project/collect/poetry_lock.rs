@@ -4,7 +4,7 @@
 //! `markers`).
 
 use super::error::CollectError;
-use super::locks::{Pin, Pinned};
+use super::pin::{Pin, Pinned};
 use super::poetry::git_url;
 use super::requirement::Link;
 use super::toml_file::{Node, TomlFile};

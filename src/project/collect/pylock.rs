@@ -3,7 +3,7 @@
 //! Source: the PyPA specification "pylock.toml", its marker extensions `extras` and `dependency_groups` included.
 
 use super::error::{CollectError, whole};
-use super::locks::{Pin, Pinned};
+use super::pin::{Pin, Pinned};
 use super::pyproject::RequiresPython;
 use super::requirement::Link;
 use crate::error::Place;

@@ -4,7 +4,7 @@
 //! it is static, `version`.
 
 use super::error::{CollectError, whole};
-use super::locks::{Pin, Pinned};
+use super::pin::{Pin, Pinned};
 use super::toml_file::{Node, TomlFile};
 use crate::error::Explain;
 use pep508_rs::PackageName;

@@ -4,7 +4,8 @@ use super::super::environment;
 use super::super::error::{CollectError, whole};
 use super::super::foreseen::ForeseenLock;
 use super::super::locked::{self, Verdict};
-use super::super::locks::{self, LockFile, Pinned};
+use super::super::locks::{self, LockFile};
+use super::super::pin::{Pin, Pinned};
 use super::{Line, Visited, Walk};
 use crate::project::{LocalDistribution, Lock, LockContent, LockUse, Origin};
 use std::collections::BTreeSet;
@@ -59,7 +60,7 @@ impl Walk<'_> {
         let verdict =
             locked::judge(self.lines.values().filter(|line| !is_forked(line)), &lock, &self.environment);
         self.warn_of_lock(&lock, &verdict);
-        let version = |pin: &locks::Pin| (pin.name.to_string(), pin.version.clone());
+        let version = |pin: &Pin| (pin.name.to_string(), pin.version.clone());
         Ok(Some(ForeseenLock {
             versions: lock.pins.iter().map(version).collect(),
             open: verdict.loose,
@@ -162,7 +163,7 @@ impl Walk<'_> {
         }
         // A lock that names versions without their files leaves finding the files to uv.
         let complete = verdict.loose.is_empty() && lock.has_files;
-        let kept = |pin: &&locks::Pin| !verdict.overruled.contains(&pin.name);
+        let kept = |pin: &&Pin| !verdict.overruled.contains(&pin.name);
         for pin in lock.pins.iter().filter(kept) {
             if !complete || lock.pylock.is_none() {
                 let known = self.found.hashes.entry(pin.name.to_string()).or_default();
