@@ -2,7 +2,7 @@
 //!
 //! Tests that need a package index or minutes are `#[ignore]`d with the reason; `scripts/test` runs them too.
 
-// A test ends with a panic and may say what it left out; both are denied elsewhere.
+// Tests may panic and print, which is denied elsewhere.
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod action;

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn poetry_is_answered_in_its_own_words() {
+    fn advice_for_poetry_uses_its_own_format() {
         for (value, want) in [
             ("\"1.13.29\"", "\"1.13.27\""),
             ("'^1.13'", "\"1.13.27\""),

@@ -1,4 +1,4 @@
-//! Which commit a step of a workflow deploys, and which one it says that it deployed.
+//! Which commit a step of a workflow deploys, and which one it reports.
 
 use crate::support::act::git;
 use crate::support::scene::{Scene, commit_all};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const DEFAULT: &str = "main";
 
-/// A scene whose project is committed twice; the two hashes, the newer one checked out.
+/// A scene with two commits, and their hashes. The newer one is checked out.
 fn two_commits() -> (Scene, String, String) {
     let scene = Scene::new(&[("one", "")], json!({}));
     let older = commit_all(scene.dir.path());
@@ -16,7 +16,7 @@ fn two_commits() -> (Scene, String, String) {
     (scene, older, newer)
 }
 
-/// The event of a run of the workflow `Tests` that was of this commit.
+/// The event after a run of the workflow `Tests` for this commit.
 fn after(head: &str, change: impl FnOnce(&mut Value)) -> Value {
     let mut payload = json!({
         "action": "completed",
@@ -37,7 +37,7 @@ fn git_of(scene: &Scene, deployment: &str) -> Value {
 
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn only_a_workflow_that_succeeded_on_the_default_branch_is_followed_by_a_deployment() {
+fn only_a_successful_workflow_on_the_default_branch_leads_to_a_deployment() {
     let (scene, older, newer) = two_commits();
     let run = |payload: &Value| scene.step().event("workflow_run", payload).run();
     let table: [(&str, Value, &str, &str); 9] = [
@@ -111,7 +111,7 @@ fn only_a_workflow_that_succeeded_on_the_default_branch_is_followed_by_a_deploym
     scene.assert_clean();
 }
 
-/// The usual `ref: ${{ github.event.workflow_run.head_sha }}`, while GITHUB_SHA is what main has come to since.
+/// The usual `ref: ${{ github.event.workflow_run.head_sha }}`, while GITHUB_SHA is the newest commit of main.
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
 fn an_overtaken_run_deploys_and_reports_what_was_tested() {
@@ -143,7 +143,7 @@ fn after_the_tests_of_another_branch_an_input_decides() {
 /// A rollback by hand: `ref:` at the checkout names an older commit than the branch has.
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn the_commit_that_is_reported_is_the_one_that_is_checked_out() {
+fn the_checked_out_commit_is_reported() {
     let (scene, older, newer) = two_commits();
     git(scene.dir.path(), &["checkout", "-q", "--detach", &older]);
     let payload = json!({"inputs": null, "repository": {"full_name": "acme/proj", "default_branch": "main"}});
@@ -208,7 +208,7 @@ fn a_pull_request_has_its_head_commit_unless_another_one_is_checked_out() {
     let overtaken = opened(&older);
     assert_eq!(reported(&overtaken), newer);
     assert!(overtaken.log.contains("that one is built and reported"), "{}", overtaken.log);
-    // As actions/checkout leaves it: the merge of the head into the base.
+    // As actions/checkout does it: the merge of the head into the base.
     git(dir, &["checkout", "-q", "-b", "feature", &older]);
     git(dir, &["commit", "-q", "--allow-empty", "-m", "Head"]);
     let head = git(dir, &["rev-parse", "HEAD"]);
@@ -234,7 +234,7 @@ fn a_tag_goes_to_the_full_deployment_and_has_no_branch_deployment() {
     assert!(refused.log.contains("this run is of the tag `v1`"), "{}", refused.log);
 }
 
-/// The event of a fork lists no pull request, so that GitHub is asked for the open one that has come to this commit.
+/// The event of a fork lists no pull request, so GitHub is asked for the open one with this commit.
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
 fn an_allowed_run_after_the_tests_of_a_fork_goes_to_the_branch_deployment_of_its_pull_request() {
@@ -263,10 +263,10 @@ fn an_allowed_run_after_the_tests_of_a_fork_goes_to_the_branch_deployment_of_its
     );
 }
 
-/// `ref: refs/pull/7/merge`, or a commit from the payload, in a run that is not of a pull request.
+/// `ref: refs/pull/7/merge`, or a commit from the payload, in a run that is not for a pull request.
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn what_a_dispatched_run_checks_out_of_a_pull_request_needs_a_choice() {
+fn a_dispatched_run_of_a_pull_request_needs_a_choice() {
     let (scene, older, newer) = two_commits();
     let dir = scene.dir.path();
     let proj = json!({"full_name": "acme/proj", "default_branch": "main"});
@@ -305,7 +305,7 @@ fn what_a_dispatched_run_checks_out_of_a_pull_request_needs_a_choice() {
 
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn an_entry_of_a_merge_queue_is_deployed_by_no_event() {
+fn no_event_deploys_an_entry_of_a_merge_queue() {
     let (scene, _, newer) = two_commits();
     let queue = "gh-readonly-queue/main/pr-7-0123456789012345678901234567890123456789";
     let payload = json!({"repository": {"full_name": "acme/proj", "default_branch": DEFAULT}});

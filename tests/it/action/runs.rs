@@ -16,8 +16,8 @@ fn standin() -> Standin {
     Standin::start(json!({"deployments": [{"name": "prod"}, {"name": "staging"}]}))
 }
 
-/// The same, where the pull request of the workspace has had its branch deployment since it was opened. Its name is what
-/// the stand-in calls that of [`BRANCH`].
+/// The same, where the pull request of the workspace has had its branch deployment since it was opened. Its name is the
+/// stand-in's name for [`BRANCH`].
 fn standin_of_an_opened_pull_request() -> Standin {
     let name: String =
         Sha1::digest(format!("acme/proj\0{BRANCH}")).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -143,7 +143,7 @@ fn a_merged_pull_request_does_not_deploy_what_it_was_merged_into() {
     let (workspace, standin) = (Workspace::new(TWO), standin_of_an_opened_pull_request());
     let mut run = deploying(workspace.pull_request("deploy.yml", "closed"), &standin);
     run.payload["pull_request"]["merged"] = json!(true);
-    // As the runner has it then: the base branch, at the commit that landed there.
+    // As on the runner: the base branch with the merged commit.
     git(&workspace.path(), &["checkout", "-q", "main"]);
     let finished = run.env("GITHUB_REF", "refs/heads/main").start();
     finished.assert_success();
@@ -155,7 +155,7 @@ fn a_merged_pull_request_does_not_deploy_what_it_was_merged_into() {
 
 #[test]
 #[ignore = "act and graphql-core come from a package index"]
-fn closing_needs_neither_the_project_nor_leave_to_build_it() {
+fn closing_needs_neither_the_project_nor_permission_to_build_it() {
     let workspace = Workspace::with(|path| std::fs::write(path.join("README.md"), "No project.\n").unwrap());
     let standin = standin_of_an_opened_pull_request();
     for (example, job, event) in
@@ -174,7 +174,7 @@ fn closing_needs_neither_the_project_nor_leave_to_build_it() {
 
 #[test]
 #[ignore = "act and graphql-core come from a package index"]
-fn a_fork_is_built_and_told_why_it_is_not_deployed() {
+fn a_fork_is_built_and_not_deployed_with_a_reason() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     let from_fork = |example: &str| {
         let mut run = deploying(workspace.pull_request(example, "opened"), &standin);
@@ -226,7 +226,7 @@ fn main_is_deployed_after_its_tests_and_nothing_of_a_fork() {
 
 #[test]
 #[ignore = "act and graphql-core come from a package index"]
-fn by_hand_it_goes_where_the_inputs_say() {
+fn a_manual_run_goes_where_the_inputs_say() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     git(&workspace.path(), &["checkout", "-q", BRANCH]);
     let dispatch = |inputs: Value| {
@@ -247,7 +247,7 @@ fn by_hand_it_goes_where_the_inputs_say() {
 
 #[test]
 #[ignore = "act and graphql-core come from a package index"]
-fn by_hand_on_a_branch_somebody_has_to_choose() {
+fn a_manual_run_on_a_branch_needs_a_choice() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     git(&workspace.path(), &["checkout", "-q", BRANCH]);
     let payload = json!({"ref": format!("refs/heads/{BRANCH}"), "inputs": null});
@@ -279,7 +279,7 @@ fn a_location_that_does_not_load_fails_the_run_and_is_explained() {
 
 #[test]
 #[ignore = "act and graphql-core come from a package index"]
-fn the_environment_of_a_step_serves_where_inputs_are_blank() {
+fn the_environment_of_a_step_is_used_where_inputs_are_empty() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     let inputs = "organization: my-organization\n          dagster_cloud_api_token: ${{ secrets.DAGSTER_CLOUD_API_TOKEN }}";
     let env = format!(
@@ -306,7 +306,7 @@ fn a_bad_input_is_one_sentence() {
 
 #[test]
 #[ignore = "act and graphql-core come from a package index"]
-fn runners_of_ones_own_and_private_indexes_need_no_other_action() {
+fn self_hosted_runners_and_private_indexes_need_no_other_action() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     for example in ["self-hosted.yml", "private-packages.yml"] {
         let run = deploying(workspace.push(example, "main"), &standin).secret("PACKAGES_PASSWORD", "sesame");
@@ -347,7 +347,7 @@ fn a_dg_workspace_below_the_root_is_deployed_in_one_step() {
 
 #[test]
 #[ignore = "dagster, act and graphql-core come from a package index"]
-fn what_a_fork_sends_is_loaded_before_it_is_called_good() {
+fn code_of_a_fork_is_loaded_before_it_is_reported_as_good() {
     let workspace = Workspace::with(|path| {
         run(std::process::Command::new("cp").arg("-R").arg(quickstart().join(".")).arg(path));
     });

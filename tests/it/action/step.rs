@@ -60,7 +60,7 @@ fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
 
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn a_location_that_fails_to_load_is_told_everywhere_with_its_python_error() {
+fn a_failed_load_is_reported_everywhere_with_its_python_error() {
     let error = json!({"message": "ModuleNotFoundError: No module named 'nowhere'\n", "stack": ["  File \"defs.py\"\n"], "chain": []});
     let scene = Scene::new(&[("good", ""), ("bad", "")], json!({"load": {"bad": {"error": error}}}));
     let ran = scene.opened();
@@ -81,7 +81,7 @@ fn a_location_that_fails_to_load_is_told_everywhere_with_its_python_error() {
 
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn a_pull_request_of_a_fork_is_built_and_said_not_to_be_deployed() {
+fn a_pull_request_of_a_fork_is_built_and_reported_as_not_deployed() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let mut payload = pull_request("opened");
     payload["pull_request"]["head"]["repo"]["full_name"] = json!("someone/proj");
@@ -180,7 +180,7 @@ fn jobs_of_a_matrix_end_in_one_comment() {
 
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn a_manual_run_elsewhere_has_to_say_where_it_goes() {
+fn a_manual_run_on_another_branch_needs_a_target() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let payload = json!({"inputs": null, "repository": {"full_name": "acme/proj", "default_branch": "main"}});
     let manual = |choice: &str| {
@@ -200,7 +200,7 @@ fn a_manual_run_elsewhere_has_to_say_where_it_goes() {
 
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn other_peoples_code_is_not_built_with_secrets() {
+fn code_of_others_is_not_built_with_secrets() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let ran = scene.step().event("pull_request_target", &pull_request("opened")).run();
     assert_eq!((ran.code, ran.output("result")), (Some(2), "failure"), "{}", ran.log);
@@ -223,7 +223,7 @@ fn other_peoples_code_is_not_built_with_secrets() {
 
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn a_push_tells_githubs_deployments_and_commit_statuses_where_asked() {
+fn a_push_creates_deployments_and_commit_statuses_if_requested() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let step = scene.step().with("INPUT_GITHUB_DEPLOYMENT", "true").with("INPUT_COMMIT_STATUS", "true");
     let ran = step
@@ -253,7 +253,7 @@ fn a_broken_project_file_is_annotated_at_its_line() {
     assert!(scene.comment().contains("code_sauce"), "{}", scene.comment());
 }
 
-/// They share the branch deployment of their branch.
+/// Both pull requests share the branch deployment of their branch.
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
 fn a_branch_deployment_stays_while_another_pull_request_of_the_branch_is_open() {
@@ -277,7 +277,7 @@ fn a_branch_deployment_stays_while_another_pull_request_of_the_branch_is_open() 
     scene.assert_clean();
 }
 
-/// What a project reads at import is a secret that GitHub gives to no fork.
+/// The project reads a secret at import, which GitHub does not give to forks.
 #[test]
 #[ignore = "dagster and the stand-ins come from package indexes"]
 fn a_fork_whose_code_reads_a_secret_is_green_with_a_warning() {
@@ -308,7 +308,7 @@ fn a_fork_whose_code_reads_a_secret_is_green_with_a_warning() {
     let warning = "the code location `app` was not loaded here, since the environment variable WAREHOUSE_TOKEN is not set here, and GitHub gives this run no secrets";
     assert!(ran.log.contains(&format!("::{warning}")) && !ran.log.contains("::error"), "{}", ran.log);
     assert!(ran.summary.contains("| ✅ | `app` | built |"), "{}", ran.summary);
-    // A mistake is one all the same.
+    // A mistake in the code is still an error.
     std::fs::write(dir.join("app/__init__.py"), "import nothing_of_that_name\n").unwrap();
     let step = scene
         .step()
@@ -319,7 +319,7 @@ fn a_fork_whose_code_reads_a_secret_is_green_with_a_warning() {
     assert_eq!((broken.code, broken.output("result")), (Some(1), "failure"), "{}", broken.log);
 }
 
-/// Users read of `--locked` and `--extra` in workflows that have neither.
+/// Users saw `--locked` and `--extra` in messages about workflows without them.
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
 fn a_step_names_inputs_where_a_command_line_names_flags() {
@@ -340,10 +340,10 @@ fn a_step_names_inputs_where_a_command_line_names_flags() {
     }
 }
 
-/// Users read one refusal three times, and one of the object store once for each code location.
+/// Users saw one refusal three times, and one of the object store for each code location.
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn a_refusal_that_many_meet_is_said_once() {
+fn a_common_refusal_is_reported_once() {
     let lines = ["extra==1", "extra==2", "extra==3", "extra==4"];
     let names = ["one", "two", "three", "four"];
     let locations: Vec<_> = names.into_iter().zip(lines).collect();

@@ -1,6 +1,7 @@
-//! `scripts/action.sh`, the shell half of the action: which binary it takes, what it refuses, and what it leaves alone.
+//! `scripts/action.sh`, the shell part of the action: which binary it starts, what it refuses, and what it does not
+//! touch.
 //!
-//! The binary is a script of two lines here, so that each shell of the machine can be tried in no time.
+//! The binary is a script of two lines here, so that each shell of the machine can be tested quickly.
 
 use crate::support::{repository, write_executable};
 use sha2::{Digest, Sha256};
@@ -20,7 +21,7 @@ struct Action {
 impl Action {
     fn new(name: &str) -> Action {
         let dir = tempfile::tempdir().unwrap();
-        // Self-hosted runners live in directories with blanks, and worse.
+        // Self-hosted runners have directories with spaces and other characters.
         let home = dir.path().join("my runner's $HOME/_actions");
         for part in ["scripts", "dist", "temp"] {
             std::fs::create_dir_all(home.join(part)).unwrap();
@@ -66,7 +67,7 @@ fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Panics unless the run ended with 1, one annotation and no line more.
+/// Panics unless the run ended with 1, one annotation and no other line.
 fn assert_refused(output: &Output, says: &str) {
     let text = stdout(output);
     assert_eq!(output.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -96,7 +97,7 @@ fn the_binary_becomes_the_process_in_every_shell() {
 }
 
 #[test]
-fn signals_of_the_runner_reach_the_binary_as_no_shell_stands_between() {
+fn signals_of_the_runner_reach_the_binary_directly() {
     let action = Action::new(LINUX_X64);
     let binary = "#!/bin/sh\necho $$\n";
     write_executable(&action.binary(), binary);
@@ -128,7 +129,7 @@ fn the_runner_s_words_choose_the_binary() {
 }
 
 #[test]
-fn outside_of_a_runner_the_machine_itself_says_what_it_is() {
+fn outside_of_a_runner_the_machine_is_detected() {
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     if std::env::consts::OS != "linux" {
         return;
@@ -161,7 +162,7 @@ fn a_binary_that_is_not_the_released_one_is_not_started() {
 }
 
 #[test]
-fn a_digest_that_is_missing_is_as_bad_as_a_wrong_one() {
+fn a_missing_digest_is_refused_like_a_wrong_one() {
     let action = Action::new(LINUX_X64);
     let good = digest(BINARY);
     for sums in [
@@ -183,7 +184,7 @@ fn a_digest_that_is_missing_is_as_bad_as_a_wrong_one() {
 }
 
 #[test]
-fn every_spelling_of_a_line_that_sha256sum_writes_is_read() {
+fn every_form_of_a_sha256sum_line_is_read() {
     let action = Action::new(LINUX_X64);
     let good = digest(BINARY);
     for sums in [
@@ -219,7 +220,7 @@ fn a_copy_is_checked_as_the_original_is() {
 }
 
 #[test]
-fn without_a_place_for_the_copy_the_variable_to_set_is_named() {
+fn without_a_directory_for_the_copy_the_variable_to_set_is_named() {
     let action = Action::new(LINUX_X64);
     std::fs::set_permissions(action.binary(), std::fs::Permissions::from_mode(0o444)).unwrap();
     let missing = action.home.join("missing");
@@ -228,7 +229,7 @@ fn without_a_place_for_the_copy_the_variable_to_set_is_named() {
 }
 
 #[test]
-fn an_action_directory_that_cannot_be_written_is_no_hindrance() {
+fn a_read_only_action_directory_works() {
     let action = Action::new(LINUX_X64);
     let dist = action.home.join("dist");
     std::fs::set_permissions(&dist, std::fs::Permissions::from_mode(0o555)).unwrap();
@@ -238,7 +239,7 @@ fn an_action_directory_that_cannot_be_written_is_no_hindrance() {
     assert_eq!((output.status.code(), copied.len()), (Some(3), 0), "{}", stdout(&output));
 }
 
-/// A directory with just these programs, to stand for PATH.
+/// A directory with only these programs, for PATH.
 fn path_with(action: &Action, programs: &[(&str, &str)]) -> PathBuf {
     let dir = action.home.join("bin");
     std::fs::create_dir_all(&dir).unwrap();

@@ -1,7 +1,6 @@
-//! `action.yml` against what stands beside it: the variables of its one step, the tables of the documents, the
-//! examples.
+//! `action.yml` compared with its step's variables, the tables in the documents, and the examples.
 //!
-//! Tables and copies are written anew with `PEXPRESS_WRITE_DOCS=1 cargo test action::yml`.
+//! `PEXPRESS_WRITE_DOCS=1 cargo test action::yml` updates tables and copies.
 
 use crate::support::repository;
 use serde_json::{Map, Value};
@@ -50,7 +49,7 @@ fn each_input_reaches_the_binary_as_its_variable() {
         .iter()
         .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_string()))
         .collect();
-    // What no variable of the runner tells: the place of the job in its matrix.
+    // The runner has no variable for the index of the job in its matrix.
     let strategy = [("PEXPRESS_JOB_INDEX", "job-index"), ("PEXPRESS_JOB_TOTAL", "job-total")];
     let strategy = strategy.map(|(name, key)| (name.to_string(), format!("${{{{ strategy.{key} }}}}")));
     assert_eq!(env, strategy.into_iter().chain(inputs).collect::<Vec<_>>());
@@ -73,7 +72,7 @@ fn no_expression_is_pasted_into_the_script() {
 }
 
 #[test]
-fn every_input_and_output_can_stand_in_a_table() {
+fn every_input_and_output_fits_into_a_table() {
     let action = yaml("action.yml");
     for (name, entry) in mapping(&action, "inputs").iter().chain(mapping(&action, "outputs")) {
         let description = entry["description"].as_str().unwrap_or_default();
@@ -84,7 +83,7 @@ fn every_input_and_output_can_stand_in_a_table() {
 }
 
 #[test]
-fn the_examples_use_inputs_and_outputs_that_there_are() {
+fn the_examples_use_existing_inputs_and_outputs() {
     let action = yaml("action.yml");
     let (inputs, outputs) = (mapping(&action, "inputs"), mapping(&action, "outputs"));
     let mut uses = 0;
@@ -129,7 +128,7 @@ fn outputs_table() -> String {
     table("| output | |", rows)
 }
 
-/// The examples, each with the first sentence of the comment that it begins with.
+/// The examples, each with the first sentence of its first comment.
 fn examples_list() -> String {
     let item = |(name, text): &(String, String)| {
         let lines = text.lines().map_while(|line| line.strip_prefix("# "));
@@ -140,7 +139,7 @@ fn examples_list() -> String {
     examples().iter().map(item).collect()
 }
 
-/// `file` with what stands between `<!-- NAME, from FILE -->` and `<!-- end -->` replaced.
+/// `file` with the part between `<!-- NAME, from FILE -->` and `<!-- end -->` replaced.
 fn with_part(document: &str, name: &str, part: &str) -> String {
     let begin = document.find(&format!("<!-- {name}, from ")).unwrap_or_else(|| panic!("no part `{name}`"));
     let begin = begin + document[begin..].find("-->\n").unwrap() + "-->\n".len();
@@ -162,7 +161,7 @@ fn compare(path: &str, parts: &[(&str, String)]) {
 }
 
 #[test]
-fn the_documents_have_the_tables_and_examples_of_today() {
+fn the_documents_have_current_tables_and_examples() {
     compare(
         "docs/action.md",
         &[("inputs", inputs_table()), ("outputs", outputs_table()), ("examples", examples_list())],

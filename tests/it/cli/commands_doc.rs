@@ -1,6 +1,6 @@
-//! `docs/commands.md` is what `--help` says of each command.
+//! `docs/commands.md` has the `--help` of each command.
 //!
-//! Written anew with `PEXPRESS_WRITE_DOCS=1 cargo test commands_doc`.
+//! `PEXPRESS_WRITE_DOCS=1 cargo test commands_doc` updates it.
 
 use crate::support::repository;
 use std::fmt::Write as _;

@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A uv whose environments are links to the Python on `PATH`.
+/// A uv with environments that are links to the Python on `PATH`.
 const LINKS_PYTHON: &str = r#"
 case "$1" in
 venv) for last; do :; done; mkdir -p "$last/bin"; ln -s "$(command -v python3)" "$last/bin/python";;
@@ -52,7 +52,7 @@ fn arguments_stdin_environment_and_exit_code_pass_through() {
 #[test]
 fn signals_reach_the_module() {
     let dir = tempfile::tempdir().unwrap();
-    // `print` is not reentrant: a handler that prints may interrupt one that is at it.
+    // `print` is not reentrant: a handler that prints may interrupt another `print`.
     let code = "import os, signal, time\nsignal.signal(signal.SIGUSR1, lambda *_: os.write(1, b'caught\\n'))\nos.write(1, b'ready\\n')\nwhile True: time.sleep(1)\n";
     std::fs::write(dir.path().join("waits.py"), code).unwrap();
     let (mut command, _) = program(dir.path(), LINKS_PYTHON);
@@ -66,7 +66,7 @@ fn signals_reach_the_module() {
 }
 
 #[test]
-fn the_environment_is_made_once_and_mended_when_its_python_is_gone() {
+fn the_environment_is_made_once_and_again_when_its_python_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("empty.py"), "").unwrap();
     let run_empty = || {
@@ -87,7 +87,7 @@ fn the_environment_is_made_once_and_mended_when_its_python_is_gone() {
 fn runs_at_once_share_one_environment() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("empty.py"), "").unwrap();
-    // Neither run installs before both have begun: each of them builds.
+    // Neither run installs before both have started, so both build.
     let waits = format!(
         "{LINKS_PYTHON}\nif [ \"$1\" = pip ]; then touch \"$FAKE_UV_DIR/began.$$\"; \
          until [ \"$(ls \"$FAKE_UV_DIR\" | grep -c began)\" -ge 2 ]; do sleep 0.05; done; fi"
@@ -103,7 +103,7 @@ fn runs_at_once_share_one_environment() {
 }
 
 #[test]
-fn a_failed_install_leaves_nothing_and_says_what_uv_said() {
+fn a_failed_install_leaves_nothing_and_shows_uvs_text() {
     let dir = tempfile::tempdir().unwrap();
     let script =
         format!("{LINKS_PYTHON}\n[ \"$1\" = pip ] && {{ echo 'error: no space' >&2; exit 2; }}\nexit 0");
@@ -117,7 +117,7 @@ fn a_failed_install_leaves_nothing_and_says_what_uv_said() {
 
 #[test]
 #[ignore = "a package index"]
-fn dagsters_own_programs_run_also_under_the_predecessors_name() {
+fn dagsters_own_programs_also_run_under_their_older_name() {
     let dir = tempfile::tempdir().unwrap();
     let link = dir.path().join("builder.pex");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_pexpress"), &link).unwrap();

@@ -1,4 +1,4 @@
-//! `plan` against a stand-in: which code locations it takes for changed, and that it changes nothing itself.
+//! `plan` against a stand-in: which code locations count as changed, and that it changes nothing itself.
 
 use crate::deploy::whole::{TO_PROD, deploy, in_pull_request, payload, ran};
 use crate::support::assert_no_secret;
@@ -40,7 +40,7 @@ fn planned(command: &mut Command) -> Planned {
     Planned { jobs: matrix["include"].as_array().unwrap().iter().map(job).collect(), stderr }
 }
 
-/// That nothing was created or changed since the journal was cleared.
+/// Check that nothing was created or changed since the journal was cleared.
 fn assert_only_asked(standin: &Standin) {
     let journal = standin.journal();
     let asks = [
@@ -57,7 +57,7 @@ fn assert_only_asked(standin: &Standin) {
     journal.assert_clean();
 }
 
-/// Users got a matrix of jobs, each of which was then refused.
+/// Users got a matrix of jobs that were all refused.
 #[test]
 fn a_hybrid_deployment_has_no_plan() {
     let standin = Standin::start(json!({"deployments": [{"name": "prod", "agent_type": "HYBRID"}]}));
@@ -112,7 +112,7 @@ fn only_code_locations_that_have_changed_are_planned() {
 }
 
 #[test]
-fn what_failed_to_load_or_is_not_known_is_planned() {
+fn failed_or_unknown_code_locations_are_planned() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("good", ""), ("bad", "")]);
     let standin = Standin::start(json!({"load": {"bad": {"error": {"message": "ImportError: x"}}}}));
@@ -121,7 +121,7 @@ fn what_failed_to_load_or_is_not_known_is_planned() {
     let failed = planned(plan(&standin, dir.path()).args(TO_PROD).args(CACHE));
     assert_eq!(failed.jobs, [["bad"]]);
     assert!(failed.stderr.contains("bad: it failed to load"), "{}", failed.stderr);
-    // Without an entry of the deps cache nobody knows what a build would come to.
+    // Without a deps cache entry, the result of a build is not known.
     let unknown = planned(plan(&standin, dir.path()).args(TO_PROD));
     assert_eq!(unknown.jobs, [["good", "bad"]]);
     assert!(unknown.stderr.contains("without --deps-cache-from every deps PEX"), "{}", unknown.stderr);
@@ -129,7 +129,7 @@ fn what_failed_to_load_or_is_not_known_is_planned() {
 }
 
 #[test]
-fn a_pull_request_is_compared_with_its_branch_deployment_and_else_with_its_base() {
+fn a_pull_request_is_compared_with_its_branch_deployment_or_its_base() {
     let (standin, dir) = deployed();
     let on_branch = |command: &mut Command, action: &str| {
         planned(in_pull_request(command, dir.path(), &payload(action)).args(CACHE))
@@ -145,7 +145,7 @@ fn a_pull_request_is_compared_with_its_branch_deployment_and_else_with_its_base(
     assert_eq!(sent.code, Some(0), "{}", sent.stderr);
     standin.control("journal", &Value::Null);
     assert_eq!(plan_branch("synchronize").jobs, Vec::<Vec<String>>::new());
-    // What the branch deployment runs counts, though the base runs just this.
+    // The branch deployment counts, although the base runs the same.
     std::fs::write(dir.path().join("one/defs.py"), "name = 'one'\n").unwrap();
     assert_eq!(plan_branch("synchronize").jobs, [["one"]]);
     assert_eq!(plan_branch("closed").jobs, Vec::<Vec<String>>::new());
@@ -178,7 +178,7 @@ fn without_a_token_or_on_demand_all_code_locations_are_planned() {
 }
 
 #[test]
-fn a_deployment_that_cannot_be_asked_is_an_error_and_no_matrix() {
+fn an_unreachable_deployment_is_an_error_without_a_matrix() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);
     let standin = Standin::start(json!({"faults": [{"operation": "*", "times": 0, "status": 401}]}));

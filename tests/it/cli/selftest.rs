@@ -1,11 +1,11 @@
-//! `pexpress selftest`: a line a check, and an exit code that says whether a deploy can work.
+//! `pexpress selftest`: one line per check, and an exit code that says whether a deploy can work.
 
 use crate::support::fake_uv::FakeUv;
 use crate::support::pexpress;
 use std::path::Path;
 use std::process::Command;
 
-/// An index with the one package that is asked for, and no pex.
+/// An index with only the requested package, without pex.
 const ANSWERS: &str = "echo 'lock-version = \"1.0\"'";
 const SILENT: &str = "echo 'error: Failed to fetch: error sending request for url (x)' >&2; exit 2";
 
@@ -36,7 +36,7 @@ fn of<'a>(checks: &'a [(String, String, String)], name: &str) -> (&'a str, &'a s
 }
 
 #[test]
-fn an_index_that_is_silent_is_a_matter_of_the_network() {
+fn a_silent_index_is_a_network_problem() {
     let dir = tempfile::tempdir().unwrap();
     let (code, checks) = report(&mut program(dir.path(), SILENT));
     assert_eq!(code, 3, "{checks:?}");
@@ -49,7 +49,7 @@ fn an_index_that_is_silent_is_a_matter_of_the_network() {
 }
 
 #[test]
-fn anything_else_in_the_way_is_a_matter_of_the_machine() {
+fn any_other_problem_is_one_of_the_machine() {
     let dir = tempfile::tempdir().unwrap();
     let (code, checks) = report(program(dir.path(), ANSWERS).env("PEXPRESS_UV", "/nowhere/uv"));
     assert_eq!(code, 4, "{checks:?}");

@@ -1,4 +1,4 @@
-//! What the program says of itself: by it a binary is told from one of other source.
+//! The version of the program, which identifies the source of a binary.
 
 use crate::support::{pexpress, repository, run};
 use std::process::Command;

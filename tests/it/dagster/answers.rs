@@ -1,5 +1,5 @@
-//! What the organization says of itself, and what `deploy` makes of it: which deployments there are, of which kind, what
-//! runs there besides, and whether the token may.
+//! Answers about the organization, and what `deploy` does with them: existing deployments, their type, what else runs
+//! there, and the token's permissions.
 
 use crate::deploy::whole::{Ran, TO_PROD, deploy, ran};
 use crate::support::small_project::write_project;
@@ -24,7 +24,7 @@ fn built(ran: &Ran) -> bool {
 }
 
 #[test]
-fn a_hybrid_deployment_hears_of_it_before_anything_is_built() {
+fn a_hybrid_deployment_is_refused_before_anything_is_built() {
     let standin = Standin::start(json!({"deployments": [{"name": "prod", "agent_type": "HYBRID"}]}));
     let full = deployed(&standin, &TO_PROD);
     assert_eq!(full.code, Some(1), "{}", full.stderr);
@@ -69,7 +69,7 @@ fn a_deployment_that_does_not_exist_is_named_with_those_that_do() {
 }
 
 #[test]
-fn where_none_is_named_the_only_deployment_is_meant() {
+fn the_only_deployment_is_the_default() {
     let standin = Standin::start(json!({"deployments": [{"name": "production"}]}));
     let ran = deployed(&standin, &["--yes"]);
     assert_eq!(
@@ -87,7 +87,7 @@ fn code_locations_that_left_the_file_are_named() {
     let document = |name: &str| json!({"location_name": name, "code_source": {"package_name": "p"}});
     let there: Vec<Value> = ["one", "two", "old", "other"].map(document).to_vec();
     let standin = Standin::start(json!({"deployments": [{"name": "prod", "locations": there}]}));
-    // One that the file names is not said to have left it, selected or not.
+    // One that the file lists is not reported as removed, selected or not.
     for args in [&[][..], &["--location", "one"]] {
         let ran = deployed(&standin, &[&TO_PROD[..], args].concat());
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -99,9 +99,9 @@ fn code_locations_that_left_the_file_are_named() {
     assert!(!deployed(&none, &TO_PROD).stderr.contains("Also in"));
 }
 
-/// Users saw seven more requests, and everything built, after the token had been refused.
+/// Users saw seven more requests and a complete build after the token was refused.
 #[test]
-fn a_token_that_is_refused_in_the_middle_ends_the_run() {
+fn a_token_refused_during_a_run_ends_it() {
     for status in [401, 403] {
         let refuse = json!({"operation": "generateServerlessPexUrl", "times": 0, "status": status});
         let standin = Standin::start(json!({"faults": [refuse]}));
@@ -109,15 +109,15 @@ fn a_token_that_is_refused_in_the_middle_ends_the_run() {
         assert_eq!(ran.code, Some(3), "{}", ran.stderr);
         let journal = standin.journal();
         let asked = journal.count("generateServerlessPexUrl");
-        // Others may have been on their way.
+        // Other requests may have been on their way.
         assert!(asked <= 3 && journal.count("deployLocations") == 0, "{:#?}", journal.calls());
         assert_eq!(ran.stderr.matches("refused the token").count(), 1, "{}", ran.stderr);
     }
 }
 
-/// Users waited half a minute for 28 questions that all failed.
+/// Users waited half a minute for 28 requests that all failed.
 #[test]
-fn a_registry_out_of_reach_is_not_asked_again_and_again() {
+fn an_unreachable_registry_is_not_retried_for_each_file() {
     let fail = json!({"operation": "generateServerlessPexUrl", "times": 0, "status": 503});
     let standin = Standin::start(json!({"faults": [fail]}));
     let ran = deployed(&standin, &TO_PROD);

@@ -1,4 +1,4 @@
-//! `branch-deployment` and `status` against the stand-in: which deployment a run is for, and what Dagster+ is told of it.
+//! `branch-deployment` and `status` against the stand-in: the deployment of a run, and the data sent to Dagster+.
 
 use crate::support::small_project::write_project;
 use crate::support::standin::{Standin, TOKEN};
@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// A clone as a runner makes it for a pull request: two commits, then the merge that is checked out.
+/// A clone as on a runner for a pull request: two commits, then the checked-out merge.
 struct Checkout {
     dir: tempfile::TempDir,
     head: String,
@@ -67,7 +67,7 @@ impl Checkout {
         command
     }
 
-    /// The same, without a Dagster+.
+    /// The same, without Dagster+.
     fn in_run(&self, payload: Option<&Value>, args: &[&str]) -> Command {
         let event: PathBuf = self.dir.path().join("event.json");
         if let Some(payload) = payload {
@@ -134,7 +134,7 @@ fn a_branch_deployment_shows_the_head_commit_and_not_the_merge() {
 }
 
 #[test]
-fn a_commit_that_the_clone_lacks_is_known_by_its_hash_alone() {
+fn a_commit_missing_in_the_clone_is_known_by_its_hash() {
     let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
     let mut payload = checkout.payload("opened", "open", false);
     payload["pull_request"]["head"]["sha"] = json!("b".repeat(40));
@@ -145,7 +145,7 @@ fn a_commit_that_the_clone_lacks_is_known_by_its_hash_alone() {
 }
 
 #[test]
-fn closing_tells_merged_from_closed() {
+fn closing_distinguishes_merged_from_closed() {
     let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
     for (action, state, merged, flag, want) in [
         ("closed", "closed", false, "--create", "CLOSED"),
@@ -162,7 +162,7 @@ fn closing_tells_merged_from_closed() {
 }
 
 #[test]
-fn a_pull_request_that_cannot_be_read_asks_nothing_of_dagster() {
+fn an_unreadable_pull_request_sends_no_request() {
     let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
     let mut no_head = checkout.payload("opened", "open", false);
     no_head["pull_request"]["head"] = Value::Null;
@@ -260,7 +260,7 @@ fn status_shows_state_and_files_of_each_code_location() {
         "#);
 }
 
-/// Users got an empty standard output, and the raw signal.
+/// Users got an empty standard output, and the process ended by the signal.
 #[cfg(unix)]
 #[test]
 fn a_signal_before_a_document_is_printed_gives_one_of_its_own() {

@@ -1,4 +1,4 @@
-//! One call at a time against the stand-in: what is retried, what ends a run, and with which message.
+//! Single calls against the stand-in: what is retried, what ends a run, and the messages.
 
 use crate::support::standin::{Standin, TOKEN};
 use pexpress::dagster::DagsterError;
@@ -21,7 +21,7 @@ fn fault(field: &str, action: Value) -> Value {
 }
 
 #[test]
-fn what_passes_by_itself_is_tried_again_for_queries_and_mutations() {
+fn transient_failures_are_retried_for_queries_and_mutations() {
     let standin = Standin::start(json!({}));
     for action in [
         json!({"status": 408}),
@@ -88,7 +88,7 @@ fn retry_after_holds_for_its_own_retry_only() {
 }
 
 #[test]
-fn what_does_not_pass_ends_at_once_with_one_clear_message() {
+fn a_lasting_failure_ends_at_once_with_one_clear_message() {
     let standin = Standin::start(json!({"unauthorized_deployments": ["prod"]}));
     for (action, says, hint) in [
         (json!({"status": 400}), "answered 400 Bad Request", ""),
@@ -108,7 +108,7 @@ fn what_does_not_pass_ends_at_once_with_one_clear_message() {
 }
 
 #[test]
-fn what_might_have_passed_and_does_not_ends_with_one_clear_message_too() {
+fn a_transient_failure_that_stays_ends_with_one_clear_message() {
     let standin = Standin::start(json!({}));
     let page = "DAGSTER_CLOUD_URL";
     for (action, says, hint) in [
@@ -132,13 +132,13 @@ fn what_might_have_passed_and_does_not_ends_with_one_clear_message_too() {
         assert!(error.to_string().contains(says), "{action}: {error}");
         assert!(error.hint().unwrap_or_default().contains(hint), "{action}: {:?}", error.hint());
         assert_eq!(connected.clock.slept().len(), 3, "{action}");
-        // Nobody but the API gets the token, redirected or not.
+        // Only the API gets the token, with redirects or without.
         standin.journal().assert_clean();
     }
 }
 
 #[test]
-fn odd_ways_to_say_it_are_understood_at_once() {
+fn unusual_refusals_are_understood_at_once() {
     let standin = Standin::start(json!({}));
     for action in [
         json!({"early": 103}),
@@ -154,7 +154,7 @@ fn odd_ways_to_say_it_are_understood_at_once() {
     }
 }
 
-/// Seen in a test: the second of two equal replies was taken for the answer of the next question.
+/// Seen in a test: the second of two equal replies was read as the answer to the next request.
 #[test]
 fn a_reply_that_comes_twice_does_not_answer_the_next_question() {
     let standin = Standin::start(json!({}));
@@ -167,7 +167,7 @@ fn a_reply_that_comes_twice_does_not_answer_the_next_question() {
         let client = standin.connect().client.at("prod");
         twice("addOrUpdateLocationFromDocument");
         client.update_location(&document("one")).unwrap();
-        // Where the other's answer came, it is at least not taken for this one's.
+        // An answer to the other request is at least not read as the answer to this one.
         let updated = client.update_location(&document("two"));
         assert!(updated.is_ok() || updated.unwrap_err().is_uncertain());
         let client = standin.connect().client.at("prod");
@@ -179,7 +179,7 @@ fn a_reply_that_comes_twice_does_not_answer_the_next_question() {
     }
 }
 
-/// Users would have seen a step that hangs until its job is ended.
+/// Users would have seen a step that hangs until its job ends.
 #[test]
 fn an_answer_that_only_trickles_is_given_up() {
     let endless = json!({"drip": {"pieces": 0, "pause_seconds": 0.01}});
@@ -189,9 +189,10 @@ fn an_answer_that_only_trickles_is_given_up() {
     assert!(standin.journal().count("serverless") > 1);
 }
 
-/// Users saw `was not updated` of a code location that was: the first answer was lost, the second a refusal.
+/// Users saw `was not updated` for a code location that was updated: the first answer was lost, the second was a
+/// refusal.
 #[test]
-fn a_refusal_after_a_lost_answer_does_not_tell_that_nothing_was_done() {
+fn a_refusal_after_a_lost_answer_does_not_mean_that_nothing_was_done() {
     let field = "addOrUpdateLocationFromDocument";
     let mut refusal = fault(field, json!({"status": 403}));
     refusal["call"] = json!(2);
@@ -205,7 +206,7 @@ fn a_refusal_after_a_lost_answer_does_not_tell_that_nothing_was_done() {
 }
 
 #[test]
-fn a_maintenance_window_is_looked_at_again_before_it_ends() {
+fn a_maintenance_window_is_checked_before_it_ends() {
     let window = json!({"timeout": 1e9, "retry_interval": 1e9});
     let standin = Standin::start(json!({"faults": [{"operation": "serverless", "maintenance": window}]}));
     let connected = standin.connect();
@@ -214,7 +215,7 @@ fn a_maintenance_window_is_looked_at_again_before_it_ends() {
 }
 
 #[test]
-fn a_bad_token_a_missing_deployment_and_a_missing_right_are_told_apart() {
+fn a_bad_token_a_missing_deployment_and_a_missing_permission_are_distinguished() {
     let standin = Standin::start(json!({"unauthorized_deployments": ["prod"]}));
     let stranger = standin.connect_with(Timeouts::default(), "user:wrong");
     let error = stranger.client.registry().unwrap_err();
@@ -252,7 +253,7 @@ fn a_maintenance_window_is_waited_for_and_costs_no_retry() {
 }
 
 #[test]
-fn load_stamps_are_asked_for_only_where_the_schema_has_them() {
+fn load_stamps_are_queried_only_if_the_schema_has_them() {
     let standin = Standin::start(json!({
         "deployments": [{"name": "prod", "locations": [document("one")]}],
         "faults": [{"operation": "workspaceOrError", "status": 400,

@@ -1,7 +1,7 @@
-//! Where credentials go: to the server that they are for, encrypted or within this machine, and nowhere else.
+//! Credentials go only to their own server, encrypted or within this machine.
 //!
-//! Of package indexes: `http.rs::credentials_go_to_their_origin_and_not_along_a_redirect` and its neighbour. Of GitHub
-//! along redirects: `github/refusals.rs::the_token_stays_with_the_server_it_was_given_for`.
+//! For package indexes: `http.rs::credentials_go_to_their_origin_and_not_along_a_redirect` and its neighbour. For
+//! GitHub with redirects: `github/refusals.rs::the_token_stays_with_the_server_it_was_given_for`.
 
 use crate::support::github_rows::add_row;
 use crate::support::recording_clock::host_in;
@@ -23,7 +23,7 @@ fn dagster(address: &str, host: &Host) -> Client {
     Client::new(host, &Agent::new(host), address, Secret::new(TOKEN), PythonVersion::DEFAULT)
 }
 
-/// Dagster+ that gives this URL, with a signature, to whoever asks for one.
+/// A Dagster+ that answers with this URL and a signature.
 fn giving_url(url: &str) -> ScriptedServer {
     let answer =
         json!({"data": {"generateServerlessPexUrl": [{"url": format!("{url}?X-Signature={SIGNATURE}")}]}});
@@ -32,7 +32,7 @@ fn giving_url(url: &str) -> ScriptedServer {
     })
 }
 
-/// Everything that a server was told.
+/// Everything that a server received.
 fn heard(server: &ScriptedServer) -> String {
     format!("{:?}", server.requests())
 }
@@ -120,7 +120,7 @@ fn a_server_that_repeats_a_token_does_not_bring_it_into_a_message() {
 }
 
 #[test]
-fn what_the_store_leads_to_gets_no_token() {
+fn redirects_of_the_store_get_no_token() {
     let elsewhere = ScriptedServer::answering(|_| Reply::new(200, "text"));
     let target = elsewhere.url("/x");
     let leading = ScriptedServer::answering(move |_| Reply::new(302, "").header("Location", target.clone()));

@@ -1,4 +1,4 @@
-//! Calls to Dagster+: questions, uploads, updates, and other clients of the same registry.
+//! Calls to Dagster+: queries, uploads, updates, and other clients of the same registry.
 
 mod answers;
 mod branch_deployments;

@@ -1,5 +1,5 @@
 //! dagster-cloud-cli from PyPI and this program, each against a stand-in: the same operations with the same variables
-//! where the meaning is the same. It also shows that the stand-in is a fair one, since the real client passes it.
+//! where the meaning is the same. It also shows that the stand-in is realistic, because the real client works with it.
 
 use crate::support::environments::{environment, helper_version};
 use crate::support::standin::{Journal, Standin};
@@ -41,7 +41,7 @@ fn write_project(dir: &Path) -> String {
     String::from_utf8(git(&["rev-parse", "HEAD"]).stdout).unwrap().trim().to_string()
 }
 
-/// The other client, with its interpreter first on PATH and nothing of the outside in its environment.
+/// The other client, with its interpreter first on PATH and a clean environment.
 fn other(standin: &Standin) -> Command {
     let bin = environment(helper_version(), PACKAGES).join("bin");
     let path = std::env::join_paths([bin.clone(), PathBuf::from("/usr/bin"), PathBuf::from("/bin")]).unwrap();
@@ -73,7 +73,7 @@ fn comparable(mut document: Value) -> Value {
 
 #[test]
 #[ignore = "half a minute, and a package index"]
-fn a_full_deployment_is_told_the_same() {
+fn a_full_deployment_gets_the_same_requests() {
     let dir = tempfile::tempdir().unwrap();
     let sha = write_project(dir.path());
     let (theirs, ours) = (Standin::start(json!({})), Standin::start(json!({})));
@@ -105,13 +105,13 @@ fn a_full_deployment_is_told_the_same() {
     let document =
         |standin: &Standin| comparable(standin.state()["deployments"]["prod"]["locations"]["one"].clone());
     let (theirs_document, mut ours_document) = (document(&theirs), document(&ours));
-    // Ours says more of where the code lives, as the other client's `ci deploy` does.
+    // Ours sends more about the repository, like the other client's `ci deploy`.
     let git = ours_document["git"].as_object_mut().unwrap();
     for (key, value) in [("provider", "github"), ("repo_owner", "acme"), ("repo_name", "proj")] {
         assert_eq!(git.remove(key), Some(json!(value)));
     }
     assert_eq!(theirs_document, ours_document);
-    // The same kinds of objects under names of the same shape; the cache entry is spelt alike.
+    // The same kinds of objects under names of the same form; the cache entry has the same text.
     let shapes = |standin: &Standin| -> BTreeSet<String> {
         let state = standin.state();
         let names = state["objects"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
@@ -138,7 +138,7 @@ fn a_full_deployment_is_told_the_same() {
 
 #[test]
 #[ignore = "a few seconds, and a package index"]
-fn a_branch_deployment_is_told_the_same() {
+fn a_branch_deployment_gets_the_same_requests() {
     let dir = tempfile::tempdir().unwrap();
     let sha = write_project(dir.path());
     let event = dir.path().join("event.json");
@@ -186,7 +186,7 @@ fn a_branch_deployment_is_told_the_same() {
         let field = "createOrUpdateBranchDeployment";
         let mut told = theirs.journal().variables(field);
         if action == "closed" {
-            // Ours names no base for what is closed: it may be gone.
+            // Ours sends no base when closing: it may be deleted.
             told[0]["baseDeploymentName"] = Value::Null;
         }
         assert_eq!(told, ours.journal().variables(field), "{action} {merged}");

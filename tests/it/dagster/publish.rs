@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A file that ends as a ZIP archive does, with this name and about this size.
+/// A file that ends like a ZIP archive, with this name and about this size.
 fn pex(dir: &Path, name: &str, size: usize) -> Artifact {
     let path = dir.join(name);
     let mut bytes = vec![b'x'; size];
@@ -31,7 +31,7 @@ fn one(outcomes: Outcomes) -> Result<UploadOutcome, Arc<DagsterError>> {
 }
 
 #[test]
-fn files_that_are_there_are_not_sent_again() {
+fn stored_files_are_not_sent_again() {
     let dir = tempfile::tempdir().unwrap();
     let (source, deps) = (pex(dir.path(), "source-a.pex", 10), pex(dir.path(), "deps-b.pex", 300_000));
     let standin = Standin::start(json!({}));
@@ -47,7 +47,7 @@ fn files_that_are_there_are_not_sent_again() {
 }
 
 #[test]
-fn a_file_that_is_cut_short_or_another_is_sent_again() {
+fn a_truncated_or_different_file_is_sent_again() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "source-a.pex", 10);
     let standin = Standin::start(json!({}));
@@ -59,7 +59,7 @@ fn a_file_that_is_cut_short_or_another_is_sent_again() {
 }
 
 #[test]
-fn uploads_are_tried_again_from_the_start() {
+fn uploads_are_retried_from_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "deps-b.pex", 3_000_000);
     for action in [
@@ -118,7 +118,7 @@ fn expired_urls_and_missing_urls_are_failures() {
 }
 
 #[test]
-fn without_upload_files_are_only_looked_for() {
+fn without_upload_files_are_only_checked() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "deps-b.pex", 10);
     let standin = Standin::start(json!({}));
@@ -167,7 +167,7 @@ fn a_cache_entry_is_found_again_under_its_tag() {
     };
     assert_eq!(read("acme/proj", HASH, &[]), Some(entry()));
     assert_eq!((read("acme/other", HASH, &[]), read("acme/proj", "ff", &[])), (None, None));
-    // A good guess saves a call, a bad one costs nothing but itself.
+    // A good guess saves a call, a bad one only costs its own.
     for (likely, calls) in [("deps-0b.pex", 1), ("deps-ff.pex", 2)] {
         standin.control("journal", &Value::Null);
         assert_eq!(read("acme/proj", HASH, &[likely.to_string()]), Some(entry()));
@@ -225,9 +225,9 @@ fn a_cache_entry_that_cannot_be_used_is_a_miss_with_a_note() {
     }
 }
 
-/// Users saw `loaded` of files that were never stored: a proxy had answered each upload with a page and status 200.
+/// Users saw `loaded` for files that were never stored: a proxy had answered each upload with a page and status 200.
 #[test]
-fn a_web_page_in_place_of_the_store_is_no_success() {
+fn a_web_page_instead_of_the_store_is_not_a_success() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "deps-b.pex", 10);
     for (times, stored) in [(2, true), (0, false)] {
@@ -239,7 +239,7 @@ fn a_web_page_in_place_of_the_store_is_no_success() {
     }
 }
 
-/// Users got a deploy whose PEX file was cut short by a proxy that answered 200.
+/// Users got a deploy with a PEX file truncated by a proxy that answered 200.
 #[test]
 fn a_file_that_arrived_cut_short_is_sent_again_and_never_called_stored() {
     let dir = tempfile::tempdir().unwrap();
@@ -260,7 +260,7 @@ fn a_file_that_arrived_cut_short_is_sent_again_and_never_called_stored() {
     let standin = Standin::start(json!({"faults": [cut(2), cut(3)]}));
     let error = one(publish(&standin.connect(), &[&file])).unwrap_err();
     assert!(matches!(&*error, DagsterError::Damaged { .. }), "{error}");
-    // A URL to look by that has expired is replaced.
+    // An expired URL for the check is replaced.
     let expired = json!({"operation": "GET", "call": 2, "status": 403});
     let standin = Standin::start(json!({"faults": [expired, cut(3)]}));
     assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(UploadOutcome::Uploaded)));

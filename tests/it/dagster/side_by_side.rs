@@ -1,5 +1,5 @@
-//! Our answers beside those of dagster-cloud-cli's builder, run on the same projects: where both agree they agree
-//! exactly, and each wanted difference is listed here with its reason.
+//! Our results compared with those of dagster-cloud-cli's builder for the same projects. They must be equal, except for
+//! the intended differences listed here with their reasons.
 
 use crate::support::environments::environment;
 use crate::support::{
@@ -13,7 +13,7 @@ use std::process::Command;
 const PYTHON: &str = "3.11";
 const REFERENCE: [&str; 4] = ["dagster-cloud==1.13.27", "dagster-cloud-cli==1.13.27", "pip", "setuptools<81"];
 
-/// What one builder made of a project.
+/// The result of one builder for a project.
 #[derive(Debug)]
 struct Answer {
     local_packages: BTreeSet<String>,
@@ -28,7 +28,7 @@ fn strings(value: &Value) -> BTreeSet<String> {
         .collect()
 }
 
-/// The requirement lines in one spelling.
+/// The requirement lines in one form.
 fn in_one_spelling(lines: BTreeSet<String>) -> BTreeSet<String> {
     let parsed = lines.into_iter().map(|line| {
         let requirement: pep508_rs::Requirement =
@@ -73,7 +73,7 @@ fn our_answer(project: &Path) -> Answer {
 /// The requirement that dagster-cloud-cli 1.13.27 adds to every set, until dagster allows protobuf 7.
 const ADDED_BY_REFERENCE: &str = "grpcio-health-checking<1.82";
 
-/// How a member differs, or `None` if that is wanted.
+/// How a member differs, or `None` if that is intended.
 ///
 /// Wanted: hashes and file names in PEX-INFO and the boot text that quotes them; the comment in the otherwise empty
 /// `working_directory/__init__.py`; and `*.dist-info` of local packages. There the reference has what an installer
@@ -105,7 +105,7 @@ fn difference(
     }
 }
 
-/// Check the project; `wanted` lists the members that are meant to differ.
+/// Check the project. `wanted` lists the members that may differ.
 fn both_agree_on(project: &Path, wanted: &[&str]) {
     let theirs = reference_answer(project);
     let ours = our_answer(project);

@@ -1,4 +1,4 @@
-//! What the stand-in's side of the tests catches: a client cannot send what Dagster+ would refuse and pass.
+//! Checks of the tests themselves: a client that sends what Dagster+ would refuse fails.
 
 use crate::support::graphql::problems;
 use crate::support::standin::{Standin, TOKEN};
@@ -8,7 +8,7 @@ use std::io::sink;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What is wrong with this document, these variables and this answer.
+/// Errors in this document, these variables and this answer.
 fn report(query: &str, variables: Value, answer: Value) -> String {
     let found = problems(&json!({"query": query, "variables": variables, "answer": answer}));
     found.iter().map(|problem| format!("{query} {variables} {answer}\n  {problem}\n")).collect()
@@ -125,7 +125,7 @@ fn a_variable_of_another_type_is_caught() {
     "#);
 }
 
-/// Else the tests could hold the client to a service that does not exist.
+/// Otherwise the tests could expect a service that does not exist.
 #[test]
 fn an_answer_that_breaks_the_schema_is_caught() {
     let agents = "{ agents { id status errors { error { message } } } }";
@@ -180,7 +180,7 @@ fn an_answer_that_breaks_the_schema_is_caught() {
     "#);
 }
 
-/// No test has to ask: with the stand-in, a wrong request ends the test that sent it.
+/// No test has to check it: with the stand-in, a wrong request fails the test that sent it.
 #[test]
 fn a_wrong_request_fails_its_test() {
     let queries =

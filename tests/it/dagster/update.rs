@@ -1,4 +1,4 @@
-//! Updates against the stand-in: each way that a code location can come out.
+//! Updates against the stand-in: all outcomes of a code location.
 
 use crate::support::standin::{Connected, Standin};
 use pexpress::context::inputs::WaitLimits;
@@ -18,7 +18,7 @@ fn update_of(name: &str, package: &str) -> Update {
     Update { name: name.into(), document: document(name, package).as_object().unwrap().clone() }
 }
 
-/// Look, update and wait at `prod`.
+/// Query, update and wait at `prod`.
 fn deploy(connected: &Connected, updates: Vec<Update>) -> Vec<Outcome> {
     let client = connected.client.at("prod");
     let before = Before::look(&client).unwrap();
@@ -37,18 +37,18 @@ fn deploy_one(config: Value) -> (Result<Updated, UpdateError>, Connected, Standi
 }
 
 #[test]
-fn a_load_is_seen_as_soon_as_it_is_there() {
+fn a_load_is_seen_at_once() {
     let (outcome, connected, standin) = deploy_one(json!({"load": {"*": {"loading_polls": 2}}}));
     assert_eq!(outcome.unwrap(), Updated::Loaded);
     assert_eq!(connected.clock.slept(), [0.1, 0.15]);
     let mut calls = standin.journal().calls();
     let update = calls.iter().position(|call| call == "addOrUpdateLocationFromDocument").unwrap();
     let mut after = calls.split_off(update + 1);
-    // Two questions at a time are asked side by side.
+    // Two queries are sent in parallel.
     calls.sort();
     after.sort();
     assert_eq!(calls, ["addOrUpdateLocationFromDocument", "workspace", "workspaceOrError"]);
-    // The last question: whether it is still ours.
+    // The last query: whether it is still our version.
     assert_eq!(after, ["agents", "workspace", "workspaceOrError", "workspaceOrError", "workspaceOrError"]);
 }
 
@@ -83,7 +83,7 @@ fn a_failed_load_shows_the_python_error_and_its_chain() {
 }
 
 #[test]
-fn a_load_that_never_ends_and_an_agent_that_never_comes_run_out_of_time() {
+fn an_endless_load_and_a_missing_agent_time_out() {
     let (outcome, connected, _standin) = deploy_one(json!({"load": {"*": {"never": true}}}));
     assert!(matches!(outcome, Err(UpdateError::LoadTimeout { seconds: 600, .. })), "{outcome:?}");
     let waited: f64 = connected.clock.slept().iter().sum();
@@ -105,7 +105,7 @@ fn without_an_agent_nothing_counts_as_loaded() {
 }
 
 #[test]
-fn an_agent_may_come_late_and_is_not_asked_for_again() {
+fn an_agent_may_start_late_and_is_not_queried_again() {
     let (outcome, _, standin) = deploy_one(json!({"agents": {"appears_after_polls": 6}}));
     assert_eq!(outcome.unwrap(), Updated::Loaded);
     assert_eq!(standin.journal().count("agents"), 7);
@@ -160,7 +160,7 @@ fn good_code_locations_take_one_call() {
 }
 
 #[test]
-fn an_outcome_that_cannot_be_seen_is_not_success() {
+fn an_unknown_outcome_is_not_a_success() {
     let (outcome, ..) = deploy_one(
         json!({"faults": [{"operation": "workspaceOrError", "call": 2, "times": 0, "status": 503}]}),
     );
@@ -180,9 +180,9 @@ fn an_update_that_failed_is_not_waited_for() {
     }
 }
 
-/// Users saw `was not updated` of a code location that loaded a minute later: a gateway had lost each reply.
+/// Users saw `was not updated` for a code location that loaded a minute later: a gateway had lost each reply.
 #[test]
-fn an_update_whose_replies_were_lost_is_looked_for() {
+fn an_update_with_lost_replies_is_checked() {
     let of = |fault: Value| {
         let standin = Standin::start(json!({"faults": [fault]}));
         standin.control("put-object", &json!({"name": "deps-1.pex", "text": "PEX"}));
@@ -211,7 +211,7 @@ fn deploy_file(config: Value) -> (Result<Updated, UpdateError>, Connected, Stand
     (outcome, connected, standin)
 }
 
-/// The same at a stand-in that is as after a start.
+/// The same with a stand-in in its initial state.
 fn deploy_file_at(standin: &Standin, config: Value) -> (Result<Updated, UpdateError>, Connected) {
     let mut config = config;
     config["token"] = json!(crate::support::standin::TOKEN);
@@ -237,9 +237,9 @@ fn faults(operation: &str, call: u64, times: u64, action: &Value) -> Value {
     json!({"faults": [rule], "load": {"*": {"loading_polls": 2}}})
 }
 
-/// Users saw `unknown` of code locations that ran: a look of the wait had met an error, once.
+/// Users saw `unknown` for code locations that ran: one query of the wait had failed.
 #[test]
-fn a_wait_outlasts_what_goes_wrong_for_a_while() {
+fn a_wait_survives_temporary_errors() {
     let standin = Standin::start(json!({}));
     for action in [
         json!({"status": 401}),
@@ -266,7 +266,7 @@ fn a_wait_outlasts_what_goes_wrong_for_a_while() {
 }
 
 #[test]
-fn what_cannot_be_seen_for_minutes_is_not_known() {
+fn a_state_without_an_answer_for_minutes_is_unknown() {
     for (operation, action) in [
         ("workspaceOrError", json!({"status": 401})),
         ("workspaceOrError", json!({"replace": ["LOADED", "REPAIRED"]})),
@@ -282,7 +282,7 @@ fn what_cannot_be_seen_for_minutes_is_not_known() {
 }
 
 #[test]
-fn agents_that_nobody_can_ask_for_do_not_hide_a_load() {
+fn unreadable_agents_do_not_hide_a_load() {
     let (outcome, ..) = deploy_file(faults("agents", 1, 0, &json!({"status": 404})));
     assert!(matches!(outcome, Ok(Updated::Loaded)), "{outcome:?}");
     let never = json!({"load": {"*": {"never": true}}, "faults": [{"operation": "agents", "times": 0, "status": 404}]});
@@ -290,9 +290,9 @@ fn agents_that_nobody_can_ask_for_do_not_hide_a_load() {
     assert!(matches!(outcome, Err(UpdateError::Unseen { .. })), "{outcome:?}");
 }
 
-/// Users saw `loaded` of files that never ran: another run had deployed while this one waited.
+/// Users saw `loaded` for files that never ran: another run had deployed while this one waited.
 #[test]
-fn what_somebody_else_deploys_meanwhile_is_not_taken_for_ours() {
+fn a_deploy_by_another_run_meanwhile_is_not_taken_for_ours() {
     let mut other = document("one", "theirs");
     other["pex_metadata"] = json!({"pex_tag": "files=other.pex"});
     let meanwhile =
@@ -314,7 +314,7 @@ fn what_somebody_else_deploys_meanwhile_is_not_taken_for_ours() {
     let (outcome, connected, _standin) = deploy_file(meanwhile("remove-deployment", &Value::Null));
     let error = outcome.unwrap_err();
     let source = std::error::Error::source(&error).map(ToString::to_string);
-    // The only deployment of the organization: nobody is left to say that it was deleted.
+    // The only deployment of the organization, so no answer can say that it was deleted.
     assert!(source.is_some_and(|source| source.contains("/prod does not exist")), "{error}");
     assert!(connected.clock.slept().iter().sum::<f64>() < 20.0, "{error}");
 }
@@ -327,7 +327,7 @@ fn files_that_vanish_before_the_load_are_a_failed_load() {
 }
 
 #[test]
-fn a_state_that_is_not_known_here_does_not_make_the_old_load_a_new_one() {
+fn an_unknown_state_does_not_make_the_old_load_a_new_one() {
     let mut config = faults("workspaceOrError", 2, 1, &json!({"replace": ["LOADED", "REPAIRED"]}));
     config["load"] = json!({"*": {"stale_polls": 4, "error": {"message": "boom"}}});
     let (outcome, ..) = deploy_file(config);
@@ -335,7 +335,7 @@ fn a_state_that_is_not_known_here_does_not_make_the_old_load_a_new_one() {
 }
 
 #[test]
-fn the_same_document_again_is_loaded_whatever_becomes_of_the_answers() {
+fn the_same_document_again_is_loaded_even_if_answers_are_lost() {
     let mut same = document("one", "new");
     same["pex_metadata"] = json!({"pex_tag": "files=deps-1.pex"});
     let mut config = faults("addOrUpdateLocationFromDocument", 1, 0, &json!({"status": 502, "apply": true}));
@@ -345,7 +345,7 @@ fn the_same_document_again_is_loaded_whatever_becomes_of_the_answers() {
 }
 
 #[test]
-fn an_error_on_the_servers_side_does_not_tell_that_nothing_was_done() {
+fn a_server_error_does_not_mean_that_nothing_was_done() {
     let operation = "addOrUpdateLocationFromDocument";
     for type_name in ["PythonError", "Novelty"] {
         let error = json!({"data": {operation: {"__typename": type_name, "message": "late"}}});
@@ -362,7 +362,7 @@ fn an_error_on_the_servers_side_does_not_tell_that_nothing_was_done() {
     assert!(matches!(outcome, Err(UpdateError::Refused { .. })), "{outcome:?}");
 }
 
-/// A clock that somebody sets back all the time.
+/// A clock that is set back all the time.
 #[derive(Default)]
 struct SetBack(std::sync::Mutex<Duration>);
 
@@ -380,7 +380,7 @@ impl pexpress::host::Clock for SetBack {
 
 /// Users would have waited for ever on a machine whose clock is set back.
 #[test]
-fn a_clock_that_goes_back_prolongs_no_wait() {
+fn a_clock_that_goes_back_does_not_prolong_a_wait() {
     let standin = Standin::start(json!({"load": {"*": {"never": true}}}));
     let connected = standin.connect_by(std::sync::Arc::new(SetBack::default()));
     let before = Before::look(&connected.at("prod")).unwrap();
@@ -392,11 +392,11 @@ fn a_clock_that_goes_back_prolongs_no_wait() {
 #[test]
 fn a_load_without_a_new_stamp_settles() {
     let config = |unknown: Value| json!({"load": {"*": {"keeps_stamp": true, "never_flips": true, "loading_polls": 4}}, "unknown_fields": unknown});
-    // The server says itself whether what is loaded is outdated …
+    // The server reports whether the loaded version is outdated …
     let (outcome, connected, _standin) = deploy_file(config(json!([])));
     assert_eq!(outcome.unwrap(), Updated::Loaded);
     assert!(connected.clock.slept().iter().sum::<f64>() < 5.0);
-    // … or it does not, and is asked for that only once.
+    // … or it does not, and is only asked once.
     let (outcome, connected, standin) = deploy_file(config(json!(["hasOutdatedData"])));
     assert_eq!(outcome.unwrap(), Updated::Loaded);
     let waited: f64 = connected.clock.slept().iter().sum();
@@ -412,13 +412,13 @@ fn a_load_without_a_new_stamp_settles() {
 }
 
 #[test]
-fn an_outdated_load_is_not_believed_however_long_it_lasts() {
+fn an_outdated_load_never_counts() {
     let (outcome, ..) = deploy_file(json!({"load": {"*": {"never_flips": true, "never": true}}}));
     assert!(matches!(outcome, Err(UpdateError::LoadTimeout { .. })), "{outcome:?}");
 }
 
 #[test]
-fn a_server_without_load_stamps_is_asked_for_them_once() {
+fn load_stamps_are_queried_once_from_a_server_without_them() {
     let (outcome, _, standin) = deploy_file(
         json!({"load": {"*": {"loading_polls": 5}}, "unknown_fields": ["updatedTimestamp", "hasOutdatedData"]}),
     );
@@ -429,7 +429,7 @@ fn a_server_without_load_stamps_is_asked_for_them_once() {
     assert!(refused.len() <= 2, "{refused:?}");
 }
 
-/// Users waited for the load of a code location that somebody had deleted.
+/// Users waited for the load of a deleted code location.
 #[test]
 fn a_code_location_that_is_deleted_meanwhile_is_noticed_at_once() {
     let remove = json!({"before": {"remove-location": "one"}});

@@ -1,5 +1,5 @@
-//! Runs that are cancelled at any stage, with a GitHub that is slow to answer: nothing begins any more at Dagster+, and
-//! log, outputs, summary and comment say the same.
+//! Runs that are cancelled at any stage, with a slow GitHub: no more requests to Dagster+ start, and log, outputs,
+//! summary and comment agree.
 
 use crate::support::github_standin::GithubStandin;
 use crate::support::pexpress_with_uv;
@@ -33,7 +33,7 @@ fn cancel(dagster: &Standin, github: &GithubStandin, reached: &dyn Fn(&Running) 
     while !running.log().contains("interrupted:") && running.is_there() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    // Those on their way have arrived by then.
+    // Requests on their way have arrived by then.
     std::thread::sleep(Duration::from_millis(300));
     let before = dagster.journal().calls().len();
     let ran = running.finish();
@@ -42,16 +42,16 @@ fn cancel(dagster: &Standin, github: &GithubStandin, reached: &dyn Fn(&Running) 
     ran
 }
 
-/// What was said at the end, in the log.
+/// The last sentence in the log.
 fn sentence(ran: &Ran) -> String {
     let line = ran.log.lines().find_map(|line| line.strip_prefix("interrupted: "));
     line.unwrap_or_else(|| panic!("{}", ran.log)).to_string()
 }
 
-/// Users saw `nothing was changed` and a code location that was updated a moment later, and a comment that said `built`.
+/// Users saw `nothing was changed`, a code location that was updated a moment later, and a comment that said `built`.
 #[test]
 #[ignore = "a minute, and the stand-ins come from package indexes"]
-fn a_cancelled_run_stops_wherever_it_is_and_says_one_thing_everywhere() {
+fn a_cancelled_run_stops_anywhere_and_reports_the_same_everywhere() {
     for latency in [1, 3] {
         let github = GithubStandin::start(json!({"latency_seconds": latency}));
         for (field, at_least, says) in [
@@ -81,7 +81,7 @@ fn a_cancelled_run_stops_wherever_it_is_and_says_one_thing_everywhere() {
                 assert_eq!(status["state"], "error", "{what}\n{state:#}");
             }
             assert!(!ran.log[ran.log.find("interrupted:").unwrap()..].contains("Building"), "{what}");
-            // What is said of each code location is so.
+            // The report of each code location is true.
             let locations = ran.json("locations");
             let updated = dagster.journal().count("deployLocations") > 0;
             for location in locations.as_array().unwrap() {
@@ -124,7 +124,7 @@ fn a_signal_during_the_report_to_github_costs_neither_outputs_nor_summary() {
 }
 
 /// A setup.py that does not end: it starts a process that ignores SIGTERM and one with a session of its own, and writes
-/// the numbers of all three to `pids`.
+/// the pids of all three to `pids`.
 const ENDLESS: &str = "
 import os, subprocess, sys
 stubborn = subprocess.Popen(['sh', '-c', 'trap \"\" TERM; while :; do sleep 0.1; done'])
@@ -172,7 +172,7 @@ fn assert_nothing_left(dir: &Path, what: &str) {
     assert!(temporary.is_empty(), "{what}: {temporary:?}");
 }
 
-/// Users saw their own code go on for a minute after the step that ran it was cancelled.
+/// Users saw their own code run for another minute after its step was cancelled.
 #[test]
 #[cfg(target_os = "linux")]
 #[ignore = "the stand-ins come from package indexes"]

@@ -1,4 +1,4 @@
-//! Runs that are killed at any moment, and runs side by side, leave whole files or none.
+//! Runs that are killed at any moment, and parallel runs, leave complete files or none.
 
 use crate::support::{files_named, pexpress_with_uv, quickstart, run};
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ fn a_kill_at_any_moment_leaves_no_partial_pex_and_the_next_run_works() {
     for attempt in 0..KILLS {
         let started = Instant::now();
         let mut child = deploy(&out, &cache).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // Moments spread over a whole run, in an order that jumps about: 7 has no factor in common with 20.
+        // Moments over a whole run in a mixed order: 7 and 20 have no common factor.
         std::thread::sleep(usual * (attempt * 7 % KILLS + 1) / KILLS);
         match child.try_wait().unwrap() {
             Some(status) => {

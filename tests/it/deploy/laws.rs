@@ -1,11 +1,11 @@
-//! Laws, tried on values drawn at random: `PEXPRESS_SEED=N` draws others, `PEXPRESS_NIGHTLY=1` draws more.
+//! Properties, tested with random values: `PEXPRESS_SEED=N` draws others, `PEXPRESS_NIGHTLY=1` draws more.
 
 use crate::support::seed::{Random, seed, sized};
 use pexpress::net::{SafeUrl, Secret};
 use pexpress::plan::shards::Matrix;
 use std::collections::BTreeSet;
 
-/// Each round with numbers of its own, so that its seed alone plays it again.
+/// Each round has its own numbers, so that its seed is enough to repeat it.
 fn rounds(everyday: u64, law: impl Fn(&mut Random)) {
     for round in 0..sized(everyday, everyday * 50) {
         let seed = seed().wrapping_add(round);

@@ -46,7 +46,7 @@ fn deploy(project: &Path, out: &Path, more: &[&str]) -> Output {
 
 #[test]
 #[ignore = "half a minute, and a package index"]
-fn each_code_location_is_loaded_and_told_of() {
+fn each_code_location_is_loaded_and_reported() {
     let (project, out) = (three_locations(), tempfile::tempdir().unwrap());
     let output = deploy(project.path(), out.path(), &["--verify", "--format", "json"]);
     assert_eq!(output.status.code(), Some(1));
@@ -66,7 +66,7 @@ fn each_code_location_is_loaded_and_told_of() {
         said.contains("error: the code location `bad` does not load here: ModuleNotFoundError"),
         "{said}"
     );
-    // Neither the frames of the loader nor those of dagster before the user's own.
+    // Without frames of the loader and of dagster before the user's own.
     let traceback = bad["traceback"].as_str().unwrap();
     assert!(!traceback.contains("-c <cmd>") && !traceback.contains("<string>"), "{traceback}");
     let first = traceback.lines().nth(1).unwrap();
@@ -99,7 +99,7 @@ fn code_locations_of_one_directory_share_their_files() {
     assert!(String::from_utf8_lossy(&one.stdout).contains("assets: group/two, one"));
 }
 
-/// `-m` of Python puts the working directory first.
+/// Python's `-m` puts the working directory first.
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn modules_of_the_working_directory_are_not_those_that_unpack() {
@@ -115,7 +115,7 @@ fn modules_of_the_working_directory_are_not_those_that_unpack() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Users saw paths below `/tmp` that are in no repository, and no line of their own.
+/// Users saw paths below `/tmp` that are in no repository, and no line of their own files.
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn a_syntax_error_is_shown_at_its_line_of_the_users_file() {
@@ -198,7 +198,7 @@ fn what_a_run_worker_imports_is_imported_too() {
 
 #[test]
 #[ignore = "half a minute, and a package index"]
-fn what_may_load_elsewhere_is_told_from_what_is_broken() {
+fn code_that_may_load_elsewhere_is_distinguished_from_broken_code() {
     let code = |text: &str| format!("import os\n{text}\n{DEFS}");
     let cases = [
         ("variable", "os.environ['A_TOKEN']", Some("the environment variable A_TOKEN is not set here")),

@@ -1,7 +1,7 @@
-//! `--verify=auto`: new dependencies that no lock file decided are loaded before a code location is updated with them, so
-//! that a set that cannot be imported never reaches a deployment, not in the next run either.
+//! `--verify=auto`: new dependencies without a lock file are loaded before a code location is updated with them. A set
+//! that cannot be imported never reaches a deployment, not in the next run either.
 //!
-//! The dagster of these projects has just the modules that loading asks for.
+//! The dagster of these projects only has the modules that loading needs.
 
 use crate::deploy::whole::{TO_PROD, deploy, ran};
 use crate::support::small_project::write_wheel_of;
@@ -17,7 +17,7 @@ class LoadedRepositories:
         self.definitions_by_name = {}
 ";
 
-/// One code location of this content, with a dagster-cloud whose `instance` is this.
+/// One code location with this content, and a dagster-cloud with this `instance`.
 fn write(dir: &Path, code: &str, instance: &str) {
     let wheels = dir.join("wheels");
     std::fs::create_dir_all(&wheels).unwrap();
@@ -43,7 +43,7 @@ const CACHE: [&str; 4] = ["--deps-cache-from", "acme/proj", "--deps-cache-to", "
 
 #[test]
 #[ignore = "pex comes from a package index"]
-fn what_does_not_load_reaches_no_deployment_and_no_cache() {
+fn code_that_does_not_load_reaches_no_deployment_and_no_cache() {
     let (dir, standin) = (tempfile::tempdir().unwrap(), Standin::start(json!({})));
     write(dir.path(), "", "raise ImportError('cannot import name X509_V_FLAG')\n");
     for _ in 0..2 {
@@ -55,14 +55,14 @@ fn what_does_not_load_reaches_no_deployment_and_no_cache() {
     let mended = ran(deploy(&standin, dir.path()).args(TO_PROD).args(CACHE).arg("--verify=auto"));
     assert_eq!((mended.code, mended.state("one")), (Some(0), "loaded"), "{}", mended.stderr);
     assert_eq!(mended.document["verified"][0]["dagster_cloud"], "1.13.27");
-    // Now the code location runs this deps PEX, so that nothing new is to be loaded here.
+    // Now the code location runs this deps PEX, so nothing new has to be loaded here.
     let again = ran(deploy(&standin, dir.path()).args(TO_PROD).args(CACHE).arg("--verify=auto"));
     assert_eq!((again.code, &again.document["verified"]), (Some(0), &json!(null)), "{}", again.stderr);
 }
 
 #[test]
 #[ignore = "pex comes from a package index"]
-fn a_secret_that_is_not_set_here_blocks_only_who_insists() {
+fn a_missing_secret_blocks_only_with_verify_always() {
     let code = "import os\nos.environ['ONLY_IN_DAGSTER_PLUS']\n";
     for (flag, code_want, state) in
         [("--verify=auto", Some(0), "loaded"), ("--verify", Some(1), "not_deployed")]
@@ -76,7 +76,7 @@ fn a_secret_that_is_not_set_here_blocks_only_who_insists() {
     }
 }
 
-/// What a code location does as it is loaded, and what keeps it from loading here alone; `None` for a fault of the code.
+/// What a code location does on import, and why it does not load only here; `None` for an error in the code.
 const ERRORS: [(&str, &str, Option<&str>); 27] = [
     ("getitem", "os.environ['A_TOKEN']", A_TOKEN),
     ("bytes", "os.environb[b'A_TOKEN']", A_TOKEN),
@@ -118,7 +118,7 @@ const A_TOKEN: Option<&str> = Some("the environment variable A_TOKEN is not set 
 
 #[test]
 #[ignore = "pex comes from a package index"]
-fn an_error_is_put_down_to_a_variable_only_where_it_comes_from_one() {
+fn an_error_is_blamed_on_a_variable_only_if_it_comes_from_one() {
     let (dir, standin) = (tempfile::tempdir().unwrap(), Standin::start(json!({})));
     write(dir.path(), "", "");
     let mut yaml = "locations:\n".to_string();

@@ -1,4 +1,4 @@
-//! `deploy` from the command line to a stand-in: what it uploads, updates and says, and when it does neither.
+//! `deploy` from the command line to a stand-in: uploads, updates and messages.
 //!
 //! The projects are small (`support/small_project.rs`); only the PEX runtime comes from a package index, once.
 
@@ -141,7 +141,7 @@ fn a_cached_deps_pex_that_is_gone_is_built_again() {
 }
 
 #[test]
-fn only_what_has_changed_is_updated_on_demand() {
+fn only_changed_code_locations_are_updated_if_requested() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", ""), ("two", ""), ("bad", "")]);
     let error = json!({"error": {"message": "ImportError: x"}});
@@ -171,7 +171,7 @@ fn only_what_has_changed_is_updated_on_demand() {
     assert_eq!(updated, ["two", "bad"]);
     assert_eq!(stamp()["one"], before["one"]);
 
-    // Another commit alone changes nothing, another document does.
+    // Another commit alone changes nothing; another document does.
     standin.control("journal", &Value::Null);
     let commit = ["--code-location-details", "deployment=prod,commit_hash=cd34", "--changed-only"];
     let third = ran(deploy(&standin, dir.path()).args(commit));
@@ -183,7 +183,7 @@ fn only_what_has_changed_is_updated_on_demand() {
 }
 
 #[test]
-fn changed_dependencies_are_told_from_a_part_of_the_old_file() {
+fn changed_dependencies_are_found_from_a_part_of_the_old_file() {
     let dir = tempfile::tempdir().unwrap();
     let before = [("changed", "extra==1"), ("added", ""), ("removed", "extra==3"), ("same", "extra==4")];
     let after =
@@ -216,7 +216,7 @@ fn changed_dependencies_are_told_from_a_part_of_the_old_file() {
             assert_eq!(location["dependencies"], want, "{name}: {}", ran.stderr);
         }
     };
-    // A pull request is held against the deployment that its own is based on, also the second time.
+    // A pull request is compared with the base of its branch deployment, also the second time.
     for action in ["opened", "synchronize"] {
         let command = &mut deploy(&standin, dir.path());
         check(&ran(in_pull_request(command, dir.path(), &payload(action)).arg("-v")));
@@ -232,7 +232,7 @@ fn changed_dependencies_are_told_from_a_part_of_the_old_file() {
 }
 
 #[test]
-fn a_deploy_does_not_fail_for_want_of_a_list_of_changes() {
+fn a_deploy_works_without_a_list_of_changes() {
     let (first, standin, dir) = deploy_one(json!({}), &[]);
     let old = first.document["locations"][0]["deps_pex"].as_str().unwrap().to_string();
     for rule in [json!({"status": 403}), json!({"html": true}), json!({"truncate": true})] {
@@ -259,7 +259,8 @@ fn several_cache_tags_are_read_and_one_is_written() {
     let texts = || standin.state()["texts"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let written = texts();
     assert!(matches!(&written[..], [one] if one.ends_with("-YmFzZQ==.txt")), "{written:?}");
-    // What the first tag has need not be written under the other, which is only read where the first has nothing.
+    // An entry found under the first tag need not be written under the second, which is only read if the first has
+    // nothing.
     standin.control("journal", &Value::Null);
     let hit = ran(deploy(&standin, dir.path()).args(TO_PROD).args(tags));
     assert_eq!(hit.document["locations"][0]["sent"]["deps"], "cached", "{}", hit.stderr);
@@ -298,7 +299,7 @@ fn a_closed_pull_request_closes_and_builds_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let standin = Standin::start(json!({}));
     let close = || ran(in_pull_request(&mut deploy(&standin, dir.path()), dir.path(), &payload("closed")));
-    // One that never had a branch deployment gets none to be closed.
+    // One without a branch deployment does not get one just to close it.
     let never = close();
     assert_eq!((never.code, &never.document["deployment"]), (Some(0), &Value::Null), "{}", never.stderr);
     let looks = ["getBranchDeploymentName", "deploymentByName"];
@@ -307,7 +308,7 @@ fn a_closed_pull_request_closes_and_builds_nothing() {
     standin.point(&mut command).args(["branch-deployment", "--create"]).current_dir(dir.path());
     crate::support::run(in_pull_request(&mut command, dir.path(), &payload("opened")));
     standin.control("journal", &Value::Null);
-    // Its base may be gone.
+    // Its base may be deleted.
     let ran = ran(in_pull_request(
         deploy(&standin, dir.path()).env("DAGSTER_CLOUD_DEPLOYMENT", "gone"),
         dir.path(),
@@ -350,7 +351,7 @@ fn a_pull_request_never_falls_back_to_a_full_deployment() {
 }
 
 #[test]
-fn without_an_event_a_full_deployment_takes_a_yes() {
+fn without_an_event_a_full_deployment_needs_a_yes() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);
     let standin = Standin::start(json!({}));
@@ -415,7 +416,7 @@ fn what_cannot_be_built_is_not_deployed_and_stops_no_others() {
 }
 
 #[test]
-fn a_branch_deployment_can_be_asked_for_from_any_branch() {
+fn a_branch_deployment_can_be_requested_from_any_branch() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);
     for args in [
@@ -555,12 +556,12 @@ fn a_signal_stops_the_wait_and_says_what_was_reached() {
     }
 }
 
-/// Users got an empty standard output, and from `check` the raw signal.
+/// Users got an empty standard output, and `check` ended by the signal.
 #[cfg(unix)]
 #[test]
 fn a_signal_while_the_project_is_read_gives_a_document() {
     let dir = tempfile::tempdir().unwrap();
-    // Whoever reads it waits for a writer.
+    // Reading it blocks until there is a writer.
     let file = dir.path().join("dagster_cloud.yaml");
     assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
     let commands: [&[&str]; 3] = [
@@ -589,7 +590,7 @@ fn a_signal_while_the_project_is_read_gives_a_document() {
 }
 
 #[test]
-fn cost_grows_with_what_differs_and_not_with_code_locations() {
+fn cost_depends_on_different_files_and_not_on_code_locations() {
     let dir = tempfile::tempdir().unwrap();
     let named: Vec<(String, String)> =
         (0..100).map(|n| (format!("location-{n}"), format!("extra=={}", n % 10 + 1))).collect();

@@ -1,4 +1,4 @@
-//! The sticky comment against the strict stand-in: every request is one that GitHub's own description allows.
+//! The sticky comment against the strict stand-in: GitHub's own API description allows every request.
 
 use crate::support::github_rows::{CREATE, EDIT, LIST, MARKER, READ, add_row, add_row_in, comment_of, ours};
 use crate::support::github_standin::{GithubStandin, PERSON, REPOSITORY, WRITE};
@@ -23,7 +23,7 @@ fn a_comment_is_created_once_and_then_edited_in_place() {
     let journal = standin.journal();
     journal.assert_clean();
     assert_eq!(journal.operations(), [LIST, CREATE, LIST, READ, EDIT]);
-    // The same again changes nothing, and asks for nothing to be changed.
+    // The same again changes nothing and sends no changes.
     assert_eq!(comment.upsert(&mut edit.clone(), None).unwrap(), first);
     assert_eq!(comment.upsert(&mut |_| None, None).unwrap(), first);
     assert_eq!(standin.journal().operations()[5..], [READ, READ]);
@@ -34,7 +34,7 @@ fn a_comment_is_created_once_and_then_edited_in_place() {
 
 #[test]
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
-fn nothing_is_written_where_nothing_is_wanted() {
+fn nothing_is_written_without_a_reason() {
     let standin = GithubStandin::start(json!({}));
     let (github, _) = standin.connect(WRITE);
     let written = StickyComment::new(&github, REPOSITORY, 7, MARKER).upsert(&mut |_| None, None).unwrap();
@@ -62,7 +62,7 @@ fn ours_is_found_among_many_and_forged_ones_are_left_alone() {
     assert_eq!(changed, [format!("{MARKER}\nfirst\nsecond")]);
     let journal = standin.journal();
     journal.assert_clean();
-    // The highest id comes last: found on the third page, over links that name the repository by its id.
+    // The highest id comes last: on the third page, with links that have the repository's id.
     assert_eq!(journal.operations(), [LIST, LIST, LIST, EDIT, READ]);
     assert_eq!(journal.requests()[1]["path"], "/repositories/5000000001/issues/7/comments");
 }
@@ -90,7 +90,7 @@ fn another_bot_s_comment_is_not_taken_for_a_second_one_of_ours() {
 
 #[test]
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
-fn who_begins_together_with_others_looks_twice_before_creating() {
+fn parallel_jobs_look_twice_before_creating() {
     let standin = GithubStandin::start(json!({
         "faults": [{"operation": LIST, "call": 2, "before": {"comment": ours(1, "other")}}],
     }));
@@ -115,7 +115,7 @@ fn of_two_comments_made_at_once_the_older_stays_with_the_rows_of_both() {
 
 #[test]
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
-fn a_second_comment_of_which_nobody_was_told_does_not_stay() {
+fn a_second_comment_with_a_lost_answer_does_not_stay() {
     let standin = GithubStandin::start(json!({
         "faults": [{"operation": CREATE, "before": {"comment": ours(1, "other")}, "status": 502, "apply": true}],
     }));
@@ -125,7 +125,7 @@ fn a_second_comment_of_which_nobody_was_told_does_not_stay() {
 
 #[test]
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
-fn what_cannot_be_tidied_or_looked_at_does_not_take_the_comment_back() {
+fn a_failed_cleanup_does_not_undo_the_comment() {
     for fault in [
         json!({"operation": "issues/delete-comment", "times": 0, "status": 403, "body": "{}"}),
         json!({"operation": READ, "times": 0, "status": 503}),
@@ -183,7 +183,7 @@ fn a_late_look_finds_rows_that_another_job_overwrote() {
         comment.settle(&mut compose, &settled).unwrap();
         assert_eq!(standin.bodies(), [format!("{MARKER}\nother\nmine")]);
     }
-    // The second look found nothing to do.
+    // The second check found nothing to do.
     assert_eq!(standin.journal().operations(), [LIST, EDIT, READ, READ, EDIT, READ, READ]);
 }
 
@@ -224,7 +224,7 @@ fn jobs_that_write_at_the_same_time_lose_no_row() {
 
 #[test]
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
-fn a_comment_deleted_meanwhile_is_made_anew() {
+fn a_comment_deleted_meanwhile_is_created_again() {
     let standin = GithubStandin::start(json!({
         "comments": [ours(1, "first")],
         "faults": [{"operation": EDIT, "before": {"delete-comment": 1}}],
@@ -288,10 +288,10 @@ fn a_person_s_token_edits_that_person_s_comment_only() {
     assert_eq!(journal.operations(), ["users/get-authenticated", LIST, EDIT, READ]);
 }
 
-/// Tokens of older servers do not tell by their first letters whose they are.
+/// Tokens of older servers have no prefix that shows their owner.
 #[test]
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
-fn a_token_that_may_not_ask_whose_it_is_is_a_bot_s() {
+fn a_token_without_a_known_owner_is_a_bots() {
     let bot = json!({"login": "github-actions[bot]", "id": 5, "type": "Bot", "permissions": "write-all"});
     let standin = GithubStandin::start(json!({
         "comments": [ours(1, "first"), comment_of("User", "bob", &format!("{MARKER}\nhis"))],

@@ -1,7 +1,7 @@
-//! Every payload that GitHub's people collected, and what accidents make of them, through `context::event`.
+//! Every payload in GitHub's own collection, and damaged ones, through `context::event`.
 //!
-//! The law that matters: nothing but a closed pull request closes anything, and no pull request becomes a commit of a
-//! full deployment, whatever its payload lacks.
+//! The important property: only a closed pull request closes anything, and no pull request becomes a commit for a full
+//! deployment, whatever is missing in its payload.
 
 use crate::support::hosts::host_with;
 use crate::support::npm;
@@ -144,7 +144,7 @@ fn a_pull_request_that_lacks_any_member_is_never_a_commit_of_a_full_deployment()
     }
 }
 
-/// The members that are read at all: those of the payload, and the ones below that say which pull request it is.
+/// The members that are read: those of the payload, and those that identify the pull request.
 fn pointers(payload: &Value) -> Vec<String> {
     let mut found: Vec<String> = payload.as_object().unwrap().keys().map(|key| format!("/{key}")).collect();
     for below in [

@@ -1,4 +1,4 @@
-//! GitHub at its worst: answers that are not what they should be, and a deploy that does not mind.
+//! A broken GitHub: wrong answers, and a deploy that works anyway.
 
 use crate::support::github_standin::{GithubStandin, REPOSITORY};
 use crate::support::recording_clock::host_in;
@@ -25,7 +25,7 @@ fn upsert(github: &Github) -> Result<(), GithubError> {
 }
 
 #[test]
-fn answers_that_are_no_answers_are_errors_and_never_a_panic() {
+fn malformed_answers_are_errors_and_never_a_panic() {
     let deep = "[".repeat(100_000);
     let bodies = [
         "",
@@ -85,7 +85,7 @@ fn silence_and_cuts_are_errors() {
     }
 }
 
-/// What breaks, and whether the comment is there in the end all the same.
+/// What breaks, and whether the comment exists in the end.
 fn accidents() -> Vec<(Value, bool)> {
     let forbidden = json!({"message": "Resource not accessible by integration"}).to_string();
     vec![
@@ -97,7 +97,7 @@ fn accidents() -> Vec<(Value, bool)> {
         (json!({"operation": "*", "times": 0, "reset": true}), false),
         (json!({"operation": "*", "times": 0, "delay_seconds": 0.7}), true),
         (json!({"operation": "*", "times": 2, "status": 502}), true),
-        // Longer than the first words are tried for, and over when the last ones are said.
+        // Longer than the first comment is attempted, and over when the last one is written.
         (json!({"operation": "*", "times": 6, "status": 502}), true),
         (json!({"operation": "issues/create-comment", "reset": true, "apply": true}), true),
         (json!({"operation": "issues/create-comment", "truncate": true}), true),
@@ -109,7 +109,7 @@ fn accidents() -> Vec<(Value, bool)> {
 
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn whatever_breaks_at_github_the_deploy_is_done_and_what_is_missing_is_told() {
+fn any_failure_of_github_leaves_the_deploy_done_and_is_reported() {
     std::thread::scope(|scope| {
         for (accident, arrives) in accidents() {
             scope.spawn(move || {

@@ -1,4 +1,4 @@
-//! What GitHub refuses, and where the token may go: against the strict stand-in, and servers that play a part.
+//! Refusals of GitHub, and where the token may go: against the strict stand-in and scripted servers.
 
 use crate::support::github_rows::{CREATE, LIST, MARKER, add_row, add_row_in, ours};
 use crate::support::github_standin::{GithubStandin, READONLY, REPOSITORY, WRITE};
@@ -20,7 +20,7 @@ fn hint(error: &GithubError) -> String {
 
 #[test]
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
-fn reading_is_tried_four_times_within_a_minute() {
+fn reading_is_attempted_four_times_within_a_minute() {
     let standin = GithubStandin::start(json!({"faults": [{"operation": LIST, "status": 503, "times": 0}]}));
     let (github, clock) = standin.connect(WRITE);
     let error = add_row(&github, "mine").unwrap_err();
@@ -55,7 +55,7 @@ fn a_missing_permission_is_named() {
 
 #[test]
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
-fn refusals_are_told_apart_and_not_tried_again() {
+fn refusals_are_distinguished_and_not_retried() {
     let standin = GithubStandin::start(json!({
         "pulls": [{"number": 7, "locked": true}, {"number": 8, "deleted": true}, {"number": 9}],
     }));
@@ -107,7 +107,7 @@ fn refusals_are_told_apart_and_not_tried_again() {
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn rate_limits_are_waited_for_if_that_is_short() {
     let limited = r#"{"message": "You have exceeded a secondary rate limit."}"#;
-    // The clock of the test begins at 1700000000.
+    // The clock of the test starts at 1700000000.
     let exhausted =
         |reset: u64| json!({"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset.to_string()});
     for (status, headers, pause) in [
@@ -186,7 +186,7 @@ fn the_token_stays_with_the_server_it_was_given_for() {
 }
 
 #[test]
-fn a_token_with_a_line_in_it_is_named_as_such_and_one_at_its_end_is_no_matter() {
+fn a_token_with_a_line_break_inside_is_refused() {
     let server = ScriptedServer::answering(|_| Reply::new(401, "{}"));
     let dir = tempfile::tempdir().unwrap();
     let (host, _, _) = host_in(dir.path(), &[]);
@@ -216,7 +216,7 @@ fn a_token_is_not_sent_unencrypted_over_a_network() {
     }
 }
 
-/// Enterprise Servers lag behind; the oldest that GitHub still describes has to take the same requests.
+/// Enterprise Servers are older; the oldest with a description by GitHub has to accept the same requests.
 #[test]
 #[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn an_enterprise_server_takes_the_same_requests() {

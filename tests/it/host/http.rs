@@ -82,7 +82,7 @@ fn a_download_ends_in_the_cache_and_is_not_repeated() {
 }
 
 #[test]
-fn passing_failures_are_retried_and_lasting_ones_are_not() {
+fn transient_failures_are_retried_and_lasting_ones_are_not() {
     let reply = |status| Reply::new(status, "no");
     let whole = || Reply::new(200, BODY);
     for (script, pauses, outcome) in [
@@ -153,7 +153,7 @@ fn nothing_longer_than_announced_by_the_index_is_taken() {
 }
 
 #[test]
-fn a_damaged_file_in_the_cache_is_fetched_again() {
+fn a_damaged_file_in_the_cache_is_downloaded_again() {
     let server = ScriptedServer::new([(200, BODY)]);
     let fixture = Fixture::new();
     let digest = sha256(BODY.as_bytes());

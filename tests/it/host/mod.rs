@@ -1,4 +1,4 @@
-//! What every room stands on: HTTP, certificates, programs.
+//! What every module uses: HTTP, certificates, programs.
 
 mod http;
 mod tls;

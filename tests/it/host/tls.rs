@@ -1,4 +1,4 @@
-//! Which servers are trusted: those of an authority that the environment names, and no others.
+//! Only servers with a certificate of an authority in the environment are trusted.
 
 use crate::support::recording_clock::host_in;
 use pexpress::error::error_text;
@@ -39,7 +39,7 @@ fn serve(dir: &Path) -> String {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut stream = StreamOwned::new(connection, stream.unwrap());
             let mut request = [0; 4096];
-            // A client that does not trust us goes away; that is what some tests ask for.
+            // A client that does not trust this server disconnects, as some tests expect.
             if stream.read(&mut request).is_ok_and(|length| length > 0) {
                 let _ =
                     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nw");
@@ -50,7 +50,7 @@ fn serve(dir: &Path) -> String {
     format!("https://localhost:{port}/a-1-py3-none-any.whl")
 }
 
-/// What a download gives with these variables: its text or its error, and the pauses taken.
+/// The result of a download with these variables: its text or error, and the pauses.
 fn download(dir: &Path, url: &str, env: &[(&str, &str)]) -> (Result<String, String>, Vec<f64>) {
     let (host, clock, _) = host_in(dir, env);
     let wanted = Wanted { file_name: "a-1-py3-none-any.whl", url, sha256: None, size_bytes: None };
@@ -62,7 +62,7 @@ fn download(dir: &Path, url: &str, env: &[(&str, &str)]) -> (Result<String, Stri
 }
 
 #[test]
-fn an_authority_that_the_environment_names_is_trusted_beside_the_system() {
+fn an_authority_in_the_environment_is_trusted_like_the_systems() {
     let dir = tempfile::tempdir().unwrap();
     let url = serve(dir.path());
     std::fs::create_dir(dir.path().join("certs")).unwrap();

@@ -1,4 +1,4 @@
-//! uv as the library calls it: a fake one that logs what it is told, and the real one on wheels made here.
+//! uv as the library calls it: a fake one that logs its arguments, and the real one with wheels made here.
 
 use crate::support::environments;
 use crate::support::fake_uv::FakeUv;
@@ -17,7 +17,7 @@ fn request(lines: &[&str]) -> CompileRequest {
     CompileRequest::new(lines.iter().map(|line| (*line).to_string()).collect(), target())
 }
 
-/// A pure wheel without content that asks for `requires`.
+/// A pure wheel without content that requires `requires`.
 fn wheel(dir: &Path, name: &str, version: &str, requires: &[&str]) {
     let info = format!("{name}-{version}.dist-info");
     let mut metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
@@ -116,7 +116,7 @@ fn a_silent_index_is_a_remote_fault() {
     let dir = tempfile::tempdir().unwrap();
     let uv = environments::uv();
     let path = std::env::var("PATH").unwrap();
-    // A port that was free a moment ago: nothing answers there.
+    // A port that was just free: nothing answers there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let index = format!("http://user:hunter2@127.0.0.1:{port}/simple");
     let vars = [
@@ -193,7 +193,7 @@ fn uv_may_download_a_python_only_where_there_is_none() {
 
 #[test]
 #[ignore = "a package index"]
-fn the_pex_runtime_is_fetched_once_and_mended_when_damaged() {
+fn the_pex_runtime_is_downloaded_once_and_again_when_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let (cache, uv) = (dir.path().to_str().unwrap(), environments::uv());
     let named = [("PEXPRESS_CACHE_DIR", cache), ("PEXPRESS_UV", uv.to_str().unwrap())];

@@ -1,4 +1,4 @@
-//! Where uv comes from: named, on `PATH`, cached, or fetched by a pip and verified.
+//! Where uv comes from: `PEXPRESS_UV`, `PATH`, the cache, or a download with pip.
 
 use crate::support::fake_uv::FakeUv;
 use crate::support::hosts::host_with;
@@ -97,7 +97,7 @@ fn a_wheel_with_another_digest_is_refused_and_not_kept() {
 
 #[test]
 #[ignore = "a package index"]
-fn a_flipped_bit_in_the_fetched_uv_is_found_and_mended() {
+fn a_flipped_bit_in_the_downloaded_uv_is_found_and_repaired() {
     let dir = tempfile::tempdir().unwrap();
     let vars: Vec<(String, String)> = std::env::vars()
         .filter(|(name, _)| !name.starts_with("PEXPRESS_"))

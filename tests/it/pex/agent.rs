@@ -1,4 +1,4 @@
-//! The Dagster+ agent's own classes, from PyPI, load what we built: `tests/consumer/serve_location.py` says how.
+//! The Dagster+ agent's own classes, from PyPI, load our files with `tests/consumer/serve_location.py`.
 
 use crate::support::environments::{environment, is_here};
 use crate::support::{BuiltPair, build_pair, quickstart, repository};
@@ -37,8 +37,8 @@ pub fn quickstart_definitions() -> Value {
     }}})
 }
 
-/// The variables that the agent's container has. Source: `PexS3Registry` (`S3_PEX_DISABLED`, `VENVS_ROOT`,
-/// `PEX_ROOT`); PATH has nothing but the agent's environment, so that no other interpreter is taken.
+/// The variables that the agent's container has. Source: `PexS3Registry` (`S3_PEX_DISABLED`, `VENVS_ROOT`, `PEX_ROOT`);
+/// PATH has only the agent's environment, so that no other interpreter is used.
 fn as_agent(command: &mut Command, environment: &Path, home: &Path) {
     command
         .env_clear()
@@ -87,7 +87,7 @@ fn the_agent_loads_the_quickstart_on_python_3_13() {
     the_agent_loads_the_quickstart_on("3.13");
 }
 
-/// What the tests below unpack: the quickstart for Python 3.11; `None` where that is not here.
+/// The files that the tests below unpack: the quickstart for Python 3.11; `None` if that Python is missing.
 fn built_for_3_11() -> Option<(tempfile::TempDir, BuiltPair)> {
     if !is_here("3.11") {
         return None;

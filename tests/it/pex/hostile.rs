@@ -28,7 +28,7 @@ fn limited(command: &Command) -> Command {
     shell
 }
 
-/// Run in `dir`; the error that came of it, which has to be one of ours.
+/// Run in `dir`. Returns the error, which has to be one of ours.
 fn refusal(dir: &Path, arguments: &[&str], env: &[(&str, &str)]) -> String {
     let mut command = pexpress();
     command.args(arguments).envs(env.iter().copied());
@@ -44,7 +44,7 @@ fn said(output: &Output) -> String {
     stderr
 }
 
-/// A file of this many bytes that takes no room.
+/// A sparse file with this size.
 fn sparse(path: &Path, bytes: u64) {
     File::create(path).unwrap().set_len(bytes).unwrap();
 }
@@ -53,7 +53,7 @@ const LOCATIONS: &str = "locations:\n  - location_name: one\n    code_source: {m
 const DRY_RUN: [&str; 4] = ["deps", ".", "out", "--dry-run"];
 
 #[test]
-fn files_of_gigabytes_and_without_end_are_refused_by_name() {
+fn huge_and_endless_files_are_refused_by_name() {
     for (name, command) in [
         ("dagster_cloud.yaml", &["check", "."][..]),
         ("requirements.txt", &DRY_RUN[..]),
@@ -69,7 +69,7 @@ fn files_of_gigabytes_and_without_end_are_refused_by_name() {
                 true => symlink("/dev/zero", &path).unwrap(),
                 false => sparse(&path, 8 << 30),
             }
-            // A device is no file, so most readers do not even look at it.
+            // A device is not a regular file, so most readers do not open it.
             if endless && name != "dagster_cloud.yaml" && !path.is_file() {
                 continue;
             }
@@ -152,7 +152,7 @@ fn toml_of_absurd_depth_is_refused() {
     }
 }
 
-/// Users saw nothing: a digest was joined to the path of the cache, and what was found there removed as damaged.
+/// Users did not notice: a digest became part of a path in the cache, and the file there was removed as damaged.
 #[test]
 fn a_lock_file_cannot_name_files_outside_the_cache() {
     let victim = project_tree(&[("thesis/final.txt", "years of work")]);
@@ -176,9 +176,9 @@ fn a_lock_file_cannot_name_files_outside_the_cache() {
     }
 }
 
-/// Git runs what an `ext::` URL says, unless told not to, as it is by default.
+/// Git runs the command in an `ext::` URL if that is allowed, which it is not by default.
 #[test]
-fn a_lock_file_cannot_have_git_run_commands() {
+fn a_lock_file_cannot_make_git_run_commands() {
     let outside = tempfile::tempdir().unwrap();
     let mark = outside.path().join("ran");
     let commit = "0123456789".repeat(4);
@@ -221,7 +221,7 @@ fn event_payloads_of_absurd_size_are_refused() {
     }
 }
 
-/// A server whose every answer begins with `head` and goes on with `body`, over and over, until nobody listens.
+/// A server with endless answers: `head`, then `body` again and again until the client disconnects.
 fn endless_server(head: &'static str, body: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -282,7 +282,7 @@ fn locked_project(wheels: &Path) -> tempfile::TempDir {
 /// Name and content of a member.
 type Content<'a> = (&'a str, &'a [u8]);
 
-/// A wheel `evil` 1 with these members beside its metadata.
+/// A wheel `evil` 1 with these members in addition to its metadata.
 fn evil_wheel(wheels: &Path, members: &[Content<'_>]) {
     let file = File::create(wheels.join("evil-1-py3-none-any.whl")).unwrap();
     let mut archive = zip::ZipWriter::new(file);
@@ -329,7 +329,7 @@ fn hostile_wheels_are_refused_by_name() {
             &[("PEXPRESS_CACHE_DIR", cache.to_str().unwrap())],
         );
         assert!(text.contains("evil-1-py3-none-any.whl") && text.contains(reason), "{reason}: {text}");
-        // The output directory keeps itself out of Git; nothing else is there.
+        // The output directory has a .gitignore; nothing else is there.
         let files = project.path().join("out").read_dir().into_iter().flatten().flatten();
         let files: Vec<_> = files.map(|file| file.file_name()).filter(|name| name != ".gitignore").collect();
         assert_eq!(files, Vec::<std::ffi::OsString>::new());
@@ -338,7 +338,7 @@ fn hostile_wheels_are_refused_by_name() {
 
 /// The parser of requirements puts variables of the process into URLs, and messages show them.
 #[test]
-fn a_wheel_cannot_ask_for_the_variables_of_the_process() {
+fn a_wheel_cannot_read_variables_of_the_process() {
     let dir = tempfile::tempdir().unwrap();
     write_wheels(dir.path(), 0);
     let metadata = b"Metadata-Version: 2.1\nName: evil\nVersion: 1\nRequires-Dist: nowhere @ https://h.example/${CANARY}\n";
@@ -368,7 +368,7 @@ fn a_giant_record_is_not_even_read() {
     command.args(["deps", ".", "out"]).env("PEXPRESS_CACHE_DIR", dir.path().join("cache"));
     let output = limited(&command).current_dir(project.path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    // Without an index the PEX runtime cannot be had in a new cache: all that comes before went well.
+    // Without an index there is no PEX runtime in a new cache; everything before that succeeded.
     assert!(output.status.success() || said.contains("pex-"), "{said}");
     assert!(!said.contains("evil"), "{said}");
 }
@@ -392,9 +392,9 @@ fn a_wheel_with_another_digest_than_the_lock_has_is_refused() {
     assert!(text.contains("`dagster-1.13.27-py3-none-any.whl`") && text.contains("SHA-256"), "{text}");
 }
 
-/// What is shipped of links out of the project is said, with the place that they lead to.
+/// Links out of the project are shipped with a message that names their target.
 #[test]
-fn links_out_of_the_project_are_said_to_be_shipped() {
+fn links_out_of_the_project_are_reported_as_shipped() {
     let secret = project_tree(&[("keys/id", "k")]);
     let project = project_tree(&[("requirements.txt", "dagster\n"), ("mod.py", "")]);
     symlink(secret.path().join("keys"), project.path().join("data")).unwrap();
@@ -408,7 +408,7 @@ fn links_out_of_the_project_are_said_to_be_shipped() {
     );
 }
 
-/// A source archive with members that lead out of it, links among them; building it runs its own code in any case.
+/// A source archive with members and links that lead out of it. Building it runs its own code anyway.
 #[test]
 #[ignore = "needs uv and a Python"]
 fn source_archives_unpack_nowhere_else() {

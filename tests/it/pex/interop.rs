@@ -1,8 +1,7 @@
-//! The matrix of readers: a PEX pair of ours in the hands of many releases of pex, on many Pythons, and of several minor
-//! releases of Dagster+'s agent.
+//! Our PEX files read by many releases of pex, on many Pythons, and by several minor releases of Dagster+'s agent.
 //!
-//! `PEXPRESS_NIGHTLY=1` runs all of it: a sample of pex's releases since 2.1.132 on each Python, and agents back to 1.9.
-//! Without, a corner of each.
+//! `PEXPRESS_NIGHTLY=1` runs all of it: a sample of pex's releases since 2.1.132 on each Python, and agents back to
+//! 1.9. Without it, a small part of each.
 
 use crate::pex::agent::{quickstart_definitions, serve};
 use crate::pex::oracle::write_synthetic;
@@ -14,13 +13,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 
-/// The pex of 2.1.132 is the oldest that an agent may have: dagster-cloud 1.9 and newer ask for it or a newer one.
+/// pex 2.1.132 is the oldest that an agent may have: dagster-cloud 1.9 and newer ask for it or a newer one.
 const OLDEST: &str = "2.1.132";
 /// Minor releases from the first to the newest when the matrix was last run in full; 59 is the newest that dagster-cloud
 /// 1.13.27 takes.
 const MINORS: [u32; 12] = [8, 16, 24, 32, 40, 48, 56, 59, 64, 80, 96, 105];
 const PYTHONS: [&str; 5] = ["3.9", "3.10", "3.12", "3.13", "3.11"];
-/// The Python that agents are tried on.
+/// The Python for tests of agents.
 const MAIN_PYTHON: &str = "3.11";
 /// From this minor release on pex treats PEX files made before it in its own way: it keeps the executable bits of entry
 /// points only, and leaves files of `.data/data` and `.data/headers` in `site-packages/.prefix`. It does so to files that
@@ -71,7 +70,7 @@ fn small_pair(python: &str, out: &Path) -> BuiltPair {
     build_pair(project.path(), python, out)
 }
 
-/// What came of a release of pex on a Python: read, not to be installed there, or why it failed.
+/// The result for a release of pex on a Python: read, not installable, or why it failed.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Read,
@@ -108,11 +107,11 @@ fn read_by(release: &Release, version: &str, pair: &BuiltPair) -> Outcome {
     let mut install = Command::new(uv());
     install.args(["pip", "install", "--quiet", "--python"]).arg(environment.join("bin/python"));
     if let Err(error) = attempt(install.arg(&release.0)) {
-        // What an agent cannot have installed it does not read with.
+        // An agent cannot use a pex that it cannot install.
         let excluded = error.contains("Python") || error.contains("requirements are unsatisfiable");
         return if excluded { Outcome::NotForThisPython } else { Outcome::Failed(error) };
     }
-    // pex 2.1.132 asks for any Python, and its own modules cannot be imported from 3.12 on.
+    // pex 2.1.132 allows any Python, but its own modules cannot be imported on 3.12 and newer.
     if attempt(Command::new(environment.join("bin/python")).args(["-m", "pex", "--version"])).is_err() {
         return Outcome::NotForThisPython;
     }

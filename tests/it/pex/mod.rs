@@ -1,4 +1,4 @@
-//! PEX files and wheels, in the hands of their readers and of hostile writers.
+//! PEX files and wheels, with their real readers and hostile writers.
 
 mod agent;
 mod hostile;

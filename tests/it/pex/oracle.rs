@@ -1,5 +1,5 @@
-//! A deps PEX of ours beside the one that pex itself makes of the same wheels: with pex's own script text every file,
-//! every mode and every digest is the same.
+//! Our deps PEX compared with the one that pex itself makes from the same wheels: with pex's own script text, all
+//! files, modes and digests are equal.
 
 use crate::support::environments::environment;
 use crate::support::{pex_file, run};
@@ -161,7 +161,7 @@ fn with_the_script_text_of_pex_all_files_and_digests_are_equal() {
     };
     let (mut ours, their_text, mut theirs) =
         (document(&ours), theirs["PEX-INFO"].content.clone(), document(&theirs));
-    // The one thing that is ours on purpose: the target is among them.
+    // The one intended difference: the target is included.
     assert_ne!(ours["build_properties"], theirs["build_properties"]);
     ours["build_properties"] = theirs["build_properties"].clone();
     let their_hash = theirs.as_object_mut().unwrap().remove("pex_hash").unwrap();

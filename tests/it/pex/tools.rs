@@ -1,5 +1,5 @@
-//! `pex-tools FILE venv`, the command that the agent runs, of several pex releases, unpacks what we built: the same
-//! files, with their modes and bytes, and they import.
+//! `pex-tools FILE venv`, the agent's command, of several pex releases unpacks our files with their modes and bytes,
+//! and they can be imported.
 
 use crate::support::environments::{environment, is_here};
 use crate::support::{BuiltPair, build_pair, kept_dir, pex_file, quickstart, run};
@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 const PYTHON: &str = "3.11";
 
-/// Where a member of the PEX is to be found in the environment, or `None` if it is not for it.
+/// The path of a PEX member in the environment, or `None` if it does not belong there.
 ///
 /// Source: `docs/pex.md`, "One wheel as a chroot".
 fn place_in_environment(member: &str, python: &str) -> Option<String> {
@@ -51,7 +51,7 @@ fn files_below(dir: &Path) -> BTreeMap<String, u32> {
     files
 }
 
-/// Whether pex or the environment itself, and not a wheel of ours, brings this file below site-packages.
+/// Whether this file below site-packages comes from pex or the environment itself, and not from our wheels.
 fn is_of_the_environment(inside: &str) -> bool {
     let first = inside.split('/').next().unwrap_or_default();
     let bootstrapped =
@@ -73,7 +73,7 @@ pub enum KeptModes {
     Scripts,
 }
 
-/// What is wrong with the environment at `dir`, made from the PEX `file`.
+/// Differences between the environment in `dir` and its PEX `file`.
 pub fn differences(file: &Path, dir: &Path, kept: KeptModes, python: &str) -> Vec<String> {
     let found = files_below(dir);
     let mut wrong = Vec::new();

@@ -1,20 +1,20 @@
-//! What the program says to bad input: exit code and text, one snapshot a case in `snapshots/`.
+//! Answers to bad input: exit code and text, one snapshot per case in `snapshots/`.
 //!
-//! Each case is a small project and a command. The message has to name the file, the line or the setting, and what to
-//! do next; a reader of the snapshot is the judge of that.
+//! Each case is a small project and a command. The message has to name the file, the line or the setting, and the next
+//! step, which a person checks in the snapshot.
 
 use crate::support::{pexpress_with_uv, project_tree};
 use std::path::Path;
 use std::process::Output;
 
-/// Files that make a project with nothing wrong, for cases that are about something else.
+/// Files of a correct project, for cases about something else.
 const SOUND: [(&str, &str); 3] = [
     ("dagster_cloud.yaml", "locations:\n  - location_name: one\n    code_source: {module_name: one}\n"),
     ("requirements.txt", "dagster\ndagster-cloud\n"),
     ("one.py", ""),
 ];
 
-/// Exit code and stderr, with the project's directory and whatever changes from run to run left out.
+/// Exit code and stderr, without the project's directory and everything that changes between runs.
 fn transcript(project: &Path, output: &Output) -> String {
     let mut said = String::from_utf8_lossy(&output.stderr).replace(&*project.to_string_lossy(), "[PROJECT]");
     if !output.stdout.is_empty() {
@@ -38,7 +38,7 @@ fn check(name: &str, files: &[(&str, &str)], arguments: &[&str]) {
     });
 }
 
-/// [`check`] in the sound project, with `changed` files instead of or beside its own.
+/// [`check`] in the correct project, with `changed` files replaced or added.
 fn check_changed(name: &str, changed: &[(&str, &str)], arguments: &[&str]) {
     let kept = SOUND.iter().filter(|(path, _)| changed.iter().all(|(other, _)| other != path));
     let files: Vec<_> = kept.chain(changed).copied().collect();
@@ -165,10 +165,10 @@ fn projects_that_python_or_the_index_refuses() {
     check_changed("resolve-no-dagster-cloud", &[("requirements.txt", "dagster==1.13.27\n")], deps);
 }
 
-/// The reason is told in uv's own words, which change from release to release; so no snapshot.
+/// The reason is uv's own text, which changes between releases, so there is no snapshot.
 #[test]
 #[ignore = "asks a package index"]
-fn requirements_that_cannot_be_met() {
+fn requirements_that_cannot_be_satisfied() {
     let requirements = "dagster\ndagster-cloud\na-package-that-nobody-has-published-yet\n";
     let project = project_tree(&[("requirements.txt", requirements)]);
     let output = pexpress_with_uv().args(["deps", "--dry-run"]).arg(project.path()).output().unwrap();
@@ -208,7 +208,7 @@ fn requirements_that_contradict_each_other_are_named_with_file_and_line() {
 }
 
 #[test]
-fn a_name_that_no_index_has_is_named_with_file_and_line() {
+fn an_unknown_package_is_named_with_file_and_line() {
     check(
         "resolver-unknown-name",
         &[(

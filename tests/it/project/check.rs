@@ -1,4 +1,4 @@
-//! `pexpress check`: what it prints, and what it says of each mistake.
+//! `pexpress check`: its output, and the message for each mistake.
 
 use crate::support::hosts::host_with;
 use crate::support::{json, pexpress, project_tree};
@@ -36,7 +36,7 @@ fn assert_told(files: &[(&str, &str)], want: &[(&str, usize, usize, &str)]) {
 }
 
 #[test]
-fn each_mistake_of_a_dagster_cloud_yaml_is_told_with_place_and_remedy() {
+fn each_mistake_in_a_dagster_cloud_yaml_is_reported_with_place_and_fix() {
     const RELATIVE: &str = "`build.directory` is relative to the directory of the file it is in";
     for (text, want) in [
         ("", ("the file is empty", 0, 0, "list your code locations under `locations:`")),
@@ -233,7 +233,7 @@ fn a_key_with_a_near_name_does_not_hide_that_the_right_one_is_missing() {
 }
 
 #[test]
-fn a_build_directory_that_is_not_there_has_the_one_that_is_meant() {
+fn a_missing_build_directory_has_a_suggestion() {
     let yaml =
         |directory: &str| format!("locations:\n- location_name: a\n  build: {{directory: {directory}}}\n");
     let rule = "`build.directory` is relative to the directory of the file it is in";
@@ -251,7 +251,7 @@ fn a_build_directory_that_is_not_there_has_the_one_that_is_meant() {
 }
 
 #[test]
-fn a_project_that_is_looked_for_in_the_wrong_place_is_found() {
+fn a_project_in_another_directory_is_found() {
     let tree = project_tree(&[
         ("qs/dagster_cloud.yaml", "locations: [{location_name: a}]"),
         ("qs/pyproject.toml", "[project]\nname = 'a'\n"),
@@ -276,7 +276,7 @@ fn a_project_that_is_looked_for_in_the_wrong_place_is_found() {
         error: `qz/dagster_cloud.yaml` does not exist
         hint: did you mean `qs/dagster_cloud.yaml`?
         "#);
-    // A name that is like no other, next to the one file that it can be.
+    // A name that is similar to no other, next to the only possible file.
     insta::assert_snapshot!(said("qs/nowhere.yaml"), @r#"
         error: `qs/nowhere.yaml` does not exist
         hint: did you mean `qs/dagster_cloud.yaml`?
@@ -352,7 +352,7 @@ fn the_input_that_leads_nowhere_is_named() {
 }
 
 #[test]
-fn what_is_wrong_with_requirements_whatever_is_asked_for_is_found() {
+fn errors_in_requirements_that_do_not_depend_on_flags_are_found() {
     let yaml = "locations:\n- location_name: a\n  code_source: {module_name: app}\n";
     let said = |files: &[(&str, &str)]| {
         let files = [&[("dagster_cloud.yaml", yaml), ("app.py", "")], files].concat();
@@ -393,7 +393,7 @@ fn what_is_wrong_with_requirements_whatever_is_asked_for_is_found() {
     warning: `requires-python = ">=3.12"` and Poetry's `python = "~3.11"` have no version of Python in common; the former counts here
       at: ROOT/pyproject.toml:6:10
     "#);
-    // What a flag, a variable or a run of setup.py may change is left to the build.
+    // Errors that a flag, a variable or a run of setup.py may change are left to the build.
     let poetry = project("requires-python = \">=3.10\"\n[tool.poetry.dependencies]\npython = \"^3.11\"\n");
     let dynamic = "[project]\nname = \"app\"\ndynamic = [\"dependencies\"]\n[build-system]\nrequires = [\"x\"]\nbuild-backend = \"x\"\n";
     for files in [
@@ -401,7 +401,7 @@ fn what_is_wrong_with_requirements_whatever_is_asked_for_is_found() {
         &[("requirements.txt", "dagster-cloud\n./nolib ; sys_platform == 'win32'\n")],
         &[("setup.py", "raise SystemExit('not run')\n")],
         &[("pyproject.toml", &poetry)],
-        // Docker's build puts them there.
+        // They are in the Docker image.
         &[(
             "dagster_cloud.yaml",
             "locations:\n- location_name: a\n  image: i\n  code_source: {module_name: app}\n",
@@ -421,16 +421,16 @@ fn what_is_wrong_with_requirements_whatever_is_asked_for_is_found() {
 }
 
 #[test]
-fn all_errors_of_a_file_are_told_at_once() {
+fn all_errors_of_a_file_are_reported_at_once() {
     let text = "locations:\n- {location_name: a, imge: x}\n- {location_name: b, code_source: {}}\n- {location_name: c}\n- {location_name: c}\nextra: 1\n";
     let lines: Vec<usize> =
         errors_of(&[("dagster_cloud.yaml", text)]).into_iter().map(|told| told.1).collect();
     assert_eq!(lines, [2, 3, 5, 6]);
 }
 
-/// The mistake is on the line before the one that the parser stops at.
+/// The mistake is on the line before the one where the parser stops.
 #[test]
-fn slips_in_yaml_are_told_at_the_line_that_has_them() {
+fn yaml_mistakes_are_reported_at_their_own_line() {
     let said = |text: &str| checked(&[("dagster_cloud.yaml", text)]).0;
     insta::assert_snapshot!(said("locations:\n- location_name:main\n  code_source: {module_name: a}\n"), @r"
     error: this is not valid YAML: mapping values are not allowed in this context
@@ -446,7 +446,7 @@ fn slips_in_yaml_are_told_at_the_line_that_has_them() {
 }
 
 #[test]
-fn what_leads_nowhere_in_a_subdirectory_is_found_above() {
+fn a_missing_path_in_a_subdirectory_is_found_above() {
     let tree = project_tree(&[
         ("dagster_cloud.yaml", "locations: []"),
         ("src/x", ""),
@@ -475,7 +475,7 @@ fn a_template_is_recognised() {
 }
 
 #[test]
-fn each_mistake_of_a_dg_project_is_told_with_place_and_remedy() {
+fn each_mistake_in_a_dg_project_is_reported_with_place_and_fix() {
     let project = "directory_type = 'project'\n[project]\nroot_module = 'p'\n";
     let workspace = "directory_type = 'workspace'\n[[workspace.projects]]\npath = 'a'\n";
     let remedy = "`path` is relative to the workspace; correct it, or remove the entry";
@@ -621,7 +621,7 @@ fn the_json_document_has_locations_and_errors_whatever_the_outcome() {
 }
 
 #[test]
-fn doubtful_values_are_warned_of() {
+fn doubtful_values_have_a_warning() {
     let text =
         "locations:\n- location_name: a\n  container_context: {k8s: {at: 1:30, mode: 0755, 'on': 7}}\n";
     let tree = project_tree(&[("dagster_cloud.yaml", text), ("requirements.txt", "dagster-cloud\n")]);
@@ -653,7 +653,7 @@ fn the_text_is_a_table_of_the_locations() {
     );
 }
 
-/// What `check` says on stderr, its exit code, and what it prints on stdout; the directory as `ROOT`.
+/// stderr, exit code and stdout of `check`, with the directory as `ROOT`.
 fn checked(files: &[(&str, &str)]) -> (String, Option<i32>, String) {
     let tree = project_tree(files);
     let output = pexpress().arg("check").arg(tree.path()).output().unwrap();
@@ -694,7 +694,7 @@ fn a_wrong_command_line_has_a_document_too() {
 }
 
 #[test]
-fn all_directories_that_lack_files_are_named_by_one_build() {
+fn one_build_names_all_directories_without_files() {
     let text = "locations:\n- {location_name: a, code_source: {package_name: a}, build: {directory: x}}\n\
         - {location_name: b, code_source: {package_name: b}, build: {directory: y}}\n";
     let tree = project_tree(&[("dagster_cloud.yaml", text), ("x/x", ""), ("y/y", "")]);
@@ -724,7 +724,7 @@ fn an_unknown_key_of_build_yaml_is_a_warning() {
 }
 
 #[test]
-fn what_the_code_source_names_and_is_not_there_is_warned_of_at_its_line() {
+fn missing_code_has_a_warning_at_its_line() {
     let text = "locations:\n\
         - location_name: module\n  code_source:\n    module_name: app.defintions\n\
         - location_name: file\n  code_source: {python_file: defz.py}\n\
@@ -753,7 +753,7 @@ fn what_the_code_source_names_and_is_not_there_is_warned_of_at_its_line() {
 }
 
 #[test]
-fn code_that_a_pexignore_leaves_out_is_warned_of_at_the_pattern() {
+fn code_left_out_by_a_pexignore_has_a_warning_at_the_pattern() {
     let yaml = "locations:\n- location_name: a\n  code_source: {module_name: app.defs}\n";
     let (stderr, code, _) = checked(&[
         ("dagster_cloud.yaml", yaml),
@@ -806,9 +806,9 @@ fn a_pyproject_that_is_not_toml_is_an_error_and_pythons_that_contradict_are_a_wa
     "#);
 }
 
-/// `check` was green on projects that every build refuses.
+/// `check` passed for projects that every build refuses.
 #[test]
-fn requirements_that_every_build_refuses_are_an_error_and_what_others_may_bring_is_a_warning() {
+fn requirements_that_every_build_refuses_are_errors_and_others_warnings() {
     let yaml = "locations:\n- location_name: a\n  code_source: {module_name: app}\n";
     let said = |files: &[(&str, &str)]| {
         let (stderr, code, _) = checked(&[&[("dagster_cloud.yaml", yaml), ("app.py", "")], files].concat());
@@ -832,7 +832,7 @@ fn requirements_that_every_build_refuses_are_an_error_and_what_others_may_bring_
       at: ROOT/requirements.txt:2
     hint: pin all of them to one release; the newest that all have could not be looked up here
     ");
-    // As `create-dagster` writes it, with what its lock has.
+    // As `create-dagster` writes it, with its lock.
     let fresh = project(
         "dependencies = [\"dagster==1.13.27\"]\n[dependency-groups]\ndev = [\"dagster-webserver\", \"dagster-dg-cli\"]",
     );
@@ -848,7 +848,7 @@ fn requirements_that_every_build_refuses_are_an_error_and_what_others_may_bring_
     warning: dagster-cloud is not among the requirements of `ROOT`; build with --group orch: that dependency group has `dagster-cloud`
       at: ROOT/pyproject.toml
     ");
-    // A lock that is up to date says what others bring.
+    // An up-to-date lock has the dependencies of all packages.
     let both = project("dependencies = [\"dagster\", \"pandas\"]");
     let lock = "version = 1\n[[package]]\nname = \"dagster\"\nversion = \"1.13.27\"\n[[package]]\nname = \"pandas\"\nversion = \"2.3\"\n";
     insta::assert_snapshot!(said(&[("pyproject.toml", &both), ("uv.lock", lock)]), @r"
@@ -877,7 +877,7 @@ fn requirements_that_every_build_refuses_are_an_error_and_what_others_may_bring_
     ");
     for quiet in [
         &[("requirements.txt", "dagster-cloud\n")][..],
-        // A variable, a server, a script may bring it.
+        // A variable, a server or a script may provide it.
         &[("requirements.txt", "dagster\n${MORE}\n")],
         &[("requirements.txt", "dagster\n-r https://127.0.0.1:9/more.txt\n")],
         &[("requirements.txt", "dagster\n"), ("setup.py", "setup(install_requires=read())\n")],
@@ -886,7 +886,7 @@ fn requirements_that_every_build_refuses_are_an_error_and_what_others_may_bring_
             "requirements.txt",
             "dagster-cloud\ndagster==1.12.0 ; python_version < '3.9'\ndagster-aws==0.29.27 ; python_version > '3.9'\n",
         )],
-        // What a lock has several versions of is for uv to judge.
+        // Several versions in a lock are left to uv.
         &[
             ("pyproject.toml", &project("dependencies = [\"dagster-cloud\", \"numpy>=2\"]")),
             (
@@ -899,7 +899,7 @@ fn requirements_that_every_build_refuses_are_an_error_and_what_others_may_bring_
     }
 }
 
-/// The summary and the annotations of a check had the error alone, and a module that is not there was `read`.
+/// The summary and annotations of a check only had the error, and a missing module was `read`.
 #[test]
 fn the_actions_check_reports_errors_warnings_and_code_locations_together() {
     let check = |yaml: &str| {

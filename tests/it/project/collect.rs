@@ -1,4 +1,5 @@
-//! What is collected from each kind of project, and what is refused. The projects are in `tests/fixtures/projects`.
+//! The requirements collected from each kind of project, and refused ones. The projects are in
+//! `tests/fixtures/projects`.
 
 use crate::support::environments;
 use crate::support::hosts::host_with;
@@ -136,7 +137,7 @@ fn each_kind_of_project_is_collected() {
 }
 
 #[test]
-fn two_local_packages_of_one_name_are_told_of() {
+fn two_local_packages_with_one_name_are_reported() {
     let found = collected("namesakes", "");
     assert_eq!(local_packages(&found, "namesakes"), ["a", "b"]);
     let messages: Vec<_> = found.warnings.iter().map(|warning| warning.message.as_str()).collect();
@@ -145,7 +146,7 @@ fn two_local_packages_of_one_name_are_told_of() {
 }
 
 #[test]
-fn extras_and_groups_are_taken_only_where_asked_for() {
+fn extras_and_groups_are_used_only_if_requested() {
     check(&[
         ("self_extra", "", &[], &["dagster", "sqlalchemy>=2"]),
         ("self_extra", "--extra dev", &[], &["dagster", "pytest", "ruff", "sqlalchemy>=2"]),
@@ -202,7 +203,7 @@ fn poetry_projects_are_converted() {
     }
 }
 
-/// Poetry's own library says what a constraint means.
+/// Poetry's own library decides what a constraint means.
 #[test]
 #[ignore = "poetry-core comes from the package index"]
 fn poetry_constraints_mean_what_poetry_core_reads() {
@@ -311,7 +312,7 @@ fn uv_sources_and_workspaces_are_followed() {
     assert!(member.warnings.iter().any(|warning| warning.message.contains("`gamma` is a member")));
 }
 
-/// An `@` in a marker made the line count as one with a URL, so that its name was asked of the index.
+/// An `@` in a marker made the line count as one with a URL, so that its name was looked up on the index.
 #[test]
 fn a_source_counts_wherever_the_line_is_and_whatever_its_marker_says() {
     let local = "foo = { path = './foo' }";
@@ -406,7 +407,7 @@ fn a_requirements_file_that_contradicts_the_lock_is_named_with_its_line() {
     );
 }
 
-/// A build directory that is a link: `..` is meant as it is written, or else as the file system has it.
+/// A build directory that is a link: `..` is resolved in the text, or otherwise by the file system.
 #[cfg(unix)]
 #[test]
 fn behind_a_link_files_above_are_found() {
@@ -493,7 +494,7 @@ fn lock_files_decide_the_versions() {
 }
 
 #[test]
-fn what_a_lock_leaves_open_and_cannot_be_met_is_blamed_on_the_lock() {
+fn a_conflict_with_a_lock_is_blamed_on_the_lock() {
     let mut found = collected("locks/pylock_without_files", "");
     found.settings.no_index = true;
     let error = with_tools(&projects(), |tools, _| {
@@ -506,7 +507,7 @@ fn what_a_lock_leaves_open_and_cannot_be_met_is_blamed_on_the_lock() {
 }
 
 #[test]
-fn requirements_files_are_fetched_from_urls() {
+fn requirements_files_are_downloaded_from_urls() {
     let server = ScriptedServer::answering(|request| match request.target.as_str() {
         "/base/main.txt" => Reply::new(200, "six\n-c limits/all.txt\n"),
         "/base/limits/all.txt" => Reply::new(200, "protobuf<7\n"),
@@ -629,7 +630,7 @@ fn setup_py_is_run_and_leaves_nothing_behind() {
 type Refusal = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
 #[test]
-fn what_is_wrong_is_refused_with_its_place_and_a_way_out() {
+fn errors_are_refused_with_their_place_and_a_fix() {
     let cases: &[Refusal] = &[
         ("refused/not_there", "", "does not exist", "", "name a directory that exists"),
         ("refused/nothing", "", "none of requirements.txt, setup.py and pyproject.toml", "", "add one"),

@@ -1,5 +1,5 @@
-//! Our reading of dg projects and workspaces beside what `dg plus deploy` derives from them, and on a workspace that
-//! `create-dagster` makes.
+//! Our reading of dg projects and workspaces compared with `dg plus deploy`, also for a workspace made by
+//! `create-dagster`.
 
 use crate::support::environments::{environment, helper_version};
 use crate::support::hosts::host_with;
@@ -21,7 +21,7 @@ fn our_answer(files: &Files) -> Result<Value, Vec<String>> {
     documents(Project::inspect(&root, &host_with(&root, &[])))
 }
 
-/// Below a directory whose name both sides know, as it names a location.
+/// In a directory with a fixed name, because it names a location.
 fn inside_tree(files: &Files) -> Vec<(String, &'static str)> {
     files.iter().map(|(name, text)| (format!("tree/{name}"), *text)).collect()
 }
@@ -41,12 +41,12 @@ const PROJECT: &str = "directory_type = 'project'\n[project]\nroot_module = 'p'\
 const WORKSPACE: &str = "directory_type = 'workspace'\n[[workspace.projects]]\npath = 'a'\n[[workspace.projects]]\npath = 'b/c'\n";
 const PYPROJECT: &str = "[project]\nname = 'x'\n[tool.dg]\ndirectory_type = 'project'\n[tool.dg.project]\nroot_module = 'q'\ncode_location_name = 'named'\ncode_location_target_module = 'q.main'\nagent_queue = 'fast'\nimage = 'i:1'\n";
 
-/// The workspace with its two projects, and these files besides.
+/// The workspace with its two projects and these additional files.
 fn workspace_with(files: &[(&'static str, &'static str)]) -> Files {
     [&[("dg.toml", WORKSPACE), ("a/dg.toml", PROJECT), ("b/c/pyproject.toml", PYPROJECT)], files].concat()
 }
 
-/// Read alike or refused alike.
+/// Read equally or refused by both.
 fn alike() -> Vec<Files> {
     vec![
         vec![("dg.toml", PROJECT)],
@@ -173,7 +173,7 @@ fn differences_from_dg_are_wanted() {
         json!({"env_vars": ["A=1", "B=1", "A=2"], "volumes": [{"name": "v", "x": 1}, {"name": "v", "x": 2}]})
     );
 
-    // Nothing to deploy is a mistake.
+    // A workspace without projects is an error here.
     assert_eq!(our_answer(&nothing).unwrap_err(), ["the dg workspace lists no projects"]);
     assert_eq!(theirs[1], json!({"locations": []}));
 

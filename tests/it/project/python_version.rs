@@ -1,4 +1,4 @@
-//! Which Python a run builds for when the command line does not say, seen from outside.
+//! The Python version of a build without the flag.
 
 use crate::support::small_project::write_project;
 use crate::support::{json, pexpress_with_uv, run};

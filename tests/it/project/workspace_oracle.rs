@@ -1,5 +1,5 @@
-//! Our reading of `dagster_cloud.yaml` beside `dagster-cloud ci check` (what is accepted) and `ci template` (the merged
-//! documents): where both accept, the documents are equal; each wanted difference is listed with its reason.
+//! Our reading of `dagster_cloud.yaml` compared with `dagster-cloud ci check` (what is accepted) and `ci template` (the
+//! merged documents). Documents that both accept are equal; each intended difference is listed with its reason.
 
 use crate::support::hosts::host_with;
 use crate::support::project_tree;
@@ -45,7 +45,7 @@ fn ecs(defaults: &str, own: &str) -> String {
     k8s(defaults, own).replace("k8s", "ecs")
 }
 
-/// Accepted alike, with equal documents, or refused alike.
+/// Accepted by both with equal documents, or refused by both.
 fn alike() -> Vec<String> {
     let mut texts = merges();
     texts.extend([

@@ -1,5 +1,5 @@
-//! Our YAML beside that of Dagster+'s own tools (PyYAML without timestamps), on a table of tricky texts and on
-//! thousands of texts made by damaging others.
+//! Our YAML reader compared with that of Dagster+'s own tools (PyYAML without timestamps), for a table of tricky texts
+//! and for thousands of randomly damaged ones.
 
 use crate::support::reference::ask;
 use pexpress::yaml;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const READER: [&str; 1] = ["dagster-cloud-cli==1.13.27"];
 
-/// What the reader of Dagster+'s tools makes of each text; `None` for those it refuses or that JSON cannot carry.
+/// The value of each text in Dagster+'s reader; `None` if it refuses it or JSON cannot represent it.
 fn reference_values(texts: &[String]) -> Vec<Option<Value>> {
     let answers = ask(&READER, "read_yaml.py", &json!(texts));
     answers.into_iter().map(|answer| answer.get("value").cloned()).collect()
@@ -19,7 +19,7 @@ fn our_value(text: &str) -> Option<Value> {
     document.problems.is_empty().then_some(value)
 }
 
-/// Read alike, or refused alike.
+/// Read equally, or refused by both.
 const ALIKE: &[&str] = &[
     "[yes, No, ON, off, true, FALSE, y, n, Y, oN, 'yes']",
     "[0, 017, 08, 0o17, 0x1F, 0b101, -1, +1, 1_000, 0_7, 1__0, 1_]",
@@ -120,7 +120,7 @@ const ALIKE: &[&str] = &[
     "container_context:\n  k8s:\n    env_vars:\n      - A=b c\n      - 'X=\"y\"'\n    resources: {limits: {cpu: 500m, memory: 1Gi}}\n",
 ];
 
-/// Refused here and read there, knowingly.
+/// Refused here and read there, on purpose.
 const STRICTER: &[&str] = &[
     "a: 1\na: 2",
     "{1: a, '1': b}",
@@ -174,7 +174,7 @@ fn what_is_refused_beyond_pyyaml_is_known() {
     }
 }
 
-/// What is put into a text to damage it.
+/// Texts that are inserted as damage.
 const BITS: &[&str] = &[
     " ", "  ", "\n", "\t", ":", ": ", "-", "- ", "?", "? ", ",", "[", "]", "{", "}", "#", " #", "&a ", "*a",
     "!", "!!str ", "|", ">", "'", "\"", "%", "@", "`", "\\", "=", "<<", "0", "1", "_", ".", "e+1", "~",
@@ -193,7 +193,7 @@ impl Numbers {
         usize::try_from(self.0 >> 33).unwrap() % bound
     }
 
-    /// Take some characters out of one of the texts, or put some in, up to three times.
+    /// Remove or insert some characters in one of the texts, up to three times.
     fn damaged(&mut self, texts: &[&str]) -> String {
         let mut text: Vec<char> = texts[self.below(texts.len())].chars().collect();
         for _ in 0..=self.below(3) {

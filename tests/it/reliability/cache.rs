@@ -1,4 +1,4 @@
-//! Damage to any file of the cache, or of an output directory, is found and mended, and never gets into what is built.
+//! Damage to any file of the cache, or of an output directory, is found and repaired, and never gets into a build.
 
 use super::small_runs::{Runs, files};
 use crate::support::seed::{Random, seed, sized};
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 /// What happens to a file.
 #[derive(Debug, Clone, Copy)]
 enum Damage {
-    /// One bit is another; where, in thousandths of the file.
+    /// One bit is flipped, at a position in thousandths of the file.
     Bit(u64),
-    /// Nothing is left.
+    /// The file is empty.
     Emptied,
-    /// The second half is gone.
+    /// The second half is missing.
     Halved,
     /// The second half is zeros, as after a power cut.
     Zeroed,
@@ -53,26 +53,26 @@ fn contents(dir: &Path) -> Contents {
     files(dir).into_iter().filter(kept).map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
-/// Write over a file, whatever its mode.
+/// Overwrite a file with any mode.
 fn overwrite(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-/// Run, and expect the same as if nothing were damaged; each file of the cache whole or gone.
+/// Run, and expect the same result as without damage. Each file of the cache must be undamaged or removed.
 fn assert_mends(runs: &Runs, whole: &Contents, built: &Contents, what: &str) {
     let output = runs.deploy().output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{what}: {said}");
     assert!(contents(&runs.path("out")) == *built, "{what}: something else was built\n{said}");
     for (path, bytes) in contents(&runs.path("cache")) {
-        // Files that were not there before are none of this test's.
+        // Files that did not exist before do not concern this test.
         assert!(whole.get(&path).is_none_or(|known| *known == bytes), "{what}: {} stays", path.display());
     }
 }
 
 #[test]
 #[ignore = "the PEX runtime comes from a package index"]
-fn damage_to_any_file_of_the_cache_is_mended_and_never_built_in() {
+fn damage_to_any_file_of_the_cache_is_repaired_and_never_built_in() {
     let seed = seed();
     eprintln!("PEXPRESS_SEED={seed}");
     let mut random = Random::new(seed);
@@ -90,7 +90,7 @@ fn damage_to_any_file_of_the_cache_is_mended_and_never_built_in() {
             let damage = Damage::any(&mut random);
             overwrite(path, &damage.to(bytes, &mut random));
             if path.extension().is_some_and(|extension| extension == "gz") {
-                // A wheel that was built from it would be taken, and it not be looked at.
+                // A wheel built from it would be used, and the archive would not be read.
                 std::fs::remove_dir_all(runs.path("cache/built")).unwrap();
             }
             assert_mends(&runs, &whole, &built, &format!("{damage:?} of {}", path.display()));

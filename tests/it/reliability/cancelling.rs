@@ -1,4 +1,4 @@
-//! A run of the program itself that is cancelled at a drawn moment, and what it has to say then.
+//! A run of the program itself that is cancelled at a random moment, and its report.
 
 use crate::support::pexpress_with_uv;
 use crate::support::seed::Random;
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// A signal after so many calls of Dagster+ and its store, and this pause.
+/// A signal after this many calls of Dagster+ and its store, and this pause.
 #[derive(Debug, Clone, Copy)]
 pub struct Cancel {
     terminate: bool,
@@ -22,11 +22,11 @@ pub struct Ended {
     pub code: u8,
     pub stdout: String,
     pub stderr: String,
-    /// Calls of Dagster+ and its store that began after the last word.
+    /// Calls of Dagster+ and its store that started after the last message.
     pub late: Vec<String>,
 }
 
-/// What was said last, and the state of the code locations that are named in it.
+/// The last message, and the state of the code locations in it.
 const STATES: [(&str, &str); 4] = [
     ("may or may not have been updated", "unknown"),
     ("had been updated and not been seen to load", "loading"),
@@ -87,17 +87,17 @@ pub fn run(
     }
     let code = child.wait().unwrap().code().unwrap();
     let (stdout, stderr) = (read(&out), read(&err));
-    // A run that came to its end before the signal did may go on to its end.
+    // A run that was almost finished may finish.
     let late = if stderr.contains("interrupted: ") { late } else { Vec::new() };
     Ended { code: u8::try_from(code).unwrap(), stdout, stderr, late }
 }
 
-/// What a cancelled run said last; `None` for one that was not.
+/// The last message of a cancelled run; `None` for others.
 pub fn sentence(log: &str) -> Option<&str> {
     log.lines().find_map(|line| line.strip_prefix("interrupted: "))
 }
 
-/// Where the last sentence says something else than the states, or a report (by its name) does not have it.
+/// Contradictions between the last message and the states, and reports without the message.
 pub fn judge(sentence: &str, states: &BTreeMap<String, String>, reports: &[(&str, String)]) -> Vec<String> {
     let mut said = BTreeMap::new();
     for part in sentence.trim_end_matches("; `pexpress status` shows it").split("; ") {

@@ -1,4 +1,4 @@
-//! What the programs that a run starts are given: each writes down its arguments and its variables.
+//! Arguments and variables of child processes, which each of them records.
 
 use crate::support::environments::{is_here, python, uv};
 use crate::support::github_standin::{GithubStandin, WRITE};
@@ -10,7 +10,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Variables of the user, with values that are like no other text.
+/// Variables of the user, with unique values.
 const SETTING: &str = "canary-of-a-setting";
 const DATABASE_PASSWORD: &str = "canary-of-a-database";
 const INDEX_PASSWORD: &str = "canary-of-an-index";
@@ -29,7 +29,7 @@ fn spy(dir: &Path, name: &str, real: &Path, log: &Path) -> PathBuf {
     script
 }
 
-/// What one child was given: program, and text of its arguments and variables.
+/// One child: program, and text of its arguments and variables.
 fn children(log: &Path) -> Vec<(String, String)> {
     let entries = std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path());
     let read = |path: PathBuf| {
@@ -44,7 +44,7 @@ fn on_path(name: &str) -> PathBuf {
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file()).unwrap()
 }
 
-/// A code location whose requirements a `setup.py` gives, which writes down its variables.
+/// A code location with a `setup.py` that records its variables.
 fn write_setup_py(project: &Path, log: &Path) {
     write_project(project, &[("one", "")]);
     let home = project.join("one");
@@ -62,7 +62,7 @@ fn write_setup_py(project: &Path, log: &Path) {
 
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn each_child_gets_what_it_needs_and_no_credential_of_ours() {
+fn each_child_gets_what_it_needs_and_none_of_our_credentials() {
     if !is_here("3.11") {
         return;
     }
@@ -99,7 +99,7 @@ fn each_child_gets_what_it_needs_and_no_credential_of_ours() {
         for secret in [TOKEN, WRITE, RUNTIME_TOKEN, "GITHUB_ENV=", "INPUT_"] {
             assert!(!given.contains(secret), "`{secret}` is given to {program}: {given}");
         }
-        // What uv starts inherits what uv has; only uv is told not to wrap lines.
+        // Children of uv inherit its variables; only uv gets the one about wrapping lines.
         if program != "uv" && given.contains("UV_NO_WRAP=") {
             continue;
         }

@@ -1,8 +1,8 @@
 //! SIGKILL at random moments of a step, from its first write to its last report.
 //!
-//! A run is killed some time after the phase that is wanted began, which its log and its files tell; how far it came,
-//! they tell afterwards. Then: nothing that is visible is partial, and the next run succeeds with the same bytes and
-//! sweeps what was left.
+//! A run is killed some time after the wanted phase has started, according to its log and files, which also show how
+//! far it came. Afterwards no visible file is partial, and the next run succeeds with the same bytes and removes the
+//! leftovers.
 
 use crate::support::github_standin::GithubStandin;
 use crate::support::kept_dir;
@@ -18,19 +18,19 @@ use std::time::{Duration, Instant, SystemTime};
 
 const PHASES: [&str; 5] = ["build", "cache", "upload", "update", "report"];
 const LANES: u64 = 4;
-/// From the beginning of a phase to the kill, at most, in milliseconds.
+/// Longest time from the start of a phase to the kill, in milliseconds.
 const LONGEST_MS: u64 = 200;
-/// What a killed run leaves has to be older than this to be swept, in seconds.
+/// Leftovers have to be older than this to be swept, in seconds.
 const NEW: u64 = 60;
 
-/// A project, its directories and its two servers, all of this lane alone.
+/// A project, its directories and its two servers, not shared with other lanes.
 struct Lane {
     dir: tempfile::TempDir,
     dagster: Standin,
     github: GithubStandin,
 }
 
-/// What a whole run makes.
+/// The files of a complete run.
 struct Reference {
     digests: BTreeMap<String, String>,
     serving: Value,
@@ -82,14 +82,14 @@ impl Lane {
         self.github.control("journal", &Value::Null);
     }
 
-    /// A run that nobody kills, from nothing.
+    /// A run without a kill, from an empty state.
     fn reference(&self) -> Reference {
         let ran = self.step().run();
         assert_success(&ran);
         Reference { digests: digests(&self.path("out")), serving: self.serving() }
     }
 
-    /// How far a run came that said this; `None` if it has not begun to write.
+    /// How far a run with this log came; `None` if it has not started to write.
     fn phase(&self, log: &str) -> Option<&'static str> {
         let named = |prefix: &str| {
             let entries = std::fs::read_dir(self.path("out")).into_iter().flatten().flatten();
@@ -106,7 +106,7 @@ impl Lane {
         }
     }
 
-    /// Kill a run some time after `wanted` began; how far it came, unless it was faster.
+    /// Kill a run some time after `wanted` started. Returns how far it came, unless it finished earlier.
     fn kill_in(&self, wanted: &str, after: Duration) -> Option<Option<&'static str>> {
         let place = |phase: Option<&str>| PHASES.iter().position(|name| Some(*name) == phase);
         let mut running = self.step().start();
@@ -126,7 +126,7 @@ impl Lane {
         branch.map_or(Value::Null, |(_, deployment)| deployment["serving"].clone())
     }
 
-    /// Nothing that can be seen is partial, wherever the run was killed.
+    /// Check that no visible file is partial.
     fn assert_whole(&self, whole: &Reference, what: &str) {
         for (name, digest) in digests(&self.path("out")) {
             assert_eq!(whole.digests.get(&name), Some(&digest), "{what}: {name} is not whole");
@@ -145,18 +145,18 @@ impl Lane {
                 );
             }
         }
-        // Among them: a location or cache entry that names what is not stored.
+        // This includes a location or cache entry that refers to missing files.
         self.dagster.journal().assert_clean();
     }
 
-    /// The next run ends as if nobody had been killed, and nothing is left of the one that was.
+    /// Check that the next run ends as usual, and nothing is left of the killed one.
     fn assert_recovers(&self, whole: &Reference, what: &str) {
         let old = SystemTime::now() - Duration::from_secs(2 * NEW);
         let leftovers = self.leftovers();
         for path in &leftovers {
             std::fs::File::open(path).unwrap().set_modified(old).unwrap();
         }
-        // The killed run's last request to GitHub may have been half a one.
+        // The killed run's last request to GitHub may have been incomplete.
         self.github.control("journal", &Value::Null);
         let ran = self.step().run();
         assert!(ran.code == Some(0) && ran.output("result") == "success", "{what}: {}", ran.log);

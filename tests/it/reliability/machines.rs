@@ -1,7 +1,7 @@
-//! Runs side by side, and machines on which something is missing: space, rights, file handles, directories, the time.
+//! Parallel runs, and machines that lack something: space, permissions, file handles, directories, a correct clock.
 //!
-//! Each run ends well with the usual bytes, or with exit code 4 and words that say what is missing and what to do;
-//! whatever is visible afterwards is whole, and the next run on a sound machine gives the usual bytes.
+//! Each run succeeds with the usual bytes, or ends with exit code 4 and a message about what is missing and what to do.
+//! All visible files are complete afterwards, and the next run on a working machine makes the usual bytes.
 
 use super::small_runs::{Runs, files};
 use crate::support::seed::sized;
@@ -27,7 +27,7 @@ fn digests(dir: &Path) -> BTreeMap<String, String> {
     pex.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), digest(&path))).collect()
 }
 
-/// A project and what it comes to on a sound machine.
+/// A project and its files on a working machine.
 struct Machine {
     runs: Runs,
     whole: BTreeMap<String, String>,
@@ -57,13 +57,13 @@ impl Machine {
         }
     }
 
-    /// It ended well, with the usual bytes.
+    /// Check that it succeeded with the usual bytes.
     fn assert_built(&self, output: &Output, what: &str) {
         assert!(output.status.success(), "{what}: {}", said(output));
         assert_eq!(digests(&self.path("out")), self.whole, "{what}: {}", said(output));
     }
 
-    /// It ended with exit code 4 and all of these words.
+    /// Check that it ended with exit code 4 and all of these words.
     fn assert_refused(&self, output: &Output, words: &[&str], what: &str) {
         let said = said(output);
         assert_eq!(output.status.code(), Some(4), "{what}: {said}");
@@ -75,7 +75,7 @@ impl Machine {
         }
     }
 
-    /// Nothing under a final name is partial.
+    /// Check that no file with a final name is partial.
     fn assert_whole(&self, what: &str) {
         for (name, digest) in digests(&self.path("out")) {
             assert_eq!(self.whole.get(&name), Some(&digest), "{what}: {name} is not whole");
@@ -91,18 +91,18 @@ impl Machine {
         }
     }
 
-    /// The next run on a sound machine, with what the last one left, gives the usual bytes.
+    /// Check that the next run on a working machine, with the leftovers of the last one, makes the usual bytes.
     fn assert_recovers(&self, what: &str) {
         let output = self.runs.deploy().output().unwrap();
         self.assert_built(&output, &format!("after {what}"));
     }
 
     /// `deploy` in a name space of its own, after `mounts` (shell commands; `$1` is the directory of the test). What it
-    /// leaves in `name` outlasts the mount. `None`, said aloud, where this machine grants no such name space.
+    /// leaves in `name` outlasts the mount. `None`, with a message, if this machine does not allow such a name space.
     fn deploy_with(&self, mounts: &str, name: &str) -> Option<Output> {
         let probe = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
         if !probe.as_ref().is_ok_and(|probe| probe.status.success()) {
-            // Past the test harness, which keeps the words of tests that pass to itself.
+            // Directly to stderr: the test harness hides the output of passing tests.
             let words = format!("NOT RUN, as `unshare -rm` may not mount here: {mounts} ({probe:?})\n");
             std::io::stderr().write_all(words.as_bytes()).unwrap();
             return None;
@@ -196,7 +196,7 @@ fn too_small(name: &str) -> Vec<String> {
 
 #[test]
 #[ignore = "the PEX runtime comes from a package index"]
-fn a_full_disk_is_told_of_and_leaves_nothing_partial() {
+fn a_full_disk_is_reported_and_leaves_nothing_partial() {
     let machine = Machine::new();
     for name in ["cache", "out", "tmp"] {
         for size in too_small(name) {
@@ -217,7 +217,7 @@ fn a_full_disk_is_told_of_and_leaves_nothing_partial() {
 
 #[test]
 #[ignore = "the PEX runtime comes from a package index"]
-fn directories_that_cannot_be_written_are_told_of_or_done_without() {
+fn read_only_directories_are_reported_or_not_needed() {
     let machine = Machine::new();
     let read_only = |name: &str| {
         let mount =
@@ -249,7 +249,7 @@ fn directories_that_cannot_be_written_are_told_of_or_done_without() {
 
 #[test]
 #[ignore = "the PEX runtime comes from a package index"]
-fn a_cache_that_cannot_be_is_told_of() {
+fn an_impossible_cache_directory_is_reported() {
     let machine = Machine::new();
     std::fs::write(machine.path("file"), "").unwrap();
     for cache in ["file", "file/below"] {
@@ -274,7 +274,7 @@ fn without_a_home_the_cache_is_with_the_temporary_files() {
     homeless(&mut command);
     machine.assert_built(&command.output().unwrap(), "no home");
     assert!(machine.path("tmp/pexpress-cache/wheels").is_dir());
-    // One below a file can be made by nobody, not even by root.
+    // A directory below a file cannot be created, not even by root.
     std::fs::write(machine.path("file"), "").unwrap();
     let mut command = machine.runs.deploy();
     homeless(&mut command);
@@ -285,7 +285,7 @@ fn without_a_home_the_cache_is_with_the_temporary_files() {
 
 #[test]
 #[ignore = "the PEX runtime comes from a package index"]
-fn temporary_files_without_a_place_are_told_of() {
+fn a_missing_temporary_directory_is_reported() {
     let machine = Machine::new();
     std::fs::write(machine.path("file"), "").unwrap();
     for directory in ["missing", "file"] {
@@ -298,7 +298,7 @@ fn temporary_files_without_a_place_are_told_of() {
 
 #[test]
 #[ignore = "the PEX runtime comes from a package index"]
-fn few_file_handles_are_enough_or_told_of() {
+fn few_file_handles_are_enough_or_reported() {
     let machine = Machine::new();
     // With 8 not even a child can be started. In between, what fails first is chance: it may be uv, in its own words.
     let (enough, too_few) = (64, 8);
@@ -327,7 +327,7 @@ fn few_file_handles_are_enough_or_told_of() {
 
 #[test]
 #[ignore = "the PEX runtime comes from a package index"]
-fn an_output_directory_that_goes_away_in_the_middle_is_no_success() {
+fn an_output_directory_removed_during_a_run_is_an_error() {
     let machine = Machine::new();
     machine.runs.succeed();
     let uv = crate::support::environments::uv();

@@ -1,4 +1,4 @@
-//! What docs/reliability.md promises under kills, faults, and machines that are full or broken.
+//! The promises of docs/reliability.md under kills, faults, and full or broken machines.
 
 mod cache;
 mod cancelling;

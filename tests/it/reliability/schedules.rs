@@ -1,16 +1,16 @@
-//! Random fault schedules: whatever goes wrong on the way, what is said is so.
+//! Random fault schedules: whatever goes wrong, the reports are true.
 //!
-//! A schedule is drawn from a number alone, so `PEXPRESS_SEED=N PEXPRESS_SCHEDULES=1` plays one again. It says how the
-//! code locations load, what was there before, what goes wrong at which call of Dagster+, its store and GitHub, and what
-//! somebody else does meanwhile. The clock passes by sleeping only, so that retries and time-outs take no time;
-//! everything else is real. One schedule in ten runs the program itself, by the real clock; another one does, and gets
-//! SIGINT or SIGTERM at a drawn moment.
+//! A schedule is drawn from a number alone, so `PEXPRESS_SEED=N PEXPRESS_SCHEDULES=1` plays one again. It decides how
+//! the code locations load, what ran before, what goes wrong at which call of Dagster+, its store and GitHub, and what
+//! others do meanwhile. The clock passes by sleeping only, so that retries and time-outs take no time; everything else
+//! is real. One schedule in ten runs the program itself, by the real clock; another one does, and gets SIGINT or
+//! SIGTERM at a drawn moment.
 //!
 //! The law: `loaded` is said of a code location if and only if it runs the new PEX tag and the store has both files
-//! whole; the exit code is 0 if and only if `loaded` is said of all. What is not known is said to be unknown, and only
-//! where something kept going wrong for longer than the retries. Summary, comment, statuses and outputs say the same
-//! words, and nothing that GitHub does changes them. After a signal no call of Dagster+ or its store begins, the exit code
-//! is that of the signal, and what is said of each code location is so for what had begun by then.
+//! whole; the exit code is 0 if and only if `loaded` is said of all. `unknown` is only reported if something went wrong
+//! for longer than the retries. Summary, comment, statuses and outputs say the same words, and nothing that GitHub does
+//! changes them. After a signal no call of Dagster+ or its store starts, the exit code is that of the signal, and the
+//! report of each code location is true for what had started by then.
 
 use super::cancelling::{self, Cancel, Ended};
 use crate::support::environments::uv;
@@ -35,7 +35,7 @@ const NAMES: [&str; 2] = ["one", "two"];
 const OUTLASTED: u64 = 3;
 /// What the looks of a wait outlast, whatever the failure.
 const WAITED_OUT: u64 = 5;
-/// What runs after somebody else's update.
+/// What runs after an update by others.
 const OTHER_TAG: &str = "files=other.pex";
 
 struct Lane {
@@ -53,11 +53,11 @@ struct Schedule {
     number: u64,
     dagster: Value,
     github: Value,
-    /// A step of a workflow, and its event; else `deploy` from a command line.
+    /// A step of a workflow and its event; otherwise `deploy` from a command line.
     event: Option<&'static str>,
     /// Whether nothing goes wrong that the retries do not outlast.
     passing: bool,
-    /// Whether whatever goes wrong ends soon, and nobody else touches anything.
+    /// Whether all faults end soon and nothing else changes anything.
     bounded: bool,
     /// The program itself runs, by the real clock.
     built: bool,
@@ -65,7 +65,7 @@ struct Schedule {
     cancel: Option<Cancel>,
 }
 
-/// What a run said.
+/// The reports of a run.
 struct Said {
     code: u8,
     /// By code location; empty where it came to none.
@@ -73,7 +73,7 @@ struct Said {
     log: String,
     /// Step summary, where there is one.
     summary: Option<String>,
-    /// Calls that began after a signal.
+    /// Calls that started after a signal.
     late: Vec<String>,
 }
 
@@ -116,12 +116,12 @@ impl Schedule {
         self.dagster["faults"].as_array().unwrap()
     }
 
-    /// Whether somebody else does this during the run.
+    /// Whether this is an action of others during the run.
     fn meddles(&self, what: &str) -> bool {
         self.faults().iter().any(|fault| !fault["before"][what].is_null())
     }
 
-    /// Whether it goes the same way each time, whichever thread comes first.
+    /// Whether the result does not depend on the order of threads.
     fn is_repeatable(&self) -> bool {
         let shared = ["PUT", "GET", "*", "generateServerlessPexUrl"];
         !self.built && self.faults().iter().all(|fault| !shared.contains(&operation(fault)))
@@ -160,7 +160,7 @@ fn pass(faults: &[Value]) -> bool {
         && failures.into_iter().all(|(operation, times)| times <= most(operation))
 }
 
-/// Whether a fault ends soon and nobody else is behind it.
+/// Whether a fault ends soon and is not an action of others.
 fn is_bounded(fault: &Value) -> bool {
     let soon = (1..=2).contains(&fault["times"].as_u64().unwrap());
     fault["kind"] == "harmless" || (soon && ["passing", "answer"].iter().any(|kind| fault["kind"] == *kind))
@@ -257,7 +257,7 @@ fn dagster_fault(random: &mut Random, quick: bool) -> Value {
     fault
 }
 
-/// What somebody else does while this run waits, or a state of code locations that is not known yet.
+/// An action of others while this run waits, or an unknown state of code locations.
 fn meddling(random: &mut Random) -> (&'static str, Value) {
     let name = *random.pick(&NAMES);
     let mut other = before(name, OTHER_TAG);
@@ -390,7 +390,7 @@ impl Lane {
         Said { code, states, log, summary: Some(ran.summary), late }
     }
 
-    /// What of the law the run broke.
+    /// Violations of the rule by a run.
     fn judge(&self, schedule: &Schedule, said: &Said) -> Vec<String> {
         let state = self.dagster.state();
         let deployments = state["deployments"].as_object().unwrap();
@@ -457,7 +457,7 @@ impl Lane {
         broken
     }
 
-    /// What of the law of cancelled runs was broken.
+    /// Violations of the rule for cancelled runs.
     fn judge_cancelled(&self, schedule: &Schedule, said: &Said) -> Vec<String> {
         let sentence = cancelling::sentence(&said.log).unwrap();
         let mut reports: Vec<(&str, String)> =
@@ -476,7 +476,7 @@ impl Lane {
         broken
     }
 
-    /// Where reports say something else than the outputs.
+    /// Contradictions between reports and outputs.
     fn judge_reports(&self, schedule: &Schedule, said: &Said) -> Vec<String> {
         let Some(summary) = &said.summary else { return Vec::new() };
         let mut broken = Vec::new();
@@ -490,7 +490,7 @@ impl Lane {
                 // A run that failed before it came to them has deployed none.
                 let none = if said.code == 0 { "pending" } else { "not_deployed" };
                 let state = if state == "nothing" { none } else { state };
-                // A comment that could not be written any more still says what it said at first.
+                // A comment that could not be updated still has its first text.
                 if word != state.replace('_', " ") && !(may_be_old && word == "pending") {
                     broken.push(format!("the {report} says `{word}` of {name}, the outputs `{state}`"));
                 }
@@ -514,7 +514,7 @@ impl Lane {
         broken
     }
 
-    /// Whether the same schedule goes otherwise when all is well with GitHub.
+    /// Whether the same schedule has another result without faults of GitHub.
     fn compare_without_github(&self, schedule: &Schedule, said: &Said) -> Option<String> {
         self.github.control("faults", &json!([]));
         let calm = Schedule { github: json!([]), dagster: schedule.dagster.clone(), ..*schedule };
@@ -557,7 +557,7 @@ impl MapOs for Vec<&str> {
 
 #[test]
 #[ignore = "a minute, and the stand-ins come from package indexes"]
-fn loaded_is_said_if_and_only_if_it_is_so() {
+fn loaded_is_reported_if_and_only_if_it_is_true() {
     let first = seed();
     let count = std::env::var("PEXPRESS_SCHEDULES").map_or(sized(100, 2000), |text| text.parse().unwrap());
     eprintln!("PEXPRESS_SEED={first}");

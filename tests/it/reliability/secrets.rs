@@ -1,4 +1,4 @@
-//! Canaries: secrets that are like no other text, looked for in everything that a run leaves behind.
+//! Unique secrets, searched in everything that a run leaves behind.
 
 use crate::support::environments::uv;
 use crate::support::fake_uv::FakeUv;
@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 /// Credentials of a package index, in a variable that uv and pip read.
 const INDEX_PASSWORD: &str = "canary-index-password";
-/// What only the runner's own services take.
+/// Credentials of the runner's own services.
 const RUNTIME_TOKEN: &str = "canary-runtime-token";
 
-/// A uv that writes down its arguments and its environment, and does its work.
+/// A uv that records its arguments and environment, and does its work.
 fn spying_uv(dir: &Path) -> PathBuf {
     let (script, log) = (dir.join("uv"), dir.join("children"));
     let text = format!(
@@ -49,7 +49,7 @@ fn has(bytes: &[u8], secret: &str) -> bool {
 
 #[test]
 #[ignore = "the stand-ins come from package indexes"]
-fn no_secret_is_in_what_a_run_leaves_behind() {
+fn no_file_of_a_run_has_a_secret() {
     let error = json!({"message": "ImportError: no\n", "stack": [], "chain": []});
     let refused =
         json!([{"operation": "PUT", "object": "deps-", "times": 0, "status": 403, "body": "denied"}]);
@@ -107,7 +107,7 @@ fn no_secret_is_in_what_a_run_leaves_behind() {
     }
 }
 
-/// Passwords of indexes and of a proxy, each from another place that is read.
+/// Passwords of indexes and of a proxy, each in a different place.
 const PASSWORDS: [&str; 5] = [
     "canary-in-a-variable",
     "canary-in-pip-conf",
@@ -116,12 +116,12 @@ const PASSWORDS: [&str; 5] = [
     "canary-of-the-proxy",
 ];
 
-/// A uv that breaks off and says all it was given.
+/// A uv that fails and prints everything it was given.
 const TALKATIVE_UV: &str = "echo \"error: Failed to fetch: https://ann:canary-in-a-variable@index.example/simple/\" >&2
 for index in $UV_DEFAULT_INDEX $UV_EXTRA_INDEX_URL $UV_INDEX $HTTPS_PROXY; do echo \"trying $index,$index\" >&2; done
 exit 2";
 
-/// A line of arguments that says something wrong, and so is answered with them.
+/// A wrong command line, so that the answer may repeat it.
 const COMMANDS: [&str; 17] = [
     "deploy . out --upload-pex --update-code-location --deployment prod",
     "deploy . out --upload-pex --update-code-location --deployment prod --format json",
@@ -143,7 +143,7 @@ const COMMANDS: [&str; 17] = [
 ];
 
 #[test]
-fn no_command_says_a_secret() {
+fn no_command_shows_a_secret() {
     let dagster = ScriptedServer::answering(|request| {
         let token = request.header("dagster-cloud-api-token").unwrap_or_default().to_string();
         Reply::new(401, format!("{{\"errors\": [{{\"message\": \"no such token: {token}\"}}]}}"))
@@ -162,7 +162,7 @@ fn no_command_says_a_secret() {
     assert!(heard.iter().any(|request| request.header("dagster-cloud-api-token") == Some(TOKEN)));
 }
 
-/// Run a command where every place that may hold a secret holds one; none is in what it says or leaves behind.
+/// Run a command with a secret in every possible place. Its output and files must not have any of them.
 fn say_no_secret(line: &str, verbosity: &str, dagster: &ScriptedServer) {
     let home = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();

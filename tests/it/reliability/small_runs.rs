@@ -1,11 +1,11 @@
-//! A project with a source distribution and a local package, built again and again without any index.
+//! A project with a source distribution and a local package, built repeatedly without any index.
 
 use crate::support::small_project::{write_project, write_sdist, write_wheel_of};
 use crate::support::{kept_dir, pexpress_with_uv, project_tree, run};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A build backend of a few lines that goes by a known name: what is built is kept for such a one.
+/// A small build backend with a known name, because only builds of known backends are cached.
 const BACKEND: &str = "\
 import pathlib, re, zipfile
 

@@ -1,4 +1,4 @@
-//! This repository: the order of its rooms, and the binaries that it ships.
+//! This repository: the order of its modules, and its binaries.
 
 mod circles;
 mod dist;

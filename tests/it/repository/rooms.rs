@@ -1,10 +1,10 @@
-//! The order of the rooms in `src/lib.rs`, held against what each file names.
+//! Checks the imports of each file against the order of the rooms in `src/lib.rs`.
 
 use crate::support::repository;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// How high a group of rooms stands: imports go to the same or a lower one.
+/// The groups of rooms, from the top: imports go to the same or a lower one.
 const GROUPS: [&str; 4] = ["commands", "stages", "speakers", "ground floor"];
 
 /// A room: its group as an index of [`GROUPS`], and its place in the list.

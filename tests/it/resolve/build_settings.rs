@@ -1,6 +1,6 @@
-//! uv's settings for builds hold to the end: of source archives, of the project itself, and of what is checked after.
+//! uv's settings for builds apply to source archives and to the project itself.
 //!
-//! Everything comes from a directory of small wheels and archives; each backend writes down what it was given.
+//! Everything comes from a directory of small wheels and archives; each backend records its settings.
 
 use crate::support::{files_named, pexpress_with_uv, project_tree, run};
 use std::io::Write;
@@ -133,7 +133,7 @@ fn settings_for_builds_reach_archives_and_the_project_itself() {
     assert_eq!(member(&source, "shop/seen.txt"), "[('all', '1'), ('own', '3')] slow");
 }
 
-/// pip's own constraints hold as they do with pip.
+/// pip's own constraints apply as with pip.
 #[test]
 fn constraints_of_pip_hold() {
     let tree = project_tree(&[

@@ -67,7 +67,7 @@ fn a_library_that_needs_a_newer_glibc_is_refused_with_a_real_compiler() {
     let arch = std::env::consts::ARCH;
     let fits = build(project.path(), cache.path(), &format!("manylinux_2_40_{arch}"));
     assert!(fits.status.success(), "{}", String::from_utf8_lossy(&fits.stderr));
-    // The wheel is in the cache now; for another target it is judged anew.
+    // The wheel is in the cache now; for another target it is checked again.
     let refused = build(project.path(), cache.path(), &format!("manylinux_2_17_{arch}"));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");

@@ -19,7 +19,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-/// Builds a wheel (an empty archive) whose name is the text of `name` in the source directory, or else of `$FAKE_UV_DIR/name`.
+/// Builds a wheel (an empty archive) with the name in the file `name` of the source directory, or in
+/// `$FAKE_UV_DIR/name`.
 const BUILD: &str = r#"
 while [ $# -gt 1 ]; do [ "$1" = --out-dir ] && out=$2; shift; done
 mkdir -p "$out"
@@ -59,7 +60,7 @@ impl Fixture {
         self
     }
 
-    /// Fetch as a run of its own does.
+    /// Fetch like a separate run.
     fn fetch(&self, distributions: Vec<Distribution>) -> Result<Vec<FetchedWheel>, FetchError> {
         let target = Target::serverless("3.11".parse().unwrap());
         let resolution = Resolution { distributions };
@@ -92,7 +93,7 @@ fn sdist(download: Download) -> Distribution {
     distribution("pkg", Some("1.0"), Artifact::Sdist { download, subdirectory: None })
 }
 
-/// A server that gives `content` whatever is asked.
+/// A server that always answers with `content`.
 fn serving(content: &'static [u8]) -> ScriptedServer {
     ScriptedServer::answering(move |_| Reply::new(200, content))
 }
@@ -212,7 +213,7 @@ fn a_compiled_wheel_fits_by_processor_and_python() {
 }
 
 #[test]
-fn what_is_built_has_to_be_what_was_asked_for() {
+fn the_built_wheel_must_be_the_requested_one() {
     let server = serving(b"an sdist");
     for (built, want) in [
         (
@@ -232,7 +233,7 @@ fn what_is_built_has_to_be_what_was_asked_for() {
 }
 
 #[test]
-fn a_failed_build_tells_what_the_backend_said() {
+fn a_failed_build_shows_the_backends_text() {
     let server = serving(b"an sdist");
     let fixture = Fixture::new().builds("");
     let error = fixture.fetch(vec![sdist(download(&server, "pkg-1.0.tar.gz", b"an sdist"))]).unwrap_err();
@@ -332,7 +333,7 @@ fn a_repository_that_cannot_be_read_is_named_without_its_secrets() {
     assert!(!text.contains("hunter2"), "{text}");
 }
 
-/// Users read of the package index, or of keys, where only the name of the host was wrong.
+/// Users saw a message about the package index, or about keys, although only the host name was wrong.
 #[test]
 fn a_git_host_without_an_address_is_named() {
     for url in ["https://nowhere.invalid/r.git", "ssh://git@nowhere.invalid/r.git"] {

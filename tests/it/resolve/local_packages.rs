@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-/// Build the source PEX of `dir/app`; the content of its members by path, and what was said.
+/// Build the source PEX of `dir/app`. Returns the content of its members by path, and the messages.
 fn built(dir: &Path, out: &str) -> (BTreeMap<String, Vec<u8>>, String) {
     let out = dir.join(out);
     // Other runs' files of the same name would hide what this one did.
@@ -30,10 +30,10 @@ fn pyproject(backend: &str, requires: &str, more: &str) -> String {
 const HATCHLING: (&str, &str) = ("hatchling.build", "hatchling");
 const SETUPTOOLS: (&str, &str) = ("setuptools.build_meta", "setuptools");
 
-/// Users changed a file, and the old one was deployed and called unchanged.
+/// Users changed a file, and the old one was deployed and reported as unchanged.
 #[test]
 #[ignore = "pex and build backends come from a package index"]
-fn whatever_a_wheel_is_made_of_is_what_is_shipped() {
+fn the_current_files_of_a_package_are_shipped() {
     for ((backend, requires), more, changed, member) in [
         (HATCHLING, "version = '1'", "app/src/app/__init__.py", "app/__init__.py"),
         (
@@ -224,10 +224,10 @@ fn earlier_output_is_left_out_and_nothing_else() {
     assert_eq!(hidden, [true, false, false]);
 }
 
-/// What is silently wrong is in the log, and in the document that becomes the report.
+/// Silent problems are in the log, and in the document that becomes the report.
 #[test]
 #[ignore = "pex comes from a package index"]
-fn what_is_silently_wrong_is_said() {
+fn silent_problems_are_reported() {
     let pointer =
         format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 4640000\n", "0".repeat(64));
     let dir = project_tree(&[

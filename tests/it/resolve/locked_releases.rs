@@ -1,5 +1,5 @@
-//! Dagster's packages of different releases in a lock file: the lines that somebody wrote are named, and the command that
-//! brings the lock up to date.
+//! Dagster's packages of different releases in a lock file: the message names the user's own lines, and the command
+//! that updates the lock.
 
 use crate::resolve::releases::{project, refusal_in, resolve_in};
 use crate::support::{environments, run};
@@ -25,7 +25,7 @@ fn locked(dependencies: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn a_uv_lock_is_brought_up_to_date_by_the_command_that_is_named() {
+fn the_named_command_updates_a_uv_lock() {
     let project = locked(r#""dagster==1.13.29", "dagster-cloud", "dagster-aws""#);
     insta::assert_snapshot!(refusal_in(project.path(), &[]), @r"
     error: dagster 1.13.29 and dagster-cloud 0.11.14rc8 are not of one release, and cannot work together
@@ -81,7 +81,7 @@ fn poetry_lock(pins: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_poetry_lock_is_answered_in_the_words_of_poetry() {
+fn advice_for_a_poetry_lock_uses_poetrys_command() {
     let poetry = "[tool.poetry]\nname = 'shop'\nversion = '1'\n[tool.poetry.dependencies]\npython = '^3.9'\n";
     let lock = poetry_lock(&[
         ("dagster", "1.13.29"),
@@ -106,7 +106,7 @@ fn a_poetry_lock_is_answered_in_the_words_of_poetry() {
 }
 
 #[test]
-fn a_pylock_is_made_again_as_it_was_made() {
+fn a_pylock_is_made_again_with_the_same_command() {
     let project = project(&[("requirements.txt", "dagster==1.13.29\ndagster-cloud\n")]);
     let arguments = "pip compile requirements.txt --format pylock.toml -o pylock.toml --python-version 3.11";
     uv(project.path(), &arguments.split(' ').collect::<Vec<_>>());
@@ -117,9 +117,9 @@ fn a_pylock_is_made_again_as_it_was_made() {
     ");
 }
 
-/// A compiled requirements.txt is a lock file by another name: its pins are nobody's lines.
+/// A compiled requirements.txt is a kind of lock file: its pins were not written by the user.
 #[test]
-fn a_compiled_file_is_compiled_again_from_the_lines_that_somebody_wrote() {
+fn a_compiled_file_is_compiled_again_from_its_sources() {
     let project = project(&[("requirements.in", "dagster==1.13.29  # ours\ndagster-cloud\n")]);
     let compile = "pip compile requirements.in -o requirements.txt --python-version 3.11";
     uv(project.path(), &compile.split(' ').collect::<Vec<_>>());
@@ -141,7 +141,7 @@ fn a_compiled_file_is_compiled_again_from_the_lines_that_somebody_wrote() {
 }
 
 #[test]
-fn what_a_compiled_file_lacks_is_added_to_what_it_is_compiled_from() {
+fn missing_lines_of_a_compiled_file_are_added_to_its_source() {
     let project = project(&[("requirements.in", "dagster==1.13.27\n")]);
     uv(project.path(), &["pip", "compile", "requirements.in", "-o", "requirements.txt"]);
     insta::assert_snapshot!(refusal_in(project.path(), &[]), @r"

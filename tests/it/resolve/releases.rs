@@ -1,5 +1,5 @@
-//! Dagster's packages of different releases are refused before anything is built, with the lines to change; where the
-//! lines allow it, the newest release that all of them have is taken.
+//! Dagster's packages of different releases are refused before anything is built, with the lines to change. If the
+//! lines allow it, the newest common release is used.
 
 use crate::support::small_project::write_wheel_asking;
 use crate::support::{pexpress_with_uv, project_tree};
@@ -32,7 +32,7 @@ pub fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
     project
 }
 
-/// What `deps --dry-run` says and gives in this directory.
+/// Messages and output of `deps --dry-run` in this directory.
 pub fn resolve_in(project: &Path, vars: &[(&str, &str)]) -> (Output, String) {
     dry_run("deps", project, vars)
 }
@@ -57,7 +57,7 @@ fn refusal(files: &[(&str, &str)]) -> String {
 pub fn refusal_in(project: &Path, vars: &[(&str, &str)]) -> String {
     let (output, said) = resolve_in(project, vars);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    // uv's own explanation is uv's.
+    // uv's own explanation is not compared.
     let is_of_uv = |line: &&str| line.contains("caus") || line.starts_with("             ");
     let lines = said.lines().filter(|line| !is_of_uv(line) && !line.starts_with("versions are those of"));
     lines.collect::<Vec<_>>().join("\n")
@@ -115,7 +115,7 @@ fn pins_of_different_releases_are_refused_with_the_line_to_change() {
 }
 
 #[test]
-fn one_release_that_other_lines_do_not_allow_is_not_blamed() {
+fn a_release_excluded_by_other_lines_is_not_blamed() {
     let files = [
         ("requirements.txt", "dagster==1.13.27\ndagster-cloud==1.13.27\n-c c.txt\n"),
         ("c.txt", "third<2\n"),
@@ -161,7 +161,7 @@ fn a_missing_dagster_cloud_is_proposed_in_the_release_that_fits() {
 }
 
 #[test]
-fn what_an_extra_or_group_has_is_asked_for_by_its_flag() {
+fn packages_of_an_extra_or_group_are_requested_by_its_flag() {
     let asking =
         |more: &str| format!("[project]\nname = 'shop'\nversion = '1'\ndependencies = ['third']\n{more}");
     let group = asking(
@@ -183,7 +183,7 @@ fn what_an_extra_or_group_has_is_asked_for_by_its_flag() {
 }
 
 #[test]
-fn what_all_code_locations_lack_is_said_in_one_dry_run() {
+fn one_dry_run_reports_what_all_code_locations_lack() {
     let yaml = "locations:\n- {location_name: a, code_source: {module_name: m}, build: {directory: a}}\n\
         - {location_name: b, code_source: {module_name: m}, build: {directory: b}}\n";
     let files = [
@@ -206,7 +206,7 @@ fn what_all_code_locations_lack_is_said_in_one_dry_run() {
 }
 
 #[test]
-fn where_the_lines_allow_it_the_newest_common_release_is_taken() {
+fn the_newest_common_release_is_used_if_the_lines_allow_it() {
     for lines in [
         "dagster\ndagster-cloud\n",
         "dagster-aws\ndagster\ndagster-cloud\n",
@@ -235,7 +235,7 @@ fn an_override_of_the_users_is_a_warning() {
     );
 }
 
-/// What is wrong with these was seen as a dagster-aws of 2021 that was built in.
+/// These requirements led to a dagster-aws of 2021.
 #[test]
 fn a_library_of_another_release_is_refused() {
     for lines in [
@@ -252,7 +252,7 @@ fn a_library_of_another_release_is_refused() {
             ");
         }
     }
-    // A limit on what is not asked for limits nothing.
+    // A limit on a package that is not required has no effect.
     let files = [
         ("requirements.txt", "dagster==1.13.27\ndagster-cloud\n-c c.txt\n"),
         ("c.txt", "dagster-aws<0.29.27\n"),
@@ -260,7 +260,7 @@ fn a_library_of_another_release_is_refused() {
     assert!(resolve(&files).0.status.success());
 }
 
-/// Named by a variable, the file is in no other file.
+/// The file is only named in a variable.
 #[test]
 fn a_constraint_that_a_variable_names_is_named_with_its_file() {
     for name in ["UV_CONSTRAINT", "PIP_CONSTRAINT"] {
@@ -288,7 +288,7 @@ fn a_constraint_that_a_variable_names_is_named_with_its_file() {
 }
 
 #[test]
-fn poetry_is_answered_in_its_own_words() {
+fn advice_for_poetry_uses_its_own_format() {
     let poetry = "[tool.poetry]\nname = 'shop'\nversion = '1'\n[tool.poetry.dependencies]\npython = '^3.9'\n";
     let said = refusal(&[("pyproject.toml", &format!("{poetry}dagster = '1.13.29'\ndagster-cloud = '*'\n"))]);
     insta::assert_snapshot!(said, @r#"
@@ -320,7 +320,7 @@ fn a_marker_is_quoted_as_it_is_written() {
     ");
 }
 
-/// No line for dagster-gcp says anything; what excludes its newer releases is a limit on another package.
+/// No line limits dagster-gcp; a limit on another package excludes its newer releases.
 #[test]
 fn a_line_for_another_package_that_holds_a_library_back_is_named() {
     let lines = "dagster==1.13.27\ndagster-cloud\ndagster-gcp\nboto<2\n";
@@ -351,7 +351,7 @@ fn held_back(requirements: &str) -> String {
 fn a_dagster_that_another_line_holds_back_for_years_is_a_warning() {
     insta::assert_snapshot!(held_back("dagster\ndagster-cloud\nthird<2\n"), @r"warning: dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: `third<2` (requirements.txt:3) holds it back; change that line, or write `dagster==1.1.21` if it is meant");
     insta::assert_snapshot!(held_back("dagster>=1\ndagster-cloud\n-c limits.txt\n"), @r"warning: dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: `third<2` (constraint, limits.txt:1) holds it back; change that line, or write `dagster==1.1.21` if it is meant");
-    // Meant, or new enough.
+    // Intended, or new enough.
     assert_eq!(held_back("dagster==1.1.21\ndagster-cloud\nthird<2\n"), "");
     assert_eq!(held_back("dagster<1.2\ndagster-cloud\nthird<2\n"), "");
     assert_eq!(held_back("dagster\ndagster-cloud\nthird\n"), "");
@@ -359,7 +359,7 @@ fn a_dagster_that_another_line_holds_back_for_years_is_a_warning() {
 
 /// Seen with the lines of a real project: all of them in the heading, and ten thousand lines of uv's.
 #[test]
-fn of_many_lines_those_that_decide_are_named() {
+fn the_deciding_lines_among_many_are_named() {
     let lines = "dagster-cloud\ndagster-aws\ndagster-gcp\ndagster-shared\ndagster-webserver==1.13.26\ndagster==1.13.27\n";
     let project = project(&[("requirements.txt", lines)]);
     let wheels = project.path().join("wheels");
@@ -375,7 +375,7 @@ fn of_many_lines_those_that_decide_are_named() {
     ");
 }
 
-/// uv used it unseen: the run ended with an error, and without one a change of the file gave the same deps PEX.
+/// uv used it silently: the run ended with an error, or a change of the file led to the same deps PEX.
 #[test]
 fn an_override_of_a_variable_is_a_warning_too() {
     let project = project(&[
@@ -388,7 +388,7 @@ fn an_override_of_a_variable_is_a_warning_too() {
     insta::assert_snapshot!(said, @r"warning: dagster 1.13.29 and dagster-cloud 1.13.27 are not of one release; an override says so");
 }
 
-/// Both names are the project's own, so that no other package says what it allows of them.
+/// Both packages are only required by the project, so no other package limits them.
 #[test]
 #[ignore = "dagster and the PEX runtime come from a package index"]
 fn a_very_old_pick_of_the_projects_own_line_is_named() {

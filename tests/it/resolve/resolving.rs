@@ -1,4 +1,4 @@
-//! When uv is asked, and when its last answer to the same question does.
+//! When uv is asked, and when its last answer is reused.
 
 use crate::support::fake_uv::FakeUv;
 use crate::support::{json, pexpress, project_tree, run};
@@ -51,7 +51,7 @@ impl Scene {
         command
     }
 
-    /// How often uv has resolved, after one more run. Whether dagster is far behind is another question.
+    /// How often uv has resolved after one more run, without the check whether dagster is far behind.
     fn resolved_after(&self, command: &mut Command) -> usize {
         let answer = json(&run(command));
         assert_eq!(answer["distributions"].as_array().map(Vec::len), Some(2), "{answer}");

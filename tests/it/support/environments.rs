@@ -1,4 +1,4 @@
-//! Python environments with packages from PyPI, made at first use and kept below `target/`.
+//! Python environments with packages from PyPI, made at first use and stored below `target/`.
 
 use super::{kept_dir, run};
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::sync::{Mutex, OnceLock};
 
 /// The uv that makes the environments when there is none on the machine.
 const UV_VERSION: &str = "0.13.9";
-/// Names the Python versions that the consumers run on, separated by blanks. One that is named and missing is a failure.
+/// Python versions for the consumers, separated by spaces. A missing one is a failure.
 const PYTHONS_VARIABLE: &str = "PEXPRESS_TEST_PYTHONS";
 
 /// A uv: `PEXPRESS_UV`, the one on PATH, or one from PyPI in an environment of its own.
@@ -68,11 +68,11 @@ pub fn is_here(version: &str) -> bool {
 pub fn not_run(why: &str) {
     let thread = std::thread::current();
     let line = format!("not run: {}: {why}\n", thread.name().unwrap_or("a part of a test"));
-    // With stderr closed nobody listens.
+    // With a closed stderr there is no reader.
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// The version of the interpreter that stand-ins and the tools beside us run on: any that is here will do.
+/// The Python version for stand-ins and other tools: any installed one is fine.
 pub fn helper_version() -> &'static str {
     static VERSION: OnceLock<&str> = OnceLock::new();
     VERSION.get_or_init(|| {
@@ -99,7 +99,7 @@ fn look_for_python(version: &str) -> Option<PathBuf> {
     })
 }
 
-/// Interpreters of this version that pyenv or a runner's tool cache hold.
+/// Interpreters of this version in pyenv or a runner's tool cache.
 fn versioned(version: &str) -> Vec<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let home = variable("HOME").unwrap_or_default();

@@ -1,8 +1,8 @@
-//! A `uv` that logs its arguments and does what the test says.
+//! A `uv` that logs its arguments and runs the test's script.
 
 use std::path::{Path, PathBuf};
 
-/// A shell script in place of uv. It says it is uv 0.13.9.
+/// A shell script instead of uv. It reports version 0.13.9.
 pub struct FakeUv {
     program: PathBuf,
     log: PathBuf,
@@ -31,7 +31,7 @@ impl FakeUv {
         self.program.to_str().unwrap()
     }
 
-    /// The arguments of each call but `--version`, joined by blanks.
+    /// The arguments of each call except `--version`, joined by spaces.
     pub fn calls(&self) -> Vec<String> {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         text.lines().map(String::from).collect()

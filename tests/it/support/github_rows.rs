@@ -1,4 +1,4 @@
-//! A comment whose lines are the rows of jobs, as the tests of the GitHub client write it.
+//! A comment with one line per job, as the tests of the GitHub client write it.
 
 use super::github_standin::REPOSITORY;
 use pexpress::github::comment::{StickyComment, Written};

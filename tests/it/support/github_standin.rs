@@ -26,7 +26,7 @@ pub const REPOSITORY: &str = "acme/proj";
 /// A running stand-in.
 pub struct GithubStandin {
     child: Child,
-    /// What `GITHUB_API_URL` is to be.
+    /// The value for `GITHUB_API_URL`.
     pub url: String,
     origin: String,
     _dir: tempfile::TempDir,
@@ -34,7 +34,7 @@ pub struct GithubStandin {
 
 impl GithubStandin {
     /// Start one with this configuration (`tests/standin/github/README.md`); `openapi` is the name of one of GitHub's
-    /// descriptions, that of github.com unless given.
+    /// API descriptions; the default is that of github.com.
     pub fn start(mut config: Value) -> GithubStandin {
         let description = config["openapi"].as_str().unwrap_or("api.github.com.json").to_string();
         config["openapi"] = json!(npm::package(npm::OPENAPI).join("generated").join(description));
@@ -63,7 +63,7 @@ impl GithubStandin {
         GithubJournal(self.ask(Request::get(&self.control_url("journal"))))
     }
 
-    /// Wait until what a killed client asked for last has been dealt with.
+    /// Wait until the last requests of a killed client are done.
     pub fn settle(&self) {
         super::standin::settle(|| self.journal().0);
     }
@@ -126,7 +126,7 @@ fn quiet_host(clock: Arc<dyn Clock>) -> Host {
 pub struct GithubJournal(pub Value);
 
 impl GithubJournal {
-    /// The operations asked for, in order, such as `issues/create-comment`; those before a redirect are `moved`.
+    /// The requested operations in order, such as `issues/create-comment`; those before a redirect are `moved`.
     pub fn operations(&self) -> Vec<String> {
         let name = |request: &Value| request["operation"].as_str().unwrap_or("moved").to_string();
         self.requests().iter().map(name).collect()

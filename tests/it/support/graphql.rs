@@ -1,7 +1,7 @@
-//! Whether GraphQL documents, their variables and the answers to them keep to `tests/standin/schema.graphql`.
+//! Checks GraphQL documents, their variables and answers against `tests/standin/schema.graphql`.
 //!
-//! The stand-in, which has Python's standard library alone, answers without this question; [`Standin::journal`] and the
-//! end of every stand-in ask it of all requests.
+//! The stand-in only has Python's standard library and does not check this; [`Standin::journal`] and the end of every
+//! stand-in check all requests.
 //!
 //! [`Standin::journal`]: super::standin::Standin::journal
 
@@ -21,10 +21,10 @@ static SCHEMA: LazyLock<Valid<Schema>> = LazyLock::new(|| {
     Schema::parse_and_validate(text, path).unwrap_or_else(|invalid| panic!("{}", invalid.errors))
 });
 
-/// A document that keeps to the schema, or what is wrong with it.
+/// A valid document, or its errors.
 type Checked = Result<Valid<ExecutableDocument>, Vec<String>>;
 
-/// What is wrong with this request of a stand-in's journal, and with the answer it got.
+/// Errors in this request of a stand-in's journal, and in its answer.
 pub fn problems(request: &Value) -> Vec<String> {
     // The object store, and what was refused before it was read.
     let Some(query) = request["query"].as_str() else { return Vec::new() };
@@ -44,7 +44,7 @@ pub fn problems(request: &Value) -> Vec<String> {
     problems
 }
 
-/// The document of this text. Each text is read once: a long wait asks the same question many times.
+/// The document of this text. Each text is parsed once: a long wait sends the same query many times.
 fn checked(query: &str) -> Arc<Checked> {
     static KNOWN: Mutex<BTreeMap<String, Arc<Checked>>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -78,7 +78,7 @@ impl Place<'_> {
         Place { document: self.document, path: format!("{}.{member}", self.path) }
     }
 
-    /// Whether `value` is of this type and has what was selected, no more and no less.
+    /// Check that `value` has this type and exactly the selected fields.
     fn check(&self, selected: &[&SelectionSet], wanted: &Type, value: &Value, problems: &mut Vec<String>) {
         if value.is_null() {
             if wanted.is_non_null() {
@@ -116,7 +116,7 @@ impl Place<'_> {
         }
     }
 
-    /// The fields that a value of this type has to have: by key, the type and what is selected of it.
+    /// The required fields of a value of this type: by key, the type and its selection.
     fn collect<'b>(&'b self, selected: &'b SelectionSet, concrete: &str, fields: &mut Fields<'b>) {
         for selection in &selected.selections {
             match selection {

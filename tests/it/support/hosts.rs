@@ -1,4 +1,4 @@
-//! Hosts made from nothing: only the variables that a test names, output thrown away, no waiting.
+//! Hosts with only the variables of a test, without output and without waiting.
 
 use pexpress::host::{Clock, Host};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the tests stand on: the program in a clean environment, sample projects, and tools from PyPI.
+//! Helpers of the tests: the program in a clean environment, sample projects, and tools from PyPI.
 
 pub mod act;
 pub mod environments;
@@ -38,8 +38,8 @@ pub fn kept_dir(name: &str) -> PathBuf {
     dir
 }
 
-/// The program, with the environment of the test run less what would steer it (`PEXPRESS_*`, `DAGSTER_*`, `GITHUB_*`,
-/// …), a cache of the test suite's own and the test suite's uv.
+/// The program, with the environment of the test run without variables that affect it (`PEXPRESS_*`, `DAGSTER_*`,
+/// `GITHUB_*`, …), and with the test suite's own cache and uv.
 pub fn pexpress() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pexpress"));
     for (name, _) in std::env::vars_os() {
@@ -54,14 +54,14 @@ pub fn pexpress() -> Command {
     command
 }
 
-/// Like [`pexpress`], with the uv that the tests use themselves, so that none is fetched.
+/// Like [`pexpress`], with the uv of the tests, so that none is downloaded.
 pub fn pexpress_with_uv() -> Command {
     let mut command = pexpress();
     command.env("PEXPRESS_UV", environments::uv());
     command
 }
 
-/// Run `command`; its output if it succeeded, else a panic with all it said.
+/// Run `command`. Returns its output, or panics with all its output if it failed.
 pub fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert_no_secret(&String::from_utf8_lossy(&output.stdout));
@@ -76,7 +76,7 @@ pub fn run(command: &mut Command) -> Output {
     output
 }
 
-/// What a run said has none of the tests' tokens and no presigned signature; masking them is the one way to say them.
+/// A run's output holds no token of the tests and no presigned signature, except in the command that masks it.
 ///
 /// Every helper that runs the program asks this, so that the whole suite looks for leaks.
 pub fn assert_no_secret(said: &str) {
@@ -117,7 +117,7 @@ pub struct BuiltPair {
 }
 
 impl BuiltPair {
-    /// The pair that lies in `dir`: exactly one of each kind.
+    /// The pair in `dir`: exactly one of each kind.
     pub fn in_dir(dir: &Path) -> BuiltPair {
         let only = |prefix: &str| {
             let found = files_named(dir, prefix);
@@ -158,8 +158,8 @@ pub fn files_named(dir: &Path, prefix: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A child process that ends with the test, also with one that fails: left running, it would keep the output of the
-/// test program open, and whoever reads that waits for ever.
+/// A child process that ends with the test, also if that fails. Otherwise it would keep the output of the test program
+/// open, and its readers would wait for ever.
 pub struct Running(pub Child);
 
 impl Running {
@@ -171,7 +171,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended long ago.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

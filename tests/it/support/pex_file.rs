@@ -1,4 +1,4 @@
-//! A PEX file as a zip of named members.
+//! A PEX file as a ZIP archive of named members.
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -1,4 +1,5 @@
-//! Questions to Dagster+'s own Python tools: a script of `tests/consumer/` reads JSON on stdin, answers on stdout.
+//! Runs Dagster+'s own Python tools: a script of `tests/consumer/` reads JSON from stdin and writes its answer to
+//! stdout.
 
 use super::environments::{environment, helper_version};
 use super::repository;
@@ -6,7 +7,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// What `script` answers, one for each item of the list `question`, with `requirements` installed.
+/// The answers of `script`, one for each item of the list `question`, with `requirements` installed.
 pub fn ask(requirements: &[&str], script: &str, question: &Value) -> Vec<Value> {
     let mut child = Command::new(environment(helper_version(), requirements).join("bin/python"))
         .arg(repository().join("tests/consumer").join(script))

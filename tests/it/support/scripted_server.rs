@@ -1,6 +1,6 @@
-//! An HTTP server on loopback whose answers are a script and that records what it was asked.
+//! An HTTP server on loopback with scripted answers. It records its requests.
 //!
-//! It is also a proxy of the simplest kind: after `CONNECT` it answers for whatever host was meant.
+//! It is also a simple proxy: after `CONNECT` it answers for any host.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -37,15 +37,15 @@ impl Recorded {
 pub enum Delivery {
     /// With `Content-Length`, all of it.
     Whole,
-    /// In chunks of so many bytes.
+    /// In chunks of this many bytes.
     Chunked(usize),
-    /// Announced in full; the connection is closed after so many bytes of the body.
+    /// With the full length in the header, but the connection is closed after this many bytes of the body.
     Truncated(usize),
-    /// Announced in full; the connection is reset after so many bytes of the body.
+    /// With the full length in the header, but the connection is reset after this many bytes of the body.
     Reset(usize),
     /// The connection is reset before any answer.
     ResetAtOnce,
-    /// So many bytes of the body, then silence until the client gives up.
+    /// This many bytes of the body, then silence until the client gives up.
     Stalled(usize),
     /// Silence from the start.
     Silent,
@@ -147,7 +147,7 @@ impl ScriptedServer {
         format!("http://{}{path}", self.address)
     }
 
-    /// What was asked so far.
+    /// The requests so far.
     pub fn requests(&self) -> Vec<Recorded> {
         self.requests.lock().unwrap().clone()
     }

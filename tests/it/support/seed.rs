@@ -40,7 +40,7 @@ pub fn seed() -> u64 {
     std::env::var("PEXPRESS_SEED").ok().map_or(20_261_123, |text| text.parse().unwrap())
 }
 
-/// A size for everyday, or one for a night (`PEXPRESS_NIGHTLY=1`).
+/// A size for normal runs, or for nightly ones (`PEXPRESS_NIGHTLY=1`).
 pub fn sized(everyday: u64, nightly: u64) -> u64 {
     if std::env::var("PEXPRESS_NIGHTLY").is_ok_and(|value| value == "1") { nightly } else { everyday }
 }

@@ -1,4 +1,4 @@
-//! Projects that build in no time and from no index: their dagster is a wheel of a few bytes beside them.
+//! Projects that build fast and without an index: their dagster is a tiny wheel next to them.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -13,7 +13,7 @@ pub fn write_wheel(dir: &Path, name: &str, version: &str) {
     write_wheel_of(dir, name, version, &[("__init__.py", &format!("version = '{version}'\n"))]);
 }
 
-/// Write a `py3-none-any` wheel that asks for `requires` into `dir`.
+/// Write a `py3-none-any` wheel with these requirements into `dir`.
 pub fn write_wheel_asking(dir: &Path, name: &str, version: &str, requires: &[&str]) {
     let lines: String = requires.iter().map(|line| format!("Requires-Dist: {line}\n")).collect();
     write_wheel_with(dir, name, version, &lines, &[("__init__.py", &format!("version = '{version}'\n"))]);
@@ -73,8 +73,8 @@ pub fn write_wheels(dir: &Path, versions: usize) {
     (1..=versions).for_each(|version| write_wheel(&wheels, "extra", &version.to_string()));
 }
 
-/// A project with these code locations, in a directory each; each asks for dagster and the lines given for it.
-/// The names `error` and so on have no meaning here: how a location loads, the stand-in is told.
+/// A project with these code locations, each in its own directory, with dagster and the given requirement lines. Names
+/// such as `error` have no meaning here: the stand-in's configuration decides how a location loads.
 pub fn write_project(dir: &Path, locations: &[(&str, &str)]) {
     write_wheels(dir, 10);
     let mut yaml = String::from("locations:\n");

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// The only token that a stand-in takes.
+/// The only token that a stand-in accepts.
 pub const TOKEN: &str = "user:token-for-tests";
 
 /// A running stand-in.
@@ -43,7 +43,7 @@ impl Standin {
         Standin { child, url: address["url"].as_str().unwrap().to_string(), _dir: dir }
     }
 
-    /// Requests, violations and connections so far; whatever [`graphql::problems`] finds is a violation as well.
+    /// Requests, violations and connections so far. Problems found by [`graphql::problems`] are violations too.
     pub fn journal(&self) -> Journal {
         let mut journal = self.ask("journal");
         let found = graphql_violations(&journal);
@@ -51,7 +51,7 @@ impl Standin {
         Journal(journal)
     }
 
-    /// Wait until what a killed client asked for last has been dealt with.
+    /// Wait until the last requests of a killed client are done.
     pub fn settle(&self) {
         settle(|| self.ask("journal"));
     }
@@ -71,7 +71,7 @@ impl Standin {
         assert_eq!(response.status, 200, "{what}");
     }
 
-    /// What the real service refuses in the requests so far, and this one answers.
+    /// Requests so far that the real service would refuse and this one answers.
     fn refusals(&self) -> Vec<Value> {
         graphql_violations(&self.ask("journal"))
     }
@@ -98,7 +98,7 @@ impl Drop for Standin {
     }
 }
 
-/// What [`graphql::problems`] finds, as entries of a journal's violations.
+/// Problems found by [`graphql::problems`], as violations in a journal.
 fn graphql_violations(journal: &Value) -> Vec<Value> {
     let requests = journal["requests"].as_array().unwrap().iter();
     let violations = requests.flat_map(|request| {
@@ -108,7 +108,7 @@ fn graphql_violations(journal: &Value) -> Vec<Value> {
     violations.collect()
 }
 
-/// Ask for the journal until no connection is open but the one that asks.
+/// Read the journal until no other connection is open.
 pub fn settle(journal: impl Fn() -> Value) {
     let began = Instant::now();
     while journal()["open_connections"] != 1 {
@@ -160,7 +160,7 @@ impl Journal {
             .collect()
     }
 
-    /// Panics if a strict reader objects to anything.
+    /// Panics if there are violations.
     pub fn assert_clean(&self) {
         assert_eq!(self.0["violations"], json!([]), "{:#}", self.0["violations"]);
     }
@@ -187,9 +187,9 @@ impl pexpress::host::Clock for PassingClock {
     }
 }
 
-/// A client in a test: its host's clock, what it said, and itself.
+/// A client in a test, with its host's clock and output.
 pub struct Connected {
-    /// At no deployment in particular.
+    /// Without a deployment.
     pub client: pexpress::dagster::Client,
     /// Its clock.
     pub clock: Arc<PassingClock>,

@@ -1,5 +1,5 @@
 //! A step of a workflow as the runner starts it: inputs and event in, files of the runner out. Without `act`, which the
-//! tests of `action/runs.rs` use, so that each takes a second.
+//! tests in `action/runs.rs` use, so each takes only a second.
 
 use super::github_standin::{GithubStandin, REPOSITORY, WRITE};
 use super::standin::{Standin, TOKEN};
@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 /// The commit at the head of the pull request.
 pub const HEAD: &str = "2222222222222222222222222222222222222222";
-/// The commit that a push brought.
+/// The commit of a push.
 pub const PUSHED: &str = "1111111111111111111111111111111111111111";
 
 /// A step before it runs.
@@ -51,7 +51,7 @@ impl<'a> Step<'a> {
             ("INPUT_DAGSTER_CLOUD_API_TOKEN", TOKEN),
             ("INPUT_GITHUB_TOKEN", WRITE),
             ("INPUT_LOCATION_LOAD_TIMEOUT", "20"),
-            // The dagster of these projects is a few bytes that cannot be loaded.
+            // The dagster of these projects is a tiny wheel that cannot load anything.
             ("INPUT_VERIFY", "false"),
             ("GITHUB_WORKSPACE", dir.to_str().unwrap()),
         ] {
@@ -60,7 +60,7 @@ impl<'a> Step<'a> {
         Step { dir, env }
     }
 
-    /// The same with a variable; an empty one as good as not set.
+    /// The same with a variable. An empty one counts as not set.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.into(), value.into());
         self
@@ -79,7 +79,7 @@ impl<'a> Step<'a> {
             .with("GITHUB_SHA", PUSHED)
     }
 
-    /// Its variables, less those of the machine.
+    /// Its variables, without those of the machine.
     pub fn variables(&self) -> &BTreeMap<String, String> {
         &self.env
     }
@@ -124,7 +124,7 @@ impl Running {
         Ran::read(status.code(), self.files.path())
     }
 
-    /// What it said so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         let bytes = std::fs::read(self.files.path().join("log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
@@ -141,11 +141,11 @@ impl Running {
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     }
 
-    /// SIGKILL for it and all its children; what it had said, if it was still there.
+    /// SIGKILL for it and all its children. Returns its log, if it was still running.
     pub fn kill(mut self) -> Option<String> {
         let there = self.is_there();
         let group = rustix::process::Pid::from_child(&self.child);
-        // Children may outlive it; with nobody left in the group there is nothing to kill.
+        // Children may outlive it. An error means that the group is empty.
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         self.child.wait().unwrap();
         there.then(|| self.log())

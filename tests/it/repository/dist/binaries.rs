@@ -1,4 +1,4 @@
-//! The files of `dist/` as they are shipped: what they need of a machine, and that all of them build the same.
+//! The files in `dist/`: what they need from a machine, and that all of them build the same.
 
 use crate::support::{kept_dir, pexpress_with_uv, quickstart, repository, run};
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::process::Command;
 const LINUX: [&str; 2] = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
 const MACOS: [&str; 2] = ["x86_64-apple-darwin", "aarch64-apple-darwin"];
 
-/// Issue 5 asks for binaries below this, since every run of the action downloads them.
+/// Upper limit of a binary, because every run of the action downloads one.
 const MOST_BYTES: u64 = 6_000_000;
 
 /// The shipped binary for `target`; `PEXPRESS_TEST_DIST` names another directory than `dist/`.
@@ -85,7 +85,7 @@ fn the_macos_binaries_run_on_macos_11_and_need_the_system_alone() {
         // `minos` is the fourth word: 11.0.0 as xxxx.yy.zz in nibbles.
         let oldest: Vec<_> = of(LC_BUILD_VERSION).map(|bytes| bytes[12..16].to_vec()).collect();
         assert_eq!(oldest, [vec![0, 0, 11, 0]], "{target}");
-        // Apple silicon runs nothing unsigned; an ad-hoc signature is enough.
+        // Apple silicon requires a signature; an ad-hoc one is enough.
         assert_eq!(of(LC_CODE_SIGNATURE).count(), usize::from(target.starts_with("aarch64")), "{target}");
     }
 }
@@ -127,7 +127,7 @@ fn shipped(target: &str) -> Command {
         command.arg(binary);
         command
     };
-    // As the other tests run the program, less the cache: nothing that another binary made is to be used.
+    // As in other tests, but with its own cache, so that nothing from another binary is used.
     for (name, value) in pexpress_with_uv().get_envs() {
         match value {
             Some(value) => command.env(name, value),

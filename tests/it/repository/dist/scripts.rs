@@ -1,4 +1,4 @@
-//! `scripts/build-dist --check` and `scripts/install.sh`, on files that stand in for binaries.
+//! `scripts/build-dist --check` and `scripts/install.sh`, with fake binaries.
 
 use crate::support::{repository, run};
 use std::path::Path;
@@ -56,7 +56,7 @@ fn binaries_of_other_source_are_refused() {
     assert!(refusal(dir.path()).contains("was built from other source (0000"));
 }
 
-/// An unfinished snapshot made binaries look out of date, though git knew of no change.
+/// An unfinished snapshot made binaries look outdated, although git saw no change.
 #[test]
 fn files_that_tests_leave_behind_do_not_change_the_source_hash() {
     let dir = tempfile::tempdir().unwrap();
@@ -92,7 +92,7 @@ fn a_target_without_a_binary_is_refused() {
 }
 
 #[test]
-fn a_binary_that_nobody_may_execute_is_refused() {
+fn a_binary_without_an_executable_bit_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let dir = made();
     let binary = dir.path().join("pexpress-x86_64-unknown-linux-musl");
@@ -144,7 +144,7 @@ impl Release {
             .unwrap()
     }
 
-    /// What the installer says when it refuses; then it leaves nothing behind.
+    /// The installer's message when it refuses. It must leave nothing behind.
     fn refusal(&self) -> String {
         let output = self.install();
         assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -180,7 +180,7 @@ fn a_download_without_a_checksum_is_not_installed() {
 }
 
 #[test]
-fn an_installer_that_is_of_no_release_says_what_to_do() {
+fn an_installer_without_a_release_says_what_to_do() {
     let output = Command::new("sh").arg(repository().join("scripts/install.sh")).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
