@@ -234,8 +234,6 @@ pub const GITHUB_WORKFLOW: &str = "GITHUB_WORKFLOW";
 pub const GITHUB_WORKFLOW_REF: &str = "GITHUB_WORKFLOW_REF";
 /// Name of the job in the workflow file.
 pub const GITHUB_JOB: &str = "GITHUB_JOB";
-/// Who started the run.
-pub const GITHUB_ACTOR: &str = "GITHUB_ACTOR";
 /// Where the repository was checked out.
 pub const GITHUB_WORKSPACE: &str = "GITHUB_WORKSPACE";
 /// Id of the step in its job, generated if the workflow has none.

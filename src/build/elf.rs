@@ -47,11 +47,6 @@ fn glibc_minor(version: &str) -> Option<u32> {
     minor.split('.').next()?.parse().ok()
 }
 
-/// Whether bytes start like an ELF file.
-pub fn is_elf(bytes: &[u8]) -> bool {
-    bytes.starts_with(MAGIC)
-}
-
 /// Read a compiled file. `None` when it is not an ELF file or is damaged; no processor when it is not 64-bit
 /// little-endian.
 pub fn read(bytes: &[u8]) -> Option<Needs> {

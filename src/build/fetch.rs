@@ -29,7 +29,6 @@ const BUILDS: usize = 2;
 
 /// Fetches the wheels of resolutions. One per run, shared by all deps PEXes.
 pub struct Fetcher<'a> {
-    agent: Agent,
     downloader: Downloader,
     builder: SourceBuilder<'a>,
     host: Host,
@@ -41,14 +40,8 @@ impl<'a> Fetcher<'a> {
         let pip = PipConfig::read(tools.host()).uv_env(tools.host());
         let pip = pip.into_iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
         let host = tools.host().with_vars(pip);
-        let agent = Agent::new(&host);
-        let downloader = Downloader::new(&host, &agent);
-        Fetcher { agent, downloader, builder: SourceBuilder::new(tools), host }
-    }
-
-    /// The HTTP client, for other requests to package indexes.
-    pub fn agent(&self) -> &Agent {
-        &self.agent
+        let downloader = Downloader::new(&host, &Agent::new(&host));
+        Fetcher { downloader, builder: SourceBuilder::new(tools), host }
     }
 
     /// Get every distribution of `resolution` as a wheel in the cache. Returns them in the order of the resolution.

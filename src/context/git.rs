@@ -124,11 +124,6 @@ impl WorkTree {
         Some(name.strip_prefix("origin/").unwrap_or(&name).to_string())
     }
 
-    /// Top directory of the work tree.
-    pub fn top(&self) -> Option<PathBuf> {
-        self.git(&["rev-parse", "--show-toplevel"]).map(PathBuf::from)
-    }
-
     /// Metadata of a commit (a hash, or `HEAD`); `None` when this clone does not have it.
     pub fn commit(&self, revision: &str) -> Option<Commit> {
         let format = "--format=%H%x00%ct%x00%s%x00%an%x00%ae";

@@ -1,8 +1,8 @@
 //! The state that all calls of a run share: whether it was interrupted or is over, and which requests were started.
 //!
 //! Every request to Dagster+ and its object store asks here whether it may start. After [`Session::interrupt`] none
-//! may, and [`Session::begun`] returns what was started by then. Both use the same lock, so that a report cannot miss a
-//! request that was just being sent.
+//! may; it returns what was started by then, under the same lock, so that a report cannot miss a request that was just
+//! being sent.
 
 use super::error::DagsterError;
 use crate::threads::lock;
@@ -68,11 +68,6 @@ impl Session {
         let mut state = self.lock();
         state.interrupted = true;
         state.begun.clone()
-    }
-
-    /// What was started so far.
-    pub fn begun(&self) -> Begun {
-        self.lock().begun.clone()
     }
 
     /// The error that ended the run at Dagster+, if any: a refused token, or an unreachable registry.

@@ -113,15 +113,6 @@ impl Runner {
         }
     }
 
-    /// Run `body` with workflow commands switched off: for output of children that goes to the log as it comes.
-    pub fn without_commands<T>(&self, body: impl FnOnce() -> T) -> T {
-        let token = random_word();
-        self.say(&format!("::stop-commands::{token}"));
-        let value = body();
-        self.say(&format!("::{token}::"));
-        value
-    }
-
     /// Set outputs of this step. Values may have any number of lines.
     ///
     /// # Errors

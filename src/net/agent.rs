@@ -94,11 +94,6 @@ impl<'a> Request<'a> {
         Request::new(Method::GET, url, RequestBody::None)
     }
 
-    /// `HEAD url`.
-    pub fn head(url: &Url) -> Request<'a> {
-        Request::new(Method::HEAD, url, RequestBody::None)
-    }
-
     /// `POST url` with this body.
     pub fn post(url: &Url, body: &'a [u8]) -> Request<'a> {
         Request::new(Method::POST, url, RequestBody::Bytes(body))
@@ -147,7 +142,7 @@ impl<'a> Request<'a> {
     }
 
     fn follows_redirects(&self) -> bool {
-        matches!(self.body, RequestBody::None) && self.method != Method::DELETE
+        self.method == Method::GET
     }
 }
 
@@ -198,8 +193,7 @@ impl Agent {
         Ok(self.inner.proxies.for_url(url)?.map(|(_, shown)| shown))
     }
 
-    /// Send `request` and read the headers of the answer, whatever its status. Redirects are followed for `GET` and
-    /// `HEAD`.
+    /// Send `request` and read the headers of the answer, whatever its status. Redirects are followed for `GET`.
     ///
     /// # Errors
     /// When no answer came, or a redirect may not be followed.

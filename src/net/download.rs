@@ -166,11 +166,6 @@ impl Downloader {
         self
     }
 
-    /// The cache that files go to.
-    pub fn cache(&self) -> &Cache {
-        &self.cache
-    }
-
     /// Get a file into the cache, and check its digest.
     ///
     /// # Errors

@@ -90,11 +90,6 @@ impl SourcePex {
         &self.info
     }
 
-    /// The user's files, sorted by path.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.files.iter().map(|file| file.entry.path.as_str())
-    }
-
     /// Write the file. `out` must be at its start, and needs no buffer of its own.
     ///
     /// # Errors

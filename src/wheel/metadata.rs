@@ -27,8 +27,6 @@ pub struct Metadata {
     pub requires_dist: Vec<Requirement<Link>>,
     /// `Requires-Python`.
     pub requires_python: Option<VersionSpecifiers>,
-    /// `Provides-Extra`, in order.
-    pub provides_extra: Vec<String>,
     /// Headers that the agent would refuse, with their corrected values.
     pub corrections: Vec<Correction>,
 }
@@ -72,7 +70,6 @@ impl Metadata {
             version,
             requires_dist,
             requires_python,
-            provides_extra: headers.all("Provides-Extra").map(str::to_string).collect(),
             corrections,
         })
     }
@@ -197,7 +194,6 @@ mod tests {
         assert_eq!(metadata.name, "All.Data");
         assert_eq!(metadata.normalized_name(), "all-data");
         assert_eq!(metadata.version.to_string(), "1.0rc1");
-        assert_eq!(metadata.provides_extra, ["x"]);
         assert!(metadata.requires_python.unwrap().contains(&"3.11.4".parse().unwrap()));
         let names: Vec<String> = metadata.requires_dist.iter().map(|dist| dist.name.to_string()).collect();
         assert_eq!(names, ["a", "b", "d"]);

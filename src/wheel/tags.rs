@@ -5,13 +5,12 @@ use crate::target::{Arch, Platform, Target};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-/// The tags that a target accepts, best first.
+/// The tags that a target accepts, each with its rank from 0 (best).
 ///
 /// Source: "Platform compatibility tags" (PyPA); for x86-64 the lists are those that dagster-cloud-cli 1.13.27 sends
 /// to its resolver as `compatible_tags`.
 #[derive(Debug, Clone)]
 pub struct Tags {
-    ordered: Vec<String>,
     rank: HashMap<String, usize>,
 }
 
@@ -25,14 +24,8 @@ pub struct Preference {
 impl Tags {
     /// The tags of a target.
     pub fn for_target(target: &Target) -> Tags {
-        let ordered = compatible_tags(target);
-        let rank = ordered.iter().enumerate().map(|(rank, tag)| (tag.clone(), rank)).collect();
-        Tags { ordered, rank }
-    }
-
-    /// `cp311-cp311-manylinux_2_36_x86_64` and so on, best first.
-    pub fn ordered(&self) -> &[String] {
-        &self.ordered
+        let ordered = compatible_tags(target).into_iter().enumerate();
+        Tags { rank: ordered.map(|(rank, tag)| (tag, rank)).collect() }
     }
 
     /// Rank of the best tag of a wheel, from 0 (best); `None` if the target cannot use it.
@@ -114,14 +107,14 @@ mod tests {
         for (python, count) in
             [("3.9", 768), ("3.10", 841), ("3.11", 914), ("3.12", 987), ("3.13", 1205), ("3.14", 1288)]
         {
-            assert_eq!(tags(python).ordered().len(), count, "{python}");
+            assert_eq!(tags(python).rank.len(), count, "{python}");
         }
     }
 
     #[test]
     fn tags_are_distinct_and_in_order() {
         let tags = tags("3.11");
-        assert_eq!(tags.rank.len(), tags.ordered.len());
+        let last = tags.rank.len() - 1;
         let wanted = [
             "cp311-cp311-manylinux_2_36_x86_64",
             "cp311-cp311-manylinux_2_17_x86_64",
@@ -143,7 +136,7 @@ mod tests {
         ];
         let places: Vec<usize> = wanted.iter().map(|tag| tags.rank[*tag]).collect();
         assert!(places.is_sorted(), "{places:?}");
-        assert_eq!((places[0], *places.last().unwrap()), (0, tags.ordered.len() - 1));
+        assert_eq!((places[0], *places.last().unwrap()), (0, last));
     }
 
     #[test]
@@ -151,9 +144,9 @@ mod tests {
         let target =
             Target { python: "3.12".parse().unwrap(), platform: "manylinux_2_28_aarch64".parse().unwrap() };
         let tags = Tags::for_target(&target);
-        assert_eq!(tags.ordered()[0], "cp312-cp312-manylinux_2_28_aarch64");
+        assert_eq!(tags.rank["cp312-cp312-manylinux_2_28_aarch64"], 0);
         assert!(tags.rank.contains_key("cp312-cp312-manylinux2014_aarch64"));
-        assert!(!tags.ordered().iter().any(|tag| tag.contains("x86_64") || tag.contains("2_16")));
+        assert!(!tags.rank.keys().any(|tag| tag.contains("x86_64") || tag.contains("2_16")));
     }
 
     #[test]

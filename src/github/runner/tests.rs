@@ -225,16 +225,13 @@ fn a_cut_summary_says_so_and_leaves_nothing_open() {
 }
 
 #[test]
-fn what_others_write_is_no_command_between_the_words() {
+fn a_group_has_its_title_on_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let (runner, heard) = runner_in(dir.path(), true);
     runner.group("Build\nof ::error::x");
-    assert_eq!(runner.without_commands(|| 5), 5);
     runner.end_group();
     let lines = heard.lines();
-    assert_eq!((lines[0].as_str(), lines[3].as_str()), ("::group::Build of ::error::x", "::endgroup::"));
-    let word = lines[1].strip_prefix("::stop-commands::").unwrap();
-    assert_eq!(lines[2], format!("::{word}::"));
+    assert_eq!(lines, ["::group::Build of ::error::x", "::endgroup::"]);
 }
 
 #[test]
@@ -244,7 +241,6 @@ fn without_a_runner_nothing_is_said_or_written() {
     runner.annotate(&[Annotation::new(Level::Error, "x")]);
     runner.group("x");
     runner.mask(&Secret::new("a secret word"));
-    runner.without_commands(|| ());
     runner.set_outputs(&[("url", "x")]).unwrap();
     runner.add_summary("x").unwrap();
     assert!(!runner.is_present());

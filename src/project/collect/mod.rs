@@ -40,7 +40,6 @@ pub use error::CollectError;
 pub use foresee::foresee;
 pub use foreseen::{Foreseen, ForeseenLock};
 pub use poetry_written::{lists_for_poetry, poetry_line};
-pub use python_metadata::{SetupPyRun, run_setup_py};
 pub(super) use requirement::file_url;
 
 use crate::error::Place;

@@ -13,16 +13,6 @@ use crate::target::Target;
 use crate::tools::{Leftovers, Output, Process, ProcessError, Tools};
 use std::path::{Path, PathBuf};
 
-/// What one run of a setup.py gave.
-pub struct SetupPyRun {
-    /// Holds what the run wrote; removed when dropped.
-    pub directory: Scratch,
-    /// `PKG-INFO` of the project.
-    pub metadata: Vec<u8>,
-    /// The importable packages and modules, if `build` was asked for and there are any.
-    pub build_lib: Option<PathBuf>,
-}
-
 /// Run the `setup.py` in `directory` (or setuptools without one) with the target Python: `egg_info`, and `build` too if
 /// asked. Nothing is written in `directory` by setuptools itself.
 ///
@@ -31,13 +21,12 @@ pub struct SetupPyRun {
 ///
 /// # Errors
 /// There is no such Python, or it fails; with the last lines of what it printed.
-pub fn run_setup_py(
+fn run_setup_py(
     directory: &Path,
     build_requires: &[String],
-    build: bool,
     target: &Target,
     tools: &Tools,
-) -> Result<SetupPyRun, CollectError> {
+) -> Result<Vec<u8>, CollectError> {
     let temp_dir = tools.host().temp_dir();
     let scratch = Scratch::shared(&temp_dir).map_err(CollectError::read(&temp_dir))?;
     let mut arguments: Vec<String> = match directory.join("setup.py").is_file() {
@@ -45,14 +34,8 @@ pub fn run_setup_py(
         false => vec!["-c".into(), "import setuptools; setuptools.setup()".into()],
     };
     let inside = |name: &str| scratch.path().join(name).to_string_lossy().into_owned();
-    for name in ["egg", "build"] {
-        std::fs::create_dir(inside(name)).map_err(CollectError::read(scratch.path()))?;
-    }
+    std::fs::create_dir(inside("egg")).map_err(CollectError::read(scratch.path()))?;
     arguments.extend(["egg_info".into(), "--egg-base".into(), inside("egg")]);
-    if build {
-        arguments.extend(["build".into(), "--build-base".into(), inside("build"), "--build-lib".into()]);
-        arguments.push(inside("lib"));
-    }
     let further = setup_requires(directory, build_requires, scratch.path(), target, tools)?;
     let build_requires: Vec<String> = build_requires.iter().cloned().chain(further).collect();
     let output = run_in_environment(directory, &build_requires, &arguments, target, tools)?;
@@ -65,15 +48,11 @@ pub fn run_setup_py(
         .ok_or_else(|| failed("setup.py egg_info", directory, &directory.join("setup.py"), &output))?;
     let requires_txt = metadata.with_file_name("requires.txt");
     let metadata = std::fs::read(&metadata).map_err(CollectError::read(&metadata))?;
-    let metadata = match requires_txt.is_file() {
-        true => {
-            let text = std::fs::read_to_string(&requires_txt).map_err(CollectError::read(&requires_txt))?;
-            core_metadata::with_requires_txt(metadata, &text)
-        }
-        false => metadata,
-    };
-    let build_lib = Some(scratch.path().join("lib")).filter(|lib| lib.is_dir());
-    Ok(SetupPyRun { directory: scratch, metadata, build_lib })
+    if !requires_txt.is_file() {
+        return Ok(metadata);
+    }
+    let text = std::fs::read_to_string(&requires_txt).map_err(CollectError::read(&requires_txt))?;
+    Ok(core_metadata::with_requires_txt(metadata, &text))
 }
 
 /// The metadata that a setup.py gives.
@@ -83,8 +62,8 @@ pub(super) fn of_setup_py(
     target: &Target,
     tools: &Tools,
 ) -> Result<CoreMetadata, CollectError> {
-    let run = run_setup_py(directory, build_requires, false, target, tools)?;
-    core_metadata::read(&run.metadata, &directory.join("setup.py"), &target.marker_environment())
+    let metadata = run_setup_py(directory, build_requires, target, tools)?;
+    core_metadata::read(&metadata, &directory.join("setup.py"), &target.marker_environment())
 }
 
 /// Runs a setup.py as far as its `setup_requires`: writes them to a file, exit status 3.
@@ -224,8 +203,8 @@ pub(super) fn of_backend(
     let backend = system.backend.as_deref().unwrap_or("setuptools.build_meta");
     let _leftovers = Leftovers::in_tree(directory);
     if backend.starts_with("setuptools.") {
-        let run = run_setup_py(directory, &system.requires, false, target, tools)?;
-        return core_metadata::read(&run.metadata, &file, &target.marker_environment());
+        let metadata = run_setup_py(directory, &system.requires, target, tools)?;
+        return core_metadata::read(&metadata, &file, &target.marker_environment());
     }
     let temp_dir = tools.host().temp_dir();
     let scratch = Scratch::shared(&temp_dir).map_err(CollectError::read(&temp_dir))?;
