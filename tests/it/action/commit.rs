@@ -36,7 +36,6 @@ fn git_of(scene: &Scene, deployment: &str) -> Value {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn only_a_successful_workflow_on_the_default_branch_leads_to_a_deployment() {
     let (scene, older, newer) = two_commits();
     let run = |payload: &Value| scene.step().event("workflow_run", payload).run();
@@ -113,7 +112,6 @@ fn only_a_successful_workflow_on_the_default_branch_leads_to_a_deployment() {
 
 /// The usual `ref: ${{ github.event.workflow_run.head_sha }}`, while GITHUB_SHA is the newest commit of main.
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn an_overtaken_run_deploys_and_reports_what_was_tested() {
     let (scene, older, newer) = two_commits();
     git(scene.dir.path(), &["checkout", "-q", "--detach", &older]);
@@ -125,7 +123,6 @@ fn an_overtaken_run_deploys_and_reports_what_was_tested() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn after_the_tests_of_another_branch_an_input_decides() {
     let (scene, _, newer) = two_commits();
     let event = after(&newer, |p| p["workflow_run"]["head_branch"] = json!("feature/x"));
@@ -142,7 +139,6 @@ fn after_the_tests_of_another_branch_an_input_decides() {
 
 /// A rollback by hand: `ref:` at the checkout names an older commit than the branch has.
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn the_checked_out_commit_is_reported() {
     let (scene, older, newer) = two_commits();
     git(scene.dir.path(), &["checkout", "-q", "--detach", &older]);
@@ -164,7 +160,6 @@ fn the_checked_out_commit_is_reported() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_checkout_of_another_repository_is_reported_as_that() {
     let (scene, _, newer) = two_commits();
     let origin = "https://github.example/acme/pipelines.git";
@@ -184,7 +179,6 @@ fn a_checkout_of_another_repository_is_reported_as_that() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_pull_request_has_its_head_commit_unless_another_one_is_checked_out() {
     let (scene, older, newer) = two_commits();
     let dir = scene.dir.path();
@@ -220,7 +214,6 @@ fn a_pull_request_has_its_head_commit_unless_another_one_is_checked_out() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_tag_goes_to_the_full_deployment_and_has_no_branch_deployment() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let payload = json!({"repository": {"full_name": "acme/proj", "default_branch": "main"}});
@@ -236,7 +229,6 @@ fn a_tag_goes_to_the_full_deployment_and_has_no_branch_deployment() {
 
 /// The event of a fork lists no pull request, so GitHub is asked for the open one with this commit.
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn an_allowed_run_after_the_tests_of_a_fork_goes_to_the_branch_deployment_of_its_pull_request() {
     let (scene, older, newer) = two_commits();
     let payload = |head: &str| {
@@ -265,7 +257,6 @@ fn an_allowed_run_after_the_tests_of_a_fork_goes_to_the_branch_deployment_of_its
 
 /// `ref: refs/pull/7/merge`, or a commit from the payload, in a run that is not for a pull request.
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_dispatched_run_of_a_pull_request_needs_a_choice() {
     let (scene, older, newer) = two_commits();
     let dir = scene.dir.path();
@@ -304,7 +295,6 @@ fn a_dispatched_run_of_a_pull_request_needs_a_choice() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn no_event_deploys_an_entry_of_a_merge_queue() {
     let (scene, _, newer) = two_commits();
     let queue = "gh-readonly-queue/main/pr-7-0123456789012345678901234567890123456789";

@@ -46,7 +46,7 @@ fn states(finished: &Finished, job: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn a_push_goes_to_the_full_deployment() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     let finished = deploying(workspace.push("deploy.yml", "main"), &standin).start();
@@ -67,7 +67,7 @@ fn a_push_goes_to_the_full_deployment() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn a_pull_request_has_its_branch_deployment_until_it_is_closed() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     for action in ["opened", "synchronize"] {
@@ -96,7 +96,7 @@ fn a_pull_request_has_its_branch_deployment_until_it_is_closed() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn one_comment_follows_the_pull_request() {
     let (workspace, standin, github) = (Workspace::new(TWO), standin(), GithubStandin::start(json!({})));
     let run = |action: &str| {
@@ -120,7 +120,7 @@ fn one_comment_follows_the_pull_request() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn github_out_of_order_does_not_fail_a_deployment() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     let always = json!({"faults": [{"operation": "*", "status": 500, "times": 0}]});
@@ -138,7 +138,7 @@ fn github_out_of_order_does_not_fail_a_deployment() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn a_merged_pull_request_does_not_deploy_what_it_was_merged_into() {
     let (workspace, standin) = (Workspace::new(TWO), standin_of_an_opened_pull_request());
     let mut run = deploying(workspace.pull_request("deploy.yml", "closed"), &standin);
@@ -154,7 +154,7 @@ fn a_merged_pull_request_does_not_deploy_what_it_was_merged_into() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn closing_needs_neither_the_project_nor_permission_to_build_it() {
     let workspace = Workspace::with(|path| std::fs::write(path.join("README.md"), "No project.\n").unwrap());
     let standin = standin_of_an_opened_pull_request();
@@ -173,7 +173,7 @@ fn closing_needs_neither_the_project_nor_permission_to_build_it() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn a_fork_is_built_and_not_deployed_with_a_reason() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     let from_fork = |example: &str| {
@@ -197,7 +197,7 @@ fn a_fork_is_built_and_not_deployed_with_a_reason() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn main_is_deployed_after_its_tests_and_nothing_of_a_fork() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     let after_tests = |owner: &str| {
@@ -225,7 +225,7 @@ fn main_is_deployed_after_its_tests_and_nothing_of_a_fork() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn a_manual_run_goes_where_the_inputs_say() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     git(&workspace.path(), &["checkout", "-q", BRANCH]);
@@ -246,7 +246,7 @@ fn a_manual_run_goes_where_the_inputs_say() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn a_manual_run_on_a_branch_needs_a_choice() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     git(&workspace.path(), &["checkout", "-q", BRANCH]);
@@ -262,7 +262,7 @@ fn a_manual_run_on_a_branch_needs_a_choice() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn a_location_that_does_not_load_fails_the_run_and_is_explained() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     let error = json!({"message": "ImportError: no module named nothing", "stack": [], "chain": []});
@@ -278,7 +278,7 @@ fn a_location_that_does_not_load_fails_the_run_and_is_explained() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn the_environment_of_a_step_is_used_where_inputs_are_empty() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     let inputs = "organization: my-organization\n          dagster_cloud_api_token: ${{ secrets.DAGSTER_CLOUD_API_TOKEN }}";
@@ -293,7 +293,7 @@ fn the_environment_of_a_step_is_used_where_inputs_are_empty() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn a_bad_input_is_one_sentence() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     let run = deploying(workspace.push("deploy.yml", "main"), &standin);
@@ -305,7 +305,7 @@ fn a_bad_input_is_one_sentence() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn self_hosted_runners_and_private_indexes_need_no_other_action() {
     let (workspace, standin) = (Workspace::new(TWO), standin());
     for example in ["self-hosted.yml", "private-packages.yml"] {
@@ -318,7 +318,7 @@ fn self_hosted_runners_and_private_indexes_need_no_other_action() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn a_dg_workspace_below_the_root_is_deployed_in_one_step() {
     let workspace = Workspace::with(|path| {
         write_wheels(path, 0);
@@ -346,7 +346,7 @@ fn a_dg_workspace_below_the_root_is_deployed_in_one_step() {
 }
 
 #[test]
-#[ignore = "dagster, act and graphql-core come from a package index"]
+#[ignore = "dagster and act come from a package index"]
 fn code_of_a_fork_is_loaded_before_it_is_reported_as_good() {
     let workspace = Workspace::with(|path| {
         run(std::process::Command::new("cp").arg("-R").arg(quickstart().join(".")).arg(path));
@@ -382,7 +382,7 @@ fn push_monorepo(workspace: &Workspace, standin: &Standin) -> Value {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn a_monorepo_is_deployed_by_a_matrix_of_what_has_changed() {
     let (workspace, standin) =
         (Workspace::new(&[("one", ""), ("two", "extra==1"), ("three", "")]), standin());
@@ -398,7 +398,7 @@ fn a_monorepo_is_deployed_by_a_matrix_of_what_has_changed() {
 }
 
 #[test]
-#[ignore = "act and graphql-core come from a package index"]
+#[ignore = "act comes from a package index"]
 fn the_rows_of_all_jobs_of_a_matrix_end_in_one_comment() {
     let workspace = Workspace::new(&[("one", ""), ("two", "extra==1"), ("three", "extra==2")]);
     let (standin, github) = (standin(), GithubStandin::start(json!({})));

@@ -15,7 +15,6 @@ fn writes(github: &GithubStandin) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let ran = scene.opened();
@@ -59,7 +58,6 @@ fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_failed_load_is_reported_everywhere_with_its_python_error() {
     let error = json!({"message": "ModuleNotFoundError: No module named 'nowhere'\n", "stack": ["  File \"defs.py\"\n"], "chain": []});
     let scene = Scene::new(&[("good", ""), ("bad", "")], json!({"load": {"bad": {"error": error}}}));
@@ -80,7 +78,6 @@ fn a_failed_load_is_reported_everywhere_with_its_python_error() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_pull_request_of_a_fork_is_built_and_reported_as_not_deployed() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let mut payload = pull_request("opened");
@@ -108,7 +105,6 @@ fn a_pull_request_of_a_fork_is_built_and_reported_as_not_deployed() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_push_without_its_token_fails() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let ran = scene.step().with("INPUT_DAGSTER_CLOUD_API_TOKEN", "").event("push", &json!({})).run();
@@ -117,7 +113,6 @@ fn a_push_without_its_token_fails() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn what_github_refuses_never_fails_a_deploy() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let event = pull_request("opened");
@@ -133,7 +128,6 @@ fn what_github_refuses_never_fails_a_deploy() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_plan_of_what_has_changed_is_an_output() {
     let scene = Scene::new(&[("one", ""), ("two", "extra==1")], json!({}));
     let push = |step: Step<'_>| step.event("push", &json!({"ref": "refs/heads/main"})).run();
@@ -157,7 +151,6 @@ fn a_plan_of_what_has_changed_is_an_output() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn jobs_of_a_matrix_end_in_one_comment() {
     let names = ["a", "b", "c", "d"];
     let scene = Scene::new(&names.map(|name| (name, "")), json!({}));
@@ -179,7 +172,6 @@ fn jobs_of_a_matrix_end_in_one_comment() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_manual_run_on_another_branch_needs_a_target() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let payload = json!({"inputs": null, "repository": {"full_name": "acme/proj", "default_branch": "main"}});
@@ -199,7 +191,6 @@ fn a_manual_run_on_another_branch_needs_a_target() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn code_of_others_is_not_built_with_secrets() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let ran = scene.step().event("pull_request_target", &pull_request("opened")).run();
@@ -222,7 +213,6 @@ fn code_of_others_is_not_built_with_secrets() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_push_creates_deployments_and_commit_statuses_if_requested() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let step = scene.step().with("INPUT_GITHUB_DEPLOYMENT", "true").with("INPUT_COMMIT_STATUS", "true");
@@ -238,7 +228,6 @@ fn a_push_creates_deployments_and_commit_statuses_if_requested() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_broken_project_file_is_annotated_at_its_line() {
     let scene = Scene::new(&[("one", "")], json!({}));
     std::fs::write(
@@ -255,7 +244,6 @@ fn a_broken_project_file_is_annotated_at_its_line() {
 
 /// Both pull requests share the branch deployment of their branch.
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_branch_deployment_stays_while_another_pull_request_of_the_branch_is_open() {
     let scene = Scene::new(&[("one", "")], json!({}));
     scene.opened();
@@ -279,7 +267,7 @@ fn a_branch_deployment_stays_while_another_pull_request_of_the_branch_is_open() 
 
 /// The project reads a secret at import, which GitHub does not give to forks.
 #[test]
-#[ignore = "dagster and the stand-ins come from package indexes"]
+#[ignore = "dagster comes from a package index"]
 fn a_fork_whose_code_reads_a_secret_is_green_with_a_warning() {
     let scene = Scene::new(&[], json!({}));
     let dir = scene.dir.path();
@@ -321,7 +309,6 @@ fn a_fork_whose_code_reads_a_secret_is_green_with_a_warning() {
 
 /// Users saw `--locked` and `--extra` in messages about workflows without them.
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_step_names_inputs_where_a_command_line_names_flags() {
     let scene = Scene::new(&[("one", "")], json!({}));
     for (input, value, says) in [
@@ -342,7 +329,6 @@ fn a_step_names_inputs_where_a_command_line_names_flags() {
 
 /// Users saw one refusal three times, and one of the object store for each code location.
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_common_refusal_is_reported_once() {
     let lines = ["extra==1", "extra==2", "extra==3", "extra==4"];
     let names = ["one", "two", "three", "four"];

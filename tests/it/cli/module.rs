@@ -130,7 +130,7 @@ fn dagsters_own_programs_also_run_under_their_older_name() {
         let program = command.args(["-m", module, "--version"]);
         assert_eq!(String::from_utf8(run(program).stdout).unwrap(), expected);
         let mut command = Command::new(&link);
-        let cache = crate::support::kept_dir("cache");
+        let cache = crate::support::kept_cache();
         let program = command.args(["-m", module, "--version"]).env("PEXPRESS_CACHE_DIR", cache);
         assert_eq!(String::from_utf8(run(program).stdout).unwrap(), expected);
     }

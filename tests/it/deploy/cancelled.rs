@@ -50,7 +50,7 @@ fn sentence(ran: &Ran) -> String {
 
 /// Users saw `nothing was changed`, a code location that was updated a moment later, and a comment that said `built`.
 #[test]
-#[ignore = "a minute, and the stand-ins come from package indexes"]
+#[ignore = "a minute"]
 fn a_cancelled_run_stops_anywhere_and_reports_the_same_everywhere() {
     for latency in [1, 3] {
         let github = GithubStandin::start(json!({"latency_seconds": latency}));
@@ -96,7 +96,7 @@ fn a_cancelled_run_stops_anywhere_and_reports_the_same_everywhere() {
 
 /// Users lost outputs and summary: the runner killed the step while it waited for GitHub.
 #[test]
-#[ignore = "a quarter of a minute, and the stand-ins come from package indexes"]
+#[ignore = "a quarter of a minute"]
 fn a_signal_during_the_report_to_github_costs_neither_outputs_nor_summary() {
     let github = GithubStandin::start(json!({"latency_seconds": 8}));
     let dagster = Standin::start(json!({}));
@@ -175,7 +175,6 @@ fn assert_nothing_left(dir: &Path, what: &str) {
 /// Users saw their own code run for another minute after its step was cancelled.
 #[test]
 #[cfg(target_os = "linux")]
-#[ignore = "the stand-ins come from package indexes"]
 fn a_cancelled_step_ends_the_processes_that_it_started() {
     let (dagster, github) = (Standin::start(json!({})), GithubStandin::start(json!({})));
     let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! `deploy` from the command line to a stand-in: uploads, updates and messages.
 //!
-//! The projects are small (`support/small_project.rs`); only the PEX runtime comes from a package index, once.
+//! The projects are small (`support/small_project.rs`), and build without a network.
 
 use crate::support::small_project::write_project;
 use crate::support::standin::Standin;

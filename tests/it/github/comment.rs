@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_comment_is_created_once_and_then_edited_in_place() {
     let standin = GithubStandin::start(json!({}));
     let (github, _) = standin.connect(WRITE);
@@ -33,7 +32,6 @@ fn a_comment_is_created_once_and_then_edited_in_place() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn nothing_is_written_without_a_reason() {
     let standin = GithubStandin::start(json!({}));
     let (github, _) = standin.connect(WRITE);
@@ -42,7 +40,6 @@ fn nothing_is_written_without_a_reason() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn ours_is_found_among_many_and_forged_ones_are_left_alone() {
     let forged = format!("{MARKER}\nforged");
     let mut comments = vec![
@@ -68,7 +65,6 @@ fn ours_is_found_among_many_and_forged_ones_are_left_alone() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn pages_after_ours_are_not_asked_for() {
     let mut comments = vec![ours(1, "first")];
     comments.extend((0..300).map(|number| comment_of("User", "bob", &format!("number {number}"))));
@@ -78,7 +74,6 @@ fn pages_after_ours_are_not_asked_for() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn another_bot_s_comment_is_not_taken_for_a_second_one_of_ours() {
     let mut other = comment_of("Bot", "other[bot]", &format!("{MARKER}\nother"));
     other["id"] = json!(9_900_000_000_u64);
@@ -89,7 +84,6 @@ fn another_bot_s_comment_is_not_taken_for_a_second_one_of_ours() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn parallel_jobs_look_twice_before_creating() {
     let standin = GithubStandin::start(json!({
         "faults": [{"operation": LIST, "call": 2, "before": {"comment": ours(1, "other")}}],
@@ -102,7 +96,6 @@ fn parallel_jobs_look_twice_before_creating() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn of_two_comments_made_at_once_the_older_stays_with_the_rows_of_both() {
     let standin = GithubStandin::start(
         json!({"faults": [{"operation": CREATE, "before": {"comment": ours(1, "other")}}]}),
@@ -114,7 +107,6 @@ fn of_two_comments_made_at_once_the_older_stays_with_the_rows_of_both() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_second_comment_with_a_lost_answer_does_not_stay() {
     let standin = GithubStandin::start(json!({
         "faults": [{"operation": CREATE, "before": {"comment": ours(1, "other")}, "status": 502, "apply": true}],
@@ -124,7 +116,6 @@ fn a_second_comment_with_a_lost_answer_does_not_stay() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_failed_cleanup_does_not_undo_the_comment() {
     for fault in [
         json!({"operation": "issues/delete-comment", "times": 0, "status": 403, "body": "{}"}),
@@ -139,7 +130,6 @@ fn a_failed_cleanup_does_not_undo_the_comment() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_comment_that_can_be_read_and_not_edited_is_an_error_soon() {
     let standin = GithubStandin::start(json!({
         "comments": [ours(1, "first")],
@@ -151,7 +141,6 @@ fn a_comment_that_can_be_read_and_not_edited_is_an_error_soon() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn rows_that_another_job_overwrote_are_written_again() {
     let overwritten = json!({"id": 1, "body": format!("{MARKER}\nother")});
     let standin = GithubStandin::start(json!({
@@ -166,7 +155,6 @@ fn rows_that_another_job_overwrote_are_written_again() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_late_look_finds_rows_that_another_job_overwrote() {
     let overwritten = json!({"id": 1, "body": format!("{MARKER}\nother")});
     let standin = GithubStandin::start(json!({
@@ -188,7 +176,6 @@ fn a_late_look_finds_rows_that_another_job_overwrote() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_comment_that_is_overwritten_for_ever_is_given_up() {
     let overwritten = json!({"id": 1, "body": format!("{MARKER}\nother")});
     let standin = GithubStandin::start(json!({
@@ -201,7 +188,6 @@ fn a_comment_that_is_overwritten_for_ever_is_given_up() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn jobs_that_write_at_the_same_time_lose_no_row() {
     let standin = GithubStandin::start(json!({"latency_seconds": 0.01}));
     let rows: Vec<String> = (0..8).map(|number| format!("row {number}")).collect();
@@ -223,7 +209,6 @@ fn jobs_that_write_at_the_same_time_lose_no_row() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_comment_deleted_meanwhile_is_created_again() {
     let standin = GithubStandin::start(json!({
         "comments": [ours(1, "first")],
@@ -235,7 +220,6 @@ fn a_comment_deleted_meanwhile_is_created_again() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_lost_answer_makes_no_second_comment() {
     for (fault, stored) in [
         (json!({"status": 502, "apply": true}), true),
@@ -256,7 +240,6 @@ fn a_lost_answer_makes_no_second_comment() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn an_edit_that_failed_starts_from_what_is_there_now() {
     let overwritten = json!({"id": 1, "body": format!("{MARKER}\nother")});
     let standin = GithubStandin::start(json!({
@@ -271,7 +254,6 @@ fn an_edit_that_failed_starts_from_what_is_there_now() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_person_s_token_edits_that_person_s_comment_only() {
     let mut hers = comment_of("User", "ann", &format!("{MARKER}\nhers"));
     hers["user"]["id"] = json!(583_231);
@@ -290,7 +272,6 @@ fn a_person_s_token_edits_that_person_s_comment_only() {
 
 /// Tokens of older servers have no prefix that shows their owner.
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_token_without_a_known_owner_is_a_bots() {
     let bot = json!({"login": "github-actions[bot]", "id": 5, "type": "Bot", "permissions": "write-all"});
     let standin = GithubStandin::start(json!({
@@ -302,7 +283,6 @@ fn a_token_without_a_known_owner_is_a_bots() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_comment_that_never_arrives_is_given_up_within_a_minute() {
     let standin = GithubStandin::start(json!({
         "faults": [{"operation": CREATE, "times": 0, "status": 502}, {"operation": LIST, "times": 0, "call": 2, "status": 503}],

@@ -9,7 +9,6 @@ use pexpress::github::{commit, pull_request};
 use serde_json::json;
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn deployments_are_announced_without_merging_and_set_inactive_on_close() {
     let standin = GithubStandin::start(json!({}));
     let (github, _) = standin.connect(WRITE);
@@ -48,7 +47,6 @@ fn deployments_are_announced_without_merging_and_set_inactive_on_close() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_deployment_whose_answer_was_lost_is_not_created_twice() {
     for (stored, posts) in [(true, 1), (false, 2)] {
         let fault = json!({"operation": "repos/create-deployment", "status": 502, "apply": stored});
@@ -70,7 +68,6 @@ fn a_deployment_whose_answer_was_lost_is_not_created_twice() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_commit_status_keeps_the_limit() {
     let standin =
         GithubStandin::start(json!({"faults": [{"operation": "repos/create-commit-status", "status": 502}]}));
@@ -90,7 +87,6 @@ fn a_commit_status_keeps_the_limit() {
 }
 
 #[test]
-#[ignore = "jsonschema and GitHub's description of its API come from package indexes"]
 fn a_pull_request_and_a_commit_are_read_with_members_missing() {
     let standin = GithubStandin::start(json!({
         "pulls": [{

@@ -2,6 +2,7 @@
 
 mod comment;
 mod deployments;
+mod description;
 mod events;
 mod hostile;
 mod refusals;

@@ -7,7 +7,6 @@ use crate::support::standin::Standin;
 use serde_json::{Value, json};
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn failed_to_load() {
     let error = json!({"message": "ModuleNotFoundError: No module named 'boto3'\n", "stack": ["  File \"/venvs/1/root/defs.py\", line 1, in <module>\n    import boto3\n"]});
     insta::assert_snapshot!(deployed(json!({"load": {"one": {"error": error}}}), &[]), @r#"
@@ -20,7 +19,6 @@ fn failed_to_load() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn no_agent() {
     insta::assert_snapshot!(deployed(json!({"agents": {"absent": true}}), &["--agent-heartbeat-timeout", "1"]), @r#"
     error: the code location `one` was updated, but no agent was running within 1 s
@@ -29,7 +27,6 @@ fn no_agent() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn still_loading() {
     let never = json!({"load": {"one": {"never": true}}});
     insta::assert_snapshot!(deployed(never, &["--location-load-timeout", "1"]), @r#"
@@ -39,7 +36,6 @@ fn still_loading() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn may_not_update() {
     insta::assert_snapshot!(deployed(json!({"unauthorized_deployments": ["prod"]}), &[]), @r#"
     error: the code location `one` was not updated
@@ -49,7 +45,6 @@ fn may_not_update() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn upload_refused() {
     let refused = json!({"faults": [{"operation": "PUT", "times": 0, "status": 403}]});
     insta::assert_snapshot!(deployed(refused, &[]), @r#"

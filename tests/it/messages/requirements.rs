@@ -71,7 +71,7 @@ fn stale_lock_file() {
 }
 
 #[test]
-#[ignore = "needs uv"]
+
 fn index_unreachable() {
     let dir =
         project(&[("requirements.txt", "--index-url http://127.0.0.1:9/simple\ndagster\ndagster-cloud\n")]);
@@ -90,7 +90,7 @@ fn index_unreachable() {
 }
 
 #[test]
-#[ignore = "needs uv"]
+
 fn no_solution() {
     let dir = wheels("dagster\ndagster-cloud\nextra>=2\n-c limits.txt\n");
     std::fs::write(dir.path().join("limits.txt"), "extra<2\n").unwrap();
@@ -106,7 +106,7 @@ fn no_solution() {
 }
 
 #[test]
-#[ignore = "needs uv"]
+
 fn no_such_package() {
     let dir = wheels("dagster\ndagster-cloud\npandsa\n");
     insta::assert_snapshot!(said(pexpress_with_uv().args(["deps", ".", "out"]), dir.path()), @r#"
@@ -120,7 +120,7 @@ fn no_such_package() {
 }
 
 #[test]
-#[ignore = "needs uv"]
+
 fn setup_py_fails() {
     let setup = "from setuptools import setup\nimport shop_version\nsetup(name='shop')\n";
     let dir = project(&[("requirements.txt", GONE), ("setup.py", setup)]);

@@ -54,7 +54,6 @@ fn nobody_can_be_asked() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn refused_token() {
     let standin = Standin::start(json!({}));
     let dir = project(&[]);
@@ -68,7 +67,6 @@ fn refused_token() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn no_such_deployment() {
     insta::assert_snapshot!(of_organization(json!({"deployments": [{"name": "production"}, {"name": "staging"}]})), @r#"
     error: there is no deployment `prod`; the full deployments of this organization are `production`, `staging`
@@ -77,7 +75,6 @@ fn no_such_deployment() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn hybrid() {
     insta::assert_snapshot!(of_organization(json!({"deployments": [{"name": "prod", "agent_type": "HYBRID"}]})), @r#"
     error: `prod` is a Hybrid deployment, and PEX files only run in Dagster+ Serverless
@@ -86,7 +83,6 @@ fn hybrid() {
 }
 
 #[test]
-#[ignore = "graphql-core comes from a package index"]
 fn kubernetes() {
     insta::assert_snapshot!(of_organization(json!({"serverless": {"is_harbor": true}})), @r#"
     error: this organization runs code locations from images (its registry is Harbor), where PEX files cannot run
@@ -95,7 +91,6 @@ fn kubernetes() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn started_by_hand() {
     let payload = json!({"ref": "refs/heads/feature", "repository": {"default_branch": "main", "full_name": "acme/proj"}});
     insta::assert_snapshot!(of_event(|step| step.with("GITHUB_REF", "refs/heads/feature").event("workflow_dispatch", &payload)), @r#"
@@ -105,7 +100,6 @@ fn started_by_hand() {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
 fn untrusted_event() {
     let mut payload = crate::support::step::pull_request("opened");
     payload["pull_request"]["head"]["repo"]["full_name"] = json!("someone/proj");

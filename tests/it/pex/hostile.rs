@@ -410,7 +410,7 @@ fn links_out_of_the_project_are_reported_as_shipped() {
 
 /// A source archive with members and links that lead out of it. Building it runs its own code anyway.
 #[test]
-#[ignore = "needs uv and a Python"]
+
 fn source_archives_unpack_nowhere_else() {
     let dir = tempfile::tempdir().unwrap();
     write_wheels(dir.path(), 0);

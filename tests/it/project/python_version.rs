@@ -56,7 +56,6 @@ fn code_locations_that_disagree_are_refused_unless_one_is_selected() {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn the_log_of_a_build_says_what_decided() {
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);

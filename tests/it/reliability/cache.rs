@@ -71,7 +71,6 @@ fn assert_mends(runs: &Runs, whole: &Contents, built: &Contents, what: &str) {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn damage_to_any_file_of_the_cache_is_repaired_and_never_built_in() {
     let seed = seed();
     eprintln!("PEXPRESS_SEED={seed}");
@@ -106,7 +105,6 @@ fn damage_to_any_file_of_the_cache_is_repaired_and_never_built_in() {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn a_flipped_bit_in_a_built_pex_does_not_pass_verify() {
     let mut random = Random::new(seed());
     let runs = Runs::new();

@@ -61,7 +61,7 @@ fn write_setup_py(project: &Path, log: &Path) {
 }
 
 #[test]
-#[ignore = "the stand-ins come from package indexes"]
+#[ignore = "setuptools comes from a package index"]
 fn each_child_gets_what_it_needs_and_none_of_our_credentials() {
     if !is_here("3.11") {
         return;

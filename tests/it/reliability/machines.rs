@@ -129,7 +129,6 @@ impl Machine {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn eight_runs_at_once_share_a_cache_and_an_output_directory() {
     let machine = Machine::new();
     for round in 0..sized(1, 20) {
@@ -154,7 +153,6 @@ fn eight_runs_at_once_share_a_cache_and_an_output_directory() {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn different_projects_built_at_once_share_a_cache() {
     let projects: Vec<_> = (0..3).map(|_| Runs::new()).collect();
     for (number, project) in projects.iter().enumerate() {
@@ -195,7 +193,6 @@ fn too_small(name: &str) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn a_full_disk_is_reported_and_leaves_nothing_partial() {
     let machine = Machine::new();
     for name in ["cache", "out", "tmp"] {
@@ -216,7 +213,6 @@ fn a_full_disk_is_reported_and_leaves_nothing_partial() {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn read_only_directories_are_reported_or_not_needed() {
     let machine = Machine::new();
     let read_only = |name: &str| {
@@ -248,7 +244,6 @@ fn read_only_directories_are_reported_or_not_needed() {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn an_impossible_cache_directory_is_reported() {
     let machine = Machine::new();
     std::fs::write(machine.path("file"), "").unwrap();
@@ -262,7 +257,6 @@ fn an_impossible_cache_directory_is_reported() {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn without_a_home_the_cache_is_with_the_temporary_files() {
     let machine = Machine::new();
     let homeless = |command: &mut Command| {
@@ -284,7 +278,6 @@ fn without_a_home_the_cache_is_with_the_temporary_files() {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn a_missing_temporary_directory_is_reported() {
     let machine = Machine::new();
     std::fs::write(machine.path("file"), "").unwrap();
@@ -297,7 +290,6 @@ fn a_missing_temporary_directory_is_reported() {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn few_file_handles_are_enough_or_reported() {
     let machine = Machine::new();
     // With 8 not even a child can be started. In between, what fails first is chance: it may be uv, in its own words.
@@ -326,7 +318,6 @@ fn few_file_handles_are_enough_or_reported() {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn an_output_directory_removed_during_a_run_is_an_error() {
     let machine = Machine::new();
     machine.runs.succeed();
@@ -354,7 +345,6 @@ fn an_output_directory_removed_during_a_run_is_an_error() {
 }
 
 #[test]
-#[ignore = "the PEX runtime comes from a package index"]
 fn clocks_that_jump_change_nothing_that_is_built() {
     let machine = Machine::new();
     machine.runs.succeed();

@@ -337,7 +337,7 @@ impl Lane {
             env.insert(name.into(), std::env::var_os(name).unwrap());
         }
         env.insert("PEXPRESS_UV".into(), uv().into());
-        env.insert("PEXPRESS_CACHE_DIR".into(), crate::support::kept_dir("cache").into());
+        env.insert("PEXPRESS_CACHE_DIR".into(), crate::support::kept_cache().into());
         let (stdout, stderr) = (Heard::default(), Heard::default());
         let clock: Arc<dyn Clock> = Arc::new(PassingClock::default());
         let invocation = cli::parse(&[&["pexpress"], arguments].concat().map_os()).unwrap();
@@ -556,7 +556,7 @@ impl MapOs for Vec<&str> {
 }
 
 #[test]
-#[ignore = "a minute, and the stand-ins come from package indexes"]
+#[ignore = "a minute"]
 fn loaded_is_reported_if_and_only_if_it_is_true() {
     let first = seed();
     let count = std::env::var("PEXPRESS_SCHEDULES").map_or(sized(100, 2000), |text| text.parse().unwrap());

@@ -1,7 +1,7 @@
 //! A project with a source distribution and a local package, built repeatedly without any index.
 
 use crate::support::small_project::{write_project, write_sdist, write_wheel_of};
-use crate::support::{kept_dir, pexpress_with_uv, project_tree, run};
+use crate::support::{pexpress_with_uv, run};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -53,7 +53,8 @@ impl Runs {
         );
         std::fs::write(project.join("one/pyproject.toml"), pyproject("local")).unwrap();
         std::fs::write(project.join("one/local.py"), "b = 2\n").unwrap();
-        std::fs::copy(pex_runtime(), wheels.join(pexpress::tools::runtime::PEX_WHEEL)).unwrap();
+        std::fs::copy(crate::support::pex_runtime(), wheels.join(pexpress::tools::runtime::PEX_WHEEL))
+            .unwrap();
         runs
     }
 
@@ -88,17 +89,6 @@ impl Runs {
     pub fn succeed(&self) {
         run(&mut self.deploy());
     }
-}
-
-/// The wheel of pex in the cache of the tests, fetched if it is not there.
-fn pex_runtime() -> PathBuf {
-    use pexpress::tools::runtime::{PEX_SHA256, PEX_WHEEL};
-    let path = kept_dir("cache").join("wheels").join(&PEX_SHA256[..2]).join(PEX_SHA256).join(PEX_WHEEL);
-    if !path.exists() {
-        let (project, out) = (project_tree(&[("a.py", "")]), tempfile::tempdir().unwrap());
-        run(pexpress_with_uv().arg("source").args([project.path(), out.path()]));
-    }
-    path
 }
 
 /// All files below `dir`, sorted.

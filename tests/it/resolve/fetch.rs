@@ -360,7 +360,7 @@ fn pip_settings_reach_our_downloads() {
 }
 
 #[test]
-#[ignore = "needs uv"]
+
 fn the_real_uv_builds_sdists_and_commits() {
     if !environments::is_here("3.11") {
         return;

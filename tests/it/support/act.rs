@@ -7,7 +7,7 @@
 use super::environments::{environment, helper_version, python};
 use super::github_standin::{GithubStandin, WRITE};
 use super::small_project::write_project;
-use super::{kept_dir, repository, run};
+use super::{kept_cache, repository, run};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ impl Workspace {
             // Nothing listens there; tests with a GitHub set its URL.
             ("GITHUB_API_URL".to_string(), "http://127.0.0.1:1".to_string()),
             ("PEXPRESS_UV".to_string(), super::environments::uv().display().to_string()),
-            ("PEXPRESS_CACHE_DIR".to_string(), kept_dir("cache").display().to_string()),
+            ("PEXPRESS_CACHE_DIR".to_string(), kept_cache().display().to_string()),
         ]);
         let secrets = BTreeMap::from([("GITHUB_TOKEN".to_string(), WRITE.to_string())]);
         let path = std::env::var_os("PATH").unwrap_or_default();

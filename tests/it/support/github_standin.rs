@@ -1,6 +1,6 @@
 //! The loopback GitHub of `tests/standin/github`, started for one test and stopped with it.
 
-use super::environments::{environment, helper_version};
+use super::environments::{environment, helper_version, python};
 use super::recording_clock::Heard;
 use super::standin::PassingClock;
 use super::{npm, repository};
@@ -9,7 +9,7 @@ use pexpress::host::{Clock, Host, SystemClock};
 use pexpress::net::{Agent, Request, Secret};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, sink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use url::Url;
@@ -33,29 +33,21 @@ pub struct GithubStandin {
 }
 
 impl GithubStandin {
-    /// Start one with this configuration (`tests/standin/github/README.md`); `openapi` is the name of one of GitHub's
-    /// API descriptions; the default is that of github.com.
-    pub fn start(mut config: Value) -> GithubStandin {
-        let description = config["openapi"].as_str().unwrap_or("api.github.com.json").to_string();
-        config["openapi"] = json!(npm::package(npm::OPENAPI).join("generated").join(description));
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("config.json");
-        std::fs::write(&path, config.to_string()).unwrap();
+    /// Start one with this configuration (`tests/standin/github/README.md`). With a package index, see
+    /// [`has_package_index`], it has the whole description of GitHub's API and checks the schemas of all that is sent.
+    pub fn start(config: Value) -> GithubStandin {
+        if has_package_index() {
+            GithubStandin::start_with("api.github.com.json", config)
+        } else {
+            start(&python(helper_version()), config)
+        }
+    }
+
+    /// The same with this one of GitHub's descriptions. Needs a package index.
+    pub fn start_with(description: &str, mut config: Value) -> GithubStandin {
+        config["openapi"] = json!(description_of_api(description));
         let python = environment(helper_version(), &["jsonschema==4.25.1"]).join("bin/python");
-        let mut child = Command::new(python)
-            .arg("-B")
-            .arg(repository().join("tests/standin/github"))
-            .arg(&path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address: Value = serde_json::from_str(&line).expect("the stand-in did not start");
-        let url = address["url"].as_str().unwrap().to_string();
-        let origin = Url::parse(&url).unwrap().origin().ascii_serialization();
-        GithubStandin { child, url, origin, _dir: dir }
+        start(&python, config)
     }
 
     /// Requests and violations so far.
@@ -109,6 +101,36 @@ impl GithubStandin {
         let agent = Agent::with_timeouts(&host, pexpress::github::api::TIMEOUTS);
         Github::new(&self.url, Secret::new(token), &agent, &host)
     }
+}
+
+fn start(python: &Path, config: Value) -> GithubStandin {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.json");
+    std::fs::write(&path, config.to_string()).unwrap();
+    let mut child = Command::new(python)
+        .arg("-B")
+        .arg(repository().join("tests/standin/github"))
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address: Value = serde_json::from_str(&line).expect("the stand-in did not start");
+    let url = address["url"].as_str().unwrap().to_string();
+    let origin = Url::parse(&url).unwrap().origin().ascii_serialization();
+    GithubStandin { child, url, origin, _dir: dir }
+}
+
+/// One of the descriptions that GitHub publishes of its API.
+pub fn description_of_api(name: &str) -> PathBuf {
+    npm::package(npm::OPENAPI).join("generated").join(name)
+}
+
+/// Whether this test run includes the tests that are ignored for want of a package index, as `scripts/test` does.
+fn has_package_index() -> bool {
+    std::env::args().any(|argument| ["--include-ignored", "--ignored"].contains(&argument.as_str()))
 }
 
 impl Drop for GithubStandin {

@@ -18,8 +18,10 @@ pub mod small_project;
 pub mod standin;
 pub mod step;
 
+use pexpress::tools::runtime::{PEX_SHA256, PEX_WHEEL};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
+use std::sync::LazyLock;
 
 /// The top of the repository.
 pub fn repository() -> &'static Path {
@@ -50,8 +52,28 @@ pub fn pexpress() -> Command {
             command.env_remove(&name);
         }
     }
-    command.env("PEXPRESS_CACHE_DIR", kept_dir("cache"));
+    command.env("PEXPRESS_CACHE_DIR", kept_cache());
     command
+}
+
+/// The test suite's cache. The PEX runtime is in it, so that building needs no network.
+pub fn kept_cache() -> PathBuf {
+    static CACHE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let cache = kept_dir("cache");
+        let dir = cache.join("wheels").join(&PEX_SHA256[..2]).join(PEX_SHA256);
+        std::fs::create_dir_all(&dir).unwrap();
+        // Other test programs may read the one that is there.
+        let copy = dir.join(format!("{}.part", std::process::id()));
+        std::fs::copy(pex_runtime(), &copy).unwrap();
+        std::fs::rename(copy, dir.join(PEX_WHEEL)).unwrap();
+        cache
+    });
+    CACHE.clone()
+}
+
+/// The wheel of pex.
+pub fn pex_runtime() -> PathBuf {
+    repository().join("tests/fixtures/wheels").join(PEX_WHEEL)
 }
 
 /// Like [`pexpress`], with the uv of the tests, so that none is downloaded.

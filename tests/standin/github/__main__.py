@@ -2,7 +2,8 @@
 
     python tests/standin/github CONFIG.json
 
-prints one JSON line with the address of the API, then serves until its standard input closes. Needs jsonschema.
+prints one JSON line with the address of the API, then serves until its standard input closes. With the package
+jsonschema, values are checked against schemas too.
 See README.md beside this file for the configuration and the control endpoints.
 """
 
@@ -43,7 +44,7 @@ class World:
         self.repository = Repository(config)
         self.server = Server(GithubHandler, self)
         self.base_url = self.server.url + self.prefix
-        self.contract = Contract(config["openapi"])
+        self.contract = Contract(config.get("openapi") or pathlib.Path(__file__).resolve().parent / "operations.json")
         self.service = Service(self.contract, self.repository, self.base_url)
 
     def control(self, what, value):

@@ -6,7 +6,10 @@ import pathlib
 import re
 from urllib.parse import unquote
 
-import jsonschema
+try:
+    import jsonschema
+except ImportError:  # Then values are not checked against schemas; everything else is.
+    jsonschema = None
 
 # Members that the prose of the documentation limits and the schemas do not.
 LONGEST = {"description": 140}
@@ -76,7 +79,7 @@ class Operation:
         if reply is None:
             return []
         content = self._contract.resolve(reply).get("content", {}).get("application/json")
-        if content is None:
+        if content is None or "schema" not in content:
             return []
         if status not in self._known:
             example = self.example(status) if "examples" in content else None
@@ -93,10 +96,12 @@ class Contract:
 
     def serve(self, template, method):
         """Take this method of this path into what is understood."""
-        node = self._document["paths"][template][method]
-        operation = Operation(self, template, method, node)
+        operation = Operation(self, template, method, self.node(template, method))
         self.operations.append(operation)
         return operation
+
+    def node(self, template, method):
+        return self._document["paths"][template][method]
 
     def find(self, method, path):
         """(operation, whether the path is known at all)."""
@@ -112,6 +117,8 @@ class Contract:
 
     def errors(self, value, schema):
         """Where `value` breaks `schema`, as lines of text."""
+        if jsonschema is None:
+            return []
         validator = jsonschema.Draft7Validator(self.plain(schema))
         return [
             f"{'/'.join(map(str, e.absolute_path)) or '.'}: {e.message[:200]}" for e in validator.iter_errors(value)
