@@ -108,8 +108,10 @@ pub fn for_child(host: &Host, purpose: Purpose) -> BTreeMap<OsString, OsString> 
         Purpose::Uv => {
             is_listed(name) || (name.starts_with("UV_") && !is_index(name) && !is_publishing(name))
         }
+        // A token of this run may also be the password of a private index, but only under a name for that.
         Purpose::Fetch => !is_ours(name, host) && (may_have_index_token(name) || !holds_any(value, &secrets)),
         Purpose::Code => {
+            // The user's code does not need package sources, and they often hold passwords.
             let sources = name.starts_with("UV_") || name.starts_with("PIP_") || name == env_vars::NETRC;
             !is_ours(name, host) && !sources && !holds_any(value, &secrets)
         }
@@ -124,6 +126,7 @@ pub fn is_index(name: &str) -> bool {
 }
 
 fn is_listed(name: &str) -> bool {
+    // Programs read these in lower or upper case.
     let is_proxy = name.to_ascii_lowercase().ends_with("_proxy");
     is_proxy || NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

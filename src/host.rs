@@ -161,6 +161,7 @@ impl Host {
     /// The same host with these settings for its log, and those in the environment.
     pub fn with_log(mut self, log: LogSettings) -> Host {
         self.verbosity = match log.verbosity {
+            // GitHub sets it when a run is repeated with debug logging. An explicit `--quiet` wins.
             Verbosity::Normal if self.var(env_vars::RUNNER_DEBUG) == Some("1") => Verbosity::Verbose,
             verbosity => verbosity,
         };
@@ -382,6 +383,7 @@ impl Host {
         if self.is_silent() {
             return Ok(());
         }
+        // Set first: part of the document may be written even if this fails.
         self.data_written.store(true, Ordering::Relaxed);
         let text = self.without_tokens(text);
         let mut stream = lock(&self.stdout);
@@ -402,6 +404,7 @@ pub fn lexically_normal(path: &Path) -> PathBuf {
             Component::CurDir => {}
             Component::ParentDir => {
                 if !matches!(normal.components().next_back(), Some(Component::Normal(_))) {
+                    // `/..` is `/`, but a relative path may lead out of its start.
                     if !normal.has_root() {
                         normal.push("..");
                     }

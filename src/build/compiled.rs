@@ -107,6 +107,7 @@ pub(super) fn check(wheel: &Path, file_name: &str, target: Target) -> Result<(),
     let (mut fits, mut foreign) = (false, None);
     for Member { name, data, .. } in archive.members().iter().filter(|member| may_be_compiled(member)) {
         let content = reader.read(name, data, LIMIT_BYTES)?;
+        // Scripts are executable too.
         let Some(needs) = elf::read(&content) else { continue };
         if needs.arch != Some(target.platform.arch) {
             foreign.get_or_insert(name);

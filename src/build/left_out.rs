@@ -73,6 +73,7 @@ impl LeftOut {
     /// # Errors
     /// When a pattern in one of them is invalid.
     pub fn with_nested<'a>(mut self, packages: impl Iterator<Item = &'a Path>) -> Result<LeftOut, TreeError> {
+        // Packages may be reached through links, so real paths are compared.
         let Ok(top) = self.directory.canonicalize() else { return Ok(self) };
         for package in packages {
             let real = package.canonicalize().unwrap_or_default();
@@ -122,6 +123,7 @@ impl LeftOut {
     /// relative to the directory.
     fn why(&self, file: &Path) -> Option<(String, Option<Place>)> {
         let mut above: Vec<&Path> = file.ancestors().filter(|part| *part != Path::new("")).collect();
+        // The topmost directory decides: the walk does not enter it.
         above.reverse();
         above.into_iter().find_map(|part| {
             let (name, is_dir) = (part.file_name()?.to_str()?, part != file);
@@ -136,6 +138,7 @@ impl LeftOut {
             };
             let (pattern, path) = (pattern.original(), self.directory.join(PEXIGNORE));
             let text = fs::read_to_string(&path).unwrap_or_default();
+            // In gitignore files, the last matching pattern decides.
             let line = text.lines().collect::<Vec<_>>().iter().rposition(|line| line.trim_end() == pattern);
             let place = Place { file: path, line: line.map(|index| index + 1), column: None };
             let why =

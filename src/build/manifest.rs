@@ -106,6 +106,7 @@ impl Origin {
 /// Source: `dagster_cloud_cli` 1.13.27, which splits it in its PEX registry.
 pub fn pex_tag(names: &[&str]) -> String {
     let mut names = names.to_vec();
+    // dagster-cloud-cli sorts them too, so equal files give equal tags.
     names.sort_unstable();
     format!("files={}", names.join(":"))
 }
@@ -145,6 +146,7 @@ impl Manifest {
         let path = out_dir.join(FILE_NAME);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
+            // A wrong directory is the more likely mistake, and has its own message.
             Err(_) if !out_dir.exists() => {
                 return Err(BuildError::NoOutDir { directory: out_dir.to_path_buf() });
             }
@@ -163,6 +165,7 @@ impl Manifest {
     /// The manifest, if all files that it names are plain file names in its own directory.
     fn checked(self, path: PathBuf) -> Result<Manifest, BuildError> {
         let names = self.locations.iter().flat_map(|entry| [&entry.source_pex, &entry.deps_pex]);
+        // The manifest may come from another job, so its names must not lead out of the directory.
         let stray = names.into_iter().find(|name| !cache::is_file_name(name)).cloned();
         match stray {
             None => Ok(self),

@@ -39,6 +39,7 @@ const PATHS: [&str; 2] = [".aws/credentials", ".kube/config"];
 
 /// What a path (with `/`) suggests about secrets in the file.
 pub(super) fn suspicion(path: &str) -> Suspicion {
+    // Case does not matter: `ID_RSA` is as suspicious as `id_rsa`.
     let path = path.to_lowercase();
     let name = path.rsplit('/').next().unwrap_or(&path);
     let is_at =
@@ -90,6 +91,7 @@ pub(super) fn suspicion(path: &str) -> Suspicion {
 
 /// Whether a file starts like a private key, whatever its name. Source: RFC 7468.
 pub(super) fn is_private_key(text: &[u8]) -> bool {
+    // Editors on Windows write a byte order mark.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
     line.starts_with(b"-----BEGIN ")
@@ -135,6 +137,7 @@ fn has_password_in_url(text: &str) -> bool {
 fn has_literal_password(text: &str) -> bool {
     text.lines().any(|line| {
         let Some((key, value)) = line.split_once(':') else { return false };
+        // A comment in YAML needs a space before `#`, which may be part of a password.
         let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']).trim();
         matches!(key.trim(), "password" | "pass") && !value.is_empty() && !value.contains("{{")
     })

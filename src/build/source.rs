@@ -54,14 +54,18 @@ fn scratch(context: &Context<'_>) -> Result<Scratch, BuildError> {
 fn members(job: &SourceJob, scratch: &Path, context: &Context<'_>) -> Result<(Members, Tree), BuildError> {
     let mut members = Members::default();
     let rules = LeftOut::read(&job.directory)?;
+    // In order: the first file at a path wins.
     for (package, wheel) in job.local_packages.iter().zip(wheels(job, scratch, context)) {
         let Some(wheel) = wheel? else { continue };
         // Local packages with compiled modules are built on this machine too.
         compiled::check(&wheel, &wheel_name(&wheel), context.target)?;
+        // The project's `.pexignore` is for its own files. For other packages it counts only for files that are not
+        // modules.
         let is_own = package.directory == job.directory;
         let their_rules = LeftOut::read(&package.directory)?;
         for entry in local_packages::entries(&wheel)? {
             let content = match &entry.content {
+                // Size and CRC are in the archive's directory, so nothing is read to compare.
                 Content::Member { member, .. } => Some((member.data.size_bytes, member.data.crc32)),
                 _ => None,
             };

@@ -244,6 +244,7 @@ fn parse(setting: &str, text: &str, region: Option<&str>) -> Result<Address, Con
         Some(_) => text.to_string(),
         None => {
             let (host, path) = text.split_once('/').unwrap_or((text, ""));
+            // A single label cannot be a public host, so it is an organization.
             if is_label(host) && host != "localhost" {
                 let region = region.map(|region| format!(".{region}")).unwrap_or_default();
                 format!("https://{host}{region}.{}/{path}", DOMAINS[0])
@@ -274,6 +275,7 @@ fn parse(setting: &str, text: &str, region: Option<&str>) -> Result<Address, Con
         if !is_label(first) {
             return Err(bad(format!("`{first}` is not the name of an organization")));
         }
+        // Host names are case-insensitive, and the organization becomes part of one.
         host.organization = Some(first.to_ascii_lowercase());
     }
     let deployment = segments.next_if(|first| !PAGES.contains(first));
@@ -325,6 +327,7 @@ fn place(url: &Url, region: Option<&str>) -> Result<Place, String> {
         }
         return Ok(Place::Other(url[..url::Position::BeforePath].to_string()));
     };
+    // The region may be written alone (`eu.dagster.cloud`), where it looks like an organization.
     let is_region = |label: &str| REGIONS.contains(&label) || Some(label) == region;
     let (organization, region) = match before.split_once('.') {
         _ if before.is_empty() || SHARED.contains(&before) => (None, None),

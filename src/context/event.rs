@@ -203,9 +203,11 @@ fn from_payload(
 ) -> Result<Trigger, ContextError> {
     match name {
         "pull_request" | "pull_request_target" => pull_request(name, &payload?),
+        // The payload is not read: no merge queue entry is deployed, whatever it contains.
         "merge_group" => Ok(Trigger::Nothing(MERGE_QUEUE.into())),
         "issue_comment" => Ok(issue_comment(&payload?)),
         AFTER_WORKFLOW => after_workflow::read(&payload?, host),
+        // An unreadable payload is not an error here: `GITHUB_*` variables identify the commit.
         "push" => Ok(push(&payload.unwrap_or_default(), host)),
         "release" => Ok(release(&payload.unwrap_or_default(), host)),
         name if COMMIT_EVENTS.contains(&name) => Ok(commit(name, &payload.unwrap_or_default(), host)),
@@ -214,6 +216,7 @@ fn from_payload(
 }
 
 fn outside_github(host: &Host) -> Result<Trigger, ContextError> {
+    // A runner without an event must not be treated as a person's shell.
     if host.on_runner() {
         return Err(ContextError::EventUnreadable {
             event: "unknown".into(),
@@ -276,6 +279,7 @@ fn pull_request(event: &str, payload: &Value) -> Result<Trigger, ContextError> {
     if text("/action").as_deref() == Some("closed") {
         return Ok(Trigger::PullRequestClosed(request));
     }
+    // A label or an edit of a closed pull request would create its branch deployment again.
     if !request.open || request.merged {
         return Ok(Trigger::Nothing(format!("pull request {} is closed already", request.number)));
     }
@@ -365,6 +369,7 @@ fn is_merge_queue(branch: &str) -> bool {
 /// `head_commit` of a push, only if it is complete.
 fn head_commit(payload: &Value) -> Option<HeadCommit> {
     let login = text_at(payload, "/head_commit/author/username");
+    // The payload has the sender's picture only, so it is used if the sender is the author.
     let sent_by_author = login.is_some() && login == text_at(payload, "/sender/login");
     Some(HeadCommit {
         timestamp: epoch_seconds(&text_at(payload, "/head_commit/timestamp")?)?,

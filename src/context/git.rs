@@ -61,6 +61,7 @@ impl Remote {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
         let (host, path) = match (rest.find('/'), rest.find(':')) {
+            // A colon before the first slash: the scp-like form, or a port.
             (slash, Some(colon)) if slash.is_none_or(|slash| colon < slash) => {
                 let (host, path) = (&rest[..colon], &rest[colon + 1..]);
                 // `host:22/owner/name` has a port, `host:owner/name` does not.
@@ -93,6 +94,7 @@ impl WorkTree {
             if !ceiling.is_empty() {
                 ceiling.push(":");
             }
+            // A ceiling excludes the directory itself, so it is the parent of the workspace.
             ceiling.push(above);
         }
         WorkTree { directory: directory.to_path_buf(), env }
@@ -126,6 +128,7 @@ impl WorkTree {
 
     /// Metadata of a commit (a hash, or `HEAD`); `None` when this clone does not have it.
     pub fn commit(&self, revision: &str) -> Option<Commit> {
+        // Fields are separated by NUL, which no field can contain.
         let format = "--format=%H%x00%ct%x00%s%x00%an%x00%ae";
         let text = self.git(&["log", "-1", "--no-show-signature", "--no-color", format, revision, "--"])?;
         let mut fields = text.split('\0');
@@ -159,6 +162,7 @@ impl WorkTree {
     pub fn branches_beyond(&self, base: &str) -> Vec<String> {
         let names = self.names_of_head(&["refs/remotes/origin"]).unwrap_or_default();
         let names = names.lines().filter_map(|name| name.strip_prefix("refs/remotes/origin/"));
+        // `origin/HEAD` is only a symbolic reference to the default branch.
         let names: Vec<String> = names.filter(|name| *name != "HEAD").map(String::from).collect();
         let is_in_base = |base: &str| {
             self.git(&["for-each-ref", "--contains", "HEAD", "--format=%(refname)", base]).is_some()
@@ -185,6 +189,7 @@ impl WorkTree {
             .current_dir(&self.directory)
             .env_clear()
             .envs(&self.env)
+            // No command here needs a login. A prompt would block the run.
             .env("GIT_TERMINAL_PROMPT", "0")
             .stdin(Stdio::null())
             .stderr(Stdio::null())

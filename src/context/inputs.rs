@@ -45,6 +45,7 @@ pub fn token(args: &DagsterArgs, host: &Host) -> Result<Token, ContextError> {
             let path = host.absolute(path);
             let setting = format!("the file `{}` (--api-token-file)", path.display());
             let text = std::fs::read(&path).map_err(|source| ContextError::TokenFile { path, source })?;
+            // Not an error here: `token_problem` explains what is wrong with such a text.
             let text = String::from_utf8_lossy(&text);
             (Some(text.trim_start_matches('\u{feff}').to_string()), setting)
         }
@@ -78,6 +79,7 @@ fn token_problem(token: &str) -> Option<&'static str> {
         _ if token.starts_with('#') => Some("its first line is a comment, and only the token may be there"),
         _ if token.starts_with('{') => Some("it is JSON, and only the token may be there"),
         _ if token.starts_with("https://") || token.starts_with("http://") => Some("it is a URL"),
+        // After the checks for a comment, JSON and a URL, which explain such a file better.
         _ if token.lines().count() > 1 => Some("it has more than one line"),
         _ if is_assignment => Some("it is `NAME=value`, and only the value is the token"),
         _ if token.contains(['"', '\'', '`']) => Some("it has quotes, which are no part of a token"),

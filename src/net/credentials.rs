@@ -60,6 +60,7 @@ impl Credentials {
         let index = self
             .logins
             .iter()
+            // A login is sent only to the scheme, host and port that it was given for.
             .filter(|(index, _)| index.origin() == url.origin())
             .map(|(index, login)| (shared_segments(index, &url), login))
             .rev() // `max_by_key` returns the last of equals, and the first has priority
@@ -70,6 +71,7 @@ impl Credentials {
             return own;
         }
         let netrc = url.host_str().and_then(|name| self.netrc.login(name));
+        // A user name in the URL chooses the entry. A password for another user would not fit.
         let netrc = netrc.filter(|login| own.as_ref().is_none_or(|own| own.username == login.username));
         netrc.cloned().or(own)
     }
@@ -133,6 +135,7 @@ fn read_netrc(host: &Host) -> Netrc {
     };
     let parsed = match std::fs::read_to_string(&path) {
         Ok(text) => Netrc::parse(&text).map_err(|error| error.to_string()),
+        // `~/.netrc` is optional. A file that `NETRC` names is not.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => return Netrc::default(),
         Err(error) => Err(error.to_string()),
     };

@@ -247,6 +247,7 @@ impl Downloader {
             "http" | "https" => self.download(&url, wanted, credentials, progress),
             _ => Err(refuse()),
         };
+        // Also after a failure: a bar that is never finished would stay on the screen.
         progress.finish(wanted.file_name);
         let (file, sha256) = fetched?;
         self.keep(file, wanted, sha256)
@@ -276,6 +277,7 @@ impl Downloader {
         let read_failure = |source| DownloadError::Read { path: path.to_path_buf(), source };
         let source = File::open(path).map_err(read_failure)?;
         progress.start(Activity::Download, wanted.file_name, source.metadata().ok().map(|data| data.len()));
+        // One byte more than allowed shows that the file is too long.
         let mut source = source.take(MAX_BYTES + 1);
         let mut target = self.temporary()?;
         let sha256 =
@@ -316,6 +318,7 @@ impl Downloader {
         progress: &dyn Progress,
     ) -> Result<(NamedTempFile, String), TryFailure> {
         let mut request = Request::get(url);
+        // Looked up for each attempt. The agent drops the header when a redirect leads to another host.
         if let Some(login) = credentials.for_url(url) {
             request = request.secret_header(AUTHORIZATION.as_str(), login.header());
         }
@@ -326,6 +329,7 @@ impl Downloader {
         progress.start(Activity::Download, wanted.file_name, wanted.size_bytes.or(response.content_length()));
         let mut target = self.temporary()?;
         let broken = response.failure();
+        // The size in the index is a limit only. The digest decides whether the content is right.
         let limit = wanted.size_bytes.unwrap_or(MAX_BYTES);
         let mut body = response.into_reader().take(limit.saturating_add(1));
         let mut length = 0;

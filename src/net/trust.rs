@@ -50,6 +50,7 @@ impl Trust {
     pub fn load(host: &Host) -> Trust {
         let mut found = Found::default();
         let (name, system) = system_certificates();
+        // `SSL_CERT_FILE` often names the system's bundle, which is then not read again.
         found.is_new(Path::new(&name));
         found.take(name, system);
         for variable in FILE_VARIABLES {

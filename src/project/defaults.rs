@@ -70,8 +70,10 @@ fn merge_mapping(
         match (onto.get_mut(key), value) {
             (Some(Value::Object(default)), Value::Object(own)) => merge_mapping(path, default, own)?,
             (Some(Value::Array(default)), Value::Array(own)) => {
+                // The rule for a list depends on its path, so `path` includes the key here.
                 *default = merge_list(path, default, own)?;
             }
+            // Only mappings and lists conflict with another type. A plain value of the location replaces any default.
             (Some(default), Value::Object(_) | Value::Array(_)) => {
                 let problem = format!("is {} here and {} in `defaults`", kind(value), kind(default));
                 return Err(Conflict { path: path.clone(), problem });
@@ -114,6 +116,7 @@ fn without_duplicates<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<Value>
 /// A text that is equal for two values exactly if they are equal in Python: `1`, `1.0` and `True` are.
 fn identity(value: &Value) -> String {
     match value {
+        // Python compares these with `==`: `True` equals `1`, and `1.0` equals `1`.
         Value::Bool(value) => u8::from(*value).to_string(),
         Value::Number(number) => match number.as_f64() {
             #[allow(clippy::cast_possible_truncation)]
@@ -126,6 +129,7 @@ fn identity(value: &Value) -> String {
         Value::Object(entries) => {
             let mut pairs: Vec<_> =
                 entries.iter().map(|(key, value)| format!("{key:?}:{}", identity(value))).collect();
+            // Two mappings are equal in any order of their keys.
             pairs.sort_unstable();
             format!("{{{}}}", pairs.join(","))
         }
@@ -175,6 +179,7 @@ fn by_key<'a>(path: &[String], key: &str, items: &'a [Value]) -> Result<Vec<(Str
         };
         let name = identity(name);
         match positions.get(&name).and_then(|at: &usize| kept.get_mut(*at)) {
+            // The last of several items with one key wins, in the place of the first, as in a Python dict.
             Some(old) => old.1 = item,
             None => {
                 positions.insert(name.clone(), kept.len());

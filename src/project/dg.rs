@@ -60,6 +60,7 @@ pub(super) fn inspect(file: &Path, reading: &mut Reading) {
         Some(DirectoryType::Workspace) => workspace_projects(settings, reading),
         None => {}
     });
+    // A file that could not be read has an error already.
     if read.is_none() && reading.errors.len() == errors_before {
         reading.errors.push(ProjectError::NoDgSettings(file.to_path_buf()));
     }
@@ -74,6 +75,7 @@ fn with_settings<T>(
     let toml = keep(TomlFile::read(file), reading)?;
     let document = keep(toml.parse(), reading)?;
     let root = Node::root(&toml, &document);
+    // `dg.toml` has the settings at the top, `pyproject.toml` in a table of its own.
     let is_own_file = file.file_name().is_some_and(|name| name != "pyproject.toml");
     let settings = if is_own_file { root } else { root.at(&["tool", "dg"])? };
     Some(use_settings(&settings, reading))
@@ -158,6 +160,7 @@ impl Project {
         let given_name = text(&project, "code_location_name", reading);
         let agent_queue = text(&project, "agent_queue", reading);
         let image = text(&project, "image", reading);
+        // Read only to refuse a wrong type, as dg does: `defs_module` does not affect what is deployed.
         text(&project, "defs_module", reading);
         if let Some(modules) = project.get("registry_modules") {
             keep(modules.strings(), reading);
@@ -165,8 +168,10 @@ impl Project {
         let named = ["code_location_target_module", "root_module"].iter().find_map(|key| project.get(key));
         let module_place = named.unwrap_or_else(|| project.clone()).place();
         let root = directory_of(settings.file());
+        // Without `code_location_name`, dg names the location after the project's directory.
         let directory_name = || root.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = given_name.or_else(directory_name).unwrap_or_default();
+        // dg's own default for `code_location_target_module`.
         let module = target.unwrap_or_else(|| format!("{}.definitions", root_module.unwrap_or_default()));
         (reading.errors.len() == errors_before).then(|| Project {
             root: root.clone(),
@@ -229,6 +234,7 @@ fn listed_project(entry: &Node<'_>, root: &Path, reading: &mut Reading) -> Optio
     }
     let errors_before = reading.errors.len();
     let Some(file) = config_file(&directory, reading) else {
+        // Without this, a `pyproject.toml` that is not TOML would be reported twice.
         if reading.errors.len() == errors_before {
             let problem = "has no dg.toml and no pyproject.toml with [tool.dg]";
             let place = path.place();
@@ -239,6 +245,7 @@ fn listed_project(entry: &Node<'_>, root: &Path, reading: &mut Reading) -> Optio
     let place = path.place();
     with_settings(&file, reading, |settings, reading| match directory_type(settings, reading)? {
         DirectoryType::Project => Project::read(settings, reading),
+        // dg does not support a workspace in a workspace either.
         DirectoryType::Workspace => {
             let problem = "is a workspace itself, not a project";
             reading.errors.push(ProjectError::WorkspaceProject { directory, problem, place });
@@ -377,6 +384,7 @@ fn container_context(
                 line: node.map(|mark| mark.line),
                 column: node.map(|mark| mark.column),
             };
+            // The rules of `defaults` are used here, but no file of a dg workspace has that key.
             let problem = conflict.problem.replace("`defaults`", "the workspace's container_context.yaml");
             let (key, owner) = (conflict.path.join("."), owner.to_string());
             reading.errors.push(ProjectError::Defaults { key, owner, problem, place });

@@ -92,6 +92,7 @@ pub fn infer(root: &Path, directories: &[&Path]) -> Result<TargetPython, PythonV
     let mut pins = Vec::from_iter(pin(root, root, &mut warnings)?);
     let mut ranges = Vec::new();
     for directory in directories {
+        // A file next to dagster_cloud.yaml is for all code locations and wins over those below it.
         if pins.first().is_none_or(|pin| pin.name != FILE_NAME) {
             let own = if *directory == root { None } else { pin(directory, root, &mut warnings)? };
             // uv searches there too.
@@ -131,6 +132,7 @@ fn decide(
             });
         }
     }
+    // The default if it is allowed, otherwise the nearest newer version, otherwise the newest.
     let above = common.iter().copied().find(|version| *version >= default);
     let version = above.or(common.last().copied()).unwrap_or(default);
     let origin = match pins.first() {

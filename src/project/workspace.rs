@@ -267,6 +267,7 @@ impl Inspector<'_> {
         }
         self.doubtful_numbers(node);
         let given = document.get("build").and_then(|build| build.get("directory")).and_then(Value::as_str);
+        // The place of the value that is used: the location's own, otherwise the default's.
         let said = [Some(node), defaults].into_iter().flatten().find_map(|node| {
             node.entry("build")?.value.entry("directory").filter(|entry| !entry.value.is_null())
         });
@@ -381,6 +382,7 @@ impl Inspector<'_> {
 
     fn known_keys(&mut self, entries: &[Entry], keys: Keys, owner: &str) {
         for entry in entries.iter().filter(|entry| !keys.iter().any(|(key, _)| names(entry, key))) {
+            // A key that is not text (`on:` is a boolean in YAML 1.1) needs quotes, not another name.
             let (key, hint) = match entry.key.written() {
                 Some(written) => (written.to_string(), unquoted_hint(written, &entry.key)),
                 None => (entry.name.clone(), unknown_key_hint(&entry.name, keys)),

@@ -46,6 +46,7 @@ pub fn resolution_hash(resolution: &Resolution, target: Target, runtime: &str) -
     if !resolution.distributions.iter().all(|one| exact(&one.artifact)) {
         return None;
     }
+    // Increase the number when the meaning of the text changes: old entries then miss.
     let text = format!("pexpress deps 1\nruntime {runtime}\n{}\n", resolution.digest(target));
     Some(hex(Sha1::digest(text.as_bytes())))
 }
@@ -75,6 +76,7 @@ fn parse(text: &str) -> Option<CacheEntry> {
     let value: serde_json::Value = serde_json::from_str(text).ok()?;
     let deps_pex_name = value["deps_pex_name"].as_str()?.to_string();
     let digits = deps_pex_name.strip_prefix("deps-")?.strip_suffix(".pex")?;
+    // The name becomes part of a request and of a PEX tag, so nothing but a plain name is accepted.
     let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     plain.then_some(CacheEntry {
         deps_pex_name,
@@ -120,6 +122,7 @@ pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> 
     });
     let usable = |entry: CacheEntry| is_stored(client, &entry, &checked).then_some(entry);
     first.and_then(usable).or_else(|| {
+        // One after the other: usually the first entry hits, and the others need no request.
         let mut others = entries.filter_map(|(name, url)| read_entry(client, name, &url));
         others.find_map(usable)
     })

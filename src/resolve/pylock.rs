@@ -92,6 +92,7 @@ impl Pylock {
             file: origin.to_path_buf(),
             source: Box::new(source),
         })?;
+        // PEP 751: a minor version only adds keys, which readers may ignore.
         let major = lock.lock_version.split('.').next().unwrap_or_default();
         if major != "1" {
             return Err(ResolveError::PylockVersion {
@@ -149,6 +150,7 @@ impl File {
     /// `None` when it has neither a name nor a URL.
     pub fn download(&self, base: &Path) -> Option<Download> {
         let url = match (&self.url, &self.path) {
+            // PEP 751 allows both. The URL works on every machine, a path may not.
             (Some(url), _) => url.clone(),
             (None, Some(path)) => file_url(&lexically_normal(&base.join(path))),
             (None, None) => return None,

@@ -59,6 +59,7 @@ pub fn named(mut lines: Vec<String>) -> Vec<String> {
     let limited: Vec<_> = lines.iter().filter(|line| relaxed(line).is_some()).map(name).collect();
     lines.retain(|line| relaxed(line).is_some() || !limited.contains(&name(line)));
     let place = |line: &String| (relaxed(line).is_none(), dagsters(line).map(|one| rank(one.name.as_ref())));
+    // The text too, so that the message does not depend on the order in the files.
     lines.sort_by_key(|line| (place(line), line.clone()));
     lines.dedup();
     match lines.as_slice() {
@@ -112,14 +113,17 @@ pub fn in_step(first: Resolution, ask: &dyn Fn(&[String]) -> Option<Resolution>)
     let mut found = first;
     let mut limits = Vec::new();
     while let Some(OutOfStep { newer, older }) = out_of_step(&found) {
+        // Each limit costs a run of the resolver.
         if limits.len() == MAX_LIMITS {
             return None;
         }
+        // A newer release of the older package is tried first: going back is the last resort.
         let further = [above(&older), format!("{}<{}", newer.0, base(&newer.1))];
         found = further.into_iter().find_map(|limit| {
             limits.push(limit);
             let found = ask(&limits);
             if found.is_none() {
+                // This limit had no solution, so the other one is tried without it.
                 limits.pop();
             }
             found

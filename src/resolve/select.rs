@@ -35,6 +35,7 @@ impl Choice<'_> {
         self.check_python(lock.requires_python.as_deref(), &environment, None)?;
         let mut chosen: BTreeMap<&str, Distribution> = BTreeMap::new();
         for package in &lock.packages {
+            // Local packages are built into the source PEX instead.
             if package.directory.is_some() || !self.applies(package, &environment)? {
                 continue;
             }
@@ -42,6 +43,7 @@ impl Choice<'_> {
             let artifact = self.artifact(package)?;
             let distribution =
                 Distribution { name: package.name.clone(), version: package.version.clone(), artifact };
+            // PEP 751 requires markers of one name to exclude each other.
             if chosen.insert(&package.name, distribution).is_some() {
                 return Err(ResolveError::Twice {
                     file: self.lock.to_path_buf(),
@@ -124,6 +126,7 @@ impl Choice<'_> {
     fn listed(&self, package: &Package, download: &Download) -> bool {
         let Some(listed) = self.hashes.get(&package.name) else { return true };
         let digest = download.sha256.as_ref().map(|hex| format!("sha256:{hex}"));
+        // A file without a SHA-256 cannot be on the list.
         digest.is_some_and(|digest| listed.contains(&digest))
     }
 

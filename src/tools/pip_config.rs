@@ -69,6 +69,7 @@ impl PipConfig {
         let names = |key: &str| -> Vec<String> {
             let all = values.get(key).map(String::as_str).unwrap_or_default();
             let names = all.split([',', ' ', '\n']).map(str::trim).filter(|name| !name.is_empty());
+            // As the only value, `:none:` means no package.
             names.filter(|name| *name != ":none:").map(str::to_string).collect()
         };
         let place = |link: String| {
@@ -114,6 +115,7 @@ impl PipConfig {
         // uv reads neither the variable of requests nor that of curl.
         let bundle = [env_vars::REQUESTS_CA_BUNDLE, env_vars::CURL_CA_BUNDLE];
         let bundle = bundle.into_iter().find_map(|name| host.path_var(name)).map(|path| host.absolute(&path));
+        // In pip too, `cert` wins over these variables.
         let cert = self.cert.clone().or(bundle);
         let variable =
             if cert.as_deref().is_some_and(Path::is_dir) { "SSL_CERT_DIR" } else { "SSL_CERT_FILE" };
@@ -167,12 +169,14 @@ fn config_files(host: &Host) -> Vec<PathBuf> {
         files.extend(dirs.split(':').map(|dir| Path::new(dir).join("pip/pip.conf")));
         files.push("/etc/pip.conf".into());
     }
+    // An existing `PIP_CONFIG_FILE` replaces the user's own files.
     if !named.as_ref().is_some_and(|file| file.exists())
         && let Some(home) = host.path_var(env_vars::HOME)
     {
         files.push(home.join(".pip/pip.conf"));
         let support = home.join("Library/Application Support/pip");
         let config = host.path_var(env_vars::XDG_CONFIG_HOME).unwrap_or_else(|| home.join(".config"));
+        // On macOS pip prefers Library, but only if the directory exists.
         files.push(if mac && support.is_dir() { support } else { config.join("pip") }.join("pip.conf"));
     }
     files.extend(host.path_var(env_vars::VIRTUAL_ENV).map(|env| env.join("pip.conf")));
@@ -197,6 +201,7 @@ fn parse(text: &str) -> BTreeMap<String, String> {
         if line.starts_with(char::is_whitespace)
             && let Some(key) = &key
         {
+            // pip splits such values at white space, which includes the line break.
             let value = values.entry(key.clone()).or_default();
             *value += "\n";
             *value += trimmed;
@@ -205,6 +210,7 @@ fn parse(text: &str) -> BTreeMap<String, String> {
             key = None;
         } else if let Some((name, value)) = trimmed.split_once(['=', ':']) {
             let name = name.trim().to_lowercase().replace('_', "-");
+            // pip allows the keys to be written like its flags.
             let name = name.strip_prefix("--").unwrap_or(&name).to_string();
             values.insert(name.clone(), value.trim().to_string());
             key = Some(name);

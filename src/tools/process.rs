@@ -134,6 +134,7 @@ impl Process {
             .env_clear()
             .envs(child_env::for_child(host, purpose))
             .current_dir(host.cwd())
+            // A child that asks a question must fail, not wait for an answer for ever.
             .stdin(Stdio::null());
         Process { name, command }
     }
@@ -196,6 +197,7 @@ impl Process {
         })?;
         let fail = |source| ProcessError::Read { name: self.name.clone(), source };
         let missing = || io::Error::other("no pipe");
+        // Both pipes are read by threads: a child that fills one blocks if only the other is read.
         let stdout = collect(child.stdout.take().ok_or_else(missing).map_err(fail)?, Keep::All, None);
         let show = (host.verbosity() == Verbosity::Verbose).then(|| (host.clone(), self.name.clone()));
         let stderr = collect(child.stderr.take().ok_or_else(missing).map_err(fail)?, Keep::End, show);
@@ -257,6 +259,7 @@ fn describe(status: &ExitStatus) -> String {
 /// Start a child. A program that was just written may still be open for writing in another child, between its fork and
 /// exec. Such an error is transient, so retry.
 fn spawn(command: &mut Command) -> io::Result<Child> {
+    // Bounded: a file that stays open for writing is a real error.
     let mut tries = 0;
     loop {
         match children::spawn(command) {
@@ -284,6 +287,7 @@ struct Collector {
 impl Collector {
     /// The bytes read until the pipe is closed, or until [`PIPE_GRACE`] is over.
     fn finish(self) -> io::Result<Vec<u8>> {
+        // On a timeout, a daemon has the pipe open. What was read so far is the child's output.
         if let Ok(result) = self.done.recv_timeout(PIPE_GRACE) {
             result?;
         }
@@ -346,6 +350,7 @@ fn show_lines(host: &Host, name: &str, line: &mut Vec<u8>, bytes: &[u8]) {
                 host.detail(format!("  {name}: {}", neutral(&String::from_utf8_lossy(line))));
             }
             line.clear();
+        // A line without an end must not use memory without limit.
         } else if line.len() < STDERR_KEPT_BYTES {
             line.push(*byte);
         }

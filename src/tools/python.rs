@@ -79,9 +79,11 @@ impl Pythons {
             let generic = on_path(&self.host, &["python3", "python"]);
             let candidates = exact.into_iter().chain(installed).chain(generic);
             candidates
+                // A name on `PATH` says nothing reliable about the version; directories of installations do.
                 .filter(|(source, path)| *source == PythonSource::Path || name_fits(path, version))
                 .find_map(|(source, path)| probe(&self.host, source, &path).filter(|found| found.is(version)))
         };
+        // Inserted under the lock, so that two threads do not start the same interpreters.
         known.entry(version).or_insert_with(look).clone()
     }
 
@@ -164,6 +166,7 @@ fn versions(root: Option<PathBuf>, source: PythonSource, below: &str) -> Vec<(Py
         entries.filter_map(Result::ok).map(|entry| entry.path().join(below)).collect();
     paths.retain(|path| path.exists());
     paths.sort();
+    // By text, not by version: any patch release serves, so the exact order does not matter.
     paths.into_iter().rev().map(|path| (source, path)).collect()
 }
 
@@ -188,6 +191,7 @@ print(getattr(sys, '_base_executable', None) or sys.executable)";
 /// Run the interpreter at `path` to identify it. `None` if it does not answer, is not CPython, or has no GIL (it needs
 /// different wheels).
 fn probe(host: &Host, source: PythonSource, path: &Path) -> Option<Python> {
+    // `-I` keeps the user's `PYTHONPATH` and site directory from changing the answer.
     let output = Process::new(host, Purpose::Own, path).args(["-I", "-c", QUESTION]).run(host);
     let text = output.and_then(|output| output.text()).map_err(|error| {
         host.detail(format!("`{}` is not used: {error}", path.display()));
@@ -199,6 +203,7 @@ fn parse_answer(text: &str, source: PythonSource) -> Option<Python> {
     let mut lines = text.lines();
     let (implementation, version, flags) = (lines.next()?, lines.next()?, lines.next()?);
     let executable = PathBuf::from(lines.next()?);
+    // `t` in the ABI flags marks a free-threaded build. Source: PEP 703.
     if implementation != "cpython" || flags.contains('t') || !executable.is_absolute() {
         return None;
     }

@@ -161,6 +161,7 @@ pub struct Ended<'a> {
 pub fn next_step(ended: Ended<'_>, location: &Location, origin: &Origin, host: &Host) -> Option<String> {
     let module = ended.line.strip_prefix("ModuleNotFoundError: No module named '");
     let module = module.and_then(|rest| rest.split('\'').next());
+    // Without a line of the user's, the code location itself names a module that does not exist.
     if module.is_some()
         && ended.place.is_none()
         && let Some(warning) = code_source::look(std::slice::from_ref(location)).pop()
@@ -294,9 +295,11 @@ pub fn run(
     })?;
     let mut sources: BTreeMap<&str, Environment> = BTreeMap::new();
     let mut verified = Vec::new();
+    // Before anything is unpacked: a damaged file could fail in a way that looks like the user's fault.
     check_whole(manifest, out_dir)?;
     for entry in &manifest.locations {
         let _phase = display.phase(format!("Loading the code location {}", entry.name));
+        // Code locations of one build directory share a source PEX.
         if !sources.contains_key(entry.source_pex.as_str()) {
             let directory = scratch.path().join(&entry.source_pex);
             let unpacked = Environment::unpack(&out_dir.join(&entry.source_pex), &directory, python, tools)?;
@@ -349,6 +352,7 @@ fn load(
 ) -> Result<Outcome, VerifyError> {
     // The answer goes to a file: the user's code may print anything to stdout and stderr.
     let answer = scratch.join("answer.json");
+    // The answer of the previous code location must not be taken for this one's.
     if let Err(source) = std::fs::remove_file(&answer)
         && source.kind() != std::io::ErrorKind::NotFound
     {

@@ -58,6 +58,7 @@ impl Files {
     pub(super) fn update(&self, digest: &mut Sha256) {
         for (path, seen) in &self.0 {
             digest.update(path.as_os_str().as_encoded_bytes());
+            // The zero byte ends the path, so that two different trees never give the same input.
             digest.update([0, u8::from(seen.executable), u8::from(seen.link.is_some())]);
             if let Some(link) = &seen.link {
                 digest.update(link.as_os_str().as_encoded_bytes());
@@ -92,6 +93,7 @@ impl Listing<'_> {
             let entry = entry.ok()?;
             let (name, path, kind) = (entry.file_name(), entry.path(), entry.file_type().ok()?);
             let name = name.to_string_lossy();
+            // Bytecode changes whenever the package is imported.
             if is_bytecode(&name) || NOT_READ.contains(&&*name) {
                 continue;
             }

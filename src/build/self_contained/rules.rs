@@ -164,6 +164,7 @@ pub(super) fn stays_inside(directory: &Path, backend: &str, settings: &ResolveSe
                 let said = tool(&pyproject, "uv").and_then(|uv| uv.get("build-backend"));
                 said.is_none_or(stays_in_directory)
             }
+            // Unknown backends may read anything.
             _ => false,
         }
 }
