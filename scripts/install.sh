@@ -3,7 +3,7 @@
 #
 #   curl -fsSL https://github.com/OWNER/REPOSITORY/releases/latest/download/install.sh | sh
 #
-# PEXPRESS_INSTALL_DIR says where to; ~/.local/bin unless set. With GitHub's `gh` at hand and logged in, the provenance
+# PEXPRESS_INSTALL_DIR says where to; ~/.local/bin unless set. If GitHub's `gh` is installed and logged in, the provenance
 # is checked too: that the workflow of this repository built the file. The release workflow fills in the two names
 # below; in a checkout, set PEXPRESS_REPOSITORY, or build with `cargo install --path .`.
 set -eu
@@ -57,7 +57,7 @@ main() {
     directory=${PEXPRESS_INSTALL_DIR:-${HOME:?}/.local/bin}
     name=pexpress-$(target)
     mkdir -p "$directory" || fail "could not make $directory"
-    # Beside its place, so that it is renamed into it whole.
+    # In the same directory, so that the rename is atomic.
     partial=$(mktemp -d "$directory/.pexpress-XXXXXX") || fail "could not write to $directory"
     trap 'rm -rf "$partial"' EXIT
 

@@ -230,6 +230,7 @@ impl Client {
             doing: operation.doing.into(),
             what: error.to_string(),
         })?;
+        // Not the system time, which may be changed during a window of hours.
         let began = self.host.clock.elapsed();
         let mut lost = false;
         loop {
@@ -237,6 +238,7 @@ impl Client {
                 let reply = self.attempt(operation, &parsed, body.as_bytes(), number);
                 match operation.is_query() {
                     true => reply,
+                    // Only a mutation can have taken effect unnoticed.
                     false => reply.map_err(|failure| after_loss(failure, &mut lost)),
                 }
             });
@@ -302,6 +304,7 @@ impl Client {
             Err(error) => return Err(network(error)),
         };
         let answer: Map<String, Value> = match foreign_json::read(&bytes) {
+            // Anything else, such as an HTML page, is treated as an answer without content.
             Ok(Value::Object(answer)) => answer,
             _ => Map::new(),
         };
@@ -319,12 +322,14 @@ impl Client {
                     let setting = self.settings.token.clone();
                     DagsterError::Unauthorized { doing, status, setting }
                 };
+                // The token is refused for the whole run, so threads that are still busy stop too.
                 self.end_run(refused(doing.clone()));
                 (refused(doing), false)
             }
             _ if !errors.is_empty() && (!transient || status == 500) => {
                 let error =
                     DagsterError::GraphQl { doing, messages: errors, setting: self.settings.token.clone() };
+                // A mutation that started may have taken effect. A query has no effect.
                 (error, transient || (started && operation.is_query()))
             }
             (Some(data), _) if errors.is_empty() && data.get(operation.field).is_some() => {
@@ -337,6 +342,7 @@ impl Client {
                 let setting = self.settings.address.clone();
                 (DagsterError::NotFound { doing, url: self.url(), setting }, false)
             }
+            // Such as the login page of a proxy. It may be gone at the next attempt.
             (_, 200..=399) => {
                 let (excerpt, setting) = (excerpt(&bytes), self.settings.address.clone());
                 (DagsterError::NotTheApi { doing, url: self.url(), excerpt, setting }, true)
@@ -380,6 +386,7 @@ fn maintenance(answer: &Map<String, Value>) -> Option<Reply> {
     let seconds = |key: &str, default: Duration| {
         let given =
             window.get(key).and_then(Value::as_f64).filter(|seconds| seconds.is_finite() && *seconds > 0.0);
+        // `from_secs_f64` panics on a number that is too large.
         given.map_or(default, |seconds| Duration::from_secs_f64(seconds.min(1e6)))
     };
     let timeout = seconds("timeout", MAINTENANCE_TIMEOUT);

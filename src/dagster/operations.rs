@@ -229,6 +229,8 @@ impl Client {
 
     /// Query the registry. After it did not answer within the retries, later calls are made without retries.
     fn call_registry(&self, operation: Operation, variables: Value) -> Result<Value, DagsterError> {
+        // While the registry is not known to work, one call at a time: with many files, each would retry for a long
+        // time.
         let mut reach = self.session().registry();
         let client = match *reach {
             // Only the first calls wait for each other; afterwards they run in parallel.

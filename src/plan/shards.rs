@@ -41,6 +41,7 @@ impl Load {
     /// The cost with this many more code locations of a set.
     fn with(&self, set: usize, locations: usize) -> usize {
         let sets = self.sets.len() + usize::from(!self.sets.contains(&set));
+        // A code location that shares its deps PEX costs 1, a new deps PEX as much as 20 of them.
         sets * SET_COST + self.locations.len() + locations
     }
 }
@@ -52,6 +53,7 @@ impl Matrix {
     /// The largest sets go first, each to the job that finishes it first. A set stays in one job unless its code
     /// locations cost more than building its deps PEX again.
     pub fn spread(locations: &[(&str, usize)], shards: usize) -> Matrix {
+        // GitHub refuses a larger matrix.
         let shards = shards.clamp(1, MOST_SHARDS);
         let mut sets: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (index, (_, set)) in locations.iter().enumerate() {
@@ -73,6 +75,7 @@ impl Matrix {
             }
             load.locations.extend(part);
         }
+        // With few code locations, some shards have nothing to do, and a job for them would be a waste.
         let loads = loads.into_iter().filter(|load| !load.locations.is_empty());
         Matrix { include: loads.enumerate().map(|(at, load)| shard(at + 1, load, locations)).collect() }
     }

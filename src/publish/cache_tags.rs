@@ -34,12 +34,14 @@ fn commit_tags(commit: &CommitEvent) -> Option<CacheTags> {
     };
     let default = commit.default_branch.as_ref().map(|branch| branch_tag(repository, branch));
     let mut from = Vec::from_iter([own.clone()].into_iter().chain(default));
+    // On the default branch, both are the same.
     from.dedup();
     Some(CacheTags { from, to: Some(own) })
 }
 
 fn pull_request_tags(request: &PullRequest) -> CacheTags {
     let own = format!("{}#{}", request.repository.to_lowercase(), request.number);
+    // The base first: most pull requests do not change dependencies, so its entry usually hits.
     let base = request.base_branch.as_ref().map(|branch| branch_tag(&request.repository, branch));
     CacheTags { from: base.into_iter().chain([own.clone()]).collect(), to: Some(own) }
 }

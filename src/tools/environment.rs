@@ -73,6 +73,7 @@ impl Tools {
             return Ok(interpreter);
         }
         self.host().note(format!("creating the environment `{}` (first use only)", request.name));
+        // Old environments are deleted where a new one is made, so that runs without one never wait for it.
         self.cache().sweep(self.host().clock.now());
         let executable = match python {
             Some(version) => self.python(version)?,

@@ -48,6 +48,7 @@ impl GitServer {
             ["returned error: 401", "returned error: 403"].iter().any(|words| rest.contains(words));
         let problem = if answered { Problem::Refused } else { problem };
         let host = match problem {
+            // ssh does not name the host on this line.
             Problem::UnknownKey => None,
             Problem::Refused => url_host(rest),
             Problem::NoSuchHost => first_word(rest),

@@ -14,6 +14,7 @@ pub(super) fn which(host: &Host, name: &str) -> impl Iterator<Item = PathBuf> + 
 /// The directories of `PATH`, without relative ones, because children run in other directories.
 pub(super) fn path_dirs(host: &Host) -> Vec<PathBuf> {
     let path = host.path_var(env_vars::PATH).unwrap_or_default();
+    // A relative directory would depend on the working directory of each child.
     std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect()
 }
 

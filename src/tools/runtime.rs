@@ -51,6 +51,7 @@ impl Tools {
         }
         let url = self.pex_url()?;
         let downloader = Downloader::new(self.host(), &Agent::new(self.host()));
+        // The index may be a private mirror.
         let credentials = Credentials::new(self.host(), &self.uv()?.pip_config().index_urls());
         let wanted = Wanted { file_name: PEX_WHEEL, url: &url, sha256: Some(PEX_SHA256), size_bytes: None };
         let stored = downloader.get(&wanted, &credentials, &Silent).map_err(RuntimeError::Download)?;
@@ -75,6 +76,7 @@ impl Tools {
     fn pex_url(&self) -> Result<String, Error> {
         let target = Target::serverless(PythonVersion::DEFAULT);
         let mut request = CompileRequest::new(vec![format!("pex=={PEX_VERSION}")], target);
+        // pex has no dependencies, so nothing else is needed from the index.
         request.no_dependencies = true;
         request.only_binary = vec!["pex".into()];
         let lock = self.uv()?.compile_with(&request, Settings::IndexOnly).map_err(RuntimeError::Find)?;
@@ -92,6 +94,7 @@ fn pinned_url(lock: &str) -> Option<String> {
     };
     let wheel = wheels.iter().find(pinned)?;
     let text = |key: &str| wheel.get(key).and_then(Value::as_str);
+    // A wheel from `find-links` has a path instead of a URL.
     let path = || Url::from_file_path(text("path")?).ok().map(String::from);
     text("url").map(String::from).or_else(path)
 }

@@ -122,6 +122,7 @@ impl Uv {
         for name in DIRECTORY_VARS {
             process = process.env_remove(name);
         }
+        // For our own packages: the user's constraints are about the project's.
         if settings == Settings::IndexOnly {
             for name in RESOLUTION_VARS {
                 process = process.env_remove(name);
@@ -153,6 +154,7 @@ impl Uv {
     /// Both the old and the new name of "trust the system's certificates" are set: releases before 0.11 only know the
     /// old one.
     fn env(&self) -> Vec<(OsString, OsString)> {
+        // Wrapped lines would hide the words that errors are classified by.
         let mut env: Vec<(OsString, OsString)> = vec![("UV_NO_WRAP".into(), "1".into())];
         if ["UV_SYSTEM_CERTS", "UV_NATIVE_TLS"].iter().all(|name| self.host.var(name).is_none()) {
             // uv's own roots do not know the certificate authority of a company proxy.
@@ -163,6 +165,7 @@ impl Uv {
         env.extend(pip.map(|(name, value)| (name.into(), value.into())));
         for name in PATH_VARS {
             let Some(value) = self.host.var(name) else { continue };
+            // uv may run in another directory than this process.
             let paths = value.split_whitespace().map(|path| self.host.absolute(Path::new(path)));
             let joined = paths.map(|path| path.into_os_string()).collect::<Vec<_>>().join(" ".as_ref());
             env.push((name.into(), joined));

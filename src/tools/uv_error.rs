@@ -221,6 +221,7 @@ impl UvError {
             || GitServer::read(text).is_some()
         {
             UvError::Remote { task, proxy: None, source }
+        // A signal, or a flag that this uv does not have: not the project's fault.
         } else if status.code().is_none() || text_lower.contains("error: unexpected argument") {
             UvError::Tool { task, source }
         } else {

@@ -1,4 +1,4 @@
-"""Tell an error that may be one of this machine alone (a variable, a server, a secret file) from a fault of the code.
+"""Tells errors that may be specific to this machine (a variable, a server, a secret file) from faults of the code.
 
 Runs before `load.py`, in the same program. An error is put down to a variable that was looked up during the load and is
 not set: its text names the variable, it is about a None in a statement that uses what was looked up, or the code raises

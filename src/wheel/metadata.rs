@@ -51,6 +51,7 @@ impl Metadata {
             })?),
             None => None,
         };
+        // Parsing more would take unreasonably long.
         if headers.all("Requires-Dist").nth(MAX_REQUIREMENTS).is_some() {
             let reason = format!("METADATA has more than {MAX_REQUIREMENTS} `Requires-Dist`");
             return Err(WheelError::metadata(wheel, reason));
@@ -135,6 +136,7 @@ impl Headers {
     pub fn parse(bytes: &[u8]) -> Headers {
         let mut headers: Vec<(String, String)> = Vec::new();
         for line in bytes.split(|byte| *byte == b'\n') {
+            // Old wheels have names of authors in other encodings, which must not be an error.
             let line = String::from_utf8_lossy(line);
             let line = line.trim_end_matches('\r');
             if let (true, Some((_, value))) = (line.starts_with([' ', '\t']), headers.last_mut()) {
@@ -148,6 +150,7 @@ impl Headers {
                 {
                     headers.push((name.to_string(), value.trim().to_string()));
                 }
+                // The description follows, which may look like headers.
                 _ => break,
             }
         }

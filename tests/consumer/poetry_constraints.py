@@ -1,7 +1,7 @@
 """Hold converted version constraints against poetry-core's own reading of them.
 
 Reads a JSON list of `[constraint, requirement line]` from standard input and prints a line for each pair that some
-version tells apart. Pre-releases count only where the constraint names one.
+version distinguishes. Pre-releases count only where the constraint names one.
 """
 
 import itertools

@@ -3,7 +3,7 @@
     python tests/standin CONFIG.json
 
 prints one JSON line with the addresses, then serves until its standard input closes. Python's standard library is all it needs.
-See README.md beside this file for the configuration and the control endpoints.
+See README.md in this directory for the configuration and the control endpoints.
 """
 
 import hashlib

@@ -22,12 +22,12 @@ and ACTION is one of
     "delay_seconds": 2.0                               the true reply, late
     "duplicate": true                                  the true reply, twice on the same connection
     "drip": {"pieces": 5, "pause_seconds": 0.001}      the true reply, piece by piece; 0 pieces: blanks without end
-    "length": -3                                       the true reply, its length told wrongly by so much, then a close
+    "length": -3                                       the true reply, with a length that is wrong by this much, then a close
     "early": 103                                       the true reply after an interim one
-    "beside": {"errors": [..]}                         the true reply with these keys beside its `data`
+    "beside": {"errors": [..]}                         the true reply with these keys next to its `data`
     "replace": ["LOADED", "REPAIRED"]                  the true reply with one text for another
     "huge": 80000000                                   so many blanks
-    "redirect": 307                                    a redirect to the object store, which tells of credentials
+    "redirect": 307                                    a redirect to the object store, which checks for credentials
     "maintenance": {"message": .., "timeout": .., "retry_interval": ..}
     "errors": [..]                                     200 with GraphQL errors
     "data": {..}                                       200 with this as data

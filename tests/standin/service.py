@@ -269,7 +269,7 @@ class Root:
         return entry_of(location)
 
     def overwrite(self, document):
-        """Somebody else's update, whose files are stored."""
+        """An update by another client, with stored files."""
         for name in missing_objects(document, self._service.store):
             self._service.store.objects[name] = b"PEX"
         self._update(document)

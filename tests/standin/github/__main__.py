@@ -4,7 +4,7 @@
 
 prints one JSON line with the address of the API, then serves until its standard input closes. With the package
 jsonschema, values are checked against schemas too.
-See README.md beside this file for the configuration and the control endpoints.
+See README.md in this directory for the configuration and the control endpoints.
 """
 
 import json

@@ -41,7 +41,7 @@ class Repository:
             return self._next_id
 
     def add_comment(self, comment):
-        """Somebody's comment; `user` null is an account that is gone."""
+        """A comment by another user; `user` null means a deleted account."""
         with self.lock:
             id = comment.get("id") or self.new_id()
             user = account(**comment["user"]) if comment.get("user") else None
