@@ -6,6 +6,7 @@ use super::pyproject::{self, BuildSystem, Group, PyProject, Raw, RequiresPython}
 use super::python_metadata;
 use super::requirement::{ParsedRequirement, Scope};
 use super::requirements_txt;
+use super::setuptools;
 use super::uv_sources::Sources;
 use super::uv_workspace::{self, Workspace};
 use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
@@ -14,7 +15,6 @@ use crate::host::Host;
 use crate::project::{Index, PackageBuild, ResolveSettings, Warning};
 use crate::target::Target;
 use crate::tools::Tools;
-use crate::wheel::filename::normalized_name;
 use pep508_rs::{ExtraName, PackageName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -118,7 +118,7 @@ pub(super) fn read(
     if let Some(path) = pyproject_toml.as_deref() {
         package.warnings.extend(check_byte_order_mark(path, package.build.as_ref())?);
     }
-    package.warnings.extend(ignored_by_setuptools(directory, &project));
+    package.warnings.extend(setuptools::ignored(directory, &project));
     package.take(project);
     if let Some(workspace) = &package.workspace {
         package.sources.inherit(&workspace.sources);
@@ -200,58 +200,6 @@ fn metadata_source(directory: &Path, project: &PyProject, request: Request<'_>) 
         && directory.join("setup.cfg").is_file();
     (project.dynamic_dependencies || needs_extras || is_setup_cfg)
         .then(|| MetadataSource::Backend(BuildSystem { requires: or_setuptools(&system), ..system }))
-}
-
-/// setup.py may ask for what newer releases of setuptools ignore: `[project]` is there and does not call it dynamic.
-fn ignored_by_setuptools(directory: &Path, project: &PyProject) -> Option<Warning> {
-    let is_ignored = project.has_project && project.static_dependencies && project.uses_setuptools();
-    if !is_ignored {
-        return None;
-    }
-    let script = directory.join("setup.py");
-    let text = bounded_file::read_text(&script, TEXT_LIMIT_BYTES).ok()?;
-    let (_, value) = text.split_once("install_requires")?;
-    let rule = "setuptools ignores install_requires beside a [project] that does not list \"dependencies\" in dynamic";
-    let message = match listed_names(value) {
-        None => rule.to_string(),
-        Some(names) => {
-            let is_there = |name: &String| project.requires.iter().any(|raw| named(&raw.text) == *name);
-            let missing: Vec<String> =
-                names.iter().filter(|name| !is_there(name)).map(|name| format!("`{name}`")).collect();
-            if missing.is_empty() {
-                return None;
-            }
-            format!("{rule}: add {} to the dependencies of [project]", missing.join(", "))
-        }
-    };
-    Some(Warning { message, place: Some(whole(&script)) })
-}
-
-/// The distributions in the list of literals that `text` (`=[...]`) begins with; `None` if it is anything else.
-fn listed_names(text: &str) -> Option<Vec<String>> {
-    let mut rest = text.trim_start().strip_prefix('=')?.trim_start().strip_prefix('[')?;
-    let mut names = Vec::new();
-    loop {
-        rest = rest.trim_start_matches(|each: char| each.is_whitespace() || each == ',');
-        let quote = rest.chars().next()?;
-        match quote {
-            ']' => return rest.get(1..)?.trim_start().starts_with([',', ')']).then_some(names),
-            '#' => rest = rest.split_once('\n')?.1,
-            '"' | '\'' => {
-                let (line, after) = rest.get(1..)?.split_once(quote)?;
-                names.push(named(line));
-                rest = after;
-            }
-            _ => return None,
-        }
-    }
-}
-
-/// The normalised name that a requirement begins with.
-pub(super) fn named(line: &str) -> String {
-    let line = line.trim_start();
-    let end = line.find(|each: char| !(each.is_ascii_alphanumeric() || "-_.".contains(each)));
-    normalized_name(line.get(..end.unwrap_or(line.len())).unwrap_or_default())
 }
 
 fn or_setuptools(system: &BuildSystem) -> Vec<String> {
@@ -363,33 +311,5 @@ fn listed<'n>(kind: &str, names: impl Iterator<Item = &'n ExtraName>) -> String 
         ),
         [only] => format!("the only {kind} is {only}"),
         names => format!("the {kind}s are {}", names.join(", ")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_project_lacks_is_warned_of_in_setup_py() {
-        let said = |value: &str| {
-            let dir = tempfile::tempdir().unwrap();
-            std::fs::write(dir.path().join("setup.py"), format!("setup(install_requires={value})\n"))
-                .unwrap();
-            let path = dir.path().join("pyproject.toml");
-            let text = "[project]\nname = 'a'\ndependencies = ['dagster>=1', 'dagster-cloud']\n[build-system]\nrequires = ['setuptools']\n";
-            std::fs::write(&path, text).unwrap();
-            ignored_by_setuptools(dir.path(), &pyproject::read(&path).unwrap()).map(|warning| warning.message)
-        };
-        let rule = "setuptools ignores install_requires beside a [project] that does not list \"dependencies\" in dynamic";
-        assert_eq!(said("['dagster', \"Dagster_Cloud==1\", # why\n]"), None);
-        assert_eq!(said("[]"), None);
-        assert_eq!(
-            said("['dagster', 'pandas[x]>2', 'polars']").unwrap(),
-            format!("{rule}: add `pandas`, `polars` to the dependencies of [project]")
-        );
-        for value in ["REQUIRES", "['dagster'] + MORE", "[f'dagster']"] {
-            assert_eq!(said(value).as_deref(), Some(rule), "{value}");
-        }
     }
 }

@@ -4,72 +4,92 @@
 
 use super::error::CollectError;
 use super::poetry_constraint as constraint;
-use super::pyproject::{PyProject, Raw};
+use super::pyproject::{Asks, PyProject, Raw, RequiresPython, group_name};
 use super::requirement::file_url;
 use super::toml_file::Node;
 use crate::project::{Index, Warning};
-use pep508_rs::{ExtraName, PackageName};
+use pep508_rs::PackageName;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Read `[tool.poetry]` into `project`.
+/// What `[tool.poetry]` says.
+#[derive(Debug, Default)]
+pub(super) struct Poetry {
+    /// Name, dependencies, extras and groups. `python` may be missing where it cannot be read and `[project]` decides.
+    pub(super) asks: Asks,
+    /// `package-mode`.
+    pub(super) package_mode: Option<bool>,
+    /// Whether there are `dependencies`.
+    pub(super) has_dependencies: bool,
+    /// Lines that stand in for those of `[project]` with the same name (Poetry's enrichment).
+    pub(super) replacements: BTreeMap<PackageName, Vec<Raw>>,
+    /// Package → index, from `source`.
+    pub(super) index_pins: BTreeMap<String, String>,
+    /// The primary source.
+    pub(super) default_index: Option<Index>,
+    /// The other sources.
+    pub(super) indexes: Vec<Index>,
+    /// What the user should know.
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Read `[tool.poetry]` beside `project`, whose `[project]` comes first.
 ///
 /// Where `[project]` says the dependencies, Poetry's table only says where they come from (Poetry 2).
 ///
 /// # Errors
 /// A constraint or a dependency that Poetry would refuse.
-pub(super) fn read(poetry: &Node<'_>, project: &mut PyProject) -> Result<(), CollectError> {
+pub(super) fn read(poetry: &Node<'_>, project: &PyProject) -> Result<Poetry, CollectError> {
+    let mut read = Poetry::default();
     if let Some(name) = poetry.get("name").filter(|_| project.name.is_none()) {
-        project.name = Some(PackageName::new(name.string()?.to_string()).map_err(|e| name.invalid(e))?);
+        read.asks.name = Some(package_name(name.string()?, &name)?);
     }
-    project.package_mode = poetry.get("package-mode").and_then(|mode| mode.as_bool());
-    read_sources(poetry, project)?;
+    read.package_mode = poetry.get("package-mode").and_then(|mode| mode.as_bool());
+    read_sources(poetry, &mut read)?;
     if let Some(dependencies) = poetry.get("dependencies") {
-        read_main(poetry, &dependencies, project)?;
+        read.has_dependencies = true;
+        read_main(poetry, &dependencies, project, &mut read)?;
     }
     if let Some(dependencies) = poetry.get("dev-dependencies") {
-        read_group("dev", &dependencies, project)?;
+        read_group("dev", &dependencies, &mut read)?;
     }
     let groups = poetry.get("group").map(|groups| groups.table()).transpose()?.unwrap_or_default();
     for (name, group) in groups {
         if let Some(dependencies) = group.get("dependencies") {
-            read_group(name, &dependencies, project)?;
+            read_group(name, &dependencies, &mut read)?;
         }
         if let Some(includes) = group.get("include-groups") {
-            let include = |item: &Node<'_>| Ok((normal(item.string()?, item)?, item.place()));
+            let include = |item: &Node<'_>| Ok((group_name(item.string()?, item)?, item.place()));
             let includes = includes.list()?.iter().map(include).collect::<Result<Vec<_>, CollectError>>()?;
-            project.group(normal(name, &group)?).includes.extend(includes);
+            read.asks.groups.entry(group_name(name, &group)?).or_default().includes.extend(includes);
         }
     }
-    Ok(())
-}
-
-fn normal(name: &str, node: &Node<'_>) -> Result<ExtraName, CollectError> {
-    ExtraName::new(name.to_string()).map_err(|error| node.invalid(error))
+    Ok(read)
 }
 
 fn read_main(
     poetry: &Node<'_>,
     dependencies: &Node<'_>,
-    project: &mut PyProject,
+    project: &PyProject,
+    read: &mut Poetry,
 ) -> Result<(), CollectError> {
     let mut optional: BTreeMap<PackageName, Vec<Raw>> = BTreeMap::new();
     for (name, value) in dependencies.table()? {
         if name == "python" {
-            project.poetry_python(&value)?;
+            read.asks.requires_python = python(&value, project)?;
             continue;
         }
         let name = package_name(name, &value)?;
-        let items = items(&name, &value, project)?;
+        let items = items(&name, &value, read)?;
         if project.static_dependencies {
-            project.enrich(&name, items);
+            read.enrich(&name, items);
             continue;
         }
         for item in items {
             if item.optional {
                 optional.entry(name.clone()).or_default().push(item.raw);
             } else {
-                project.requires.push(item.raw);
+                read.asks.requires.push(item.raw);
             }
         }
     }
@@ -83,20 +103,34 @@ fn read_main(
             let name = member.string()?.split(['[', ' ', '>', '=', '<', '(']).next().unwrap_or_default();
             lines.extend(optional.get(&package_name(name, &member)?).cloned().unwrap_or_default());
         }
-        project.extras.entry(normal(extra, &members)?).or_default().extend(lines);
+        read.asks.extras.entry(group_name(extra, &members)?).or_default().extend(lines);
     }
     Ok(())
 }
 
-fn read_group(name: &str, dependencies: &Node<'_>, project: &mut PyProject) -> Result<(), CollectError> {
+/// `python = "^3.9"`. Beside a `requires-python` it decides nothing, so that it may be what it likes.
+fn python(node: &Node<'_>, project: &PyProject) -> Result<Option<RequiresPython>, CollectError> {
+    let Some(text) = node.as_str() else { return Ok(None) };
+    let read = constraint::python_specifiers(text).map(|alternatives| RequiresPython {
+        setting: format!("python = \"{text}\""),
+        place: node.place(),
+        alternatives,
+    });
+    match project.requires_python {
+        Some(_) => Ok(read.ok()),
+        None => read.map(Some).map_err(|problem| node.invalid(problem)),
+    }
+}
+
+fn read_group(name: &str, dependencies: &Node<'_>, read: &mut Poetry) -> Result<(), CollectError> {
     let mut lines = Vec::new();
     for (package, value) in dependencies.table()? {
         if package != "python" {
             let package = package_name(package, &value)?;
-            lines.extend(items(&package, &value, project)?.into_iter().map(|item| item.raw));
+            lines.extend(items(&package, &value, read)?.into_iter().map(|item| item.raw));
         }
     }
-    project.group(normal(name, dependencies)?).requires.extend(lines);
+    read.asks.groups.entry(group_name(name, dependencies)?).or_default().requires.extend(lines);
     Ok(())
 }
 
@@ -115,15 +149,15 @@ pub(super) struct Item {
 }
 
 /// A dependency's value: a constraint, a table, or a list of those.
-fn items(name: &PackageName, value: &Node<'_>, project: &mut PyProject) -> Result<Vec<Item>, CollectError> {
+fn items(name: &PackageName, value: &Node<'_>, read: &mut Poetry) -> Result<Vec<Item>, CollectError> {
     let values = value.as_list().unwrap_or_else(|| vec![value.clone()]);
-    values.iter().map(|value| item(name, value, project)).collect()
+    values.iter().map(|value| item(name, value, read)).collect()
 }
 
-fn item(name: &PackageName, value: &Node<'_>, project: &mut PyProject) -> Result<Item, CollectError> {
+fn item(name: &PackageName, value: &Node<'_>, read: &mut Poetry) -> Result<Item, CollectError> {
     let raw = |text: String| Raw { text, place: value.place() };
     if let Some(version) = value.as_str() {
-        let specifiers = specifiers(name, version, value, project)?;
+        let specifiers = specifiers(name, version, value, read)?;
         return Ok(Item { raw: raw(format!("{name}{specifiers}")), optional: false, direct: false });
     }
     if !value.is_table() {
@@ -136,11 +170,11 @@ fn item(name: &PackageName, value: &Node<'_>, project: &mut PyProject) -> Result
         Some(link) => format!("{name}{extras} @ {link}"),
         None => {
             let version = value.get("version").map(|version| version.string()).transpose()?.unwrap_or("*");
-            format!("{name}{extras}{}", specifiers(name, version, value, project)?)
+            format!("{name}{extras}{}", specifiers(name, version, value, read)?)
         }
     };
     if value.get("allow-prereleases").and_then(|flag| flag.as_bool()) == Some(true) {
-        project.warn(
+        read.warn(
             value,
             format!(
                 "`allow-prereleases` of `{name}` counts only if its version constraint names a pre-release"
@@ -148,7 +182,7 @@ fn item(name: &PackageName, value: &Node<'_>, project: &mut PyProject) -> Result
         );
     }
     if let Some(source) = value.get("source") {
-        project.pin(name, &source)?;
+        read.pin(name, &source)?;
     }
     let marker = marker(value)?.map(|marker| format!(" ; {marker}")).unwrap_or_default();
     Ok(Item {
@@ -162,11 +196,11 @@ fn specifiers(
     name: &PackageName,
     version: &str,
     value: &Node<'_>,
-    project: &mut PyProject,
+    read: &mut Poetry,
 ) -> Result<String, CollectError> {
     let converted = constraint::specifiers(version).map_err(|problem| value.invalid(problem))?;
     if converted.narrowed {
-        project.warn(
+        read.warn(
             value,
             format!(
                 "no version specifier can say `{version}`; `{name}{}` is asked for, its newest part",
@@ -230,7 +264,7 @@ fn marker(value: &Node<'_>) -> Result<Option<String>, CollectError> {
 
 /// `[[tool.poetry.source]]`: explicit ones serve only what is pinned to them; the first primary (or `default`) one
 /// takes the place of the public index, unless that is named as a source itself.
-fn read_sources(poetry: &Node<'_>, project: &mut PyProject) -> Result<(), CollectError> {
+fn read_sources(poetry: &Node<'_>, read: &mut Poetry) -> Result<(), CollectError> {
     let Some(sources) = poetry.get("source") else { return Ok(()) };
     let mut indexes = Vec::new();
     let mut public = false;
@@ -267,13 +301,13 @@ fn read_sources(poetry: &Node<'_>, project: &mut PyProject) -> Result<(), Collec
     indexes.sort_by_key(|(rank, _)| *rank);
     if !public && indexes.first().is_some_and(|(rank, _)| *rank < 2) {
         let (_, index) = indexes.remove(0);
-        project.default_index = Some(index);
+        read.default_index = Some(index);
     }
-    project.indexes.extend(indexes.into_iter().map(|(_, index)| index));
+    read.indexes.extend(indexes.into_iter().map(|(_, index)| index));
     Ok(())
 }
 
-impl PyProject {
+impl Poetry {
     fn warn(&mut self, node: &Node<'_>, message: String) {
         self.warnings.push(Warning { message, place: Some(node.place()) });
     }

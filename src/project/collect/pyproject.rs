@@ -1,13 +1,13 @@
 //! `pyproject.toml`, as far as it says what a project asks for and how it is built.
 //!
-//! Sources: the PyPA specifications "pyproject.toml" and "Dependency Groups"; Flit's documentation for
-//! `[tool.flit.metadata]`; setuptools' for `[tool.setuptools.dynamic]`; uv's for `dev-dependencies` and `package`.
+//! The tables of tools have files of their own, which give a value that is added here.
+//! Sources: the PyPA specifications "pyproject.toml" and "Dependency Groups".
 
 use super::error::CollectError;
-use super::poetry;
-use super::poetry_constraint;
+use super::poetry::{self, Poetry};
 use super::toml_file::{Node, TomlFile};
 use super::uv_sources::Sources;
+use super::{flit, pdm, setuptools, uv_table};
 use crate::error::Place;
 use crate::project::{Index, PackageBuild, Warning};
 use crate::target::{PythonVersion, Target};
@@ -33,6 +33,21 @@ pub(super) struct Group {
     pub(super) requires: Vec<Raw>,
     /// Names of further groups that belong to it, and where they are named.
     pub(super) includes: Vec<(ExtraName, Place)>,
+}
+
+/// What a table asks for, whichever tool it is for.
+#[derive(Debug, Default)]
+pub(super) struct Asks {
+    /// The project's name.
+    pub(super) name: Option<PackageName>,
+    /// What the project always asks for.
+    pub(super) requires: Vec<Raw>,
+    /// What its extras ask for besides.
+    pub(super) extras: BTreeMap<ExtraName, Vec<Raw>>,
+    /// Groups.
+    pub(super) groups: BTreeMap<ExtraName, Group>,
+    /// Pythons that it runs on.
+    pub(super) requires_python: Option<RequiresPython>,
 }
 
 /// `requires-python`.
@@ -120,63 +135,70 @@ pub(super) fn read(path: &Path) -> Result<PyProject, CollectError> {
         project.read_project(&table, &root)?;
     }
     if let Some(groups) = root.get("dependency-groups") {
-        project.read_groups(&groups)?;
+        project.groups = dependency_groups(&groups)?;
     }
     let Some(tool) = root.get("tool") else { return Ok(project) };
     if let Some(table) = tool.get("poetry").filter(Node::is_table) {
         project.has_tool_metadata |= table.get("name").is_some() && !project.has_project;
-        poetry::read(&table, &mut project)?;
-        if project.dynamic_dependencies && table.get("dependencies").is_some() {
-            project.dynamic_dependencies = false;
-        }
+        let poetry = poetry::read(&table, &project)?;
+        project.take_poetry(poetry);
     }
     if let Some(metadata) = tool.at(&["flit", "metadata"]).filter(|_| !project.has_project) {
-        project.read_flit(&metadata)?;
+        project.has_tool_metadata = true;
+        project.take(flit::read(&metadata)?);
     }
-    if let Some(uv) = tool.get("uv") {
-        project.read_uv(&uv)?;
+    if let Some(table) = tool.get("uv") {
+        let uv = uv_table::read(&table)?;
+        project.uv_package = uv.package;
+        project.sources = uv.sources;
+        project.take(uv.asks);
     }
     if let Some(groups) = tool.at(&["pdm", "dev-dependencies"]) {
-        for (name, lines) in groups.table()? {
-            // PDM: `-e file:///${PROJECT_ROOT}/path#egg=name` for what is to be installed editable.
-            let requires = raws(&lines)?.into_iter().map(|raw| {
-                let text = raw.text.strip_prefix("-e ").map(|text| text.trim().to_string());
-                Raw { text: text.unwrap_or(raw.text), ..raw }
-            });
-            project.group(group_name(name, &lines)?).requires.extend(requires);
-        }
+        project.take(pdm::read(&groups)?);
     }
     project.has_setuptools = tool.get("setuptools").is_some();
     Ok(project)
 }
 
 /// A list of requirement strings.
-fn raws(node: &Node<'_>) -> Result<Vec<Raw>, CollectError> {
+pub(super) fn raws(node: &Node<'_>) -> Result<Vec<Raw>, CollectError> {
     node.list()?
         .iter()
         .map(|item| Ok(Raw { text: item.string()?.to_string(), place: item.place() }))
         .collect()
 }
 
-fn not_specifiers(python: &Node<'_>) -> CollectError {
-    let text = python.as_str().unwrap_or_default();
-    CollectError::invalid_with(
-        python.place(),
-        format!("`{}`: `{text}` is not a version specifier", python.name),
-        "write a range such as `>=3.9,<4`",
-    )
+/// A table of lists of requirement strings, by the name of an extra or group.
+pub(super) fn lists(node: &Node<'_>) -> Result<BTreeMap<ExtraName, Vec<Raw>>, CollectError> {
+    let table = node.table()?.into_iter();
+    table.map(|(name, lines)| Ok((group_name(name, &lines)?, raws(&lines)?))).collect()
 }
 
-fn group_name(name: &str, node: &Node<'_>) -> Result<ExtraName, CollectError> {
+/// The name of an extra or group.
+pub(super) fn group_name(name: &str, node: &Node<'_>) -> Result<ExtraName, CollectError> {
     ExtraName::new(name.to_string()).map_err(|error| node.invalid(error))
 }
 
-impl PyProject {
-    /// The group of that name, made if it is new.
-    pub(super) fn group(&mut self, name: ExtraName) -> &mut Group {
-        self.groups.entry(name).or_default()
+/// PEP 735: strings, and tables `{include-group = "name"}`.
+fn dependency_groups(groups: &Node<'_>) -> Result<BTreeMap<ExtraName, Group>, CollectError> {
+    let mut read = BTreeMap::new();
+    for (name, items) in groups.table()? {
+        let mut group = Group::default();
+        for item in items.list()? {
+            match item.get("include-group") {
+                Some(include) => {
+                    let name = group_name(include.string()?, &include)?;
+                    group.includes.push((name, include.place()));
+                }
+                None => group.requires.push(Raw { text: item.string()?.to_string(), place: item.place() }),
+            }
+        }
+        read.insert(group_name(name, &items)?, group);
     }
+    Ok(read)
+}
 
+impl PyProject {
     fn read_build_system(&mut self, root: &Node<'_>) -> Result<(), CollectError> {
         let Some(table) = root.get("build-system") else { return Ok(()) };
         let requires = table.get("requires").map(|requires| requires.strings()).transpose()?;
@@ -207,53 +229,25 @@ impl PyProject {
                 place: Some(table.place()),
             }),
         }
-        if let Some(python) = table.get("requires-python") {
-            let specifiers =
-                VersionSpecifiers::from_str(python.string()?).map_err(|_| not_specifiers(&python))?;
-            self.requires_python = Some(RequiresPython {
-                setting: format!("requires-python = \"{}\"", python.string()?),
-                place: python.place(),
-                alternatives: vec![specifiers],
-            });
-        }
+        self.requires_python =
+            table.get("requires-python").map(|python| RequiresPython::read(&python)).transpose()?;
         let dynamic = table.get("dynamic").map(|dynamic| dynamic.strings()).transpose()?.unwrap_or_default();
         match table.get("dependencies") {
             Some(dependencies) => self.requires = raws(&dependencies)?,
-            None if dynamic.contains(&"dependencies") => self.read_dynamic_dependencies(root)?,
+            None if dynamic.contains(&"dependencies") => {
+                let listed = match self.uses_setuptools() {
+                    true => setuptools::dynamic_dependencies(root)?,
+                    false => None,
+                };
+                self.dynamic_dependencies = listed.is_none();
+                self.requires = listed.unwrap_or_default();
+            }
             None => self.says_no_dependencies = true,
         }
         self.static_dependencies = table.get("dependencies").is_some() || !dynamic.contains(&"dependencies");
         match table.get("optional-dependencies") {
-            Some(extras) => {
-                for (name, lines) in extras.table()? {
-                    self.extras.insert(group_name(name, &lines)?, raws(&lines)?);
-                }
-            }
+            Some(extras) => self.extras = lists(&extras)?,
             None => self.dynamic_extras = dynamic.contains(&"optional-dependencies"),
-        }
-        Ok(())
-    }
-
-    /// `tool.setuptools.dynamic.dependencies = {file = […]}` can be read without running anything; the rest cannot.
-    fn read_dynamic_dependencies(&mut self, root: &Node<'_>) -> Result<(), CollectError> {
-        let files = root.at(&["tool", "setuptools", "dynamic", "dependencies", "file"]);
-        let Some(files) = files.filter(|_| self.uses_setuptools()) else {
-            self.dynamic_dependencies = true;
-            return Ok(());
-        };
-        let directory = root.file().parent().unwrap_or(Path::new("."));
-        for file in files.one_or_more_strings()? {
-            let path = directory.join(file);
-            let text = crate::bounded_file::read_text(&path, crate::bounded_file::TEXT_LIMIT_BYTES).map_err(
-                |source| {
-                    if path.exists() {
-                        CollectError::Read { file: path.clone(), source }
-                    } else {
-                        files.invalid(format!("`{file}` does not exist"))
-                    }
-                },
-            )?;
-            self.requires.extend(setuptools_lines(&text, &path)?);
         }
         Ok(())
     }
@@ -264,78 +258,33 @@ impl PyProject {
         backend.is_none_or(|backend| backend.starts_with("setuptools."))
     }
 
-    /// PEP 735: strings, and tables `{include-group = "name"}`.
-    fn read_groups(&mut self, groups: &Node<'_>) -> Result<(), CollectError> {
-        for (name, items) in groups.table()? {
-            let mut group = Group::default();
-            for item in items.list()? {
-                match item.get("include-group") {
-                    Some(include) => {
-                        let name = group_name(include.string()?, &include)?;
-                        group.includes.push((name, include.place()));
-                    }
-                    None => {
-                        group.requires.push(Raw { text: item.string()?.to_string(), place: item.place() })
-                    }
-                }
-            }
-            *self.group(group_name(name, &items)?) = group;
+    fn take_poetry(&mut self, mut poetry: Poetry) {
+        self.dynamic_dependencies &= !poetry.has_dependencies;
+        self.package_mode = poetry.package_mode;
+        self.replacements = poetry.replacements;
+        self.index_pins = poetry.index_pins;
+        self.default_index = poetry.default_index;
+        self.indexes = poetry.indexes;
+        self.warnings.extend(poetry.warnings);
+        if self.requires_python.is_some() {
+            self.poetry_python = poetry.asks.requires_python.take();
         }
-        Ok(())
+        self.take(poetry.asks);
     }
 
-    fn read_flit(&mut self, metadata: &Node<'_>) -> Result<(), CollectError> {
-        self.has_tool_metadata = true;
-        let name = metadata.get("dist-name").or_else(|| metadata.get("module"));
-        if let Some(name) = name {
-            self.name = PackageName::new(name.string()?.to_string()).ok();
+    /// Add what the table of a tool asks for.
+    fn take(&mut self, asks: Asks) {
+        self.name = asks.name.or(self.name.take());
+        self.requires_python = asks.requires_python.or(self.requires_python.take());
+        self.requires.extend(asks.requires);
+        for (extra, lines) in asks.extras {
+            self.extras.entry(extra).or_default().extend(lines);
         }
-        if let Some(requires) = metadata.get("requires") {
-            self.requires.extend(raws(&requires)?);
+        for (name, group) in asks.groups {
+            let known = self.groups.entry(name).or_default();
+            known.requires.extend(group.requires);
+            known.includes.extend(group.includes);
         }
-        if let Some(extras) = metadata.get("requires-extra") {
-            for (name, lines) in extras.table()? {
-                self.extras.insert(group_name(name, &lines)?, raws(&lines)?);
-            }
-        }
-        if let Some(python) = metadata.get("requires-python") {
-            let specifiers =
-                VersionSpecifiers::from_str(python.string()?).map_err(|_| not_specifiers(&python))?;
-            self.requires_python = Some(RequiresPython {
-                setting: format!("requires-python = \"{}\"", python.string()?),
-                place: python.place(),
-                alternatives: vec![specifiers],
-            });
-        }
-        Ok(())
-    }
-
-    fn read_uv(&mut self, uv: &Node<'_>) -> Result<(), CollectError> {
-        self.uv_package = uv.get("package").and_then(|package| package.as_bool());
-        if let Some(lines) = uv.get("dev-dependencies") {
-            let requires = raws(&lines)?;
-            self.group(group_name("dev", &lines)?).requires.extend(requires);
-        }
-        if let Some(sources) = uv.get("sources") {
-            self.sources = Sources::read(&sources)?;
-        }
-        Ok(())
-    }
-
-    /// Poetry's `python = "^3.9"`; `[project]` comes first.
-    pub(super) fn poetry_python(&mut self, node: &Node<'_>) -> Result<(), CollectError> {
-        let Some(text) = node.as_str() else { return Ok(()) };
-        let read = poetry_constraint::python_specifiers(text).map(|alternatives| RequiresPython {
-            setting: format!("python = \"{text}\""),
-            place: node.place(),
-            alternatives,
-        });
-        match self.requires_python {
-            // It decides nothing here, so that it may be what it likes.
-            Some(_) => self.poetry_python = read.ok(),
-            None => self.requires_python = Some(read.map_err(|problem| node.invalid(problem))?),
-        }
-        Ok(())
     }
 
     /// How the importable packages of the project in `directory` are made.
@@ -376,26 +325,21 @@ impl PyProject {
 /// The build backend where none is named. Source: PyPA specification "pyproject.toml", table `[build-system]`.
 const DEFAULT_BACKEND: &str = "setuptools.build_meta:__legacy__";
 
-/// The lines of a file named in `tool.setuptools.dynamic`: one requirement a line, comment lines dropped.
-fn setuptools_lines(text: &str, path: &Path) -> Result<Vec<Raw>, CollectError> {
-    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
-    lines
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(|(number, line)| {
-            let place = Place { file: path.to_path_buf(), line: Some(number), column: None };
-            if line.starts_with('-') {
-                return Err(CollectError::invalid_with(
-                    place,
-                    format!("`{line}`: setuptools takes no options in a file of dynamic dependencies"),
-                    "write its requirements out in this file",
-                ));
-            }
-            Ok(Raw { text: line.split(" #").next().unwrap_or(line).trim().to_string(), place })
-        })
-        .collect()
-}
-
 impl RequiresPython {
+    /// `requires-python` of `[project]` or Flit.
+    pub(super) fn read(node: &Node<'_>) -> Result<RequiresPython, CollectError> {
+        let text = node.string()?;
+        let specifiers = VersionSpecifiers::from_str(text).map_err(|_| {
+            CollectError::invalid_with(
+                node.place(),
+                format!("`{}`: `{text}` is not a version specifier", node.name),
+                "write a range such as `>=3.9,<4`",
+            )
+        })?;
+        let setting = format!("requires-python = \"{text}\"");
+        Ok(RequiresPython { setting, place: node.place(), alternatives: vec![specifiers] })
+    }
+
     /// Whether it allows a Python version of Dagster+.
     ///
     /// `<=3.11` is taken to allow 3.11, though strictly it does not allow 3.11.1: people write it so.

@@ -401,5 +401,12 @@ fn parse_marker(marker: Option<&str>, place: &Place) -> Result<MarkerTree, Colle
     })
 }
 
+/// The normalised name that a requirement begins with.
+pub(super) fn leading_name(line: &str) -> String {
+    let line = line.trim_start();
+    let end = line.find(|each: char| !(each.is_ascii_alphanumeric() || "-_.".contains(each)));
+    wheel::filename::normalized_name(line.get(..end.unwrap_or(line.len())).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests;

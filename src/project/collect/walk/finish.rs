@@ -1,8 +1,9 @@
 //! The end of the walk: what it found as a value, with words about what was left out.
 
 use super::super::error::whole;
-use super::super::package::{self, Package};
+use super::super::package::Package;
 use super::super::pyproject::Raw;
+use super::super::requirement::leading_name;
 use super::{Visited, Walk};
 use crate::project::{CollectOptions, LocalPackage, NotTaken, PackageBuild, Requirements};
 use pep508_rs::{ExtraName, PackageName};
@@ -63,7 +64,7 @@ impl Walk<'_> {
 
 /// The extras and groups of the build directory that were not asked for.
 fn not_taken(visited: &Visited, package: &Package, options: &CollectOptions) -> Vec<NotTaken> {
-    let packages = |lines: &[Raw]| lines.iter().map(|raw| package::named(&raw.text)).collect();
+    let packages = |lines: &[Raw]| lines.iter().map(|raw| leading_name(&raw.text)).collect();
     let extras = package.extras.iter().filter(|(extra, _)| !visited.extras.contains(*extra));
     let extras = extras.map(|(extra, lines)| NotTaken {
         kind: "extra",
@@ -71,7 +72,7 @@ fn not_taken(visited: &Visited, package: &Package, options: &CollectOptions) -> 
         name: extra.to_string(),
         packages: packages(lines),
     });
-    let is_asked_for = |name: &str| options.groups.iter().any(|group| package::named(group) == name);
+    let is_asked_for = |name: &str| options.groups.iter().any(|group| leading_name(group) == name);
     let groups = package.groups.keys().filter_map(|group| {
         let lines = package.group(group, &visited.directory).ok()?;
         let name = group.to_string();
