@@ -101,7 +101,7 @@ pub(super) struct AllowedPythons {
 /// Two settings of the pyproject.toml of `directory` that allow no version in common, in a sentence.
 pub(super) fn contradicting_pythons(directory: &Path) -> Option<Warning> {
     let project = pyproject::read(&directory.join("pyproject.toml")).ok()?;
-    let (own, poetrys) = (project.requires_python?, project.poetry_python?);
+    let (own, poetrys) = (project.requires_python?, project.poetry.asks.requires_python?);
     let (allowed, poetrys_allowed) = (own.allowed(), poetrys.allowed());
     let contradict = !allowed.is_empty()
         && !poetrys_allowed.is_empty()

@@ -220,16 +220,17 @@ impl Package {
         }
         self.groups = project.groups;
         self.sources = project.sources;
-        self.replacements = project.replacements;
+        let poetry = project.poetry;
+        self.replacements = poetry.replacements;
         self.warnings.extend(project.warnings);
-        let mut settings = ResolveSettings { index_pins: project.index_pins, ..ResolveSettings::default() };
-        if let Some(index) = project.default_index {
+        let mut settings = ResolveSettings { index_pins: poetry.index_pins, ..ResolveSettings::default() };
+        if let Some(index) = poetry.default_index {
             if settings.index_pins.values().any(|pin| Some(pin) == index.name.as_ref()) {
                 settings.add_index(Index { explicit: true, ..index.clone() });
             }
             settings.default_index = Some(index.url);
         }
-        settings.indexes.extend(project.indexes);
+        settings.indexes.extend(poetry.indexes);
         self.settings.absorb(settings);
     }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What `[tool.poetry]` says.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Poetry {
     /// Name, dependencies, extras and groups. `python` may be missing where it cannot be read and `[project]` decides.
     pub(super) asks: Asks,

@@ -9,7 +9,7 @@ use super::toml_file::{Node, TomlFile};
 use super::uv_sources::Sources;
 use super::{flit, pdm, setuptools, uv_table};
 use crate::error::Place;
-use crate::project::{Index, PackageBuild, Warning};
+use crate::project::{PackageBuild, Warning};
 use crate::target::{PythonVersion, Target};
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{ExtraName, PackageName};
@@ -36,7 +36,7 @@ pub(super) struct Group {
 }
 
 /// What a table asks for, whichever tool it is for.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Asks {
     /// The project's name.
     pub(super) name: Option<PackageName>,
@@ -85,8 +85,6 @@ pub(super) struct PyProject {
     pub(super) groups: BTreeMap<ExtraName, Group>,
     /// Pythons that it runs on.
     pub(super) requires_python: Option<RequiresPython>,
-    /// Poetry's `python`, where `[project]` has a `requires-python` that comes first.
-    pub(super) poetry_python: Option<RequiresPython>,
     /// Whether `[project]` is there.
     pub(super) has_project: bool,
     /// Whether `[project]` decides the dependencies: it is there, and they are not dynamic.
@@ -99,22 +97,14 @@ pub(super) struct PyProject {
     pub(super) dynamic_extras: bool,
     /// Whether another table (Poetry's, Flit's) stands in for `[project]`.
     pub(super) has_tool_metadata: bool,
-    /// `tool.poetry.package-mode`.
-    pub(super) package_mode: Option<bool>,
+    /// `[tool.poetry]`, less what was added to the fields above: its `python` stays where `requires-python` comes first.
+    pub(super) poetry: Poetry,
     /// `tool.uv.package`.
     pub(super) uv_package: Option<bool>,
     /// Whether `[tool.setuptools]` says what to package.
     pub(super) has_setuptools: bool,
     /// `[build-system]`.
     pub(super) build_system: Option<BuildSystem>,
-    /// Lines that stand in for those of `[project]` with the same name (Poetry's enrichment).
-    pub(super) replacements: BTreeMap<PackageName, Vec<Raw>>,
-    /// Package → index, from Poetry's `source`.
-    pub(super) index_pins: BTreeMap<String, String>,
-    /// Poetry's primary source.
-    pub(super) default_index: Option<Index>,
-    /// Poetry's other sources.
-    pub(super) indexes: Vec<Index>,
     /// `[tool.uv.sources]`.
     pub(super) sources: Sources,
     /// What the user should know.
@@ -260,16 +250,13 @@ impl PyProject {
 
     fn take_poetry(&mut self, mut poetry: Poetry) {
         self.dynamic_dependencies &= !poetry.has_dependencies;
-        self.package_mode = poetry.package_mode;
-        self.replacements = poetry.replacements;
-        self.index_pins = poetry.index_pins;
-        self.default_index = poetry.default_index;
-        self.indexes = poetry.indexes;
-        self.warnings.extend(poetry.warnings);
+        self.warnings.append(&mut poetry.warnings);
+        let mut asks = std::mem::take(&mut poetry.asks);
         if self.requires_python.is_some() {
-            self.poetry_python = poetry.asks.requires_python.take();
+            poetry.asks.requires_python = asks.requires_python.take();
         }
-        self.take(poetry.asks);
+        self.take(asks);
+        self.poetry = poetry;
     }
 
     /// Add what the table of a tool asks for.
@@ -297,7 +284,7 @@ impl PyProject {
         let is_set_up_by_script = directory.join("setup.py").is_file();
         let is_nameless = self.has_project && self.name.is_none();
         if is_nameless
-            || self.package_mode == Some(false)
+            || self.poetry.package_mode == Some(false)
             || (self.uv_package == Some(false) && !is_set_up_by_script)
         {
             return PackageBuild::None;
