@@ -7,8 +7,8 @@
 use crate::env_vars;
 use crate::foreign_text::without_commands;
 use crate::input_names;
+use crate::paths::{lexically_normal, shortened};
 use crate::redact::{Secret, without};
-use crate::short_paths::shortened;
 use crate::threads::lock;
 use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -392,50 +392,5 @@ impl Host {
             stream.write_all(b"\n")?;
         }
         stream.flush()
-    }
-}
-
-/// Resolve `.` and `..` in the text of `path`, without asking the file system.
-pub fn lexically_normal(path: &Path) -> PathBuf {
-    use std::path::Component;
-    let mut normal = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                if !matches!(normal.components().next_back(), Some(Component::Normal(_))) {
-                    // `/..` is `/`, but a relative path may lead out of its start.
-                    if !normal.has_root() {
-                        normal.push("..");
-                    }
-                } else {
-                    normal.pop();
-                }
-            }
-            other => normal.push(other),
-        }
-    }
-    if normal.as_os_str().is_empty() { PathBuf::from(".") } else { normal }
-}
-
-/// `text` below `directory`, with `..` resolved. With a link, `..` may be meant lexically or by the file system; the
-/// lexical path is used if it exists.
-pub fn resolved(directory: &Path, text: impl AsRef<Path>) -> PathBuf {
-    let joined = directory.join(text);
-    let normal = lexically_normal(&joined);
-    if normal.exists() { normal } else { joined.canonicalize().unwrap_or(normal) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lexically_normal_resolves_dots_in_the_text() {
-        for (given, want) in
-            [("/a/./b/../c", "/a/c"), ("a/..", "."), ("../x", "../x"), ("/..", "/"), ("a/../../b", "../b")]
-        {
-            assert_eq!(lexically_normal(Path::new(given)), Path::new(want), "{given}");
-        }
     }
 }

@@ -6,7 +6,8 @@
 pub mod shards;
 
 use crate::hex::hex;
-use crate::project::{LocalPackage, Location, Requirements, ResolveSettings, build_directory};
+use crate::paths::relative;
+use crate::project::{LocalPackage, Location, Requirements, ResolveSettings};
 use crate::target::Target;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -139,13 +140,13 @@ struct HashedSet<'a> {
 /// the project. Their content does not count.
 pub fn requirements_hash(requirements: &Requirements, directory: &Path, target: Target) -> String {
     let place = |text: &str| match Path::new(text).is_absolute() {
-        true => build_directory::relative(Path::new(text), directory).display().to_string(),
+        true => relative(Path::new(text), directory).display().to_string(),
         false => text.to_string(),
     };
     let mut settings = requirements.settings.clone();
     settings.find_links.iter_mut().for_each(|link| *link = place(link));
     let mut distributions = requirements.local_distributions.clone();
-    distributions.iter_mut().for_each(|file| file.path = build_directory::relative(&file.path, directory));
+    distributions.iter_mut().for_each(|file| file.path = relative(&file.path, directory));
     let asked = HashedSet {
         // Raise the number when the same requirements have to get another hash.
         format: "pexpress requirements 1",

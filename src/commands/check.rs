@@ -8,7 +8,8 @@ use crate::build::left_out;
 use crate::cli::{CheckArgs, Format};
 use crate::error::{Explain, Place, error_text};
 use crate::host::Host;
-use crate::project::{Location, Project, Reading, Warning, build_directory};
+use crate::paths::relative;
+use crate::project::{Location, Project, Reading, Warning};
 use crate::render::Exit;
 use crate::report::{Goal, LocationReport, Problem, Report, RunResult};
 use crate::resolve::{self, Refusal};
@@ -132,7 +133,7 @@ fn document(checked: &Checked) -> Value {
     let locations = reading.locations.iter().map(|location| {
         json!({
             "name": location.name,
-            "directory": build_directory::relative(&location.directory, root),
+            "directory": relative(&location.directory, root),
             "file": location.place.file,
             "line": location.place.line,
             "document": location.document,
@@ -179,7 +180,7 @@ fn table(reading: &Reading) -> String {
         .locations
         .iter()
         .map(|location| {
-            let directory = build_directory::relative(&location.directory, root(reading));
+            let directory = relative(&location.directory, root(reading));
             [location.name.clone(), directory.display().to_string(), code_source(location)]
         })
         .collect();

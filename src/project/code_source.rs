@@ -11,8 +11,8 @@ mod declared;
 mod tree;
 
 use super::{Location, Warning};
-use crate::host::lexically_normal;
 use crate::near_names::closest;
+use crate::paths::lexically_normal;
 use declared::Declared;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -11,8 +11,8 @@ use super::error::ProjectError;
 use super::reading::{Reading, directory_of};
 use super::{CollectError, Location, build_directory, defaults, unknown_key, workspace};
 use crate::error::Place;
-use crate::host::resolved;
 use crate::near_names::closest;
+use crate::paths::resolved;
 use crate::yaml;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -353,7 +353,7 @@ fn build_directory(
 fn build(own: &Shared, shared: Option<&Shared>, directory: &Path, root: &Path) -> Map<String, Value> {
     let mut build = Map::new();
     if first_value(own, shared, "directory").is_some() {
-        let relative = build_directory::relative(directory, root).display().to_string();
+        let relative = crate::paths::relative(directory, root).display().to_string();
         build.insert("directory".to_string(), relative.into());
     }
     if let Some((_, registry, _)) = first_value(own, shared, "registry") {

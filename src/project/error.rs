@@ -1,9 +1,9 @@
 //! Errors in a `dagster_cloud.yaml`, or in the files of a dg project or workspace.
 
 use super::CollectError;
-use super::build_directory::relative;
 use crate::error::{Explain, Fault, Place};
 use crate::near_names::closest_path;
+use crate::paths::relative;
 use crate::yaml::YamlError;
 use std::path::{Path, PathBuf};
 

@@ -6,8 +6,9 @@
 //! files. Sources of the spellings in `.python-version`: pyenv (one version per line, the first counts, `#` comments)
 //! and uv (requests such as `cpython-3.12`, `cpython@3.12.4` and `python3.12`).
 
-use super::{CollectError, Warning, build_directory, collect};
+use super::{CollectError, Warning, collect};
 use crate::error::{Explain, Fault, Place};
+use crate::paths::relative;
 use crate::target::PythonVersion;
 use std::io::Read;
 use std::path::Path;
@@ -163,7 +164,7 @@ fn pin(
     let text = String::from_utf8_lossy(&bytes);
     let Some((line, word)) = first_word(&text) else { return Ok(None) };
     let place = Place { file: file.clone(), line: Some(line), column: None };
-    let name = build_directory::relative(&file, root).display().to_string();
+    let name = relative(&file, root).display().to_string();
     match minor_version(word) {
         Some(version) => match version.parse() {
             Ok(python) => {
@@ -209,7 +210,7 @@ fn digits(text: &str) -> Option<(&str, &str)> {
 /// The setting in pyproject.toml of a directory.
 fn range(directory: &Path, root: &Path) -> Result<Option<PythonSetting>, PythonVersionError> {
     let Some(python) = collect::requires_python(directory)? else { return Ok(None) };
-    let name = build_directory::relative(&python.place.file, root).display().to_string();
+    let name = relative(&python.place.file, root).display().to_string();
     Ok(Some(PythonSetting { name, setting: python.setting, place: python.place, allowed: python.allowed }))
 }
 

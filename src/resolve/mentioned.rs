@@ -4,9 +4,9 @@
 
 use super::releases;
 use crate::error::Place;
-use crate::host::lexically_normal;
+use crate::paths::lexically_normal;
+use crate::paths::relative;
 use crate::project::Requirements;
-use crate::project::build_directory::relative;
 use crate::tools::ProcessError;
 use crate::wheel::filename::normalized_name;
 use std::collections::BTreeSet;

@@ -5,7 +5,7 @@
 
 use super::{Download, ResolveError};
 use crate::cache;
-use crate::host::lexically_normal;
+use crate::paths::lexically_normal;
 use crate::wheel::WheelName;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use super::process::Process;
 use super::uv::{Settings, Uv};
 use super::uv_error::UvError;
 use crate::env_vars;
-use crate::host::lexically_normal;
+use crate::paths::lexically_normal;
 use crate::scratch::Scratch;
 use crate::target::{PythonVersion, Target};
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use crate::error::{Explain, Fault, Place};
 use crate::near_names::closest_path;
 use crate::net::{self, SafeUrl};
-use crate::project::build_directory::relative;
+use crate::paths::relative;
 use crate::target::PythonVersion;
 use crate::tools;
 use std::path::{Path, PathBuf};

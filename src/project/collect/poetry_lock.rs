@@ -8,7 +8,7 @@ use super::pin::{Pin, Pinned};
 use super::poetry::git_url;
 use super::requirement::Link;
 use super::toml_file::{Node, TomlFile};
-use crate::host::resolved;
+use crate::paths::resolved;
 use crate::project::{CollectOptions, Index};
 use pep508_rs::{MarkerTree, PackageName};
 use std::collections::BTreeMap;

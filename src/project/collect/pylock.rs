@@ -7,7 +7,7 @@ use super::pin::{Pin, Pinned};
 use super::pyproject::RequiresPython;
 use super::requirement::Link;
 use crate::error::Place;
-use crate::host::resolved;
+use crate::paths::resolved;
 use crate::project::CollectOptions;
 use pep440_rs::VersionSpecifiers;
 use pep508_rs::{ExtraName, MarkerTree, PackageName};

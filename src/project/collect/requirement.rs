@@ -8,7 +8,7 @@ mod link;
 
 use super::error::CollectError;
 use crate::error::Place;
-use crate::host::resolved;
+use crate::paths::resolved;
 use crate::project::Origin;
 use crate::wheel;
 pub(super) use crate::wheel::requirement::Link;

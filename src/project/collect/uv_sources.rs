@@ -9,7 +9,7 @@ use super::poetry::git_url;
 use super::requirement::Scope;
 use super::toml_file::Node;
 use crate::error::Place;
-use crate::host::resolved;
+use crate::paths::resolved;
 use pep508_rs::{ExtraName, PackageName};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@
 use super::error::{CollectError, whole};
 use super::toml_file::{Node, TomlFile};
 use super::uv_sources::Sources;
-use crate::host::lexically_normal;
+use crate::paths::lexically_normal;
 use pep508_rs::PackageName;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use crate::support::scripted_server::{Reply, ScriptedServer};
 use pexpress::error::Explain;
 use pexpress::host::Host;
 use pexpress::project::{
-    CollectError, CollectOptions, LockContent, LockUse, PackageBuild, Requirements, build_directory, collect,
+    CollectError, CollectOptions, LockContent, LockUse, PackageBuild, Requirements, collect,
 };
 use pexpress::target::Target;
 use pexpress::tools::Tools;
@@ -71,7 +71,7 @@ fn collected(project: &str, words: &str) -> Requirements {
 
 fn local_packages(found: &Requirements, project: &str) -> Vec<String> {
     let base = projects().join(project);
-    let relative = |directory: &Path| build_directory::relative(directory, &base).display().to_string();
+    let relative = |directory: &Path| pexpress::paths::relative(directory, &base).display().to_string();
     found
         .local_packages
         .iter()
@@ -566,7 +566,7 @@ fn options_of_requirements_files_reach_the_resolver() {
 fn how_a_local_package_is_built_follows_from_its_files() {
     let build_of = |project: &str, at: &str| {
         let found = collected(project, "");
-        let directory = pexpress::host::lexically_normal(&projects().join(project).join(at));
+        let directory = pexpress::paths::lexically_normal(&projects().join(project).join(at));
         found.local_packages.into_iter().find(|package| package.directory == directory).unwrap().build
     };
     let setuptools = PackageBuild::Backend { backend: "setuptools.build_meta:__legacy__".into() };

@@ -2,7 +2,7 @@
 
 use super::Scope;
 use crate::error::Place;
-use crate::host::lexically_normal;
+use crate::paths::lexically_normal;
 use crate::project::collect::error::CollectError;
 use pep508_rs::PackageName;
 use std::path::{Path, PathBuf};
