@@ -37,7 +37,7 @@ pub enum Choice {
     /// To deploy there.
     Deploy(Destination),
     /// The branch deployment of a branch, to be marked as closed; nothing is built.
-    Close(Branch),
+    Close(Box<Branch>),
     /// None, for this reason.
     Nothing(String),
 }
@@ -55,7 +55,7 @@ pub enum Destination {
         is_default: bool,
     },
     /// The branch deployment of a branch, created or brought up to date first.
-    Branch(Branch),
+    Branch(Box<Branch>),
 }
 
 /// A branch that has a branch deployment.
@@ -110,11 +110,11 @@ pub fn decide(
         let name = context.endpoint.deployment.clone().unwrap_or_else(|| DEFAULT_DEPLOYMENT.into());
         Choice::Deploy(Destination::Named { name, ask, is_default: context.endpoint.deployment.is_none() })
     };
-    let branch = |branch| Choice::Deploy(Destination::Branch(branch));
+    let branch = |branch| Choice::Deploy(Destination::Branch(Box::new(branch)));
     match &context.trigger {
         Trigger::PullRequest(request) => Ok(branch(of_pull_request(request, context, args, host))),
         Trigger::PullRequestClosed(request) => {
-            Ok(Choice::Close(of_pull_request(request, context, args, host)))
+            Ok(Choice::Close(Box::new(of_pull_request(request, context, args, host))))
         }
         Trigger::Nothing(reason) => Ok(Choice::Nothing(reason.clone())),
         Trigger::Untrusted(code) => Err(ContextError::Untrusted { event: code.event.clone() }.into()),

@@ -9,7 +9,7 @@ pub mod deps_cache;
 mod publisher;
 
 pub use cache_tags::{CacheTags, default_cache_tags};
-pub use publisher::{Published, Publisher};
+pub use publisher::{Published, Publisher, Recording};
 
 use crate::dagster::artifacts::{Content, Stored};
 use crate::dagster::operations::{Method, PresignedUrl};

@@ -2,6 +2,7 @@
 //!
 //! Each code location has its own outcome; one that fails takes nothing from the others.
 
+mod compared;
 mod confirm;
 mod connect_error;
 pub mod document;
@@ -11,12 +12,13 @@ mod registry;
 mod running;
 pub mod wait;
 
+pub use compared::Running;
 pub use connect_error::ConnectError;
 pub use online::Online;
 pub use running::Difference;
 
 use crate::context::inputs::WaitLimits;
-use crate::dagster::operations::{LocationState, PythonFailure};
+use crate::dagster::operations::{LoadState, PythonFailure};
 use crate::dagster::{Client, DagsterError};
 use crate::error::{Explain, Fault, Place};
 use crate::publish::SentFiles;
@@ -178,7 +180,7 @@ impl Explain for UpdateError {
 /// The code locations of a deployment before an update, to tell their old state from the new one.
 #[derive(Debug, Clone, Default)]
 pub struct Before {
-    states: BTreeMap<String, LocationState>,
+    states: BTreeMap<String, LoadState>,
     /// `None` where the server does not tell.
     metadata: Option<BTreeMap<String, String>>,
 }

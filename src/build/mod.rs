@@ -263,6 +263,11 @@ impl Built {
         Some((self.sources[planned.source].as_ref().ok()?, self.deps[planned.deps].as_ref().ok()?))
     }
 
+    /// What the user should know of what is in the deps PEX files.
+    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.deps.iter().flatten().filter_map(DepsPexFile::built).flat_map(|deps| &deps.warnings)
+    }
+
     /// The PEX files that are here, deps PEX files first.
     pub fn files(&self) -> Vec<&PexFile> {
         let deps = self.deps.iter().flatten().filter_map(DepsPexFile::file);

@@ -3,38 +3,37 @@
 //! A failed deploy has its summary and comment too; a report that fails is a notice and changes nothing else.
 
 mod annotations;
-mod excuse;
+mod facts;
+mod listener;
 mod permission;
 mod reporter;
+mod telling;
 
 use super::check::Checked;
-use super::deploy::live::{Listener, Live};
+use super::deploy::Performed;
 use super::interrupt::{FirstSignal, end_with_children};
+use super::progress::Progress;
 use super::{Error, deploy, plan};
+use crate::cli::PlanArgs;
 use crate::cli::action::{ActionCommand, ActionInputs};
-use crate::cli::{DeployArgs, PlanArgs};
 use crate::context::ContextError;
-use crate::context::address::Endpoint;
-use crate::context::built::BuiltCommit;
 use crate::context::event::{self, Trigger};
-use crate::context::git::WorkTree;
 use crate::context::workflow_run::WorkflowRun;
 use crate::deployment;
 use crate::env_vars;
 use crate::error::Explain;
 use crate::github::Github;
-use crate::github::runner::{LONGEST_SUMMARY_BYTES, Runner};
+use crate::github::runner::Runner;
 use crate::host::Host;
 use crate::net::Secret;
 use crate::publish::default_cache_tags;
 use crate::render::Exit;
-use crate::report::facts::Facts;
-use crate::report::{Problem, Report, RunResult, outputs, summary};
+use crate::report::{Ended, RunResult};
 use crate::scratch;
+use listener::StepListener;
 use permission::DeployPermission;
 pub use permission::PermissionDenied;
 use reporter::Reporter;
-use std::path::PathBuf;
 
 /// Run the step.
 ///
@@ -81,41 +80,6 @@ impl<'a> Step<'a> {
         Step { host, runner, run: WorkflowRun::read(host) }
     }
 
-    fn workspace(&self) -> PathBuf {
-        self.host.path_var(env_vars::GITHUB_WORKSPACE).unwrap_or_else(|| self.host.cwd().to_path_buf())
-    }
-
-    /// What tells the jobs of a run apart: a matrix, or a workflow that is called twice, gives several jobs one name. Then
-    /// the place in the matrix differs, or what the step was told to deploy.
-    fn job(&self, args: &DeployArgs) -> String {
-        let deployment = args.dagster.deployment.clone().unwrap_or_default();
-        let file = args.file.display().to_string();
-        [self.run.step.clone(), args.locations.join(","), file, deployment, self.run.job_index.clone()]
-            .join("/")
-    }
-
-    /// What a report says of the run.
-    fn facts_of(&self, trigger: Option<&Trigger>, args: &DeployArgs) -> Facts {
-        let mut facts = facts(&self.run);
-        facts.job = self.job(args);
-        let Some(trigger) = trigger else { return facts };
-        let directory = deployment::goal::directory_of(&self.host.absolute(&args.file));
-        let built = BuiltCommit::read(trigger, &WorkTree::at(&directory, self.host), self.host);
-        facts.branch = match trigger {
-            Trigger::PullRequest(request) | Trigger::PullRequestClosed(request) => {
-                Some(request.branch.clone())
-            }
-            Trigger::Commit(commit) => commit.branch.clone(),
-            _ => None,
-        };
-        if !matches!(trigger, Trigger::Untrusted(_) | Trigger::Nothing(_)) {
-            facts.repository_url = built.web.or(facts.repository_url);
-            facts.own_commit = built.event_hash.filter(|_| built.is_elsewhere);
-            facts.commit = built.hash;
-        }
-        facts
-    }
-
     /// Build, and deploy where that is asked for and allowed.
     fn deploy(&self, inputs: ActionInputs) -> Result<Exit, Error> {
         let signal = FirstSignal::listen();
@@ -125,25 +89,25 @@ impl<'a> Step<'a> {
             trigger = trigger.map(|trigger| deployment::with_request(trigger, github.as_ref()));
         }
         let permission = permission::of_run(&inputs, trigger.as_ref().ok(), self.host);
-        let facts = self.facts_of(trigger.as_ref().ok(), &inputs.deploy);
-        let key = comment_key(&inputs, &self.run, self.host);
+        let facts = facts::of_deploy(&self.run, trigger.as_ref().ok(), &inputs.deploy, self.host);
+        let key = facts::comment_key(&inputs, &self.run, self.host);
         let reporter = Reporter::start(&inputs, &permission, trigger.as_ref().ok(), &facts, &key, github);
         let listener = StepListener { runner: self.runner.clone(), reporter: reporter.inlet() };
-        let live = Live::new(Box::new(listener));
-        let result = self.perform(inputs, permission, &trigger, &live);
+        let progress = Progress::new(Box::new(listener));
+        let performed = self.perform(inputs, permission, &trigger, &progress);
         self.runner.end_group();
-        let report = live.snapshot().with_input_names().with_short_paths(&self.workspace());
-        let report = report.without_secrets(&self.host.tokens());
+        let report = self.worded(performed.report());
         self.conclude(&report);
         // The runner may kill the step while GitHub is slow to answer: first what needs no network.
-        let exit = self.tell(&report, &facts, &result);
+        let told = self.tell(&report, &facts);
         let url = reporter.finish(&report, &signal, self.runner);
         self.runner.set_outputs(&[("comment_url", url.unwrap_or_default())])?;
         if report.result == RunResult::Cancelled {
             // What was still at work has begun other files since.
             scratch::remove_own();
         }
-        exit
+        told?;
+        Ok(performed.exit.unwrap_or_else(|error| Exit(error.fault().exit_code())))
     }
 
     fn perform(
@@ -151,8 +115,8 @@ impl<'a> Step<'a> {
         inputs: ActionInputs,
         permission: DeployPermission,
         trigger: &Result<Trigger, ContextError>,
-        live: &Live,
-    ) -> Result<Exit, Error> {
+        progress: &Progress,
+    ) -> Performed {
         let mut args = inputs.deploy;
         match permission {
             DeployPermission::Given => {
@@ -162,42 +126,20 @@ impl<'a> Step<'a> {
                     let tags = default_cache_tags(trigger);
                     (args.publish.deps_cache_from, args.publish.deps_cache_to) = (tags.from, tags.to);
                 }
-                deploy::perform(args, live, self.host)
+                deploy::perform(args, progress, self.host)
             }
-            DeployPermission::OnlyBuild => deploy::perform(args.only_build(), live, self.host),
+            DeployPermission::OnlyBuild => deploy::perform(args.only_build(), progress, self.host),
             DeployPermission::Refused { why, .. } if inputs.require_deploy => {
-                let error = Error::PermissionDenied(PermissionDenied { why });
-                live.update(|report| {
-                    report.result = RunResult::Failure;
-                    report.problems = vec![Problem::from_error(&error)];
-                });
-                Err(error)
+                Performed::failed(progress, Error::PermissionDenied(PermissionDenied { why }))
             }
             DeployPermission::Refused { why, build } => {
                 self.host.note(&why);
-                let result = match build {
-                    true => {
-                        let result = deploy::perform(args.only_build(), live, self.host);
-                        live.update(|report| excuse::for_want_of_secrets(report, result, self.host))
-                    }
-                    false => Ok(Exit(0)),
-                };
-                if result.is_ok() {
-                    live.update(|report| {
-                        report.reason = Some(why);
-                        report.result = RunResult::Skipped;
-                    });
+                match build {
+                    true => deploy::perform(args.only_build(), progress, self.host).excused(why, self.host),
+                    false => Performed::ended(progress, Ended::Skipped(why)),
                 }
-                result
             }
         }
-    }
-
-    /// The outcome, after the last folded part of the log: who opens it sees this and the errors.
-    fn conclude(&self, report: &Report) {
-        deploy::outcomes(report).into_iter().for_each(|table| self.host.note(table));
-        let page = report.deployment.as_ref().map(|at| format!(" ({}: {})", at.name, at.url));
-        self.host.note(format!("{}{}", report.sentence(), page.unwrap_or_default()));
     }
 
     /// Read the project and stop.
@@ -212,8 +154,7 @@ impl<'a> Step<'a> {
         if !self.runner.is_present() {
             checked.say_warnings(self.host);
         }
-        let report = checked.report().with_input_names().with_short_paths(&self.workspace());
-        self.tell_all(&report, &facts(&self.run))?;
+        self.tell(&self.worded(checked.report()), &facts::of_run(&self.run))?;
         Ok(checked.exit())
     }
 
@@ -235,89 +176,5 @@ impl<'a> Step<'a> {
         self.host.note(matrix.json());
         self.runner.set_outputs(&[("result", "success".to_string()), ("matrix", text)])?;
         Ok(Exit(0))
-    }
-
-    /// The step ends before it began.
-    fn failed(&self, error: &(impl Explain + ?Sized)) -> Result<Exit, Error> {
-        let problems = vec![Problem::from_error(error)];
-        let report = Report { result: RunResult::Failure, problems, ..Report::default() };
-        let report = report.with_input_names().with_short_paths(&self.workspace());
-        self.tell_all(&report, &facts(&self.run))?;
-        Ok(Exit(error.fault().exit_code()))
-    }
-
-    /// Report in summary, outputs and annotations; then the exit code.
-    fn tell(&self, report: &Report, facts: &Facts, result: &Result<Exit, Error>) -> Result<Exit, Error> {
-        self.tell_all(report, facts)?;
-        Ok(match result {
-            Ok(exit) => *exit,
-            Err(error) => Exit(error.fault().exit_code()),
-        })
-    }
-
-    fn tell_all(&self, report: &Report, facts: &Facts) -> Result<(), Error> {
-        let workspace = self.workspace();
-        let now = self.host.clock.now();
-        let summary = summary::from_report(report, facts, &workspace, now, LONGEST_SUMMARY_BYTES);
-        self.runner.add_summary(&summary)?;
-        self.runner.set_outputs(&outputs::from_report(report, facts))?;
-        let annotations = annotations::from_report(report, &workspace);
-        match self.runner.is_present() {
-            true => self.runner.annotate(&annotations),
-            false => report.problems.iter().for_each(|problem| self.host.say(&problem.text)),
-        }
-        Ok(())
-    }
-}
-
-/// What tells comments of different jobs apart: organization, workflow, and base deployment if one is named.
-fn comment_key(inputs: &ActionInputs, run: &WorkflowRun, host: &Host) -> String {
-    if let Some(key) = &inputs.reporting.comment_key {
-        return key.clone();
-    }
-    let organization = Endpoint::read(&inputs.deploy.dagster, host).ok();
-    let organization = organization.map(|endpoint| endpoint.organization_url.replace("https://", ""));
-    let base = inputs.deploy.publish.branch.base_deployment.as_deref();
-    [organization.as_deref(), Some(run.workflow.as_str()), base]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join("/")
-}
-
-/// What a report says of a run of which nothing but its variables is known.
-fn facts(run: &WorkflowRun) -> Facts {
-    let page = run.server_url.as_ref().zip(run.repository.as_ref());
-    Facts {
-        run_id: run.run_id,
-        attempt: run.attempt,
-        job: run.step.clone(),
-        run_url: run.url(),
-        repository_url: page.map(|(server, repository)| format!("{server}/{repository}")),
-        ..Facts::default()
-    }
-}
-
-/// Hears how the deploy goes, for log and pull request.
-struct StepListener {
-    runner: Runner,
-    reporter: reporter::Inlet,
-}
-
-impl Listener for StepListener {
-    fn stage(&self, name: &'static str) {
-        let title = match name {
-            "prepare" => "Read the project",
-            "build" => "Build",
-            "upload" => "Upload",
-            "verify" => "Verify",
-            "load" => "Update the code locations and wait for them",
-            other => other,
-        };
-        self.runner.group(title);
-    }
-
-    fn planned(&self, report: &Report) {
-        self.reporter.planned(report);
     }
 }

@@ -1,7 +1,7 @@
 //! `branch-deployment`: the name of the branch deployment for this pull request or branch; made or closed on demand.
 
 use super::Error;
-use super::interrupt::Reached;
+use super::progress::Progress;
 use crate::cli::{BranchDeploymentArgs, Format};
 use crate::context::Context;
 use crate::dagster::operations::PullRequestStatus;
@@ -19,12 +19,12 @@ pub fn run(
     args: &BranchDeploymentArgs,
     format: Format,
     host: &Host,
-    reached: &Reached,
+    progress: &Progress,
 ) -> Result<Exit, Error> {
     let context = Context::read(&args.dagster, &host.absolute(&args.directory), host)?;
     let (branch, closed_by_event) = match deployment::decide(&context, None, &args.branch, false, host)? {
-        Choice::Deploy(Destination::Branch(branch)) => (branch, false),
-        Choice::Close(branch) => (branch, true),
+        Choice::Deploy(Destination::Branch(branch)) => (*branch, false),
+        Choice::Close(branch) => (*branch, true),
         Choice::Deploy(Destination::Named { name, .. }) => {
             return Err(DeploymentError::Full { name }.into());
         }
@@ -34,9 +34,9 @@ pub fn run(
             );
         }
     };
-    let client = deployment::client(&context, host, PythonVersion::DEFAULT).in_session(reached.session());
+    let client = deployment::client(&context, host, PythonVersion::DEFAULT).in_session(progress.session());
     if args.close || closed_by_event {
-        reached.set_closing();
+        progress.put(|run| run.is_closing = true);
     }
     let branch = if args.close { closed(branch) } else { branch };
     let name = match (args.close, args.create) {

@@ -11,7 +11,7 @@ use crate::host::Host;
 use crate::paths::relative;
 use crate::project::{Location, Project, Reading, Warning};
 use crate::render::Exit;
-use crate::report::{Goal, LocationReport, Problem, Report, RunResult};
+use crate::report::{self, Ended, Problem, Purpose, Report, Run};
 use crate::resolve::{self, Refusal};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -88,35 +88,16 @@ impl Checked {
 
     /// The same as a report of a run that goes no further.
     pub fn report(&self) -> Report {
-        let problems: Vec<Problem> = self.errors.iter().map(|error| Problem::from_error(&**error)).collect();
-        let warnings: Vec<Problem> = self.warnings.iter().map(Problem::from_warning).collect();
-        let locations = self.reading.locations.iter().map(|location| {
-            let mut report = LocationReport::new(location);
-            problems.iter().filter(|one| self.is_of(one, location)).for_each(|one| report.fail(one.clone()));
-            report.is_doubtful = warnings.iter().any(|one| self.is_of(one, location));
-            report
-        });
-        Report {
-            goal: Goal::Check,
-            result: if problems.is_empty() { RunResult::Success } else { RunResult::Failure },
-            locations: locations.collect(),
-            warnings,
-            problems,
-            ..Report::default()
-        }
-    }
-
-    /// Whether this is about a code location: it names it, or is in its directory and in no other's below that.
-    fn is_of(&self, problem: &Problem, location: &Location) -> bool {
-        if problem.title.contains(&format!("code location `{}`", location.name)) {
-            return true;
-        }
-        let Some(place) = problem.place.as_ref().filter(|place| place.file != self.reading.file) else {
-            return false;
+        let run = Run {
+            purpose: Purpose::Check,
+            project_file: self.reading.file.clone(),
+            locations: self.reading.locations.clone(),
+            warnings: self.warnings.clone(),
+            ..Run::default()
         };
-        let directories = self.reading.locations.iter().map(|location| &location.directory);
-        let nearest = directories.filter(|directory| place.file.starts_with(directory));
-        nearest.max_by_key(|directory| directory.components().count()) == Some(&location.directory)
+        let problems: Vec<_> = self.errors.iter().map(|error| Problem::from_error(&**error)).collect();
+        let ended = if problems.is_empty() { Ended::Success } else { Ended::Failure(problems) };
+        report::of_run(&run, &ended, 0.0)
     }
 }
 

@@ -2,15 +2,15 @@
 //! created or changed at Dagster+.
 
 use super::Error;
-use super::deploy::live::{Live, NoListener};
 use super::deploy::{Planned, prepare};
+use super::progress::Progress;
 use crate::build::manifest::pex_tag;
 use crate::build::{BuildError, Context, deps, in_parallel, source};
 use crate::cli::{DeployArgs, PlanArgs};
 use crate::context::ContextError;
 use crate::context::event::{self, Trigger};
-use crate::dagster::{Client, DagsterError, Session};
-use crate::deployment::{self, Branch, DeploySession, DeploymentError, Destination, Goal};
+use crate::dagster::Session;
+use crate::deployment::{self, DeploySession, DeploymentError, Destination, Goal};
 use crate::host::Host;
 use crate::plan::shards::Matrix;
 use crate::plan::{Plan, PlannedLocation};
@@ -21,7 +21,7 @@ use crate::resolve::Resolution;
 use crate::scratch::Scratch;
 use crate::threads::joined;
 use crate::update::document::{Additions, location_document};
-use crate::update::{Before, Difference, online};
+use crate::update::{Difference, Running, online};
 
 /// Run it.
 ///
@@ -54,7 +54,7 @@ pub fn matrix(args: &PlanArgs, host: &Host) -> Result<Matrix, Error> {
         host.note(format!("Nothing to deploy: {reason}"));
         return Ok(Matrix::default());
     }
-    let Planned { building, plan, .. } = prepare(&deploy, host, &Live::new(Box::new(NoListener)))?;
+    let Planned { building, plan, .. } = prepare(&deploy, host, &Progress::default())?;
     let changed: Vec<&PlannedLocation> = match scope {
         Scope::Compared(session, destination) => {
             if deploy.publish.deps_cache_from.is_empty() {
@@ -118,69 +118,6 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
 }
 
 const CLOSED: &str = "the pull request is closed";
-
-/// What runs where the run goes; for a branch deployment that does not exist yet, or lacks a code location, what runs in
-/// the deployment that it is based on.
-struct Running {
-    /// At a deployment that exists.
-    client: Client,
-    own: Option<Before>,
-    base: Option<Before>,
-}
-
-impl Running {
-    fn look(session: &DeploySession, destination: &Destination) -> Result<Running, Error> {
-        match destination {
-            Destination::Branch(branch) => Ok(Running::of_branch(branch, &session.client.patient())?),
-            Destination::Named { name, is_default, .. } => {
-                let mut client = session.client.at(name);
-                let own = match Before::look(&client) {
-                    Err(error) => {
-                        client = client.at(&session.instead_of(name, *is_default, error)?);
-                        Before::look(&client)?
-                    }
-                    own => own?,
-                };
-                Ok(Running { own: Some(own), base: None, client })
-            }
-        }
-    }
-
-    fn of_branch(branch: &Branch, client: &Client) -> Result<Running, DagsterError> {
-        let name = client.branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)?;
-        let base = match &branch.base {
-            Some(base) => client.at(base),
-            None => client.at_default(),
-        };
-        let own = client.at(&name);
-        let (looked, looked_at_base) = std::thread::scope(|scope| {
-            let base = scope.spawn(|| Before::look(&base));
-            let own = Before::look(&own);
-            (own, joined(base))
-        });
-        match looked {
-            Ok(before) => {
-                let told = |error: &DagsterError| client.host().detail(error.to_string());
-                Ok(Running { client: own, own: Some(before), base: looked_at_base.inspect_err(told).ok() })
-            }
-            // Dagster+ may refuse what does not exist; that the token is good, the base tells.
-            Err(DagsterError::NotFound { .. } | DagsterError::Unauthorized { .. }) => {
-                Ok(Running { client: base, own: None, base: Some(looked_at_base?) })
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The deployment to compare a code location with.
-    fn before(&self, name: &str) -> Option<&Before> {
-        self.own.as_ref().filter(|own| own.has(name)).or(self.base.as_ref()).or(self.own.as_ref())
-    }
-
-    /// Deps PEX files that an entry of the deps cache may name.
-    fn deps_files(&self) -> Vec<String> {
-        self.own.as_ref().or(self.base.as_ref()).map(Before::deps_files).unwrap_or_default()
-    }
-}
 
 /// Names of the PEX files that a deploy would come to.
 struct Files {

@@ -5,11 +5,11 @@ use crate::cli::{Format, StatusArgs};
 use crate::context::Context;
 use crate::context::event::Trigger;
 use crate::dagster::Client;
-use crate::dagster::operations::LocationState;
+use crate::dagster::operations::LoadState;
 use crate::deployment;
 use crate::host::Host;
 use crate::render::Exit;
-use crate::report::State;
+use crate::report::LocationState;
 use crate::target::PythonVersion;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ fn deployment_name(context: &Context, client: &Client) -> Result<(String, bool),
 }
 
 /// What is told of one code location. The metadata is the server's JSON of the last update.
-fn location(state: &LocationState, metadata: Option<&String>) -> Value {
+fn location(state: &LoadState, metadata: Option<&String>) -> Value {
     let metadata: Value = metadata
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_else(|| Value::Object(Map::new()));
@@ -70,10 +70,10 @@ fn location(state: &LocationState, metadata: Option<&String>) -> Value {
     json!({
         "name": state.name,
         "state": match (state.loaded, &state.failure) {
-            _ if state.unclear => State::Unknown,
-            (false, _) => State::Loading,
-            (true, None) => State::Loaded,
-            (true, Some(_)) => State::FailedToLoad,
+            _ if state.unclear => LocationState::Unknown,
+            (false, _) => LocationState::Loading,
+            (true, None) => LocationState::Loaded,
+            (true, Some(_)) => LocationState::FailedToLoad,
         }
         .name(),
         "error": state.failure,
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_table_shows_what_each_code_location_runs() {
-        let state = |name: &str, loaded, failure: Option<&str>| LocationState {
+        let state = |name: &str, loaded, failure: Option<&str>| LoadState {
             name: name.into(),
             loaded,
             unclear: false,

@@ -5,7 +5,7 @@
 //! Dagster+ extends, for `updatedTimestamp` and `versionKey`.
 
 pub use super::values::{
-    AgentState, BranchData, ChainLink, CommitData, DeploymentInfo, LoadStamp, LocationState, Method,
+    AgentState, BranchData, ChainLink, CommitData, DeploymentInfo, LoadStamp, LoadState, Method,
     PresignedUrl, PullRequestStatus, PythonFailure, Registry, WorkspaceEntry,
 };
 
@@ -115,13 +115,13 @@ impl Client {
     ///
     /// # Errors
     /// Those of the call.
-    pub fn workspace(&self) -> Result<Vec<LocationState>, DagsterError> {
+    pub fn workspace(&self) -> Result<Vec<LoadState>, DagsterError> {
         let answer = self.call_or(WORKSPACE, WORKSPACE_WITHOUT_STAMPS)?;
         let answer = member(WORKSPACE, answer, "Workspace")?;
         let entries =
             answer["locationEntries"].as_array().ok_or_else(|| lacks(WORKSPACE, "locationEntries"))?;
         let state =
-            |entry| LocationState::read(entry).ok_or_else(|| lacks(WORKSPACE, "the name of a code location"));
+            |entry| LoadState::read(entry).ok_or_else(|| lacks(WORKSPACE, "the name of a code location"));
         entries.iter().map(state).collect()
     }
 

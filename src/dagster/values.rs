@@ -66,7 +66,7 @@ pub struct LoadStamp {
 
 /// One code location in the workspace.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LocationState {
+pub struct LoadState {
     /// `location_name`.
     pub name: String,
     /// Loading has finished, successfully or not; otherwise it is still loading.
@@ -161,9 +161,9 @@ pub struct DeploymentInfo {
     pub agent_type: Option<String>,
 }
 
-impl LocationState {
+impl LoadState {
     /// Read an entry of the workspace; `None` for one without a name.
-    pub(super) fn read(entry: &Value) -> Option<LocationState> {
+    pub(super) fn read(entry: &Value) -> Option<LoadState> {
         let name = text(entry, "name")?;
         let value = &entry["locationOrLoadError"];
         let loaded = entry["loadStatus"] == "LOADED";
@@ -178,7 +178,7 @@ impl LocationState {
             updated_seconds,
             version: text(entry, "versionKey").unwrap_or_default(),
         });
-        Some(LocationState { name, loaded, unclear, failure, stamp })
+        Some(LoadState { name, loaded, unclear, failure, stamp })
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Goal {
     /// Nothing at all, for this reason.
     Nothing(String),
     /// Close a branch deployment, and build nothing.
-    Close(Box<DeploySession>, Branch),
+    Close(Box<DeploySession>, Box<Branch>),
     /// Publish, and maybe update.
     Deploy(Box<DeploySession>, Destination),
 }

@@ -49,12 +49,14 @@ impl DeploySession {
     ) -> Result<String, DeploymentError> {
         super::instead_of(name, is_default, error, &self.client, self.context.by_inputs)
     }
+}
 
-    /// A client at the deployment that a branch deployment is based on.
-    pub fn at_base_of(&self, branch: &Branch) -> Client {
-        match &branch.base {
-            Some(base) => self.client.at(base),
-            None => self.client.at_default(),
+impl Branch {
+    /// A client at the deployment that the branch deployment is based on.
+    pub fn at_base(&self, client: &Client) -> Client {
+        match &self.base {
+            Some(base) => client.at(base),
+            None => client.at_default(),
         }
     }
 }

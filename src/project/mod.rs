@@ -72,6 +72,13 @@ pub struct Warning {
     pub place: Option<Place>,
 }
 
+impl Warning {
+    /// A warning about nothing in a file.
+    pub fn without_place(message: String) -> Warning {
+        Warning { message, place: None }
+    }
+}
+
 /// What to collect, from the command line.
 #[derive(Debug, Clone)]
 pub struct CollectOptions {

@@ -139,7 +139,7 @@ impl<'a> Comment<'a> {
         let mine = rows::from_report(report);
         data.rows.retain(|known| {
             let is_old = known.attempt < attempt;
-            let is_pending = known.row.standing.is_good().is_none();
+            let is_pending = known.row.state.is_good().is_none();
             let is_again = mine.iter().any(|row| row.name == known.row.name);
             known.job != job && !(is_old && (is_pending || is_again))
         });
@@ -167,7 +167,7 @@ impl<'a> Comment<'a> {
     fn without_good_rows(&self, data: &Data) -> String {
         let all = with_short_errors(data, SHORTEST_ERROR);
         let failed: Vec<&JobRow> =
-            all.rows.iter().filter(|row| row.row.standing.is_good() != Some(true)).collect();
+            all.rows.iter().filter(|row| row.row.state.is_good() != Some(true)).collect();
         let text = |count: usize| {
             let rows = failed[..count].iter().map(|row| (*row).clone()).collect();
             let text = self.render(&Data { rows, ..all.clone() }, SHORTEST_ERROR);

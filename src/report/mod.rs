@@ -1,28 +1,35 @@
 //! What a run came to, as data, and as text for each reader: terminal, pull request, step summary, other programs.
 //!
-//! Everything here returns values and writes nothing. [`Report`] is also the JSON document of `deploy`.
+//! Everything here returns values and writes nothing. [`of_run`] makes the [`Report`] of a run from what its stages have
+//! reached; it is also the JSON document of `deploy`.
 
 pub mod comment;
 pub mod cut;
 pub mod facts;
 pub mod markdown;
+mod of_run;
 pub mod outputs;
 pub mod rows;
+mod run;
+mod state;
 pub mod summary;
 pub mod table;
+mod wording;
+
+pub use of_run::of_run;
+pub use run::{Ended, Run};
+pub use state::LocationState;
 
 use crate::build::PexFile;
 use crate::dependencies::DependencyChanges;
-use crate::error::{Explain, Fault, Place, error_text};
-use crate::input_names::for_flags;
-use crate::paths::shortened;
-use crate::project::{Location, Warning};
+use crate::deployment::Deployment;
+use crate::error::{Explain, Place, error_text};
+use crate::project::Warning;
 use crate::publish::{SentFiles, UploadOutcome};
-use crate::redact::{self, Secret};
-use crate::update::{self, UpdateError, Updated};
-use crate::verify::{Outcome, Verified};
+use crate::update::Online;
+use crate::verify::Verified;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What a run came to so far.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -69,7 +76,7 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What it is for.
     #[serde(skip)]
-    pub goal: Goal,
+    pub purpose: Purpose,
     /// Whether something had begun to change when the run was interrupted.
     #[serde(skip)]
     pub changed_when_interrupted: bool,
@@ -88,60 +95,9 @@ impl Report {
             RunResult::Failure if self.locations.iter().all(|location| location.errors.is_empty()) => self
                 .problems
                 .first()
-                .map_or_else(|| self.goal.failure().into(), |problem| problem.title.clone()),
+                .map_or_else(|| self.purpose.failure().into(), |problem| problem.title.clone()),
             _ => rows::headline(&rows::from_report(self)).1,
         }
-    }
-
-    /// The same, with the inputs of the action where its errors and warnings say flags.
-    #[must_use]
-    pub fn with_input_names(self) -> Report {
-        self.with_texts(for_flags)
-    }
-
-    /// The same without these secrets, which what others wrote may repeat.
-    #[must_use]
-    pub fn without_secrets(self, secrets: &[Secret]) -> Report {
-        let erased = |text: &str| redact::without(secrets, text);
-        let mut report = self.with_texts(erased);
-        for verified in report.verified.iter_mut().flatten() {
-            if let Outcome::Failed { error, traceback, not_here, hint, .. } = &mut verified.outcome {
-                (*error, *traceback) = (erased(error), erased(traceback));
-                *not_here = not_here.as_deref().map(erased);
-                *hint = hint.as_deref().map(erased);
-            }
-        }
-        report.reason = report.reason.as_deref().map(erased);
-        report
-    }
-
-    /// The same with each text of an error or a warning put through this.
-    fn with_texts(mut self, change: impl Fn(&str) -> String) -> Report {
-        let of_locations = self.locations.iter_mut().flat_map(|location| &mut location.problems);
-        for problem in self.problems.iter_mut().chain(&mut self.warnings).chain(of_locations) {
-            problem.title = change(&problem.title);
-            problem.text = change(&problem.text);
-        }
-        for error in self.locations.iter_mut().flat_map(|location| &mut location.errors) {
-            *error = change(error);
-        }
-        self
-    }
-
-    /// The same, with paths below `directory` relative to it.
-    #[must_use]
-    pub fn with_short_paths(self, directory: &Path) -> Report {
-        let short = |text: &str| shortened(text, directory);
-        let mut report = self.with_texts(short);
-        let of_locations = report.locations.iter_mut().flat_map(|location| &mut location.problems);
-        let problems = report.problems.iter_mut().chain(&mut report.warnings).chain(of_locations);
-        for place in problems.filter_map(|problem| problem.place.as_mut()) {
-            if let Ok(below) = place.file.strip_prefix(directory) {
-                place.file = below.to_path_buf();
-            }
-        }
-        report.reason = report.reason.as_deref().map(short);
-        report
     }
 
     /// Whether a file was sent or a code location changed.
@@ -152,27 +108,13 @@ impl Report {
             })
         };
         self.changed_when_interrupted
-            || self
-                .locations
-                .iter()
-                .any(|location| sent(location) || location.state.is_some_and(State::is_updated))
+            || self.locations.iter().any(|location| sent(location) || location.state.is_updated())
     }
-}
-
-/// `Also in prod, and not in dagster_cloud.yaml: …`. Whose they are is not known: several repositories may share a
-/// deployment.
-pub fn others(names: &[String], deployment: &str, file: &str) -> String {
-    const MOST: usize = 10;
-    let mut shown = names.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > MOST {
-        shown += &format!(" and {} more", names.len() - MOST);
-    }
-    format!("Also in {deployment}, and not in {file}: {shown}. They stay as they are.")
 }
 
 /// What a run is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Goal {
+pub enum Purpose {
     /// To build and deploy.
     #[default]
     Deploy,
@@ -182,13 +124,13 @@ pub enum Goal {
     Check,
 }
 
-impl Goal {
+impl Purpose {
     /// What is said of a run that failed: `Not deployed`.
     pub fn failure(self) -> &'static str {
         match self {
-            Goal::Deploy => "Not deployed",
-            Goal::Build => "Not built",
-            Goal::Check => "Check failed",
+            Purpose::Deploy => "Not deployed",
+            Purpose::Build => "Not built",
+            Purpose::Check => "Check failed",
         }
     }
 }
@@ -204,7 +146,7 @@ pub enum RunResult {
     Success,
     /// Something is not done.
     Failure,
-    /// There was nothing to deploy, or no leave to.
+    /// There was nothing to deploy, or no permission to.
     Skipped,
     /// A branch deployment was closed.
     Closed,
@@ -226,6 +168,13 @@ pub struct DeploymentReport {
 }
 
 impl DeploymentReport {
+    /// A deployment that is deployed to.
+    pub fn from_online(online: &Online) -> DeploymentReport {
+        let Deployment { name, is_branch } = online.deployment.clone();
+        let commit_hash = online.additions.revision.commit_hash.clone();
+        DeploymentReport { name, is_branch, url: online.client.locations_page(), commit_hash }
+    }
+
     /// Markdown that leads there: a full deployment by its name, a branch deployment by its branch's.
     pub fn link(&self, branch: Option<&str>) -> String {
         match branch.filter(|_| self.is_branch) {
@@ -261,9 +210,9 @@ pub struct LocationReport {
     /// Version of dagster-cloud in the deps PEX.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dagster_cloud_version: Option<String>,
-    /// How far it came at Dagster+; absent in a run that only builds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<State>,
+    /// How far it came; in JSON only what it came to at Dagster+.
+    #[serde(skip_serializing_if = "LocationState::is_untold")]
+    pub state: LocationState,
     /// How its files came to be in the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent: Option<SentFiles>,
@@ -273,123 +222,15 @@ pub struct LocationReport {
     /// The same as `errors`, with places.
     #[serde(skip)]
     pub problems: Vec<Problem>,
-    /// Whose fault it is that it is not deployed.
-    #[serde(skip)]
-    pub failed_online: Option<Fault>,
     /// Where the project file names it.
     #[serde(skip)]
     pub place: Option<Place>,
-    /// Whether a check warns of it.
-    #[serde(skip)]
-    pub is_doubtful: bool,
 }
 
 impl LocationReport {
-    /// A code location of which nothing is known yet but what its file says.
-    pub fn new(location: &Location) -> LocationReport {
-        LocationReport {
-            name: location.name.clone(),
-            directory: location.directory.clone(),
-            place: Some(location.place.clone()),
-            ..LocationReport::default()
-        }
-    }
-
     /// Whether anything became of it.
     pub fn is_decided(&self) -> bool {
-        self.pex_tag.is_some() || self.state.is_some() || !self.errors.is_empty()
-    }
-
-    /// Put down why it is not as asked.
-    pub fn fail(&mut self, problem: Problem) {
-        self.errors.push(problem.text.clone());
-        self.problems.push(problem);
-    }
-}
-
-/// How far a code location came at Dagster+.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// The run has not come to it.
-    Pending,
-    /// It is as it was before.
-    NotDeployed,
-    /// Its files are stored.
-    Published,
-    /// Its files are not stored.
-    NotPublished,
-    /// Dagster+ refused the update.
-    NotUpdated,
-    /// Dagster+ took the update, and nobody waited for the load.
-    Updated,
-    /// It runs the new files.
-    Loaded,
-    /// It runs just these files already, and was left alone.
-    Unchanged,
-    /// It was updated and does not load.
-    FailedToLoad,
-    /// It was updated and had not loaded when the time was up.
-    Loading,
-    /// It was updated and no agent was there to load it.
-    NoAgent,
-    /// It was updated, and then somebody else updated or removed it.
-    Overtaken,
-    /// Whether it was updated, or whether it then loaded, could not be seen.
-    Unknown,
-}
-
-impl State {
-    /// What came of an update.
-    pub fn from_outcome(outcome: &update::Outcome) -> State {
-        match &outcome.result {
-            Ok(Updated::Published) => State::Published,
-            Ok(Updated::Unchanged) => State::Unchanged,
-            Ok(Updated::Loaded) => State::Loaded,
-            Ok(Updated::NotAwaited) => State::Updated,
-            Err(UpdateError::NotPublished { .. }) => State::NotPublished,
-            Err(UpdateError::Refused { .. }) => State::NotUpdated,
-            Err(UpdateError::Load { .. }) => State::FailedToLoad,
-            Err(UpdateError::LoadTimeout { .. }) => State::Loading,
-            Err(UpdateError::NoAgent { .. }) => State::NoAgent,
-            Err(UpdateError::Overtaken { .. }) => State::Overtaken,
-            Err(UpdateError::Uncertain { .. } | UpdateError::Unseen { .. }) => State::Unknown,
-        }
-    }
-
-    /// In words: `failed to load`.
-    pub fn words(self) -> &'static str {
-        match self {
-            State::Pending => "pending",
-            State::NotDeployed => "not deployed",
-            State::Published => "published",
-            State::NotPublished => "not published",
-            State::NotUpdated => "not updated",
-            State::Updated => "updated",
-            State::Loaded => "loaded",
-            State::Unchanged => "unchanged",
-            State::FailedToLoad => "failed to load",
-            State::Loading => "loading",
-            State::NoAgent => "no agent",
-            State::Overtaken => "overtaken",
-            State::Unknown => "unknown",
-        }
-    }
-
-    /// As in JSON: `failed_to_load`.
-    pub fn name(self) -> String {
-        self.words().replace(' ', "_")
-    }
-
-    /// Whether Dagster+ took an update.
-    pub fn is_updated(self) -> bool {
-        use State::{FailedToLoad, Loaded, Loading, NoAgent, Overtaken, Unknown, Updated};
-        matches!(self, Updated | Loaded | FailedToLoad | Loading | NoAgent | Overtaken | Unknown)
-    }
-
-    /// Whether it is as asked, as far as known.
-    pub fn is_good(self) -> bool {
-        matches!(self, State::Loaded | State::Updated | State::Unchanged | State::Published)
+        self.pex_tag.is_some() || self.state.is_at_dagster() || !self.errors.is_empty()
     }
 }
 
@@ -425,39 +266,5 @@ impl Problem {
     pub fn from_warning(warning: &Warning) -> Problem {
         let (title, text) = (warning.message.clone(), warning.message.clone());
         Problem { title, text, place: warning.place.clone() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_text_of_a_report_repeats_a_secret() {
-        let says = |text: &str| format!("{text} ghs_canary_of_a_job");
-        let problem = |text: &str| Problem { title: says(text), text: says(text), place: None };
-        let failed = Outcome::Failed {
-            error: says("e"),
-            traceback: says("t"),
-            not_here: Some(says("n")),
-            library: None,
-            place: None,
-            hint: Some(says("h")),
-        };
-        let report = Report {
-            reason: Some(says("reason")),
-            problems: vec![problem("p")],
-            warnings: vec![problem("w")],
-            locations: vec![LocationReport {
-                errors: vec![says("l")],
-                problems: vec![problem("lp")],
-                ..LocationReport::default()
-            }],
-            verified: Some(vec![Verified::new("a", failed, false)]),
-            ..Report::default()
-        };
-        let report = report.without_secrets(&[Secret::new("ghs_canary_of_a_job")]);
-        let said = format!("{report:?}");
-        assert!(!said.contains("canary") && said.matches("***").count() == 12, "{said}");
     }
 }

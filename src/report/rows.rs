@@ -1,6 +1,6 @@
 //! Code locations as rows of a Markdown table, the same for comment and summary, with what went wrong folded below.
 
-use super::{Goal, LocationReport, Report, RunResult, State, cut, markdown, table};
+use super::{LocationReport, LocationState, Report, cut, markdown, table};
 use crate::dependencies::DependencyChanges;
 use crate::publish::UploadOutcome;
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,8 @@ pub struct Row {
     #[serde(rename = "n")]
     pub name: String,
     /// How far it came.
-    #[serde(rename = "s")]
-    pub standing: Standing,
+    #[serde(rename = "s", with = "super::state::wire")]
+    pub state: LocationState,
     /// The source PEX: size and where it came from.
     #[serde(rename = "p", default, skip_serializing_if = "String::is_empty")]
     pub source: String,
@@ -30,88 +30,6 @@ pub struct Row {
     /// Why it is not as asked.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-}
-
-/// How far a code location came, in builds and deploys alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Standing {
-    /// It was to be deployed.
-    At(State),
-    /// It was only to be read.
-    Read,
-    /// It was only to be read, and something in it is doubtful.
-    Doubtful,
-    /// It was only to be read, and something in it is wrong.
-    Wrong,
-    /// It was only to be built, and was.
-    Built,
-    /// It was built and loads here.
-    Verified,
-    /// It could not be built.
-    NotBuilt,
-    /// It was only to be built and does not load here.
-    NotLoaded,
-}
-
-impl Standing {
-    fn from_location(location: &LocationReport, report: &Report) -> Standing {
-        let verified = report.verified.iter().flatten().find(|verified| verified.name == location.name);
-        if report.goal == Goal::Check {
-            return match (location.errors.is_empty(), location.is_doubtful) {
-                (false, _) => Standing::Wrong,
-                (true, true) => Standing::Doubtful,
-                (true, false) => Standing::Read,
-            };
-        }
-        match (location.state, verified) {
-            (Some(state), _) if state != State::NotDeployed => Standing::At(state),
-            (None, Some(verified)) if !verified.passes() => Standing::NotLoaded,
-            (Some(state), _) => Standing::At(state),
-            _ if !location.errors.is_empty() => Standing::NotBuilt,
-            _ if report.result == RunResult::Running => Standing::At(State::Pending),
-            // A deploy that ended before it came to this code location.
-            _ if report.deployment.is_some() => Standing::At(State::NotDeployed),
-            _ if location.pex_tag.is_none() => Standing::At(State::NotDeployed),
-            (None, Some(verified)) if !verified.is_tolerated => Standing::Verified,
-            (None, _) => Standing::Built,
-        }
-    }
-
-    /// Whether it is as asked; `None` while that is open.
-    pub fn is_good(self) -> Option<bool> {
-        match self {
-            Standing::At(State::Pending) => None,
-            Standing::At(state) => Some(state.is_good()),
-            Standing::Read | Standing::Doubtful | Standing::Built | Standing::Verified => Some(true),
-            Standing::Wrong | Standing::NotBuilt | Standing::NotLoaded => Some(false),
-        }
-    }
-
-    /// A sign that tells at a glance.
-    pub fn sign(self) -> &'static str {
-        match (self, self.is_good()) {
-            (Standing::At(State::Unchanged), _) => "➖",
-            (Standing::Doubtful, _) => "⚠️",
-            (_, None) => "⏳",
-            (_, Some(true)) => "✅",
-            (Standing::At(State::Loading | State::Unknown | State::NoAgent), _) => "⚠️",
-            (_, Some(false)) => "❌",
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Standing::At(state) => state.words(),
-            Standing::Read => "read",
-            Standing::Doubtful => "read, with a warning",
-            Standing::Wrong => "has an error",
-            Standing::Built => "built",
-            Standing::Verified => "built, loads",
-            Standing::NotBuilt => "failed",
-            Standing::NotLoaded => "does not load here",
-        }
-    }
 }
 
 /// A row for each code location of a report.
@@ -130,7 +48,7 @@ fn row(location: &LocationReport, report: &Report) -> Row {
     };
     Row {
         name: location.name.clone(),
-        standing: Standing::from_location(location, report),
+        state: location.state,
         source: file(&location.source_pex, location.sent.map(|sent| sent.source)),
         deps: file(&location.deps_pex, location.sent.map(|sent| sent.deps)),
         dagster: versions(location),
@@ -157,7 +75,7 @@ pub fn table(rows: &[Row]) -> String {
     }];
     for row in rows {
         let start =
-            format!("| {} | {} | {} |", row.standing.sign(), markdown::cell(&row.name), row.standing.words());
+            format!("| {} | {} | {} |", row.state.sign(), markdown::cell(&row.name), row.state.words());
         let dagster = row.dagster.as_deref().unwrap_or_default();
         lines.push(match files {
             true => format!("{start} {} | {} | {} |", some(&row.source), some(&row.deps), some(dagster)),
@@ -190,10 +108,10 @@ pub fn error_bytes(rows: &[Row]) -> Vec<usize> {
 /// The code locations that have an error, those with the same one together.
 fn groups(rows: &[Row]) -> Vec<Vec<&Row>> {
     let mut groups: Vec<Vec<&Row>> = Vec::new();
-    let mut known: HashMap<(String, Standing), usize> = HashMap::new();
+    let mut known: HashMap<(String, LocationState), usize> = HashMap::new();
     for row in rows {
         let Some(error) = &row.error else { continue };
-        let at = *known.entry((without_name(error, &row.name), row.standing)).or_insert(groups.len());
+        let at = *known.entry((without_name(error, &row.name), row.state)).or_insert(groups.len());
         match groups.get_mut(at) {
             Some(of) => of.push(row),
             None => groups.push(vec![row]),
@@ -207,9 +125,9 @@ fn fold(of: &[&Row], limit: usize) -> String {
     let gist = cut::gist(error).map(|gist| cut::within(gist, LONGEST_GIST_BYTES));
     let summary = format!(
         "{} {}: {}{}",
-        first.standing.sign(),
+        first.state.sign(),
         names(of, markdown::html),
-        first.standing.words(),
+        first.state.words(),
         gist.map(|gist| format!(": <code>{}</code>", markdown::html(&gist))).unwrap_or_default(),
     );
     markdown::folded(&summary, &markdown::block(&cut::cut(error, limit)))
@@ -219,7 +137,7 @@ fn error_line(of: &[&Row], limit: usize) -> String {
     let (first, error) = (of[0], of[0].error.as_deref().unwrap_or_default());
     let gist = cut::gist(error).map(|gist| format!(": {}", markdown::code(&cut::within(gist, limit))));
     let names = names(of, markdown::text);
-    format!("- {} {names}: {}{}", first.standing.sign(), first.standing.words(), gist.unwrap_or_default())
+    format!("- {} {names}: {}{}", first.state.sign(), first.state.words(), gist.unwrap_or_default())
 }
 
 /// An error as that of any code location: what is equal in two of them, but for names of PEX files, is one error.
@@ -293,29 +211,24 @@ fn change_lines(changes: &DependencyChanges, limit: usize) -> String {
 
 /// Whether no code location was come to, so that none of them tells why.
 pub fn none_reached(rows: &[Row]) -> bool {
-    rows.iter().all(|row| row.standing == Standing::At(State::NotDeployed) && row.error.is_none())
+    rows.iter().all(|row| {
+        matches!(row.state, LocationState::NotDeployed | LocationState::NotReached) && row.error.is_none()
+    })
 }
 
 /// One line on all of them: `Deploying 2 code locations`, `1 of 2 code locations failed`.
 pub fn headline(rows: &[Row]) -> (&'static str, String) {
     let total = rows.len();
     let locations = |count: usize| table::count(count, "code location");
-    let failed = rows.iter().filter(|row| row.standing.is_good() == Some(false)).count();
-    let open = rows.iter().filter(|row| row.standing.is_good().is_none()).count();
-    let built =
-        rows.iter().any(|row| {
-            matches!(
-                row.standing,
-                Standing::Built | Standing::Verified | Standing::NotBuilt | Standing::NotLoaded
-            )
-        }) && !rows.iter().any(|row| matches!(row.standing, Standing::At(state) if state.is_updated()));
+    let failed = rows.iter().filter(|row| row.state.is_good() == Some(false)).count();
+    let open = rows.iter().filter(|row| row.state.is_good().is_none()).count();
+    let any = |is: &dyn Fn(LocationState) -> bool| rows.iter().any(|row| is(row.state));
+    let built = any(&LocationState::is_of_build) && !any(&LocationState::is_updated);
     match (failed, open) {
-        (0, 0) if rows.iter().any(|row| row.standing == Standing::Doubtful) => {
+        (0, 0) if any(&|state| state == LocationState::Doubtful) => {
             ("⚠️", format!("Read {}, with warnings", locations(total)))
         }
-        (0, 0) if rows.iter().any(|row| row.standing == Standing::Read) => {
-            ("✅", format!("Read {}", locations(total)))
-        }
+        (0, 0) if any(&|state| state == LocationState::Read) => ("✅", format!("Read {}", locations(total))),
         (0, 0) if built => ("✅", format!("Built {}", locations(total))),
         (0, 0) => ("✅", format!("Deployed {}", locations(total))),
         (0, _) => ("⏳", format!("Deploying {}", locations(total))),

@@ -1,7 +1,7 @@
 //! The summary of the action's step, as Markdown.
 
 use super::facts::{Facts, utc};
-use super::{Goal, Problem, Report, RunResult, cut, markdown, rows, table};
+use super::{Problem, Purpose, Report, RunResult, cut, markdown, rows, table};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -80,10 +80,10 @@ fn text(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime, limit
         parts.push(markdown::text(note));
     }
     let told = rows.iter().any(|row| row.error.is_some());
-    let is_told = |problem: &&Problem| match report.goal {
-        Goal::Check => report.locations.iter().any(|location| location.problems.contains(problem)),
+    let is_told = |problem: &&Problem| match report.purpose {
+        Purpose::Check => report.locations.iter().any(|location| location.problems.contains(problem)),
         // They count what the rows tell.
-        Goal::Build | Goal::Deploy => told,
+        Purpose::Build | Purpose::Deploy => told,
     };
     let problems = report.problems.iter().filter(|problem| !is_told(problem));
     let block = |problem: &Problem| markdown::block(&cut::shortened(&problem.text, limits.error_bytes));
@@ -99,9 +99,9 @@ fn text(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime, limit
         let lines = lines.collect::<Vec<_>>().join("\n");
         let title = format!("⚠️ {}", table::count(report.warnings.len(), "warning"));
         // They are what a check is for.
-        parts.push(match report.goal {
-            Goal::Check => format!("{title}\n\n{lines}"),
-            Goal::Build | Goal::Deploy => markdown::folded(&title, &lines),
+        parts.push(match report.purpose {
+            Purpose::Check => format!("{title}\n\n{lines}"),
+            Purpose::Build | Purpose::Deploy => markdown::folded(&title, &lines),
         });
     }
     if report.seconds >= SHORTEST_CHART_SECONDS && !report.stages.is_empty() {
@@ -119,15 +119,15 @@ fn heading(report: &Report, facts: &Facts, rows: &[rows::Row]) -> String {
         .map(|deployment| deployment.link(facts.branch.as_deref()))
         .unwrap_or_default();
     let (sign, text) = rows::headline(rows);
-    let is_failed_check = report.goal == Goal::Check && report.result == RunResult::Failure;
+    let is_failed_check = report.purpose == Purpose::Check && report.result == RunResult::Failure;
     match report.result {
         RunResult::Closed => format!("🔒 Closed {to}"),
         RunResult::Skipped => "➖ Nothing was deployed".to_string(),
         RunResult::Cancelled => "⚠️ Cancelled".to_string(),
         RunResult::Failure if sign != "❌" || rows::none_reached(rows) => {
-            format!("❌ {}", report.goal.failure())
+            format!("❌ {}", report.purpose.failure())
         }
-        _ if is_failed_check => format!("❌ {}", report.goal.failure()),
+        _ if is_failed_check => format!("❌ {}", report.purpose.failure()),
         _ if to.is_empty() => format!("{sign} {text}"),
         _ if sign == "❌" => format!("{sign} {text} on {to}"),
         _ => format!("{sign} {text} to {to}"),
@@ -170,7 +170,7 @@ fn footer(report: &Report, facts: &Facts, now: SystemTime) -> String {
 mod tests {
     use super::*;
     use crate::dependencies::DependencyChanges;
-    use crate::report::{LocationReport, State};
+    use crate::report::{LocationReport, LocationState};
     use std::time::UNIX_EPOCH;
 
     const BUDGET: usize = 900 * 1024;
@@ -180,7 +180,7 @@ mod tests {
         let frames = "  File \"/x/defs.py\", line 1, in f\n    x\n".repeat(frames);
         let location = |at: usize| LocationReport {
             name: format!("loc_{at}"),
-            state: Some(State::FailedToLoad),
+            state: LocationState::FailedToLoad,
             errors: vec![format!(
                 "error: the code location `loc_{at}` failed to load:\nRuntimeError: outer\n{frames}ValueError: root-{at}-\n{frames}"
             )],

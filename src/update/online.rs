@@ -70,7 +70,7 @@ impl Online {
             defs_state_info,
         };
         let base = match destination {
-            Destination::Branch(branch) => Some(session.at_base_of(branch)),
+            Destination::Branch(branch) => Some(branch.at_base(&session.client)),
             Destination::Named { .. } => deployment.is_branch.then(|| session.client.at_default()),
         };
         Ok(Online {
@@ -171,7 +171,7 @@ fn named(
 /// An error if PEX files cannot run where a branch deployment would be, or the deployment that it is to be based on does
 /// not exist.
 fn check_base(session: &DeploySession, branch: &Branch, host: &Host) -> Result<(), ConnectError> {
-    match (agent_type(&session.at_base_of(branch), host), &branch.base) {
+    match (agent_type(&branch.at_base(&session.client), host), &branch.base) {
         (Ok(agent_type), base) => runs_pex(agent_type.as_deref(), base.as_deref()),
         (Err(error @ DagsterError::NotFound { .. }), Some(base)) => {
             Ok(session.instead_of(base, false, error).map(drop)?)

@@ -161,7 +161,7 @@ fn plain(value: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dagster::operations::{LocationState, PythonFailure};
+    use crate::dagster::operations::{LoadState, PythonFailure};
     use serde_json::json;
 
     fn metadata() -> Value {
@@ -190,7 +190,7 @@ mod tests {
             stack: Vec::new(),
             chain: Vec::new(),
         });
-        let state = LocationState { name: "one".into(), loaded, unclear: false, failure, stamp: None };
+        let state = LoadState { name: "one".into(), loaded, unclear: false, failure, stamp: None };
         Before {
             states: [("one".to_string(), state)].into(),
             metadata: metadata.map(|text| [("one".to_string(), text)].into()),

@@ -8,7 +8,7 @@
 
 use super::{Before, Outcome, Phase, Update, UpdateError, Updated, confirm};
 use crate::context::inputs::WaitLimits;
-use crate::dagster::operations::{LocationState, PythonFailure, WorkspaceEntry};
+use crate::dagster::operations::{LoadState, PythonFailure, WorkspaceEntry};
 use crate::dagster::{Client, DagsterError};
 use crate::threads::joined;
 use std::collections::{BTreeMap, BTreeSet};
@@ -208,7 +208,7 @@ impl Watch<'_> {
         if pending.is_empty() { Ok(()) } else { unknown_agents }
     }
 
-    fn verdict(&mut self, name: &str, state: Option<&LocationState>) -> Verdict {
+    fn verdict(&mut self, name: &str, state: Option<&LoadState>) -> Verdict {
         let Some(state) = state else {
             return if self.is_gone(name) { Verdict::Gone } else { Verdict::NotYet };
         };
@@ -344,8 +344,8 @@ impl Watch<'_> {
 
 /// What a state tells, given the one before the update.
 fn sight(
-    now: &LocationState,
-    before: Option<&LocationState>,
+    now: &LoadState,
+    before: Option<&LoadState>,
     seen_loading: bool,
     unchanged: impl FnOnce() -> bool,
 ) -> Sight {

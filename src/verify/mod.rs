@@ -6,9 +6,11 @@
 
 mod advice;
 mod environment;
+mod excuse;
 mod rules;
 pub mod traceback;
 
+pub use excuse::{Excuse, for_want_of_secrets};
 pub use rules::{Rules, VerifyWhen, unfit};
 
 use crate::build::BuildError;

@@ -20,6 +20,9 @@ pub enum VerifyWhen {
     Always,
 }
 
+/// Whether the code location of the first name runs the deps PEX of the second.
+type Runs<'a> = &'a dyn Fn(&str, &str) -> bool;
+
 /// What decides which code locations are loaded.
 pub struct Rules<'a> {
     /// `--verify`, or the input `verify`.
@@ -29,7 +32,7 @@ pub struct Rules<'a> {
     /// What was.
     pub built: &'a Built,
     /// Whether a code location runs a deps PEX already where it is deployed to; `None` where nothing is deployed.
-    pub runs: Option<&'a dyn Fn(&str, &str) -> bool>,
+    pub runs: Option<Runs<'a>>,
 }
 
 impl Rules<'_> {

@@ -1,11 +1,11 @@
 //! `deploy --dry-run`: what each code location asks for and resolves to.
 
-use super::live::{Live, NoListener};
 use super::{Planned, prepare};
 use crate::build::{BuildError, deps};
 use crate::cli::{DeployArgs, Format};
 use crate::commands::Error;
 use crate::commands::building::RequirementsDocument;
+use crate::commands::progress::Progress;
 use crate::dagster::Session;
 use crate::deployment;
 use crate::error::error_text;
@@ -21,8 +21,7 @@ use serde_json::json;
 /// When the project cannot be read, or what it asks for cannot be had.
 pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     deployment::goal::decide(&args.goal(), &Session::default(), host)?;
-    let live = Live::new(Box::new(NoListener));
-    let Planned { building, plan, requirements, .. } = prepare(args, host, &live)?;
+    let Planned { building, plan, requirements, .. } = prepare(args, host, &Progress::default())?;
     let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
     let context = building.context(out_dir.path())?;
     let resolve = |job| {

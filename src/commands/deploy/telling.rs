@@ -1,6 +1,5 @@
 //! What a deploy says, in the log and on stdout.
 
-use super::live::Live;
 use crate::build::Built;
 use crate::cli::Format;
 use crate::commands::Error;
@@ -8,29 +7,13 @@ use crate::error::{Explain, Fault, error_text};
 use crate::host::Host;
 use crate::plan::Plan;
 use crate::publish::UploadOutcome;
-use crate::report::{self, LocationReport, Problem, Report, RunResult, State, rows};
+use crate::report::{self, LocationReport, Report, RunResult, rows};
 use crate::update::Outcome;
 use serde_json::json;
 use std::path::Path;
 
-/// Print each failure, and put down what became of each code location.
-pub(super) fn tell_deployed(outcomes: &[Outcome], live: &Live, host: &Host) {
-    live.update(|report| {
-        for location in &mut report.locations {
-            let outcome = outcomes.iter().find(|outcome| outcome.name == location.name);
-            location.state = Some(outcome.map_or(State::NotDeployed, State::from_outcome));
-            location.sent = outcome.and_then(|outcome| outcome.sent);
-            if let Some(error) = outcome.and_then(|outcome| outcome.result.as_ref().err()) {
-                location.fail(Problem::from_error(error));
-                location.failed_online = Some(error.fault());
-            }
-        }
-        say_failures(outcomes, host);
-    });
-}
-
 /// Print each failure once, with the code locations that it hits where there are several.
-fn say_failures(outcomes: &[Outcome], host: &Host) {
+pub(super) fn say_failures(outcomes: &[Outcome], host: &Host) {
     let mut said: Vec<(String, String, Vec<&str>)> = Vec::new();
     for Outcome { name, result, .. } in outcomes {
         let Err(error) = result else { continue };
@@ -52,31 +35,16 @@ fn say_failures(outcomes: &[Outcome], host: &Host) {
 
 /// `code location  state  source PEX  deps PEX`, a line a code location; `None` where nothing came of any.
 pub fn outcomes(report: &Report) -> Option<String> {
-    if report.locations.iter().all(|location| location.state.is_none()) {
+    if !report.locations.iter().any(|location| location.state.is_at_dagster()) {
         return None;
     }
     let word = |sent: Option<UploadOutcome>| sent.map_or("-", UploadOutcome::words).to_string();
     let mut rows = vec![["code location", "state", "source PEX", "deps PEX"].map(String::from)];
     rows.extend(report.locations.iter().map(|location| {
-        let state = location.state.unwrap_or(State::NotDeployed).words().to_string();
         let (source, deps) = (location.sent.map(|sent| sent.source), location.sent.map(|sent| sent.deps));
-        [location.name.clone(), state, word(source), word(deps)]
+        [location.name.clone(), location.state.words().to_string(), word(source), word(deps)]
     }));
     Some(report::table::aligned(&rows, &[false; 4]))
-}
-
-/// Code locations that left the file stay deployed; nobody else would say so.
-pub(super) fn tell_others(others: Vec<String>, file: &Path, deployment: &str, live: &Live, host: &Host) {
-    if others.is_empty() {
-        return;
-    }
-    let file = file.file_name().unwrap_or_default().to_string_lossy();
-    let note = report::others(&others, deployment, &file);
-    host.note(&note);
-    live.update(|report| {
-        report.also_deployed = others;
-        report.also_deployed_note = Some(note);
-    });
 }
 
 /// The document of a run on stdout; nothing where it did not come to one.
@@ -103,7 +71,7 @@ pub(super) fn print(report: &Report, format: Format, host: &Host) -> Result<(), 
 /// Name and tag of each code location, and its state if it was to be deployed.
 fn lines(report: &Report) -> String {
     let line = |location: &LocationReport| {
-        let state = location.state.map(State::name);
+        let state = location.state.is_at_dagster().then(|| location.state.name());
         let columns = [Some(location.name.clone()), location.pex_tag.clone(), state];
         columns.into_iter().flatten().collect::<Vec<_>>().join("\t")
     };
@@ -136,8 +104,8 @@ pub(super) fn heading(plan: &Plan, python_origin: &str) -> String {
     )
 }
 
-/// Print each failure once, with the code locations that it hits.
-pub(super) fn tell_failures(plan: &Plan, built: &Built, host: &Host) -> Option<Error> {
+/// Print each failure once, with the code locations that it hits; gives the error that names all of them.
+pub(super) fn not_built(plan: &Plan, built: &Built, host: &Host) -> Option<Error> {
     let sources =
         built.sources.iter().enumerate().filter_map(|(at, result)| Some((result.as_ref().err()?, at, true)));
     let deps =

@@ -1,12 +1,11 @@
 //! Load code locations here before they are updated, and tell of each.
 
-use super::live::Live;
 use crate::build::manifest::Manifest;
 use crate::commands::building::Building;
+use crate::commands::progress::Progress;
 use crate::commands::{Error, verify};
 use crate::error::{Explain, Fault};
 use crate::project::Warning;
-use crate::report::Problem;
 use crate::verify::{Outcome, Rules, Verified};
 use std::path::Path;
 
@@ -19,19 +18,19 @@ pub fn run(
     mut manifest: Manifest,
     out_dir: &Path,
     building: &Building<'_>,
-    live: &Live,
+    progress: &Progress,
 ) -> Result<Option<Vec<Verified>>, Error> {
     manifest.locations.retain(|entry| rules.is_wanted(entry));
     if manifest.locations.is_empty() {
         return Ok(None);
     }
-    live.stage("verify");
+    progress.stage("verify");
     let is_lenient = rules.is_lenient();
     let verified = verify::verify(&manifest, out_dir, &building.tools, &building.display, is_lenient);
     let verified = match verified {
         // A machine that cannot load them is no reason not to deploy what nobody asked to load here.
         Err(error) if is_lenient && error.fault() == Fault::Tool => {
-            warn(format!("the code locations could not be loaded here: {error}"), building, live);
+            warn(format!("the code locations could not be loaded here: {error}"), building, progress);
             return Ok(None);
         }
         verified => verified?,
@@ -40,14 +39,13 @@ pub fn run(
         if let Outcome::Failed { not_here: Some(reason), .. } = &one.outcome {
             let error = one.outcome.error_line().unwrap_or_default();
             let text = format!("{} does not load here, and may load elsewhere: {reason} ({error})", one.name);
-            warn(text, building, live);
+            warn(text, building, progress);
         }
     }
     Ok(Some(verified))
 }
 
-fn warn(message: String, building: &Building<'_>, live: &Live) {
+fn warn(message: String, building: &Building<'_>, progress: &Progress) {
     building.host.warn(&message);
-    let problem = Problem::from_warning(&Warning { message, place: None });
-    live.update(|report| report.warnings.push(problem));
+    progress.put(|run| run.warnings.push(Warning::without_place(message)));
 }

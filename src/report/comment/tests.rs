@@ -1,7 +1,7 @@
 use super::*;
 use crate::dependencies::DependencyChanges;
 use crate::publish::{SentFiles, UploadOutcome};
-use crate::report::{LocationReport, Problem, State};
+use crate::report::{LocationReport, LocationState, Problem};
 use std::time::UNIX_EPOCH;
 
 fn facts(run_id: u64, attempt: u64, job: &str) -> Facts {
@@ -17,12 +17,12 @@ fn facts(run_id: u64, attempt: u64, job: &str) -> Facts {
     }
 }
 
-fn location(name: &str, state: State, error: Option<&str>) -> LocationReport {
+fn location(name: &str, state: LocationState, error: Option<&str>) -> LocationReport {
     LocationReport {
         name: name.into(),
         pex_tag: Some("files=deps-1.pex:source-2.pex".into()),
         dagster_version: Some("1.13.27".into()),
-        state: Some(state),
+        state,
         sent: Some(SentFiles { source: UploadOutcome::Uploaded, deps: UploadOutcome::Cached }),
         errors: error.map(String::from).into_iter().collect(),
         ..LocationReport::default()
@@ -51,7 +51,10 @@ fn a_comment_tells_each_location_and_folds_its_error() {
     let failed = "error: the code location `b|ad` was updated and failed to load:\nModuleNotFoundError: x";
     let report = report(
         RunResult::Failure,
-        vec![location("good", State::Loaded, None), location("b|ad", State::FailedToLoad, Some(failed))],
+        vec![
+            location("good", LocationState::Loaded, None),
+            location("b|ad", LocationState::FailedToLoad, Some(failed)),
+        ],
     );
     insta::assert_snapshot!(shown(&written(&facts(5, 1, "deploy"), &report, None)));
 }
@@ -66,7 +69,7 @@ fn changed_dependencies_are_told_once_for_all_locations_that_share_them() {
     };
     let located = |name: &str, count| LocationReport {
         dependencies: Some(changes(count)),
-        ..location(name, State::Loaded, None)
+        ..location(name, LocationState::Loaded, None)
     };
     let report = report(RunResult::Success, vec![located("a", 1), located("b", 1), located("c", 90)]);
     let body = written(&facts(5, 1, "deploy"), &report, None);
@@ -90,9 +93,9 @@ fn jobs_of_a_run_share_a_comment() {
         first.contains("⏳ Deploying 1 code location to the branch deployment of [`feature/x`]"),
         "{first}"
     );
-    let other = report(RunResult::Success, vec![location("b", State::Loaded, None)]);
+    let other = report(RunResult::Success, vec![location("b", LocationState::Loaded, None)]);
     let both = written(&two, &other, Some(&first));
-    let done = report(RunResult::Success, vec![location("a", State::Loaded, None)]);
+    let done = report(RunResult::Success, vec![location("a", LocationState::Loaded, None)]);
     let all = written(&one, &done, Some(&both));
     assert!(all.contains("✅ Deployed 2 code locations to the branch deployment of [`feature/x`]"), "{all}");
     assert!(all.contains("| ✅ | `a` | loaded |") && all.contains("| ✅ | `b` | loaded |"), "{all}");
@@ -102,8 +105,8 @@ fn jobs_of_a_run_share_a_comment() {
 fn a_job_whose_rows_were_written_over_is_not_settled() {
     let (one, two) = (facts(5, 1, "one"), facts(5, 1, "two"));
     let (a, b) = (
-        report(RunResult::Success, vec![location("a", State::Loaded, None)]),
-        report(RunResult::Success, vec![location("b", State::Loaded, None)]),
+        report(RunResult::Success, vec![location("a", LocationState::Loaded, None)]),
+        report(RunResult::Success, vec![location("b", LocationState::Loaded, None)]),
     );
     let comment = |facts, report| Comment::new("k", facts, report, UNIX_EPOCH);
     let (mine, theirs) = (comment(&one, &a), comment(&two, &b));
@@ -116,7 +119,7 @@ fn a_job_whose_rows_were_written_over_is_not_settled() {
 
 #[test]
 fn an_older_run_leaves_a_later_ones_comment_alone() {
-    let report = report(RunResult::Success, vec![location("a", State::Loaded, None)]);
+    let report = report(RunResult::Success, vec![location("a", LocationState::Loaded, None)]);
     let later = written(&facts(6, 1, "deploy"), &report, None);
     let again = written(&facts(5, 2, "deploy"), &report, None);
     for (old, present) in [(facts(5, 1, "deploy"), &later), (facts(5, 1, "deploy"), &again)] {
@@ -133,9 +136,9 @@ fn a_comment_stays_within_its_budget_and_keeps_failures() {
     let long = "x`````\n".repeat(20_000);
     for count in [1, 40, 3_000] {
         let mut locations: Vec<_> = (0..count)
-            .map(|n| location(&format!("location-{n}-{}", "y".repeat(40)), State::Loaded, None))
+            .map(|n| location(&format!("location-{n}-{}", "y".repeat(40)), LocationState::Loaded, None))
             .collect();
-        locations.push(location("broken", State::FailedToLoad, Some(&long)));
+        locations.push(location("broken", LocationState::FailedToLoad, Some(&long)));
         let report = report(RunResult::Failure, locations);
         let facts = facts(5, 1, "deploy");
         let body = written(&facts, &report, None);
@@ -149,8 +152,10 @@ fn a_comment_stays_within_its_budget_and_keeps_failures() {
 #[test]
 fn hostile_names_stay_inside_their_cells() {
     let name = "x` | <script>@team #1 -->\n| y |";
-    let mut report =
-        report(RunResult::Failure, vec![location(name, State::NotUpdated, Some("```\n</details>\n@team"))]);
+    let mut report = report(
+        RunResult::Failure,
+        vec![location(name, LocationState::NotUpdated, Some("```\n</details>\n@team"))],
+    );
     report.deployment.as_mut().unwrap().url = "javascript:alert(1)".into();
     let deployment = report.deployment.as_mut().unwrap();
     (deployment.name, deployment.is_branch) = ("b](https://evil)[".into(), false);
@@ -187,12 +192,18 @@ fn markers_are_plain() {
 
 #[test]
 fn jobs_give_the_same_comment_in_any_order_and_once_is_enough() {
-    let states = [State::Loaded, State::FailedToLoad, State::NoAgent, State::Loaded, State::FailedToLoad];
+    let states = [
+        LocationState::Loaded,
+        LocationState::FailedToLoad,
+        LocationState::NoAgent,
+        LocationState::Loaded,
+        LocationState::FailedToLoad,
+    ];
     let jobs: Vec<(Facts, Report)> = states
         .into_iter()
         .enumerate()
         .map(|(number, state)| {
-            let error = (state == State::FailedToLoad).then_some("ImportError: no");
+            let error = (state == LocationState::FailedToLoad).then_some("ImportError: no");
             let result = if error.is_some() { RunResult::Failure } else { RunResult::Success };
             let one = location(&format!("l{number}"), state, error);
             (facts(5, 1, &format!("job {number}")), report(result, vec![one]))
@@ -224,14 +235,17 @@ fn jobs_give_the_same_comment_in_any_order_and_once_is_enough() {
 fn what_failed_in_an_older_attempt_does_not_mark_a_green_one() {
     let failed = Report {
         problems: vec![Problem { title: "no index".into(), text: "error: no index".into(), place: None }],
-        ..report(RunResult::Failure, vec![location("a", State::FailedToLoad, Some("ImportError: no"))])
+        ..report(
+            RunResult::Failure,
+            vec![location("a", LocationState::FailedToLoad, Some("ImportError: no"))],
+        )
     };
     let pending = LocationReport { name: "b".into(), ..LocationReport::default() };
     let first = written(&facts(5, 1, "one"), &failed, None);
     let first = written(&facts(5, 1, "killed"), &report(RunResult::Running, vec![pending]), Some(&first));
     assert!(first.contains("❌") && first.contains("⏳"), "{first}");
     // The jobs of a matrix may have other names in the next attempt.
-    let green = report(RunResult::Success, vec![location("a", State::Loaded, None)]);
+    let green = report(RunResult::Success, vec![location("a", LocationState::Loaded, None)]);
     let second = written(&facts(5, 2, "other"), &green, Some(&first));
     assert!(second.contains("✅ Deployed 1 code location") && !second.contains("❌"), "{second}");
     assert!(!second.contains("⏳") && !second.contains("no index"), "{second}");
@@ -244,9 +258,11 @@ fn what_failed_in_an_older_attempt_does_not_mark_a_green_one() {
 
 #[test]
 fn jobs_of_a_matrix_with_code_locations_of_one_name_have_a_row_each() {
-    let one = report(RunResult::Success, vec![location("dagster", State::Loaded, None)]);
-    let two =
-        report(RunResult::Failure, vec![location("dagster", State::FailedToLoad, Some("ImportError: no"))]);
+    let one = report(RunResult::Success, vec![location("dagster", LocationState::Loaded, None)]);
+    let two = report(
+        RunResult::Failure,
+        vec![location("dagster", LocationState::FailedToLoad, Some("ImportError: no"))],
+    );
     let body = written(&facts(5, 1, "deploy//apps/a//0"), &one, None);
     let body = written(&facts(5, 1, "deploy//apps/b//1"), &two, Some(&body));
     let body = written(&facts(5, 1, "deploy//apps/a//0"), &one, Some(&body));
@@ -257,16 +273,16 @@ fn jobs_of_a_matrix_with_code_locations_of_one_name_have_a_row_each() {
 #[test]
 fn no_code_location_is_pending_once_its_job_has_ended() {
     let blank = |name: &str| LocationReport { name: name.into(), ..LocationReport::default() };
-    let built = |name: &str| LocationReport { pex_tag: Some("files=x".into()), ..blank(name) };
+    let ended = |name: &str| LocationReport { state: LocationState::NotReached, ..blank(name) };
     let facts = facts(5, 1, "deploy");
     let running = written(&facts, &report(RunResult::Running, vec![blank("a"), blank("b")]), None);
     assert_eq!(running.matches("pending").count(), 2, "{running}");
     for result in [RunResult::Failure, RunResult::Cancelled, RunResult::Success] {
-        let ended = written(&facts, &report(result, vec![blank("a"), built("b")]), Some(&running));
-        assert!(!ended.contains("pending") && !ended.contains("⏳"), "{result:?}: {ended}");
-        assert_eq!(ended.matches("not deployed |").count(), 2, "{result:?}: {ended}");
+        let body = written(&facts, &report(result, vec![ended("a"), ended("b")]), Some(&running));
+        assert!(!body.contains("pending") && !body.contains("⏳"), "{result:?}: {body}");
+        assert_eq!(body.matches("not deployed |").count(), 2, "{result:?}: {body}");
     }
-    let failed = written(&facts, &report(RunResult::Failure, vec![blank("a")]), None);
+    let failed = written(&facts, &report(RunResult::Failure, vec![ended("a")]), None);
     assert!(failed.contains("❌ Not deployed to"), "{failed}");
 }
 
@@ -275,7 +291,7 @@ fn equal_errors_are_told_once_and_their_exception_leads_to_them() {
     let error = |name: &str, why: &str| {
         format!("error: the code location `{name}` was updated and failed to load:\n{why}\nhint: look")
     };
-    let failed = |name: &str, why: &str| location(name, State::FailedToLoad, Some(&error(name, why)));
+    let failed = |name: &str, why: &str| location(name, LocationState::FailedToLoad, Some(&error(name, why)));
     let locations = ["a", "b", "c"].map(|name| failed(name, "ModuleNotFoundError: No module named 'x'"));
     let mut locations = Vec::from(locations);
     locations.push(failed("d", "KeyError: 'GH-1'"));
@@ -300,7 +316,7 @@ fn each_code_location_keeps_its_exception() {
                 "error: it failed to load:\nRuntimeError: outer\n{frames}ValueError: root-{at}-\n{frames}"
             )
         };
-        let failed = |at| location(&format!("loc{at}"), State::FailedToLoad, Some(&error(at)));
+        let failed = |at| location(&format!("loc{at}"), LocationState::FailedToLoad, Some(&error(at)));
         let report = report(RunResult::Failure, (0..count).map(failed).collect());
         let body = written(&facts(5, 1, "deploy"), &report, None);
         let told = (0..count).filter(|at| shown(&body).contains(&format!("ValueError: root-{at}-"))).count();
@@ -320,8 +336,8 @@ fn an_error_of_one_long_line_is_there_at_every_length() {
         "  File \"defs.py\"\n".repeat(30)
     );
     for count in [1, 10, 40, 200, 600] {
-        let locations =
-            (0..count).map(|n| location(&format!("l{n}"), State::FailedToLoad, Some(&format!("{n}{text}"))));
+        let locations = (0..count)
+            .map(|n| location(&format!("l{n}"), LocationState::FailedToLoad, Some(&format!("{n}{text}"))));
         let body = written(&facts(5, 1, "deploy"), &report(RunResult::Failure, locations.collect()), None);
         assert!(body.len() <= BUDGET, "{count}: {}", body.len());
         assert!(body.contains("DagsterInvalidDefinitionError: Duplicate asset keys: AssetKey"), "{count}");

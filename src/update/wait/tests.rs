@@ -3,8 +3,8 @@
 use super::*;
 use crate::dagster::operations::LoadStamp;
 
-fn state(loaded: bool, stamp: Option<f64>, failure: Option<&str>) -> LocationState {
-    LocationState {
+fn state(loaded: bool, stamp: Option<f64>, failure: Option<&str>) -> LoadState {
+    LoadState {
         name: "one".into(),
         loaded,
         unclear: false,
@@ -57,7 +57,7 @@ fn the_version_from_before_is_not_taken_for_the_new_one() {
         ),
         (
             "not understood",
-            LocationState { unclear: true, ..state(true, Some(2.0), None) },
+            LoadState { unclear: true, ..state(true, Some(2.0), None) },
             Some(&old),
             false,
             false,

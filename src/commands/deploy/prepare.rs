@@ -1,0 +1,104 @@
+//! What is to be built: the code locations that were asked for, and what each of their directories asks for.
+
+use crate::build::left_out;
+use crate::cli::DeployArgs;
+use crate::commands::Error;
+use crate::commands::building::{Building, warning_line};
+use crate::commands::progress::Progress;
+use crate::error::error_text;
+use crate::host::Host;
+use crate::plan::Plan;
+use crate::project::{CollectError, Location, Project, Requirements, code_source};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is to be built, and what each build directory asks for.
+pub(in crate::commands) struct Planned<'a> {
+    pub(in crate::commands) building: Building<'a>,
+    pub(in crate::commands) plan: Plan,
+    pub(in crate::commands) requirements: BTreeMap<PathBuf, Arc<Requirements>>,
+    /// All that it names, whether they are built or not.
+    pub(in crate::commands) names: BTreeSet<String>,
+}
+
+/// Read the project, and collect what it asks for.
+///
+/// # Errors
+/// A file of the project that cannot be used.
+pub(in crate::commands) fn prepare<'a>(
+    args: &DeployArgs,
+    host: &'a Host,
+    progress: &Progress,
+) -> Result<Planned<'a>, Error> {
+    let mut project = Project::read(&host.absolute(&args.file), host)?;
+    let mut warnings = std::mem::take(&mut project.warnings);
+    let (root, file) = (project.root.clone(), project.file.clone());
+    progress.put(|run| run.project_file = file);
+    let names = project.locations.iter().map(|location| location.name.clone()).collect();
+    let locations = select(project, &args.locations)?;
+    warnings.extend(code_source::look(&locations));
+    warnings.extend(left_out::code(&locations));
+    warnings.iter().for_each(|one| host.warn(warning_line(one, &root)));
+    progress.put(|run| {
+        run.warnings = warnings;
+        run.locations.clone_from(&locations);
+    });
+    let directories: BTreeSet<&Path> = locations.iter().map(|location| &*location.directory).collect();
+    let building = Building::new(&args.build, &root, &Vec::from_iter(directories), host)?;
+    progress.put(|run| {
+        run.warnings.extend(building.warnings.iter().cloned());
+        run.target = Some(building.target);
+    });
+    let requirements = collect(&building, &locations)?;
+    let warnings = requirements.values().flat_map(|asked| asked.warnings.iter().cloned());
+    progress.put(|run| run.warnings.extend(warnings));
+    let plan = Plan::decide(building.target, locations, &requirements);
+    Ok(Planned { building, plan, requirements, names })
+}
+
+/// The code locations asked for by `--location`; all when none was.
+fn select(project: Project, names: &[String]) -> Result<Vec<Location>, Error> {
+    let known = |name: &&String| project.locations.iter().any(|location| location.name == **name);
+    if let Some(unknown) = names.iter().find(|name| !known(name)) {
+        let known = project.locations.iter().map(|location| location.name.clone()).collect();
+        return Err(Error::UnknownLocation { name: unknown.clone(), file: project.file, known });
+    }
+    let wanted = |location: &Location| names.is_empty() || names.contains(&location.name);
+    Ok(project.locations.into_iter().filter(wanted).collect())
+}
+
+/// What each distinct build directory asks for.
+fn collect(
+    building: &Building<'_>,
+    locations: &[Location],
+) -> Result<BTreeMap<PathBuf, Arc<Requirements>>, Error> {
+    let mut requirements = BTreeMap::new();
+    let mut without_files: BTreeMap<PathBuf, Error> = BTreeMap::new();
+    for Location { directory, place, .. } in locations {
+        if requirements.contains_key(directory) || without_files.contains_key(directory) {
+            continue;
+        }
+        match building.collect(directory) {
+            Ok(asked) => drop(requirements.insert(directory.clone(), Arc::new(asked))),
+            // Cheap to see, so all of them are said at once.
+            Err(Error::Collect(CollectError::NoRequirementFile { directory, asked_by, .. })) => {
+                let is_yaml =
+                    place.file.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+                let location = Some(place.clone()).filter(|_| is_yaml);
+                let error =
+                    CollectError::NoRequirementFile { directory: directory.clone(), asked_by, location };
+                without_files.insert(directory, Error::Collect(error));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match without_files.pop_last() {
+        None => Ok(requirements),
+        Some((_, last)) => {
+            let said = without_files.values().map(|error| error_text(error, building.host.color()));
+            said.for_each(|text| building.host.say(&text));
+            Err(last)
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The stages of a deploy from building on, each with the value that it puts down.
+
+use super::{telling, verifying};
+use crate::build::manifest::Manifest;
+use crate::build::{self, Built};
+use crate::cli::DeployArgs;
+use crate::commands::Error;
+use crate::commands::building::Building;
+use crate::commands::progress::Progress;
+use crate::dependencies::Search;
+use crate::host::Host;
+use crate::plan::Plan;
+use crate::project::Warning;
+use crate::publish::{Published, Publisher, Recording};
+use crate::report::{self, DeploymentReport};
+use crate::update::{Online, Outcome};
+use crate::verify::{Rules, Verified, VerifyWhen};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What the stages from building on have in common.
+pub(super) struct Stages<'a> {
+    pub(super) args: &'a DeployArgs,
+    pub(super) host: &'a Host,
+    pub(super) progress: &'a Progress,
+    pub(super) building: Building<'a>,
+    pub(super) plan: Arc<Plan>,
+    /// `None` where nothing is deployed.
+    pub(super) online: Option<Online>,
+    pub(super) out_dir: PathBuf,
+}
+
+/// What was built, and sent where it is to be deployed.
+pub(super) struct Made {
+    pub(super) built: Arc<Built>,
+    pub(super) manifest: Manifest,
+    pub(super) published: Option<Published>,
+    pub(super) recording: Option<Recording>,
+    pub(super) changes: Option<Search>,
+    pub(super) not_built: Option<Error>,
+}
+
+impl Stages<'_> {
+    /// Build all files, and send those that are finished while others are still being built. `names` are all code locations
+    /// of the project file.
+    pub(super) fn build(&self, names: &BTreeSet<String>) -> Result<Made, Error> {
+        let Stages { args, host, progress, plan, online, out_dir, .. } = self;
+        let online = online.as_ref();
+        let loads_all = args.verify == VerifyWhen::Always;
+        let publisher = online.map(|online| online.publisher(&args.publish, loads_all, plan.target, host));
+        let mut context = self.building.context(out_dir)?;
+        if let Some(publisher) = &publisher {
+            context = context.observed_by(publisher);
+        }
+        progress.put(|run| {
+            run.out_dir = Some(out_dir.clone());
+            run.deployment = online.map(DeploymentReport::from_online);
+            run.others = online.map(|online| online.others(names)).unwrap_or_default();
+        });
+        progress.reached().others_note().into_iter().for_each(|note| host.note(note));
+        progress.planned();
+        progress.stage("build");
+        host.note(telling::heading(plan, &self.building.python_origin));
+        let built = Arc::new(build::run(plan, &context));
+        let warnings = context.warnings().into_iter().map(Warning::without_place);
+        progress.put(|run| run.warnings.extend(warnings));
+        drop(context);
+        let changes = online.map(|online| online.dependency_changes(plan, &built));
+        self.go_on()?;
+        let not_built = telling::not_built(plan, &built, host);
+        if publisher.is_some() {
+            progress.stage("upload");
+        }
+        let (published, recording) = publisher.map(Publisher::finish).unzip();
+        self.go_on()?;
+        let manifest = Manifest::from_built(plan, &built);
+        manifest.write(out_dir)?;
+        let table = report::table::files(&built.files());
+        if !table.is_empty() {
+            host.note(table);
+        }
+        progress.put(|run| {
+            run.built = Some((Arc::clone(plan), Arc::clone(&built)));
+            run.warnings.extend(built.warnings().cloned().map(Warning::without_place));
+        });
+        Ok(Made { built, manifest, published, recording, changes, not_built })
+    }
+
+    /// An error if nothing that is asked of Dagster+ would be answered any more.
+    fn go_on(&self) -> Result<(), Error> {
+        self.progress.session().end().map_or(Ok(()), |error| Err(Error::Ended(error)))
+    }
+
+    /// Load the code locations here that are to be loaded.
+    pub(super) fn verify(
+        &self,
+        manifest: Manifest,
+        built: &Built,
+        recording: Option<Recording>,
+    ) -> Result<Option<Vec<Verified>>, Error> {
+        let runs = self.online.as_ref().map(|online| |name: &str, deps: &str| online.runs(name, deps));
+        let runs = runs.as_ref().map(|runs| runs as &dyn Fn(&str, &str) -> bool);
+        let rules = Rules { when: self.args.verify, plan: &self.plan, built, runs };
+        let verified = verifying::run(&rules, manifest, &self.out_dir, &self.building, self.progress)?;
+        if let Some(recording) = recording {
+            recording.write(&rules.broken_deps(verified.as_deref().unwrap_or_default()));
+        }
+        self.progress.put(|run| run.verified = verified.clone());
+        Ok(verified)
+    }
+
+    /// Update the code locations and wait for them.
+    pub(super) fn load(
+        &self,
+        published: Option<&Published>,
+        built: &Built,
+        unfit: &BTreeSet<String>,
+    ) -> Arc<Vec<Outcome>> {
+        let Some((online, published)) = self.online.as_ref().zip(published) else { return Arc::default() };
+        self.progress.stage("load");
+        let reach = |phase| self.progress.put(|run| run.reach(phase));
+        let outcomes = Arc::new(online.finish(published, &self.plan, built, unfit, &reach));
+        self.progress.put(|run| run.outcomes = Some(Arc::clone(&outcomes)));
+        telling::say_failures(&outcomes, self.host);
+        outcomes
+    }
+}

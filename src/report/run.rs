@@ -1,0 +1,190 @@
+//! What the stages of a run have reached, and how it ended: what a report is made from.
+
+use super::{DeploymentReport, LocationState, Problem, Purpose, table};
+use crate::build::Built;
+use crate::dagster::session::Begun;
+use crate::dependencies::DependencyChanges;
+use crate::plan::Plan;
+use crate::project::{Location, Warning};
+use crate::target::Target;
+use crate::update::{Outcome, Phase};
+use crate::verify::{Excuse, Verified};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What the stages of a run have reached. Each puts its value down once; nothing is taken back.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The file that names the code locations.
+    pub project_file: PathBuf,
+    /// The code locations, in the order of that file.
+    pub locations: Vec<Location>,
+    /// What the user should know, in the order in which it was found.
+    pub warnings: Vec<Warning>,
+    /// What is built for.
+    pub target: Option<Target>,
+    /// Where the PEX files are here.
+    pub out_dir: Option<PathBuf>,
+    /// The deployment that the run goes to, or has closed.
+    pub deployment: Option<DeploymentReport>,
+    /// Code locations of the deployment that the project file does not name.
+    pub others: Vec<String>,
+    /// What was to be built, for these code locations in this order, and what was.
+    pub built: Option<(Arc<Plan>, Arc<Built>)>,
+    /// What loading the files here showed, if that was asked for.
+    pub verified: Option<Vec<Verified>>,
+    /// What does not count as a failure of this run.
+    pub excuses: Vec<Excuse>,
+    /// What came of the updates.
+    pub outcomes: Option<Arc<Vec<Outcome>>>,
+    /// What changes in the dependencies, by code location.
+    pub changes: BTreeMap<String, DependencyChanges>,
+    /// The stages with the seconds from the start of the run to theirs.
+    pub stages: Vec<(&'static str, f64)>,
+    /// The branch deployment that was created or brought up to date.
+    pub branch_deployment: Option<String>,
+    /// Whether the branch deployment is only to be closed.
+    pub is_closing: bool,
+    /// How far the update of each code location has come.
+    pub updating: BTreeMap<String, LocationState>,
+}
+
+impl Run {
+    /// An update has come this far.
+    pub fn reach(&mut self, phase: Phase) {
+        let (names, state) = match phase {
+            Phase::Updating(names) => (names, LocationState::Unknown),
+            Phase::Waiting(names) => (names, LocationState::Loading),
+            Phase::Settled(name, true) => (vec![name], LocationState::Loaded),
+            Phase::Settled(name, false) => (vec![name], LocationState::FailedToLoad),
+        };
+        self.updating.extend(names.into_iter().map(|name| (name, state)));
+    }
+
+    /// `Also in prod, and not in dagster_cloud.yaml: …`. Whose they are is not known: several repositories may share a
+    /// deployment.
+    pub fn others_note(&self) -> Option<String> {
+        const MOST: usize = 10;
+        let deployment = self.deployment.as_ref().filter(|_| !self.others.is_empty())?;
+        let file = self.project_file.file_name().unwrap_or_default().to_string_lossy();
+        let mut shown = self.others.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
+        if self.others.len() > MOST {
+            shown += &format!(" and {} more", self.others.len() - MOST);
+        }
+        Some(format!("Also in {}, and not in {file}: {shown}. They stay as they are.", deployment.name))
+    }
+
+    /// What an interrupt left at Dagster+, in a sentence; `begun` is what had begun there.
+    pub fn left_behind(&self, begun: &Begun) -> String {
+        if self.is_closing && begun.branch_deployment {
+            return "the branch deployment may or may not have been closed".into();
+        }
+        let names = |wanted: LocationState| -> Vec<&str> {
+            let locations = self.updating.iter().filter(|(_, state)| begun.update && **state == wanted);
+            locations.map(|(name, _)| name.as_str()).collect()
+        };
+        let updated: Vec<String> = [
+            ("may or may not have been updated", names(LocationState::Unknown)),
+            ("had been updated and not been seen to load", names(LocationState::Loading)),
+            ("had loaded", names(LocationState::Loaded)),
+            ("had failed to load", names(LocationState::FailedToLoad)),
+        ]
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| format!("{} {what}", some(&names)))
+        .collect();
+        let branch = match (&self.branch_deployment, begun.branch_deployment) {
+            (Some(name), _) => Some(format!("the branch deployment {name} was brought up to date")),
+            (None, true) => Some("the branch deployment may have been created or changed".into()),
+            (None, false) => None,
+        };
+        let count = |files| table::count(files, "PEX file");
+        let uploads = match (begun.uploaded.len(), begun.uploads.len()) {
+            (_, 0) => None,
+            (done, all) if done == all => Some(format!("{} had been uploaded", count(all))),
+            (0, all) => Some(format!("the upload of {} had begun", count(all))),
+            (done, all) => Some(format!("{done} of {} had been uploaded whole", count(all))),
+        };
+        match (updated.is_empty(), uploads.or(branch)) {
+            (false, _) => format!("{}; `pexpress status` shows it", updated.join("; ")),
+            (true, Some(what)) => format!("{what}, and no code location was changed"),
+            (true, None) => "nothing was changed at Dagster+".into(),
+        }
+    }
+}
+
+fn some(names: &[&str]) -> String {
+    match names {
+        [one, two, three, _, ..] => format!("{one}, {two}, {three} and {} more", names.len() - 3),
+        few => few.join(", "),
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub enum Ended {
+    /// It has not.
+    Running,
+    /// All that was asked for is done.
+    Success,
+    /// Something is not done, for these errors.
+    Failure(Vec<Problem>),
+    /// There was nothing to deploy, or no permission to, for this reason.
+    Skipped(String),
+    /// Its branch deployment was closed.
+    Closed,
+    /// A signal ended it when this had begun at Dagster+; `None` where it could not even begin.
+    Cancelled(Option<Begun>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_reached_is_said_in_a_sentence() {
+        let names = |count: usize| (0..count).map(|n| format!("l{n}")).collect::<Vec<String>>();
+        let files = |count: usize| names(count).into_iter().collect();
+        let said = |begun: Begun, set: &dyn Fn(&mut Run)| {
+            let mut run = Run::default();
+            set(&mut run);
+            run.left_behind(&begun)
+        };
+        let branch = || Begun { branch_deployment: true, ..Begun::default() };
+        let update = || Begun { update: true, uploads: files(2), uploaded: files(2), ..Begun::default() };
+        let all = [
+            said(Begun::default(), &|_| {}),
+            // Announced, and stopped before its request began.
+            said(Begun::default(), &|run| run.reach(Phase::Updating(names(1)))),
+            said(branch(), &|_| {}),
+            said(branch(), &|run| run.branch_deployment = Some("79afebd".into())),
+            said(branch(), &|run| run.is_closing = true),
+            said(Begun::default(), &|run| run.is_closing = true),
+            said(Begun { uploads: files(2), ..Begun::default() }, &|_| {}),
+            said(Begun { uploads: files(2), uploaded: files(1), ..Begun::default() }, &|_| {}),
+            said(Begun { uploads: files(1), uploaded: files(1), ..Begun::default() }, &|_| {}),
+            said(update(), &|run| run.reach(Phase::Updating(names(5)))),
+            said(update(), &|run| {
+                run.reach(Phase::Updating(names(3)));
+                run.reach(Phase::Waiting(names(2)));
+                run.reach(Phase::Settled("l0".into(), true));
+            }),
+        ];
+        insta::assert_snapshot!(all.join("\n"), @r#"
+        nothing was changed at Dagster+
+        nothing was changed at Dagster+
+        the branch deployment may have been created or changed, and no code location was changed
+        the branch deployment 79afebd was brought up to date, and no code location was changed
+        the branch deployment may or may not have been closed
+        nothing was changed at Dagster+
+        the upload of 2 PEX files had begun, and no code location was changed
+        1 of 2 PEX files had been uploaded whole, and no code location was changed
+        1 PEX file had been uploaded, and no code location was changed
+        l0, l1, l2 and 2 more may or may not have been updated; `pexpress status` shows it
+        l2 may or may not have been updated; l1 had been updated and not been seen to load; l0 had loaded; `pexpress status` shows it
+        "#);
+    }
+}

@@ -1,0 +1,214 @@
+//! How far a code location came.
+
+use crate::update::{Outcome, UpdateError, Updated};
+use serde::{Deserialize, Serialize};
+
+/// How far a code location came, in checks, builds and deploys alike.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocationState {
+    /// The run has not come to it.
+    #[default]
+    Pending,
+    /// The run ended before it came to it.
+    NotReached,
+    /// It is as it was before.
+    NotDeployed,
+    /// Its files are stored.
+    Published,
+    /// Its files are not stored.
+    NotPublished,
+    /// Dagster+ refused the update.
+    NotUpdated,
+    /// Dagster+ took the update, and the run did not wait for the load.
+    Updated,
+    /// It runs the new files.
+    Loaded,
+    /// It runs just these files already, and was left alone.
+    Unchanged,
+    /// It was updated and does not load.
+    FailedToLoad,
+    /// It was updated and had not loaded when the time was up.
+    Loading,
+    /// It was updated and no agent was there to load it.
+    NoAgent,
+    /// It was updated, and then another run updated or removed it.
+    Overtaken,
+    /// Whether it was updated, or whether it then loaded, could not be seen.
+    Unknown,
+    /// It was only to be read.
+    Read,
+    /// It was only to be read, and something in it is doubtful.
+    Doubtful,
+    /// It was only to be read, and something in it is wrong.
+    Wrong,
+    /// It was only to be built, and was.
+    Built,
+    /// It was built and loads here.
+    Verified,
+    /// It could not be built.
+    NotBuilt,
+    /// It was built and does not load here.
+    NotLoaded,
+}
+
+use LocationState::{
+    Built, Doubtful, FailedToLoad, Loaded, Loading, NoAgent, NotBuilt, NotDeployed, NotLoaded, NotPublished,
+    NotReached, NotUpdated, Overtaken, Pending, Published, Read, Unchanged, Unknown, Updated as Taken,
+    Verified, Wrong,
+};
+
+impl LocationState {
+    /// What came of an update.
+    pub fn from_outcome(outcome: &Outcome) -> LocationState {
+        match &outcome.result {
+            Ok(Updated::Published) => Published,
+            Ok(Updated::Unchanged) => Unchanged,
+            Ok(Updated::Loaded) => Loaded,
+            Ok(Updated::NotAwaited) => Taken,
+            Err(UpdateError::NotPublished { .. }) => NotPublished,
+            Err(UpdateError::Refused { .. }) => NotUpdated,
+            Err(UpdateError::Load { .. }) => FailedToLoad,
+            Err(UpdateError::LoadTimeout { .. }) => Loading,
+            Err(UpdateError::NoAgent { .. }) => NoAgent,
+            Err(UpdateError::Overtaken { .. }) => Overtaken,
+            Err(UpdateError::Uncertain { .. } | UpdateError::Unseen { .. }) => Unknown,
+        }
+    }
+
+    /// In words: `failed to load`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Pending => "pending",
+            NotReached | NotDeployed => "not deployed",
+            Published => "published",
+            NotPublished => "not published",
+            NotUpdated => "not updated",
+            Taken => "updated",
+            Loaded => "loaded",
+            Unchanged => "unchanged",
+            FailedToLoad => "failed to load",
+            Loading => "loading",
+            NoAgent => "no agent",
+            Overtaken => "overtaken",
+            Unknown => "unknown",
+            Read => "read",
+            Doubtful => "read, with a warning",
+            Wrong => "has an error",
+            Built => "built",
+            Verified => "built, loads",
+            NotBuilt => "failed",
+            NotLoaded => "does not load here",
+        }
+    }
+
+    /// As in JSON: `failed_to_load`. For states at Dagster+.
+    pub fn name(self) -> String {
+        self.words().replace(' ', "_")
+    }
+
+    /// Whether it is a state at Dagster+ that the run saw or decided: what `state` in JSON tells.
+    pub fn is_at_dagster(self) -> bool {
+        !self.is_here() && !matches!(self, Pending | NotReached)
+    }
+
+    /// Whether there is nothing to tell in JSON.
+    pub(super) fn is_untold(&self) -> bool {
+        !self.is_at_dagster()
+    }
+
+    /// Whether it is of a run that is not for Dagster+.
+    fn is_here(self) -> bool {
+        self.is_of_check() || self.is_of_build()
+    }
+
+    fn is_of_check(self) -> bool {
+        matches!(self, Read | Doubtful | Wrong)
+    }
+
+    /// Whether it is about building and loading here.
+    pub fn is_of_build(self) -> bool {
+        matches!(self, Built | Verified | NotBuilt | NotLoaded)
+    }
+
+    /// Whether Dagster+ took an update.
+    pub fn is_updated(self) -> bool {
+        matches!(self, Taken | Loaded | FailedToLoad | Loading | NoAgent | Overtaken | Unknown)
+    }
+
+    /// Whether it is as asked; `None` while that is open.
+    pub fn is_good(self) -> Option<bool> {
+        match self {
+            Pending => None,
+            Loaded | Taken | Unchanged | Published | Read | Doubtful | Built | Verified => Some(true),
+            _ => Some(false),
+        }
+    }
+
+    /// A sign that tells at a glance.
+    pub fn sign(self) -> &'static str {
+        match (self, self.is_good()) {
+            (Unchanged, _) => "➖",
+            (Doubtful | Loading | Unknown | NoAgent, _) => "⚠️",
+            (_, None) => "⏳",
+            (_, Some(true)) => "✅",
+            (_, Some(false)) => "❌",
+        }
+    }
+}
+
+/// A state in the data of a comment, which other versions of this program read and write as well: `{"at": "loaded"}` for
+/// runs that deploy, `"built"` for others.
+pub(super) mod wire {
+    use super::{LocationState, NotDeployed, NotReached};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Wire {
+        At(LocationState),
+        #[serde(untagged)]
+        Here(LocationState),
+    }
+
+    pub fn serialize<S: Serializer>(state: &LocationState, serializer: S) -> Result<S::Ok, S::Error> {
+        let wire = match *state {
+            NotReached => Wire::At(NotDeployed),
+            state if state.is_here() => Wire::Here(state),
+            state => Wire::At(state),
+        };
+        wire.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LocationState, D::Error> {
+        Wire::deserialize(deserializer).map(|(Wire::At(state) | Wire::Here(state))| state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Carried {
+        #[serde(with = "wire")]
+        s: LocationState,
+    }
+
+    #[test]
+    fn a_state_is_carried_in_comments_as_older_versions_write_it() {
+        for (state, want) in [
+            (Loaded, json!({"s": {"at": "loaded"}})),
+            (Pending, json!({"s": {"at": "pending"}})),
+            (FailedToLoad, json!({"s": {"at": "failed_to_load"}})),
+            (Built, json!({"s": "built"})),
+            (NotLoaded, json!({"s": "not_loaded"})),
+            (Wrong, json!({"s": "wrong"})),
+        ] {
+            assert_eq!(json!(Carried { s: state }), want);
+            assert_eq!(serde_json::from_value::<Carried>(want).unwrap(), Carried { s: state });
+        }
+        assert_eq!(json!(Carried { s: NotReached }), json!({"s": {"at": "not_deployed"}}));
+    }
+}

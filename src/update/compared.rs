@@ -1,0 +1,70 @@
+//! What a plan compares code locations with. Nothing is created or changed at Dagster+.
+
+use super::{Before, ConnectError};
+use crate::dagster::{Client, DagsterError};
+use crate::deployment::{Branch, DeploySession, Destination};
+use crate::threads::joined;
+
+/// What runs where the run goes; for a branch deployment that does not exist yet, or lacks a code location, what runs in
+/// the deployment that it is based on.
+pub struct Running {
+    /// At a deployment that exists.
+    pub client: Client,
+    own: Option<Before>,
+    base: Option<Before>,
+}
+
+impl Running {
+    /// Look there.
+    ///
+    /// # Errors
+    /// A deployment that does not exist, or Dagster+'s refusal.
+    pub fn look(session: &DeploySession, destination: &Destination) -> Result<Running, ConnectError> {
+        match destination {
+            Destination::Branch(branch) => Ok(Running::of_branch(branch, &session.client.patient())?),
+            Destination::Named { name, is_default, .. } => {
+                let mut client = session.client.at(name);
+                let own = match Before::look(&client) {
+                    Err(error) => {
+                        client = client.at(&session.instead_of(name, *is_default, error)?);
+                        Before::look(&client)?
+                    }
+                    own => own?,
+                };
+                Ok(Running { own: Some(own), base: None, client })
+            }
+        }
+    }
+
+    fn of_branch(branch: &Branch, client: &Client) -> Result<Running, DagsterError> {
+        let name = client.branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)?;
+        let base = branch.at_base(client);
+        let own = client.at(&name);
+        let (looked, looked_at_base) = std::thread::scope(|scope| {
+            let base = scope.spawn(|| Before::look(&base));
+            let own = Before::look(&own);
+            (own, joined(base))
+        });
+        match looked {
+            Ok(before) => {
+                let told = |error: &DagsterError| client.host().detail(error.to_string());
+                Ok(Running { client: own, own: Some(before), base: looked_at_base.inspect_err(told).ok() })
+            }
+            // Dagster+ may refuse what does not exist; that the token is good, the base tells.
+            Err(DagsterError::NotFound { .. } | DagsterError::Unauthorized { .. }) => {
+                Ok(Running { client: base, own: None, base: Some(looked_at_base?) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The deployment to compare a code location with.
+    pub fn before(&self, name: &str) -> Option<&Before> {
+        self.own.as_ref().filter(|own| own.has(name)).or(self.base.as_ref()).or(self.own.as_ref())
+    }
+
+    /// Deps PEX files that an entry of the deps cache may name.
+    pub fn deps_files(&self) -> Vec<String> {
+        self.own.as_ref().or(self.base.as_ref()).map(Before::deps_files).unwrap_or_default()
+    }
+}
