@@ -10,7 +10,6 @@ use crate::dagster::operations::{Method, PresignedUrl};
 use crate::host::Host;
 use crate::pex::inspect::{self, InspectError, Span};
 use crate::plan::Plan;
-use crate::resolve::Resolution;
 use pep440_rs::Version;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +23,7 @@ use std::time::Duration;
 const MOST_FILES: usize = 20;
 
 /// Normalised name → version.
-pub type Distributions = BTreeMap<String, String>;
+type Distributions = BTreeMap<String, String>;
 
 /// How the distributions of two deps PEX files differ. Sorted by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,11 +40,7 @@ pub struct DependencyChanges {
 
 impl DependencyChanges {
     /// Compare what ran before, from the file called `deps_pex_before`, with what comes.
-    pub fn between(
-        deps_pex_before: &str,
-        before: &Distributions,
-        after: &Distributions,
-    ) -> DependencyChanges {
+    fn between(deps_pex_before: &str, before: &Distributions, after: &Distributions) -> DependencyChanges {
         let only = |one: &Distributions, other: &Distributions| {
             let only = one.iter().filter(|(name, _)| !other.contains_key(*name));
             only.map(|(name, version)| (name.clone(), version.clone())).collect()
@@ -68,8 +63,7 @@ fn same_version(one: &str, other: &str) -> bool {
 }
 
 /// Where the distributions of a deps PEX can be read.
-#[derive(Debug, Clone)]
-pub enum Listed {
+enum Listed {
     /// Here.
     Known(Distributions),
     /// In the file at this path.
@@ -79,34 +73,25 @@ pub enum Listed {
 }
 
 impl Listed {
-    /// The distributions of a resolution, unless it does not know all versions.
-    pub fn from_resolution(resolution: &Resolution) -> Option<Listed> {
-        let named = resolution.distributions.iter().map(|one| Some((one.name.clone(), one.version.clone()?)));
-        named.collect::<Option<Distributions>>().map(Listed::Known)
-    }
-}
-
-/// A code location that gets another deps PEX.
-#[derive(Debug, Clone)]
-pub struct Exchange {
-    /// `location_name`.
-    pub location: String,
-    /// The file that ran before.
-    pub before: String,
-    /// The file that comes.
-    pub after: String,
-    /// What the latter holds.
-    pub listed: Listed,
-}
-
-impl Listed {
-    /// Where those of a deps PEX can be read.
+    /// A resolution that does not know all versions is no list.
     fn from_deps(deps: &DepsPexFile) -> Listed {
-        Listed::from_resolution(deps.resolution()).unwrap_or_else(|| match deps.file() {
-            Some(file) => Listed::Local(file.path.clone()),
-            None => Listed::Stored,
-        })
+        let distributions = deps.resolution().distributions.iter();
+        let named = distributions.map(|one| Some((one.name.clone(), one.version.clone()?))).collect();
+        match (named, deps.file()) {
+            (Some(named), _) => Listed::Known(named),
+            (None, Some(file)) => Listed::Local(file.path.clone()),
+            (None, None) => Listed::Stored,
+        }
     }
+}
+
+/// A code location that gets another deps PEX, by the names of both files.
+struct Exchange {
+    location: String,
+    before: String,
+    after: String,
+    /// What the file `after` holds.
+    listed: Listed,
 }
 
 /// Changes that are still being looked for.
@@ -153,7 +138,7 @@ impl Search {
 }
 
 /// The changes of each code location, by name; those that cannot be told are left out.
-pub fn changes(client: &Client, exchanges: &[Exchange]) -> BTreeMap<String, DependencyChanges> {
+fn changes(client: &Client, exchanges: &[Exchange]) -> BTreeMap<String, DependencyChanges> {
     let mut files: BTreeSet<&str> = exchanges.iter().map(|one| one.before.as_str()).collect();
     files.extend(exchanges.iter().filter(|one| matches!(one.listed, Listed::Stored)).map(|one| &*one.after));
     let stored = read_stored(client, &files.into_iter().take(MOST_FILES).collect::<Vec<_>>());

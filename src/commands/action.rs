@@ -4,7 +4,6 @@
 
 mod annotations;
 mod facts;
-mod listener;
 mod permission;
 mod reporter;
 mod telling;
@@ -30,7 +29,6 @@ use crate::publish::default_cache_tags;
 use crate::render::Exit;
 use crate::report::{Ended, RunResult};
 use crate::scratch;
-use listener::StepListener;
 use permission::DeployPermission;
 pub use permission::PermissionDenied;
 use reporter::Reporter;
@@ -92,8 +90,7 @@ impl<'a> Step<'a> {
         let facts = facts::of_deploy(&self.run, trigger.as_ref().ok(), &inputs.deploy, self.host);
         let key = facts::comment_key(&inputs, &self.run, self.host);
         let reporter = Reporter::start(&inputs, &permission, trigger.as_ref().ok(), &facts, &key, github);
-        let listener = StepListener { runner: self.runner.clone(), reporter: reporter.inlet() };
-        let progress = Progress::new(Box::new(listener));
+        let progress = Progress::new(reporter.listener(self.runner));
         let performed = self.perform(inputs, permission, &trigger, &progress);
         self.runner.end_group();
         let report = self.worded(performed.report());

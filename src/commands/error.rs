@@ -17,83 +17,44 @@ use std::sync::Arc;
 
 /// Anything that can end a run.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the messages say what the fields are
 pub enum Error {
     #[error(transparent)]
-    #[allow(missing_docs)]
     Cache(#[from] CacheError),
     #[error(transparent)]
-    #[allow(missing_docs)]
     Project(#[from] ProjectErrors),
     #[error(transparent)]
-    #[allow(missing_docs)]
     Collect(#[from] CollectError),
     #[error(transparent)]
-    #[allow(missing_docs)]
     PythonVersion(#[from] PythonVersionError),
     #[error(transparent)]
-    #[allow(missing_docs)]
     Context(#[from] ContextError),
     #[error(transparent)]
-    #[allow(missing_docs)]
     Deployment(#[from] DeploymentError),
     #[error(transparent)]
-    #[allow(missing_docs)]
     Dagster(#[from] DagsterError),
     #[error(transparent)]
-    #[allow(missing_docs)]
     Connect(#[from] ConnectError),
     #[error(transparent)]
-    #[allow(missing_docs)]
     Build(#[from] BuildError),
     #[error(transparent)]
-    #[allow(missing_docs)]
     Verify(#[from] VerifyError),
     #[error(transparent)]
-    #[allow(missing_docs)]
     PermissionDenied(action::PermissionDenied),
     #[error(transparent)]
-    #[allow(missing_docs)]
     Runner(#[from] RunnerError),
     /// `--location` names none that there is.
     #[error("`{}` has no code location `{name}`; it has {}", file.display(), known.join(", "))]
-    UnknownLocation {
-        /// As given.
-        name: String,
-        /// The file or directory looked in.
-        file: PathBuf,
-        /// The names that there are.
-        known: Vec<String>,
-    },
+    UnknownLocation { name: String, file: PathBuf, known: Vec<String> },
     /// Some code locations were not built; why was said already.
     #[error("{} of {total} code locations could not be built: {}", failed.len(), failed.join(", "))]
-    NotBuilt {
-        /// Their names.
-        failed: Vec<String>,
-        /// How many there are in all.
-        total: usize,
-        /// Whose fault the last failure was.
-        fault: Fault,
-    },
+    NotBuilt { failed: Vec<String>, total: usize, fault: Fault },
     /// Some code locations do not load; the tracebacks were printed already.
     #[error("{} of {total} code locations could not be loaded: {}", failed.len(), failed.join("; "))]
-    NotLoaded {
-        /// Name and exception of each.
-        failed: Vec<String>,
-        /// How many there are in all.
-        total: usize,
-        /// What to do about the only one.
-        hint: Option<String>,
-    },
+    NotLoaded { failed: Vec<String>, total: usize, hint: Option<String> },
     /// Some code locations were not deployed; why was said already.
     #[error("{} of {total} code locations could not be deployed: {}", failed.len(), failed.join(", "))]
-    NotDeployed {
-        /// Their names.
-        failed: Vec<String>,
-        /// How many there are in all.
-        total: usize,
-        /// Whose fault the worst failure was.
-        fault: Fault,
-    },
+    NotDeployed { failed: Vec<String>, total: usize, fault: Fault },
     /// What ended a run at Dagster+, and was met more than once.
     #[error(transparent)]
     Ended(Arc<DagsterError>),
@@ -101,14 +62,11 @@ pub enum Error {
     #[error("could not make a temporary directory")]
     Temporary(#[source] std::io::Error),
     #[error(transparent)]
-    #[allow(missing_docs)]
     Tools(#[from] tools::Error),
     /// The Python of a managed environment does not start.
     #[error("could not start `{python}`")]
     Module {
-        /// The interpreter.
         python: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },

@@ -2,8 +2,8 @@
 
 use super::{Problem, Report};
 use crate::input_names::for_flags;
-use crate::redact::{self, Secret};
 use crate::paths::shortened;
+use crate::redact::{self, Secret};
 use crate::verify::Outcome;
 use std::path::Path;
 

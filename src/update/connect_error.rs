@@ -8,12 +8,11 @@ use std::path::PathBuf;
 
 /// Nothing can be deployed there, or what is to be deployed cannot be told.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the messages say what the fields are
 pub enum ConnectError {
     #[error(transparent)]
-    #[allow(missing_docs)]
     Dagster(#[from] DagsterError),
     #[error(transparent)]
-    #[allow(missing_docs)]
     Deployment(#[from] DeploymentError),
     /// The organization is on Serverless on Kubernetes.
     #[error(
@@ -24,24 +23,16 @@ pub enum ConnectError {
     #[error(
         "{} is a Hybrid deployment, and PEX files only run in Dagster+ Serverless", deployment.as_ref().map_or("the default deployment of this organization".to_string(), |name| format!("`{name}`"))
     )]
-    Hybrid {
-        /// Its name, if one was given.
-        deployment: Option<String>,
-    },
+    Hybrid { deployment: Option<String> },
     /// A base image tag, and no registry to find it in.
     #[error(
         "the base image `{tag}` cannot be named: Dagster+ did not say where the organization's registry is"
     )]
-    NoRegistry {
-        /// The tag.
-        tag: String,
-    },
+    NoRegistry { tag: String },
     /// `--defs-state-info` names no JSON file.
     #[error("could not read `{path}`, which --defs-state-info names, as JSON")]
     DefsStateInfo {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

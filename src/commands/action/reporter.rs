@@ -11,6 +11,7 @@ mod worker;
 use super::permission::DeployPermission;
 use crate::cli::action::ActionInputs;
 use crate::commands::interrupt::FirstSignal;
+use crate::commands::progress::Listener;
 use crate::context::event::Trigger;
 use crate::env_vars;
 use crate::github::Github;
@@ -42,14 +43,28 @@ pub struct Reporter {
 /// Reports whose last word GitHub has not taken.
 type Open = Arc<Mutex<BTreeSet<Kind>>>;
 
-/// Where the deploy leaves word.
-pub struct Inlet(Sender<Report>);
+/// Hears how the deploy goes, for log and pull request.
+pub struct StepListener {
+    runner: Runner,
+    reports: Sender<Report>,
+}
 
-impl Inlet {
-    /// Deployment and code locations are known.
-    pub fn planned(&self, report: &Report) {
+impl Listener for StepListener {
+    fn stage(&self, name: &'static str) {
+        let title = match name {
+            "prepare" => "Read the project",
+            "build" => "Build",
+            "upload" => "Upload",
+            "verify" => "Verify",
+            "load" => "Update the code locations and wait for them",
+            other => other,
+        };
+        self.runner.group(title);
+    }
+
+    fn planned(&self, report: &Report) {
         // Nobody listens in a run that reports nowhere.
-        let _ = self.0.send(report.clone());
+        let _ = self.reports.send(report.clone());
     }
 }
 
@@ -85,8 +100,8 @@ impl Reporter {
     }
 
     /// For the deploy.
-    pub fn inlet(&self) -> Inlet {
-        Inlet(self.sender.clone())
+    pub fn listener(&self, runner: &Runner) -> Box<StepListener> {
+        Box::new(StepListener { runner: runner.clone(), reports: self.sender.clone() })
     }
 
     /// Say the last word; gives the address of the comment. After a signal, the runner does not wait for long.

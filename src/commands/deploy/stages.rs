@@ -1,20 +1,21 @@
 //! The stages of a deploy from building on, each with the value that it puts down.
 
-use super::{telling, verifying};
+use super::telling;
 use crate::build::manifest::Manifest;
 use crate::build::{self, Built};
 use crate::cli::DeployArgs;
-use crate::commands::Error;
 use crate::commands::building::Building;
 use crate::commands::progress::Progress;
+use crate::commands::{Error, verify};
 use crate::dependencies::Search;
+use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::plan::Plan;
 use crate::project::Warning;
 use crate::publish::{Published, Publisher, Recording};
 use crate::report::{self, DeploymentReport};
-use crate::update::{Online, Outcome};
-use crate::verify::{Rules, Verified, VerifyWhen};
+use crate::update::{self, Online};
+use crate::verify::{Outcome, Rules, Verified, VerifyWhen};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,12 +103,44 @@ impl Stages<'_> {
         let runs = self.online.as_ref().map(|online| |name: &str, deps: &str| online.runs(name, deps));
         let runs = runs.as_ref().map(|runs| runs as &dyn Fn(&str, &str) -> bool);
         let rules = Rules { when: self.args.verify, plan: &self.plan, built, runs };
-        let verified = verifying::run(&rules, manifest, &self.out_dir, &self.building, self.progress)?;
+        let verified = self.load_here(&rules, manifest)?;
         if let Some(recording) = recording {
             recording.write(&rules.broken_deps(verified.as_deref().unwrap_or_default()));
         }
         self.progress.put(|run| run.verified = verified.clone());
         Ok(verified)
+    }
+
+    /// Load those code locations that the rules name; `None` where there are none to be loaded.
+    fn load_here(&self, rules: &Rules<'_>, mut manifest: Manifest) -> Result<Option<Vec<Verified>>, Error> {
+        manifest.locations.retain(|entry| rules.is_wanted(entry));
+        if manifest.locations.is_empty() {
+            return Ok(None);
+        }
+        self.progress.stage("verify");
+        let (Building { tools, display, .. }, is_lenient) = (&self.building, rules.is_lenient());
+        let verified = match verify::verify(&manifest, &self.out_dir, tools, display, is_lenient) {
+            // A machine that cannot load them is no reason not to deploy what nobody asked to load here.
+            Err(error) if is_lenient && error.fault() == Fault::Tool => {
+                self.warn(format!("the code locations could not be loaded here: {error}"));
+                return Ok(None);
+            }
+            verified => verified?,
+        };
+        for Verified { name, outcome, is_tolerated } in &verified {
+            if let Outcome::Failed { not_here: Some(reason), .. } = outcome
+                && *is_tolerated
+            {
+                let error = outcome.error_line().unwrap_or_default();
+                self.warn(format!("{name} does not load here, and may load elsewhere: {reason} ({error})"));
+            }
+        }
+        Ok(Some(verified))
+    }
+
+    fn warn(&self, message: String) {
+        self.host.warn(&message);
+        self.progress.put(|run| run.warnings.push(Warning::without_place(message)));
     }
 
     /// Update the code locations and wait for them.
@@ -116,7 +149,7 @@ impl Stages<'_> {
         published: Option<&Published>,
         built: &Built,
         unfit: &BTreeSet<String>,
-    ) -> Arc<Vec<Outcome>> {
+    ) -> Arc<Vec<update::Outcome>> {
         let Some((online, published)) = self.online.as_ref().zip(published) else { return Arc::default() };
         self.progress.stage("load");
         let reach = |phase| self.progress.put(|run| run.reach(phase));
