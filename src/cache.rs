@@ -50,7 +50,7 @@ impl Explain for CacheError {
         Fault::Tool
     }
     fn hint(&self) -> Option<String> {
-        Some(format!("set {} to a directory that can be written and has room", env_vars::PEXPRESS_CACHE_DIR))
+        Some(format!("set {} to a writable directory with free space", env_vars::PEXPRESS_CACHE_DIR))
     }
 }
 

@@ -60,16 +60,16 @@ struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
-    /// What goes to stdout: lines for people, or one JSON document.
+    /// Format of stdout: lines for people, or one JSON document.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: Format,
     /// Log every decision to stderr.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Say nothing on stderr but warnings and errors.
+    /// Only write warnings and errors to stderr.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Colours on stderr.
+    /// When to use colours on stderr.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub color: Color,
 }
@@ -139,12 +139,12 @@ pub enum Command {
     Source(ProjectArgs),
     /// Build the deps PEX of one project directory.
     Deps(ProjectArgs),
-    /// Check a `dagster_cloud.yaml` (or dg project) and print its code locations, defaults merged in.
+    /// Check a `dagster_cloud.yaml` (or dg project) and print its code locations with the defaults merged in.
     ///
-    /// It runs no code and asks no server. What a build is sure to refuse is an error: a requirement that cannot be read,
-    /// a range of Python versions that allows nothing, requirements without dagster-cloud, Dagster's packages held to
-    /// different releases. What an earlier step may put right is a warning: a module, file, directory or attribute that
-    /// is not there, Python versions that contradict each other, a lock file that is out of date.
+    /// Runs no code and contacts no server. Problems that make every build fail are errors: an invalid requirement, a
+    /// range of Python versions that allows none, requirements without dagster-cloud, Dagster's packages pinned to
+    /// different releases. Problems that an earlier step may fix are warnings: a missing module, file, directory or
+    /// attribute, Python versions that contradict each other, an outdated lock file.
     Check(CheckArgs),
     /// Print the code locations that have changed since they were deployed, as a matrix of jobs for a workflow.
     Plan(PlanArgs),
@@ -152,9 +152,9 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Show the code locations of a deployment: their state and the PEX files they run.
     Status(StatusArgs),
-    /// Print the name of the branch deployment of this pull request or branch; with --create or --close, make or close it.
+    /// Print the name of the branch deployment of this pull request or branch. --create creates it, --close closes it.
     BranchDeployment(BranchDeploymentArgs),
-    /// What `action.yml` runs: inputs from `INPUT_*` variables, reports to the runner and to GitHub.
+    /// Run as the step of `action.yml`: read inputs from `INPUT_*` variables, report to the runner and to GitHub.
     #[command(hide = true)]
     Action,
     /// Show what a build would use (uv, Pythons, cache, certificates, proxy, index) and whether it can work.
@@ -169,32 +169,32 @@ pub enum Command {
     Module(ModuleArgs),
 }
 
-/// What shapes a build; the same for `deploy`, `source` and `deps`.
+/// Build settings, the same for `deploy`, `source` and `deps`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct BuildArgs {
-    /// Python of the code location: 3.8 to 3.14. Default: what `.python-version` or `requires-python` of the project
-    /// says, else 3.11.
+    /// Python version of the code location: 3.8 to 3.14. Default: from the project's `.python-version` or
+    /// `requires-python`, otherwise 3.11.
     #[arg(long, value_name = "X.Y", value_parser = python_version)]
     pub python_version: Option<PythonVersion>,
-    /// Platform of the code location, such as `manylinux_2_28_x86_64`. Default: what Dagster+ runs for that Python.
+    /// Platform of the code location, such as `manylinux_2_28_x86_64`. Default: the platform of Dagster+ for that Python.
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<Platform>,
-    /// Collect and resolve; build nothing.
+    /// Collect and resolve requirements without building.
     #[arg(long)]
     pub dry_run: bool,
-    /// Fail unless a lock file (uv.lock, pylock.toml, poetry.lock) decides the versions and is up to date.
+    /// Require an up-to-date lock file (uv.lock, pylock.toml, poetry.lock).
     #[arg(long, conflicts_with = "no_locked")]
     pub locked: bool,
     /// Ignore lock files.
     #[arg(long)]
     pub no_locked: bool,
-    /// Take this optional-dependencies group of the project too (repeatable).
+    /// Also install this optional-dependencies group of the project (repeatable).
     #[arg(long = "extra", value_name = "NAME", value_parser = extra_name)]
     pub extras: Vec<String>,
-    /// Take all optional-dependencies groups of the project.
+    /// Install all optional-dependencies groups of the project.
     #[arg(long)]
     pub all_extras: bool,
-    /// Take this dependency group (PEP 735) of the project too (repeatable).
+    /// Also install this dependency group (PEP 735) of the project (repeatable).
     #[arg(long = "group", value_name = "NAME", value_parser = extra_name)]
     pub groups: Vec<String>,
 }
@@ -205,16 +205,15 @@ pub struct DeployArgs {
     /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace.
     #[arg(value_name = "DAGSTER_CLOUD_YAML")]
     pub file: PathBuf,
-    /// Directory for the PEX files; made if missing.
+    /// Directory for the PEX files, created if missing.
     #[arg(value_name = "OUT_DIR")]
     pub out_dir: PathBuf,
-    /// Only this code location (repeatable, or separated by commas).
+    /// Only use this code location (repeatable, or separated by commas).
     #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
     pub locations: Vec<String>,
-    /// Load code locations from their PEX files before they are updated: `always` (which `--verify` alone means) each of
-    /// them; `auto` those whose new deps PEX no lock file decided, and where nothing is deployed each. An error that may
-    /// be one of this machine alone (a variable that is not set, a server that is not reached) is a warning when `auto`
-    /// deploys.
+    /// Load code locations from their PEX files before they are updated. `always` (also `--verify` alone) loads all of
+    /// them. `auto` loads those with a new deps PEX without a lock file, and all if nothing is deployed; when it deploys,
+    /// an error that may be specific to this machine (an unset variable, an unreachable server) is only a warning.
     #[arg(
         long,
         conflicts_with = "dry_run",
@@ -258,7 +257,7 @@ impl DeployArgs {
 pub struct ProjectArgs {
     /// The project: a directory with setup.py, requirements.txt or pyproject.toml.
     pub project_dir: PathBuf,
-    /// Directory for the PEX file; made if missing. Not needed with --dry-run.
+    /// Directory for the PEX file, created if missing. Not needed with --dry-run.
     #[arg(required_unless_present = "dry_run")]
     pub out_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -277,9 +276,9 @@ pub struct CheckArgs {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Directory that `pexpress deploy` wrote.
+    /// Output directory of `pexpress deploy`.
     pub out_dir: PathBuf,
-    /// Only this code location (repeatable, or separated by commas).
+    /// Only use this code location (repeatable, or separated by commas).
     #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
     pub locations: Vec<String>,
 }

@@ -137,12 +137,12 @@ pub fn decide(
         Trigger::OtherCi => {
             let system = host.ci_system().unwrap_or("a CI system");
             Err(DeploymentError::NotNamed {
-                why: format!("the event behind this CI run is not known ({system})"),
+                why: format!("the event of this CI run is not known ({system})"),
             })
         }
         Trigger::Person if deployment_flag => Ok(named(true)),
         Trigger::Person if !context.work_tree.exists() => {
-            Err(DeploymentError::NotNamed { why: "there is no git work tree to tell".into() })
+            Err(DeploymentError::NotNamed { why: "there is no git work tree".into() })
         }
         Trigger::Person => match context.work_tree.branch().as_deref() {
             None | Some("main" | "master") => Ok(named(true)),
@@ -159,7 +159,7 @@ fn run_of(commit: &CommitEvent) -> String {
     };
     match commit.follows_a_workflow() {
         true => format!("the workflow run that started this one was on {branch}"),
-        false => format!("this run was started by hand on {branch}"),
+        false => format!("this run was started manually on {branch}"),
     }
 }
 
@@ -194,7 +194,7 @@ fn foreign_checkout(commit: &CommitEvent, context: &Context, host: &Host) -> Opt
     let by_commit = || context.work_tree.branches_beyond(base).into_iter();
     let mut branches = built.branch.clone().into_iter().chain(by_commit());
     let branch = branches.find(|branch| !known.contains(&Some(branch)))?;
-    Some(format!("the work tree holds the branch `{}`, which this run is not of", neutral(&branch)))
+    Some(format!("the work tree is on the branch `{}`, but this run is for another one", neutral(&branch)))
 }
 
 /// The full deployment that branch deployments are based on, if one is named.
@@ -312,7 +312,7 @@ pub fn close(
         Ok(true) => put(branch, context, client).map(Some),
         Err(error @ (DagsterError::Unauthorized { .. } | DagsterError::Network { .. })) => Err(error.into()),
         Err(error) => {
-            client.host().detail(format!("{error}; closing it whether it is there or not"));
+            client.host().detail(format!("{error}; closing it even if it does not exist"));
             put(branch, context, client).map(Some)
         }
     }
@@ -346,7 +346,7 @@ pub fn instead_of(
         Ok(known) => match &*known {
             [only] if is_default && only != name => {
                 client.host().note(format!(
-                    "No deployment is named, and there is none called `{name}`; going to `{only}`, the only one"
+                    "No deployment is set, and `{name}` does not exist; using `{only}`, the only one"
                 ));
                 Ok(only.clone())
             }
@@ -405,7 +405,7 @@ fn github_commit(
 ) -> Option<github::commit::GithubCommit> {
     let github = github?;
     github::commit::fetch(github, repository, sha)
-        .map_err(|error| github.host().detail(format!("{error}; going on without the author's picture")))
+        .map_err(|error| github.host().detail(format!("{error}; continuing without the author's picture")))
         .ok()
 }
 

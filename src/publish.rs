@@ -244,7 +244,7 @@ impl Shared {
             if !self.is_damaged(file, check_url) {
                 return Ok(());
             }
-            self.client.host().detail(format!("{}: did not arrive whole", file.name));
+            self.client.host().detail(format!("{}: did not arrive intact", file.name));
         }
         Err(DagsterError::Damaged { name: file.name.clone() })
     }

@@ -124,9 +124,9 @@ fn reported(errors: &[String]) -> String {
 
 fn overtaken(now: Option<&str>) -> String {
     match now {
-        None => "it was removed by somebody else".into(),
-        Some("") => "somebody else updated it to run without PEX files".into(),
-        Some(tag) => format!("somebody else updated it to `{tag}`"),
+        None => "it was removed by another client".into(),
+        Some("") => "another client updated it to run without PEX files".into(),
+        Some(tag) => format!("another client updated it to `{tag}`"),
     }
 }
 
@@ -152,7 +152,8 @@ impl Explain for UpdateError {
                 Some("`pexpress verify OUT_DIR` shows the same error without a deploy".into())
             }
             UpdateError::LoadTimeout { .. } => Some(
-                "it may still load: `pexpress status` shows it; a longer wait is set with --location-load-timeout".into(),
+                "it may still load: `pexpress status` shows it; to wait longer, set --location-load-timeout"
+                    .into(),
             ),
             UpdateError::NoAgent { .. } => Some(
                 "start the agent, or wait longer with --agent-heartbeat-timeout; the update is kept for it"
@@ -219,7 +220,7 @@ fn metadata(client: &Client) -> Option<BTreeMap<String, String>> {
     match client.workspace_entries() {
         Ok(entries) => Some(entries),
         Err(error) => {
-            client.host().detail(format!("{error}; going by the state of the code locations alone"));
+            client.host().detail(format!("{error}; using only the state of the code locations"));
             None
         }
     }
@@ -278,7 +279,7 @@ fn look_for(
         let location = name.clone();
         match &taken {
             Some(taken) if taken.contains(&name) => {
-                client.host().detail(format!("{source}; {name} was updated all the same"));
+                client.host().detail(format!("{source}; {name} was updated anyway"));
                 awaited.push(name);
             }
             // The server is done with it, so that nothing can come of it any more.

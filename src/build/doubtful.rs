@@ -65,12 +65,12 @@ pub fn warnings<'a>(files: impl Iterator<Item = Candidate<'a>>, build_directory:
         let way_out = pexignore(file.directory, build_directory);
         if is_secret {
             warnings.push(format!(
-                "{what} looks like it holds secrets and is shipped; name it in {way_out} to leave it out"
+                "{what} looks like it contains secrets and is shipped; add it to {way_out} to leave it out"
             ));
         }
         if is_large {
             warnings.push(format!(
-                "{what} has {} MB and is sent with each deploy; keep it in a bucket and read it from there, or name it in {way_out} to leave it out",
+                "{what} has {} MB and is sent with each deploy; keep it in a bucket and read it from there, or add it to {way_out} to leave it out",
                 size_bytes / 1_000_000
             ));
         }
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn secrets_are_named_once_and_empty_files_are_ignored() {
         assert!(messages(&[(".env", ""), ("x.txt", "x")]).is_empty());
-        insta::assert_snapshot!(messages(&[("a/rsa.txt", "-----BEGIN RSA PRIVATE KEY-----\n")]).join("\n"), @"`a/rsa.txt` looks like it holds secrets and is shipped; name it in .pexignore to leave it out");
+        insta::assert_snapshot!(messages(&[("a/rsa.txt", "-----BEGIN RSA PRIVATE KEY-----\n")]).join("\n"), @"`a/rsa.txt` looks like it contains secrets and is shipped; add it to .pexignore to leave it out");
         assert!(messages(&[("a/b.yml", "-----BEGIN CERTIFICATE-----\n")]).is_empty());
     }
 
@@ -196,6 +196,6 @@ mod tests {
         File::create(&path).unwrap().set_len(LARGE_BYTES + 20_000_000).unwrap();
         let entry = SourceEntry { path: "d/x".into(), executable: false, content: Content::File(path) };
         let candidate = Candidate { shown: "d/x".into(), directory: Path::new("/lib"), entry: &entry };
-        insta::assert_snapshot!(warnings([candidate].into_iter(), Path::new("/p")).join("\n"), @"`d/x` of the local package `/lib` has 120 MB and is sent with each deploy; keep it in a bucket and read it from there, or name it in `/lib/.pexignore` to leave it out");
+        insta::assert_snapshot!(warnings([candidate].into_iter(), Path::new("/p")).join("\n"), @"`d/x` of the local package `/lib` has 120 MB and is sent with each deploy; keep it in a bucket and read it from there, or add it to `/lib/.pexignore` to leave it out");
     }
 }

@@ -34,7 +34,7 @@ pub enum BuildError {
     Compiled(#[from] CompiledError),
     #[error(transparent)]
     Tree(#[from] TreeError),
-    #[error("it was not built, since the run was over")]
+    #[error("it was not built because the run had ended")]
     Over,
     #[error("could not build the local package `{directory}`")]
     LocalPackage {
@@ -54,13 +54,13 @@ pub enum BuildError {
         #[source]
         source: io::Error,
     },
-    #[error("could not make a temporary directory in `{directory}`")]
+    #[error("could not create a temporary directory in `{directory}`")]
     Temporary {
         directory: PathBuf,
         #[source]
         source: io::Error,
     },
-    #[error("`{path}` was taken away or replaced while the others were built")]
+    #[error("`{path}` was deleted or replaced while the others were built")]
     Replaced {
         path: PathBuf,
         #[source]
@@ -119,7 +119,9 @@ impl Explain for BuildError {
         }
         let text = match self {
             BuildError::LocalPackage { source, .. } => {
-                return source.hint().or_else(|| Some("see what its build backend says above".to_string()));
+                return source
+                    .hint()
+                    .or_else(|| Some("see the output of its build backend above".to_string()));
             }
             BuildError::Tree(TreeError::Pattern { .. }) => "patterns are written as in a .gitignore",
             BuildError::Tree(TreeError::TooMany { .. }) => "leave directories out with a .pexignore",
@@ -127,10 +129,10 @@ impl Explain for BuildError {
                 "make it readable, or leave it out with a .pexignore"
             }
             BuildError::Write { .. } | BuildError::OutDir { .. } => {
-                "choose a directory that can be written and has room"
+                "choose a writable directory with free space"
             }
-            BuildError::Temporary { .. } => "set TMPDIR to a directory that can be written and has room",
-            BuildError::Replaced { .. } => "leave the output directory alone while pexpress runs",
+            BuildError::Temporary { .. } => "set TMPDIR to a writable directory with free space",
+            BuildError::Replaced { .. } => "do not change the output directory while pexpress runs",
             BuildError::NoManifest { .. }
             | BuildError::NoOutDir { .. }
             | BuildError::ManifestFormat { .. } => {

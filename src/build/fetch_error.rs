@@ -46,7 +46,7 @@ pub enum FetchError {
         source: Box<tools::ProcessError>,
     },
     /// The source does not have this directory.
-    #[error("`{name}` should be in the directory `{subdirectory}` of `{archive}`, which has none such")]
+    #[error("`{archive}` has no directory `{subdirectory}`, where `{name}` should be")]
     Subdirectory { name: String, archive: String, subdirectory: String },
     /// The build made a wheel of another distribution.
     #[error("`{archive}` should build `{want}` and builds `{file_name}`")]
@@ -97,7 +97,7 @@ impl Explain for FetchError {
                 "choose a version that has a wheel for the target, or build on a machine with the target's system and processor".into(),
             ),
             FetchError::Unfit { archive: None, .. } => {
-                Some("name a wheel for the target, or choose another target with --python-version or --platform".into())
+                Some("use a wheel for the target, or choose another target with --python-version or --platform".into())
             }
         }
     }

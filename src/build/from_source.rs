@@ -74,7 +74,7 @@ fn slow_text(source: &Source<'_>, job: &Job<'_>) -> String {
     let refused = job.settings.no_binary.iter().any(|one| one == ":all:" || normalized_name(one) == *name);
     let why = match &source.distribution.artifact {
         Artifact::Git { .. } => "it comes from a repository".to_string(),
-        _ if refused => "no-binary rules its wheels out".to_string(),
+        _ if refused => "no-binary excludes its wheels".to_string(),
         _ => format!(
             "it has no wheel for Python {} on {}; a version with a wheel needs no build",
             job.target.python, job.target.platform

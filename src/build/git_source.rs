@@ -59,7 +59,7 @@ impl Explain for GitError {
                     "try `git ls-remote` with this URL on this machine; a private repository needs a credential helper or a key here"
                 }
                 GitError::CheckOut { .. } => "push the commit, or lock again if it was replaced",
-                GitError::Commit { .. } => "lock again, so that the commit is named in full",
+                GitError::Commit { .. } => "lock again to get the full commit id",
             }
             .into(),
         )

@@ -69,7 +69,7 @@ pub fn warnings(own: &Modules, dependencies: &BTreeMap<String, String>) -> Vec<S
     };
     let warning = |(name, file): (&String, &String)| {
         let hidden = hidden(name)?;
-        Some(format!("{file} hides {hidden}: whatever imports `{name}` gets this file; rename it"))
+        Some(format!("{file} hides {hidden}: every import of `{name}` gets this file; rename it"))
     };
     own.iter().filter_map(warning).collect()
 }
@@ -95,9 +95,9 @@ mod tests {
         let dependencies = [("yaml", "PyYAML"), ("tests", "sloppy")];
         let dependencies = dependencies.map(|(module, of)| (module.to_string(), of.to_string())).into();
         insta::assert_snapshot!(warnings(&own, &dependencies).join("\n"), @"
-        `dagster_cloud.py` hides the module `dagster_cloud` of dagster-cloud: whatever imports `dagster_cloud` gets this file; rename it
-        `types.py` hides Python's own module `types`: whatever imports `types` gets this file; rename it
-        `yaml/__init__.py` hides the module `yaml` of PyYAML: whatever imports `yaml` gets this file; rename it
+        `dagster_cloud.py` hides the module `dagster_cloud` of dagster-cloud: every import of `dagster_cloud` gets this file; rename it
+        `types.py` hides Python's own module `types`: every import of `types` gets this file; rename it
+        `yaml/__init__.py` hides the module `yaml` of PyYAML: every import of `yaml` gets this file; rename it
         ");
     }
 

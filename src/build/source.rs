@@ -117,7 +117,7 @@ fn warn_of_links(job: &SourceJob, reported: &Tree, context: &Context<'_>) -> Res
             |link: &&String| package.directory == job.directory && reported.outside.contains(link);
         for link in links.iter().filter(|link| !is_reported(link)) {
             context.warn(format!(
-                "`{}` is a link to something outside its package; what the build took of it is shipped",
+                "`{}` is a link out of its package; files that the build took from there are shipped",
                 package.directory.join(link).display()
             ));
         }
@@ -169,7 +169,7 @@ impl Members {
         if let Some((first, before)) = self.entries.get(&entry.path) {
             if !is_same(first, &entry) {
                 self.replaced.push(format!(
-                    "`{}` comes from {before} and, with other content, from {origin}; the first is shipped",
+                    "`{}` comes from {before} and, with different content, from {origin}; the first is shipped",
                     entry.path
                 ));
             }

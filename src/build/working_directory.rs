@@ -156,7 +156,7 @@ impl Walk {
     /// The type of a link's target; `None`, with a warning, when the link is broken.
     fn link_target(&mut self, path: &Path, relative: &str) -> Option<FileType> {
         let Ok(metadata) = fs::metadata(path) else {
-            self.warn(format!("`{relative}` is a link that leads nowhere and is left out"));
+            self.warn(format!("`{relative}` is a broken link and is left out"));
             return None;
         };
         Some(metadata.file_type())
@@ -167,7 +167,7 @@ impl Walk {
         let target = path.canonicalize().ok().filter(|target| !target.starts_with(&self.root));
         if let Some(target) = target {
             self.warn(format!(
-                "`{relative}` is a link to something outside the project, `{}`; its content is shipped",
+                "`{relative}` is a link out of the project, to `{}`; its content is shipped",
                 target.display()
             ));
             self.tree.outside.push(relative.to_string());

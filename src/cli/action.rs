@@ -75,7 +75,7 @@ impl Explain for InputError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("inputs are set below `with:` of the step; docs/action.md lists them all".into())
+        Some("set inputs under `with:` of the step; docs/action.md lists them".into())
     }
 }
 

@@ -16,10 +16,10 @@ pub struct StatusArgs {
 /// Arguments of `branch-deployment`.
 #[derive(Debug, Args)]
 pub struct BranchDeploymentArgs {
-    /// Directory of the work tree that names the branch.
+    /// Directory in the git work tree of the branch.
     #[arg(value_name = "DIRECTORY", default_value = ".")]
     pub directory: PathBuf,
-    /// Create it, or bring it up to date.
+    /// Create or update it.
     #[arg(long, conflicts_with = "close")]
     pub create: bool,
     /// Mark it as closed.

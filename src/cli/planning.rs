@@ -5,20 +5,20 @@ use crate::plan::shards::MOST_SHARDS;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Arguments of `plan`. It takes the flags of `deploy`, so that both can be given the same ones and come to the same; those
-/// that only say what to do with finished files have no effect.
+/// Arguments of `plan`. It accepts the flags of `deploy`, so that both can be called in the same way. Flags for finished
+/// files have no effect.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PlanArgs {
     /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace.
     #[arg(value_name = "DAGSTER_CLOUD_YAML", default_value = ".")]
     pub file: PathBuf,
-    /// Jobs to spread the code locations over, at most; fewer where there is not enough to do.
+    /// Maximum number of jobs to spread the code locations over. Fewer are used if there is not enough to do.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = shards)]
     pub shards: usize,
-    /// All code locations, changed or not.
+    /// Include all code locations, changed or not.
     #[arg(long)]
     pub all: bool,
-    /// Only these code locations (repeatable, or separated by commas).
+    /// Only use these code locations (repeatable, or separated by commas).
     #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
     pub locations: Vec<String>,
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub struct PlanArgs {
 }
 
 impl PlanArgs {
-    /// What a deploy would do that is planned here, without questions to a person.
+    /// The settings of the planned deploy, without confirmation.
     pub fn deploy(&self) -> DeployArgs {
         let publish = PublishArgs { update_code_location: true, yes: true, ..self.publish.clone() };
         DeployArgs {

@@ -59,7 +59,7 @@ pub enum Error {
     #[error(transparent)]
     Ended(Arc<DagsterError>),
     /// No room for temporary files.
-    #[error("could not make a temporary directory")]
+    #[error("could not create a temporary directory")]
     Temporary(#[source] std::io::Error),
     #[error(transparent)]
     Tools(#[from] tools::Error),
@@ -108,9 +108,7 @@ impl Explain for Error {
     }
     fn hint(&self) -> Option<String> {
         match self {
-            Error::Temporary(_) => {
-                Some("set TMPDIR to a directory that can be written and has room".to_string())
-            }
+            Error::Temporary(_) => Some("set TMPDIR to a writable directory with free space".to_string()),
             Error::NotLoaded { hint, .. } => hint.clone(),
             _ => self.inner().and_then(Explain::hint),
         }

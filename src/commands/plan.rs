@@ -59,7 +59,7 @@ pub fn matrix(args: &PlanArgs, host: &Host) -> Result<Matrix, Error> {
         Scope::Compared(session, destination) => {
             if deploy.publish.deps_cache_from.is_empty() {
                 host.warn(
-                    "without --deps-cache-from every deps PEX counts as changed: only an entry of the deps cache tells what a build would come to",
+                    "without --deps-cache-from every deps PEX counts as changed: only an entry of the deps cache shows what a build would produce",
                 );
             }
             let running = Running::look(&session, &destination)?;
@@ -97,13 +97,13 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
         return Ok(Scope::All("--all was given".into()));
     }
     if args.publish.force_rebuild_deps {
-        return Ok(Scope::All("their deps PEX files are to be built again".into()));
+        return Ok(Scope::All("their deps PEX files will be rebuilt".into()));
     }
     match deployment::goal::decide(&deploy.goal(), &Session::default(), host) {
         Ok(Goal::Deploy(session, destination)) => Ok(Scope::Compared(session, destination)),
         Ok(Goal::Close(..)) => Ok(Scope::Nothing(CLOSED.into())),
         Ok(Goal::Nothing(reason)) => Ok(Scope::Nothing(reason)),
-        Ok(Goal::Build) => Ok(Scope::All("nothing was asked of Dagster+".into())),
+        Ok(Goal::Build) => Ok(Scope::All("Dagster+ was not queried".into())),
         Err(DeploymentError::Context(
             missing @ (ContextError::NoToken { .. }
             | ContextError::NoUrl { .. }
@@ -111,7 +111,7 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
         )) => Ok(match event::read(host)? {
             Trigger::PullRequestClosed(_) => Scope::Nothing(CLOSED.into()),
             Trigger::Nothing(reason) => Scope::Nothing(reason),
-            _ => Scope::All(format!("what runs cannot be asked: {missing}")),
+            _ => Scope::All(format!("Dagster+ cannot be queried: {missing}")),
         }),
         Err(error) => Err(error.into()),
     }

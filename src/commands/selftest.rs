@@ -264,7 +264,7 @@ fn dagster(agent: &Agent, host: &Host) -> Check {
 
 /// An address that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is no URL: `{}`", env_vars::DAGSTER_CLOUD_URL, .0)]
+#[error("{} is not a URL: `{}`", env_vars::DAGSTER_CLOUD_URL, .0)]
 struct NotAUrl(SafeUrl);
 
 impl Explain for NotAUrl {

@@ -161,7 +161,7 @@ fn combine(
         }
     };
     let note = is_plain_http.then(|| {
-        format!("{setting} begins with http://; going to {organization_url}, since the token may only travel encrypted")
+        format!("{setting} begins with http://; using {organization_url}, because the token must be sent encrypted")
     });
     Ok(Endpoint { organization_url, deployment, setting, note })
 }
@@ -203,7 +203,7 @@ fn organization(
 ) -> Result<(VendorHost, Option<String>), ContextError> {
     let bad = || ContextError::BadUrl {
         setting: setting.to_string(),
-        why: "an organization is named by the first part of its address, such as `acme`".into(),
+        why: "the name of an organization is the first part of its address, such as `acme`".into(),
     };
     let text = text.trim().trim_end_matches('/');
     let is_vendors = DOMAINS.iter().any(|domain| text.to_ascii_lowercase().contains(domain));
@@ -255,10 +255,10 @@ fn parse(setting: &str, text: &str, region: Option<&str>) -> Result<Address, Con
     };
     let url = Url::parse(&with_scheme).map_err(|error| bad(format!("it is not a URL: {error}")))?;
     if !matches!(url.scheme(), "https" | "http") {
-        return Err(bad("the token may only travel over https".into()));
+        return Err(bad("the token must be sent over https".into()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(bad("it may not hold a user name or password".into()));
+        return Err(bad("it must not contain a user name or password".into()));
     }
     let is_plain_http = url.scheme() == "http";
     let mut place = place(&url, region).map_err(bad)?;
@@ -281,7 +281,7 @@ fn parse(setting: &str, text: &str, region: Option<&str>) -> Result<Address, Con
     let deployment = segments.next_if(|first| !PAGES.contains(first));
     let deployment = deployment.map(|name| deployment_name(setting, name)).transpose()?;
     if segments.next().is_some_and(|next| deployment.is_some() && !PAGES.contains(&next)) {
-        return Err(bad("it has more behind the host than a deployment".into()));
+        return Err(bad("it has more than a deployment after the host".into()));
     }
     Ok(Address { place, deployment, is_plain_http })
 }
@@ -306,24 +306,27 @@ fn typo(text: &str) -> Option<String> {
         _ => is_near,
     };
     let problem = if OTHER_SCHEMES.contains(&scheme) {
-        "the token may only travel over https".to_string()
+        "the token must be sent over https".to_string()
     } else if is_known {
-        format!("`{scheme}{separator}` is not how an address begins")
+        format!("`{scheme}{separator}` is not the start of an address")
     } else {
-        format!("`{scheme}` is not a scheme of addresses")
+        format!("`{scheme}` is not a known URL scheme")
     };
     is_scheme.then(|| format!("{problem}; did you mean `https://{after}`?"))
 }
 
 /// Whether the host belongs to Dagster+, and its organization and region.
 fn place(url: &Url, region: Option<&str>) -> Result<Place, String> {
-    let host = url.host_str().ok_or("it names no host")?.trim_end_matches('.');
+    let host = url.host_str().ok_or("it has no host")?.trim_end_matches('.');
     let Some((before, domain)) = DOMAINS.iter().find_map(|domain| {
         let before = host.strip_suffix(domain)?;
         (before.is_empty() || before.ends_with('.')).then_some((before.trim_end_matches('.'), *domain))
     }) else {
         if is_label(host) && host != "localhost" && !is_loopback(url) {
-            return Err(format!("`{host}` is not a whole host name; is it https://{host}.{}?", DOMAINS[0]));
+            return Err(format!(
+                "`{host}` is not a complete host name; did you mean https://{host}.{}?",
+                DOMAINS[0]
+            ));
         }
         return Ok(Place::Other(url[..url::Position::BeforePath].to_string()));
     };

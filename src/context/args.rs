@@ -8,10 +8,10 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Dagster+")]
 pub struct DagsterArgs {
-    /// Address of the organization, with or without a deployment at its end. Default: DAGSTER_CLOUD_URL.
+    /// Address of the organization, with or without a deployment at the end. Default: DAGSTER_CLOUD_URL.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// Name of the organization, where no URL names it. Default: DAGSTER_CLOUD_ORGANIZATION.
+    /// Name of the organization, if no URL is set. Default: DAGSTER_CLOUD_ORGANIZATION.
     #[arg(long, value_name = "NAME")]
     pub organization: Option<String>,
     /// Name of the full deployment. Default: the one in the URL, DAGSTER_CLOUD_DEPLOYMENT, `prod`, or the only one.
@@ -23,10 +23,10 @@ pub struct DagsterArgs {
     /// File with the API token.
     #[arg(long, value_name = "FILE")]
     pub api_token_file: Option<PathBuf>,
-    /// Seconds to wait for a running agent; 0 is no limit. Default: 900 for Serverless agents, which may be asleep.
+    /// Seconds to wait for a running agent; 0 means no limit. Default: 900 for Serverless agents, which may be asleep.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub agent_heartbeat_timeout: Option<u64>,
-    /// Seconds to wait for the code locations to load; 0 is no limit, and with both 0 there is no waiting. Default: 600.
+    /// Seconds to wait for the code locations to load; 0 means no limit, and both 0 means no waiting. Default: 600.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub location_load_timeout: Option<u64>,
     /// Whether these are the inputs of the action rather than flags.

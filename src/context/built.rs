@@ -91,7 +91,7 @@ impl BuiltCommit {
             _ => "the work tree".to_string(),
         };
         Some(format!(
-            "The event of this run names the commit {event_hash}, but {place} holds {hash}: that one is built and reported"
+            "The event of this run names the commit {event_hash}, but {place} holds {hash}: the latter is built and reported"
         ))
     }
 }

@@ -312,7 +312,7 @@ fn release(payload: &Value, host: &Host) -> Trigger {
 /// A comment on a pull request. Its payload does not describe the code.
 fn issue_comment(payload: &Value) -> Trigger {
     if payload.pointer("/issue/pull_request").is_none_or(Value::is_null) {
-        return Trigger::Nothing("the comment is not one on a pull request".into());
+        return Trigger::Nothing("the comment is not on a pull request".into());
     }
     Trigger::Untrusted(Untrusted {
         event: "issue_comment".into(),

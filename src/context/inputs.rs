@@ -76,16 +76,18 @@ fn token_problem(token: &str) -> Option<&'static str> {
     let is_assignment =
         token.split_once('=').is_some_and(|(name, _)| is_name(name.trim_start_matches("export ").trim()));
     match token {
-        _ if token.starts_with('#') => Some("its first line is a comment, and only the token may be there"),
-        _ if token.starts_with('{') => Some("it is JSON, and only the token may be there"),
+        _ if token.starts_with('#') => {
+            Some("its first line is a comment, but it must contain only the token")
+        }
+        _ if token.starts_with('{') => Some("it is JSON, but it must contain only the token"),
         _ if token.starts_with("https://") || token.starts_with("http://") => Some("it is a URL"),
         // After the checks for a comment, JSON and a URL, which explain such a file better.
         _ if token.lines().count() > 1 => Some("it has more than one line"),
-        _ if is_assignment => Some("it is `NAME=value`, and only the value is the token"),
-        _ if token.contains(['"', '\'', '`']) => Some("it has quotes, which are no part of a token"),
-        _ if token.contains(char::is_whitespace) => Some("it has a space, and no token has one"),
+        _ if is_assignment => Some("it is `NAME=value`, but the token is only the value"),
+        _ if token.contains(['"', '\'', '`']) => Some("it has quotes, which a token never has"),
+        _ if token.contains(char::is_whitespace) => Some("it has a space, which a token never has"),
         _ if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            Some("it has characters that no token has (control characters or non-ASCII ones)")
+            Some("it has invalid characters (control characters or non-ASCII ones)")
         }
         _ => None,
     }
@@ -189,17 +191,17 @@ mod tests {
         let none = DagsterArgs { by_inputs: true, ..DagsterArgs::default() };
         errors.push(token(&none, &host(&[])).unwrap_err().to_string());
         insta::assert_snapshot!(errors.join("\n"), @r#"
-        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has quotes, which are no part of a token
-        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is `NAME=value`, and only the value is the token
-        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is `NAME=value`, and only the value is the token
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has quotes, which a token never has
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is `NAME=value`, but the token is only the value
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is `NAME=value`, but the token is only the value
         the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has more than one line
-        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has a space, and no token has one
-        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has characters that no token has (control characters or non-ASCII ones)
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has a space, which a token never has
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it has invalid characters (control characters or non-ASCII ones)
         the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is empty
-        the file `[FILE]` (--api-token-file) is not a token of Dagster+: its first line is a comment, and only the token may be there
-        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is JSON, and only the token may be there
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: its first line is a comment, but it must contain only the token
+        the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is JSON, but it must contain only the token
         the file `[FILE]` (--api-token-file) is not a token of Dagster+: it is a URL
-        the input `dagster_cloud_api_token` is not a token of Dagster+: it has quotes, which are no part of a token
+        the input `dagster_cloud_api_token` is not a token of Dagster+: it has quotes, which a token never has
         no token for Dagster+: the input `dagster_cloud_api_token` is empty, and DAGSTER_CLOUD_API_TOKEN is not set
         "#);
     }

@@ -75,19 +75,19 @@ impl Context {
 pub enum ContextError {
     #[error("no address of Dagster+: {}", no_url(*by_inputs))]
     NoUrl { by_inputs: bool },
-    #[error("{setting} names no organization: `{host}` is the host of all of them")]
+    #[error("{setting} names no organization: `{host}` is shared by all organizations")]
     NoOrganization { setting: String, host: String },
     #[error("{one} names the organization `{one_names}`, and {other} `{other_names}`")]
     Contradiction { one: String, one_names: String, other: String, other_names: String },
     #[error("{setting} is not the address of a Dagster+ organization or deployment: {why}")]
     BadUrl { setting: String, why: String },
-    #[error("{setting} names no deployment: `{name}`")]
+    #[error("{setting} is not a valid deployment name: `{name}`")]
     BadDeployment { setting: String, name: String },
     #[error("no token for Dagster+: {}", no_token(*by_inputs))]
     NoToken { by_inputs: bool },
     #[error("no address of Dagster+ and no token: {}; {}", no_url(*by_inputs), no_token(*by_inputs))]
     NoUrlAndToken { by_inputs: bool },
-    #[error("could not read the token from `{path}`, which --api-token-file names")]
+    #[error("could not read the token from `{path}` (--api-token-file)")]
     TokenFile {
         path: PathBuf,
         #[source]
@@ -104,22 +104,20 @@ pub enum ContextError {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    #[error("a run started by `{event}` does not say which code may be deployed where")]
+    #[error("a run started by `{event}` does not say which code to deploy where")]
     EventNotDeployable { event: String },
     #[error(
-        "a run started by `{event}` has this repository's secrets, and the code of a pull request may be anyone's"
+        "a run started by `{event}` has this repository's secrets, and anyone may have written the code of a pull request"
     )]
     Untrusted { event: String },
-    #[error(
-        "{what}, which is not known to be the default branch, and no setting says where its code is to go"
-    )]
+    #[error("{what}, which is not known to be the default branch, and no setting names its deployment")]
     NotChosen { what: String },
 }
 
 fn no_url(by_inputs: bool) -> &'static str {
     match by_inputs {
         true => {
-            "neither the input `organization` nor `dagster_cloud_url` is given, nor is DAGSTER_CLOUD_ORGANIZATION or DAGSTER_CLOUD_URL set"
+            "neither the inputs `organization` and `dagster_cloud_url` nor the variables DAGSTER_CLOUD_ORGANIZATION and DAGSTER_CLOUD_URL are set"
         }
         false => "neither DAGSTER_CLOUD_URL nor DAGSTER_CLOUD_ORGANIZATION is set",
     }
@@ -140,7 +138,7 @@ impl Explain for ContextError {
     fn hint(&self) -> Option<String> {
         let text = match self {
             ContextError::NoUrl { by_inputs: true } => {
-                "give the step `organization: NAME`, the first part of https://NAME.dagster.cloud".into()
+                "set the input `organization: NAME`, the first part of https://NAME.dagster.cloud".into()
             }
             ContextError::NoUrl { by_inputs: false } => {
                 "set DAGSTER_CLOUD_URL to https://ORGANIZATION.dagster.cloud, or pass --organization".into()
@@ -149,7 +147,7 @@ impl Explain for ContextError {
                 "write https://ORGANIZATION.{host}, or name the organization with --organization (or the variable DAGSTER_CLOUD_ORGANIZATION)"
             ),
             ContextError::NoUrlAndToken { by_inputs: true } => {
-                "give the step `organization: NAME`, the first part of https://NAME.dagster.cloud, and `dagster_cloud_api_token: ${{ secrets.DAGSTER_CLOUD_API_TOKEN }}`, a secret with a token from the organization settings of Dagster+".into()
+                "set the input `organization: NAME`, the first part of https://NAME.dagster.cloud, and `dagster_cloud_api_token: ${{ secrets.DAGSTER_CLOUD_API_TOKEN }}`, a secret with a token from the organization settings of Dagster+".into()
             }
             ContextError::NoUrlAndToken { by_inputs: false } => {
                 "set DAGSTER_CLOUD_URL (--url) to https://ORGANIZATION.dagster.cloud and DAGSTER_CLOUD_API_TOKEN (--api-token-file) to a token from the organization settings of Dagster+; the deployment is `prod` unless --deployment names one".into()
@@ -158,17 +156,17 @@ impl Explain for ContextError {
             ContextError::BadUrl { .. } => {
                 "it looks like https://ORGANIZATION.dagster.cloud or https://ORGANIZATION.dagster.cloud/DEPLOYMENT".into()
             }
-            ContextError::BadDeployment { .. } => "deployments are named in the switcher of the web page".into(),
-            ContextError::NoToken { by_inputs: true } => "create a user or agent token in the organization settings of Dagster+, store it as a secret and give the step `dagster_cloud_api_token`; check that this run may read the secret (runs of forks and of Dependabot may not)".into(),
+            ContextError::BadDeployment { .. } => "the deployment switcher of the web page shows the names".into(),
+            ContextError::NoToken { by_inputs: true } => "create a user or agent token in the organization settings of Dagster+, store it as a secret and set the input `dagster_cloud_api_token`; check that this run may read the secret (runs of forks and of Dependabot may not)".into(),
             ContextError::NoToken { by_inputs: false } => "create a user or agent token in the organization settings of Dagster+ and set that variable to it, or pass --api-token-file; in CI, check that the secret exists and that this run may read it".into(),
-            ContextError::BadToken { .. } => "put in just the token as Dagster+ shows it, such as user:…".into(),
+            ContextError::BadToken { .. } => "use only the token as Dagster+ shows it, such as user:…".into(),
             ContextError::TokenFile { path, .. } => match closest_path(path, Path::is_file) {
                 Some(near) => format!("did you mean `{}`?", near.display()),
-                None => "name a file that has the token, or set DAGSTER_CLOUD_API_TOKEN".into(),
+                None => "pass a file that contains the token, or set DAGSTER_CLOUD_API_TOKEN".into(),
             },
             ContextError::BadSeconds { .. } => return None,
             ContextError::EventUnreadable { .. } => {
-                "nothing was deployed, since a pull request must not reach a full deployment; name the target with --code-location-details deployment=NAME,commit_hash=HASH".into()
+                "nothing was deployed because a pull request must not reach a full deployment; set the target with --code-location-details deployment=NAME,commit_hash=HASH".into()
             }
             ContextError::Untrusted { .. } => {
                 "use `pull_request` instead; if everyone who can open a pull request may have the secrets, use --allow-untrusted-code".into()
@@ -177,7 +175,7 @@ impl Explain for ContextError {
                 "use --deployment-for-branch for the branch deployment of that branch, or --full-deployment for the full deployment".into()
             }
             ContextError::EventNotDeployable { .. } => {
-                "use `pull_request`, `push` or `workflow_dispatch`, or name the target with --code-location-details deployment=NAME,commit_hash=HASH".into()
+                "use `pull_request`, `push` or `workflow_dispatch`, or set the target with --code-location-details deployment=NAME,commit_hash=HASH".into()
             }
         };
         Some(text)

@@ -40,7 +40,7 @@ pub enum DagsterError {
     Interrupted { doing: String },
     #[error(transparent)]
     Over(std::sync::Arc<DagsterError>),
-    #[error("the registry has other bytes than were sent of `{name}`, twice in a row")]
+    #[error("the registry's copy of `{name}` differs from the file that was sent, twice in a row")]
     Damaged { name: String },
     #[error("`{name}` is not in the registry")]
     NotStored { name: String },
@@ -165,7 +165,7 @@ impl Explain for DagsterError {
                 let network = source.hint().unwrap_or_default();
                 // `check the network; …`
                 let network = network.strip_prefix("check ").map_or(format!("; {network}"), |network| format!(", and {network}"));
-                Some(format!("check the address that {setting} gives{network}"))
+                Some(format!("check the address in {setting}{network}"))
             }
             DagsterError::Network { source, .. } => source.hint(),
             DagsterError::Unauthorized { setting, .. } => Some(token_hint(setting)),
@@ -186,7 +186,7 @@ impl Explain for DagsterError {
                 "check {setting}; a company proxy or a sign-in page may have answered in its place"
             )),
             DagsterError::Status { whom: STORE, status: 401 | 403, .. } => Some(
-                "the object store refuses the address that Dagster+ gave for the upload: check that the clock of this machine is right and that no proxy changes requests; if it stays, ask Dagster+'s support".into(),
+                "the object store refuses the address that Dagster+ gave for the upload: check that the clock of this machine is right and that no proxy changes requests; if this persists, contact Dagster+ support".into(),
             ),
             DagsterError::Status { status, .. } if (400..500).contains(status) && ![408, 409, 425, 429].contains(status) => None,
             DagsterError::Status { .. } | DagsterError::Maintenance { .. } => {
@@ -199,7 +199,7 @@ impl Explain for DagsterError {
             DagsterError::AfterLoss { last } => last.hint(),
             DagsterError::Over(error) => error.hint(),
             DagsterError::Damaged { .. } => Some(
-                "something between here and the object store cuts uploads short, such as a proxy: run the same command again, or from another network".into(),
+                "something between this machine and the object store, such as a proxy, cuts uploads short: run the same command again, or from another network".into(),
             ),
             DagsterError::NotStored { .. } => Some("add --upload-pex".into()),
             DagsterError::ReadFile { .. } => None,
@@ -224,7 +224,7 @@ mod tests {
         insta::assert_snapshot!(unreachable().hint().unwrap(), @"check the network; if this machine needs a proxy, set HTTPS_PROXY");
         insta::assert_snapshot!(
             unreachable().with_address("the input `dagster_cloud_url`").hint().unwrap(),
-            @"check the address that the input `dagster_cloud_url` gives, and the network; if this machine needs a proxy, set HTTPS_PROXY"
+            @"check the address in the input `dagster_cloud_url`, and the network; if this machine needs a proxy, set HTTPS_PROXY"
         );
     }
 }

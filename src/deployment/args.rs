@@ -16,18 +16,18 @@ pub struct PublishArgs {
     /// Skip code locations that already run exactly these PEX files, loaded without an error.
     #[arg(long)]
     pub changed_only: bool,
-    /// Take deps PEX files from cache entries with this tag, such as the repository, `owner/name` (repeatable: the first
-    /// entry found counts).
+    /// Use deps PEX files from cache entries with this tag, such as `owner/name` of the repository (repeatable; the first
+    /// entry found is used).
     #[arg(long, alias = "deps-cache-tag-read", value_name = "TAG")]
     pub deps_cache_from: Vec<String>,
     /// Record deps PEX files in cache entries with this tag.
     #[arg(long, alias = "deps-cache-tag-write", value_name = "TAG")]
     pub deps_cache_to: Option<String>,
-    /// Build the deps PEX files even where there is a cache entry.
+    /// Build the deps PEX files even if there is a cache entry.
     #[arg(long)]
     pub force_rebuild_deps: bool,
-    /// Deploy to just this deployment, as just this commit: `deployment=NAME,commit_hash=HASH`. By default both come
-    /// from the event that started the run, or from the work tree.
+    /// Deploy to exactly this deployment, as this commit: `deployment=NAME,commit_hash=HASH`. Default: from the event
+    /// that started the run, or from the work tree.
     #[arg(long, value_name = "DETAILS", value_parser = CodeLocationDetails::parse)]
     pub code_location_details: Option<CodeLocationDetails>,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub struct PublishArgs {
     /// File with the `defs_state_info` value (JSON) for the location documents.
     #[arg(long, value_name = "FILE")]
     pub defs_state_info: Option<PathBuf>,
-    /// Image to run the PEX files on, instead of Dagster+'s own for the Python version.
+    /// Image to run the PEX files on, instead of Dagster+'s image for the Python version.
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
     /// Tag of the base image in the organization's registry to run the PEX files on.
@@ -61,22 +61,22 @@ pub struct BranchArgs {
     /// Deploy to the branch deployment of the branch that is checked out.
     #[arg(long, conflicts_with = "full_deployment")]
     pub deployment_for_branch: bool,
-    /// Deploy to the full deployment, also from a run started by hand on another branch than the default one.
+    /// Deploy to the full deployment, even from a manually started run on another branch than the default one.
     #[arg(long)]
     pub full_deployment: bool,
     /// Build and deploy the code of pull requests in runs that have this repository's secrets (`pull_request_target`,
-    /// `workflow_run`, `issue_comment`): whoever opens a pull request can then run code with those secrets.
+    /// `workflow_run`, `issue_comment`). Anyone who opens a pull request can then run code with those secrets.
     #[arg(long)]
     pub allow_untrusted_code: bool,
-    /// Full deployment that a branch deployment is based on. Default: the one named; else Dagster+'s default one.
+    /// Full deployment that a branch deployment is based on. Default: --deployment, otherwise Dagster+'s default.
     #[arg(long, value_name = "NAME")]
     pub base_deployment: Option<String>,
-    /// When a branch deployment takes over the state of the one that it is based on.
+    /// When a branch deployment copies the state of its base deployment.
     #[arg(long, value_name = "WHEN")]
     pub snapshot_base: Option<SnapshotBase>,
 }
 
-/// When a branch deployment takes over the state of the deployment that it is based on.
+/// When a branch deployment copies the state of its base deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SnapshotBase {
     /// When it is created.

@@ -33,7 +33,7 @@ pub enum DeploymentError {
         "the work tree holds the commit {held}, and the workflow run that started this one was of {head}"
     )]
     Untested { head: String, held: String },
-    #[error("this run is of the tag `{tag}`, and only a branch can have a branch deployment")]
+    #[error("this run is for the tag `{tag}`, and only a branch can have a branch deployment")]
     Tag { tag: String },
     #[error(
         "deploying to the full deployment `{name}` needs a confirmation, and there is no terminal to ask in"
@@ -67,10 +67,10 @@ impl Explain for DeploymentError {
             DeploymentError::Dagster(error) => error.hint(),
             DeploymentError::Github(error) => error.hint(),
             DeploymentError::OtherCheckedOut { number, .. } => {
-                Some(format!("give the checkout step `ref: refs/pull/{number}/head`"))
+                Some(format!("in the checkout step, set `ref: refs/pull/{number}/head`"))
             }
             DeploymentError::Untested { .. } => Some(
-                "nothing was deployed, since what is checked out was not tested; give the checkout step `ref: ${{ github.event.workflow_run.head_sha }}`".into(),
+                "nothing was deployed because the checked-out code was not tested; in the checkout step, set `ref: ${{ github.event.workflow_run.head_sha }}`".into(),
             ),
             DeploymentError::Tag { .. } => Some(
                 "use --full-deployment for the full deployment, or start the run on a branch".into(),
@@ -91,7 +91,7 @@ impl Explain for DeploymentError {
             DeploymentError::NoBranch { .. } => Some(
                 "run this in a git checkout of a branch with a remote `origin`, or in a pull request's workflow".into(),
             ),
-            DeploymentError::NobodyToAsk { .. } => Some("pass --yes to deploy there without a question".into()),
+            DeploymentError::NobodyToAsk { .. } => Some("pass --yes to deploy there without confirmation".into()),
             DeploymentError::Declined { .. } | DeploymentError::NeverThere { .. } => None,
         }
     }

@@ -25,7 +25,7 @@ pub fn admit(code: &Untrusted, context: &Context) -> Result<Trigger, DeploymentE
                 Some(request) => request,
                 None => {
                     return Ok(Trigger::Nothing(format!(
-                        "no open pull request of `{}` has come to commit {}",
+                        "no open pull request of `{}` is at commit {}",
                         neutral(head),
                         neutral(sha)
                     )));
@@ -33,9 +33,7 @@ pub fn admit(code: &Untrusted, context: &Context) -> Result<Trigger, DeploymentE
             }
         }
         PullRequestRef::Unknown => {
-            return Err(DeploymentError::NoBranch {
-                why: "the event does not say which pull request it is of",
-            });
+            return Err(DeploymentError::NoBranch { why: "the event does not identify its pull request" });
         }
     };
     if !request.open || request.merged {
@@ -78,7 +76,7 @@ fn open_at(
 
 fn needed(github: Option<&Github>) -> Result<&Github, DeploymentError> {
     github.ok_or(DeploymentError::NoBranch {
-        why: "without GITHUB_API_URL and GITHUB_TOKEN GitHub cannot be asked for the pull request",
+        why: "the pull request cannot be looked up on GitHub without GITHUB_API_URL and GITHUB_TOKEN",
     })
 }
 

@@ -85,7 +85,7 @@ mod tests {
             CacheError { action: "create", path: "/c".into(), source: std::io::Error::other("disk full") };
         assert_eq!(
             error_text(&error, false),
-            "error: could not create `/c`\n  caused by: disk full\nhint: set PEXPRESS_CACHE_DIR to a directory that can be written and has room"
+            "error: could not create `/c`\n  caused by: disk full\nhint: set PEXPRESS_CACHE_DIR to a writable directory with free space"
         );
     }
 }

@@ -17,20 +17,18 @@ pub enum GithubError {
     },
     #[error("could not {doing}: GitHub refused the token (401 Unauthorized)")]
     BadToken { doing: String },
-    #[error(
-        "could not {doing}: the token has characters that no token has (spaces, line breaks or non-ASCII ones)"
-    )]
+    #[error("could not {doing}: the token has invalid characters (spaces, line breaks or non-ASCII ones)")]
     MalformedToken { doing: String },
     /// `accepted` is what the header `X-Accepted-GitHub-Permissions` says, as lines of a workflow's `permissions:`.
     #[error("could not {doing}: the token lacks the permission for it{}", said(message))]
     Forbidden { doing: String, accepted: Vec<String>, message: String },
-    #[error("could not {doing}: GitHub has no such thing, or hides it from this token (404 Not Found)")]
+    #[error("could not {doing}: it does not exist, or this token may not see it (404 Not Found)")]
     NotFound { doing: String },
     #[error("could not {doing}: it is gone (410 Gone){}", said(message))]
     Gone { doing: String, message: String },
     #[error("could not {doing}: the conversation is locked")]
     Locked { doing: String },
-    #[error("could not {doing}: GitHub takes it for invalid ({status}){}", said(message))]
+    #[error("could not {doing}: GitHub rejected it as invalid ({status}){}", said(message))]
     Invalid { doing: String, status: u16, message: String },
     #[error("could not {doing}: GitHub's rate limit is reached{}", wait.map(|wait| format!("; it asks to wait {} s", wait.as_secs())).unwrap_or_default())]
     RateLimited { doing: String, wait: Option<Duration> },
@@ -38,11 +36,13 @@ pub enum GithubError {
     Status { doing: String, status: u16, attempts: u32, message: String },
     #[error("could not {doing}: the answer is not {what}")]
     Answer { doing: String, what: &'static str },
-    #[error("could not {doing}: `{url}` is no address of GitHub's API")]
+    #[error("could not {doing}: `{url}` is not the address of GitHub's API")]
     BadUrl { doing: String, url: String },
     #[error("could not {doing}: `{repository}` is not the name of a repository")]
     BadRepository { doing: String, repository: String },
-    #[error("could not {doing}: GitHub points to another server, `{location}`, which must not get the token")]
+    #[error(
+        "could not {doing}: GitHub redirects to another server, `{location}`, which must not get the token"
+    )]
     MovedAway { doing: String, location: net::SafeUrl },
     #[error("could not {doing}: other jobs kept overwriting it, {rounds} times")]
     Contended { doing: String, rounds: u32 },
@@ -93,20 +93,20 @@ impl Explain for GithubError {
         let text = match self {
             GithubError::Network { source, .. } => return network_hint(source),
             GithubError::BadToken { .. } | GithubError::MalformedToken { .. } => {
-                "check the token given to this step; the job's own is `${{ github.token }}`, and it ends with the job".into()
+                "check the token of this step; the job's own is `${{ github.token }}`, which expires with the job".into()
             }
             GithubError::Forbidden { accepted, .. } => match accepted.first() {
                 Some(permission) => {
-                    format!("add `{permission}` to the `permissions:` of the job; runs of forks and of Dependabot get a read-only token whatever it says")
+                    format!("add `{permission}` to the `permissions:` of the job; runs of forks and of Dependabot always get a read-only token")
                 }
-                None => "check the `permissions:` of the job; runs of forks and of Dependabot get a read-only token whatever it says".into(),
+                None => "check the `permissions:` of the job; runs of forks and of Dependabot always get a read-only token".into(),
             },
             GithubError::NotFound { .. } => {
                 "check the repository, and that the job's `permissions:` let the token see it".into()
             }
             GithubError::Locked { .. } => "unlock the conversation of the pull request to see reports there".into(),
-            GithubError::RateLimited { .. } => "run the job again later; a token of its own has a limit of its own".into(),
-            GithubError::Status { .. } => "it may pass: run the job again later".into(),
+            GithubError::RateLimited { .. } => "run the job again later, or use a separate token, which has its own limit".into(),
+            GithubError::Status { .. } => "this may be temporary: run the job again later".into(),
             GithubError::BadUrl { .. } => "GITHUB_API_URL is set by the runner, such as https://HOST/api/v3".into(),
             GithubError::Contended { .. } => {
                 "give the jobs of one pull request a `concurrency:` group".into()

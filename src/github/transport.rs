@@ -52,9 +52,9 @@ pub(super) enum Failure {
     Network(#[from] net::Error),
     #[error("the API's own address cannot be used")]
     BadUrl,
-    #[error("it points to another server")]
+    #[error("it redirects to another server")]
     MovedAway(SafeUrl),
-    #[error("it points on and on")]
+    #[error("it redirects without end")]
     TooManyRedirects,
 }
 

@@ -335,10 +335,10 @@ fn run(client: &ureq::Agent, request: &mut Request<'_>) -> Result<http::Response
 fn redirect_target(from: &Url, location: &str) -> Result<Url, Error> {
     let refuse =
         |problem| Error::Redirect { url: SafeUrl::from(from), location: SafeUrl::parse(location), problem };
-    let next = from.join(location).map_err(|_| refuse("that is no URL"))?;
+    let next = from.join(location).map_err(|_| refuse("that is not a URL"))?;
     match (from.scheme(), next.scheme()) {
         (_, "https") | ("http", "http") => Ok(next),
-        (_, "http") => Err(refuse("that would leave encryption")),
+        (_, "http") => Err(refuse("that is not encrypted")),
         _ => Err(refuse("that is neither http nor https")),
     }
 }

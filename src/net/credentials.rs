@@ -140,7 +140,7 @@ fn read_netrc(host: &Host) -> Netrc {
         Err(error) => Err(error.to_string()),
     };
     parsed.unwrap_or_else(|problem| {
-        host.say(&format!("warning: no credentials are taken from `{}`: {problem}", path.display()));
+        host.say(&format!("warning: the credentials in `{}` are ignored: {problem}", path.display()));
         Netrc::default()
     })
 }

@@ -109,7 +109,7 @@ pub enum DownloadError {
         url: SafeUrl,
     },
     /// A name or digest that would lead out of the cache.
-    #[error("`{file_name}` cannot be kept: its name or its SHA-256 is none")]
+    #[error("`{file_name}` cannot be cached: its name or its SHA-256 is not valid")]
     Name {
         /// The file, with control characters escaped.
         file_name: String,
@@ -135,13 +135,13 @@ impl Explain for DownloadError {
         match self {
             DownloadError::Net { source, .. } => source.hint(),
             DownloadError::Digest { .. } => Some(
-                "the file changed since it was locked or listed: lock again, or look into who changed it"
+                "the file changed since it was locked or listed: lock again, or find out who changed it"
                     .into(),
             ),
             DownloadError::Read { .. } => Some("check the path in the requirement that names it".into()),
             DownloadError::Url { .. } => Some("URLs are written like `https://…` or `file:///…`".into()),
             DownloadError::Name { .. } => {
-                Some("lock again, or look into the index or lock file that lists it".into())
+                Some("lock again, or check the index or lock file that lists it".into())
             }
             DownloadError::Cache(error) => error.hint(),
         }
@@ -222,7 +222,7 @@ impl Downloader {
         match sha256_of_file(path) {
             Ok(found) if found == sha256 => Ok(true),
             Ok(_) => {
-                self.host.say(&format!("warning: `{}` was damaged and is fetched again", path.display()));
+                self.host.say(&format!("warning: `{}` is damaged and is downloaded again", path.display()));
                 remove(path)?;
                 Ok(false)
             }

@@ -188,7 +188,7 @@ impl Explain for Error {
                 env_vars::NETRC
             )),
             Error::Status { status: 407, .. } => {
-                Some(format!("put the proxy's user name and password into {}", env_vars::HTTPS_PROXY))
+                Some(format!("add the proxy's user name and password to {}", env_vars::HTTPS_PROXY))
             }
             Error::Unencrypted { .. } => Some(format!(
                 "use https, or list the host in {} if its network is trusted",

@@ -107,7 +107,8 @@ impl Found {
             load_certs_from_paths(Some(path), None)
         };
         if loaded.certs.is_empty() {
-            let reason = loaded.errors.first().map_or("it holds no certificate".into(), ToString::to_string);
+            let reason =
+                loaded.errors.first().map_or("it contains no certificate".into(), ToString::to_string);
             self.warnings.push(format!("{variable} names `{}`, which is ignored: {reason}", path.display()));
         }
         self.take(format!("{variable} ({})", path.display()), loaded);
@@ -163,7 +164,7 @@ mod tests {
             Trust::load(&host(dir.path(), &[("SSL_CERT_FILE", "missing.pem"), ("PIP_CERT", "empty.pem")]));
         assert_eq!(trust.warnings.len(), 2, "{:?}", trust.warnings);
         assert!(trust.warnings[0].starts_with("SSL_CERT_FILE names `"), "{:?}", trust.warnings);
-        assert!(trust.warnings[1].ends_with("it holds no certificate"), "{:?}", trust.warnings);
+        assert!(trust.warnings[1].ends_with("it contains no certificate"), "{:?}", trust.warnings);
     }
 
     #[test]

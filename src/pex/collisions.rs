@@ -36,7 +36,7 @@ impl fmt::Display for Collision {
         let more = if *more == 0 { String::new() } else { format!(" (and {more} further files)") };
         write!(
             f,
-            "{first} and {second} both bring `{path}`{more} with different content; Dagster+ runs that of {first}, and \
+            "{first} and {second} both contain `{path}`{more} with different content; Dagster+ runs that of {first}, and \
              uv or pip may have installed the other: require only one of them"
         )
     }
@@ -145,6 +145,6 @@ mod tests {
             ],
         );
         let found: Vec<String> = collisions(&[two, one]).iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(found.join("\n"), @"cva==1 and cvb==1 both bring `cv/__init__.py` (and 1 further files) with different content; Dagster+ runs that of cva==1, and uv or pip may have installed the other: require only one of them");
+        insta::assert_snapshot!(found.join("\n"), @"cva==1 and cvb==1 both contain `cv/__init__.py` (and 1 further files) with different content; Dagster+ runs that of cva==1, and uv or pip may have installed the other: require only one of them");
     }
 }

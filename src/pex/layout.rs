@@ -214,7 +214,7 @@ fn dist_info_dir(file_name: &str, wheel_name: &WheelName, archive: &Archive) -> 
 
 fn check_identity(file_name: &str, wheel_name: &WheelName, metadata: &Metadata) -> Result<(), WheelError> {
     if metadata.normalized_name() != wheel_name.name() || metadata.version != *wheel_name.version() {
-        let reason = format!("METADATA is that of `{}` {}", metadata.name, metadata.version);
+        let reason = format!("METADATA is for `{}` {}", metadata.name, metadata.version);
         return Err(WheelError::metadata(file_name, reason));
     }
     Ok(())
@@ -225,7 +225,7 @@ fn is_purelib(file_name: &str, bytes: &[u8]) -> Result<bool, WheelError> {
     let headers = Headers::parse(bytes);
     let version = headers.first("Wheel-Version").unwrap_or("1.0");
     if version.split('.').next() != Some("1") {
-        return Err(WheelError::metadata(file_name, format!("it is of the unknown wheel format {version}")));
+        return Err(WheelError::metadata(file_name, format!("it has the unknown wheel format {version}")));
     }
     // Compared exactly, as pex does: `True` counts as false.
     Ok(headers.first("Root-Is-Purelib") == Some("true"))
@@ -274,7 +274,7 @@ impl Layout<'_> {
                 Err(WheelError::member(
                     self.wheel,
                     &name,
-                    "is installed over another member with other content",
+                    "is installed over another member with different content",
                 ))
             }
             _ => Ok(()),
@@ -300,7 +300,7 @@ impl Layout<'_> {
             }
             Some(("data", rest)) => format!("{STASH_DIR}/{rest}"),
             _ => {
-                let reason = "is in no known category of the .data directory";
+                let reason = "is in an unknown category of the .data directory";
                 return Err(WheelError::member(self.wheel, name, reason));
             }
         };

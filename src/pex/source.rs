@@ -120,7 +120,7 @@ fn check_paths(entries: &[SourceEntry]) -> Result<(), PexError> {
         let first_inside = after.partition_point(|other| other.path < inside);
         let reason = path_fault(path)
             .or_else(|| is_reserved(path).then_some("has a name that the PEX format reserves"))
-            .or_else(|| after.first().is_some_and(|next| next.path == *path).then_some("is there twice"))
+            .or_else(|| after.first().is_some_and(|next| next.path == *path).then_some("occurs twice"))
             .or_else(|| {
                 let inside = after.get(first_inside).is_some_and(|next| next.path.starts_with(&inside));
                 inside.then_some("is both a file and a directory")

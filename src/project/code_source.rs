@@ -136,7 +136,7 @@ impl Look<'_> {
                 && directory.join(&below).is_file()
             {
                 format!(
-                    "it is not in the build directory, which it is relative to, whatever the `working_directory`; did you mean `{}`?",
+                    "it is not in the build directory, and paths are relative to that, not to the `working_directory`; did you mean `{}`?",
                     below.display()
                 )
             } else {
@@ -159,7 +159,7 @@ impl Look<'_> {
         if fits(&file) {
             let is_inside = lexically_normal(&file).starts_with(directory);
             return (!is_inside)
-                .then(|| "it is outside of the build directory, which is all that is shipped".to_string());
+                .then(|| "it is outside of the build directory, and only that is shipped".to_string());
         }
         let parent = path.parent().unwrap_or(Path::new(""));
         let name = path.file_name()?.to_str()?;
@@ -187,12 +187,12 @@ impl Look<'_> {
         let problem = match self.tree.search(&parts, &roots) {
             Search::Found(Some(file)) if key == "autoload_defs_module_name" && self.is_only_built(&parts) => {
                 format!(
-                    "Dagster looks for the project around `{}`, and a package that is built from `src` has none there; name a module with definitions as `module_name`, or do not build the package (`package = false` below `[tool.uv]`) and set `working_directory: src`",
+                    "Dagster looks for the project around `{}`, but a package that is built from `src` has no project there; set `module_name` to a module with definitions, or do not build the package (`package = false` below `[tool.uv]`) and set `working_directory: src`",
                     self.shown(&file)
                 )
             }
             Search::Found(Some(file)) if self.is_above_working_directory(&file, &parts) => {
-                "it is in the build directory, and Dagster imports from the `working_directory` only; leave that out, or move the module there"
+                "it is in the build directory, and Dagster imports from the `working_directory` only; remove that setting, or move the module there"
                     .to_string()
             }
             Search::Found(Some(file)) => match self.outside_roots(&file, &parts, &roots) {
@@ -201,7 +201,7 @@ impl Look<'_> {
             },
             Search::Found(None) => return None,
             Search::NoModule { file, name } => {
-                format!("`{file}` is a module and not a package, so nothing called `{name}` can be in it")
+                format!("`{file}` is a module and not a package, so it cannot contain `{name}`")
             }
             Search::Missing { parent, name, near, .. } => {
                 let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
@@ -236,7 +236,7 @@ impl Look<'_> {
         let is_there = parts.iter().all(|part| is_identifier(part))
             && matches!(self.tree.search(&parts, &roots), Search::Found(Some(_)));
         if is_there {
-            return Some(format!("no module has such a name; did you mean `{meant}`?"));
+            return Some(format!("no module can have that name; did you mean `{meant}`?"));
         }
         // Templates and names outside ASCII are not judged here.
         let is_plain = given.chars().all(|each| each.is_ascii_alphanumeric() || "_.-/ ".contains(each));
@@ -247,7 +247,7 @@ impl Look<'_> {
         let is_asked_for = parts.first().is_some_and(|top| self.declared.asks_for(top));
         let near = is_asked_for && parts.iter().all(|part| is_identifier(part));
         let near = if near { format!("; did you mean `{meant}`?") } else { String::new() };
-        Some(format!("no module has such a name{near}"))
+        Some(format!("no module can have that name{near}"))
     }
 
     /// A problem if the module is in a directory that is not on the search path: neither the working directory nor a
@@ -305,7 +305,7 @@ impl Look<'_> {
         if let Some(other) = self.tree.top_in_other_case(top, roots) {
             let rest = parts.iter().skip(1).map(|part| format!(".{part}")).collect::<String>();
             return Some(format!(
-                "the project has `{other}`, and Python tells capital letters from small ones; did you mean `{other}{rest}`?"
+                "the project has `{other}`, and Python is case-sensitive; did you mean `{other}{rest}`?"
             ));
         }
         if self.declared.mentions(top) {
@@ -319,7 +319,7 @@ impl Look<'_> {
             return None;
         }
         Some(format!(
-            "the project has no `{top}`, and no dependency is called so{}",
+            "the project has no `{top}`, and no dependency has that name{}",
             near.unwrap_or_default()
         ))
     }
@@ -356,7 +356,7 @@ pub fn imported(location: &Location, name: &str) -> Option<String> {
     let roots = look.roots();
     match tree.search(&parts, &roots) {
         Search::Found(Some(file)) if look.is_above_working_directory(&file, &parts) => Some(
-            "it is in the build directory, and Dagster imports from the `working_directory` only; leave that out, or move the module there"
+            "it is in the build directory, and Dagster imports from the `working_directory` only; remove that setting, or move the module there"
                 .into(),
         ),
         Search::Found(Some(file)) => look.outside_roots(&file, &parts, &roots),
@@ -364,7 +364,7 @@ pub fn imported(location: &Location, name: &str) -> Option<String> {
             Some(format!("there is no module `{name}` in `{parent}`; did you mean `{near}`?"))
         }
         Search::NoModule { file, name } => {
-            Some(format!("`{file}` is a module and not a package, so nothing called `{name}` can be in it"))
+            Some(format!("`{file}` is a module and not a package, so it cannot contain `{name}`"))
         }
         Search::NoTop => look.unknown_top(&parts, &roots).filter(|problem| problem.contains("did you mean")),
         Search::Found(None) | Search::Missing { .. } => None,

@@ -143,7 +143,7 @@ fn merge_environment(path: &[String], default: &[Value], own: &[Value]) -> Resul
         other => Err(Conflict {
             path: path.to_vec(),
             problem: format!(
-                "holds {}, where `defaults` and location are joined by the names of variables",
+                "holds {}, where `defaults` and location are merged by the names of variables",
                 kind(other)
             ),
         }),
@@ -174,7 +174,7 @@ fn by_key<'a>(path: &[String], key: &str, items: &'a [Value]) -> Result<Vec<(Str
     for item in items {
         let Some(name) = item.get(key).filter(|name| !name.is_object() && !name.is_array()) else {
             let problem =
-                format!("holds {} without `{key}`, by which `defaults` and location are joined", kind(item));
+                format!("holds {} without `{key}`, by which `defaults` and location are merged", kind(item));
             return Err(Conflict { path: path.to_vec(), problem });
         };
         let name = identity(name);
@@ -249,7 +249,7 @@ mod tests {
                 json!({"container_context": {"k8s": {"volumes": [{"x": 1}]}}}),
                 json!({"container_context": {"k8s": {"volumes": []}}}),
                 "container_context.k8s.volumes",
-                "holds a mapping without `name`, by which `defaults` and location are joined",
+                "holds a mapping without `name`, by which `defaults` and location are merged",
             ),
         ] {
             let conflict = merged(defaults, own).unwrap_err();

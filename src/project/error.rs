@@ -25,7 +25,7 @@ pub enum ProjectError {
     EmptyWorkspace(PathBuf),
     /// A directory without any file that lists code locations.
     #[error(
-        "`{}` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]",
+        "`{}` has no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]",
         directory.display()
     )]
     NoProject {
@@ -35,7 +35,7 @@ pub enum ProjectError {
         hint: String,
     },
     /// A pyproject.toml without dg settings.
-    #[error("`{}` names no code locations: it has no [tool.dg]", .0.display())]
+    #[error("`{}` has no code locations: it has no [tool.dg]", .0.display())]
     NoDgSettings(PathBuf),
     /// The file cannot be read.
     #[error("could not read `{}`", file.display())]
@@ -116,7 +116,7 @@ pub enum ProjectError {
         place: Place,
     },
     /// Two locations with one name.
-    #[error("two code locations are called `{name}`; the first is {first}")]
+    #[error("two code locations are named `{name}`; the first is {first}")]
     DuplicateName {
         /// The name.
         name: String,
@@ -192,8 +192,8 @@ impl Explain for ProjectError {
             ProjectError::NoDgSettings(file) => {
                 let near_yaml = ["dagster_cloud.yaml", "dagster_cloud.yml"].map(|name| file.with_file_name(name));
                 Some(match near_yaml.into_iter().find(|file| file.is_file()) {
-                    Some(file) => format!("there is a `{}`: name that", file.display()),
-                    None => "if it is a dg project, add the tables [tool.dg] with `directory_type = \"project\"` and [tool.dg.project] with `root_module = \"NAME\"`; else name a dagster_cloud.yaml".into(),
+                    Some(file) => format!("there is a `{}`: use that", file.display()),
+                    None => "if it is a dg project, add the tables [tool.dg] with `directory_type = \"project\"` and [tool.dg.project] with `root_module = \"NAME\"`; otherwise use a dagster_cloud.yaml".into(),
                 })
             }
             ProjectError::EmptyWorkspace(_) => {
@@ -220,13 +220,13 @@ impl Explain for ProjectError {
             ProjectError::Blank { .. } => Some("give it a name".to_string()),
             ProjectError::DuplicateName { .. } => Some("rename one of them".to_string()),
             ProjectError::CodeSource { given, .. } if given == "none" => Some(
-                "give the one that says where your definitions are, such as `module_name: my_project.definitions`".into(),
+                "set the one that says where your definitions are, such as `module_name: my_project.definitions`".into(),
             ),
             ProjectError::CodeSource { .. } => {
                 Some("keep the one that says where your definitions are".to_string())
             }
             ProjectError::BuildDirectory { directory, place, .. } => Some(directory_hint(directory, place)),
-            ProjectError::Defaults { .. } => Some("make both of one kind".to_string()),
+            ProjectError::Defaults { .. } => Some("use the same type for both".to_string()),
             ProjectError::WorkspaceProject { .. } => {
                 Some("`path` is relative to the workspace; correct it, or remove the entry".to_string())
             }

@@ -115,9 +115,9 @@ fn hint(directory: &Path, by_inputs: bool) -> String {
     let below = files_below(directory);
     let below: Vec<String> = below.iter().map(shown).collect();
     match (below.as_slice(), file_above(directory)) {
-        ([only], _) => format!("there is a {only}: name that{how}"),
-        ([], Some(file)) => format!("there is a `{}`: name that", file.display()),
-        ([], None) => "name the file, or the directory that it is in".to_string(),
-        (several, _) => format!("there are {}: name one of them{how}", several.join(", ")),
+        ([only], _) => format!("there is a {only}: use that{how}"),
+        ([], Some(file)) => format!("there is a `{}`: use that", file.display()),
+        ([], None) => "use the path of the file, or of its directory".to_string(),
+        (several, _) => format!("there are {}: use one of them{how}", several.join(", ")),
     }
 }

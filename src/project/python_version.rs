@@ -36,7 +36,7 @@ pub enum PythonVersionError {
     Collect(#[from] CollectError),
     #[error("`{name}` asks for Python {version}, which Dagster+ does not run")]
     Unsupported { name: &'static str, version: String, place: Place },
-    #[error("the files disagree on the Python to build for: {} says {}, and {} says {}", one.name, one.setting, other.name, other.setting)]
+    #[error("the files disagree about the Python to build for: {} says {}, and {} says {}", one.name, one.setting, other.name, other.setting)]
     Disagree { one: Box<PythonSetting>, other: Box<PythonSetting> },
 }
 
@@ -65,13 +65,13 @@ impl Explain for PythonVersionError {
         match self {
             PythonVersionError::Collect(error) => error.hint(),
             PythonVersionError::Unsupported { .. } => Some(format!(
-                "write 3.{} to 3.{} there, or say which with --python-version",
+                "write 3.{} to 3.{} there, or set --python-version",
                 minors.start(),
                 minors.end()
             )),
-            PythonVersionError::Disagree { .. } => Some(
-                "say which with --python-version, or build them in runs of their own with --location".into(),
-            ),
+            PythonVersionError::Disagree { .. } => {
+                Some("set --python-version, or build them in separate runs with --location".into())
+            }
         }
     }
 
@@ -174,7 +174,7 @@ fn pin(
         },
         None => {
             let message = format!(
-                "`{word}` in {name} is not a version of CPython, so the other files of the project or the default ({}) decide; write one there, such as 3.12",
+                "`{word}` in {name} is not a version of CPython, so the project's other files or the default ({}) apply; write one there, such as 3.12",
                 PythonVersion::DEFAULT
             );
             warnings.push(Warning { message, place: Some(place) });

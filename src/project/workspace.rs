@@ -228,7 +228,7 @@ impl Inspector<'_> {
             return None;
         }
         let Some(entry) = node.entry("location_name").filter(|entry| !entry.value.is_null()) else {
-            self.missing("location_name", owner, "give it a name of its own", node);
+            self.missing("location_name", owner, "give it a unique name", node);
             return None;
         };
         let name = entry.value.text()?.to_string();

@@ -178,7 +178,7 @@ fn miss(client: &Client, name: &str, why: &str) {
 /// run, the run reports it.
 fn miss_by_error(client: &Client, name: &str, error: &DagsterError) {
     match !client.is_over() && client.is_first_to_meet(error, name) {
-        true => client.host().note(format!("deps cache: {error}; what it may hold is built instead")),
+        true => client.host().note(format!("deps cache: {error}; the deps PEX is built instead")),
         false => client.host().detail(format!("deps cache: {error}")),
     }
 }

@@ -74,7 +74,7 @@ impl Run {
         if self.others.len() > MOST {
             shown += &format!(" and {} more", self.others.len() - MOST);
         }
-        Some(format!("Also in {}, and not in {file}: {shown}. They stay as they are.", deployment.name))
+        Some(format!("Also in {}, and not in {file}: {shown}. They are not changed.", deployment.name))
     }
 
     /// What an interrupt left at Dagster+, in a sentence; `begun` is what had begun there.
@@ -88,7 +88,7 @@ impl Run {
         };
         let updated: Vec<String> = [
             ("may or may not have been updated", names(LocationState::Unknown)),
-            ("had been updated and not been seen to load", names(LocationState::Loading)),
+            ("had been updated but not seen to load", names(LocationState::Loading)),
             ("had loaded", names(LocationState::Loaded)),
             ("had failed to load", names(LocationState::FailedToLoad)),
         ]
@@ -97,7 +97,7 @@ impl Run {
         .map(|(what, names)| format!("{} {what}", some(&names)))
         .collect();
         let branch = match (&self.branch_deployment, begun.branch_deployment) {
-            (Some(name), _) => Some(format!("the branch deployment {name} was brought up to date")),
+            (Some(name), _) => Some(format!("the branch deployment {name} was updated")),
             (None, true) => Some("the branch deployment may have been created or changed".into()),
             (None, false) => None,
         };
@@ -177,14 +177,14 @@ mod tests {
         nothing was changed at Dagster+
         nothing was changed at Dagster+
         the branch deployment may have been created or changed, and no code location was changed
-        the branch deployment 79afebd was brought up to date, and no code location was changed
+        the branch deployment 79afebd was updated, and no code location was changed
         the branch deployment may or may not have been closed
         nothing was changed at Dagster+
         the upload of 2 PEX files had begun, and no code location was changed
         1 of 2 PEX files had been uploaded whole, and no code location was changed
         1 PEX file had been uploaded, and no code location was changed
         l0, l1, l2 and 2 more may or may not have been updated; `pexpress status` shows it
-        l2 may or may not have been updated; l1 had been updated and not been seen to load; l0 had loaded; `pexpress status` shows it
+        l2 may or may not have been updated; l1 had been updated but not seen to load; l0 had loaded; `pexpress status` shows it
         "#);
     }
 }

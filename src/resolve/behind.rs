@@ -31,7 +31,7 @@ pub struct Behind {
 impl fmt::Display for Behind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Behind { version, newest, lines } = self;
-        let meant = format!("or write `dagster=={version}` if it is meant");
+        let meant = format!("or write `dagster=={version}` if that version is intended");
         write!(
             f,
             "dagster {version} is far behind {newest}, which the lines for Dagster's packages allow: "
@@ -172,8 +172,8 @@ mod tests {
             let lines = lines.map(|lines| lines.into_iter().map(String::from).collect());
             Behind { version: "1.1.21".into(), newest: "1.13.27".into(), lines }.to_string()
         };
-        insta::assert_snapshot!(behind(Some(vec!["`grpcio<1.44` (requirements.txt:3)"])), @"dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: `grpcio<1.44` (requirements.txt:3) holds it back; change that line, or write `dagster==1.1.21` if it is meant");
-        insta::assert_snapshot!(behind(Some(vec!["`a<1` (r.txt:1)", "`b<2` (r.txt:2)"])), @"dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: `a<1` (r.txt:1) and `b<2` (r.txt:2) hold it back; change these lines, or write `dagster==1.1.21` if it is meant");
-        insta::assert_snapshot!(behind(None), @"dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: add `dagster>=1.13.27` to the requirements to get that, or write `dagster==1.1.21` if it is meant");
+        insta::assert_snapshot!(behind(Some(vec!["`grpcio<1.44` (requirements.txt:3)"])), @"dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: `grpcio<1.44` (requirements.txt:3) holds it back; change that line, or write `dagster==1.1.21` if that version is intended");
+        insta::assert_snapshot!(behind(Some(vec!["`a<1` (r.txt:1)", "`b<2` (r.txt:2)"])), @"dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: `a<1` (r.txt:1) and `b<2` (r.txt:2) hold it back; change these lines, or write `dagster==1.1.21` if that version is intended");
+        insta::assert_snapshot!(behind(None), @"dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: add `dagster>=1.13.27` to the requirements to get that, or write `dagster==1.1.21` if that version is intended");
     }
 }

@@ -96,7 +96,7 @@ impl Explain for ResolveError {
                 format!("bring the lock file up to date (`{remedy}`), or build with --no-locked")
             }
             Self::Pylock { .. } | Self::PylockVersion { .. } | Self::Marker { .. } | Self::BadFile { .. } | Self::Twice { .. } => {
-                "write the lock file again with the tool that wrote it, or build with --no-locked".to_string()
+                "regenerate the lock file with the tool that wrote it, or build with --no-locked".to_string()
             }
             Self::RequiresPython { .. } => "choose another Python with --python-version, or relax requires-python".to_string(),
             Self::NoFile { hashes_listed: true, .. } => {

@@ -176,7 +176,7 @@ fn choose(
 fn compile(request: &CompileRequest, uv: &Uv, tools: &Tools) -> Result<String, UvError> {
     let memo = Memo::for_request(request, uv, tools);
     if let Some(text) = memo.as_ref().and_then(|memo| memo.recall(tools.host())) {
-        tools.host().detail("resolved less than ten minutes ago; uv's answer of then still holds");
+        tools.host().detail("resolved less than ten minutes ago; reusing uv's answer");
         return Ok(text);
     }
     let text = uv.compile(request)?;

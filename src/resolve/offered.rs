@@ -78,7 +78,7 @@ fn marker_line(name: &str, line: Option<&str>, systems: &[&str]) -> Option<Strin
     let what = match line.map(|line| line.split_once(';').unwrap_or((line, ""))) {
         Some((line, "")) => format!("write `{} ; {marker}`", line.trim()),
         Some((line, more)) => format!("write `{} ; {marker} and ({})`", line.trim(), more.trim()),
-        None => format!("add `; {marker}` to the line that asks for it"),
+        None => format!("add `; {marker}` to the line that requires it"),
     };
     Some(format!("`{name}` is for {system} only: {what}"))
 }
@@ -118,7 +118,7 @@ mod tests {
         }
         assert_eq!(
             marker_hint("a", &names(&["win32", "win_amd64"])).unwrap(),
-            "`a` is for Windows only: add `; sys_platform == 'win32'` to the line that asks for it"
+            "`a` is for Windows only: add `; sys_platform == 'win32'` to the line that requires it"
         );
         for (line, want) in [
             ("a==306", "`a` is for Windows only: write `a==306 ; sys_platform == 'win32'`"),

@@ -116,7 +116,10 @@ impl Package {
                 problem: problem.to_string(),
             };
             if !cache::is_file_name(&file_name) {
-                return Err(refuse(&format!("called `{}`, which is no file name", file_name.escape_debug())));
+                return Err(refuse(&format!(
+                    "called `{}`, which is not a file name",
+                    file_name.escape_debug()
+                )));
             }
             if sha256.is_some_and(|digest| !cache::is_sha256(&digest)) {
                 return Err(refuse(&format!(

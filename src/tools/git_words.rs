@@ -74,7 +74,7 @@ impl GitServer {
                 "add the Git host's key to known_hosts on this machine (`ssh-keyscan HOST`), or use an https URL".into()
             }
             Problem::Refused => format!(
-                "the Git host{host} wants credentials: set up a credential helper or an SSH key on this machine, and try `git ls-remote` with the requirement's URL"
+                "the Git host{host} requires credentials: set up a credential helper or an SSH key on this machine, and try `git ls-remote` with the requirement's URL"
             ),
         }
     }

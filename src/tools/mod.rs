@@ -65,7 +65,7 @@ pub enum Error {
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     /// The uv that the user names does not run.
-    #[error("`{program}`, which {} names, is no uv", env_vars::PEXPRESS_UV)]
+    #[error("`{program}` ({}) is not uv", env_vars::PEXPRESS_UV)]
     NamedUv {
         program: PathBuf,
         #[source]
@@ -73,7 +73,7 @@ pub enum Error {
     },
     /// The uv that the user names is too old.
     #[error(
-        "`{program}`, which {} names, is uv {version}; {} or newer is needed",
+        "`{program}` ({}) is uv {version}; {} or newer is needed",
         env_vars::PEXPRESS_UV,
         uv_pins::MINIMUM
     )]
@@ -103,7 +103,7 @@ pub enum Error {
     #[error("the executable in the pinned uv wheel differs from its own pin")]
     PinBroken,
     /// A managed environment could not be made.
-    #[error("could not make the environment `{name}`")]
+    #[error("could not create the environment `{name}`")]
     Environment {
         name: String,
         #[source]
@@ -139,17 +139,15 @@ impl Explain for Error {
             Error::Process(error) => error.hint(),
             Error::Uv(error) => error.hint(),
             Error::NamedUv { .. } | Error::OldUv { .. } => {
-                Some(format!("name another one, or unset {} to let one be fetched", env_vars::PEXPRESS_UV))
+                Some(format!("use another one, or unset {} to have one downloaded", env_vars::PEXPRESS_UV))
             }
-            Error::NoUv | Error::NoPin => {
-                Some(format!("install uv, or name one with {}", env_vars::PEXPRESS_UV))
-            }
+            Error::NoUv | Error::NoPin => Some(format!("install uv, or set {}", env_vars::PEXPRESS_UV)),
             Error::Fetch { .. } => Some(format!(
-                "pip's own settings (index, proxy, certificates) decide where it looks; or install uv, or name one with {}",
+                "pip's own settings (index, proxy, certificates) decide where it looks; or install uv, or set {}",
                 env_vars::PEXPRESS_UV
             )),
             Error::Checksum { .. } => Some(format!(
-                "the index or something on the way to it gave another file; name a uv that you trust with {}",
+                "the index or a proxy returned a different file; set {} to a uv that you trust",
                 env_vars::PEXPRESS_UV
             )),
             Error::NoPython { version, .. } => Some(format!(

@@ -74,7 +74,7 @@ pub enum ProcessError {
         stderr: Option<Said>,
     },
     /// Reading its output or waiting for it failed.
-    #[error("could not read what `{name}` writes")]
+    #[error("could not read the output of `{name}`")]
     Read {
         /// Program and subcommand.
         name: String,

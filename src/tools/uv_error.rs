@@ -41,7 +41,7 @@ pub enum UvError {
         source: ProcessError,
     },
     /// A problem of this machine: no space, no write permission, no file handles. The cause is uv's own text.
-    #[error("could not {task}: this machine did not let uv")]
+    #[error("could not {task}: this machine does not allow it")]
     Machine {
         /// What was asked.
         task: String,
@@ -91,17 +91,17 @@ impl Explain for UvError {
                 git_server(source).map(|server| server.hint())
             }
             UvError::Remote { .. } if self.says("invalid peer certificate") => Some(format!(
-                "name the file with your certificate authority by {}; `pexpress selftest` shows those in use",
+                "set {} to the file with your certificate authority; `pexpress selftest` shows those in use",
                 env_vars::SSL_CERT_FILE
             )),
             UvError::Remote { .. } if self.says("401 Unauthorized") || self.says("403 Forbidden") => Some(
-                "the index wants credentials: in its URL, by UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD, in a netrc file, or from a keyring".into(),
+                "the index requires credentials: in its URL, in UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD, in a netrc file, or in a keyring".into(),
             ),
             UvError::Remote { .. } => Some(
-                "`pexpress selftest` shows the index, proxy and certificates in use; a private index is named by UV_DEFAULT_INDEX or PIP_INDEX_URL".into(),
+                "`pexpress selftest` shows the index, proxy and certificates in use; a private index is set with UV_DEFAULT_INDEX or PIP_INDEX_URL".into(),
             ),
             _ if self.says("Required uv version") => Some(format!(
-                "a uv.toml of this machine pins uv itself: name a uv of that version with {}",
+                "a uv.toml of this machine pins uv itself: set {} to a uv of that version",
                 env_vars::PEXPRESS_UV
             )),
             UvError::Tool { .. } => Some("`pexpress selftest` shows which uv is used".into()),
@@ -109,7 +109,7 @@ impl Explain for UvError {
                 Some("too many files are open at once: raise the limit (`ulimit -n 1024`)".into())
             }
             UvError::Machine { .. } | UvError::File { .. } => Some(format!(
-                "name directories that can be written and have room: {} for this program's cache, UV_CACHE_DIR for uv's, TMPDIR for temporary files",
+                "use writable directories with free space: {} for this program's cache, UV_CACHE_DIR for uv's, TMPDIR for temporary files",
                 env_vars::PEXPRESS_CACHE_DIR
             )),
             _ => None,

@@ -224,7 +224,7 @@ impl Uv {
         let settings = temporary.path().join("uv.toml");
         std::fs::write(&settings, request.settings.to_string()).map_err(fail("write"))?;
         let process = request.index.add_flags(process).args(request.lines);
-        self.run("install what a build is to see besides its own requirements", process).map(drop)
+        self.run("install the additional build requirements", process).map(drop)
     }
 
     /// Make a virtual environment in `dir` that still works after `dir` is moved.
@@ -239,7 +239,7 @@ impl Uv {
             .arg(dir)
             // Seeding would install pip, which is not needed.
             .env_remove("UV_VENV_SEED");
-        self.run(format!("make an environment in `{}`", dir.display()), process).map(drop)
+        self.run(format!("create an environment in `{}`", dir.display()), process).map(drop)
     }
 
     /// Install requirements into the environment of `python`. The user's package sources apply, but not settings for

@@ -26,11 +26,11 @@ pub enum ConnectError {
     Hybrid { deployment: Option<String> },
     /// A base image tag, and no registry to find it in.
     #[error(
-        "the base image `{tag}` cannot be named: Dagster+ did not say where the organization's registry is"
+        "the base image `{tag}` cannot be used: Dagster+ did not return the address of the organization's registry"
     )]
     NoRegistry { tag: String },
     /// `--defs-state-info` names no JSON file.
-    #[error("could not read `{path}`, which --defs-state-info names, as JSON")]
+    #[error("could not read `{path}` (--defs-state-info) as JSON")]
     DefsStateInfo {
         path: PathBuf,
         #[source]
@@ -60,7 +60,7 @@ impl Explain for ConnectError {
             ConnectError::Hybrid { .. } => Some(
                 "Hybrid agents run code locations from images: build and push one, and deploy it with `dagster-cloud ci deploy` or `dg plus deploy`; nothing was built or changed".into(),
             ),
-            ConnectError::NoRegistry { .. } => Some("name the whole image with --image".to_string()),
+            ConnectError::NoRegistry { .. } => Some("set the full image with --image".to_string()),
             ConnectError::DefsStateInfo { .. } => None,
         }
     }

@@ -213,7 +213,7 @@ fn agent_type(client: &Client, host: &Host) -> Result<Option<String>, DagsterErr
     match client.deployment_info() {
         Ok(info) => Ok(info.agent_type),
         Err(error @ (DagsterError::GraphQl { .. } | DagsterError::Unexpected { .. })) => {
-            host.detail(format!("{error}; of which kind the agents are is not known"));
+            host.detail(format!("{error}; the type of the agents is not known"));
             Ok(None)
         }
         Err(error) => Err(error),

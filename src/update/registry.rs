@@ -40,7 +40,7 @@ pub(super) fn judged_registry(
             _,
         )) => Err(error.into()),
         Some((Err(error), _)) => {
-            host.warn(format!("{error}; going on as if PEX files can run there"));
+            host.warn(format!("{error}; continuing as if PEX files can run there"));
             Ok(None)
         }
     }

@@ -48,7 +48,7 @@ impl fmt::Display for Difference {
             Difference::Absent => f.write_str("it is not there yet"),
             Difference::Loading => f.write_str("it has not finished loading"),
             Difference::Failed => f.write_str("it failed to load"),
-            Difference::Untold => f.write_str("Dagster+ does not tell what it runs"),
+            Difference::Untold => f.write_str("Dagster+ does not report what it runs"),
             Difference::Source => f.write_str("its source PEX differs"),
             Difference::Deps => f.write_str("its deps PEX differs"),
             Difference::Document(key) => write!(f, "its `{key}` differs"),

@@ -44,14 +44,14 @@ fn no_module(message: &str, cause: &Cause<'_>) -> Option<String> {
     Some(match cause.library {
         // The package exists, so its version is too old or too new for its user.
         Some(library) if top != module => format!(
-            "{library} imports `{module}`, which the installed `{top}` does not have: name versions of the two that fit each other{}",
+            "{library} imports `{module}`, which the installed `{top}` does not have: require versions of the two that fit each other{}",
             file.replace(" to ", " in ")
         ),
         Some(library) => {
             format!("{library} imports `{module}`: add the distribution that has that module{file}")
         }
         None if top != module => format!(
-            "`{top}` is installed and has no module `{module}`: correct the name, or name another version of it{}",
+            "`{top}` is installed and has no module `{module}`: correct the name, or require another version of it{}",
             file.replace(" to ", " in ")
         ),
         None => format!("add the distribution that has the module `{module}`{file}"),
@@ -64,16 +64,16 @@ fn no_import(message: &str, cause: &Cause<'_>) -> Option<String> {
     if let Some((library, _)) = message.split_once(": cannot open shared object file") {
         let who = cause.library.unwrap_or("a dependency");
         return Some(format!(
-            "{who} needs the system library {library}, which is not on this machine and may be missing in Dagster+ too: choose a distribution that brings it along"
+            "{who} needs the system library {library}, which is not on this machine and may be missing in Dagster+ too: choose a distribution that includes it"
         ));
     }
     let library = cause.library?;
     Some(match message.strip_prefix("cannot import name ").and_then(quoted) {
         Some(name) => {
-            format!("{library} has no `{name}`: correct the name, or name another version of it{file}")
+            format!("{library} has no `{name}`: correct the name, or require another version of it{file}")
         }
         None => {
-            format!("{library} cannot be imported: name another version of it{file}")
+            format!("{library} cannot be imported: require another version of it{file}")
         }
     })
 }
@@ -81,7 +81,7 @@ fn no_import(message: &str, cause: &Cause<'_>) -> Option<String> {
 fn syntax(cause: &Cause<'_>) -> Option<String> {
     match (cause.place, cause.library) {
         (_, Some(library)) => {
-            Some(format!("{library} is not written for this Python: name another version of it"))
+            Some(format!("{library} is not written for this Python: require another version of it"))
         }
         (place, None) => place.map(|place| format!("fix {place}")),
     }
@@ -139,7 +139,7 @@ mod tests {
             Cause { dependencies: None, ..base("ModuleNotFoundError: No module named 'pandas'") },
             Cause {
                 project: Some(
-                    "the project has no `shopp`, and no dependency is called so; did you mean `shop`?",
+                    "the project has no `shopp`, and no dependency has that name; did you mean `shop`?",
                 ),
                 ..base("ModuleNotFoundError: No module named 'shopp'")
             },
@@ -186,22 +186,22 @@ mod tests {
         insta::assert_snapshot!(hints.join("\n"), @r#"
         ModuleNotFoundError: No module named 'pandas' → add the distribution that has the module `pandas` to requirements.txt
         ModuleNotFoundError: No module named 'pandas' → add the distribution that has the module `pandas` to the dependencies of the project
-        ModuleNotFoundError: No module named 'shopp' → `shopp`: the project has no `shopp`, and no dependency is called so; did you mean `shop`?
+        ModuleNotFoundError: No module named 'shopp' → `shopp`: the project has no `shopp`, and no dependency has that name; did you mean `shop`?
         ModuleNotFoundError: No module named 'boto3' → dagster-aws 0.29 imports `boto3`: add the distribution that has that module to requirements.txt
-        ModuleNotFoundError: No module named 'dagster.nothing' → `dagster` is installed and has no module `dagster.nothing`: correct the name, or name another version of it in requirements.txt
-        ModuleNotFoundError: No module named 'numpy.core' → pandas 1.0 imports `numpy.core`, which the installed `numpy` does not have: name versions of the two that fit each other in requirements.txt
+        ModuleNotFoundError: No module named 'dagster.nothing' → `dagster` is installed and has no module `dagster.nothing`: correct the name, or require another version of it in requirements.txt
+        ModuleNotFoundError: No module named 'numpy.core' → pandas 1.0 imports `numpy.core`, which the installed `numpy` does not have: require versions of the two that fit each other in requirements.txt
         KeyError: 'A_TOKEN' → A_TOKEN is not set here: set it in `env:` of the step, or read it at run time
         KeyError: 'A_TOKEN' → A_TOKEN is not set here: set it in the environment, or read it at run time
         AttributeError: x → not set here: A, B; set them in `env:` of the step, or read them at run time
         pydantic_core.ValidationError: x → a setting is missing here: set it in `env:` of the step, or read it at run time
         ConnectionError: x → a server was not reached from here, or did not let this machine in: connect when an asset or a resource runs, and not when the code is imported
         SyntaxError: expected ':' → fix shop/definitions.py:4
-        SyntaxError: invalid syntax → old 1.0 is not written for this Python: name another version of it
+        SyntaxError: invalid syntax → old 1.0 is not written for this Python: require another version of it
         IndentationError: unexpected indent → fix shop/definitions.py:4
-        ImportError: libGL.so.1: cannot open shared object file: No such file or directory → opencv-python 4.9 needs the system library libGL.so.1, which is not on this machine and may be missing in Dagster+ too: choose a distribution that brings it along
-        ImportError: cannot import name 'nothing' from 'dagster' (/x) → dagster 1.13.27 has no `nothing`: correct the name, or name another version of it in requirements.txt
+        ImportError: libGL.so.1: cannot open shared object file: No such file or directory → opencv-python 4.9 needs the system library libGL.so.1, which is not on this machine and may be missing in Dagster+ too: choose a distribution that includes it
+        ImportError: cannot import name 'nothing' from 'dagster' (/x) → dagster 1.13.27 has no `nothing`: correct the name, or require another version of it in requirements.txt
         ImportError: cannot import name 'nothing' from 'shop' (/x) → look at shop/definitions.py:4, the last line of your own files
-        ImportError: numpy.core.multiarray failed to import → numpy 1.0 cannot be imported: name another version of it in requirements.txt
+        ImportError: numpy.core.multiarray failed to import → numpy 1.0 cannot be imported: require another version of it in requirements.txt
         dagster._core.errors.DagsterInvalidDefinitionError: Duplicate asset key → look at shop/definitions.py:4, the last line of your own files
         RuntimeError: x → -
         "#);

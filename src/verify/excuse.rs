@@ -35,9 +35,9 @@ impl Excuse {
     pub fn title(&self) -> String {
         let what = match self {
             Excuse::NotLoaded { location, reason, .. } => {
-                format!("the code location `{location}` was not loaded here, since {reason}")
+                format!("the code location `{location}` was not loaded here because {reason}")
             }
-            Excuse::NotBuilt => "not everything could be built here, since an index or repository that packages come from wants credentials".into(),
+            Excuse::NotBuilt => "not everything could be built here because a package index or repository requires credentials".into(),
         };
         format!("{what}, and GitHub gives this run no secrets")
     }

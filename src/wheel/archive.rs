@@ -192,7 +192,7 @@ impl Reader {
             Method::Deflated => self.inflate::<E>(name, data, &mut checked)?,
         };
         if !whole || size != data.size_bytes {
-            return Err(self.fault(name, "has another size than the archive says").into());
+            return Err(self.fault(name, "does not have the size that the archive says").into());
         }
         if crc.sum() != data.crc32 {
             return Err(self.fault(name, "is damaged (its CRC-32 differs)").into());

@@ -101,7 +101,7 @@ impl Explain for WheelError {
         match self {
             WheelError::Read { .. } => None,
             WheelError::FileName { .. } => {
-                Some("name it NAME-VERSION-PYTHON-ABI-PLATFORM.whl, as it was built".to_string())
+                Some("rename it to NAME-VERSION-PYTHON-ABI-PLATFORM.whl, as it was built".to_string())
             }
             WheelError::Damaged { .. } => Some(
                 "remove this file if it is in the cache, or rebuild it if it is yours, and run again"

@@ -20,7 +20,7 @@ const MAX_STATES: u64 = 200_000;
 const MAX_VARIABLES: usize = 400;
 
 /// `pep508_rs` counts characters where it needs bytes, and panics inside a multi-byte one.
-const NOT_ASCII: TooComplex = TooComplex("has a marker with other characters than those of ASCII");
+const NOT_ASCII: TooComplex = TooComplex("has a marker with non-ASCII characters");
 
 /// A requirement or marker that is too large or too complex to be read. Completes "it …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +90,7 @@ fn check_size(text: &str) -> Result<(), TooComplex> {
     let mut shape = Shape::default();
     shape.read(text)?;
     if shape.states() > MAX_STATES || shape.values.len() > MAX_VARIABLES {
-        return Err(TooComplex("has a marker of too many alternatives"));
+        return Err(TooComplex("has a marker with too many alternatives"));
     }
     Ok(())
 }
@@ -147,7 +147,7 @@ impl Shape {
             };
             rest = &rest[length..];
             if operators.len() > MAX_DEPTH {
-                return Err(TooComplex("has more than 64 brackets inside one another"));
+                return Err(TooComplex("has more than 64 nested brackets"));
             }
         }
         Ok(())

@@ -126,7 +126,7 @@ fn indentation_slip(text: &str, at: Mark) -> Option<(String, Mark)> {
     let (other, line) = before.filter(|(_, line)| line.trim_start().starts_with("- ")).last()?;
     let spaces = indentation(line);
     (spaces != own).then(|| {
-        let rest = format!("and the `- ` on line {} by {spaces}: indent both alike", other + 1);
+        let rest = format!("and the `- ` on line {} by {spaces}: indent both the same", other + 1);
         (format!("the `- ` on line {} is indented by {own}, {rest}", at.line), Mark { column: own + 1, ..at })
     })
 }
@@ -167,12 +167,12 @@ impl Composer<'_> {
             },
             Event::UnresolvedAlias(_) => return Err(self.unknown_alias(span)),
             Event::Anchor(_, name) if !name.chars().all(anchor_character) => {
-                let problem = format!("`&{name}` is no anchor in YAML 1.1");
+                let problem = format!("`&{name}` is not an anchor in YAML 1.1");
                 return Err(fatal(problem, "use ASCII letters, digits, `-` and `_`", at));
             }
             Event::Anchor(_, name) if !self.anchor_names.insert(name.to_string()) => {
-                let problem = format!("the anchor `&{name}` is there twice");
-                return Err(fatal(problem, "give each anchor a name of its own", at));
+                let problem = format!("the anchor `&{name}` is defined twice");
+                return Err(fatal(problem, "give each anchor a unique name", at));
             }
             Event::Scalar(value, style, anchor, tag) => {
                 let key = self.scalar(&value, style, tag.as_deref(), span);
@@ -256,9 +256,9 @@ impl Composer<'_> {
         if absent && self.at_key() {
             self.problem("a key is missing before this `:`", None, mark);
         } else if text == "=" && !self.at_key() {
-            self.problem("a bare `=` is no value in YAML 1.1", Some("write it in quotes"), mark);
+            self.problem("a bare `=` is not a value in YAML 1.1", Some("write it in quotes"), mark);
         } else if in_flow && (text.contains('?') || text.starts_with(':')) {
-            let problem = format!("`{text}` in brackets or braces is no text in YAML 1.1");
+            let problem = format!("`{text}` in brackets or braces is not text in YAML 1.1");
             self.problem(problem, Some("write it in quotes"), mark);
         }
     }
@@ -349,7 +349,7 @@ impl Composer<'_> {
 
     fn refuse_merge_value(&mut self, node: &Key) {
         if node.is_merge {
-            self.problem("`<<` is no value in YAML 1.1", Some("write it in quotes"), node.node.mark);
+            self.problem("`<<` is not a value in YAML 1.1", Some("write it in quotes"), node.node.mark);
         }
     }
 }

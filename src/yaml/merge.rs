@@ -49,7 +49,7 @@ impl Merging {
                 continue;
             };
             if let Some(first) = own.insert(name.clone(), mark) {
-                let problem = format!("the key `{name}` is there twice; first on line {}", first.line);
+                let problem = format!("the key `{name}` occurs twice; first on line {}", first.line);
                 let hint = Some("keep one of them: the first would be lost".to_string());
                 problems.push(YamlError { problem, hint, mark });
             }

@@ -78,7 +78,7 @@ fn keys_are_named_as_json_has_them_and_nulls_are_left_out() {
 #[test]
 fn refusals_name_the_problem_and_its_place() {
     for (text, problem, line, column) in [
-        ("a: 1\nb: 2\na: 3", "the key `a` is there twice; first on line 1", 3, 1),
+        ("a: 1\nb: 2\na: 3", "the key `a` occurs twice; first on line 1", 3, 1),
         ("a: 1\n---\nb: 2", "a second YAML document begins here", 2, 1),
         ("a:\tb", "a tab character where YAML allows only spaces", 1, 3),
         ("a: b\tc", "a tab character where YAML allows only spaces", 1, 5),
@@ -86,7 +86,7 @@ fn refusals_name_the_problem_and_its_place() {
         ("a: 'b'\n\t\nc: d", "a tab character where YAML allows only spaces", 2, 1),
         ("a: *b", "`*b` refers to nothing that is complete before it", 1, 4),
         ("a: &a [*a]", "`*a` refers to nothing that is complete before it", 1, 8),
-        ("a: &a 1\nb: &a 2", "the anchor `&a` is there twice", 2, 4),
+        ("a: &a 1\nb: &a 2", "the anchor `&a` is defined twice", 2, 4),
         ("a: !foo 1", "`1` cannot be read as `!foo`", 1, 9),
         ("a: !!set {x}", "the tag `!!set` is not supported here", 1, 10),
         ("a: !!int x", "`x` cannot be read as `!!int`", 1, 10),
@@ -99,9 +99,9 @@ fn refusals_name_the_problem_and_its_place() {
         ),
         ("? [a]\n: b", "a mapping or list cannot be a key", 1, 3),
         ("<<: 1", "`<<` merges mappings, and this is the number 1", 1, 5),
-        ("a: <<", "`<<` is no value in YAML 1.1", 1, 4),
-        ("a: =", "a bare `=` is no value in YAML 1.1", 1, 4),
-        ("a: [?b]", "`?b` in brackets or braces is no text in YAML 1.1", 1, 5),
+        ("a: <<", "`<<` is not a value in YAML 1.1", 1, 4),
+        ("a: =", "a bare `=` is not a value in YAML 1.1", 1, 4),
+        ("a: [?b]", "`?b` in brackets or braces is not text in YAML 1.1", 1, 5),
         ("a: 1\n: b", "a key is missing before this `:`", 2, 1),
         ("a: {{ b }}", "a mapping or list cannot be a key", 1, 5),
         ("{% if a %}\nb: 1", "this is not valid YAML: unexpected character: `%'", 1, 2),

@@ -21,7 +21,7 @@ pub(super) fn fill_in(text: &str, host: &Host) -> Result<String, String> {
     while let Some((before, after)) = rest.split_once('$') {
         filled.push_str(before);
         let (name, next) = match after.strip_prefix('{') {
-            Some(braced) => braced.split_once('}').ok_or("`${` is never closed with `}`")?,
+            Some(braced) => braced.split_once('}').ok_or("`${` has no closing `}`")?,
             None => after.split_at(name_length(after)),
         };
         if name.is_empty() && next == after {
@@ -69,7 +69,7 @@ mod tests {
             ("$S", Ok("$A")),
             ("$NOPE/p", Err("the variable `NOPE` is not set in the environment of this step")),
             ("${EMPTY}/p", Err("the variable `EMPTY` is not set in the environment of this step")),
-            ("${A", Err("`${` is never closed with `}`")),
+            ("${A", Err("`${` has no closing `}`")),
             ("${A:-x}", Err("`A:-x` in `${A:-x}` is not the name of a variable")),
             ("${}", Err("`` in `${}` is not the name of a variable")),
         ] {

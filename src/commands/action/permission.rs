@@ -37,7 +37,7 @@ impl Explain for PermissionDenied {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("without `require_deploy: true` such a run builds and verifies, and is no failure".into())
+        Some("without `require_deploy: true` such a run builds and verifies, and does not fail".into())
     }
 }
 

@@ -132,7 +132,7 @@ impl Stages<'_> {
                 && *is_tolerated
             {
                 let error = outcome.error_line().unwrap_or_default();
-                self.warn(format!("{name} does not load here, and may load elsewhere: {reason} ({error})"));
+                self.warn(format!("{name} does not load here, but may load elsewhere: {reason} ({error})"));
             }
         }
         Ok(Some(verified))

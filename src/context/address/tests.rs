@@ -127,12 +127,12 @@ fn an_error_names_the_settings_as_the_user_does() {
     DAGSTER_CLOUD_URL names the organization `acme`, and DAGSTER_CLOUD_ORGANIZATION `beta`
     DAGSTER_CLOUD_URL names the organization `acme`, and --organization `beta`
     the input `organization` names the organization `beta`, and DAGSTER_CLOUD_ORGANIZATION `acme`
-    DAGSTER_CLOUD_URL names no organization: `eu.dagster.cloud` is the host of all of them
+    DAGSTER_CLOUD_URL names no organization: `eu.dagster.cloud` is shared by all organizations
     DAGSTER_CLOUD_URL is not the address of a Dagster+ organization or deployment: http:// would send the token unencrypted; use https://
-    DAGSTER_CLOUD_URL is not the address of a Dagster+ organization or deployment: `acme` is not a whole host name; is it https://acme.dagster.cloud?
-    DAGSTER_CLOUD_ORGANIZATION is not the address of a Dagster+ organization or deployment: an organization is named by the first part of its address, such as `acme`
+    DAGSTER_CLOUD_URL is not the address of a Dagster+ organization or deployment: `acme` is not a complete host name; did you mean https://acme.dagster.cloud?
+    DAGSTER_CLOUD_ORGANIZATION is not the address of a Dagster+ organization or deployment: the name of an organization is the first part of its address, such as `acme`
     no address of Dagster+: neither DAGSTER_CLOUD_URL nor DAGSTER_CLOUD_ORGANIZATION is set
-    no address of Dagster+: neither the input `organization` nor `dagster_cloud_url` is given, nor is DAGSTER_CLOUD_ORGANIZATION or DAGSTER_CLOUD_URL set
+    no address of Dagster+: neither the inputs `organization` and `dagster_cloud_url` nor the variables DAGSTER_CLOUD_ORGANIZATION and DAGSTER_CLOUD_URL are set
     "#);
 }
 
@@ -155,13 +155,13 @@ fn a_mistyped_address_is_refused_with_a_suggestion() {
         "https://acme.dagster.cloud/ prod",
     ];
     insta::assert_snapshot!(urls.map(why).join("\n"), @r"
-    `htps` is not a scheme of addresses; did you mean `https://acme.dagster.cloud`?
-    `htp` is not a scheme of addresses; did you mean `https://acme.dagster.cloud/prod`?
-    `https//` is not how an address begins; did you mean `https://acme.dagster.cloud`?
-    `https:` is not how an address begins; did you mean `https://acme.dagster.cloud`?
-    `https:/` is not how an address begins; did you mean `https://acme.dagster.cloud`?
-    `htps` is not a scheme of addresses; did you mean `https://acme.dagster.cloud`?
-    the token may only travel over https; did you mean `https://acme.dagster.cloud`?
+    `htps` is not a known URL scheme; did you mean `https://acme.dagster.cloud`?
+    `htp` is not a known URL scheme; did you mean `https://acme.dagster.cloud/prod`?
+    `https//` is not the start of an address; did you mean `https://acme.dagster.cloud`?
+    `https:` is not the start of an address; did you mean `https://acme.dagster.cloud`?
+    `https:/` is not the start of an address; did you mean `https://acme.dagster.cloud`?
+    `htps` is not a known URL scheme; did you mean `https://acme.dagster.cloud`?
+    the token must be sent over https; did you mean `https://acme.dagster.cloud`?
     there is a space in it; did you mean `https://acme.dagster.cloud`?
     there is a space in it; did you mean `https://acme.dagster.cloud/prod`?
     ");
@@ -170,7 +170,7 @@ fn a_mistyped_address_is_refused_with_a_suggestion() {
 #[test]
 fn plain_http_to_the_vendor_is_noted() {
     let note = |url| Endpoint::read(&DagsterArgs::default(), &host(&[(URL, url)])).unwrap().note;
-    insta::assert_snapshot!(note("http://acme.dagster.cloud").unwrap(), @"DAGSTER_CLOUD_URL begins with http://; going to https://acme.dagster.cloud, since the token may only travel encrypted");
+    insta::assert_snapshot!(note("http://acme.dagster.cloud").unwrap(), @"DAGSTER_CLOUD_URL begins with http://; using https://acme.dagster.cloud, because the token must be sent encrypted");
     assert_eq!((note("https://acme.dagster.cloud"), note("http://localhost")), (None, None));
 }
 

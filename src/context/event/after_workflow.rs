@@ -83,10 +83,10 @@ fn not_followed(payload: &Value) -> Option<String> {
     match (text("/action").as_deref(), text("/workflow_run/conclusion").as_deref()) {
         (Some("completed"), Some("success")) => None,
         (Some("completed"), Some(conclusion)) => {
-            Some(format!("{which} ended with `{conclusion}`, and only what succeeded is deployed"))
+            Some(format!("{which} ended with `{conclusion}`, and only successful runs are deployed"))
         }
         (Some("completed"), None) => Some(format!("{which} ended without a conclusion")),
         (Some(action), _) => Some(format!("{which} is not completed (`{action}`)")),
-        (None, _) => Some(format!("{which} is not said to be completed")),
+        (None, _) => Some(format!("the payload does not say whether {which} is completed")),
     }
 }

@@ -139,8 +139,8 @@ fn wheels_that_cannot_be_laid_out_are_refused_with_the_reason() {
     };
     for (members, reason) in [
         (renamed("other-1.0", "all-data", "1.0"), "no dist-info directory of its own name"),
-        (renamed("all_data-1.0", "other", "1.0"), "METADATA is that of `other` 1.0"),
-        (renamed("all_data-1.0", "all-data", "1.1"), "METADATA is that of `all-data` 1.1"),
+        (renamed("all_data-1.0", "other", "1.0"), "METADATA is for `other` 1.0"),
+        (renamed("all_data-1.0", "all-data", "1.1"), "METADATA is for `all-data` 1.1"),
         (without("METADATA"), "METADATA` is missing"),
         (without("WHEEL"), "WHEEL` is missing"),
         (wheel(&renamed("all_data-2.0", "x", "1")), "several dist-info directories"),

@@ -65,17 +65,17 @@ fn a_missing_module_is_named_with_a_similar_one() {
         (
             vec![("app.py", "defs = 1"), ("requirements.txt", "dagster\n")],
             "app.definitions",
-            Some("`module_name: app.definitions` of code location `a`: `app.py` is a module and not a package, so nothing called `definitions` can be in it".into()),
+            Some("`module_name: app.definitions` of code location `a`: `app.py` is a module and not a package, so it cannot contain `definitions`".into()),
         ),
         (
             vec![INIT, DEFINITIONS, ("requirements.txt", "dagster\npandas>=2\n")],
             "ap.definitions",
-            Some("`module_name: ap.definitions` of code location `a`: the project has no `ap`, and no dependency is called so; did you mean `app.definitions`?".into()),
+            Some("`module_name: ap.definitions` of code location `a`: the project has no `ap`, and no dependency has that name; did you mean `app.definitions`?".into()),
         ),
         (
             vec![INIT, DEFINITIONS, ("pyproject.toml", HATCHLING)],
             "warehouse",
-            Some("`module_name: warehouse` of code location `a`: the project has no `warehouse`, and no dependency is called so".into()),
+            Some("`module_name: warehouse` of code location `a`: the project has no `warehouse`, and no dependency has that name".into()),
         ),
     ] {
         assert_eq!(warning(&files, module(name)), want, "{name} in {files:?}");
@@ -151,7 +151,7 @@ fn autoloading_a_package_built_from_src_has_a_warning() {
     let autoload = |name: &str| json!({"code_source": {"autoload_defs_module_name": name}});
     let src = ("src/app/defs/__init__.py", "");
     let unbuilt = hatchling("[tool.uv]\npackage = false\n");
-    let want = "`autoload_defs_module_name: app.defs` of code location `a`: Dagster looks for the project around `src/app/defs/__init__.py`, and a package that is built from `src` has none there; name a module with definitions as `module_name`, or do not build the package (`package = false` below `[tool.uv]`) and set `working_directory: src`";
+    let want = "`autoload_defs_module_name: app.defs` of code location `a`: Dagster looks for the project around `src/app/defs/__init__.py`, but a package that is built from `src` has no project there; set `module_name` to a module with definitions, or do not build the package (`package = false` below `[tool.uv]`) and set `working_directory: src`";
     assert_eq!(warning(&[src, ("pyproject.toml", HATCHLING)], autoload("app.defs")).as_deref(), Some(want));
     assert_eq!(warning(&[src, ("pyproject.toml", &unbuilt)], autoload("app.defs")), None);
     assert_eq!(warning(&[src, ("requirements.txt", "dagster\n")], autoload("app.defs")), None);
@@ -232,7 +232,7 @@ fn a_missing_path_is_named() {
         (
             below("./src/", "other.py"),
             Some(
-                "`python_file: other.py` of code location `a`: it is not in the build directory, which it is relative to, whatever the `working_directory`; did you mean `src/other.py`?",
+                "`python_file: other.py` of code location `a`: it is not in the build directory, and paths are relative to that, not to the `working_directory`; did you mean `src/other.py`?",
             ),
         ),
         (below("src", "src/other.py"), None),
@@ -268,7 +268,7 @@ fn a_missing_path_is_named() {
         (
             below("..", "defs.py"),
             Some(
-                "`working_directory: ..` of code location `a`: it is outside of the build directory, which is all that is shipped",
+                "`working_directory: ..` of code location `a`: it is outside of the build directory, and only that is shipped",
             ),
         ),
     ] {
@@ -292,7 +292,7 @@ fn a_path_or_a_hyphen_instead_of_a_module_name_is_named() {
         (&[("my-pkg/__init__.py", ""), ("my_pkg/__init__.py", "")], "my-pkg", None),
     ] {
         let want = meant.map(|meant| {
-            format!("`module_name: {name}` of code location `a`: no module has such a name; did you mean `{meant}`?")
+            format!("`module_name: {name}` of code location `a`: no module can have that name; did you mean `{meant}`?")
         });
         assert_eq!(warning(files, module(name)), want, "{name} in {files:?}");
     }
@@ -305,7 +305,7 @@ fn a_module_outside_the_working_directory_is_not_imported() {
     assert_eq!(
         with(("requirements.txt", "dagster\n")).as_deref(),
         Some(
-            "`module_name: defs` of code location `a`: it is in the build directory, and Dagster imports from the `working_directory` only; leave that out, or move the module there"
+            "`module_name: defs` of code location `a`: it is in the build directory, and Dagster imports from the `working_directory` only; remove that setting, or move the module there"
         )
     );
     for more in [
@@ -358,13 +358,13 @@ fn an_attribute_is_missing_only_if_the_file_does_not_have_the_word() {
 #[test]
 fn a_name_that_no_module_can_have_is_named() {
     let files = [INIT, DEFINITIONS, ("requirements.txt", "dagster\nour-jobs\n")];
-    let missing = Some("no module has such a name");
+    let missing = Some("no module can have that name");
     for (name, want) in [
         ("a-b.c", missing),
         ("a/b", missing),
         ("app..definitions", missing),
         (".definitions", missing),
-        ("our-jobs.defs", Some("no module has such a name; did you mean `our_jobs.defs`?")),
+        ("our-jobs.defs", Some("no module can have that name; did you mean `our_jobs.defs`?")),
         (
             "app.definitions:defs",
             Some(
@@ -391,7 +391,7 @@ fn capital_letters_count() {
     assert_eq!(
         warning(&files, module("Quickstart.definitions")).as_deref(),
         Some(
-            "`module_name: Quickstart.definitions` of code location `a`: the project has `quickstart`, and Python tells capital letters from small ones; did you mean `quickstart.definitions`?"
+            "`module_name: Quickstart.definitions` of code location `a`: the project has `quickstart`, and Python is case-sensitive; did you mean `quickstart.definitions`?"
         )
     );
     let files = [("a/__init__.py", ""), ("a/b.py", ""), ("requirements.txt", "dagster\npandas\n")];

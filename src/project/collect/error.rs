@@ -222,14 +222,14 @@ impl Explain for CollectError {
                         )
                     }
                     (Some(file), None) => {
-                        format!("`{}` is one directory up: give that directory", file.display())
+                        format!("`{}` is one directory up: use that directory", file.display())
                     }
                     (None, Some(_)) => {
                         "add one that names dagster and dagster-cloud, or set `build.directory` to the directory that has it"
                             .into()
                     }
                     (None, None) => {
-                        "add one that names dagster and dagster-cloud, or name the directory that has it"
+                        "add one that names dagster and dagster-cloud, or use the directory that has it"
                             .into()
                     }
                 })
@@ -260,10 +260,10 @@ impl Explain for CollectError {
             }
             CollectError::Tool(error) => error.hint(),
             CollectError::Fetch { .. } => {
-                Some("download it next to the file that names it, and name it by its path".into())
+                Some("download it next to the file that names it, and refer to it by its path".into())
             }
             CollectError::Lock { .. } => {
-                Some("write it again with `uv lock`, or build with --no-locked".into())
+                Some("regenerate it with `uv lock`, or build with --no-locked".into())
             }
             CollectError::NoLock { .. } => {
                 Some("commit a lock file (`uv lock` writes one), or leave --locked out".into())

@@ -203,8 +203,8 @@ fn pylock_file(directory: &Path) -> Result<Option<PathBuf>, CollectError> {
         [only] => Ok(Some(only.clone())),
         [first, ..] => Err(CollectError::invalid_with(
             whole(first),
-            format!("`{}` has several lock files and none is called pylock.toml", directory.display()),
-            "keep one, call the one that counts pylock.toml, or build with --no-locked",
+            format!("`{}` has several lock files, and none is named pylock.toml", directory.display()),
+            "keep one, rename the right one to pylock.toml, or build with --no-locked",
         )),
     }
 }

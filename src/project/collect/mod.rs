@@ -108,7 +108,7 @@ pub(super) fn contradicting_pythons(directory: &Path) -> Option<Warning> {
         && !allowed.iter().any(|version| poetrys_allowed.contains(version));
     contradict.then(|| Warning {
         message: format!(
-            "`{}` and Poetry's `{}` have no version of Python in common; the former counts here",
+            "`{}` and Poetry's `{}` have no version of Python in common; the former is used",
             own.setting, poetrys.setting
         ),
         place: Some(poetrys.place),

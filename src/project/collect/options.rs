@@ -79,8 +79,8 @@ pub(super) fn split(text: &str, place: &Place) -> Result<Line, CollectError> {
         if !word.starts_with('-') {
             return Err(CollectError::invalid_with(
                 place.clone(),
-                format!("`{word}` is in the place of an option"),
-                "one requirement or option a line",
+                format!("`{word}` is not an option"),
+                "write one requirement or option per line",
             ));
         }
         let (name, takes_value, joined) = recognise(&word, place)?;
@@ -103,7 +103,7 @@ pub(super) fn split(text: &str, place: &Place) -> Result<Line, CollectError> {
         if misplaced {
             return Err(CollectError::invalid_with(
                 place.clone(),
-                format!("`{text}`: this option cannot stand behind a requirement"),
+                format!("`{text}`: this option cannot follow a requirement"),
                 "put it on a line of its own",
             ));
         }

@@ -203,7 +203,7 @@ fn specifiers(
         read.warn(
             value,
             format!(
-                "no version specifier can say `{version}`; `{name}{}` is asked for, its newest part",
+                "no version specifier can express `{version}`; using `{name}{}`, its newest part",
                 converted.specifiers
             ),
         );
@@ -323,7 +323,7 @@ impl Poetry {
         if !name.eq_ignore_ascii_case("pypi") {
             return Err(CollectError::invalid_with(
                 source.place(),
-                format!("`{package}` is to come from the source `{name}`, which is not declared"),
+                format!("`{package}` should come from the source `{name}`, which is not declared"),
                 format!("add [[tool.poetry.source]] with name = \"{name}\" and its url"),
             ));
         }

@@ -137,7 +137,7 @@ fn convert_term(term: &str) -> Result<Vec<String>, String> {
         "^" => Ok(range(bumped(release, breaking_component(release)))),
         "~" => Ok(range(bumped(release, usize::from(release.len() > 1)))),
         "~=" => Ok(range(bumped(release, release.len().saturating_sub(2)))),
-        other => Err(format!("`{other}` is no operator")),
+        other => Err(format!("`{other}` is not an operator")),
     }
 }
 

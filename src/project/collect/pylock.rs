@@ -65,7 +65,7 @@ fn not_toml(text: &str, file: &Path, error: &toml::de::Error) -> CollectError {
     CollectError::invalid_with(
         Place { file: file.to_path_buf(), line, column: None },
         format!("not valid TOML: {}", error.message()),
-        "make the lock file again, or build with --no-locked",
+        "regenerate the lock file, or build with --no-locked",
     )
 }
 
@@ -77,7 +77,7 @@ fn check_version(document: &Table, file: &Path) -> Result<(), CollectError> {
     Err(CollectError::invalid_with(
         whole(file),
         format!("the lock file has lock-version `{version}`; pexpress reads version 1"),
-        "make it again with the tool that wrote it, or build with --no-locked",
+        "regenerate it with the tool that wrote it, or build with --no-locked",
     ))
 }
 

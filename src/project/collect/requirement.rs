@@ -280,10 +280,7 @@ fn read_url(
     if let Some(other) = ["hg+", "svn+", "bzr+"].into_iter().find(|prefix| scheme.starts_with(*prefix)) {
         return Err(CollectError::invalid_with(
             place.clone(),
-            format!(
-                "`{text}`: repositories of the kind `{}` cannot be built from",
-                other.trim_end_matches('+')
-            ),
+            format!("`{text}`: repositories of type `{}` are not supported", other.trim_end_matches('+')),
             "use a Git repository, or a source archive",
         ));
     }

@@ -62,7 +62,7 @@ pub(super) fn ignored(directory: &Path, project: &PyProject) -> Option<Warning> 
     let script = directory.join("setup.py");
     let text = bounded_file::read_text(&script, TEXT_LIMIT_BYTES).ok()?;
     let (_, value) = text.split_once("install_requires")?;
-    let rule = "setuptools ignores install_requires beside a [project] that does not list \"dependencies\" in dynamic";
+    let rule = "setuptools ignores install_requires next to a [project] that does not list \"dependencies\" in dynamic";
     let message = match listed_names(value) {
         None => rule.to_string(),
         Some(names) => {
@@ -115,7 +115,7 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             ignored(dir.path(), &pyproject::read(&path).unwrap()).map(|warning| warning.message)
         };
-        let rule = "setuptools ignores install_requires beside a [project] that does not list \"dependencies\" in dynamic";
+        let rule = "setuptools ignores install_requires next to a [project] that does not list \"dependencies\" in dynamic";
         assert_eq!(said("['dagster', \"Dagster_Cloud==1\", # why\n]"), None);
         assert_eq!(said("[]"), None);
         assert_eq!(

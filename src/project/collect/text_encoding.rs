@@ -41,7 +41,7 @@ pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Decoded, CollectError>
     marked.map(Decoded::from).ok_or_else(|| {
         CollectError::invalid_with(
             place(1),
-            "begins with the mark of UTF-16 or UTF-32, but is not such text",
+            "begins with the mark of UTF-16 or UTF-32, but is not valid as such",
             "save it as UTF-8",
         )
     })
@@ -92,7 +92,7 @@ fn refuse_zero_bytes(bytes: &[u8], file: &Path) -> Result<(), CollectError> {
     let Some(offset) = bytes.iter().position(|byte| *byte == 0) else { return Ok(()) };
     Err(CollectError::invalid_with(
         Place { file: file.to_path_buf(), line: Some(line_of(bytes, offset)), column: None },
-        "a zero byte: this is no text, or UTF-16 without its byte order mark",
+        "a zero byte: this is not text, or it is UTF-16 without its byte order mark",
         "save it as UTF-8",
     ))
 }

@@ -24,7 +24,7 @@ impl TomlFile {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
             let place = Place { file: path.to_path_buf(), line: Some(line), column: None };
-            CollectError::invalid_with(place, "TOML has to be UTF-8 and this is not", "save it as UTF-8")
+            CollectError::invalid_with(place, "TOML must be UTF-8, and this is not", "save it as UTF-8")
         })?;
         let text = text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text);
         Ok(TomlFile { path: path.to_path_buf(), text })
@@ -109,7 +109,7 @@ impl<'a> Node<'a> {
     pub(in crate::project) fn expected(&self, what: &str) -> CollectError {
         CollectError::invalid(
             self.place(),
-            format!("`{}` has to be {what}, not {}", self.name, article(self.value.type_str())),
+            format!("`{}` must be {what}, not {}", self.name, article(self.value.type_str())),
         )
     }
 

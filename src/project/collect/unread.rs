@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// A lock file, what wrote it, and what to do instead.
 const LOCKS: [(&str, &str); 3] = [
-    ("pdm.lock", "write a pylock.toml beside it with `pdm export -f pylock -o pylock.toml`"),
+    ("pdm.lock", "write a pylock.toml next to it with `pdm export -f pylock -o pylock.toml`"),
     ("requirements.lock", "run `uv lock`, or write its pins into requirements.txt"),
     ("Pipfile.lock", "write its pins into requirements.txt with `pipenv requirements >requirements.txt`"),
 ];
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn each_file_has_a_way_out() {
         insta::assert_snapshot!(found(&["pdm.lock", "requirements.lock", "Pipfile.lock"]), @"
-        this lock file is not read, and the newest versions are taken; write a pylock.toml beside it with `pdm export -f pylock -o pylock.toml`
+        this lock file is not read, and the newest versions are taken; write a pylock.toml next to it with `pdm export -f pylock -o pylock.toml`
         this lock file is not read, and the newest versions are taken; run `uv lock`, or write its pins into requirements.txt
         this lock file is not read, and the newest versions are taken; write its pins into requirements.txt with `pipenv requirements >requirements.txt`
         ");

@@ -19,7 +19,7 @@ pub(super) fn packages(path: &Path) -> Result<Vec<Pin>, CollectError> {
     let file = TomlFile::read(path)?;
     let document = file.parse().map_err(|error| {
         let place = error.place().unwrap_or_else(|| whole(path));
-        let hint = "write it again with `uv lock`, or build with --no-locked";
+        let hint = "regenerate it with `uv lock`, or build with --no-locked";
         CollectError::invalid_with(place, format!("the lock file cannot be used: {error}"), hint)
     })?;
     let root = Node::root(&file, &document);

@@ -163,6 +163,6 @@ impl From {
         if let Some(url) = text("url")? {
             return Ok(From::Link(format!("{url}{subdirectory}")));
         }
-        Err(node.invalid("names none of path, workspace, git, url and index"))
+        Err(node.invalid("has none of path, workspace, git, url and index"))
     }
 }

@@ -97,7 +97,7 @@ impl Workspace {
             return Err(CollectError::invalid_with(
                 whole(&member.join("pyproject.toml")),
                 format!(
-                    "two members of the workspace are called `{name}`; the other is `{}`",
+                    "two members of the workspace are named `{name}`; the other is `{}`",
                     other.display()
                 ),
                 "rename one of them, or list one under tool.uv.workspace.exclude",

@@ -234,8 +234,8 @@ fn a_cancelled_run_is_reported_from_what_each_stage_had_reached() {
     uploading: Cancelled: a not deployed (not_deployed), b not deployed (not_deployed): Cancelled: 2 PEX files had been uploaded, and no code location was changed
     uploaded: Cancelled: a not deployed (not_deployed) sent, b not deployed (not_deployed): Cancelled: 2 PEX files had been uploaded, and no code location was changed
     updating: Cancelled: a unknown (unknown) sent, b unknown (unknown): Cancelled: a, b may or may not have been updated; `pexpress status` shows it
-    updating: Cancelled: a loading (loading) sent, b loading (loading): Cancelled: a, b had been updated and not been seen to load; `pexpress status` shows it
-    updating: Cancelled: a loaded (loaded) sent, b loading (loading): Cancelled: b had been updated and not been seen to load; a had loaded; `pexpress status` shows it
+    updating: Cancelled: a loading (loading) sent, b loading (loading): Cancelled: a, b had been updated but not seen to load; `pexpress status` shows it
+    updating: Cancelled: a loaded (loaded) sent, b loading (loading): Cancelled: b had been updated but not seen to load; a had loaded; `pexpress status` shows it
     done: Cancelled: a loaded (loaded) sent, b not deployed (not_deployed): Cancelled: a had loaded; `pexpress status` shows it
     "#);
 }
@@ -275,6 +275,6 @@ fn a_stage_lasts_until_the_next_one_and_the_last_one_until_now() {
     assert_eq!((report.seconds, report.also_deployed), (3.5, names(&["c"])));
     assert_eq!(
         report.also_deployed_note.unwrap(),
-        "Also in prod, and not in dagster_cloud.yaml: c. They stay as they are."
+        "Also in prod, and not in dagster_cloud.yaml: c. They are not changed."
     );
 }

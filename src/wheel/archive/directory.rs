@@ -88,7 +88,7 @@ fn find(file: &mut File) -> io::Result<Result<Directory, &'static str>> {
             && record.len() == END_BYTES + usize::from(u16_at(record, 20))
     };
     let Some(at) = (0..tail.len()).rev().find(is_end) else {
-        return Ok(Err("it is no zip archive, or cut short: the end record is missing"));
+        return Ok(Err("it is not a zip archive, or it is cut short: the end record is missing"));
     };
     let record = &tail[at..];
     let end_offset = length - tail_bytes + at as u64;
@@ -313,7 +313,7 @@ fn distinct(wheel: &str, mut members: Vec<Member>) -> Result<Vec<Member>, WheelE
     let clash =
         members.windows(2).find(|pair| pair[0].name == pair[1].name && !same_content(&pair[0], &pair[1]));
     if let Some(pair) = clash {
-        return Err(WheelError::member(wheel, &pair[0].name, "is there twice, with different contents"));
+        return Err(WheelError::member(wheel, &pair[0].name, "occurs twice, with different contents"));
     }
     members.dedup_by(|a, b| a.name == b.name);
     let inside_file = members.iter().find(|member| {

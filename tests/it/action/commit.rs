@@ -44,7 +44,7 @@ fn only_a_successful_workflow_on_the_default_branch_leads_to_a_deployment() {
             "failure",
             after(&newer, |p| p["workflow_run"]["conclusion"] = json!("failure")),
             "skipped",
-            "the run of the workflow `Tests` that started this one ended with `failure`, and only what succeeded is deployed",
+            "the run of the workflow `Tests` that started this one ended with `failure`, and only successful runs are deployed",
         ),
         (
             "cancelled",
@@ -74,7 +74,7 @@ fn only_a_successful_workflow_on_the_default_branch_leads_to_a_deployment() {
             "branch",
             after(&newer, |p| p["workflow_run"]["head_branch"] = json!("feature/x")),
             "failure",
-            "the workflow run that started this one was on `feature/x`, which is not known to be the default branch, and no setting says where its code is to go",
+            "the workflow run that started this one was on `feature/x`, which is not known to be the default branch, and no setting names its deployment",
         ),
         (
             "no branch",
@@ -147,7 +147,7 @@ fn the_checked_out_commit_is_reported() {
     let ran = step.event("workflow_dispatch", &payload).with("GITHUB_SHA", &newer).run();
     assert_eq!((ran.code, ran.output("commit")), (Some(0), older.as_str()), "{}", ran.log);
     let line = format!(
-        "The event of this run names the commit {newer}, but the work tree holds {older}: that one is built and reported"
+        "The event of this run names the commit {newer}, but the work tree holds {older}: the latter is built and reported"
     );
     assert_eq!(ran.log.matches(&line).count(), 1, "{}", ran.log);
     let git = git_of(&scene, "prod");
@@ -224,7 +224,7 @@ fn a_tag_goes_to_the_full_deployment_and_has_no_branch_deployment() {
     assert_eq!(run("auto").output("deployment"), "prod");
     let refused = run("true");
     assert_eq!(refused.code, Some(2), "{}", refused.log);
-    assert!(refused.log.contains("this run is of the tag `v1`"), "{}", refused.log);
+    assert!(refused.log.contains("this run is for the tag `v1`"), "{}", refused.log);
 }
 
 /// The event of a fork lists no pull request, so GitHub is asked for the open one with this commit.
@@ -249,10 +249,7 @@ fn an_allowed_run_after_the_tests_of_a_fork_goes_to_the_branch_deployment_of_its
     assert!(scene.comment().contains(&newer[..7]), "{}", scene.comment());
     let overtaken = run(&older);
     assert_eq!((overtaken.code, overtaken.output("result")), (Some(0), "skipped"), "{}", overtaken.log);
-    assert_eq!(
-        overtaken.output("reason"),
-        format!("no open pull request of `eve:fix` has come to commit {older}")
-    );
+    assert_eq!(overtaken.output("reason"), format!("no open pull request of `eve:fix` is at commit {older}"));
 }
 
 /// `ref: refs/pull/7/merge`, or a commit from the payload, in a run that is not for a pull request.

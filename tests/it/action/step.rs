@@ -293,7 +293,7 @@ fn a_fork_whose_code_reads_a_secret_is_green_with_a_warning() {
         .with("INPUT_VERIFY", "auto");
     let ran = step.event("pull_request", &payload).run();
     assert_eq!((ran.code, ran.output("result")), (Some(0), "skipped"), "{}", ran.log);
-    let warning = "the code location `app` was not loaded here, since the environment variable WAREHOUSE_TOKEN is not set here, and GitHub gives this run no secrets";
+    let warning = "the code location `app` was not loaded here because the environment variable WAREHOUSE_TOKEN is not set here, and GitHub gives this run no secrets";
     assert!(ran.log.contains(&format!("::{warning}")) && !ran.log.contains("::error"), "{}", ran.log);
     assert!(ran.summary.contains("| ✅ | `app` | built |"), "{}", ran.summary);
     // A mistake in the code is still an error.
@@ -342,7 +342,7 @@ fn a_common_refusal_is_reported_once() {
         (
             json!({"operation": "GET", "times": 0, "status": 403}),
             0,
-            "the object store answered 403 Forbidden; what it may hold is built instead",
+            "the object store answered 403 Forbidden; the deps PEX is built instead",
         ),
     ] {
         let scene = Scene::new(&locations, json!({"faults": [fault]}));

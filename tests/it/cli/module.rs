@@ -110,7 +110,7 @@ fn a_failed_install_leaves_nothing_and_shows_uvs_text() {
     let output = program(dir.path(), &script).0.args(["-m", "dagster"]).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(4), "{stderr}");
-    assert!(stderr.contains("error: could not make the environment `dagster-"), "{stderr}");
+    assert!(stderr.contains("error: could not create the environment `dagster-"), "{stderr}");
     assert!(stderr.contains("error: no space"), "{stderr}");
     assert_eq!(environments(dir.path()), [""; 0]);
 }

@@ -91,7 +91,7 @@ fn code_locations_that_left_the_file_are_named() {
     for args in [&[][..], &["--location", "one"]] {
         let ran = deployed(&standin, &[&TO_PROD[..], args].concat());
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        let line = "Also in prod, and not in dagster_cloud.yaml: old, other. They stay as they are.";
+        let line = "Also in prod, and not in dagster_cloud.yaml: old, other. They are not changed.";
         assert!(ran.stderr.contains(line), "{}", ran.stderr);
         assert_eq!(ran.document["also_deployed"], json!(["old", "other"]));
     }

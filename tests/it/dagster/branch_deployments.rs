@@ -224,7 +224,7 @@ fn missing_settings_are_named() {
         (&[("DAGSTER_CLOUD_URL", "https://acme.dagster.cloud")], "DAGSTER_CLOUD_API_TOKEN is not set"),
         (
             &[("DAGSTER_CLOUD_URL", "ftp://acme.dagster.cloud"), ("DAGSTER_CLOUD_API_TOKEN", "t")],
-            "the token may only travel over https",
+            "the token must be sent over https",
         ),
     ] {
         let output = pexpress().arg("status").envs(env.iter().copied()).output().unwrap();

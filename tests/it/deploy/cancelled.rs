@@ -59,7 +59,7 @@ fn a_cancelled_run_stops_anywhere_and_reports_the_same_everywhere() {
             ("createOrUpdateBranchDeployment", 1, "the branch deployment"),
             ("PUT", 1, "PEX file"),
             ("deployLocations", 1, "one"),
-            ("workspaceOrError", 3, "one, two had been updated and not been seen to load"),
+            ("workspaceOrError", 3, "one, two had been updated but not seen to load"),
         ] {
             github.control("clear", &Value::Null);
             let dagster = Standin::start(json!({"latency_seconds": 0.2, "load": {"*": {"never": true}}}));

@@ -71,7 +71,7 @@ fn a_missing_secret_blocks_only_with_verify_always() {
         write(dir.path(), code, "");
         let ran = ran(deploy(&standin, dir.path()).args(TO_PROD).arg(flag));
         assert_eq!((ran.code, ran.state("one")), (code_want, state), "{flag}: {}", ran.stderr);
-        let warning = "one does not load here, and may load elsewhere: the environment variable ONLY_IN_DAGSTER_PLUS is not set here";
+        let warning = "one does not load here, but may load elsewhere: the environment variable ONLY_IN_DAGSTER_PLUS is not set here";
         assert_eq!(ran.stderr.contains(warning), flag == "--verify=auto", "{}", ran.stderr);
     }
 }

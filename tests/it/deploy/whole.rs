@@ -361,8 +361,8 @@ fn without_an_event_a_full_deployment_needs_a_yes() {
             false,
             "deploying to the full deployment `prod` needs a confirmation",
         ),
-        (&[], false, "there is no git work tree to tell"),
-        (&[], true, "the event behind this CI run is not known (a CI system)"),
+        (&[], false, "there is no git work tree"),
+        (&[], true, "the event of this CI run is not known (a CI system)"),
     ] {
         let command = &mut deploy(&standin, dir.path());
         let ran = ran(command.args(args).envs(ci.then_some(("CI", "true"))));
@@ -473,7 +473,7 @@ fn a_registry_without_a_pex_runtime_is_found_before_anything_is_built() {
     let rule = json!([{"operation": "serverless", "errors": [{"message": "no serverless"}]}]);
     let (ran, ..) = deploy_one(json!({"faults": rule}), &[]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    assert!(ran.stderr.contains("going on as if PEX files can run there"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("continuing as if PEX files can run there"), "{}", ran.stderr);
 }
 
 #[test]
@@ -552,7 +552,7 @@ fn a_signal_stops_the_wait_and_says_what_was_reached() {
         child.signal(signal);
         let stderr = std::io::read_to_string(child.0.stderr.take().unwrap()).unwrap();
         assert_eq!(child.0.wait().unwrap().code(), Some(code), "{stderr}");
-        assert!(stderr.contains("interrupted: one had been updated and not been seen to load"), "{stderr}");
+        assert!(stderr.contains("interrupted: one had been updated but not seen to load"), "{stderr}");
     }
 }
 

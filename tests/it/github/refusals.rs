@@ -82,14 +82,14 @@ fn refusals_are_distinguished_and_not_retried() {
             WRITE,
             10,
             "x",
-            "could not list the comments of pull request 10: GitHub has no such thing, or hides it from this token (404 Not Found)",
+            "could not list the comments of pull request 10: it does not exist, or this token may not see it (404 Not Found)",
         ),
     ] {
         assert_eq!(write(token, number, body.into()), want);
     }
     assert_eq!(
         write(WRITE, 9, "x".repeat(65_537)),
-        "could not comment on pull request 9: GitHub takes it for invalid (422): Validation Failed; Body is too long (maximum is 65536 characters)"
+        "could not comment on pull request 9: GitHub rejected it as invalid (422): Validation Failed; Body is too long (maximum is 65536 characters)"
     );
     assert_eq!(
         StickyComment::new(&standin.connect(WRITE).0, "acme", 7, MARKER)
@@ -201,7 +201,7 @@ fn a_token_is_not_sent_unencrypted_over_a_network() {
     let (host, _, _) = host_in(dir.path(), &[]);
     for (url, want) in [
         ("http://github.example/api/v3", "could not list the comments of pull request 7"),
-        ("github.example", "`github.example` is no address of GitHub's API"),
+        ("github.example", "`github.example` is not the address of GitHub's API"),
     ] {
         let github = Github::new(url, Secret::new("ghs_word"), &Agent::new(&host), &host);
         let error = add_row(&github, "mine").unwrap_err();

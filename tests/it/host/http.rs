@@ -163,7 +163,7 @@ fn a_damaged_file_in_the_cache_is_downloaded_again() {
     std::fs::write(&path, BODY.replace("bytes", "bytfs")).unwrap();
     let stored = fixture.get(&server.url("/a.whl"), Some(&digest), None).unwrap();
     assert_eq!(std::fs::read_to_string(&stored.path).unwrap(), BODY);
-    assert!(fixture.heard.text().contains("was damaged and is fetched again"), "{}", fixture.heard.text());
+    assert!(fixture.heard.text().contains("is damaged and is downloaded again"), "{}", fixture.heard.text());
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn a_named_uv_is_the_only_one_considered() {
     assert_eq!(error.fault(), Fault::Tool);
     assert_eq!(
         error_text(&error, false).replace(named.program(), "[UV]"),
-        "error: `[UV]`, which PEXPRESS_UV names, is uv 0.6.14; 0.9.8 or newer is needed\nhint: name another one, or unset PEXPRESS_UV to let one be fetched"
+        "error: `[UV]` (PEXPRESS_UV) is uv 0.6.14; 0.9.8 or newer is needed\nhint: use another one, or unset PEXPRESS_UV to have one downloaded"
     );
 }
 
@@ -62,7 +62,7 @@ fn without_uv_and_pip_the_error_says_what_to_install() {
     let error = tools(dir.path(), &[("PATH", &path(&[&bin]))]).uv().unwrap_err();
     assert_eq!(
         error_text(&error, false),
-        "error: found no uv 0.9.8 or newer, and no Python with pip to fetch one\nhint: install uv, or name one with PEXPRESS_UV"
+        "error: found no uv 0.9.8 or newer, and no Python with pip to fetch one\nhint: install uv, or set PEXPRESS_UV"
     );
 }
 

@@ -31,7 +31,7 @@ fn still_loading() {
     let never = json!({"load": {"one": {"never": true}}});
     insta::assert_snapshot!(deployed(never, &["--location-load-timeout", "1"]), @r#"
     error: the code location `one` was updated and had not loaded after 1 s
-    hint: it may still load: `pexpress status` shows it; a longer wait is set with --location-load-timeout
+    hint: it may still load: `pexpress status` shows it; to wait longer, set --location-load-timeout
     "#);
 }
 
@@ -50,7 +50,7 @@ fn upload_refused() {
     insta::assert_snapshot!(deployed(refused, &[]), @r#"
     error: the code location `one` was not updated, since its files are not stored
       caused by: could not upload `source-3e46315b21931434a2303323ce17c3be934bbf37.pex`: the object store answered 403 Forbidden
-    hint: the object store refuses the address that Dagster+ gave for the upload: check that the clock of this machine is right and that no proxy changes requests; if it stays, ask Dagster+'s support
+    hint: the object store refuses the address that Dagster+ gave for the upload: check that the clock of this machine is right and that no proxy changes requests; if this persists, contact Dagster+ support
     "#);
 }
 

@@ -6,8 +6,8 @@ use crate::support::pexpress;
 #[test]
 fn no_project_file() {
     insta::assert_snapshot!(checked(&[("dagster_cloud.yaml", GONE)]), @r#"
-    error: `[PROJECT]` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
-    hint: name the file, or the directory that it is in
+    error: `[PROJECT]` has no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
+    hint: use the path of the file, or of its directory
     "#);
 }
 
@@ -53,7 +53,7 @@ fn pythons_disagree() {
     insta::assert_snapshot!(
         checked(&[("requirements.txt", GONE), ("pyproject.toml", toml), (".python-version", "3.10\n")]),
         @r#"
-    warning: the files disagree on the Python to build for: .python-version says 3.10, and pyproject.toml says requires-python = ">=3.12"; say which with --python-version, or build them in runs of their own with --location
+    warning: the files disagree about the Python to build for: .python-version says 3.10, and pyproject.toml says requires-python = ">=3.12"; set --python-version, or build them in separate runs with --location
       at: pyproject.toml:4:19
     "#
     );
@@ -77,12 +77,12 @@ fn lfs_pointer() {
 
 #[test]
 fn secret_is_shipped() {
-    insta::assert_snapshot!(said_of_source(&[(".env", "PASSWORD=1\n")]), @"warning: `.env` looks like it holds secrets and is shipped; name it in .pexignore to leave it out");
+    insta::assert_snapshot!(said_of_source(&[(".env", "PASSWORD=1\n")]), @"warning: `.env` looks like it contains secrets and is shipped; add it to .pexignore to leave it out");
 }
 
 #[test]
 fn hidden_module() {
-    insta::assert_snapshot!(said_of_source(&[("types.py", "")]), @"warning: `types.py` hides Python's own module `types`: whatever imports `types` gets this file; rename it");
+    insta::assert_snapshot!(said_of_source(&[("types.py", "")]), @"warning: `types.py` hides Python's own module `types`: every import of `types` gets this file; rename it");
 }
 
 /// What building the source PEX says.

@@ -85,7 +85,7 @@ fn index_unreachable() {
           cause: client error (Connect)
           cause: tcp connect error
           cause: Connection refused (os error 111)
-    hint: `pexpress selftest` shows the index, proxy and certificates in use; a private index is named by UV_DEFAULT_INDEX or PIP_INDEX_URL
+    hint: `pexpress selftest` shows the index, proxy and certificates in use; a private index is set with UV_DEFAULT_INDEX or PIP_INDEX_URL
     "#);
 }
 

@@ -49,7 +49,7 @@ fn nobody_can_be_asked() {
     command.args(&DEPLOY[..5]).args(["--organization", "acme", "--deployment", "prod"]);
     insta::assert_snapshot!(said(with_token(&mut command), dir.path()), @r#"
     error: deploying to the full deployment `prod` needs a confirmation, and there is no terminal to ask in
-    hint: pass --yes to deploy there without a question
+    hint: pass --yes to deploy there without confirmation
     "#);
 }
 
@@ -94,7 +94,7 @@ fn kubernetes() {
 fn started_by_hand() {
     let payload = json!({"ref": "refs/heads/feature", "repository": {"default_branch": "main", "full_name": "acme/proj"}});
     insta::assert_snapshot!(of_event(|step| step.with("GITHUB_REF", "refs/heads/feature").event("workflow_dispatch", &payload)), @r#"
-    this run was started by hand on `feature`, which is not known to be the default branch, and no setting says where its code is to go
+    this run was started manually on `feature`, which is not known to be the default branch, and no setting names its deployment
     hint: use `branch_deployment: true` for the branch deployment of that branch, or `branch_deployment: false` for the full deployment
     "#);
 }
@@ -104,7 +104,7 @@ fn untrusted_event() {
     let mut payload = crate::support::step::pull_request("opened");
     payload["pull_request"]["head"]["repo"]["full_name"] = json!("someone/proj");
     insta::assert_snapshot!(of_event(|step| step.event("pull_request_target", &payload)), @r#"
-    a run started by `pull_request_target` has this repository's secrets, and the code of a pull request may be anyone's
+    a run started by `pull_request_target` has this repository's secrets, and anyone may have written the code of a pull request
     hint: use `pull_request` instead; if everyone who can open a pull request may have the secrets, use `allow_untrusted_code: true`
     "#);
 }

@@ -115,7 +115,7 @@ fn requirements_that_would_take_forever_are_refused_with_their_line() {
     for (text, reason) in [
         (format!("a\nb; {tangle}\n"), "requirements.txt:2"),
         (format!("a; {}\n", "(".repeat(1 << 20)), "longer than 16384 bytes"),
-        (format!("a; {}os_name == 'a'\n", "(".repeat(8000)), "brackets inside one another"),
+        (format!("a; {}os_name == 'a'\n", "(".repeat(8000)), "nested brackets"),
         (format!("a[{}]\n", "x,".repeat(1 << 20)), "longer than 16384 bytes"),
         ("-r r0.txt\n".to_string(), "more than 200 requirements files"),
     ] {
@@ -403,7 +403,7 @@ fn links_out_of_the_project_are_reported_as_shipped() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let target = secret.path().join("keys").canonicalize().unwrap();
     assert!(
-        said.contains(&format!("`data` is a link to something outside the project, `{}`", target.display())),
+        said.contains(&format!("`data` is a link out of the project, to `{}`", target.display())),
         "{said}"
     );
 }

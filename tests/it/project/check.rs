@@ -57,7 +57,7 @@ fn each_mistake_in_a_dagster_cloud_yaml_is_reported_with_place_and_fix() {
         ),
         (
             "locations:\n- code_source: {package_name: p}\n",
-            ("code location 1 has no `location_name`", 2, 3, "give it a name of its own"),
+            ("code location 1 has no `location_name`", 2, 3, "give it a unique name"),
         ),
         (
             "locations:\n- location_name: ' '\n",
@@ -74,7 +74,7 @@ fn each_mistake_in_a_dagster_cloud_yaml_is_reported_with_place_and_fix() {
         ),
         (
             "locations:\n- {location_name: a}\n- {location_name: a}\n",
-            ("two code locations are called `a`; the first is on line 2", 3, 19, "rename one of them"),
+            ("two code locations are named `a`; the first is on line 2", 3, 19, "rename one of them"),
         ),
         (
             "locations:\n- {location_name: a, package_name: p}\n",
@@ -118,7 +118,7 @@ fn each_mistake_in_a_dagster_cloud_yaml_is_reported_with_place_and_fix() {
                 "`code_source` of code location `a` needs exactly one of package_name, module_name, python_file, autoload_defs_module_name, and has none",
                 2,
                 35,
-                "give the one that says where your definitions are, such as `module_name: my_project.definitions`",
+                "set the one that says where your definitions are, such as `module_name: my_project.definitions`",
             ),
         ),
         (
@@ -189,13 +189,13 @@ fn each_mistake_in_a_dagster_cloud_yaml_is_reported_with_place_and_fix() {
                 "`container_context.k8s.labels` of code location `a` is a list here and a mapping in `defaults`",
                 6,
                 15,
-                "make both of one kind",
+                "use the same type for both",
             ),
         ),
         (
             "locations:\n- location_name: a\n  location_name: b\n",
             (
-                "the key `location_name` is there twice; first on line 2",
+                "the key `location_name` occurs twice; first on line 2",
                 3,
                 3,
                 "keep one of them: the first would be lost",
@@ -226,7 +226,7 @@ fn a_key_with_a_near_name_does_not_hide_that_the_right_one_is_missing() {
     assert_eq!(
         told,
         [
-            ("code location 1 has no `location_name`", "give it a name of its own"),
+            ("code location 1 has no `location_name`", "give it a unique name"),
             ("unknown key `name` in code location 1", "did you mean `location_name`?"),
         ]
     );
@@ -285,22 +285,22 @@ fn a_project_in_another_directory_is_found() {
         error: `two/nowhere.yaml` does not exist
         "#);
     insta::assert_snapshot!(said("qs/pyproject.toml"), @r#"
-        error: `qs/pyproject.toml` names no code locations: it has no [tool.dg]
+        error: `qs/pyproject.toml` has no code locations: it has no [tool.dg]
           at: qs/pyproject.toml
-        hint: there is a `qs/dagster_cloud.yaml`: name that
+        hint: there is a `qs/dagster_cloud.yaml`: use that
         "#);
     insta::assert_snapshot!(said("other/pyproject.toml"), @r#"
-        error: `other/pyproject.toml` names no code locations: it has no [tool.dg]
+        error: `other/pyproject.toml` has no code locations: it has no [tool.dg]
           at: other/pyproject.toml
-        hint: if it is a dg project, add the tables [tool.dg] with `directory_type = "project"` and [tool.dg.project] with `root_module = "NAME"`; else name a dagster_cloud.yaml
+        hint: if it is a dg project, add the tables [tool.dg] with `directory_type = "project"` and [tool.dg.project] with `root_module = "NAME"`; otherwise use a dagster_cloud.yaml
         "#);
     insta::assert_snapshot!(said("two"), @r#"
-        error: `two` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
-        hint: there are `two/a/dagster_cloud.yaml`, `two/b/deep/dagster_cloud.yml`: name one of them
+        error: `two` has no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
+        hint: there are `two/a/dagster_cloud.yaml`, `two/b/deep/dagster_cloud.yml`: use one of them
         "#);
     insta::assert_snapshot!(said("empty"), @r#"
-        error: `empty` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
-        hint: name the file, or the directory that it is in
+        error: `empty` has no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
+        hint: use the path of the file, or of its directory
         "#);
     let output = pexpress().args(["verify", "qss"]).current_dir(tree.path()).output().unwrap();
     insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr).replace(&root, "ROOT"), @r#"
@@ -342,8 +342,8 @@ fn the_input_that_leads_nowhere_is_named() {
         hint: did you mean `project/dagster_cloud.yaml`?
         "#);
     insta::assert_snapshot!(said(&[], ""), @r"
-    error: `ROOT` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
-    hint: there is a `project/dagster_cloud.yaml`: name that with the input `dagster_cloud_file`
+    error: `ROOT` has no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
+    hint: there is a `project/dagster_cloud.yaml`: use that with the input `dagster_cloud_file`
     ");
     insta::assert_snapshot!(said(&[], "empty"), @r"
     error: the workspace `ROOT/empty` is empty, so there is nothing to deploy
@@ -390,7 +390,7 @@ fn errors_in_requirements_that_do_not_depend_on_flags_are_found() {
     "#);
     let both = project("requires-python = \">=3.12\"\n[tool.poetry.dependencies]\npython = \"~3.11\"\n");
     insta::assert_snapshot!(said(&[("pyproject.toml", &both)]), @r#"
-    warning: `requires-python = ">=3.12"` and Poetry's `python = "~3.11"` have no version of Python in common; the former counts here
+    warning: `requires-python = ">=3.12"` and Poetry's `python = "~3.11"` have no version of Python in common; the former is used
       at: ROOT/pyproject.toml:6:10
     "#);
     // Errors that a flag, a variable or a run of setup.py may change are left to the build.
@@ -441,7 +441,7 @@ fn yaml_mistakes_are_reported_at_their_own_line() {
     insta::assert_snapshot!(said(text), @r"
     error: this is not valid YAML: while parsing a block mapping, did not find expected key
       at: ROOT/dagster_cloud.yaml:4:2
-    hint: the `- ` on line 4 is indented by 1, and the `- ` on line 2 by 2: indent both alike
+    hint: the `- ` on line 4 is indented by 1, and the `- ` on line 2 by 2: indent both the same
     ");
 }
 
@@ -462,9 +462,9 @@ fn a_missing_path_in_a_subdirectory_is_found_above() {
         hint: did you mean `ROOT/dagster_cloud.yaml`?
         "#);
     insta::assert_snapshot!(said("p", "pyproject.toml"), @r#"
-        error: `pyproject.toml` names no code locations: it has no [tool.dg]
+        error: `pyproject.toml` has no code locations: it has no [tool.dg]
           at: pyproject.toml
-        hint: if it is a dg project, add the tables [tool.dg] with `directory_type = "project"` and [tool.dg.project] with `root_module = "NAME"`; else name a dagster_cloud.yaml
+        hint: if it is a dg project, add the tables [tool.dg] with `directory_type = "project"` and [tool.dg.project] with `root_module = "NAME"`; otherwise use a dagster_cloud.yaml
         "#);
 }
 
@@ -483,10 +483,10 @@ fn each_mistake_in_a_dg_project_is_reported_with_place_and_fix() {
         (
             vec![("x", "")],
             (
-                "`ROOT` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]",
+                "`ROOT` has no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]",
                 0,
                 0,
-                "name the file, or the directory that it is in",
+                "use the path of the file, or of its directory",
             ),
         ),
         (
@@ -575,7 +575,7 @@ fn two_dg_projects_of_one_name_are_refused() {
     assert_told(
         &[("dg.toml", workspace), ("x/a/dg.toml", project), ("y/a/dg.toml", project)],
         &[(
-            "two code locations are called `a`; the first is that of ROOT/x/a/dg.toml",
+            "two code locations are named `a`; the first is that of ROOT/x/a/dg.toml",
             2,
             1,
             "rename one of them",
@@ -668,8 +668,8 @@ fn the_file_above_a_subdirectory_is_named() {
     let output = pexpress().arg("check").arg(tree.path().join("a/b")).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).replace(&tree.path().display().to_string(), "ROOT");
     insta::assert_snapshot!(stderr, @r"
-    error: `ROOT/a/b` names no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
-    hint: there is a `ROOT/dagster_cloud.yaml`: name that
+    error: `ROOT/a/b` has no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
+    hint: there is a `ROOT/dagster_cloud.yaml`: use that
     ");
 }
 
@@ -801,7 +801,7 @@ fn a_pyproject_that_is_not_toml_is_an_error_and_pythons_that_contradict_are_a_wa
     ]);
     assert_eq!(code, Some(0));
     insta::assert_snapshot!(stderr, @r#"
-    warning: the files disagree on the Python to build for: a/pyproject.toml says requires-python = ">=3.12", and b/pyproject.toml says requires-python = "<3.11"; say which with --python-version, or build them in runs of their own with --location
+    warning: the files disagree about the Python to build for: a/pyproject.toml says requires-python = ">=3.12", and b/pyproject.toml says requires-python = "<3.11"; set --python-version, or build them in separate runs with --location
       at: ROOT/b/pyproject.toml:3:19
     "#);
 }
@@ -868,7 +868,7 @@ fn requirements_that_every_build_refuses_are_errors_and_others_warnings() {
     1
     error: the lock file cannot be used: a merge conflict begins here
       at: ROOT/uv.lock:2
-    hint: write it again with `uv lock`, or build with --no-locked
+    hint: regenerate it with `uv lock`, or build with --no-locked
     ");
     insta::assert_snapshot!(said(&[("pyproject.toml", "[project]\ndependencies = [\"dagster-cloud\"]\n")]), @r"
     0
@@ -927,7 +927,7 @@ fn the_actions_check_reports_errors_warnings_and_code_locations_together() {
     LOCATION  DIRECTORY  CODE
     one       one        module_name: one
     two       two        module_name: two
-    ::warning title=pexpress,file=dagster_cloud.yaml,line=3,col=51::`module_name: two` of code location `two`: the project has no `two`, and no dependency is called so
+    ::warning title=pexpress,file=dagster_cloud.yaml,line=3,col=51::`module_name: two` of code location `two`: the project has no `two`, and no dependency has that name
     ");
     insta::assert_snapshot!(summary, @r"
     ### ⚠️ Read 2 code locations, with warnings
@@ -939,7 +939,7 @@ fn the_actions_check_reports_errors_warnings_and_code_locations_together() {
 
     ⚠️ 1 warning
 
-    - `dagster_cloud.yaml:3`: \`module\_name: two\` of code location \`two\`: the project has no \`two\`, and no dependency is called so
+    - `dagster_cloud.yaml:3`: \`module\_name: two\` of code location \`two\`: the project has no \`two\`, and no dependency has that name
     ");
     let (log, summary) = check(&format!("{two}- {{location_name: three, imge: x}}\n"));
     insta::assert_snapshot!(log, @r#"
@@ -947,7 +947,7 @@ fn the_actions_check_reports_errors_warnings_and_code_locations_together() {
         one       one        module_name: one
         two       two        module_name: two
         ::error title=pexpress,file=dagster_cloud.yaml,line=4,col=26::unknown key `imge` in code location `three`%0A  at: dagster_cloud.yaml:4:26%0Ahint: did you mean `image`?
-        ::warning title=pexpress,file=dagster_cloud.yaml,line=3,col=51::`module_name: two` of code location `two`: the project has no `two`, and no dependency is called so
+        ::warning title=pexpress,file=dagster_cloud.yaml,line=3,col=51::`module_name: two` of code location `two`: the project has no `two`, and no dependency has that name
         "#);
     insta::assert_snapshot!(summary, @r#"
         ### ❌ Check failed
@@ -965,6 +965,6 @@ fn the_actions_check_reports_errors_warnings_and_code_locations_together() {
 
         ⚠️ 1 warning
 
-        - `dagster_cloud.yaml:3`: \`module\_name: two\` of code location \`two\`: the project has no \`two\`, and no dependency is called so
+        - `dagster_cloud.yaml:3`: \`module\_name: two\` of code location \`two\`: the project has no \`two\`, and no dependency has that name
         "#);
 }

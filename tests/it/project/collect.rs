@@ -158,7 +158,7 @@ fn extras_and_groups_are_used_only_if_requested() {
     assert_eq!(
         found.left_out,
         [
-            "`proj` also has the extra b (--extra) and the dependency groups dev, lint (--group), not asked for"
+            "`proj` also has the extra b (--extra) and the dependency groups dev, lint (--group), not requested"
         ]
     );
 }
@@ -380,7 +380,7 @@ fn a_requirements_file_that_contradicts_the_lock_is_named_with_its_line() {
     let [warning] = found.warnings.as_slice() else { panic!("{:?}", found.warnings) };
     assert_eq!(
         warning.message,
-        "`six==1.16.0` contradicts uv.lock, which has `six` 1.17.0, and is what is used; if this file is an export of the lock, write it again (`uv export --output-file requirements.txt`), else remove the line"
+        "`six==1.16.0` contradicts uv.lock, which has `six` 1.17.0, and is used; if this file is an export of the lock, regenerate it (`uv export --output-file requirements.txt`), else remove the line"
     );
     assert_eq!(warning.place.as_ref().unwrap().line, Some(2));
     assert_eq!(found.texts(), ["six==1.16.0"]);

@@ -29,7 +29,7 @@ pub struct Ended {
 /// The last message, and the state of the code locations in it.
 const STATES: [(&str, &str); 4] = [
     ("may or may not have been updated", "unknown"),
-    ("had been updated and not been seen to load", "loading"),
+    ("had been updated but not seen to load", "loading"),
     ("had loaded", "loaded"),
     ("had failed to load", "failed_to_load"),
 ];

@@ -139,7 +139,7 @@ fn a_wheel_for_another_target_is_refused() {
             error_text(&error, false),
             format!(
                 "error: the wheel `{name}` does not run on Python 3.11 and manylinux_2_36_x86_64\n\
-                 hint: name a wheel for the target, or choose another target with --python-version or --platform"
+                 hint: use a wheel for the target, or choose another target with --python-version or --platform"
             )
         );
         assert_eq!(error.fault(), Fault::Project);
@@ -262,7 +262,7 @@ fn a_package_may_be_in_a_directory_of_its_archive() {
     for missing in ["libs/none", "../../.."] {
         assert_eq!(
             inside(missing).unwrap_err().to_string(),
-            format!("`pkg` should be in the directory `{missing}` of `main.zip`, which has none such")
+            format!("`main.zip` has no directory `{missing}`, where `pkg` should be")
         );
     }
 }
@@ -329,7 +329,7 @@ fn a_repository_that_cannot_be_read_is_named_without_its_secrets() {
     let server = ScriptedServer::answering(|_| Reply::new(401, ""));
     let text = git(&server.url("/r.git").replace("http://", "http://me:hunter2@"));
     assert!(text.contains("could not clone http://***@127.0.0.1"), "{text}");
-    assert!(text.contains("hint: the Git host `127.0.0.1` wants credentials: "), "{text}");
+    assert!(text.contains("hint: the Git host `127.0.0.1` requires credentials: "), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
 }
 

@@ -182,8 +182,8 @@ fn secrets_of_built_packages_are_named_or_left_out() {
     let (members, said) = built(dir.path(), "out");
     assert!(members.contains_key("lib/.env") && !members.keys().any(|name| name.contains("gha-creds")));
     insta::assert_snapshot!(warnings(&said), @"
-    warning: `lib/.env` of the local package `[DIR]/lib` looks like it holds secrets and is shipped; name it in `[DIR]/lib/.pexignore` to leave it out
-    warning: `lib/bigquery.json` of the local package `[DIR]/lib` looks like it holds secrets and is shipped; name it in `[DIR]/lib/.pexignore` to leave it out
+    warning: `lib/.env` of the local package `[DIR]/lib` looks like it contains secrets and is shipped; add it to `[DIR]/lib/.pexignore` to leave it out
+    warning: `lib/bigquery.json` of the local package `[DIR]/lib` looks like it contains secrets and is shipped; add it to `[DIR]/lib/.pexignore` to leave it out
     ");
     for file in ["lib/.pexignore", "app/.pexignore"] {
         std::fs::write(dir.path().join(file), ".env\nbigquery.json\n").unwrap();
@@ -253,8 +253,8 @@ fn silent_problems_are_reported() {
     insta::assert_snapshot!(warnings.join("\n").replace(&dir.path().display().to_string(), "[DIR]"), @"
     dagster_cloud_post_install.sh: this script is not run, because PEX files hold Python packages only: list those in the project's requirements, and for anything else use a base image (--base-image-tag, input `base_image_tag`)
     `[DIR]/app/dbt` is empty: it is a submodule ([DIR]/.gitmodules) that was not checked out; set `submodules: true` for actions/checkout, or run `git submodule update --init`
-    `dagster_cloud.py` hides the module `dagster_cloud` of dagster-cloud: whatever imports `dagster_cloud` gets this file; rename it
+    `dagster_cloud.py` hides the module `dagster_cloud` of dagster-cloud: every import of `dagster_cloud` gets this file; rename it
     `model.bin` is a Git LFS pointer and not the content that it should have; set `lfs: true` for actions/checkout, or run `git lfs pull`
-    `types.py` hides Python's own module `types`: whatever imports `types` gets this file; rename it
+    `types.py` hides Python's own module `types`: every import of `types` gets this file; rename it
     ");
 }

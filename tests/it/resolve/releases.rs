@@ -168,14 +168,14 @@ fn packages_of_an_extra_or_group_are_requested_by_its_flag() {
         "[dependency-groups]\ndev = ['third']\norch = [{include-group = 'dev'}, 'dagster', 'Dagster_Cloud']\n",
     );
     insta::assert_snapshot!(refusal(&[("pyproject.toml", &group)]), @r"
-    `shop` also has the dependency groups dev, orch (--group), not asked for
+    `shop` also has the dependency groups dev, orch (--group), not requested
     error: dagster and dagster-cloud are not among the requirements of `[PROJECT]`
       at: [PROJECT]/pyproject.toml
     hint: build with --group orch: that dependency group has `dagster` and `dagster-cloud`
     ");
     let extra = asking("[project.optional-dependencies]\nrun = ['dagster[x]>=1']\n");
     insta::assert_snapshot!(refusal(&[("pyproject.toml", &extra)]), @r"
-    `shop` also has the extra run (--extra), not asked for
+    `shop` also has the extra run (--extra), not requested
     error: dagster and dagster-cloud are not among the requirements of `[PROJECT]`
       at: [PROJECT]/pyproject.toml
     hint: build with --extra run: that extra has `dagster`; and add `dagster-cloud` to [PROJECT]/pyproject.toml
@@ -349,8 +349,8 @@ fn held_back(requirements: &str) -> String {
 
 #[test]
 fn a_dagster_that_another_line_holds_back_for_years_is_a_warning() {
-    insta::assert_snapshot!(held_back("dagster\ndagster-cloud\nthird<2\n"), @r"warning: dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: `third<2` (requirements.txt:3) holds it back; change that line, or write `dagster==1.1.21` if it is meant");
-    insta::assert_snapshot!(held_back("dagster>=1\ndagster-cloud\n-c limits.txt\n"), @r"warning: dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: `third<2` (constraint, limits.txt:1) holds it back; change that line, or write `dagster==1.1.21` if it is meant");
+    insta::assert_snapshot!(held_back("dagster\ndagster-cloud\nthird<2\n"), @r"warning: dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: `third<2` (requirements.txt:3) holds it back; change that line, or write `dagster==1.1.21` if that version is intended");
+    insta::assert_snapshot!(held_back("dagster>=1\ndagster-cloud\n-c limits.txt\n"), @r"warning: dagster 1.1.21 is far behind 1.13.27, which the lines for Dagster's packages allow: `third<2` (constraint, limits.txt:1) holds it back; change that line, or write `dagster==1.1.21` if that version is intended");
     // Intended, or new enough.
     assert_eq!(held_back("dagster==1.1.21\ndagster-cloud\nthird<2\n"), "");
     assert_eq!(held_back("dagster<1.2\ndagster-cloud\nthird<2\n"), "");

@@ -28,7 +28,7 @@ pub fn members(path: &Path) -> BTreeMap<String, Member> {
         member.read_to_end(&mut content).unwrap();
         let mode = member.unix_mode().unwrap_or(0) & 0o777;
         let name = member.name().to_string();
-        assert!(members.insert(name.clone(), Member { mode, content }).is_none(), "{name} is there twice");
+        assert!(members.insert(name.clone(), Member { mode, content }).is_none(), "{name} occurs twice");
     }
     members
 }

@@ -144,7 +144,7 @@ impl Worker {
     pub(super) fn take(&mut self, kind: Kind, outcome: Result<(), GithubError>, last: bool) {
         let Err(error) = outcome else { return };
         if error.is_transient() && !last {
-            self.github.host().detail(format!("{error}; it is tried again at the end"));
+            self.github.host().detail(format!("{error}; it is retried at the end"));
             return;
         }
         if error.is_transient() {

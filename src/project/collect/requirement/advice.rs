@@ -21,7 +21,7 @@ const OPERATORS: [(&str, &str); 9] = [
 /// One thing to do about `text`.
 pub(super) fn advice(text: &str) -> String {
     if ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|mark| text.starts_with(mark)) {
-        "a merge conflict is left in the file: settle it".into()
+        "a merge conflict is left in the file: resolve it".into()
     } else if text.contains('\\') {
         "write paths with `/`".into()
     } else if text.contains('^') {
@@ -29,7 +29,7 @@ pub(super) fn advice(text: &str) -> String {
     } else if let Some(corrected) = corrected(text) {
         format!("write `{corrected}`")
     } else {
-        "see \"Dependency specifiers\" in the Python packaging guide for what can be written".into()
+        "see \"Dependency specifiers\" in the Python packaging guide for the syntax".into()
     }
 }
 
@@ -87,10 +87,7 @@ mod tests {
             ("pandas>=2.*", "write `pandas>=2`"),
             ("pandas=>2 ; os_name == 'a@b'", "write `pandas>=2 ; os_name == 'a@b'`"),
             ("pandas^2", "`^` is Poetry's notation: write a range such as `>=1.2,<2`"),
-            (
-                "two words",
-                "see \"Dependency specifiers\" in the Python packaging guide for what can be written",
-            ),
+            ("two words", "see \"Dependency specifiers\" in the Python packaging guide for the syntax"),
         ] {
             assert_eq!(advice(text), want, "{text}");
         }

@@ -20,8 +20,7 @@ impl Walk<'_> {
                 continue;
             };
             if let Some(other) = known.insert(name.clone(), visited.directory.clone()) {
-                let message =
-                    format!("this local package is called `{name}`, and so is `{}`", other.display());
+                let message = format!("this local package and `{}` are both named `{name}`", other.display());
                 twice.push((message, whole(&visited.directory)));
             }
         }
@@ -112,5 +111,5 @@ fn left_out(visited: &Visited, package: &Package, options: &CollectOptions) -> O
     let name =
         package.name.as_ref().map_or_else(|| visited.directory.display().to_string(), ToString::to_string);
     (is_root && !parts.is_empty())
-        .then(|| format!("`{name}` also has {}, not asked for", parts.join(" and ")))
+        .then(|| format!("`{name}` also has {}, not requested", parts.join(" and ")))
 }

@@ -134,7 +134,7 @@ impl Walk<'_> {
             };
             self.warn(
                 format!(
-                    "{}{more}, and is what is used; if this file is an export of the lock, write it again (`{}`), else remove the line",
+                    "{}{more}, and is used; if this file is an export of the lock, regenerate it (`{}`), else remove the line",
                     first.message,
                     lock.export_command()
                 ),

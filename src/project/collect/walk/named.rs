@@ -37,7 +37,7 @@ impl Walk<'_> {
         if let Some(member) = workspace.and_then(|workspace| workspace.members.get(&name).cloned()) {
             if asked.applies(&environment) {
                 self.warn(
-                    format!("`{name}` is a member of the workspace and is taken from there, though tool.uv.sources does not say so"),
+                    format!("`{name}` is a member of the workspace and is taken from there, although tool.uv.sources does not declare it"),
                     Some(asked.place.clone()),
                 );
                 return self.visit(&member, &asked.extras, Some(&asked.place), false);
@@ -116,7 +116,7 @@ impl Walk<'_> {
                 None => {
                     return Err(CollectError::invalid_with(
                         place.clone(),
-                        format!("`{package}` is to come from the index `{index}`, which is not declared"),
+                        format!("`{package}` should come from the index `{index}`, which is not declared"),
                         format!("add [[tool.uv.index]] with name = \"{index}\" and its url"),
                     ));
                 }
@@ -143,7 +143,7 @@ fn member(
     let Some(workspace) = workspace else {
         return Err(CollectError::invalid_with(
             place.clone(),
-            format!("`{name}` is to come from a workspace, but the project is in none"),
+            format!("`{name}` should come from a workspace, but the project is not in one"),
             "add [tool.uv.workspace] with members to the pyproject.toml of the root, or name a path",
         ));
     };
