@@ -194,7 +194,7 @@ fn foreign_checkout(commit: &CommitEvent, context: &Context, host: &Host) -> Opt
     let by_commit = || context.work_tree.branches_beyond(base).into_iter();
     let mut branches = built.branch.clone().into_iter().chain(by_commit());
     let branch = branches.find(|branch| !known.contains(&Some(branch)))?;
-    Some(format!("the work tree is on the branch `{}`, but this run is for another one", neutral(&branch)))
+    Some(format!("the work tree holds the branch `{}`, but this run is for another one", neutral(&branch)))
 }
 
 /// The full deployment that branch deployments are based on, if one is named.

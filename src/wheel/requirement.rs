@@ -194,8 +194,8 @@ mod tests {
             (0..count).map(pair).collect::<Vec<_>>().join(" or ")
         };
         for (text, reason) in [
-            (format!("a; {}os_name == 'a'{}", "(".repeat(100), ")".repeat(100)), "inside one another"),
-            (format!("a; {}", "(".repeat(10_000)), "inside one another"),
+            (format!("a; {}os_name == 'a'{}", "(".repeat(100), ")".repeat(100)), "nested brackets"),
+            (format!("a; {}", "(".repeat(10_000)), "nested brackets"),
             (format!("a; {}", pairs(30)), "too many alternatives"),
             (format!("a; {}", pairs(30).replace("extra ==", "platform_version in")), "too many alternatives"),
             (

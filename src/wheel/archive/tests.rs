@@ -155,8 +155,8 @@ fn broken_archives_are_refused_with_the_reason() {
 fn content_that_is_not_as_promised_is_refused() {
     for (member, reason) in [
         (TestMember { crc32: Some(1), ..file("a", "text") }, "CRC-32 differs"),
-        (TestMember { size: Some(2), ..file("a", "text") }, "another size"),
-        (TestMember { size: Some(9), ..file("a", "text") }, "another size"),
+        (TestMember { size: Some(2), ..file("a", "text") }, "does not have the size"),
+        (TestMember { size: Some(9), ..file("a", "text") }, "does not have the size"),
     ] {
         let (_dir, archive) = open(&[member]);
         let message = content(&archive.unwrap(), "a").unwrap_err().to_string();

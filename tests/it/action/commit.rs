@@ -201,7 +201,7 @@ fn a_pull_request_has_its_head_commit_unless_another_one_is_checked_out() {
     // `ref: ${{ github.head_ref }}` in a run that a later push has overtaken.
     let overtaken = opened(&older);
     assert_eq!(reported(&overtaken), newer);
-    assert!(overtaken.log.contains("that one is built and reported"), "{}", overtaken.log);
+    assert!(overtaken.log.contains("the latter is built and reported"), "{}", overtaken.log);
     // As actions/checkout does it: the merge of the head into the base.
     git(dir, &["checkout", "-q", "-b", "feature", &older]);
     git(dir, &["commit", "-q", "--allow-empty", "-m", "Head"]);
@@ -210,7 +210,7 @@ fn a_pull_request_has_its_head_commit_unless_another_one_is_checked_out() {
     git(dir, &["merge", "-q", "--no-ff", "-m", "Merge", &head]);
     let merged = opened(&head);
     assert_eq!(reported(&merged), head);
-    assert!(!merged.log.contains("that one is built and reported"), "{}", merged.log);
+    assert!(!merged.log.contains("the latter is built and reported"), "{}", merged.log);
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn without_a_token_or_on_demand_all_code_locations_are_planned() {
         command
     };
     for (flags, jobs, says) in [
-        (&["--shards", "2"][..], vec![vec!["one", "three"], vec!["two"]], "what runs cannot be asked"),
+        (&["--shards", "2"][..], vec![vec!["one", "three"], vec!["two"]], "Dagster+ cannot be queried"),
         (&["--all"], vec![vec!["one", "two", "three"]], "--all was given"),
         (&["--all", "--location", "two"], vec![vec!["two"]], "1 of 1 code location to deploy, in 1 job"),
     ] {

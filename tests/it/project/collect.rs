@@ -696,7 +696,7 @@ fn errors_are_refused_with_their_place_and_a_fix() {
             "add [[",
         ),
         ("refused/not_a_member", "", "has no member `stranger`", "pyproject.toml:8", "its members are proj"),
-        ("refused/no_workspace", "", "the project is in none", "pyproject.toml:6", "[tool.uv.workspace]"),
+        ("refused/no_workspace", "", "the project is not in one", "pyproject.toml:6", "[tool.uv.workspace]"),
         ("optional_and_groups", "--all-extras", "`./nowhere` names", "pyproject.toml:7", "correct"),
         (
             "locks/uv_stale/app",

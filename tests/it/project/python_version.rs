@@ -50,7 +50,7 @@ fn code_locations_that_disagree_are_refused_unless_one_is_selected() {
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(said.contains("one/.python-version says 3.12, and two/.python-version says 3.10"), "{said}");
-    assert!(said.contains("hint: say which with --python-version"), "{said}");
+    assert!(said.contains("hint: set --python-version"), "{said}");
     let output = run(&mut dry_run("deploy", dir.path(), &["--location", "two"]));
     assert_eq!(json(&output)["locations"][0]["python_version"], "3.10");
 }

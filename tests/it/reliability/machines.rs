@@ -222,7 +222,7 @@ fn read_only_directories_are_reported_or_not_needed() {
     };
     for (name, words) in [
         ("cache", ["PEXPRESS_CACHE_DIR to a directory", "`cache/"]),
-        ("out", ["hint: choose a directory that can be written", "`out/"]),
+        ("out", ["hint: choose a writable directory", "`out/"]),
         ("tmp", ["hint: set TMPDIR to a directory", "`tmp`"]),
     ] {
         machine.empty(&["cache", "out", "tmp"]);

@@ -89,7 +89,7 @@ fn what_cannot_be_understood_is_an_error() {
         ("missing/dir", "names a path that does not exist"),
         ("./other.txt", "neither a directory nor a wheel"),
         ("dagster=1.0", "is not a requirement"),
-        ("hg+https://h/x", "kind `hg`"),
+        ("hg+https://h/x", "type `hg`"),
         ("file://host/x", "names the host `host`"),
         ("git@github.com:a/b.git", "is not a requirement"),
         ("git+git@github.com:a/b.git#egg=b", "is not a requirement"),
