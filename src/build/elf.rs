@@ -72,7 +72,7 @@ pub fn read(bytes: &[u8]) -> Option<Needs> {
 fn libraries(sections: &SectionTable<'_, Header>, bytes: &[u8]) -> Option<Vec<String>> {
     let Some((entries, link)) = sections.dynamic(LittleEndian, bytes).ok()? else { return Some(Vec::new()) };
     let strings = sections.strings(LittleEndian, bytes, link).ok()?;
-    let needed = entries.iter().filter(|entry| entry.d_tag(LittleEndian) == u64::from(DT_NEEDED));
+    let needed = entries.iter().filter(|entry| entry.d_tag(LittleEndian) == DT_NEEDED);
     let names = needed.take(MAX_ENTRIES).map(|entry| name(strings, entry.val32(LittleEndian)?));
     names.collect()
 }

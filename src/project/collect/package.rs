@@ -6,7 +6,6 @@ use super::pyproject::{self, BuildSystem, Group, PyProject, Raw, RequiresPython}
 use super::python_metadata;
 use super::requirement::{ParsedRequirement, Scope};
 use super::requirements_txt;
-use super::setuptools;
 use super::uv_sources::Sources;
 use super::uv_workspace::{self, Workspace};
 use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
@@ -118,7 +117,7 @@ pub(super) fn read(
     if let Some(path) = pyproject_toml.as_deref() {
         package.warnings.extend(check_byte_order_mark(path, package.build.as_ref())?);
     }
-    package.warnings.extend(setuptools::ignored(directory, &project));
+    package.warnings.extend(pyproject::ignored_by_setuptools(directory, &project));
     package.take(project);
     if let Some(workspace) = &package.workspace {
         package.sources.inherit(&workspace.sources);

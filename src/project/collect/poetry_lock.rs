@@ -5,8 +5,8 @@
 
 use super::error::CollectError;
 use super::pin::{Pin, Pinned};
-use super::poetry::git_url;
 use super::requirement::Link;
+use super::requirement::git_url;
 use super::toml_file::{Node, TomlFile};
 use crate::paths::resolved;
 use crate::project::{CollectOptions, Index};

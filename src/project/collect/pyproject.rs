@@ -3,16 +3,23 @@
 //! The tables of tools have files of their own, which give a value that is added here.
 //! Sources: the PyPA specifications "pyproject.toml" and "Dependency Groups".
 
+mod flit;
+mod pdm;
+mod poetry;
+mod setuptools;
+mod uv_table;
+
+pub(super) use setuptools::ignored as ignored_by_setuptools;
+
 use super::error::CollectError;
-use super::poetry::{self, Poetry};
 use super::toml_file::{Node, TomlFile};
 use super::uv_sources::Sources;
-use super::{flit, pdm, setuptools, uv_table};
 use crate::error::Place;
 use crate::project::{PackageBuild, Warning};
 use crate::target::{PythonVersion, Target};
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{ExtraName, PackageName};
+use poetry::Poetry;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;

@@ -13,11 +13,11 @@ use crate::project::Origin;
 use crate::wheel;
 pub(super) use crate::wheel::requirement::Link;
 use advice::advice;
-pub(in crate::project) use link::file_url;
 pub(super) use link::scheme;
 use link::{
     archive_name, direct_link, expand_roots, file_url_path, is_archive, is_direct, looks_like_path, take_egg,
 };
+pub(in crate::project) use link::{file_url, git_url};
 use pep440_rs::VersionSpecifiers;
 use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName, Requirement, VersionOrUrl};
 use std::path::{Path, PathBuf};

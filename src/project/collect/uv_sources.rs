@@ -5,8 +5,8 @@
 //! themselves; paths are relative to the file.
 
 use super::error::CollectError;
-use super::poetry::git_url;
 use super::requirement::Scope;
+use super::requirement::git_url;
 use super::toml_file::Node;
 use crate::error::Place;
 use crate::paths::resolved;

@@ -176,3 +176,16 @@ fn percent_decoded(text: &str) -> String {
     }
     String::from_utf8_lossy(&decoded).into_owned()
 }
+
+/// A repository as a direct reference has it: `git@host:path` becomes `git+ssh://git@host/path`.
+pub fn git_url(url: &str) -> String {
+    if url.starts_with("git+") {
+        return url.to_string();
+    }
+    match url.split_once(':') {
+        Some((host, path)) if !path.starts_with("//") && !host.contains('/') && url.contains('@') => {
+            format!("git+ssh://{host}/{path}")
+        }
+        _ => format!("git+{url}"),
+    }
+}

@@ -2,11 +2,11 @@
 //!
 //! Source: Poetry's documentation, "The pyproject.toml file", "Dependency specification", "Repositories".
 
-use super::error::CollectError;
-use super::poetry_constraint as constraint;
-use super::pyproject::{Asks, PyProject, Raw, RequiresPython, group_name};
-use super::requirement::file_url;
-use super::toml_file::Node;
+use super::super::error::CollectError;
+use super::super::poetry_constraint as constraint;
+use super::super::requirement::{file_url, git_url};
+use super::super::toml_file::Node;
+use super::{Asks, PyProject, Raw, RequiresPython, group_name};
 use crate::project::{Index, Warning};
 use pep508_rs::PackageName;
 use std::collections::BTreeMap;
@@ -14,23 +14,23 @@ use std::path::Path;
 
 /// What `[tool.poetry]` says.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Poetry {
+pub struct Poetry {
     /// Name, dependencies, extras and groups. `python` may be missing where it cannot be read and `[project]` decides.
-    pub(super) asks: Asks,
+    pub asks: Asks,
     /// `package-mode`.
-    pub(super) package_mode: Option<bool>,
+    pub package_mode: Option<bool>,
     /// Whether there are `dependencies`.
-    pub(super) has_dependencies: bool,
+    pub has_dependencies: bool,
     /// Lines that stand in for those of `[project]` with the same name (Poetry's enrichment).
-    pub(super) replacements: BTreeMap<PackageName, Vec<Raw>>,
+    pub replacements: BTreeMap<PackageName, Vec<Raw>>,
     /// Package → index, from `source`.
-    pub(super) index_pins: BTreeMap<String, String>,
+    pub index_pins: BTreeMap<String, String>,
     /// The primary source.
-    pub(super) default_index: Option<Index>,
+    pub default_index: Option<Index>,
     /// The other sources.
-    pub(super) indexes: Vec<Index>,
+    pub indexes: Vec<Index>,
     /// What the user should know.
-    pub(super) warnings: Vec<Warning>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Read `[tool.poetry]` beside `project`, whose `[project]` comes first.
@@ -141,11 +141,11 @@ fn package_name(name: &str, node: &Node<'_>) -> Result<PackageName, CollectError
 /// One way in which a dependency may be met.
 pub(super) struct Item {
     /// The PEP 508 line.
-    pub(super) raw: Raw,
+    pub raw: Raw,
     /// Whether it is only for extras.
-    pub(super) optional: bool,
+    pub optional: bool,
     /// Whether it says more than a version: a path, URL or repository.
-    pub(super) direct: bool,
+    pub direct: bool,
 }
 
 /// A dependency's value: a constraint, a table, or a list of those.
@@ -227,19 +227,6 @@ fn link(value: &Node<'_>) -> Result<Option<String>, CollectError> {
     let reference = reference.map(|node| node.string().map(|text| format!("@{text}"))).transpose()?;
     let url = git_url(git.string()?);
     Ok(Some(format!("{url}{}{fragment}", reference.unwrap_or_default())))
-}
-
-/// A repository as a direct reference has it: `git@host:path` becomes `git+ssh://git@host/path`.
-pub(super) fn git_url(url: &str) -> String {
-    if url.starts_with("git+") {
-        return url.to_string();
-    }
-    match url.split_once(':') {
-        Some((host, path)) if !path.starts_with("//") && !host.contains('/') && url.contains('@') => {
-            format!("git+ssh://{host}/{path}")
-        }
-        _ => format!("git+{url}"),
-    }
 }
 
 /// `markers`, `python` and `platform` of a dependency, as one marker.

@@ -2,10 +2,10 @@
 //!
 //! Source: setuptools' documentation, "Configuring setuptools using pyproject.toml files", "Dynamic Metadata".
 
-use super::error::{CollectError, whole};
-use super::pyproject::{PyProject, Raw};
-use super::requirement::leading_name;
-use super::toml_file::Node;
+use super::super::error::{CollectError, whole};
+use super::super::requirement::leading_name;
+use super::super::toml_file::Node;
+use super::{PyProject, Raw};
 use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use crate::error::Place;
 use crate::project::Warning;
@@ -54,7 +54,7 @@ fn lines(text: &str, path: &Path) -> Result<Vec<Raw>, CollectError> {
 }
 
 /// setup.py may ask for what newer releases of setuptools ignore: `[project]` is there and does not call it dynamic.
-pub(super) fn ignored(directory: &Path, project: &PyProject) -> Option<Warning> {
+pub fn ignored(directory: &Path, project: &PyProject) -> Option<Warning> {
     let is_ignored = project.has_project && project.static_dependencies && project.uses_setuptools();
     if !is_ignored {
         return None;
@@ -101,7 +101,7 @@ fn listed_names(text: &str) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pyproject;
+    use super::super::read;
     use super::*;
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
             let path = dir.path().join("pyproject.toml");
             let text = "[project]\nname = 'a'\ndependencies = ['dagster>=1', 'dagster-cloud']\n[build-system]\nrequires = ['setuptools']\n";
             std::fs::write(&path, text).unwrap();
-            ignored(dir.path(), &pyproject::read(&path).unwrap()).map(|warning| warning.message)
+            ignored(dir.path(), &read(&path).unwrap()).map(|warning| warning.message)
         };
         let rule = "setuptools ignores install_requires next to a [project] that does not list \"dependencies\" in dynamic";
         assert_eq!(said("['dagster', \"Dagster_Cloud==1\", # why\n]"), None);

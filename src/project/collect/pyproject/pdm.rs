@@ -2,9 +2,9 @@
 //!
 //! Source: PDM's documentation, "Manage dependencies", "Add development only dependencies".
 
-use super::error::CollectError;
-use super::pyproject::{Asks, Group, Raw, lists};
-use super::toml_file::Node;
+use super::super::error::CollectError;
+use super::super::toml_file::Node;
+use super::{Asks, Group, Raw, lists};
 
 /// Read the groups. A line for what is to be installed editable is `-e file:///${PROJECT_ROOT}/path#egg=name`.
 ///

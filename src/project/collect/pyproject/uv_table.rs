@@ -3,10 +3,10 @@
 //!
 //! Source: uv's documentation, "Settings", for `dev-dependencies`, `package` and `sources`.
 
-use super::error::CollectError;
-use super::pyproject::{Asks, Group, group_name, raws};
-use super::toml_file::Node;
-use super::uv_sources::Sources;
+use super::super::error::CollectError;
+use super::super::toml_file::Node;
+use super::super::uv_sources::Sources;
+use super::{Asks, Group, group_name, raws};
 
 /// What `[tool.uv]` says.
 pub(super) struct Uv {

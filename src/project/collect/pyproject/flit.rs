@@ -2,9 +2,9 @@
 //!
 //! Source: Flit's documentation, "The pyproject.toml config file", "Old style metadata".
 
-use super::error::CollectError;
-use super::pyproject::{Asks, RequiresPython, lists, raws};
-use super::toml_file::Node;
+use super::super::error::CollectError;
+use super::super::toml_file::Node;
+use super::{Asks, RequiresPython, lists, raws};
 use pep508_rs::PackageName;
 
 /// Read `[tool.flit.metadata]`.
