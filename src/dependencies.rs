@@ -1,7 +1,7 @@
 //! What a deploy changes in the dependencies of a code location: the distributions of the deps PEX that it gets, held
 //! against those of the one that ran before.
 //!
-//! The old file is in the registry; its list is read from a few kilobytes of it. The cause of a failure is told in
+//! The old file is in the registry; its list is read from a few kilobytes of it. The cause of a failure is shown in
 //! detail, and there is no list then: it informs and decides nothing.
 
 use crate::build::{Built, DepsPexFile};
@@ -137,7 +137,7 @@ impl Search {
     }
 }
 
-/// The changes of each code location, by name; those that cannot be told are left out.
+/// The changes of each code location, by name; unknown ones are left out.
 fn changes(client: &Client, exchanges: &[Exchange]) -> BTreeMap<String, DependencyChanges> {
     let mut files: BTreeSet<&str> = exchanges.iter().map(|one| one.before.as_str()).collect();
     files.extend(exchanges.iter().filter(|one| matches!(one.listed, Listed::Stored)).map(|one| &*one.after));
@@ -195,7 +195,7 @@ fn read_local(path: &Path) -> Result<Distributions, InspectError<std::io::Error>
     })
 }
 
-/// The value; a failure is told in detail and no more.
+/// The value; a failure is only a detail message.
 fn told<T>(client: &Client, name: &str, result: Result<T, impl std::error::Error>) -> Option<T> {
     let tell = |error: &_| {
         client.host().detail(format!("could not list the distributions in {name}: {error}"));

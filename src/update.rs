@@ -62,7 +62,7 @@ pub enum Updated {
     Unchanged,
     /// It runs the new PEX files.
     Loaded,
-    /// Dagster+ took the update; nobody waited for the load.
+    /// Dagster+ accepted the update; the run did not wait for the load.
     NotAwaited,
 }
 

@@ -47,12 +47,12 @@ pub enum ActionCommand {
     Plan,
 }
 
-/// Where to report beside log, summary and outputs.
+/// Where to report besides log, summary and outputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reporting {
     /// A comment on the pull request.
     pub comment: bool,
-    /// What tells comments of different jobs apart; by default organization and workflow.
+    /// What distinguishes the comments of different jobs; by default organization and workflow.
     pub comment_key: Option<String>,
     /// A deployment of GitHub's.
     pub github_deployment: bool,

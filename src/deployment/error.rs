@@ -5,7 +5,7 @@ use crate::dagster::DagsterError;
 use crate::error::{Explain, Fault};
 use crate::github::GithubError;
 
-/// No deployment can be told.
+/// The deployment is not known.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum DeploymentError {

@@ -1,7 +1,7 @@
 //! The pull request behind a run that has secrets, for users who allow its code to be built there.
 //!
-//! Such events check out the default branch unless told otherwise, and some name only the pull request's number. So
-//! GitHub is asked for what is missing, and the work tree has to hold the code that the deployment would be said to run.
+//! Such events check out the default branch by default, and some name only the pull request's number. So GitHub is
+//! asked for what is missing, and the work tree has to hold the code that the deployment would be said to run.
 
 use super::DeploymentError;
 use crate::context::Context;

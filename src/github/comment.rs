@@ -165,7 +165,7 @@ impl<'a> StickyComment<'a> {
         Err(last.unwrap_or(GithubError::Contended { doing, rounds }))
     }
 
-    /// Whether to look anew after a write that failed.
+    /// Whether to look again after a failed write.
     fn is_worth_a_round(&mut self, error: &GithubError, last: Option<&GithubError>) -> bool {
         match error {
             // Deleted since it was read. Twice in a row, it is there to be read and not to be written.
@@ -173,7 +173,7 @@ impl<'a> StickyComment<'a> {
                 self.id = None;
                 !matches!(last, Some(GithubError::NotFound { .. }))
             }
-            // It may be there all the same, and beside one of another job.
+            // It may exist anyway, next to one of another job.
             error if error.is_uncertain() => {
                 self.untidy = true;
                 true
@@ -357,7 +357,7 @@ impl<'a> StickyComment<'a> {
         }
     }
 
-    /// Whether what we wrote is there to stay. It was written, so where nobody can tell, it is.
+    /// Whether what we wrote is there to stay. It was written, so if this cannot be checked, the answer is yes.
     fn has_settled(&mut self, settled: Option<&dyn Fn(&str) -> bool>) -> bool {
         let Some(settled) = settled else { return true };
         self.pause(1);

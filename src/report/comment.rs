@@ -1,7 +1,7 @@
 //! The comment on a pull request: one for all jobs of a run, which merge their rows into it.
 //!
-//! The rows travel in the comment itself, deflated and base64 in a hidden line, so that each job can put its own beside
-//! those of the others. [`Comment::compose`] and [`Comment::settled`] are pure; finding and writing the comment is
+//! The rows travel in the comment itself, deflated and base64 in a hidden line, so that each job can put its own next
+//! to those of the others. [`Comment::compose`] and [`Comment::settled`] are pure; finding and writing the comment is
 //! `github::comment`'s.
 
 use super::facts::{Facts, utc};
@@ -236,10 +236,10 @@ fn with_short_errors(data: &Data, limit: usize) -> Data {
 
 /// The error that ended a run, where no code location tells it.
 fn own_problem(report: &Report) -> Option<String> {
-    let told = report.locations.iter().any(|location| !location.errors.is_empty());
+    let has_errors = report.locations.iter().any(|location| !location.errors.is_empty());
     let unloaded = report.verified.iter().flatten().any(|verified| !verified.passes());
     let texts: Vec<&str> = report.problems.iter().map(|problem| problem.text.as_str()).collect();
-    (!texts.is_empty() && !told && !unloaded).then(|| texts.join("\n\n"))
+    (!texts.is_empty() && !has_errors && !unloaded).then(|| texts.join("\n\n"))
 }
 
 fn heading(data: &Data) -> String {
@@ -290,7 +290,7 @@ fn write_data(data: &Data) -> String {
     format!("{DATA_START}{}{DATA_END}", BASE64_STANDARD.encode(deflated))
 }
 
-/// The data of a comment; `None` where there is none, or none that can be read: then the comment is written anew.
+/// The data of a comment; `None` where there is none, or none that can be read: then a new comment is written.
 fn read_data(body: &str) -> Option<Data> {
     let start = body.rfind(DATA_START)? + DATA_START.len();
     let encoded = body[start..].split(DATA_END).next()?;

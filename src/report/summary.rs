@@ -79,11 +79,11 @@ fn text(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime, limit
     if let Some(note) = &report.also_deployed_note {
         parts.push(markdown::text(note));
     }
-    let told = rows.iter().any(|row| row.error.is_some());
+    let has_error = rows.iter().any(|row| row.error.is_some());
     let is_told = |problem: &&Problem| match report.purpose {
         Purpose::Check => report.locations.iter().any(|location| location.problems.contains(problem)),
         // They count what the rows tell.
-        Purpose::Build | Purpose::Deploy => told,
+        Purpose::Build | Purpose::Deploy => has_error,
     };
     let problems = report.problems.iter().filter(|problem| !is_told(problem));
     let block = |problem: &Problem| markdown::block(&cut::shortened(&problem.text, limits.error_bytes));

@@ -1,6 +1,6 @@
 //! Whose update it is: what Dagster+ keeps of a code location, held against what it was updated to.
 //!
-//! Asked where an answer was lost, and again at the end of a wait, since somebody else may deploy at the same time.
+//! Asked where an answer was lost, and again at the end of a wait, because another client may deploy at the same time.
 //! Whoever asks here has nothing else left to do, so failures are waited out for about two minutes.
 
 use super::{Before, Outcome, Update, UpdateError, running};
@@ -68,12 +68,12 @@ pub(super) fn run(client: &Client, updates: &[Update], before: &Before, outcomes
     }
 }
 
-/// Whether a code location with this metadata runs the PEX files of an update; `None` where that is not told.
+/// Whether a code location with this metadata runs the PEX files of an update; `None` if the metadata does not say.
 pub(super) fn has_files(metadata: &Value, update: &Update) -> Option<bool> {
     let files = |value: &Value| running::files(value).into_iter().collect::<BTreeSet<_>>();
     let wanted = files(&Value::Object(update.document.clone()));
-    let told = metadata.get("pex_metadata").is_some() && !wanted.is_empty();
-    told.then(|| files(metadata) == wanted)
+    let is_known = metadata.get("pex_metadata").is_some() && !wanted.is_empty();
+    is_known.then(|| files(metadata) == wanted)
 }
 
 /// What each code location was last updated to; `None` from a server that does not tell.

@@ -6,7 +6,7 @@ use crate::env_vars;
 use crate::error::{Explain, Fault};
 use std::path::PathBuf;
 
-/// Nothing can be deployed there, or what is to be deployed cannot be told.
+/// Nothing can be deployed there, or it cannot be determined what to deploy.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages say what the fields are
 pub enum ConnectError {

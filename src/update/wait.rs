@@ -28,7 +28,7 @@ const PATIENCE_REFUSED: Duration = Duration::from_secs(10);
 /// Between two lines of progress when nothing changes.
 const REMIND: Duration = Duration::from_secs(15);
 
-/// What one look told of one code location.
+/// What one look showed about one code location.
 #[derive(Debug, Clone, PartialEq)]
 enum Sight {
     /// Nothing certain yet.
@@ -357,7 +357,7 @@ fn sight(
     let stamps = now.stamp.as_ref().zip(before.stamp.as_ref());
     let same_stamp = stamps.map(|(now, before)| now == before);
     if !before.loaded && same_stamp == Some(true) {
-        // It was loading what somebody else deployed just before; this may be the end of that.
+        // It was loading what another client deployed just before; this may be the end of that.
         return if unchanged() { Sight::Certain(failure) } else { Sight::Stale(failure) };
     }
     if !before.loaded || seen_loading || same_stamp == Some(false) || failure != before.failure {

@@ -1,4 +1,4 @@
-//! The runner's files: blocks of outputs that nobody else can end, Markdown that keeps the limit.
+//! The runner's files: blocks of outputs that no content can end, Markdown that keeps the limit.
 //!
 //! Source: actions/runner, `FileCommandManager` (how blocks are read) and `CreateStepSummaryCommand` (the limit).
 
@@ -28,7 +28,7 @@ pub(super) fn output_block(name: &str, value: &str, mut delimiter: impl FnMut() 
     format!("{name}<<{delimiter}\n{value}\n{delimiter}\n")
 }
 
-/// A word that nobody can guess: it ends values of others, so it has to be one.
+/// An unguessable word: it ends values with foreign text.
 pub(super) fn random_word() -> String {
     // std seeds these keys from the system's random numbers once a thread, and counts on from there; the process id and
     // time would add nothing that an author of a commit message could know.

@@ -1,4 +1,4 @@
-//! Files that a tool has compiled from what somebody wrote, and says so at their top: which command, from which files.
+//! Files that a tool compiled from the user's files. A comment at the top has the command and the files.
 //!
 //! Source: what uv 0.13 and pip-tools 7 write above a requirements.txt, and uv above a pylock.toml.
 

@@ -118,7 +118,7 @@ fn read_other(directory: &Path, options: &CollectOptions) -> Result<Option<LockF
     Ok(None)
 }
 
-/// uv.lock of the workspace that the project is in, or beside its own `[project]`.
+/// uv.lock of the workspace that the project is in, or next to its own `[project]`.
 fn uv_lock(directory: &Path, package: &Package) -> Option<PathBuf> {
     let root = package.workspace.as_ref().map(|workspace| workspace.root.as_path());
     let root = root.or_else(|| package.has_project.then_some(directory))?;
@@ -132,7 +132,7 @@ fn read_uv_lock(
     tools: &Tools,
 ) -> Result<LockFile, CollectError> {
     let tool = |error: crate::tools::Error| CollectError::Tool(Box::new(error));
-    // A conflict that git left in it is told with its line, as `check` does.
+    // A conflict that git left in it is reported with its line, as `check` does.
     uv_lock_file::packages(&file)?;
     let root = file.parent().unwrap_or(Path::new("."));
     let name = package.name.as_ref().filter(|_| package.has_project).map(ToString::to_string);

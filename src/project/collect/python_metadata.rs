@@ -98,7 +98,7 @@ fn setup_requires(
     let mut arguments = vec!["-c".into(), SETUP_REQUIRES.into(), out.to_string_lossy().into_owned()];
     arguments.extend(["setup.py", "--name"].map(String::from));
     let output = run_in_environment(directory, build_requires, &arguments, target, tools)?;
-    // Any other end is that of the setup.py, and will be told of when it is run in earnest.
+    // Any other failure is that of the setup.py, and is reported when it runs for the build.
     if output.status.code() != Some(3) || !out.is_file() {
         return Ok(Vec::new());
     }

@@ -20,7 +20,7 @@ const SCRIPTS: [&str; 2] = ["dagster_cloud_pre_install.sh", "dagster_cloud_post_
 
 /// The lock files in `directory` that could have decided versions. For a project where nothing else does.
 pub(super) fn locks(directory: &Path) -> Vec<Warning> {
-    // An exported requirements.txt beside such a lock has its pins.
+    // An exported requirements.txt next to such a lock has its pins.
     if directory.join("requirements.txt").exists() {
         return Vec::new();
     }

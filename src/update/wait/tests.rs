@@ -65,7 +65,7 @@ fn the_version_from_before_is_not_taken_for_the_new_one() {
         ),
         ("no stamps", blind.clone(), Some(&blind), false, false, Sight::Doubtful(None)),
         ("no stamps, same document", blind.clone(), Some(&blind), false, true, certain.clone()),
-        ("failed anew", failed.clone(), Some(&old), false, false, Sight::Certain(boom.clone())),
+        ("failed again", failed.clone(), Some(&old), false, false, Sight::Certain(boom.clone())),
         ("failed before", failed.clone(), Some(&failed), false, false, Sight::Stale(boom.clone())),
         ("failed before, same document", failed.clone(), Some(&failed), false, true, Sight::Doubtful(boom)),
     ] {

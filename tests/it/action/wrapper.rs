@@ -207,7 +207,11 @@ fn a_binary_that_lost_its_executable_bit_runs_as_a_copy() {
     assert_eq!(copies.len(), 1, "{copies:?}");
     assert_eq!(stdout(&output), format!("ran {} with action, check\n", copies[0].display()));
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&copies[0]), mode(copies[0].parent().unwrap())), (0o700, 0o700), "nobody else's");
+    assert_eq!(
+        (mode(&copies[0]), mode(copies[0].parent().unwrap())),
+        (0o700, 0o700),
+        "readable only by this user"
+    );
     assert_eq!(mode(&action.binary()), 0o444, "the action itself stays as it is");
 }
 

@@ -184,11 +184,11 @@ fn a_branch_deployment_gets_the_same_requests() {
         let args = ["branch-deployment", "--create", "--base-deployment", "prod"];
         run(ours.point(&mut command).args(args).current_dir(dir.path()).envs(variables));
         let field = "createOrUpdateBranchDeployment";
-        let mut told = theirs.journal().variables(field);
+        let mut sent = theirs.journal().variables(field);
         if action == "closed" {
             // Ours sends no base when closing: it may be deleted.
-            told[0]["baseDeploymentName"] = Value::Null;
+            sent[0]["baseDeploymentName"] = Value::Null;
         }
-        assert_eq!(told, ours.journal().variables(field), "{action} {merged}");
+        assert_eq!(sent, ours.journal().variables(field), "{action} {merged}");
     }
 }

@@ -30,15 +30,15 @@ fn each_code_location_is_in_one_job_in_the_order_given() {
         let shards = usize::try_from(random.below(20)).unwrap();
         let matrix = Matrix::spread(&given, shards);
         assert!(matrix.include.len() <= shards.max(1));
-        let mut told = BTreeSet::new();
+        let mut planned = BTreeSet::new();
         for (number, job) in (1..).zip(&matrix.include) {
             assert_eq!((job.shard, job.locations.clone()), (number, job.names.join("\n")));
             let places: Vec<usize> =
                 job.names.iter().map(|name| names.iter().position(|each| each == name).unwrap()).collect();
             assert!(!places.is_empty() && places.is_sorted(), "{places:?}");
-            assert!(job.names.iter().all(|name| told.insert(name.clone())), "{matrix:?}");
+            assert!(job.names.iter().all(|name| planned.insert(name.clone())), "{matrix:?}");
         }
-        assert_eq!(told, names.iter().cloned().collect());
+        assert_eq!(planned, names.iter().cloned().collect());
         assert_eq!(matrix, Matrix::spread(&given, shards), "not the same twice");
     });
 }

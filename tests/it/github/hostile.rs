@@ -128,8 +128,8 @@ fn any_failure_of_github_leaves_the_deploy_done_and_is_reported() {
                     "{accident}: {}",
                     ran.log
                 );
-                let told = ran.log.contains("::notice title=Not reported::");
-                assert_eq!(told, !arrives, "{accident}: {}", ran.log);
+                let is_noted = ran.log.contains("::notice title=Not reported::");
+                assert_eq!(is_noted, !arrives, "{accident}: {}", ran.log);
                 github.journal().assert_clean();
             });
         }

@@ -7,13 +7,13 @@ use pexpress::project::Project;
 use serde_json::json;
 
 /// Message, line, column and hint of each error.
-type Told = (String, usize, usize, String);
+type FoundError = (String, usize, usize, String);
 
-fn errors_of(files: &[(&str, &str)]) -> Vec<Told> {
+fn errors_of(files: &[(&str, &str)]) -> Vec<FoundError> {
     let tree = project_tree(files);
     let reading = Project::inspect(tree.path(), &host_with(tree.path(), &[]));
     let root = tree.path().display().to_string();
-    let told = reading.errors.iter().map(|error| {
+    let found = reading.errors.iter().map(|error| {
         let place = error.place();
         let count = |number: Option<usize>| number.unwrap_or(0);
         (
@@ -23,16 +23,16 @@ fn errors_of(files: &[(&str, &str)]) -> Vec<Told> {
             error.hint().unwrap_or_default(),
         )
     });
-    told.collect()
+    found.collect()
 }
 
 fn assert_told(files: &[(&str, &str)], want: &[(&str, usize, usize, &str)]) {
-    let told = errors_of(files);
-    let told: Vec<_> = told
+    let found = errors_of(files);
+    let found: Vec<_> = found
         .iter()
         .map(|(text, line, column, hint)| (text.as_str(), *line, *column, hint.as_str()))
         .collect();
-    assert_eq!(told, want, "{files:?}");
+    assert_eq!(found, want, "{files:?}");
 }
 
 #[test]
@@ -221,10 +221,10 @@ fn each_mistake_in_a_dagster_cloud_yaml_is_reported_with_place_and_fix() {
 
 #[test]
 fn a_key_with_a_near_name_does_not_hide_that_the_right_one_is_missing() {
-    let told = errors_of(&[("dagster_cloud.yaml", "locations:\n- {name: a}\n")]);
-    let told: Vec<_> = told.iter().map(|told| (told.0.as_str(), told.3.as_str())).collect();
+    let found = errors_of(&[("dagster_cloud.yaml", "locations:\n- {name: a}\n")]);
+    let found: Vec<_> = found.iter().map(|found| (found.0.as_str(), found.3.as_str())).collect();
     assert_eq!(
-        told,
+        found,
         [
             ("code location 1 has no `location_name`", "give it a unique name"),
             ("unknown key `name` in code location 1", "did you mean `location_name`?"),
@@ -424,7 +424,7 @@ fn errors_in_requirements_that_do_not_depend_on_flags_are_found() {
 fn all_errors_of_a_file_are_reported_at_once() {
     let text = "locations:\n- {location_name: a, imge: x}\n- {location_name: b, code_source: {}}\n- {location_name: c}\n- {location_name: c}\nextra: 1\n";
     let lines: Vec<usize> =
-        errors_of(&[("dagster_cloud.yaml", text)]).into_iter().map(|told| told.1).collect();
+        errors_of(&[("dagster_cloud.yaml", text)]).into_iter().map(|found| found.1).collect();
     assert_eq!(lines, [2, 3, 5, 6]);
 }
 
@@ -470,8 +470,8 @@ fn a_missing_path_in_a_subdirectory_is_found_above() {
 
 #[test]
 fn a_template_is_recognised() {
-    let told = errors_of(&[("dagster_cloud.yaml", "locations:\n- location_name: {{ name }}\n")]);
-    assert!(told.iter().any(|told| told.3 == "is this a template? render it first"), "{told:?}");
+    let found = errors_of(&[("dagster_cloud.yaml", "locations:\n- location_name: {{ name }}\n")]);
+    assert!(found.iter().any(|found| found.3 == "is this a template? render it first"), "{found:?}");
 }
 
 #[test]
@@ -560,10 +560,10 @@ fn each_mistake_in_a_dg_project_is_reported_with_place_and_fix() {
             .into_iter()
             .map(|(name, text)| (name, if text == project { named.as_str() } else { text }))
             .collect();
-        let told = errors_of(&files);
-        let told: Vec<_> =
-            told.iter().map(|told| (told.0.as_str(), told.1, told.2, told.3.as_str())).collect();
-        assert!(told.contains(&want), "{files:?}: {told:?}");
+        let found = errors_of(&files);
+        let found: Vec<_> =
+            found.iter().map(|found| (found.0.as_str(), found.1, found.2, found.3.as_str())).collect();
+        assert!(found.contains(&want), "{files:?}: {found:?}");
     }
 }
 

@@ -94,7 +94,7 @@ fn each_child_gets_what_it_needs_and_none_of_our_credentials() {
     let children = children(&log);
     let programs: BTreeSet<&str> = children.iter().map(|(program, _)| program.as_str()).collect();
     assert_eq!(programs, ["code", "git", "python3", "uv"].into(), "{children:#?}");
-    let mut told = 0;
+    let mut needed = 0;
     for (program, given) in &children {
         for secret in [TOKEN, WRITE, RUNTIME_TOKEN, "GITHUB_ENV=", "INPUT_"] {
             assert!(!given.contains(secret), "`{secret}` is given to {program}: {given}");
@@ -113,8 +113,8 @@ fn each_child_gets_what_it_needs_and_none_of_our_credentials() {
             (INDEX_PASSWORD, fetches),
         ] {
             assert_eq!(given.contains(value), is_needed, "`{value}` and {program}: {given}");
-            told += usize::from(is_needed);
+            needed += usize::from(is_needed);
         }
     }
-    assert!(told > 3, "nobody needed anything: {children:#?}");
+    assert!(needed > 3, "no variable was needed: {children:#?}");
 }

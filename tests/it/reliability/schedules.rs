@@ -508,7 +508,7 @@ impl Lane {
             let word = status["state"].as_str().unwrap();
             let open = !calm && ["pending", "in_progress", "queued"].contains(&word);
             if !wanted.contains(&word) && !open {
-                broken.push(format!("GitHub was told `{word}`, and the exit code is {}", said.code));
+                broken.push(format!("GitHub got `{word}`, and the exit code is {}", said.code));
             }
         }
         broken

@@ -194,7 +194,7 @@ impl Walk<'_> {
         self.found.lock = Some(Lock { file: lock.file, content, remedy: lock.remedy });
     }
 
-    /// Messages name the lines that somebody wrote, and not the pins that take their place.
+    /// Messages name the user's lines, not the pins that replace them.
     fn keep_origins(&mut self) {
         for line in self.lines.values().filter(|line| line.asked.applies(&self.environment)) {
             let written = line.places.iter().filter_map(|place| {
