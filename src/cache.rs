@@ -161,6 +161,7 @@ pub fn persist(file: NamedTempFile, path: &Path) -> Result<(), CacheError> {
     let fail = |action| move |source| CacheError { action, path: path.to_path_buf(), source };
     // Another process may have removed the directory since the temporary file was made elsewhere.
     std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(fail("create"))?;
+    // tempfile creates files that only their owner can read, and other users may share the cache.
     set_default_mode(file.as_file()).map_err(fail("write"))?;
     file.persist(path).map_err(|error| fail("rename")(error.error))?;
     Ok(())

@@ -114,6 +114,7 @@ impl Uploads {
     /// Upload a file. One with the same name is only uploaded once.
     pub fn send(&self, file: Artifact) {
         let mut state = self.shared.lock();
+        // Names have the hash of the content, so an equal name is the same file.
         if state.seen.insert(file.name.clone()) {
             state.waiting.push_back(file);
             drop(state);
@@ -132,6 +133,7 @@ impl Uploads {
         self.shared.changed.notify_all();
         for worker in self.workers.drain(..) {
             if let Err(panic) = worker.join() {
+                // A bug in a worker must end the run like any other bug.
                 std::panic::resume_unwind(panic);
             }
         }
@@ -172,6 +174,7 @@ impl Shared {
         for (file, (there, url)) in files.iter().zip(self.check(files)) {
             match there {
                 Ok(true) => outcomes.push((file.name.clone(), Ok(UploadOutcome::AlreadyThere))),
+                // A failed check is no reason not to upload: a needless upload only costs time.
                 Ok(false) | Err(_) if self.upload => missing.push((file, url)),
                 Ok(false) => outcomes.push((file.name.clone(), Err(not_stored(&file.name)))),
                 Err(error) => outcomes.push((file.name.clone(), Err(error))),
@@ -235,6 +238,7 @@ impl Shared {
         mut url: Option<PresignedUrl>,
         check_url: Option<&PresignedUrl>,
     ) -> Result<(), DagsterError> {
+        // Twice in a row is not an accident of the network.
         for _ in 0..2 {
             let url = match url.take() {
                 Some(url) => url,

@@ -60,6 +60,7 @@ impl Scratch {
         lock(&USED).insert((parent.into(), prefix));
         claimed(|| {
             let dir = tempfile::Builder::new().prefix(&own(prefix)).tempdir_in(parent)?;
+            // A sweep of another process may have removed the new directory before it is locked.
             let lock = match File::open(dir.path()) {
                 Ok(file) if !claim(&file, dir.path()) => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -102,6 +103,7 @@ fn claimed<T>(mut make: impl FnMut() -> io::Result<Option<T>>) -> io::Result<T> 
 fn claim(file: &File, path: &Path) -> bool {
     match try_lock(file) {
         Ok(()) => is_at(file, path),
+        // Some file systems have no locks. There, only the age protects the file.
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,
     }
 }
@@ -160,7 +162,9 @@ fn named(dir: &Path, prefix: &str) -> impl Iterator<Item = PathBuf> {
 /// The lock of one that is not held and not new. One from the future (after a clock was set back) is not new either.
 fn abandoned(path: &Path, now: SystemTime) -> Option<File> {
     let modified = path.symlink_metadata().and_then(|data| data.modified()).ok()?;
+    // A time in the future counts too: the clock of another machine may differ.
     let distance = now.duration_since(modified).unwrap_or_else(|error| error.duration());
+    // A new file may not be locked yet.
     let file = (distance > NEW).then(|| File::open(path).ok()).flatten()?;
     try_lock(&file).is_ok().then_some(file)
 }

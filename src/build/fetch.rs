@@ -69,6 +69,7 @@ impl<'a> Fetcher<'a> {
         let (mut wheels, sources): (Vec<_>, Vec<_>) = all
             .into_iter()
             .partition(|(_, distribution)| matches!(distribution.artifact, Artifact::Wheel(_)));
+        // Largest first, so that no large download starts when all others are finished.
         wheels.sort_by_key(|(_, distribution)| Reverse(size(distribution)));
         let downloads = self.limit(env_vars::UV_CONCURRENT_DOWNLOADS, DOWNLOADS);
         let builds = self.limit(env_vars::UV_CONCURRENT_BUILDS, BUILDS);

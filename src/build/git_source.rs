@@ -96,6 +96,7 @@ pub fn check_out(host: &Host, url: &str, commit: &str, directory: &Path) -> Resu
     }
     let check_out = git(host, "checkout").args(["--quiet", "--force", "--detach", commit]);
     check_out.cwd(directory).run(host).map_err(missing)?;
+    // Backends may need files of submodules; pip checks them out too.
     if directory.join(".gitmodules").exists() {
         let update = git(host, "submodule").args(["--quiet", "update", "--init", "--recursive"]);
         update.cwd(directory).run(host).map_err(missing)?;
@@ -117,10 +118,12 @@ fn git(host: &Host, subcommand: &str) -> Process {
     let mut git =
         Process::new(host, Purpose::Fetch, "git").subcommand(&[subcommand]).env("GIT_TERMINAL_PROMPT", "0");
     for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"] {
+        // They are set inside git hooks, and would make git use the user's repository.
         git = git.env_remove(variable);
     }
     for variable in HELPER_TOKENS {
         if let Some(token) = host.var(variable) {
+            // A credential helper such as `gh auth git-credential` reads the token from these.
             git = git.env(variable, token);
         }
     }

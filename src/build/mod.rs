@@ -186,6 +186,7 @@ impl<'a> Context<'a> {
     fn warn(&self, message: impl Into<String>) {
         let message = message.into();
         let mut warnings = lock(&self.warnings);
+        // Several jobs may have the same build directory or dependency.
         if !warnings.contains(&message) {
             self.tools.host().warn(&message);
             warnings.push(message);
@@ -206,6 +207,7 @@ impl<'a> Context<'a> {
     /// The warnings so far, in an order that does not depend on which job was faster.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = lock(&self.warnings).clone();
+        // Threads add them in any order, and reports must not differ between runs.
         warnings.sort();
         warnings
     }
@@ -247,6 +249,7 @@ pub struct Built {
 /// Build everything in a plan. One job's failure does not stop the others.
 pub fn run(plan: &Plan, context: &Context<'_>) -> Built {
     let built = std::thread::scope(|scope| {
+        // One at a time: building a source PEX uses all processors by itself.
         let sources = scope.spawn(|| in_parallel(&plan.sources, 1, |job| built_source(job, context)));
         // Two at once: while one waits for the resolver, the other can download.
         let deps = in_parallel(&plan.deps, 2, |job| deps::obtain(job, context));
@@ -316,6 +319,7 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(
         run();
     });
     let mut done = into_inner(done);
+    // Back in the order of the items.
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()
 }

@@ -59,6 +59,7 @@ impl BuiltCommit {
         let name = origin.as_ref().map(Remote::full_name);
         let known = |name: &String| event.repositories.iter().any(|known| known.eq_ignore_ascii_case(name));
         let is_elsewhere = !event.repositories.is_empty() && name.as_ref().is_some_and(|name| !known(name));
+        // The last one is the base repository, which exists even if the fork was deleted.
         let repository = name.or_else(|| event.repositories.last().map(|name| (*name).to_string()));
         // A repository on another host has no page on the run's server.
         let on_server =

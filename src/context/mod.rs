@@ -48,6 +48,7 @@ impl Context {
     /// When a setting is missing or malformed, or the event cannot be understood.
     pub fn read(args: &DagsterArgs, directory: &Path, host: &Host) -> Result<Context, ContextError> {
         let (endpoint, token) = match (Endpoint::read(args, host), inputs::token(args, host)) {
+            // Reported together: on a first run, usually both are missing.
             (Err(ContextError::NoUrl { .. }), Err(ContextError::NoToken { .. })) => {
                 return Err(ContextError::NoUrlAndToken { by_inputs: args.by_inputs });
             }

@@ -119,9 +119,11 @@ impl Client {
         progress: &dyn Progress,
     ) -> Result<u64, Again<DagsterError>> {
         let doing = || format!("upload `{name}`");
+        // Opened for each attempt: a failed one has consumed the content.
         let (mut source, size_bytes) = content.open().map_err(Again::No)?;
         progress.start(Activity::Upload, name, Some(size_bytes));
         let mut body = Counted { source: source.as_mut(), name, progress };
+        // The query of a presigned URL is a credential, so it must not appear in errors.
         let request = Request::put(&url.0, &mut body, size_bytes).confidential();
         let response = self.send(request, Kind::Upload(name), &doing(), number)?;
         if is_page(&response) {
@@ -146,6 +148,7 @@ impl Client {
             let request = Request::get(&url.0).confidential();
             let response = self.send(request, Kind::Question, &doing, number)?;
             match response.status {
+                // Only 404 means that there is no entry.
                 404 => Ok(None),
                 200 => response.into_bytes(64 << 10).map(Some).map_err(lost),
                 _ => Err(self.refusal(doing, &response, number)),
@@ -209,6 +212,7 @@ impl Client {
             let response = self.send(request, Kind::Question, &doing, number)?;
             match (response.status, whole_size(&response)) {
                 (206, Some(size)) => response.into_bytes(bytes).map(|part| (part, size)).map_err(lost),
+                // Without `Content-Range` it is not known which bytes these are.
                 (200 | 206, _) => {
                     Err(Again::No(DagsterError::Unexpected { doing, what: "its range".into() }))
                 }

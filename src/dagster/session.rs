@@ -66,6 +66,7 @@ impl Session {
     /// Start no more requests. Returns what was started before.
     pub fn interrupt(&self) -> Begun {
         let mut state = self.lock();
+        // Under the same lock as `begin`, so that no request can start after the copy is made.
         state.interrupted = true;
         state.begun.clone()
     }
@@ -84,6 +85,7 @@ impl Session {
     /// Check that a request may start, and record it. `doing` is its task.
     pub(super) fn begin(&self, kind: Kind<'_>, doing: &str) -> Result<(), DagsterError> {
         let mut state = self.lock();
+        // Checked first: after an interrupt, that is the reason that the user should see.
         if state.interrupted {
             return Err(DagsterError::Interrupted { doing: doing.into() });
         }

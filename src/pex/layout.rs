@@ -77,6 +77,7 @@ impl Chroot {
         let metadata = Metadata::parse(file_name, &metadata_text)?;
         check_identity(file_name, &wheel_name, &metadata)?;
         let root_is_purelib = is_purelib(file_name, &texts.required("WHEEL")?)?;
+        // Most wheels have no scripts.
         let entry_points = texts.optional("entry_points.txt")?.unwrap_or_default();
         let scripts = EntryPoint::scripts(file_name, &String::from_utf8_lossy(&entry_points))?;
         let (path, members) = archive.into_parts();
@@ -93,6 +94,7 @@ impl Chroot {
         for script in &scripts {
             layout.text(format!("{STASH_DIR}/bin/{}", script.name), true, stubs(script).into_bytes());
         }
+        // Replaces the file of the wheel, if there is one: pex is the installer here.
         layout.text(format!("{dist_info}/INSTALLER"), false, INSTALLER.to_vec());
         let files = layout.finish()?;
         Ok(Chroot {

@@ -183,6 +183,7 @@ impl Scanner {
                 self.reader = Some(reader);
             }
         }
+        // Only the execute bit counts: other bits depend on the umask of the checkout.
         let mode = if entry.executable { "0755" } else { "0644" };
         code.update(format!("{}\0{mode}\0", entry.path));
         code.update(content.finalize());

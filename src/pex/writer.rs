@@ -122,6 +122,7 @@ fn merged<'a>(
 ) -> impl Iterator<Item = NewMember<'a>> {
     let (mut own, mut others) = (own.into_iter().peekable(), others.peekable());
     std::iter::from_fn(move || match (own.peek(), others.peek()) {
+        // With an equal path the own entry comes first, and `entry` then refuses the other one.
         (Some(a), Some(b)) if a.path <= b.path => own.next(),
         (Some(_), None) => own.next(),
         _ => others.next(),
@@ -210,6 +211,7 @@ impl<'w, W: Write + Seek> ZipWriter<'w, W> {
     }
 
     fn copy(&mut self, entry: &NewMember<'_>, wheel: &Path, data: &RawData) -> Result<(), PexError> {
+        // Compressed bytes are copied as they are: recompressing a large set of wheels would take most of the time.
         let mut record = Record::new(&entry.path, entry.executable, data.method, self.out.position());
         record.set_content(data.crc32, data.compressed_bytes, data.size_bytes);
         self.out.write(&record.local()).map_err(PexError::Write)?;

@@ -53,6 +53,7 @@ impl Advice {
             let mut changes: Vec<Change> =
                 lines.iter().filter_map(|line| line.change(&wanted, exactly)).collect();
             changes.sort_by(|one, other| one.line.cmp(&other.line));
+            // A line that is written in several files needs one change in the hint.
             changes.dedup_by(|one, other| one.line == other.line);
             changes
         };

@@ -79,6 +79,7 @@ pub fn behind(
         Err(ResolveError::Uv(UvError::Project { source, .. })) => {
             Some(Mentioned::by(&source, requirements).for_others())
         }
+        // The network, for example. A warning is not worth an error.
         Err(_) => return None,
     };
     Some(Behind { version, newest, lines })

@@ -86,6 +86,7 @@ pub fn old_picks(
     let Some(newest) = (!open.is_empty()).then(|| ask(Some(open), None)).flatten() else { return Vec::new() };
     let pick = |one: &super::Distribution| {
         let (now, then) = (resolution.version_of(&one.name)?, one.version.as_deref()?);
+        // The start of the newest major version: exactly the newest release would be too strict.
         let bound = far_above(&Version::from_str(now).ok()?, &Version::from_str(then).ok()?)?;
         let line = format!("{}>={bound}", one.name);
         let other = ask(None, Some(&line))?;

@@ -54,6 +54,7 @@ impl Settling<'_> {
             Err(ResolveError::Uv(source)) if source.fault() == Fault::Project => {
                 let lines = self.contradiction();
                 let advice = if lines.is_empty() { Advice::default() } else { self.advice(&[]) };
+                // Without a change to suggest, uv's own explanation is better.
                 if advice.changes.is_empty() {
                     return Err(source.into());
                 }
@@ -75,6 +76,7 @@ impl Settling<'_> {
         let Some(OutOfStep { newer, older }) = releases::out_of_step(&resolution) else {
             return Ok(resolution);
         };
+        // With an override, the user has chosen this combination.
         if self.is_forced() {
             self.tools.host().warn(format!(
                 "{} {} and {} {} are not of one release; an override says so",
@@ -115,6 +117,7 @@ impl Settling<'_> {
             // Only Dagster's packages: others in the lock may have no files for this platform, which is a separate
             // problem.
             asked.lines.retain(|line| releases::dagsters(&line.text).is_some());
+            // These are the pins of the lock.
             asked.settings.constraints.clear();
         }
         asked.lines.extend(further.iter().map(|name| RequirementLine::bare(name)));

@@ -22,6 +22,7 @@ pub struct Cause<'a> {
 /// The next step; `None` where only the traceback can help.
 pub fn hint(cause: &Cause<'_>) -> Option<String> {
     let (kind, message) = cause.error.split_once(": ").unwrap_or((cause.error, ""));
+    // Exceptions of libraries have the path of their module.
     let kind = kind.rsplit('.').next().unwrap_or_default();
     let found = match kind {
         "ModuleNotFoundError" => no_module(message, cause),

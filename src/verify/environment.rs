@@ -73,6 +73,7 @@ pub fn kept(pex: &Path, python: PythonVersion, tools: &Tools) -> Result<Environm
     let name = pex.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let parent = tools.cache().dir(format!("environments/verify-{python}"))?;
     let directory = parent.join(&name);
+    // Next to the directory, as the directory is removed and created under the lock.
     let lock_path = parent.join(format!("{name}.lock"));
     let _lock =
         locked(&lock_path).map_err(|source| VerifyError::File { action: "lock", path: lock_path, source })?;

@@ -73,6 +73,7 @@ impl Rules<'_> {
         });
         let (bad, good): (Vec<_>, Vec<_>) = locations.partition(|(_, is_unfit)| *is_unfit);
         let good: BTreeSet<String> = good.into_iter().map(|(name, _)| name).collect();
+        // A deps PEX with which another code location loads cannot be the cause.
         bad.into_iter().map(|(name, _)| name).filter(|name| !good.contains(name)).collect()
     }
 }

@@ -236,6 +236,7 @@ impl Reader {
             let given = usize::try_from(self.inflate.total_out() - given).unwrap_or(0);
             self.file.consume(usize::try_from(taken).unwrap_or(0));
             self.position += taken;
+            // `taken` is at most the length of `piece`, which is cut to `left`.
             left -= taken;
             if !sink(&self.inflated[..given])? {
                 return Ok(false);

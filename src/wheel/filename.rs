@@ -34,6 +34,7 @@ impl WheelName {
     pub fn build(&self) -> Option<(u64, &str)> {
         let build = self.build.as_deref()?;
         let digits = build.find(|c: char| !c.is_ascii_digit()).unwrap_or(build.len());
+        // More digits than a u64 has sort last.
         Some((build[..digits].parse().unwrap_or(u64::MAX), &build[digits..]))
     }
 
@@ -107,6 +108,7 @@ pub fn normalized_name(name: &str) -> String {
     for c in name.chars() {
         if !matches!(c, '-' | '_' | '.') {
             normal.push(c.to_ascii_lowercase());
+        // A run of separators counts as one. Source: PEP 503.
         } else if !normal.ends_with('-') {
             normal.push('-');
         }

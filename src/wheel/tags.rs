@@ -66,6 +66,7 @@ fn compatible_tags(target: &Target) -> Vec<String> {
     for python in &generic {
         on_each_platform(python, "none");
     }
+    // Tags without a platform come last, as in `packaging.tags`.
     tags.push(format!("{interpreter}-none-any"));
     tags.extend(generic.iter().map(|python| format!("{python}-none-any")));
     tags

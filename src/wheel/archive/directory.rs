@@ -60,6 +60,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Member>, WheelError> {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return Err(damaged(error.to_string()));
             }
+            // The disk failed, and the wheel may be fine.
             Err(error) => return Err(read_error(error)),
         }
     }
@@ -87,6 +88,7 @@ fn find(file: &mut File) -> io::Result<Result<Directory, &'static str>> {
             && record.starts_with(END_SIGNATURE)
             && record.len() == END_BYTES + usize::from(u16_at(record, 20))
     };
+    // From the end, as other readers do. The comment may contain the signature too.
     let Some(at) = (0..tail.len()).rev().find(is_end) else {
         return Ok(Err("it is not a zip archive, or it is cut short: the end record is missing"));
     };
@@ -277,6 +279,7 @@ fn foreign_path_fault(path: &str) -> Option<&'static str> {
     if path.chars().any(char::is_control) {
         return Some("has a control character in its name");
     }
+    // `C:x` is absolute on Windows.
     let drive = path.as_bytes().get(1) == Some(&b':') && path.starts_with(|c: char| c.is_ascii_alphabetic());
     drive.then_some("has an absolute path")
 }
@@ -315,6 +318,7 @@ fn distinct(wheel: &str, mut members: Vec<Member>) -> Result<Vec<Member>, WheelE
     if let Some(pair) = clash {
         return Err(WheelError::member(wheel, &pair[0].name, "occurs twice, with different contents"));
     }
+    // Some build tools write a file twice. Equal copies do no harm.
     members.dedup_by(|a, b| a.name == b.name);
     let inside_file = members.iter().find(|member| {
         let inside = format!("{}/", member.name);

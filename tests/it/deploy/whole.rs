@@ -513,7 +513,7 @@ fn a_token_is_never_shown() {
 fn defs_state_info_and_settings_that_cannot_be_read_are_named() {
     let (ran, standin, dir) = deploy_one(json!({}), &["--defs-state-info", "nowhere.json"]);
     assert_eq!(ran.code, Some(2));
-    assert!(ran.stderr.contains("nowhere.json`, which --defs-state-info names"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("nowhere.json` (--defs-state-info)"), "{}", ran.stderr);
     std::fs::write(dir.path().join("info.json"), r#"{"x": {"version": "1"}}"#).unwrap();
     let args = ["--defs-state-info", "info.json"];
     let ran = self::ran(deploy(&standin, dir.path()).args(TO_PROD).args(args));

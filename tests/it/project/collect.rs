@@ -142,7 +142,7 @@ fn two_local_packages_with_one_name_are_reported() {
     assert_eq!(local_packages(&found, "namesakes"), ["a", "b"]);
     let messages: Vec<_> = found.warnings.iter().map(|warning| warning.message.as_str()).collect();
     let [message] = messages.as_slice() else { panic!("{messages:?}") };
-    assert!(message.contains("is called `lib`, and so is"), "{message}");
+    assert!(message.contains("are both named `lib`"), "{message}");
 }
 
 #[test]
@@ -661,7 +661,7 @@ fn errors_are_refused_with_their_place_and_a_fix() {
         ("refused/require_hashes", "", "has no --hash", "requirements.txt:2", "--generate-hashes"),
         ("refused/zero_byte", "", "a zero byte", "requirements.txt:2", "save it as UTF-8"),
         ("refused/dynamic_option", "", "setuptools takes no options", "r.txt:2", "write its requirements"),
-        ("refused/project_text", "", "has to be a table, not a string", "pyproject.toml:1", ""),
+        ("refused/project_text", "", "must be a table, not a string", "pyproject.toml:1", ""),
         (
             "refused/poetry_file",
             "",
@@ -680,9 +680,9 @@ fn errors_are_refused_with_their_place_and_a_fix() {
         ),
         ("refused/pylock_broken", "", "not valid TOML", "pylock.toml:2", "--no-locked"),
         ("refused/uv_lock_conflict", "", "a merge conflict begins here", "uv.lock:2", "--no-locked"),
-        ("refused/two_of_a_name", "", "are called `same`", "two/pyproject.toml", "rename one"),
+        ("refused/two_of_a_name", "", "are named `same`", "two/pyproject.toml", "rename one"),
         ("refused/bad_toml", "", "not valid TOML", "pyproject.toml:2", ""),
-        ("refused/dependency_string", "", "has to be a list, not a string", "pyproject.toml:4", ""),
+        ("refused/dependency_string", "", "must be a list, not a string", "pyproject.toml:4", ""),
         ("refused/bad_dependency", "", "`pandas^2` is not", "pyproject.toml:6", "Poetry's notation"),
         ("refused/old_python", "", "excludes Python 3.11", "pyproject.toml:4", "--python-version 3.12"),
         ("refused/poetry_python", "", "excludes Python 3.11", "pyproject.toml:4", "3.8 or 3.9 or 3.10"),

@@ -201,7 +201,7 @@ fn a_full_disk_is_reported_and_leaves_nothing_partial() {
             let what = format!("{size} for {name}");
             let mount = format!("mount -t tmpfs -o {size} none \"$1/{name}\"");
             let Some(output) = machine.deploy_with(&mount, name) else { return };
-            machine.assert_refused(&output, &["No space left on device", "room"], &what);
+            machine.assert_refused(&output, &["No space left on device", "free space"], &what);
             let text = said(&output);
             let places =
                 if name == "out" { &["`out/"][..] } else { &["`cache/", "`tmp", "`project/", "`out/"] };
@@ -221,9 +221,9 @@ fn read_only_directories_are_reported_or_not_needed() {
         machine.deploy_with(&mount, name)
     };
     for (name, words) in [
-        ("cache", ["PEXPRESS_CACHE_DIR to a directory", "`cache/"]),
+        ("cache", ["PEXPRESS_CACHE_DIR to a writable directory", "`cache/"]),
         ("out", ["hint: choose a writable directory", "`out/"]),
-        ("tmp", ["hint: set TMPDIR to a directory", "`tmp`"]),
+        ("tmp", ["hint: set TMPDIR to a writable directory", "`tmp`"]),
     ] {
         machine.empty(&["cache", "out", "tmp"]);
         let Some(output) = read_only(name) else { return };
