@@ -303,6 +303,7 @@ const PREDECESSOR_COMMANDS: [&str; 4] = ["deploy", "source", "deps", "selftest"]
 pub fn parse(argv: &[OsString]) -> Result<Invocation, clap::Error> {
     let (program, rest) =
         argv.split_first().map_or((OsString::from("pexpress"), [].as_slice()), |(p, r)| (p.clone(), r));
+    // Before clap: all arguments after the module belong to it, including `--help`.
     if rest.first().is_some_and(|first| first == "-m") {
         let Some(module) = rest.get(1) else {
             return Err(clap::Error::raw(

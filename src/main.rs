@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let host = Host::from_process();
+    // Before anything can panic: the hook must not show a token.
     let tokens = host.tokens();
     std::panic::set_hook(Box::new(move |panic| end(&render::panic_text(panic, &tokens))));
     let argv: Vec<_> = std::env::args_os().collect();

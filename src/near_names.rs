@@ -10,12 +10,14 @@ pub fn closest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |key: &str| key.to_lowercase().replace(['-', ' ', '_'], "");
     let distance = |known: &str| strsim::damerau_levenshtein(&plain(key), &plain(known));
     let (distance, known) = known.iter().map(|known| (distance(known), *known)).min()?;
+    // One typo in a short name, and one more for each four letters.
     (distance <= known.len() / 4 + 1).then_some(known)
 }
 
 /// An existing path similar to the missing `path`: its first missing part is replaced by a similar name. `fits` checks
 /// candidates.
 pub fn closest_path(path: &Path, fits: fn(&Path) -> bool) -> Option<PathBuf> {
+    // The topmost missing part is the misspelt one. Parts below it cannot exist.
     let missing = path.ancestors().take_while(|part| !part.exists()).last()?;
     let rest = path.strip_prefix(missing).ok()?;
     let parent = missing.parent()?;

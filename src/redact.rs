@@ -25,6 +25,7 @@ impl Secret {
     /// `bytes` with `***` instead of each occurrence; for `Bearer TOKEN`, of the token alone. Secrets shorter than
     /// [`SHORTEST_BYTES`] are not replaced, because they may occur by chance.
     pub fn erased_from(&self, bytes: Vec<u8>) -> Vec<u8> {
+        // Of `Bearer TOKEN` and `Basic TOKEN`, only the last part is secret.
         let word = self.0.rsplit(' ').next().unwrap_or_default().as_bytes();
         if word.len() < SHORTEST_BYTES || word.len() > bytes.len() {
             return bytes;
@@ -61,6 +62,7 @@ pub fn without(secrets: &[Secret], text: &str) -> String {
 
 /// Position of `word`, which must not be empty, in `bytes`.
 fn position(bytes: &[u8], word: &[u8]) -> Option<usize> {
+    // The first byte is compared first: this runs over every line of the log.
     bytes.windows(word.len()).position(|window| window[0] == word[0] && window == word)
 }
 
@@ -78,6 +80,7 @@ impl SafeUrl {
         if let Some(url) = Url::parse(text).ok().filter(|url| !url.cannot_be_a_base()) {
             return SafeUrl::from(&url);
         }
+        // A text that is not a URL may still have a password or token in it.
         let shown = text.split(['?', '#']).next().unwrap_or_default();
         SafeUrl(match shown.rsplit_once('@') {
             Some((_, rest)) => format!("{HIDDEN}@{rest}"),

@@ -59,6 +59,7 @@ pub fn clap_answer(host: &Host, answer: &clap::Error, json: bool) -> std::proces
     } else if host.data(&text).is_err() {
         return std::process::ExitCode::FAILURE;
     }
+    // 2 for usage errors and 0 for `--help`, as clap defines them.
     std::process::ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2))
 }
 

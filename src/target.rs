@@ -65,6 +65,7 @@ impl FromStr for PythonVersion {
         };
         match minor {
             Some(minor) if Self::MINORS.contains(&minor) => Ok(PythonVersion { minor }),
+            // YAML reads an unquoted 3.10 as 3.1.
             Some(1) => Err("there is no Python 3.1 here: did you mean 3.10?".to_string()),
             _ => Err(format!(
                 "Python versions are 3.{} to 3.{}, written like `3.11`",
@@ -117,6 +118,7 @@ impl Platform {
     /// The newest platform that `uv --python-platform` accepts and that is not newer than this one.
     pub fn uv_name(self) -> String {
         let minor = match self.glibc_minor {
+            // uv knows every version from 2.31 to 2.40. An older platform than the target's is always compatible.
             minor if minor >= 31 => minor.min(Self::UV_NEWEST_GLIBC_MINOR),
             minor => Self::UV_OLD_GLIBC_MINORS.into_iter().rev().find(|known| *known <= minor).unwrap_or(17),
         };
@@ -143,6 +145,7 @@ impl FromStr for Platform {
             .iter()
             .find_map(|arch| {
                 let rest = text.strip_suffix(arch).and_then(|rest| rest.strip_suffix('_'));
+                // uv writes the processor first: `x86_64-manylinux_2_28`.
                 let rest = rest.or_else(|| text.strip_prefix(arch).and_then(|rest| rest.strip_prefix('-')));
                 rest.map(|rest| (rest, *arch))
             })

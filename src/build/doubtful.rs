@@ -43,6 +43,7 @@ pub fn warnings<'a>(files: impl Iterator<Item = Candidate<'a>>, build_directory:
     let mut reader = None;
     for file in files {
         let size_bytes = size(file.entry);
+        // Read only if the name or size makes it necessary.
         let mut text = || head(file.entry, &mut reader).unwrap_or_default();
         let is_secret = match secrets::suspicion(&file.shown) {
             // Empty files with such names are common placeholders in repositories.

@@ -51,12 +51,14 @@ pub fn wheel(
     // Built inside the cache, where leftovers of killed runs are swept, and on the same file system for the rename.
     let building = tools.cache().scratch("building")?;
     let built = build(package, python, settings, building.path(), tools)?;
+    // A wheel with a file that was not read must not be reused: a change of that file would go unnoticed.
     if is_of(package, &built) && read.made(&built)? {
         return keep(&built, &read.key, tools).map(Some);
     }
     let fail = |source| BuildError::Temporary { directory: scratch.to_path_buf(), source };
     std::fs::create_dir_all(scratch).map_err(fail)?;
     let wheel = scratch.join(built.file_name().unwrap_or_default());
+    // The build directory in the cache is removed at the end of this function.
     std::fs::copy(&built, &wheel).map_err(fail)?;
     Ok(Some(wheel))
 }
@@ -142,6 +144,7 @@ pub fn entries(wheel: &Path) -> Result<Vec<SourceEntry>, BuildError> {
         };
         let path = match member.name.strip_prefix(&data_directory).filter(|_| !data_directory.is_empty()) {
             Some(rest) => match rest.split_once('/')? {
+                // Scripts and headers are not needed at run time.
                 ("purelib" | "platlib" | "data", path) => path.to_string(),
                 _ => return None,
             },

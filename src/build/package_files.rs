@@ -82,6 +82,8 @@ impl PackageFiles {
     /// Whether a file has this content. Empty files never count: they are all equal.
     fn is_same(&self, path: &str, size: u64, content: Option<Fingerprint>) -> bool {
         content.is_some_and(|(wanted, crc)| {
+            // Empty files are all the same, so their content says nothing. The size is compared first, as it needs no
+            // reading.
             size > 0 && size == wanted && crc32(&self.directory.join(path)) == Some(crc)
         })
     }

@@ -124,12 +124,14 @@ fn ignored_by_version_control(directory: &Path, backend: &str, tools: &Tools) ->
             if path.exists() {
                 said.extend(format!("\n{level} {name}\n").bytes());
             }
+            // Those in the directory itself are among its files.
             if level > 0 && path.is_file() {
                 said.extend(std::fs::read(&path).ok()?);
             }
         }
     }
     if backend.starts_with("poetry.") {
+        // Poetry asks Mercurial here, which this function does not do.
         if directory.ancestors().any(|above| above.join(".hg").exists()) {
             return None;
         }

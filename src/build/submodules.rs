@@ -31,6 +31,7 @@ fn in_repository(directory: &Path) -> Vec<(PathBuf, PathBuf)> {
         if let Ok(text) = read_text(&file, TEXT_LIMIT_BYTES) {
             return text.lines().filter_map(path).map(|path| (file.clone(), above.join(path))).collect();
         }
+        // The top of the repository: files above it belong to another one.
         if above.join(".git").exists() {
             break;
         }

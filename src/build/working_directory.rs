@@ -99,6 +99,7 @@ impl Walk {
         above: &mut Vec<PathBuf>,
     ) -> Result<(), TreeError> {
         let is_link = kind.is_symlink();
+        // The rules are about what a link leads to.
         let kind = match is_link {
             true => match self.link_target(path, &relative) {
                 Some(kind) => kind,
@@ -106,6 +107,7 @@ impl Walk {
             },
             false => kind,
         };
+        // Before links are reported: what is left out needs no warning.
         if self.left_out.in_tree(path, name, &relative, kind.is_dir()) {
             self.tree.left_out.push(relative);
             return Ok(());
@@ -113,6 +115,7 @@ impl Walk {
         if is_link {
             self.warn_of_outside_link(path, &relative);
         }
+        // Counted after the rules, so that a large `node_modules` does not count.
         self.entries += 1;
         if self.entries > MAX_ENTRIES {
             return Err(TreeError::TooMany { directory: self.root.clone() });
@@ -135,6 +138,7 @@ impl Walk {
     ) -> Result<(), TreeError> {
         let real =
             path.canonicalize().map_err(|source| TreeError::Read { path: path.to_path_buf(), source })?;
+        // Only directories above: the same directory may be linked twice side by side.
         if above.contains(&real) {
             self.warn(format!("`{relative}` is a link back to a directory above it and is left out"));
             return Ok(());

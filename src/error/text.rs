@@ -55,6 +55,7 @@ pub fn error_json(error: &(impl Explain + ?Sized)) -> serde_json::Value {
 fn hint(error: &(impl Explain + ?Sized)) -> Option<String> {
     let mut cause = error.source();
     while let Some(next) = cause {
+        // It can hit any operation, and the hint of that operation would mislead.
         if next.downcast_ref().is_some_and(is_out_of_handles) {
             return Some("too many files are open at once: raise the limit (`ulimit -n 1024`)".into());
         }

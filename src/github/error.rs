@@ -126,9 +126,7 @@ impl Explain for GithubError {
 fn network_hint(source: &net::Error) -> Option<String> {
     match source {
         net::Error::Status { .. } => None,
-        net::Error::Unencrypted { .. } => {
-            Some("the address of GitHub's API has to begin with https://".into())
-        }
+        net::Error::Unencrypted { .. } => Some("the address of GitHub's API must begin with https://".into()),
         other => other.hint(),
     }
 }

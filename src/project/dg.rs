@@ -102,7 +102,7 @@ fn directory_type(settings: &Node<'_>, reading: &mut Reading) -> Option<Director
         _ => {
             let near = node.as_str().and_then(|given| closest(given, &["project", "workspace"]));
             let near = near.map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
-            let problem = format!("has to be \"project\" or \"workspace\", not {}{near}", node.source());
+            let problem = format!("must be \"project\" or \"workspace\", not {}{near}", node.source());
             keep(Err::<(), _>(node.invalid(problem)), reading);
             None
         }

@@ -133,6 +133,7 @@ impl CompileRequest {
         for key in ["workspace", "package", "sources", "managed", "default-groups", "dependency-groups"] {
             table.remove(key);
         }
+        // Makes it a workspace of its own, so that uv does not search directories above for one.
         table.insert("workspace".into(), Value::Table(Table::new()));
         let mut list = |key: &str, values: &[String]| {
             if !values.is_empty() {

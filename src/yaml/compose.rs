@@ -75,6 +75,7 @@ fn syntax_error(text: &str, error: &ScanError) -> YamlError {
     if let Some(column) = tab.or((line.chars().nth(at.column - 1) == Some('\t')).then_some(at.column)) {
         return source::tab_error(Mark { column, ..at });
     }
+    // The parser's own limit has the same value, so the message is the same.
     if *error.kind() == ErrorKind::RecursionLimitExceeded {
         return too_deep(at);
     }
@@ -87,6 +88,7 @@ fn syntax_error(text: &str, error: &ScanError) -> YamlError {
     if let Some((hint, mark)) = slip {
         return YamlError { problem: format!("this is not valid YAML: {kind}"), hint: Some(hint), mark };
     }
+    // Helm and Jinja templates are the usual reason for a file that is almost YAML.
     let template = line.contains("{{") || line.contains("{%");
     let hint = template.then(|| "this looks like a template; render it first".to_string());
     YamlError { problem: format!("this is not valid YAML: {}", error.kind()), hint, mark: at }
@@ -285,6 +287,7 @@ impl Composer<'_> {
 
     /// Complete a node: check its size, and make it available to aliases.
     fn complete(&mut self, anchor: usize, node: &Rc<Node>) -> Result<(), YamlError> {
+        // Counted with aliases expanded, as the document is sent that way.
         if node.expanded_bytes > MAX_EXPANDED_BYTES {
             let problem =
                 format!("with its aliases expanded this takes more than {MAX_EXPANDED_BYTES} bytes");
@@ -292,6 +295,7 @@ impl Composer<'_> {
         }
         // The parser numbers anchors from 1.
         if anchor != 0 {
+            // Shared, not copied: aliases of aliases would multiply a small file to any size.
             self.anchors.insert(anchor, Rc::clone(node));
         }
         Ok(())

@@ -36,6 +36,7 @@ impl Merging {
         problems: &mut Vec<YamlError>,
     ) -> Result<Vec<Entry>, YamlError> {
         let mut entries = Entries::default();
+        // First, because the mapping's own keys win over merged ones in any order.
         for (key, value) in pairs.iter().filter(|(key, _)| key.is_merge) {
             self.merge(&mut entries, key, value, problems)?;
         }
@@ -113,6 +114,7 @@ impl Entries {
 /// The JSON key for this node, as Python's `json.dumps` writes it.
 fn key_name(node: &Node) -> Option<String> {
     match &node.content {
+        // As Python's `json` writes such keys.
         Content::Null => Some("null".to_string()),
         Content::Bool(plain) => Some(plain.value.to_string()),
         Content::Number(plain) => Some(plain.value.to_string()),

@@ -62,6 +62,7 @@ pub fn integer(text: &str) -> Option<Resolved> {
         from_radix(&bare(rest), 2)
     } else if let Some(rest) = digits.strip_prefix("0x").filter(|rest| all(rest, "0123456789abcdefABCDEF_")) {
         from_radix(&bare(rest), 16)
+    // `0` alone is not octal: an octal number needs digits after its `0`.
     } else if digits == "0" {
         Ok(0)
     } else if let Some(rest) = digits.strip_prefix('0').filter(|rest| all(rest, "01234567_")) {
@@ -198,6 +199,7 @@ pub fn tagged(tag: Option<&str>, text: &str) -> Option<Resolved> {
         "null" => Some(Resolved::Null),
         "bool" => boolean(&text.to_lowercase()).map(Resolved::Bool),
         "int" => integer(text),
+        // With the tag, PyYAML also accepts integers.
         "float" => float(text).or_else(|| float(&format!("{text}."))),
         _ => None,
     }

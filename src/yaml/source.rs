@@ -26,8 +26,10 @@ pub fn checked_text(bytes: &[u8]) -> Result<Cow<'_, str>, YamlError> {
         let problem = format!("the file is not UTF-8: byte 0x{byte:02x} does not belong here");
         refuse(problem, "save it as UTF-8", mark_at(&valid, valid.len()))
     })?;
+    // PyYAML ignores a byte order mark too.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.char_indices().find(|(_, character)| !allowed(*character)) {
+        // Python's text mode does the same before PyYAML sees the text.
         None if text.contains('\r') => Ok(text.replace("\r\n", "\n").replace('\r', "\n").into()),
         None => Ok(text.into()),
         Some((at, character)) => {

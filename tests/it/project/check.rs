@@ -500,12 +500,12 @@ fn each_mistake_in_a_dg_project_is_reported_with_place_and_fix() {
         ),
         (
             vec![("dg.toml", "directory_type = 'x'")],
-            ("`directory_type`: has to be \"project\" or \"workspace\", not 'x'", 1, 18, ""),
+            ("`directory_type`: must be \"project\" or \"workspace\", not 'x'", 1, 18, ""),
         ),
         (
             vec![("dg.toml", "directory_type = \"projcet\"")],
             (
-                "`directory_type`: has to be \"project\" or \"workspace\", not \"projcet\"; did you mean \"project\"?",
+                "`directory_type`: must be \"project\" or \"workspace\", not \"projcet\"; did you mean \"project\"?",
                 1,
                 18,
                 "",
