@@ -6,13 +6,11 @@ pub mod args;
 mod error;
 pub mod goal;
 mod same_branch;
-mod session;
 mod untrusted;
 
 pub use error::DeploymentError;
-pub use goal::Goal;
+pub use goal::{DeploySession, Goal, client};
 pub use same_branch::reason_to_stay;
-pub use session::{DeploySession, client};
 pub use untrusted::{admit, with_request};
 
 use crate::context::event::{CommitEvent, HeadCommit, PullRequest, Trigger};
@@ -75,6 +73,13 @@ pub struct Branch {
     pub base: Option<String>,
     /// When it takes over that one's state.
     pub snapshot: Option<SnapshotBase>,
+}
+
+impl Branch {
+    /// A client at the deployment that the branch deployment is based on.
+    pub fn at_base(&self, client: &Client) -> Client {
+        self.base.as_ref().map_or_else(|| client.at_default(), |base| client.at(base))
+    }
 }
 
 /// The deployment that a run goes to.

@@ -6,7 +6,7 @@
 //!
 //! 1. every setting for the backend is known to stay within the package's directory ([`rules`]);
 //! 2. all files and links of the directory were read, including those that a `.pexignore` or our list of names
-//! excludes, because backends know neither ([`files`]);
+//!    excludes, because backends know neither ([`files`]);
 //! 3. each file in the wheel is one of them ([`SelfContained::made`]).
 
 mod files;

@@ -161,7 +161,8 @@ fn conclude(
 /// The pull request is closed: so is its branch deployment, and nothing is built.
 fn close(session: &DeploySession, branch: &Branch, progress: &Progress, host: &Host) -> Result<Ended, Error> {
     progress.put(|run| run.is_closing = true);
-    let Some(Deployment { name, is_branch }) = session.close(branch)? else {
+    let Some(Deployment { name, is_branch }) = deployment::close(branch, &session.context, &session.client)?
+    else {
         return Ok(nothing("the pull request never had a branch deployment".into(), host));
     };
     host.note(format!(

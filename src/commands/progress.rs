@@ -15,9 +15,8 @@ pub trait Listener: Send + Sync {
     fn planned(&self, _report: &Report) {}
 }
 
-struct NoListener;
-
-impl Listener for NoListener {}
+/// For runs that nobody listens to.
+impl Listener for () {}
 
 /// The progress of a run. Cheap to clone; clones share it.
 #[derive(Clone)]
@@ -40,7 +39,7 @@ struct State {
 impl Default for Progress {
     /// That of a run without a listener.
     fn default() -> Progress {
-        Progress::new(Box::new(NoListener))
+        Progress::new(Box::new(()))
     }
 }
 

@@ -1,12 +1,11 @@
 //! What a run is to do at Dagster+, known before anything is read or built.
 
 use super::args::PublishArgs;
-use super::session::client_by;
-use super::{Branch, Choice, DeploySession, DeploymentError, Destination};
+use super::{Branch, Choice, DeploymentError, Destination};
 use crate::context::Context;
 use crate::context::args::DagsterArgs;
 use crate::context::event::Trigger;
-use crate::dagster::Session;
+use crate::dagster::{Client, Session, Settings};
 use crate::host::Host;
 use crate::net::Agent;
 use crate::target::PythonVersion;
@@ -22,6 +21,22 @@ pub enum Goal {
     Close(Box<DeploySession>, Box<Branch>),
     /// Publish, and maybe update.
     Deploy(Box<DeploySession>, Destination),
+}
+
+/// Access to Dagster+ for a run that changes something there.
+pub struct DeploySession {
+    /// Facts at hand.
+    pub context: Context,
+    /// A client at no deployment in particular.
+    pub client: Client,
+}
+
+/// The client that a context gives, at no deployment in particular.
+pub fn client(context: &Context, host: &Host, python: PythonVersion) -> Client {
+    let settings =
+        Settings { address: context.endpoint.setting.clone(), token: context.token.setting.clone() };
+    let (address, token) = (&context.endpoint.organization_url, context.token.secret.clone());
+    Client::new(host, &Agent::new(host), address, token, python).called(settings)
 }
 
 /// What was asked for.
@@ -51,7 +66,6 @@ pub fn decide(request: &Request<'_>, session: &Session, host: &Host) -> Result<G
         return Ok(Goal::Build);
     }
     let mut context = Context::read(request.dagster, &directory_of(&host.absolute(request.file)), host)?;
-    let agent = Agent::new(host);
     if let Trigger::Untrusted(code) = &context.trigger
         && publish.branch.allow_untrusted_code
     {
@@ -73,7 +87,7 @@ pub fn decide(request: &Request<'_>, session: &Session, host: &Host) -> Result<G
     if let Some(reason) = matches!(choice, Choice::Close(_)).then(stays).flatten() {
         return Ok(Goal::Nothing(reason));
     }
-    let client = client_by(&context, &agent, host, request.python).in_session(session);
+    let client = client(&context, host, request.python).in_session(session);
     let session = Box::new(DeploySession { context, client });
     Ok(match choice {
         Choice::Nothing(reason) => Goal::Nothing(reason),

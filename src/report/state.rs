@@ -109,21 +109,12 @@ impl LocationState {
 
     /// Whether it is a state at Dagster+ that the run saw or decided: what `state` in JSON tells.
     pub fn is_at_dagster(self) -> bool {
-        !self.is_here() && !matches!(self, Pending | NotReached)
+        !matches!(self, Pending | NotReached | Read | Doubtful | Wrong) && !self.is_of_build()
     }
 
-    /// Whether there is nothing to tell in JSON.
+    /// Whether JSON has nothing to tell.
     pub(super) fn is_untold(&self) -> bool {
         !self.is_at_dagster()
-    }
-
-    /// Whether it is of a run that is not for Dagster+.
-    fn is_here(self) -> bool {
-        self.is_of_check() || self.is_of_build()
-    }
-
-    fn is_of_check(self) -> bool {
-        matches!(self, Read | Doubtful | Wrong)
     }
 
     /// Whether it is about building and loading here.
@@ -160,7 +151,7 @@ impl LocationState {
 /// A state in the data of a comment, which other versions of this program read and write as well: `{"at": "loaded"}` for
 /// runs that deploy, `"built"` for others.
 pub(super) mod wire {
-    use super::{LocationState, NotDeployed, NotReached};
+    use super::{LocationState, NotDeployed, NotReached, Pending};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[derive(Serialize, Deserialize)]
@@ -174,8 +165,8 @@ pub(super) mod wire {
     pub fn serialize<S: Serializer>(state: &LocationState, serializer: S) -> Result<S::Ok, S::Error> {
         let wire = match *state {
             NotReached => Wire::At(NotDeployed),
-            state if state.is_here() => Wire::Here(state),
-            state => Wire::At(state),
+            state if state.is_at_dagster() || state == Pending => Wire::At(state),
+            state => Wire::Here(state),
         };
         wire.serialize(serializer)
     }

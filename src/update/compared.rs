@@ -2,7 +2,7 @@
 
 use super::{Before, ConnectError};
 use crate::dagster::{Client, DagsterError};
-use crate::deployment::{Branch, DeploySession, Destination};
+use crate::deployment::{Branch, DeploySession, Destination, instead_of};
 use crate::threads::joined;
 
 /// What runs where the run goes; for a branch deployment that does not exist yet, or lacks a code location, what runs in
@@ -26,7 +26,9 @@ impl Running {
                 let mut client = session.client.at(name);
                 let own = match Before::look(&client) {
                     Err(error) => {
-                        client = client.at(&session.instead_of(name, *is_default, error)?);
+                        let by_inputs = session.context.by_inputs;
+                        client =
+                            client.at(&instead_of(name, *is_default, error, &session.client, by_inputs)?);
                         Before::look(&client)?
                     }
                     own => own?,

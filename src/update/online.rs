@@ -7,7 +7,7 @@ use crate::context::inputs::{SERVERLESS_AGENT_LIMIT, WaitLimits};
 use crate::dagster::operations::Registry;
 use crate::dagster::{Client, DagsterError};
 use crate::deployment::args::PublishArgs;
-use crate::deployment::{self, Branch, DeploySession, Deployment, Destination};
+use crate::deployment::{self, Branch, DeploySession, Deployment, Destination, instead_of};
 use crate::host::Host;
 use crate::threads::joined;
 use serde_json::Value;
@@ -157,7 +157,7 @@ fn named(
     announce(session, &called(name), None, host);
     match Looked::look(session, name, publish, host) {
         Err(ConnectError::Dagster(error @ DagsterError::NotFound { .. })) => {
-            let name = session.instead_of(name, is_default, error)?;
+            let name = instead_of(name, is_default, error, &session.client, session.context.by_inputs)?;
             if ask {
                 deployment::confirm(&name, publish.yes, host)?;
             }
@@ -174,7 +174,8 @@ fn check_base(session: &DeploySession, branch: &Branch, host: &Host) -> Result<(
     match (agent_type(&branch.at_base(&session.client), host), &branch.base) {
         (Ok(agent_type), base) => runs_pex(agent_type.as_deref(), base.as_deref()),
         (Err(error @ DagsterError::NotFound { .. }), Some(base)) => {
-            Ok(session.instead_of(base, false, error).map(drop)?)
+            let by_inputs = session.context.by_inputs;
+            Ok(instead_of(base, false, error, &session.client, by_inputs).map(drop)?)
         }
         (Err(error), _) => Err(error.into()),
     }

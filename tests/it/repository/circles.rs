@@ -99,10 +99,10 @@ fn expand(tree: &str, before: &[&str], each: &mut dyn FnMut(&[&str])) {
 /// The path from the top of the crate; `None` for other crates.
 fn absolute(path: &[&str], module: &[String]) -> Option<Vec<String>> {
     let up = path.iter().take_while(|name| **name == "super").count();
-    let (from, rest) = match path.first()? {
-        &"crate" => (Vec::new(), &path[1..]),
-        &"self" => (module.to_vec(), &path[1..]),
-        &"super" => (module[..module.len().checked_sub(up)?].to_vec(), &path[up..]),
+    let (from, rest) = match *path.first()? {
+        "crate" => (Vec::new(), &path[1..]),
+        "self" => (module.to_vec(), &path[1..]),
+        "super" => (module[..module.len().checked_sub(up)?].to_vec(), &path[up..]),
         _ => return None,
     };
     Some(from.into_iter().chain(rest.iter().map(|name| name.to_string())).collect())
