@@ -75,7 +75,7 @@ fn only_the_exact_word_true_means_purelib() {
         let text = format!("Wheel-Version: 1.0\nRoot-Is-Purelib: {value}\n");
         assert_eq!(is_purelib("w", text.as_bytes()).unwrap(), want, "{value}");
     }
-    assert!(is_purelib("w.whl", b"Wheel-Version: 2.0\n").unwrap_err().to_string().contains("format 2.0"));
+    insta::assert_snapshot!(is_purelib("w.whl", b"Wheel-Version: 2.0\n").unwrap_err().to_string(), @"the wheel `w.whl` has bad metadata: it has the unknown wheel format 2.0");
 }
 
 #[test]

@@ -172,7 +172,12 @@ fn what_keeps_a_run_from_deploying_is_told_without_rows() {
     insta::assert_snapshot!(shown(&written(&facts, &skipped, None)));
     skipped.result = RunResult::Closed;
     skipped.reason = None;
-    assert!(written(&facts, &skipped, None).contains("🔒 Closed"));
+    insta::assert_snapshot!(shown(&written(&facts, &skipped, None)), @r#"
+    <!-- pexpress:status:acme/deploy.yml -->
+    ### 🔒 Closed
+
+    <sub>[`0123456`](https://github.example/acme/proj/commit/0123456789abcdef0123456789abcdef01234567) · [run](https://github.example/acme/proj/actions/runs/5/attempts/1) · 2023-11-14 22:13 UTC · 0 ms</sub>
+    "#);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Which commit a step of a workflow deploys, and which one it reports.
 
 use crate::support::act::git;
+use crate::support::said::{lines, messages};
 use crate::support::scene::{Scene, commit_all};
 use crate::support::step::{PUSHED, Ran, pull_request};
 use serde_json::{Value, json};
@@ -103,7 +104,7 @@ fn only_a_successful_workflow_on_the_default_branch_leads_to_a_deployment() {
     }
     assert_eq!(scene.dagster.journal().count("PUT "), 0);
     let fork = after(&newer, |p| p["workflow_run"]["head_repository"]["full_name"] = json!("eve/proj"));
-    assert!(run(&fork).log.contains("allow_untrusted_code: true"));
+    insta::assert_snapshot!(messages(&run(&fork).log), @"::error title=pexpress::a run started by `workflow_run` has this repository's secrets, and anyone may have written the code of a pull request%0Ahint: use `pull_request` instead; if everyone who can open a pull request may have the secrets, use `allow_untrusted_code: true`");
     let ran = run(&after(&newer, |_| {}));
     assert_eq!((ran.code, ran.output("deployment")), (Some(0), "prod"), "{}", ran.log);
     assert_eq!(git_of(&scene, "prod")["commit_hash"], json!(newer));
@@ -201,7 +202,7 @@ fn a_pull_request_has_its_head_commit_unless_another_one_is_checked_out() {
     // `ref: ${{ github.head_ref }}` in a run that a later push has overtaken.
     let overtaken = opened(&older);
     assert_eq!(reported(&overtaken), newer);
-    assert!(overtaken.log.contains("the latter is built and reported"), "{}", overtaken.log);
+    insta::assert_snapshot!(lines(&overtaken.log, "the latter is"), @"The event of this run names the commit [HASH], but the work tree holds [HASH]: the latter is built and reported");
     // As actions/checkout does it: the merge of the head into the base.
     git(dir, &["checkout", "-q", "-b", "feature", &older]);
     git(dir, &["commit", "-q", "--allow-empty", "-m", "Head"]);
@@ -224,7 +225,7 @@ fn a_tag_goes_to_the_full_deployment_and_has_no_branch_deployment() {
     assert_eq!(run("auto").output("deployment"), "prod");
     let refused = run("true");
     assert_eq!(refused.code, Some(2), "{}", refused.log);
-    assert!(refused.log.contains("this run is for the tag `v1`"), "{}", refused.log);
+    insta::assert_snapshot!(messages(&refused.log), @"::error title=pexpress::this run is for the tag `v1`, and only a branch can have a branch deployment%0Ahint: use `branch_deployment: false` for the full deployment, or start the run on a branch");
 }
 
 /// The event of a fork lists no pull request, so GitHub is asked for the open one with this commit.

@@ -1,6 +1,7 @@
 //! `pexpress action` as the runner starts it, against both stand-ins: what it deploys, what it reports, what it refuses.
 
 use crate::support::github_standin::{GithubStandin, READONLY};
+use crate::support::said::{lines, messages, plain};
 use crate::support::scene::{Scene, commit_all};
 use crate::support::step::{HEAD, PUSHED, Step, pull_request};
 use serde_json::json;
@@ -26,7 +27,15 @@ fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
     assert_eq!(document["git"]["commit_hash"], HEAD);
     assert_eq!(document["pex_metadata"]["pex_tag"], ran.json("pex_tags")["one"]);
     assert_eq!(ran.json("locations")[0]["state"], "loaded");
-    assert!(ran.json("timings")["total"].as_f64().unwrap() > 0.0);
+    insta::assert_snapshot!(plain(&ran.summary), @r#"
+    ### ✅ Deployed 1 code location to the branch deployment of [`feature`](http://127.0.0.1:[PORT]/[HASH]/locations)
+
+    | | Code location | State | Source PEX | Deps PEX | dagster |
+    |---|---|---|---|---|---|
+    | ✅ | `one` | loaded | uploaded, [SIZE], built in [TIME] | uploaded, [SIZE], built in [TIME] | 1.13.27 \(dagster-cloud 1.13.27\) |
+
+    <sub>`feature` · [`2222222`](https://github.example/acme/proj/commit/[HASH]) · Python 3.11, `[PLATFORM]` · [TIME]</sub>
+    "#);
     let comment = scene.comment();
     for part in [
         "✅ Deployed 1 code location to",
@@ -53,7 +62,14 @@ fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
         (closed.code, closed.output("result"), closed.output("deployment")),
         (Some(0), "closed", deployment.as_str())
     );
-    assert!(scene.comment().contains("🔒 Closed"), "{}", scene.comment());
+    insta::assert_snapshot!(plain(&scene.comment()), @r#"
+    <!-- pexpress:status:http://127.0.0.1:[PORT]/deploy.yml -->
+    ### 🔒 Closed the branch deployment of [`feature`](http://127.0.0.1:[PORT]/[HASH]/locations)
+
+    <sub>[`2222222`](https://github.example/acme/proj/commit/[HASH]) · [run](https://github.example/acme/proj/actions/runs/1003/attempts/1) · [TIME] · [TIME]</sub>
+
+    <!-- pexpress:data:[DATA] -->
+    "#);
     scene.assert_clean();
 }
 
@@ -64,15 +80,32 @@ fn a_failed_load_is_reported_everywhere_with_its_python_error() {
     let ran = scene.opened();
     assert_eq!((ran.code, ran.output("result")), (Some(1), "failure"), "{}", ran.log);
     let comment = scene.comment();
-    for text in [&comment, &ran.summary] {
-        assert!(text.contains("❌ 1 of 2 code locations failed"), "{text}");
-        assert!(
-            text.contains("No module named 'nowhere'") && text.contains("| ✅ | `good` | loaded |"),
-            "{text}"
-        );
+    insta::assert_snapshot!(plain(&ran.summary), @r#"
+    ### ❌ 1 of 2 code locations failed on the branch deployment of [`feature`](http://127.0.0.1:[PORT]/[HASH]/locations)
+
+    | | Code location | State | Source PEX | Deps PEX | dagster |
+    |---|---|---|---|---|---|
+    | ✅ | `good` | loaded | uploaded, [SIZE], built in [TIME] | uploaded, [SIZE], built in [TIME] | 1.13.27 \(dagster-cloud 1.13.27\) |
+    | ❌ | `bad` | failed to load | uploaded, [SIZE], built in [TIME] | uploaded, [SIZE], built in [TIME] | 1.13.27 \(dagster-cloud 1.13.27\) |
+
+    <details><summary>❌ bad: failed to load: <code>ModuleNotFoundError: No module named 'nowhere'</code></summary>
+
+    ```text
+    error: the code location `bad` was updated and failed to load:
+    ModuleNotFoundError: No module named 'nowhere'
+      File "defs.py"
+    hint: add the distribution that has the module `nowhere` to bad/requirements.txt
+    ```
+
+    </details>
+
+    <sub>`feature` · [`2222222`](https://github.example/acme/proj/commit/[HASH]) · Python 3.11, `[PLATFORM]` · [TIME]</sub>
+    "#);
+    for text in ["No module named 'nowhere'", "| ✅ | `good` | loaded |"] {
+        assert!(comment.contains(text), "{comment}");
     }
     let annotation = ran.log.lines().find(|line| line.starts_with("::error")).unwrap_or_default();
-    assert!(annotation.contains("title=Code location bad,file=dagster_cloud.yaml,line="), "{}", ran.log);
+    insta::assert_snapshot!(plain(annotation), @r#"::error title=Code location bad,file=dagster_cloud.yaml,line=5,col=5::the code location `bad` was updated and failed to load:%0AModuleNotFoundError: No module named 'nowhere'%0A  File "defs.py"%0Ahint: add the distribution that has the module `nowhere` to bad/requirements.txt"#);
     assert!(ran.json("locations")[1]["errors"][0].as_str().unwrap().contains("nowhere"), "{:?}", ran.outputs);
     scene.assert_clean();
 }
@@ -89,8 +122,8 @@ fn a_pull_request_of_a_fork_is_built_and_reported_as_not_deployed() {
     };
     let ran = fork().run();
     assert_eq!((ran.code, ran.output("result")), (Some(0), "skipped"), "{}", ran.log);
-    assert!(ran.output("reason").contains("comes from a fork"), "{:?}", ran.outputs);
-    assert!(ran.log.contains("::notice title=Nothing was deployed::"), "{}", ran.log);
+    insta::assert_snapshot!(ran.output("reason"), @"The pull request comes from a fork, and GitHub gives such runs no secrets: without a token for Dagster+ nothing was deployed.");
+    insta::assert_snapshot!(messages(&ran.log), @"::notice title=Nothing was deployed::The pull request comes from a fork, and GitHub gives such runs no secrets: without a token for Dagster+ nothing was deployed.");
     assert!(
         ran.json("pex_tags")["one"].is_string() && ran.summary.contains("✅ | `one` | built |"),
         "{}",
@@ -109,7 +142,7 @@ fn a_push_without_its_token_fails() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let ran = scene.step().with("INPUT_DAGSTER_CLOUD_API_TOKEN", "").event("push", &json!({})).run();
     assert_eq!((ran.code, ran.output("result")), (Some(2), "failure"), "{}", ran.log);
-    assert!(ran.log.contains("::error title=pexpress::no token for Dagster+"), "{}", ran.log);
+    insta::assert_snapshot!(messages(&ran.log), @"::error title=pexpress::no token for Dagster+: the input `dagster_cloud_api_token` is empty, and DAGSTER_CLOUD_API_TOKEN is not set%0Ahint: create a user or agent token in the organization settings of Dagster+, store it as a secret and set the input `dagster_cloud_api_token`; check that this run may read the secret (runs of forks and of Dependabot may not)");
 }
 
 #[test]
@@ -118,12 +151,12 @@ fn what_github_refuses_never_fails_a_deploy() {
     let event = pull_request("opened");
     let readonly = scene.step().with("INPUT_GITHUB_TOKEN", READONLY).event("pull_request", &event).run();
     assert_eq!((readonly.code, readonly.output("result")), (Some(0), "success"), "{}", readonly.log);
-    assert!(readonly.log.contains("::notice title=Not reported::"), "{}", readonly.log);
-    assert!(readonly.log.contains("pull-requests: write"), "{}", readonly.log);
+    insta::assert_snapshot!(messages(&readonly.log), @"::notice title=Not reported::could not comment on pull request 7: the token lacks the permission for it: Resource not accessible by integration. The deploy does not depend on it.%0Aadd `pull-requests: write` to the `permissions:` of the job; runs of forks and of Dependabot always get a read-only token");
+
     let unreachable =
         scene.step().with("GITHUB_API_URL", "http://127.0.0.1:1").event("pull_request", &event).run();
     assert_eq!((unreachable.code, unreachable.output("result")), (Some(0), "success"), "{}", unreachable.log);
-    assert!(unreachable.log.contains("::notice title=Not reported::"), "{}", unreachable.log);
+    insta::assert_snapshot!(messages(&unreachable.log), @"::notice title=Not reported::could not list the comments of pull request 7 after 4 attempts: could not reach http://127.0.0.1:1/repos/acme/proj/issues/7/comments?***. The deploy does not depend on it.%0Acheck the network; if this machine needs a proxy, set HTTPS_PROXY");
     assert!(scene.github.bodies().is_empty());
 }
 
@@ -164,7 +197,7 @@ fn jobs_of_a_matrix_end_in_one_comment() {
         }
     });
     let comment = scene.comment();
-    assert!(comment.contains("✅ Deployed 4 code locations"), "{comment}");
+    insta::assert_snapshot!(lines(&comment, "###"), @"### ✅ Deployed 4 code locations to the branch deployment of [`feature`](http://127.0.0.1:[PORT]/[HASH]/locations)");
     for name in names {
         assert!(comment.contains(&format!("| ✅ | `{name}` | loaded |")), "{name}: {comment}");
     }
@@ -182,7 +215,7 @@ fn a_manual_run_on_another_branch_needs_a_target() {
     };
     let undecided = manual("auto");
     assert_eq!(undecided.code, Some(2), "{}", undecided.log);
-    assert!(undecided.log.contains("branch_deployment: true"), "{}", undecided.log);
+    insta::assert_snapshot!(messages(&undecided.log), @"::error title=pexpress::this run was started manually on `feature`, which is not known to be the default branch, and no setting names its deployment%0Ahint: use `branch_deployment: true` for the branch deployment of that branch, or `branch_deployment: false` for the full deployment");
     let (branch, full) = (manual("true"), manual("false"));
     assert_eq!((branch.code, branch.output("is_branch_deployment")), (Some(0), "true"), "{}", branch.log);
     assert_eq!((full.code, full.output("deployment")), (Some(0), "prod"), "{}", full.log);
@@ -195,7 +228,7 @@ fn code_of_others_is_not_built_with_secrets() {
     let scene = Scene::new(&[("one", "")], json!({}));
     let ran = scene.step().event("pull_request_target", &pull_request("opened")).run();
     assert_eq!((ran.code, ran.output("result")), (Some(2), "failure"), "{}", ran.log);
-    assert!(ran.log.contains("allow_untrusted_code: true"), "{}", ran.log);
+    insta::assert_snapshot!(messages(&ran.log), @"::error title=pexpress::a run started by `pull_request_target` has this repository's secrets, and anyone may have written the code of a pull request%0Ahint: use `pull_request` instead; if everyone who can open a pull request may have the secrets, use `allow_untrusted_code: true`");
     assert!(scene.dagster.journal().calls().is_empty());
 
     let allowed = |head: &str| {
@@ -205,7 +238,7 @@ fn code_of_others_is_not_built_with_secrets() {
     };
     let elsewhere = allowed(HEAD);
     assert_eq!(elsewhere.code, Some(2), "{}", elsewhere.log);
-    assert!(elsewhere.log.contains("ref: refs/pull/7/head"), "{}", elsewhere.log);
+    insta::assert_snapshot!(messages(&elsewhere.log), @"::error title=pexpress::the work tree does not hold the commit [HASH], the head of pull request 7%0Ahint: in the checkout step, set `ref: refs/pull/7/head`");
     let head = commit_all(scene.dir.path());
     let ran = allowed(&head);
     assert_eq!((ran.code, ran.output("is_branch_deployment")), (Some(0), "true"), "{}", ran.log);
@@ -237,8 +270,18 @@ fn a_broken_project_file_is_annotated_at_its_line() {
     .unwrap();
     let ran = scene.opened();
     assert_eq!((ran.code, ran.output("result")), (Some(1), "failure"), "{}", ran.log);
-    assert!(ran.log.contains("::error title=pexpress,file=dagster_cloud.yaml,line=3"), "{}", ran.log);
-    assert!(ran.summary.contains("❌ Not deployed") && ran.summary.contains("code_sauce"), "{}", ran.summary);
+    insta::assert_snapshot!(messages(&ran.log), @"::error title=pexpress,file=dagster_cloud.yaml,line=3,col=5::unknown key `code_sauce` in code location `one`%0A  at: dagster_cloud.yaml:3:5%0Ahint: did you mean `code_source`?");
+    insta::assert_snapshot!(plain(&ran.summary), @r#"
+    ### ❌ Not deployed
+
+    ```text
+    error: unknown key `code_sauce` in code location `one`
+      at: dagster_cloud.yaml:3:5
+    hint: did you mean `code_source`?
+    ```
+
+    <sub>`feature` · [`2222222`](https://github.example/acme/proj/commit/[HASH]) · [TIME]</sub>
+    "#);
     assert!(scene.comment().contains("code_sauce"), "{}", scene.comment());
 }
 

@@ -1,6 +1,7 @@
 //! `pexpress -m MODULE ARGS`: the module has our arguments, stdin, environment, exit code and signals.
 
 use crate::support::fake_uv::FakeUv;
+use crate::support::said::messages;
 use crate::support::{Running, pexpress, run};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Write};
@@ -110,8 +111,13 @@ fn a_failed_install_leaves_nothing_and_shows_uvs_text() {
     let output = program(dir.path(), &script).0.args(["-m", "dagster"]).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(4), "{stderr}");
-    assert!(stderr.contains("error: could not create the environment `dagster-"), "{stderr}");
-    assert!(stderr.contains("error: no space"), "{stderr}");
+    insta::assert_snapshot!(messages(&stderr), @r#"
+    error: could not create the environment `dagster-1.13.27`
+      caused by: could not install packages for `[TMP]/cache/environments/.partial/environment/bin/python`
+      caused by: `uv pip install` exited with status 2
+      caused by: error: no space
+    "#);
+
     assert_eq!(environments(dir.path()), [""; 0]);
 }
 

@@ -3,6 +3,7 @@
 use crate::deploy::whole::{TO_PROD, deploy, in_pull_request, payload, ran};
 use crate::support::assert_no_secret;
 use crate::support::pexpress_with_uv;
+use crate::support::said::{lines, messages};
 use crate::support::small_project::write_project;
 use crate::support::standin::Standin;
 use serde_json::{Value, json};
@@ -66,7 +67,11 @@ fn a_hybrid_deployment_has_no_plan() {
     let Output { status, stdout, stderr } = plan(&standin, dir.path()).args(TO_PROD).output().unwrap();
     let stderr = String::from_utf8(stderr).unwrap();
     assert_eq!((status.code(), stdout.as_slice()), (Some(1), &b""[..]), "{stderr}");
-    assert!(stderr.contains("error: `prod` is a Hybrid deployment, and PEX files only run in"), "{stderr}");
+    insta::assert_snapshot!(messages(&stderr), @r#"
+    warning: without --deps-cache-from every deps PEX counts as changed: only an entry of the deps cache shows what a build would produce
+    error: `prod` is a Hybrid deployment, and PEX files only run in Dagster+ Serverless
+    hint: Hybrid agents run code locations from images: build and push one, and deploy it with `dagster-cloud ci deploy` or `dg plus deploy`; nothing was built or changed
+    "#);
 }
 
 /// A project with three code locations in two requirement sets, deployed to `prod`.
@@ -86,12 +91,12 @@ fn only_code_locations_that_have_changed_are_planned() {
     let plan_prod = || planned(plan(&standin, dir.path()).args(TO_PROD).args(CACHE));
     let none = plan_prod();
     assert_eq!(none.jobs, Vec::<Vec<String>>::new(), "{}", none.stderr);
-    assert!(none.stderr.contains("0 of 3 code locations to deploy, in 0 jobs"), "{}", none.stderr);
+    insta::assert_snapshot!(lines(&none.stderr, " code locations to deploy"), @"0 of 3 code locations to deploy, in 0 jobs");
 
     std::fs::write(dir.path().join("one/defs.py"), "changed = 1\n").unwrap();
     let source = plan_prod();
     assert_eq!(source.jobs, [["one"]]);
-    assert!(source.stderr.contains("one: its source PEX differs"), "{}", source.stderr);
+    insta::assert_snapshot!(lines(&source.stderr, "one: "), @"one: its source PEX differs");
 
     let requirements = dir.path().join("two/requirements.txt");
     let text = std::fs::read_to_string(&requirements).unwrap();
@@ -107,7 +112,7 @@ fn only_code_locations_that_have_changed_are_planned() {
     .unwrap();
     let document = plan_prod();
     assert_eq!(document.jobs, [["one", "three"].as_slice(), &["two"]]);
-    assert!(document.stderr.contains("three: its `attribute` differs"), "{}", document.stderr);
+    insta::assert_snapshot!(lines(&document.stderr, "three: "), @"three: its `attribute` differs");
     assert_only_asked(&standin);
 }
 
@@ -120,11 +125,11 @@ fn failed_or_unknown_code_locations_are_planned() {
     standin.control("journal", &Value::Null);
     let failed = planned(plan(&standin, dir.path()).args(TO_PROD).args(CACHE));
     assert_eq!(failed.jobs, [["bad"]]);
-    assert!(failed.stderr.contains("bad: it failed to load"), "{}", failed.stderr);
+    insta::assert_snapshot!(lines(&failed.stderr, "bad: "), @"bad: it failed to load");
     // Without a deps cache entry, the result of a build is not known.
     let unknown = planned(plan(&standin, dir.path()).args(TO_PROD));
     assert_eq!(unknown.jobs, [["good", "bad"]]);
-    assert!(unknown.stderr.contains("without --deps-cache-from every deps PEX"), "{}", unknown.stderr);
+    insta::assert_snapshot!(lines(&unknown.stderr, "--deps-cache-from"), @"warning: without --deps-cache-from every deps PEX counts as changed: only an entry of the deps cache shows what a build would produce");
     assert_only_asked(&standin);
 }
 

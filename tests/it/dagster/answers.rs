@@ -2,6 +2,7 @@
 //! there, and the token's permissions.
 
 use crate::deploy::whole::{Ran, TO_PROD, deploy, ran};
+use crate::support::said::messages;
 use crate::support::small_project::write_project;
 use crate::support::standin::Standin;
 use serde_json::{Value, json};
@@ -134,5 +135,11 @@ fn a_refusal_for_all_is_printed_once_with_its_reason() {
     assert_eq!(ran.code, Some(3), "{}", ran.stderr);
     let reason = "the token may not change this deployment";
     assert_eq!(ran.stderr.matches(reason).count(), 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains("the same for: two"), "{}", ran.stderr);
+    insta::assert_snapshot!(messages(&ran.stderr), @r#"
+    error: the code location `one` was not updated
+      caused by: could not update the code locations: UnauthorizedError: the token may not change this deployment
+    hint: the token is known but may not change this deployment; use one with that right
+      the same for: two
+    error: 2 of 2 code locations could not be deployed: one, two
+    "#);
 }

@@ -1,5 +1,6 @@
 //! `branch-deployment` and `status` against the stand-in: the deployment of a run, and the data sent to Dagster+.
 
+use crate::support::said::messages;
 use crate::support::small_project::write_project;
 use crate::support::standin::{Standin, TOKEN};
 use crate::support::{Running, pexpress, run};
@@ -166,12 +167,22 @@ fn an_unreadable_pull_request_sends_no_request() {
     let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
     let mut no_head = checkout.payload("opened", "open", false);
     no_head["pull_request"]["head"] = Value::Null;
+    let mut refused = Vec::new();
     for payload in [None, Some(&json!("not an object")), Some(&no_head)] {
         let command = &mut checkout.in_pull_request(&standin, payload, &["branch-deployment", "--create"]);
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-        assert!(stderr(&output).contains("`pull_request`) cannot be read"), "{}", stderr(&output));
+        refused.push(messages(&stderr(&output)));
     }
+    insta::assert_snapshot!(refused.join("\n"), @r#"
+    error: the event that started this run (`pull_request`) cannot be read: `event.json` cannot be read
+      caused by: No such file or directory (os error 2)
+    hint: nothing was deployed because a pull request must not reach a full deployment; set the target with --code-location-details deployment=NAME,commit_hash=HASH
+    error: the event that started this run (`pull_request`) cannot be read: the payload has no `pull_request.number`
+    hint: nothing was deployed because a pull request must not reach a full deployment; set the target with --code-location-details deployment=NAME,commit_hash=HASH
+    error: the event that started this run (`pull_request`) cannot be read: the payload has no `pull_request.head.ref`
+    hint: nothing was deployed because a pull request must not reach a full deployment; set the target with --code-location-details deployment=NAME,commit_hash=HASH
+    "#);
     assert_eq!(standin.journal().calls().len(), 0);
 }
 
@@ -182,11 +193,7 @@ fn a_refused_branch_deployment_is_an_error() {
     let args = ["branch-deployment", "--create", "--base-deployment", "nowhere"];
     let output = checkout.in_pull_request(&standin, Some(&payload), &args).output().unwrap();
     assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(3), true));
-    assert!(
-        stderr(&output).contains("PythonError: deployment nowhere does not exist"),
-        "{}",
-        stderr(&output)
-    );
+    insta::assert_snapshot!(messages(&stderr(&output)), @"error: could not create or update the branch deployment: PythonError: deployment nowhere does not exist");
 }
 
 #[test]
@@ -197,11 +204,18 @@ fn on_a_laptop_the_branch_and_the_remote_name_it() {
         standin.point(&mut command).arg("branch-deployment").args(args).current_dir(checkout.dir.path());
         command.output().unwrap()
     };
+    let mut refused = Vec::new();
     for branch in ["main", "--detach"] {
         git(checkout.dir.path(), &["checkout", "-q", branch]);
         let output = branch_deployment(&["--create"]);
-        assert!(stderr(&output).contains("pass --deployment-for-branch"), "{}", stderr(&output));
+        refused.push(messages(&stderr(&output)));
     }
+    insta::assert_snapshot!(refused.join("\n"), @r#"
+    error: this run is for the full deployment `prod`, which is not a branch deployment
+    hint: pass --deployment-for-branch for the branch deployment of the branch that is checked out
+    error: this run is for the full deployment `prod`, which is not a branch deployment
+    hint: pass --deployment-for-branch for the branch deployment of the branch that is checked out
+    "#);
     assert_eq!(standin.journal().calls().len(), 0);
     git(checkout.dir.path(), &["checkout", "-q", "feature/ä#1"]);
     let output = branch_deployment(&["--create", "--format", "json"]);

@@ -1,5 +1,6 @@
 //! Single calls against the stand-in: what is retried, what ends a run, and the messages.
 
+use crate::support::said::plain;
 use crate::support::standin::{Standin, TOKEN};
 use pexpress::dagster::DagsterError;
 use pexpress::dagster::operations::Method;
@@ -200,7 +201,7 @@ fn a_refusal_after_a_lost_answer_does_not_mean_that_nothing_was_done() {
     let standin = Standin::start(json!({"faults": [lost, refusal]}));
     let error = standin.connect().client.update_location(&document("one")).unwrap_err();
     assert!(error.is_uncertain(), "{error}");
-    assert!(error.to_string().contains("refused the token (403 Forbidden)"), "{error}");
+    insta::assert_snapshot!(error.to_string(), @"could not update the code location: Dagster+ refused the token (403 Forbidden); an earlier try may have taken effect");
     standin.control("faults", &json!([fault(field, json!({"status": 403}))]));
     assert!(!standin.connect().client.update_location(&document("one")).unwrap_err().is_uncertain());
 }
@@ -245,11 +246,16 @@ fn a_maintenance_window_is_waited_for_and_costs_no_retry() {
     let connected = standin.connect();
     connected.client.registry().unwrap();
     assert_eq!(connected.clock.slept()[..4], [20.0; 4]);
-    assert!(connected.heard.text().contains("under maintenance, trying again in 20 s: back soon"));
+    insta::assert_snapshot!(plain(&connected.heard.text()), @r#"
+    Dagster+ is under maintenance, trying again in [TIME]: back soon
+    Dagster+ is under maintenance, trying again in [TIME]: back soon
+    Dagster+ is under maintenance, trying again in [TIME]: back soon
+    Dagster+ is under maintenance, trying again in [TIME]: back soon
+    "#);
     assert_eq!(standin.journal().count("serverless"), 8);
     standin.control("faults", &json!([{"operation": "serverless", "times": 0, "maintenance": window}]));
     let error = standin.connect().client.registry().unwrap_err();
-    assert!(error.to_string().contains("still under maintenance after 100 s"), "{error}");
+    insta::assert_snapshot!(error.to_string(), @"could not ask for the registry: Dagster+ is still under maintenance after 100 s: back soon");
 }
 
 #[test]

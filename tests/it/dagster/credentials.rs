@@ -5,6 +5,7 @@
 
 use crate::support::github_rows::add_row;
 use crate::support::recording_clock::host_in;
+use crate::support::said::plain;
 use crate::support::scripted_server::{Reply, ScriptedServer};
 use pexpress::dagster::Client;
 use pexpress::dagster::artifacts::Content;
@@ -50,9 +51,14 @@ fn presigned_urls_are_not_followed_unencrypted() {
         client.download_text("deps.pex", &url(Method::Get)).unwrap_err(),
         client.piece("deps.pex", &url(Method::Get), None, 10).unwrap_err(),
     ];
+    insta::assert_snapshot!(plain(&error_text(&errors[0], false)), @r#"
+    error: could not upload `deps.pex`
+      caused by: refused to send credentials to http://store.example/deps.pex?*** without encryption
+    hint: use https, or list the host in UV_INSECURE_HOST if its network is trusted
+    "#);
     for error in errors {
         let text = error_text(&error, false);
-        assert!(text.contains("refused to send credentials to http://store.example/deps.pex?***"), "{text}");
+        assert!(text.contains("http://store.example/deps.pex?***"), "{text}");
         assert!(!format!("{text}{error:?}").contains(SIGNATURE), "{text} {error:?}");
     }
     assert_eq!(heard(&proxy), "[]");
@@ -64,12 +70,18 @@ fn tokens_are_not_sent_unencrypted() {
     let dir = tempfile::tempdir().unwrap();
     let (host, ..) = host_in(dir.path(), &[("HTTP_PROXY", &proxy.url(""))]);
     let error = dagster("http://dagster.example", &host).presigned_url("a", Method::Put).unwrap_err();
-    assert!(
-        error_text(&error, false).contains("refused to send credentials to http://dagster.example/graphql")
-    );
+    insta::assert_snapshot!(plain(&error_text(&error, false)), @r#"
+    error: could not ask for upload URLs
+      caused by: refused to send credentials to http://dagster.example/graphql without encryption
+    hint: use https, or list the host in UV_INSECURE_HOST if its network is trusted
+    "#);
     let github = Github::new("http://github.example", Secret::new(TOKEN), &Agent::new(&host), &host);
     let error = add_row(&github, "mine").unwrap_err();
-    assert!(error_text(&error, false).contains("refused to send credentials to http://github.example/"));
+    insta::assert_snapshot!(plain(&error_text(&error, false)), @r#"
+    error: could not ask GitHub whose token this is
+      caused by: refused to send credentials to http://github.example/user without encryption
+    hint: the address of GitHub's API has to begin with https://
+    "#);
     assert_eq!(heard(&proxy), "[]");
 }
 

@@ -110,11 +110,11 @@ fn expired_urls_and_missing_urls_are_failures() {
     let file = pex(dir.path(), "deps-b.pex", 10);
     let standin = Standin::start(json!({"url_seconds": -1}));
     let error = one(publish(&standin.connect(), &[&file])).unwrap_err();
-    assert!(error.to_string().contains("403 Forbidden"), "{error}");
+    insta::assert_snapshot!(error.to_string(), @"could not upload `deps-b.pex`: the object store answered 403 Forbidden");
     let rule = json!({"operation": "generateServerlessPexUrl", "times": 0, "data": {"generateServerlessPexUrl": [{"url": ""}]}});
     let standin = Standin::start(json!({"faults": [rule]}));
     let error = one(publish(&standin.connect(), &[&file])).unwrap_err();
-    assert!(error.to_string().contains("the answer lacks URLs: 0 for 1 files"), "{error}");
+    insta::assert_snapshot!(error.to_string(), @"could not ask for upload URLs: the answer lacks URLs: 0 for 1 files");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Updates against the stand-in: all outcomes of a code location.
 
+use crate::support::said::plain;
 use crate::support::standin::{Connected, Standin};
 use pexpress::context::inputs::WaitLimits;
 use pexpress::error::{Explain, Fault};
@@ -79,7 +80,10 @@ fn a_failed_load_shows_the_python_error_and_its_chain() {
          The above exception was caused by the following exception:\nKeyError: y\n\n\
          The above exception occurred during handling of the following exception:\nValueError: z"
     );
-    assert!(connected.heard.text().contains("one: failed to load"));
+    insta::assert_snapshot!(plain(&connected.heard.text()), @r#"
+    waiting to load: one ([TIME])
+    one: failed to load after [TIME]
+    "#);
 }
 
 #[test]
@@ -140,7 +144,7 @@ fn code_locations_fail_alone() {
     let refused = outcomes[1].result.as_ref().unwrap_err();
     assert_eq!(refused.fault(), Fault::Project);
     let cause = std::error::Error::source(refused).unwrap().to_string();
-    assert!(cause.contains("InvalidLocationError: unknown key `build`"), "{cause}");
+    insta::assert_snapshot!(cause, @"could not update the code location: InvalidLocationError: unknown key `build`");
     assert!(matches!(outcomes[2].result, Err(UpdateError::Load { .. })));
     assert!(matches!(outcomes[3].result, Ok(Updated::Loaded)));
     // One call for all, and after its refusal one each.

@@ -2,6 +2,7 @@
 //!
 //! The projects are small (`support/small_project.rs`), and build without a network.
 
+use crate::support::said::{lines, messages};
 use crate::support::small_project::write_project;
 use crate::support::standin::Standin;
 use crate::support::{Running, assert_no_secret, pexpress_with_uv};
@@ -136,7 +137,7 @@ fn a_cached_deps_pex_that_is_gone_is_built_again() {
     let second = ran(deploy(&standin, dir.path()).args(TO_PROD).args(cache));
     assert_eq!((second.code, second.state("one")), (Some(0), "loaded"), "{}", second.stderr);
     assert_eq!(second.document["locations"][0]["sent"]["deps"], "uploaded");
-    assert!(second.stderr.contains("not in the registry any more"), "{}", second.stderr);
+    insta::assert_snapshot!(lines(&second.stderr, "registry"), @"deps cache: `deps-[HASH].pex` is not used: it is not in the registry any more");
     standin.journal().assert_clean();
 }
 
@@ -161,7 +162,7 @@ fn only_changed_code_locations_are_updated_if_requested() {
         (second.state("one"), second.state("two"), second.state("bad")),
         ("unchanged", "loaded", "loaded")
     );
-    assert!(second.stderr.contains("one: unchanged, left alone"), "{}", second.stderr);
+    insta::assert_snapshot!(lines(&second.stderr, "one: "), @"one: unchanged, left alone");
     let updated: Vec<_> = standin.journal().variables("deployLocations")[0]["document"]["locations"]
         .as_array()
         .unwrap()
@@ -376,16 +377,27 @@ fn without_an_event_a_full_deployment_needs_a_yes() {
 
 #[test]
 fn a_refused_upload_stops_its_code_locations_and_no_others() {
+    let mut refused = Vec::new();
     for object in ["deps-", "source-"] {
         let rule = json!({"operation": "PUT", "object": object, "times": 0, "status": 403});
         let (ran, standin, _dir) = deploy_one(json!({"faults": [rule]}), &["--deps-cache-to", "t"]);
         assert_eq!((ran.code, ran.state("one")), (Some(3), "not_published"), "{}", ran.stderr);
-        assert!(ran.stderr.contains("was not updated, since its files are not stored"), "{}", ran.stderr);
+        refused.push(messages(&ran.stderr));
         let journal = standin.journal();
         assert_eq!(journal.count("addOrUpdateLocationFromDocument") + journal.count("agents"), 0);
         assert_eq!(journal.count("PUT requirements-"), usize::from(object == "source-"));
         journal.assert_clean();
     }
+    insta::assert_snapshot!(refused.join("\n"), @r#"
+    error: the code location `one` was not updated, since its files are not stored
+      caused by: could not upload `deps-[HASH].pex`: the object store answered 403 Forbidden
+    hint: the object store refuses the address that Dagster+ gave for the upload: check that the clock of this machine is right and that no proxy changes requests; if this persists, contact Dagster+ support
+    error: 1 of 1 code locations could not be deployed: one
+    error: the code location `one` was not updated, since its files are not stored
+      caused by: could not upload `source-[HASH].pex`: the object store answered 403 Forbidden
+    hint: the object store refuses the address that Dagster+ gave for the upload: check that the clock of this machine is right and that no proxy changes requests; if this persists, contact Dagster+ support
+    error: 1 of 1 code locations could not be deployed: one
+    "#);
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("good", ""), ("bad", "extra==1")]);
     let standin = Standin::start(json!({}));
@@ -395,7 +407,11 @@ fn a_refused_upload_stops_its_code_locations_and_no_others() {
     standin.control("faults", &json!([{"operation": "PUT", "object": bad, "times": 0, "status": 400}]));
     let again = ran(deploy(&standin, dir.path()).args(TO_PROD));
     assert_eq!((again.code, again.state("good"), again.state("bad")), (Some(3), "loaded", "not_published"));
-    assert!(again.stderr.contains("1 of 2 code locations could not be deployed: bad"), "{}", again.stderr);
+    insta::assert_snapshot!(messages(&again.stderr), @r#"
+    error: the code location `bad` was not updated, since its files are not stored
+      caused by: could not upload `deps-[HASH].pex`: the object store answered 400 Bad Request
+    error: 1 of 2 code locations could not be deployed: bad
+    "#);
 }
 
 #[test]
@@ -473,7 +489,7 @@ fn a_registry_without_a_pex_runtime_is_found_before_anything_is_built() {
     let rule = json!([{"operation": "serverless", "errors": [{"message": "no serverless"}]}]);
     let (ran, ..) = deploy_one(json!({"faults": rule}), &[]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    assert!(ran.stderr.contains("continuing as if PEX files can run there"), "{}", ran.stderr);
+    insta::assert_snapshot!(messages(&ran.stderr), @"warning: could not ask for the registry: Dagster+ answered with errors: no serverless; continuing as if PEX files can run there");
 }
 
 #[test]
@@ -500,7 +516,10 @@ fn a_token_is_never_shown() {
     let (ran, standin, dir) =
         deploy_one(json!({"faults": [{"operation": "*", "times": 0, "status": 401}]}), &["-v"]);
     assert_eq!(ran.code, Some(3), "{}", ran.stderr);
-    assert!(ran.stderr.contains("refused the token"), "{}", ran.stderr);
+    insta::assert_snapshot!(messages(&ran.stderr), @r#"
+    error: could not ask for the deployment: Dagster+ refused the token (401 Unauthorized)
+    hint: check that DAGSTER_CLOUD_API_TOKEN is a current token of this organization with the right to deploy there
+    "#);
     standin.control("faults", &json!([]));
     let fine = self::ran(deploy(&standin, dir.path()).args(TO_PROD).arg("-v"));
     assert_eq!(fine.code, Some(0));
@@ -513,7 +532,10 @@ fn a_token_is_never_shown() {
 fn defs_state_info_and_settings_that_cannot_be_read_are_named() {
     let (ran, standin, dir) = deploy_one(json!({}), &["--defs-state-info", "nowhere.json"]);
     assert_eq!(ran.code, Some(2));
-    assert!(ran.stderr.contains("nowhere.json` (--defs-state-info)"), "{}", ran.stderr);
+    insta::assert_snapshot!(messages(&ran.stderr), @r#"
+    error: could not read `nowhere.json` (--defs-state-info) as JSON
+      caused by: No such file or directory (os error 2)
+    "#);
     std::fs::write(dir.path().join("info.json"), r#"{"x": {"version": "1"}}"#).unwrap();
     let args = ["--defs-state-info", "info.json"];
     let ran = self::ran(deploy(&standin, dir.path()).args(TO_PROD).args(args));
@@ -531,7 +553,7 @@ fn a_build_alone_asks_nothing_of_dagster_and_names_idle_flags() {
     standin.point(&mut command).arg("deploy").arg(dir.path()).arg(dir.path().join("out"));
     let ran = ran(command.args(["--deps-cache-from", "t"]));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    assert!(ran.stderr.contains("--deps-cache-from has no effect without --upload-pex"), "{}", ran.stderr);
+    insta::assert_snapshot!(messages(&ran.stderr), @"warning: --deps-cache-from has no effect without --upload-pex or --update-code-location");
     assert_eq!(standin.journal().calls().len(), 0);
 }
 

@@ -289,6 +289,6 @@ fn a_comment_that_never_arrives_is_given_up_within_a_minute() {
     }));
     let (github, clock) = standin.connect(WRITE);
     let error = add_row(&github, "mine").unwrap_err();
-    assert!(error.to_string().contains("GitHub answered 503 after 4 attempts"), "{error}");
+    insta::assert_snapshot!(error.to_string(), @"could not list the comments of pull request 7: GitHub answered 503 after 4 attempts");
     assert!(clock.slept().iter().sum::<f64>() < 60.0, "{:?}", clock.slept());
 }

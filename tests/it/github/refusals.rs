@@ -38,7 +38,7 @@ fn a_missing_permission_is_named() {
         error.to_string(),
         "could not comment on pull request 7: the token lacks the permission for it: Resource not accessible by integration"
     );
-    assert!(hint(&error).contains("add `pull-requests: write` to the `permissions:`"), "{}", hint(&error));
+    insta::assert_snapshot!(hint(&error), @"add `pull-requests: write` to the `permissions:` of the job; runs of forks and of Dependabot always get a read-only token");
     let status = CommitStatus {
         sha: "aa".into(),
         state: CommitState::Success,
@@ -47,7 +47,7 @@ fn a_missing_permission_is_named() {
         target_url: None,
     };
     let error = set_commit_status(&standin.connect("ghs_comments").0, REPOSITORY, &status).unwrap_err();
-    assert!(hint(&error).contains("`statuses: write`"), "{}", hint(&error));
+    insta::assert_snapshot!(hint(&error), @"add `statuses: write` to the `permissions:` of the job; runs of forks and of Dependabot always get a read-only token");
     assert_eq!(standin.journal().operations().len(), 3);
 }
 

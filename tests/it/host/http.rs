@@ -1,6 +1,7 @@
 //! The HTTP client and downloads against a server that misbehaves.
 
 use crate::support::recording_clock::{Heard, RecordingClock, host_in};
+use crate::support::said::plain;
 use crate::support::scripted_server::{Delivery, Reply, ScriptedServer, refusing_url};
 use pexpress::cache::Cache;
 use pexpress::error::error_text;
@@ -148,7 +149,10 @@ fn nothing_longer_than_announced_by_the_index_is_taken() {
     let server = ScriptedServer::new([(200, BODY)]);
     let fixture = Fixture::new();
     let error = fixture.get(&server.url("/a.whl"), None, Some(3)).unwrap_err();
-    assert!(error_text(&error, false).contains("longer than the 3 bytes expected"), "{error:?}");
+    insta::assert_snapshot!(plain(&error_text(&error, false)), @r#"
+    error: could not download `a-1-py3-none-any.whl`
+      caused by: the answer of http://127.0.0.1:[PORT]/a.whl is longer than the [SIZE] expected
+    "#);
     assert!(fixture.cached().is_empty());
 }
 
@@ -163,7 +167,7 @@ fn a_damaged_file_in_the_cache_is_downloaded_again() {
     std::fs::write(&path, BODY.replace("bytes", "bytfs")).unwrap();
     let stored = fixture.get(&server.url("/a.whl"), Some(&digest), None).unwrap();
     assert_eq!(std::fs::read_to_string(&stored.path).unwrap(), BODY);
-    assert!(fixture.heard.text().contains("is damaged and is downloaded again"), "{}", fixture.heard.text());
+    insta::assert_snapshot!(plain(&fixture.heard.text()), @"warning: `cache/wheels/31/[HASH]/a-1-py3-none-any.whl` is damaged and is downloaded again");
 }
 
 #[test]

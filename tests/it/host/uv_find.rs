@@ -2,6 +2,7 @@
 
 use crate::support::fake_uv::FakeUv;
 use crate::support::hosts::host_with;
+use crate::support::said::plain;
 use crate::support::write_executable;
 use pexpress::error::error_text;
 use pexpress::error::{Explain, Fault};
@@ -80,7 +81,12 @@ fn a_pip_that_cannot_reach_its_index_is_a_remote_fault() {
     );
     let error = tools(dir.path(), &[("PATH", &path(&[&first, &second]))]).uv().unwrap_err();
     assert_eq!(error.fault(), Fault::Remote);
-    assert!(error_text(&error, false).contains("caused by: ERROR: no matching distribution"), "{error:?}");
+    insta::assert_snapshot!(plain(&error_text(&error, false)), @r#"
+    error: could not fetch uv 0.13.9 with pip
+      caused by: `python3 -m pip` exited with status 1
+      caused by: ERROR: no matching distribution
+    hint: pip's own settings (index, proxy, certificates) decide where it looks; or install uv, or set PEXPRESS_UV
+    "#);
 }
 
 #[test]

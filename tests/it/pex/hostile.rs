@@ -3,6 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
+use crate::support::said::messages;
 use crate::support::small_project::{write_wheel, write_wheels};
 use crate::support::{environments, pexpress, pexpress_with_uv, project_tree};
 use sha2::{Digest, Sha256};
@@ -347,7 +348,11 @@ fn a_wheel_cannot_read_variables_of_the_process() {
     let cache = dir.path().join("cache");
     let env = [("PEXPRESS_CACHE_DIR", cache.to_str().unwrap()), ("CANARY", "the-token-of-production")];
     let text = refusal(project.path(), &["deps", ".", "out"], &env);
-    assert!(text.contains("evil==1 requires `nowhere") && text.contains("${CANARY}"), "{text}");
+    insta::assert_snapshot!(messages(&text), @r#"
+    error: the distributions do not fit together:
+      evil==1 requires `nowhere @ https://h.example/${CANARY}`, which is missing
+    hint: correct the requirements or the lock file; overrides (`tool.uv.override-dependencies`) may do so on purpose
+    "#);
     assert!(!text.contains("the-token-of-production"), "{text}");
 }
 

@@ -5,6 +5,7 @@ use crate::support::environments;
 use crate::support::hosts::host_with;
 use crate::support::project_tree;
 use crate::support::repository;
+use crate::support::said::plain;
 use crate::support::scripted_server::{Reply, ScriptedServer};
 use pexpress::error::Explain;
 use pexpress::host::Host;
@@ -142,7 +143,7 @@ fn two_local_packages_with_one_name_are_reported() {
     assert_eq!(local_packages(&found, "namesakes"), ["a", "b"]);
     let messages: Vec<_> = found.warnings.iter().map(|warning| warning.message.as_str()).collect();
     let [message] = messages.as_slice() else { panic!("{messages:?}") };
-    assert!(message.contains("are both named `lib`"), "{message}");
+    insta::assert_snapshot!(plain(message), @"this local package and `[REPOSITORY]/tests/fixtures/projects/namesakes/a` are both named `lib`");
 }
 
 #[test]
@@ -309,7 +310,7 @@ fn uv_sources_and_workspaces_are_followed() {
     ]);
     let member = collected("uv_workspace/apps/group/location", "");
     assert_eq!(member.settings.constraints, ["protobuf<7"], "settings are those of the root");
-    assert!(member.warnings.iter().any(|warning| warning.message.contains("`gamma` is a member")));
+    insta::assert_snapshot!(member.warnings.iter().map(|warning| warning.message.as_str()).collect::<Vec<_>>().join("\n"), @"`gamma` is a member of the workspace and is taken from there, although tool.uv.sources does not declare it");
 }
 
 /// An `@` in a marker made the line count as one with a URL, so that its name was looked up on the index.
@@ -524,8 +525,8 @@ fn requirements_files_are_downloaded_from_urls() {
     assert_eq!(found.settings.constraints, ["protobuf<7"]);
     write("/base/missing.txt");
     let error = collected_in(project.path(), "").unwrap_err();
-    assert!(error.to_string().contains("could not fetch the requirements file"), "{error}");
-    assert!(error.hint().unwrap().contains("download it"));
+    insta::assert_snapshot!(plain(&error.to_string()), @"could not fetch the requirements file http://127.0.0.1:[PORT]/base/missing.txt");
+    insta::assert_snapshot!(error.hint().unwrap(), @"download it next to the file that names it, and refer to it by its path");
 }
 
 #[test]

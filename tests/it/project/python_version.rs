@@ -1,5 +1,6 @@
 //! The Python version of a build without the flag.
 
+use crate::support::said::{lines, messages};
 use crate::support::small_project::write_project;
 use crate::support::{json, pexpress_with_uv, run};
 use std::path::Path;
@@ -31,12 +32,17 @@ fn a_file_of_the_project_decides_and_the_flag_overrules_it() {
         }
     }
     std::fs::write(dir.path().join("one/.python-version"), "cpython-3.13").unwrap();
+    let mut log = Vec::new();
     for command in ["deps", "source"] {
         let output = run(&mut dry_run(command, &dir.path().join("one"), &[]));
         assert_eq!(json(&output)["python_version"], "3.13", "{command}");
         let said = stderr(&output);
-        assert!(said.contains("Building for Python 3.13 (from .python-version)"), "{command}: {said}");
+        log.push(lines(&said, "Building for"));
     }
+    insta::assert_snapshot!(log.join("\n"), @r#"
+    Building for Python 3.13 (from .python-version)
+    Building for Python 3.13 (from .python-version)
+    "#);
 }
 
 #[test]
@@ -49,8 +55,12 @@ fn code_locations_that_disagree_are_refused_unless_one_is_selected() {
     let output = dry_run("deploy", dir.path(), &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
-    assert!(said.contains("one/.python-version says 3.12, and two/.python-version says 3.10"), "{said}");
-    assert!(said.contains("hint: set --python-version"), "{said}");
+    insta::assert_snapshot!(messages(&said), @r#"
+    error: the files disagree about the Python to build for: one/.python-version says 3.12, and two/.python-version says 3.10
+      at: [TMP]/two/.python-version:1
+    hint: set --python-version, or build them in separate runs with --location
+    "#);
+
     let output = run(&mut dry_run("deploy", dir.path(), &["--location", "two"]));
     assert_eq!(json(&output)["locations"][0]["python_version"], "3.10");
 }

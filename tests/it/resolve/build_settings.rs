@@ -2,6 +2,7 @@
 //!
 //! Everything comes from a directory of small wheels and archives; each backend records its settings.
 
+use crate::support::said::messages;
 use crate::support::{files_named, pexpress_with_uv, project_tree, run};
 use std::io::Write;
 use std::path::Path;
@@ -155,5 +156,9 @@ fn constraints_of_pip_hold() {
     assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "dagster==1.13.26\ndagster-cloud==1.13.26");
     let said = deps(&tree.path().join("none.txt"));
     assert!(!said.status.success());
-    assert!(String::from_utf8_lossy(&said.stderr).contains("(PIP_CONSTRAINT or pip.conf) names a file that"));
+    insta::assert_snapshot!(messages(&String::from_utf8_lossy(&said.stderr)), @r#"
+    error: pip's setting `constraint` (PIP_CONSTRAINT or pip.conf) names a file that does not exist
+      at: [TMP]/none.txt
+    hint: correct the path, or unset it
+    "#);
 }

@@ -2,6 +2,7 @@
 
 use crate::support::fake_uv::FakeUv;
 use crate::support::recording_clock::host_in;
+use crate::support::said::plain;
 use crate::support::scripted_server::{Reply, ScriptedServer};
 use crate::support::{environments, run, write_executable};
 use pexpress::build::fetch::Fetcher;
@@ -238,9 +239,13 @@ fn a_failed_build_shows_the_backends_text() {
     let fixture = Fixture::new().builds("");
     let error = fixture.fetch(vec![sdist(download(&server, "pkg-1.0.tar.gz", b"an sdist"))]).unwrap_err();
     let text = error_text(&error, false);
-    assert!(text.starts_with("error: could not build `pkg` from `pkg-1.0.tar.gz`\n"), "{text}");
-    assert!(text.contains("the backend is broken"), "{text}");
-    assert!(text.contains("hint: choose a version of `pkg` that has a wheel"), "{text}");
+    insta::assert_snapshot!(plain(&text), @r#"
+    error: could not build `pkg` from `pkg-1.0.tar.gz`
+      caused by: could not build a wheel from `[TMP]/cache/wheels/95/[HASH]/pkg-1.0.tar.gz`
+      caused by: `uv build` exited with status 1
+      caused by: the backend is broken
+    hint: choose a version of `pkg` that has a wheel for the target, or install what its build needs
+    "#);
 }
 
 #[test]
@@ -317,7 +322,11 @@ fn a_commit_is_checked_out_and_built_once() {
     );
     assert!(text.starts_with(&want), "{text}");
     let text = error_text(&fetch("pkg", "--upload-pack=x", None).unwrap_err(), false);
-    assert!(text.contains("`--upload-pack=x` is not the full id of a Git commit"), "{text}");
+    insta::assert_snapshot!(plain(&text), @r#"
+    error: could not get `pkg` from its Git repository
+      caused by: `--upload-pack=x` is not the full id of a Git commit
+    hint: lock again to get the full commit id
+    "#);
 }
 
 #[test]
@@ -328,8 +337,14 @@ fn a_repository_that_cannot_be_read_is_named_without_its_secrets() {
     };
     let server = ScriptedServer::answering(|_| Reply::new(401, ""));
     let text = git(&server.url("/r.git").replace("http://", "http://me:hunter2@"));
-    assert!(text.contains("could not clone http://***@127.0.0.1"), "{text}");
-    assert!(text.contains("hint: the Git host `127.0.0.1` requires credentials: "), "{text}");
+    insta::assert_snapshot!(plain(&text), @r#"
+    error: could not get `pkg` from its Git repository
+      caused by: could not clone http://***@127.0.0.1:[PORT]/r.git
+      caused by: `git clone` exited with status 128
+      caused by: fatal: Authentication failed for 'http://127.0.0.1:[PORT]/r.git/'
+    hint: the Git host `127.0.0.1` requires credentials: set up a credential helper or an SSH key on this machine, and try `git ls-remote` with the requirement's URL
+    "#);
+
     assert!(!text.contains("hunter2"), "{text}");
 }
 

@@ -11,6 +11,7 @@ pub mod npm;
 pub mod pex_file;
 pub mod recording_clock;
 pub mod reference;
+pub mod said;
 pub mod scene;
 pub mod scripted_server;
 pub mod seed;

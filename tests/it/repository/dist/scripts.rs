@@ -1,5 +1,6 @@
 //! `scripts/build-dist --check` and `scripts/install.sh`, with fake binaries.
 
+use crate::support::said::plain;
 use crate::support::{repository, run};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -53,7 +54,7 @@ fn binaries_of_this_source_with_their_checksums_are_accepted() {
 fn binaries_of_other_source_are_refused() {
     let dir = made();
     std::fs::write(dir.path().join("SOURCE"), format!("{}\n", "0".repeat(64))).unwrap();
-    assert!(refusal(dir.path()).contains("was built from other source (0000"));
+    insta::assert_snapshot!(plain(&refusal(dir.path())), @"build-dist: [TMP] was built from other source ([HASH], and this is [HASH]); run scripts/build-dist and commit [TMP]");
 }
 
 /// An unfinished snapshot made binaries look outdated, although git saw no change.
@@ -79,7 +80,10 @@ fn files_that_tests_leave_behind_do_not_change_the_source_hash() {
 fn a_binary_that_was_changed_is_refused() {
     let dir = made();
     write_program(&dir.path().join("pexpress-aarch64-apple-darwin"), "echo changed");
-    assert!(refusal(dir.path()).contains("does not match its SHA256SUMS"));
+    insta::assert_snapshot!(plain(&refusal(dir.path())), @r#"
+    sha256sum: WARNING: 1 computed checksum did NOT match
+    build-dist: [TMP] does not match its SHA256SUMS
+    "#);
 }
 
 #[test]
@@ -88,7 +92,7 @@ fn a_target_without_a_binary_is_refused() {
     std::fs::remove_file(dir.path().join("pexpress-x86_64-apple-darwin")).unwrap();
     let sums = run(Command::new("sh").args(["-c", "sha256sum pexpress-*"]).current_dir(dir.path()));
     std::fs::write(dir.path().join("SHA256SUMS"), sums.stdout).unwrap();
-    assert!(refusal(dir.path()).contains("pexpress-x86_64-apple-darwin is missing"));
+    insta::assert_snapshot!(plain(&refusal(dir.path())), @"build-dist: [TMP]/pexpress-[TARGET] is missing, or cannot be executed");
 }
 
 #[test]
@@ -97,7 +101,7 @@ fn a_binary_without_an_executable_bit_is_refused() {
     let dir = made();
     let binary = dir.path().join("pexpress-x86_64-unknown-linux-musl");
     std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(refusal(dir.path()).contains("cannot be executed"));
+    insta::assert_snapshot!(plain(&refusal(dir.path())), @"build-dist: [TMP]/pexpress-[TARGET] is missing, or cannot be executed");
 }
 
 /// A release at a `file:` address, to be installed below the same directory.
@@ -169,14 +173,14 @@ fn a_download_with_another_checksum_is_not_installed() {
     for target in TARGETS {
         write_program(&release.file(&format!("pexpress-{target}")), "echo tampered");
     }
-    assert!(release.refusal().contains("is that of the release; nothing was installed"));
+    insta::assert_snapshot!(plain(&release.refusal()), @"install: pexpress-[TARGET] has SHA-256 [HASH], and [HASH] is that of the release; nothing was installed");
 }
 
 #[test]
 fn a_download_without_a_checksum_is_not_installed() {
     let release = Release::new();
     std::fs::write(release.file("SHA256SUMS"), "").unwrap();
-    assert!(release.refusal().contains("SHA256SUMS of v9.8.7 does not list pexpress-"));
+    insta::assert_snapshot!(plain(&release.refusal()), @"install: SHA256SUMS of v9.8.7 does not list pexpress-[TARGET]");
 }
 
 #[test]
@@ -184,7 +188,7 @@ fn an_installer_without_a_release_says_what_to_do() {
     let output = Command::new("sh").arg(repository().join("scripts/install.sh")).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("set PEXPRESS_REPOSITORY and PEXPRESS_VERSION"), "{said}");
+    insta::assert_snapshot!(plain(&said), @"install: this copy is not of a release: set PEXPRESS_REPOSITORY and PEXPRESS_VERSION, or use cargo install --path .");
 }
 
 #[test]
