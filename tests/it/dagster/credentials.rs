@@ -80,7 +80,7 @@ fn tokens_are_not_sent_unencrypted() {
     insta::assert_snapshot!(plain(&error_text(&error, false)), @r#"
     error: could not ask GitHub whose token this is
       caused by: refused to send credentials to http://github.example/user without encryption
-    hint: the address of GitHub's API has to begin with https://
+    hint: the address of GitHub's API must begin with https://
     "#);
     assert_eq!(heard(&proxy), "[]");
 }
