@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_removed_and_changed_is_told_apart() {
+    fn added_removed_and_changed_packages_are_distinguished() {
         let before = distributions(&[("dagster", "1.12.1"), ("old", "1"), ("same", "1.0"), ("kept", "odd")]);
         let after = distributions(&[("dagster", "1.13.0"), ("new", "2"), ("same", "1.0.0"), ("kept", "odd")]);
         let changes = DependencyChanges::between("deps-a.pex", &before, &after);

@@ -425,6 +425,6 @@ pub fn confirm(name: &str, yes: bool, host: &Host) -> Result<(), DeploymentError
     match host.ask(&format!("Deploy to the full deployment `{name}`? [y/N] ")) {
         Some(answer) if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") => Ok(()),
         Some(_) => Err(DeploymentError::Declined { name: name.into() }),
-        None => Err(DeploymentError::NobodyToAsk { name: name.into() }),
+        None => Err(DeploymentError::NoConfirmation { name: name.into() }),
     }
 }

@@ -38,7 +38,7 @@ pub enum DeploymentError {
     #[error(
         "deploying to the full deployment `{name}` needs a confirmation, and there is no terminal to ask in"
     )]
-    NobodyToAsk { name: String },
+    NoConfirmation { name: String },
     #[error("not deployed to `{name}`, as answered")]
     Declined { name: String },
 }
@@ -91,7 +91,7 @@ impl Explain for DeploymentError {
             DeploymentError::NoBranch { .. } => Some(
                 "run this in a git checkout of a branch with a remote `origin`, or in a pull request's workflow".into(),
             ),
-            DeploymentError::NobodyToAsk { .. } => Some("pass --yes to deploy there without confirmation".into()),
+            DeploymentError::NoConfirmation { .. } => Some("pass --yes to deploy there without confirmation".into()),
             DeploymentError::Declined { .. } | DeploymentError::NeverThere { .. } => None,
         }
     }

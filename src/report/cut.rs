@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_told_in_a_line() {
+    fn an_error_is_shown_in_one_line() {
         let load = "error: the code location `a` was updated and failed to load:\n";
         for (text, want) in [
             (format!("{load}boom\nhint: verify"), "updated and failed to load: boom"),

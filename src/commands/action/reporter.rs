@@ -63,7 +63,7 @@ impl Listener for StepListener {
     }
 
     fn planned(&self, report: &Report) {
-        // Nobody listens in a run that reports nowhere.
+        // In a run without reports, the receiver is gone.
         let _ = self.reports.send(report.clone());
     }
 }
@@ -91,7 +91,7 @@ impl Reporter {
         let outcome = worker.map(|worker| {
             let (outcome, receive_outcome) = mpsc::channel();
             std::thread::spawn(move || {
-                // Nobody waits any more where an interrupted run has ended first.
+                // An interrupted run may have ended first, and then the receiver is gone.
                 let _ = outcome.send(worker.work(&Mutex::new(receiver)));
             });
             receive_outcome

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_and_declarations_are_heeded() {
+    fn marks_and_declarations_are_used() {
         let utf16: Vec<u8> = "\u{feff}a>=1 # é\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
         for (bytes, want) in [
             (b"a\n".as_slice(), "a\n"),

@@ -60,7 +60,7 @@ fn a_comment_tells_each_location_and_folds_its_error() {
 }
 
 #[test]
-fn changed_dependencies_are_told_once_for_all_locations_that_share_them() {
+fn changed_dependencies_are_shown_once_for_all_locations_that_share_them() {
     let changes = |count: usize| DependencyChanges {
         deps_pex_before: "deps-0.pex".into(),
         added: vec![("polars".into(), "1.2".into())],
@@ -165,7 +165,7 @@ fn hostile_names_stay_inside_their_cells() {
 }
 
 #[test]
-fn what_keeps_a_run_from_deploying_is_told_without_rows() {
+fn what_keeps_a_run_from_deploying_is_shown_without_rows() {
     let mut skipped =
         Report { result: RunResult::Skipped, reason: Some("no <token>".into()), ..Report::default() };
     let facts = facts(5, 1, "deploy");
@@ -292,7 +292,7 @@ fn no_code_location_is_pending_once_its_job_has_ended() {
 }
 
 #[test]
-fn equal_errors_are_told_once_and_their_exception_leads_to_them() {
+fn equal_errors_are_shown_once_and_their_exception_leads_to_them() {
     let error = |name: &str, why: &str| {
         format!("error: the code location `{name}` was updated and failed to load:\n{why}\nhint: look")
     };

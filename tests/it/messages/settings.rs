@@ -43,7 +43,7 @@ fn two_organizations() {
 }
 
 #[test]
-fn nobody_can_be_asked() {
+fn no_confirmation_is_possible() {
     let dir = project(&[]);
     let mut command = pexpress();
     command.args(&DEPLOY[..5]).args(["--organization", "acme", "--deployment", "prod"]);

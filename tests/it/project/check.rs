@@ -26,7 +26,7 @@ fn errors_of(files: &[(&str, &str)]) -> Vec<FoundError> {
     found.collect()
 }
 
-fn assert_told(files: &[(&str, &str)], want: &[(&str, usize, usize, &str)]) {
+fn assert_found(files: &[(&str, &str)], want: &[(&str, usize, usize, &str)]) {
     let found = errors_of(files);
     let found: Vec<_> = found
         .iter()
@@ -215,7 +215,7 @@ fn each_mistake_in_a_dagster_cloud_yaml_is_reported_with_place_and_fix() {
             ),
         ),
     ] {
-        assert_told(&[("dagster_cloud.yaml", text)], &[want]);
+        assert_found(&[("dagster_cloud.yaml", text)], &[want]);
     }
 }
 
@@ -572,7 +572,7 @@ fn two_dg_projects_of_one_name_are_refused() {
     let workspace =
         "directory_type = 'workspace'\n[workspace]\nprojects = [{path = 'x/a'}, {path = 'y/a'}]\n";
     let project = "directory_type = 'project'\n[project]\nroot_module = 'p'\n";
-    assert_told(
+    assert_found(
         &[("dg.toml", workspace), ("x/a/dg.toml", project), ("y/a/dg.toml", project)],
         &[(
             "two code locations are named `a`; the first is that of ROOT/x/a/dg.toml",

@@ -59,7 +59,7 @@ fn overwrite(path: &Path, bytes: &[u8]) {
 }
 
 /// Run, and expect the same result as without damage. Each file of the cache must be undamaged or removed.
-fn assert_mends(runs: &Runs, whole: &Contents, built: &Contents, what: &str) {
+fn assert_repairs(runs: &Runs, whole: &Contents, built: &Contents, what: &str) {
     let output = runs.deploy().output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{what}: {said}");
@@ -92,14 +92,14 @@ fn damage_to_any_file_of_the_cache_is_repaired_and_never_built_in() {
                 // A wheel built from it would be used, and the archive would not be read.
                 std::fs::remove_dir_all(runs.path("cache/built")).unwrap();
             }
-            assert_mends(&runs, &whole, &built, &format!("{damage:?} of {}", path.display()));
+            assert_repairs(&runs, &whole, &built, &format!("{damage:?} of {}", path.display()));
         }
     }
     for _ in 0..sized(2, 20) {
         for (path, bytes) in &all {
             overwrite(path, &Damage::any(&mut random).to(bytes, &mut random));
         }
-        assert_mends(&runs, &whole, &built, "damage of everything");
+        assert_repairs(&runs, &whole, &built, "damage of everything");
     }
     eprintln!("{} files: {:#?}", all.len(), whole.keys());
 }
