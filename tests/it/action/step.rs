@@ -27,6 +27,7 @@ fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
     assert_eq!(document["git"]["commit_hash"], HEAD);
     assert_eq!(document["pex_metadata"]["pex_tag"], ran.json("pex_tags")["one"]);
     assert_eq!(ran.json("locations")[0]["state"], "loaded");
+    assert!(ran.json("timings")["total"].as_f64().unwrap() > 0.0);
     insta::assert_snapshot!(plain(&ran.summary), @r#"
     ### ✅ Deployed 1 code location to the branch deployment of [`feature`](http://127.0.0.1:[PORT]/[HASH]/locations)
 
@@ -46,7 +47,6 @@ fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
         assert!(comment.contains(part), "{part}: {comment}");
     }
     assert!(ran.output("comment_url").contains("comment"), "{:?}", ran.outputs);
-    assert!(ran.summary.contains("| ✅ | `one` | loaded |"), "{}", ran.summary);
     assert!(ran.log.contains("::group::Build") && !ran.log.contains("::error"), "{}", ran.log);
     assert_eq!(writes(&scene.github), ["issues/create-comment", "issues/update-comment"], "pending first");
 

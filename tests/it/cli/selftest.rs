@@ -57,7 +57,7 @@ fn any_other_problem_is_one_of_the_machine() {
     assert_eq!(of(&checks, "uv").0, "fail");
     let (code, checks) = report(&mut program(dir.path(), ANSWERS));
     assert_eq!((code, of(&checks, "package index").0), (4, "ok"), "{checks:?}");
-    insta::assert_snapshot!(plain(&of(&checks, "PEX runtime").1), @"the package index offers no `pex-2.59.5-py2.py3-none-any.whl` with the pinned SHA-256 [HASH] (let the index mirror this release of pex unchanged)");
+    insta::assert_snapshot!(plain(of(&checks, "PEX runtime").1), @"the package index offers no `pex-2.59.5-py2.py3-none-any.whl` with the pinned SHA-256 [HASH] (let the index mirror this release of pex unchanged)");
 }
 
 #[test]

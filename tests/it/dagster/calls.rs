@@ -1,6 +1,5 @@
 //! Single calls against the stand-in: what is retried, what ends a run, and the messages.
 
-use crate::support::said::plain;
 use crate::support::standin::{Standin, TOKEN};
 use pexpress::dagster::DagsterError;
 use pexpress::dagster::operations::Method;
@@ -246,11 +245,11 @@ fn a_maintenance_window_is_waited_for_and_costs_no_retry() {
     let connected = standin.connect();
     connected.client.registry().unwrap();
     assert_eq!(connected.clock.slept()[..4], [20.0; 4]);
-    insta::assert_snapshot!(plain(&connected.heard.text()), @r#"
-    Dagster+ is under maintenance, trying again in [TIME]: back soon
-    Dagster+ is under maintenance, trying again in [TIME]: back soon
-    Dagster+ is under maintenance, trying again in [TIME]: back soon
-    Dagster+ is under maintenance, trying again in [TIME]: back soon
+    insta::assert_snapshot!(connected.heard.text(), @r#"
+    Dagster+ is under maintenance, trying again in 20 s: back soon
+    Dagster+ is under maintenance, trying again in 20 s: back soon
+    Dagster+ is under maintenance, trying again in 20 s: back soon
+    Dagster+ is under maintenance, trying again in 20 s: back soon
     "#);
     assert_eq!(standin.journal().count("serverless"), 8);
     standin.control("faults", &json!([{"operation": "serverless", "times": 0, "maintenance": window}]));
