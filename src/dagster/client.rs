@@ -271,39 +271,50 @@ impl Client {
         body: &[u8],
         number: u32,
     ) -> Result<Reply, Again<DagsterError>> {
-        let mut request = Request::post(url, body)
+        let network = |source: net::Error| again(operation.doing, number, source);
+        let response = self
+            .send(self.request(url, body), operation.kind(), operation.doing, number)
+            .map_err(|failure| failure.map(|error| error.with_address(&self.settings.address)))?;
+        let status = response.status;
+        let retry_after = response.retry_after(self.host.clock.now());
+        let bytes = match response.into_bytes(LONGEST_ANSWER_BYTES) {
+            Ok(bytes) => bytes,
+            // The status says more than the broken body.
+            Err(_) if TRANSIENT.contains(&status) => {
+                return Err(Again::After { error: failure(operation, status, number, b""), retry_after });
+            }
+            Err(error) => return Err(network(error)),
+        };
+        self.judge(operation, status, &bytes, number).map_err(|(error, is_transient)| match is_transient {
+            true => Again::After { error, retry_after },
+            false => Again::No(error),
+        })
+    }
+
+    /// The same headers as dagster-cloud-cli sends: they tell the server which deployment and API version are meant.
+    fn request<'a>(&self, url: &'a Url, body: &'a [u8]) -> Request<'a> {
+        let request = Request::post(url, body)
             .header("Content-Type", "application/json")
             .header("Accept", "application/json")
-            // The same headers as dagster-cloud-cli sends: they tell the server which deployment and API version are
-            // meant.
             .header("Dagster-Cloud-Scope", "deployment")
             .header("Dagster-Cloud-Version", API_VERSION)
             .header("Python-Version", &format!("{}.0", self.python))
             .secret_header("Dagster-Cloud-Api-Token", self.token.clone());
-        if let Some(name) = &self.deployment {
-            request = request.header("Dagster-Cloud-Deployment", name);
+        match &self.deployment {
+            Some(name) => request.header("Dagster-Cloud-Deployment", name),
+            None => request,
         }
-        let network = |source: net::Error| again(operation.doing, number, source);
-        let response = self
-            .send(request, operation.kind(), operation.doing, number)
-            .map_err(|failure| failure.map(|error| error.with_address(&self.settings.address)))?;
-        let status = response.status;
-        let retry_after = response.retry_after(self.host.clock.now());
-        let transient = TRANSIENT.contains(&status);
-        let failure = |body: &[u8]| DagsterError::Status {
-            doing: operation.doing.into(),
-            whom: "Dagster+",
-            status,
-            attempts: number,
-            body: excerpt(body),
-        };
-        let bytes = match response.into_bytes(LONGEST_ANSWER_BYTES) {
-            Ok(bytes) => bytes,
-            // The status says more than the broken body.
-            Err(_) if transient => return Err(Again::After { error: failure(b""), retry_after }),
-            Err(error) => return Err(network(error)),
-        };
-        let answer: Map<String, Value> = match foreign_json::read(&bytes) {
+    }
+
+    /// What an answer means: a reply, or an error and whether another attempt may succeed.
+    fn judge(
+        &self,
+        operation: Operation,
+        status: u16,
+        bytes: &[u8],
+        number: u32,
+    ) -> Result<Reply, (DagsterError, bool)> {
+        let answer: Map<String, Value> = match foreign_json::read(bytes) {
             // Anything else, such as an HTML page, is treated as an answer without content.
             Ok(Value::Object(answer)) => answer,
             _ => Map::new(),
@@ -311,12 +322,13 @@ impl Client {
         if let Some(reply) = maintenance(&answer) {
             return Ok(reply);
         }
+        let transient = TRANSIENT.contains(&status);
         let data = answer.get("data").filter(|data| data.is_object());
         let errors = error_messages(&answer);
         let doing = operation.doing.to_string();
         // Without `data`, execution did not start. Source: GraphQL specification, section 7.1.
         let started = status < 400 && answer.contains_key("data");
-        let (error, passes) = match (data, status) {
+        Err(match (data, status) {
             (_, 401 | 403) => {
                 let refused = |doing| {
                     let setting = self.settings.token.clone();
@@ -337,20 +349,24 @@ impl Client {
             }
             // Probably the answer to another request on this connection, such as one that was sent twice.
             (Some(_), _) if errors.is_empty() => (lacks_field(operation), true),
-            _ if transient => (failure(&bytes), true),
+            _ if transient => (failure(operation, status, number, bytes), true),
             (_, 404) => {
                 let setting = self.settings.address.clone();
                 (DagsterError::NotFound { doing, url: self.url(), setting }, false)
             }
             // Such as the login page of a proxy. It may be gone at the next attempt.
             (_, 200..=399) => {
-                let (excerpt, setting) = (excerpt(&bytes), self.settings.address.clone());
+                let (excerpt, setting) = (excerpt(bytes), self.settings.address.clone());
                 (DagsterError::NotTheApi { doing, url: self.url(), excerpt, setting }, true)
             }
-            _ => (failure(&bytes), false),
-        };
-        Err(if passes { Again::After { error, retry_after } } else { Again::No(error) })
+            _ => (failure(operation, status, number, bytes), false),
+        })
     }
+}
+
+fn failure(operation: Operation, status: u16, attempts: u32, body: &[u8]) -> DagsterError {
+    let doing = operation.doing.into();
+    DagsterError::Status { doing, whom: "Dagster+", status, attempts, body: excerpt(body) }
 }
 
 fn lacks_field(operation: Operation) -> DagsterError {

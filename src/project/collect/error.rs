@@ -186,6 +186,28 @@ fn foreign_file(directory: &Path) -> Option<&'static (&'static str, &'static str
     FOREIGN_FILES.iter().find(|(name, _)| directory.join(name).is_file())
 }
 
+/// What to do about a build directory without requirements.
+fn where_requirements_are(directory: &Path, location: Option<&Place>) -> String {
+    if let Some((name, way)) = foreign_file(directory) {
+        return format!("pexpress does not read `{name}`: {way}");
+    }
+    match (file_above(directory), location) {
+        (Some(file), Some(location)) => {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let root = location.file.parent().unwrap_or(Path::new(""));
+            let directory = relative(file.parent().unwrap_or(Path::new("")), root);
+            let dot = if directory.starts_with(".") || directory.starts_with("..") { "" } else { "./" };
+            let directory = directory.display();
+            format!("`{name}` is one directory up: write `directory: {dot}{directory}` below `build` of the code location")
+        }
+        (Some(file), None) => format!("`{}` is one directory up: use that directory", file.display()),
+        (None, Some(_)) => {
+            "add one that names dagster and dagster-cloud, or set `build.directory` to the directory that has it".into()
+        }
+        (None, None) => "add one that names dagster and dagster-cloud, or use the directory that has it".into(),
+    }
+}
+
 impl Explain for CollectError {
     fn fault(&self) -> Fault {
         match self {
@@ -206,33 +228,7 @@ impl Explain for CollectError {
                 })
             }
             CollectError::NoRequirementFile { asked_by: None, directory, location } => {
-                if let Some((name, way)) = foreign_file(directory) {
-                    return Some(format!("pexpress does not read `{name}`: {way}"));
-                }
-                Some(match (file_above(directory), location) {
-                    (Some(file), Some(location)) => {
-                        let name = file.file_name().unwrap_or_default().to_string_lossy();
-                        let root = location.file.parent().unwrap_or(Path::new(""));
-                        let directory = relative(file.parent().unwrap_or(Path::new("")), root);
-                        let dot =
-                            if directory.starts_with(".") || directory.starts_with("..") { "" } else { "./" };
-                        let directory = directory.display();
-                        format!(
-                            "`{name}` is one directory up: write `directory: {dot}{directory}` below `build` of the code location"
-                        )
-                    }
-                    (Some(file), None) => {
-                        format!("`{}` is one directory up: use that directory", file.display())
-                    }
-                    (None, Some(_)) => {
-                        "add one that names dagster and dagster-cloud, or set `build.directory` to the directory that has it"
-                            .into()
-                    }
-                    (None, None) => {
-                        "add one that names dagster and dagster-cloud, or use the directory that has it"
-                            .into()
-                    }
-                })
+                Some(where_requirements_are(directory, location.as_ref()))
             }
             CollectError::NoRequirementFile { asked_by: Some(_), .. } => {
                 Some("add a pyproject.toml to it, or correct the path".into())
