@@ -4,7 +4,7 @@
 //! The old file is in the registry; its list is read from a few kilobytes of it. The cause of a failure is shown in
 //! detail, and there is no list then: it informs and decides nothing.
 
-use crate::build::{Built, DepsPexFile};
+use crate::builder::{Built, DepsPexFile};
 use crate::dagster::Client;
 use crate::dagster::operations::{Method, PresignedUrl};
 use crate::host::Host;

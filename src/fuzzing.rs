@@ -3,7 +3,7 @@
 //! Only for tests and fuzzing: `tests/fuzz/` has a target for each, and the test below replays its corpora. The results
 //! do not matter, but each parser must return within bounded memory and time, and keep its promises.
 
-use crate::build::elf;
+use crate::builder::elf;
 use crate::error::Place;
 use crate::foreign_text::neutral;
 use crate::github::runner::{Annotation, Level, Runner};

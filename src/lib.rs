@@ -21,7 +21,7 @@ pub mod deployment;
 pub mod project;
 pub mod plan;
 pub mod resolve;
-pub mod build;
+pub mod builder;
 pub mod dependencies;
 pub mod verify;
 pub mod publish;

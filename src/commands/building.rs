@@ -1,7 +1,7 @@
 //! What `deploy`, `deps` and `source` have in common: flags → stages.
 
 use super::Error;
-use crate::build::Context;
+use crate::builder::Context;
 use crate::cli::BuildArgs;
 use crate::display::Display;
 use crate::host::Host;

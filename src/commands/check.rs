@@ -4,7 +4,7 @@
 //! stderr as well.
 
 use super::Error;
-use crate::build::left_out;
+use crate::builder::left_out;
 use crate::cli::{CheckArgs, Format};
 use crate::error::{Explain, Place, error_text};
 use crate::host::Host;

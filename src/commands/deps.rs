@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::building::{Building, RequirementsDocument};
-use crate::build::deps;
+use crate::builder::deps;
 use crate::cli::{Format, ProjectArgs};
 use crate::error::{Explain, Fault, error_text};
 use crate::host::Host;

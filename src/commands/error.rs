@@ -1,7 +1,7 @@
 //! Anything that can end a run.
 
 use super::action;
-use crate::build::BuildError;
+use crate::builder::BuildError;
 use crate::cache::CacheError;
 use crate::context::ContextError;
 use crate::dagster::DagsterError;

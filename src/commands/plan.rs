@@ -4,8 +4,8 @@
 use super::Error;
 use super::deploy::{Planned, prepare};
 use super::progress::Progress;
-use crate::build::manifest::pex_tag;
-use crate::build::{BuildError, Context, deps, in_parallel, source};
+use crate::builder::manifest::pex_tag;
+use crate::builder::{BuildError, Context, deps, in_parallel, source};
 use crate::cli::{DeployArgs, PlanArgs};
 use crate::context::ContextError;
 use crate::context::event::{self, Trigger};

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::building::{Building, RequirementsDocument};
-use crate::build::source;
+use crate::builder::source;
 use crate::cli::{Format, ProjectArgs};
 use crate::host::Host;
 use crate::plan::SourceJob;

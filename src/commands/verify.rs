@@ -1,7 +1,7 @@
 //! `pexpress verify OUT_DIR`: load the code locations of built PEX files, as the Dagster+ agent does.
 
 use super::Error;
-use crate::build::manifest::Manifest;
+use crate::builder::manifest::Manifest;
 use crate::cli::{Format, VerifyArgs};
 use crate::display::Display;
 use crate::host::Host;

@@ -4,8 +4,8 @@
 use super::cache_tags::CacheTags;
 use super::deps_cache::{self, CacheEntry, resolution_hash};
 use super::{Artifact, Outcomes, SentFiles, UploadOutcome, Uploads};
-use crate::build::observer::{Observer, StoredDeps};
-use crate::build::{BuiltDeps, PexFile};
+use crate::builder::observer::{Observer, StoredDeps};
+use crate::builder::{BuiltDeps, PexFile};
 use crate::dagster::{Client, DagsterError};
 use crate::net::Progress;
 use crate::resolve::Resolution;

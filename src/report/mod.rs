@@ -20,7 +20,7 @@ pub use of_run::of_run;
 pub use run::{Ended, Run};
 pub use state::LocationState;
 
-use crate::build::PexFile;
+use crate::builder::PexFile;
 use crate::dependencies::DependencyChanges;
 use crate::deployment::Deployment;
 use crate::error::{Explain, Place, error_text};

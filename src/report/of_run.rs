@@ -1,8 +1,8 @@
 //! The report of a run as a function of what its stages have reached.
 
 use super::{Ended, LocationReport, LocationState, Problem, Purpose, Report, Run, RunResult, Stage};
-use crate::build::DepsPexFile;
-use crate::build::manifest::pex_tag;
+use crate::builder::DepsPexFile;
+use crate::builder::manifest::pex_tag;
 use crate::project::Location;
 use crate::publish::{SentFiles, UploadOutcome};
 use crate::update::Outcome;

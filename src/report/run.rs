@@ -1,7 +1,7 @@
 //! What the stages of a run have reached, and how it ended: what a report is made from.
 
 use super::{DeploymentReport, LocationState, Problem, Purpose, table};
-use crate::build::Built;
+use crate::builder::Built;
 use crate::dagster::session::Begun;
 use crate::dependencies::DependencyChanges;
 use crate::plan::Plan;

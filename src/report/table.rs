@@ -1,6 +1,6 @@
 //! What a build made, as a table for people. Returns text and writes nothing.
 
-use crate::build::PexFile;
+use crate::builder::PexFile;
 use std::time::Duration;
 
 /// `file  size  packages  seconds  state`, a line a file, columns aligned; nothing where there are no files.

@@ -2,8 +2,8 @@
 
 use super::document::location_document;
 use super::{Before, Online, Outcome, Phase, Update, UpdateError, Updated};
-use crate::build::manifest::{Origin, pex_tag};
-use crate::build::{Built, DepsPexFile};
+use crate::builder::manifest::{Origin, pex_tag};
+use crate::builder::{Built, DepsPexFile};
 use crate::dagster::Client;
 use crate::dependencies::Search;
 use crate::deployment::args::PublishArgs;

@@ -4,7 +4,7 @@
 //! code location and gives back serialized (`__class__` keys among the rest).
 
 use super::Before;
-use crate::build::manifest::pex_tag;
+use crate::builder::manifest::pex_tag;
 use serde_json::{Map, Value};
 use std::fmt;
 

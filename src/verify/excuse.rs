@@ -2,7 +2,7 @@
 //! warning. A fork's contributor can do nothing about it.
 
 use super::{Outcome, Verified};
-use crate::build::Built;
+use crate::builder::Built;
 use crate::error::error_text;
 use crate::host::Host;
 

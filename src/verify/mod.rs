@@ -13,8 +13,8 @@ pub mod traceback;
 pub use excuse::{Excuse, for_want_of_secrets};
 pub use rules::{Rules, VerifyWhen, unfit};
 
-use crate::build::BuildError;
-use crate::build::manifest::{Entry, Manifest, Origin};
+use crate::builder::BuildError;
+use crate::builder::manifest::{Entry, Manifest, Origin};
 use crate::cache::CacheError;
 use crate::child_env::Purpose;
 use crate::display::Display;

@@ -1,8 +1,8 @@
 //! Which code locations are loaded here before they are updated, and what follows from it.
 
 use super::Verified;
-use crate::build::manifest::Entry;
-use crate::build::{Built, DepsPexFile};
+use crate::builder::manifest::Entry;
+use crate::builder::{Built, DepsPexFile};
 use crate::plan::Plan;
 use crate::project::LockContent;
 use clap::ValueEnum;

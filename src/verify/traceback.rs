@@ -3,7 +3,7 @@
 //! A source PEX has the build directory as `working_directory/root`, and built local packages at the top of
 //! site-packages. This is the same here and in the agent, whatever directory it is unpacked to.
 
-use crate::build::manifest::Origin;
+use crate::builder::manifest::Origin;
 use crate::error::Place;
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! `deploy --dry-run`: what each code location asks for and resolves to.
 
 use super::{Planned, prepare};
-use crate::build::{BuildError, deps};
+use crate::builder::{BuildError, deps};
 use crate::cli::{DeployArgs, Format};
 use crate::commands::Error;
 use crate::commands::building::RequirementsDocument;

@@ -1,6 +1,6 @@
 //! What is to be built: the code locations that were asked for, and what each of their directories asks for.
 
-use crate::build::left_out;
+use crate::builder::left_out;
 use crate::cli::DeployArgs;
 use crate::commands::Error;
 use crate::commands::building::{Building, warning_line};

@@ -1,8 +1,8 @@
 //! The stages of a deploy from building on, each with the value that it puts down.
 
 use super::telling;
-use crate::build::manifest::Manifest;
-use crate::build::{self, Built};
+use crate::builder::manifest::Manifest;
+use crate::builder::{self, Built};
 use crate::cli::DeployArgs;
 use crate::commands::building::Building;
 use crate::commands::progress::Progress;
@@ -63,7 +63,7 @@ impl Stages<'_> {
         progress.planned();
         progress.stage("build");
         host.note(telling::heading(plan, &self.building.python_origin));
-        let built = Arc::new(build::run(plan, &context));
+        let built = Arc::new(builder::run(plan, &context));
         let warnings = context.warnings().into_iter().map(Warning::without_place);
         progress.put(|run| run.warnings.extend(warnings));
         drop(context);

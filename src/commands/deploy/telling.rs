@@ -1,6 +1,6 @@
 //! What a deploy says, in the log and on stdout.
 
-use crate::build::Built;
+use crate::builder::Built;
 use crate::cli::Format;
 use crate::commands::Error;
 use crate::error::{Explain, Fault, error_text};

@@ -1,6 +1,6 @@
 use super::*;
-use crate::build::observer::StoredDeps;
-use crate::build::{BuildError, Built, PexFile};
+use crate::builder::observer::StoredDeps;
+use crate::builder::{BuildError, Built, PexFile};
 use crate::dagster::session::Begun;
 use crate::error::Place;
 use crate::plan::Plan;

@@ -121,7 +121,7 @@ fn crc32(path: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use crate::build::left_out::{LeftOut, PEXIGNORE};
+    use crate::builder::left_out::{LeftOut, PEXIGNORE};
     use std::fs;
 
     /// Earlier, only the member's own path and one directory deeper were checked.

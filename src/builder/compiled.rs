@@ -152,7 +152,7 @@ fn may_be_compiled(member: &Member) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::elf::tests::elf_file;
+    use crate::builder::elf::tests::elf_file;
     use crate::error::error_text;
     use crate::wheel::fixture::{TestMember, file, write_zip};
 

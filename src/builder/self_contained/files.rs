@@ -4,8 +4,8 @@
 //! changing these. This is fast because files are hashed on all processors, and because a directory with more than
 //! [`MOST_FILES`] or [`MOST_BYTES`] (such as a large environment) is not read: building is faster then.
 
-use crate::build::in_parallel;
-use crate::build::parallelism;
+use crate::builder::in_parallel;
+use crate::builder::parallelism;
 use crate::executable::is_executable;
 use crate::pex::is_bytecode;
 use sha2::{Digest, Sha256};
