@@ -1,8 +1,8 @@
-//! What a deploy changes in the dependencies of a code location: the distributions of the deps PEX that it gets, held
-//! against those of the one that ran before.
+//! What a deploy changes in the dependencies of a code location: the distributions of its new deps PEX, compared with
+//! those of the one that ran before.
 //!
-//! The old file is in the registry; its list is read from a few kilobytes of it. The cause of a failure is shown in
-//! detail, and there is no list then: it informs and decides nothing.
+//! The old file is in the registry; its list is read from a few kilobytes of it. The list is only information: if it
+//! cannot be read, the cause is a detail message, and there is no list.
 
 use crate::builder::{Built, DepsPexFile};
 use crate::dagster::Client;
@@ -19,7 +19,7 @@ use std::str::FromStr;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-/// More files than these are not looked into.
+/// At most this many files are read.
 const MOST_FILES: usize = 20;
 
 /// Normalised name → version.
@@ -39,7 +39,7 @@ pub struct DependencyChanges {
 }
 
 impl DependencyChanges {
-    /// Compare what ran before, from the file called `deps_pex_before`, with what comes.
+    /// Compare what ran before, from the file called `deps_pex_before`, with what will run.
     fn between(deps_pex_before: &str, before: &Distributions, after: &Distributions) -> DependencyChanges {
         let only = |one: &Distributions, other: &Distributions| {
             let only = one.iter().filter(|(name, _)| !other.contains_key(*name));
@@ -64,7 +64,7 @@ fn same_version(one: &str, other: &str) -> bool {
 
 /// Where the distributions of a deps PEX can be read.
 enum Listed {
-    /// Here.
+    /// In memory.
     Known(Distributions),
     /// In the file at this path.
     Local(PathBuf),
@@ -73,7 +73,7 @@ enum Listed {
 }
 
 impl Listed {
-    /// A resolution that does not know all versions is no list.
+    /// A resolution that lacks a version is not used; the file itself is read then.
     fn from_deps(deps: &DepsPexFile) -> Listed {
         let distributions = deps.resolution().distributions.iter();
         let named = distributions.map(|one| Some((one.name.clone(), one.version.clone()?))).collect();
@@ -94,15 +94,15 @@ struct Exchange {
     listed: Listed,
 }
 
-/// Changes that are still being looked for.
+/// Changes that are still being computed.
 pub struct Search(Receiver<BTreeMap<String, DependencyChanges>>);
 
-/// A finished deploy waits so long for a list that is only nice to have.
+/// How long a finished deploy waits for a list that is only nice to have.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Search {
-    /// Begin to find out what changes in the dependencies of each code location, while the deploy goes on. `look` finds out
-    /// which deps PEX a code location ran before.
+    /// Start to compute what changes in the dependencies of each code location, while the deploy goes on. `look` finds
+    /// out which deps PEX a code location ran before.
     pub fn begin<Before: Fn(&str) -> Option<String>>(
         client: Client,
         plan: &Plan,
@@ -122,7 +122,7 @@ impl Search {
                 Some(Exchange { location, before, after, listed })
             });
             let changes = changes(&client, &exchanges.collect::<Vec<_>>());
-            // A deploy that did not wait for it does not miss it.
+            // The receiver is gone if the deploy did not wait; it does not need the list then.
             let _ = sender.send(changes);
         });
         Search(receiver)
@@ -148,7 +148,7 @@ fn changes(client: &Client, exchanges: &[Exchange]) -> BTreeMap<String, Dependen
             Listed::Known(distributions) => distributions,
             Listed::Stored => stored.get(&exchange.after)?,
             Listed::Local(path) => {
-                local = told(client, &exchange.after, read_local(path))?;
+                local = ok_or_detail(client, &exchange.after, read_local(path))?;
                 &local
             }
         };
@@ -177,7 +177,9 @@ fn read_stored(client: &Client, files: &[&str]) -> BTreeMap<String, Distribution
         })
     };
     let named = files.iter().zip(&urls);
-    named.filter_map(|(name, url)| Some((name.to_string(), told(client, name, read(name, url))?))).collect()
+    named
+        .filter_map(|(name, url)| Some((name.to_string(), ok_or_detail(client, name, read(name, url))?)))
+        .collect()
 }
 
 fn read_local(path: &Path) -> Result<Distributions, InspectError<std::io::Error>> {
@@ -196,7 +198,7 @@ fn read_local(path: &Path) -> Result<Distributions, InspectError<std::io::Error>
 }
 
 /// The value; a failure is only a detail message.
-fn told<T>(client: &Client, name: &str, result: Result<T, impl std::error::Error>) -> Option<T> {
+fn ok_or_detail<T>(client: &Client, name: &str, result: Result<T, impl std::error::Error>) -> Option<T> {
     let tell = |error: &_| {
         client.host().detail(format!("could not list the distributions in {name}: {error}"));
     };

@@ -1,6 +1,7 @@
 //! Which deployment a run is for: a full one, or the branch deployment of a pull request or branch.
 //!
-//! [`decide`] is pure. Its one rule above all: what is or may be a pull request never reaches a full deployment.
+//! [`decide`] is pure. Its most important rule: code that is or may be a pull request's never reaches a full
+//! deployment.
 
 pub mod args;
 mod error;
@@ -25,8 +26,8 @@ use crate::host::Host;
 use args::{BranchArgs, CodeLocationDetails, SnapshotBase};
 use serde::Serialize;
 
-/// The full deployment where none is named. Source: the predecessor's default. An organization need not have one of this
-/// name: [`instead_of`] takes its only one then.
+/// The full deployment if none is named. Source: the predecessor's default. If the organization does not have one of
+/// this name, [`instead_of`] takes its only one.
 pub const DEFAULT_DEPLOYMENT: &str = "prod";
 
 /// What a run is for.
@@ -36,7 +37,7 @@ pub enum Choice {
     Deploy(Destination),
     /// The branch deployment of a branch, to be marked as closed; nothing is built.
     Close(Box<Branch>),
-    /// None, for this reason.
+    /// Nothing to deploy, for this reason.
     Nothing(String),
 }
 
@@ -49,7 +50,7 @@ pub enum Destination {
         name: String,
         /// Whether a person should confirm it.
         ask: bool,
-        /// Whether nobody named it, so that it is [`DEFAULT_DEPLOYMENT`].
+        /// Whether it was not named, and is thus [`DEFAULT_DEPLOYMENT`].
         is_default: bool,
     },
     /// The branch deployment of a branch, created or brought up to date first.
@@ -59,19 +60,19 @@ pub enum Destination {
 /// A branch that has a branch deployment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Branch {
-    /// What Dagster+ is told of it.
+    /// What is sent to Dagster+ about it.
     pub data: BranchData,
     /// The commit at its head, if known before git is asked.
     pub head_sha: Option<String>,
-    /// What the event tells of that commit.
+    /// What the event says about that commit.
     pub head: Option<HeadCommit>,
-    /// Picture of whoever opened the pull request, for want of the author's.
+    /// Picture of the user who opened the pull request, used if the author's is unknown.
     pub avatar_url: Option<String>,
     /// The repository that has the commit.
     pub head_repository: String,
-    /// The full deployment that it is based on, if one was named; else Dagster+ takes its default one.
+    /// The full deployment that it is based on, if one was named; otherwise Dagster+'s default.
     pub base: Option<String>,
-    /// When it takes over that one's state.
+    /// When it copies the state of that deployment.
     pub snapshot: Option<SnapshotBase>,
 }
 
@@ -94,7 +95,7 @@ pub struct Deployment {
 /// Decide which deployment a run is for.
 ///
 /// # Errors
-/// When neither the command line nor the event nor the work tree tells.
+/// If it follows neither from the command line nor from the event nor from the work tree.
 pub fn decide(
     context: &Context,
     details: Option<&CodeLocationDetails>,
@@ -168,8 +169,8 @@ fn run_of(commit: &CommitEvent) -> String {
     }
 }
 
-/// The commit that is checked out in place of the one whose workflow succeeded. A checkout of another repository has a
-/// history of its own. Where git tells nothing, the checkout holds `GITHUB_SHA`, which it fetches by default.
+/// The commit that is checked out instead of the one whose workflow succeeded. A checkout of another repository has a
+/// separate history. If git gives no answer, the checkout is assumed to be at `GITHUB_SHA`, its default.
 fn untested(commit: &CommitEvent, context: &Context, host: &Host) -> Option<String> {
     if context.work_tree.head().is_none() {
         let fetched = host.var(env_vars::GITHUB_SHA);
@@ -179,9 +180,9 @@ fn untested(commit: &CommitEvent, context: &Context, host: &Host) -> Option<Stri
     (built.differs() && !built.is_elsewhere).then_some(built.hash).flatten()
 }
 
-/// What is checked out in place of the run's own commit and may be a pull request's or anyone's, in words: `ref:` of the
-/// checkout can come from a comment or from whoever dispatched the run. An older commit of the default branch is none of
-/// that.
+/// What is checked out instead of the run's own commit and may be from a pull request or any other user, in words:
+/// `ref:` of the checkout can come from a comment or from the user who dispatched the run. An older commit of the
+/// default branch is trusted.
 fn foreign_checkout(commit: &CommitEvent, context: &Context, host: &Host) -> Option<String> {
     let built = context.built(host);
     if !built.differs() || built.is_elsewhere {
@@ -233,7 +234,7 @@ fn of_pull_request(request: &PullRequest, context: &Context, args: &BranchArgs, 
         head_sha: built.hash,
         head: None,
         head_repository: built.repository.unwrap_or(head_repository),
-        // What is closed need not be based on anything, and its base may be gone.
+        // Closing needs no base deployment, and the base may be deleted already.
         base: base(context, args).filter(|_| status == PullRequestStatus::Open),
         snapshot: args.snapshot_base,
     }
@@ -285,10 +286,10 @@ fn of_work_tree(context: &Context, args: &BranchArgs, host: &Host) -> Result<Bra
     })
 }
 
-/// Make the chosen branch deployment, or bring it up to date; gives its name.
+/// Create the chosen branch deployment, or update it; returns its name.
 ///
 /// # Errors
-/// When no commit can be told, or Dagster+ refuses.
+/// If the commit cannot be determined, or Dagster+ refuses.
 pub fn put(branch: &Branch, context: &Context, client: &Client) -> Result<Deployment, DeploymentError> {
     let commit = commit_data(branch, context, client.host())?;
     let snapshot = branch.snapshot.map(|when| match when {
@@ -300,7 +301,7 @@ pub fn put(branch: &Branch, context: &Context, client: &Client) -> Result<Deploy
     Ok(Deployment { name, is_branch: true })
 }
 
-/// Mark the branch deployment as closed; `None` where there is none, so that none is created to be closed.
+/// Mark the branch deployment as closed; `None` if it does not exist, so that it is not created just to be closed.
 ///
 /// # Errors
 /// Those of [`put`].
@@ -328,10 +329,10 @@ pub fn is_branch_name(name: &str) -> bool {
     name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The deployment to go to where there is none called `name`: the only one of the organization, if nobody named one.
+/// The deployment to use if there is no deployment `name`: the only one of the organization, if none was named.
 ///
 /// # Errors
-/// An error with the names that there are, where the server tells; any other `error` as it is.
+/// An error with the existing names, if the server lists them; any other `error` unchanged.
 pub fn instead_of(
     name: &str,
     is_default: bool,
@@ -343,7 +344,7 @@ pub fn instead_of(
         return Err(error.into());
     }
     match client.full_deployments() {
-        // The organization itself may be what is not there.
+        // The list may fail too, because the organization itself does not exist.
         Err(asked) => {
             client.host().detail(asked.to_string());
             Err(error.into())
@@ -360,7 +361,7 @@ pub fn instead_of(
     }
 }
 
-/// Metadata of the commit at the branch's head: from the event, the clone, GitHub, or its hash alone. Never those of
+/// Metadata of the commit at the branch's head: from the event, the clone, GitHub, or only its hash. Never that of
 /// another commit, such as the merge commit that a runner checks out.
 fn commit_data(branch: &Branch, context: &Context, host: &Host) -> Result<CommitData, DeploymentError> {
     let local = context.work_tree.commit(branch.head_sha.as_deref().unwrap_or("HEAD"));
@@ -414,10 +415,10 @@ fn github_commit(
         .ok()
 }
 
-/// Ask a person whether to deploy to the full deployment `name`, unless told to go on or a CI system runs this.
+/// Ask the user whether to deploy to the full deployment `name`, unless a flag allows it or this runs in a CI system.
 ///
 /// # Errors
-/// When nobody can be asked, or the answer is no.
+/// If there is no terminal to ask on, or the answer is no.
 pub fn confirm(name: &str, yes: bool, host: &Host) -> Result<(), DeploymentError> {
     if yes || host.in_ci() {
         return Ok(());

@@ -1,6 +1,6 @@
 //! Published PEX files → code locations that run them: updated, then watched until they have loaded or failed.
 //!
-//! Each code location has its own outcome; one that fails takes nothing from the others.
+//! Each code location has its own outcome; a failure of one does not affect the others.
 
 mod compared;
 mod confirm;
@@ -27,7 +27,7 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A code location and what it is to become.
+/// A code location and the document to update it to.
 #[derive(Debug, Clone)]
 pub struct Update {
     /// `location_name`.
@@ -36,12 +36,12 @@ pub struct Update {
     pub document: Map<String, Value>,
 }
 
-/// What came of a code location.
+/// The outcome of a code location.
 #[derive(Debug)]
 pub struct Outcome {
     /// `location_name`.
     pub name: String,
-    /// How its files came to be stored, where they are.
+    /// How its files were stored, if they are.
     pub sent: Option<SentFiles>,
     /// Whether it runs the new PEX files.
     pub result: Result<Updated, UpdateError>,
@@ -58,7 +58,7 @@ impl Outcome {
 pub enum Updated {
     /// Its files are stored, and it was not to be updated.
     Published,
-    /// It runs just these files already, and was left alone.
+    /// It runs these files already, and was not updated.
     Unchanged,
     /// It runs the new PEX files.
     Loaded,
@@ -94,7 +94,7 @@ pub enum UpdateError {
         failure: PythonFailure,
         /// The last line of the user's own files.
         place: Option<Place>,
-        /// Where that is known better than by the general advice.
+        /// A hint that is more specific than the general one, if there is any.
         hint: Option<String>,
     },
     #[error("the code location `{location}` was updated and had not loaded after {seconds} s")]
@@ -107,7 +107,7 @@ pub enum UpdateError {
     #[error("the code location `{location}` was updated, but then {}", overtaken(now.as_deref()))]
     Overtaken {
         location: String,
-        /// Its PEX tag now; empty without PEX files, `None` if it is not there.
+        /// Its PEX tag now; empty without PEX files, `None` if the code location does not exist.
         now: Option<String>,
     },
     #[error("the code location `{location}` was updated, but whether it loaded could not be seen")]
@@ -182,12 +182,12 @@ impl Explain for UpdateError {
 #[derive(Debug, Clone, Default)]
 pub struct Before {
     states: BTreeMap<String, LoadState>,
-    /// `None` where the server does not tell.
+    /// `None` if the server does not report it.
     metadata: Option<BTreeMap<String, String>>,
 }
 
 impl Before {
-    /// Look at the deployment of `client`. This is also what a bad token or a wrong address fails at, early.
+    /// Look at the deployment of `client`. A bad token or a wrong URL fails here, early.
     ///
     /// # Errors
     /// Those of the call.
@@ -206,7 +206,7 @@ impl Before {
         Before { states: BTreeMap::new(), metadata: metadata(client) }
     }
 
-    /// The deps PEX files that code locations run, as far as the server tells.
+    /// The deps PEX files that code locations run, as far as the server reports them.
     pub fn deps_files(&self) -> Vec<String> {
         let metadata =
             self.metadata.iter().flatten().filter_map(|(_, text)| serde_json::from_str::<Value>(text).ok());
@@ -215,7 +215,7 @@ impl Before {
     }
 }
 
-/// What each code location was last updated to; `None` where the server does not tell.
+/// What each code location was last updated to; `None` if the server does not report it.
 fn metadata(client: &Client) -> Option<BTreeMap<String, String>> {
     match client.workspace_entries() {
         Ok(entries) => Some(entries),
@@ -226,7 +226,7 @@ fn metadata(client: &Client) -> Option<BTreeMap<String, String>> {
     }
 }
 
-/// Update the code locations and wait for them. `reached` hears how far it came.
+/// Update the code locations and wait for them. `reached` is called with the progress.
 pub fn run(
     client: &Client,
     updates: Vec<Update>,
@@ -266,7 +266,7 @@ pub fn run(
     outcomes
 }
 
-/// Which of the code locations whose answers were lost were updated all the same, and what came of the others.
+/// After lost answers: which code locations were updated anyway, and the outcomes of the others.
 fn look_for(
     client: &Client,
     updates: &[Update],
@@ -282,7 +282,7 @@ fn look_for(
                 client.host().detail(format!("{source}; {name} was updated anyway"));
                 awaited.push(name);
             }
-            // The server is done with it, so that nothing can come of it any more.
+            // The server has finished this call, so it cannot take effect later.
             Some(_) if source.is_final() => {
                 outcomes.push(Outcome::new(name, Err(UpdateError::Refused { location, source })));
             }
@@ -292,7 +292,7 @@ fn look_for(
     (awaited, outcomes)
 }
 
-/// How far an update has come.
+/// The progress of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
     /// These are being updated.
@@ -303,7 +303,7 @@ pub enum Phase {
     Settled(String, bool),
 }
 
-/// Send the documents: all in one call, and if that is refused one by one, so that a bad one does not stop the others.
+/// Send the documents: all in one call, or if that is refused one by one, so that a bad one does not stop the others.
 fn apply(client: &Client, updates: &[Update]) -> Vec<(String, Result<(), Arc<DagsterError>>)> {
     let mut uncertain = false;
     if let [_, _, ..] = updates {
@@ -320,17 +320,18 @@ fn apply(client: &Client, updates: &[Update]) -> Vec<(String, Result<(), Arc<Dag
             }
         }
     }
-    // What the first call may have done is not undone by a refusal now.
-    let told = |error: DagsterError| match uncertain && !error.is_uncertain() {
+    // A refusal now does not undo what the first call may have done.
+    let still_uncertain = |error: DagsterError| match uncertain && !error.is_uncertain() {
         true => DagsterError::AfterLoss { last: Box::new(error) },
         false => error,
     };
-    let one =
-        |update: &Update| client.update_location(&update.document).map_err(|error| Arc::new(told(error)));
+    let one = |update: &Update| {
+        client.update_location(&update.document).map_err(|error| Arc::new(still_uncertain(error)))
+    };
     updates.iter().map(|update| (update.name.clone(), one(update))).collect()
 }
 
-/// Whether another set of documents might fare better.
+/// Whether a call with other documents could succeed.
 fn concerns_documents(error: &DagsterError) -> bool {
     match error {
         DagsterError::Refused { type_name, .. } => type_name != "UnauthorizedError",

@@ -95,15 +95,15 @@ impl<'a> Step<'a> {
         self.runner.end_group();
         let report = self.worded(performed.report());
         self.conclude(&report);
-        // The runner may kill the step while GitHub is slow to answer: first what needs no network.
-        let told = self.tell(&report, &facts);
+        // The runner may kill the step while GitHub is slow to answer, so what needs no network comes first.
+        let written = self.tell(&report, &facts);
         let url = reporter.finish(&report, &signal, self.runner);
         self.runner.set_outputs(&[("comment_url", url.unwrap_or_default())])?;
         if report.result == RunResult::Cancelled {
-            // What was still at work has begun other files since.
+            // Work that was still running may have created more temporary files since.
             scratch::remove_own();
         }
-        told?;
+        written?;
         Ok(performed.exit.unwrap_or_else(|error| Exit(error.fault().exit_code())))
     }
 
@@ -168,7 +168,7 @@ impl<'a> Step<'a> {
             Ok(matrix) => matrix,
             Err(error) => return self.failed(&error),
         };
-        // GitHub fails a matrix without jobs, and an empty text is what a condition can ask for.
+        // GitHub fails a job with an empty matrix; an `if:` can compare the output with an empty text and skip the job.
         let text = if matrix.include.is_empty() { String::new() } else { matrix.json() };
         self.host.note(matrix.json());
         self.runner.set_outputs(&[("result", "success".to_string()), ("matrix", text)])?;

@@ -14,7 +14,7 @@ use serde_json::json;
 /// Run the command. The name goes alone to stdout.
 ///
 /// # Errors
-/// When no branch can be told, Dagster+ refuses, or stdout cannot be written.
+/// If the branch cannot be determined, Dagster+ refuses, or stdout cannot be written.
 pub fn run(
     args: &BranchDeploymentArgs,
     format: Format,

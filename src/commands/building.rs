@@ -25,18 +25,18 @@ pub struct Building<'a> {
     pub display: Display,
     /// Target of everything built.
     pub target: Target,
-    /// What said which Python: the command line, a file, or nothing.
+    /// What decided on the Python version: the command line, a file, or nothing.
     pub python_origin: String,
-    /// What the user should know of that choice; told already.
+    /// What the user should know about that choice; already printed.
     pub warnings: Vec<Warning>,
     options: CollectOptions,
 }
 
 impl<'a> Building<'a> {
-    /// Read the flags, and what the project in `root` with these build directories says where they are silent.
+    /// Read the flags. What they leave open, the project in `root` with these build directories decides.
     ///
     /// # Errors
-    /// When no Python version can be told.
+    /// If the Python version cannot be determined.
     pub fn new(
         args: &BuildArgs,
         root: &Path,
@@ -65,7 +65,7 @@ impl<'a> Building<'a> {
     /// The same for a single directory; the log says which Python it is where a file decided.
     ///
     /// # Errors
-    /// When no Python version can be told.
+    /// If the Python version cannot be determined.
     pub fn of_directory(args: &BuildArgs, directory: &Path, host: &'a Host) -> Result<Building<'a>, Error> {
         let building = Building::new(args, directory, &[directory], host)?;
         if args.python_version.is_none() && building.python_origin.starts_with("from ") {
@@ -74,7 +74,7 @@ impl<'a> Building<'a> {
         Ok(building)
     }
 
-    /// Collect what one build directory asks for, and tell of its warnings.
+    /// Collect the requirements of one build directory, and print its warnings.
     ///
     /// # Errors
     /// When a file in it cannot be used.
@@ -97,7 +97,7 @@ impl<'a> Building<'a> {
     }
 }
 
-/// The target Python, what said so, and what the user should know of it.
+/// The target Python, what decided on it, and what the user should know about it.
 fn python(
     args: &BuildArgs,
     root: &Path,
@@ -111,7 +111,7 @@ fn python(
     Ok((version, origin, warnings))
 }
 
-/// What a build directory asks for, as JSON. `resolution` is absent until it is resolved.
+/// The requirements of a build directory, as JSON. `resolution` is absent until they are resolved.
 #[derive(Debug, Serialize)]
 pub struct RequirementsDocument {
     /// Directories built into the source PEX besides the build directory itself, relative to it.
@@ -130,12 +130,12 @@ pub struct RequirementsDocument {
     pub platform: String,
     /// What the user should know, each with its file and line where it has them.
     pub warnings: Vec<String>,
-    /// Extras and dependency groups that exist and were not asked for.
+    /// Extras and dependency groups that exist and were not requested.
     pub left_out: Vec<String>,
     /// The exact distributions.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Resolution>,
-    /// Why there are none.
+    /// Why they are unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

@@ -1,7 +1,6 @@
 //! `check`: the code locations that a build or deploy would work on, or all that is wrong with their files.
 //!
-//! The JSON document has `file`, `locations`, `errors` and `warnings`, whatever the outcome; the errors are told on
-//! stderr as well.
+//! The JSON document always has `file`, `locations`, `errors` and `warnings`; the errors are printed to stderr as well.
 
 use super::Error;
 use crate::builder::left_out;
@@ -16,7 +15,7 @@ use crate::resolve::{self, Refusal};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// What was read, and all that is wrong or doubtful.
+/// What was read, with all errors and warnings.
 pub struct Checked {
     /// The code locations, and the file that names them.
     reading: Reading,
@@ -65,13 +64,13 @@ impl Checked {
         Checked { reading, errors, warnings }
     }
 
-    /// Say all that is wrong or doubtful.
+    /// Print all errors and warnings.
     pub fn say(&self, host: &Host) {
         self.say_warnings(host);
         self.errors.iter().for_each(|error| host.say(&error_text(&**error, host.color())));
     }
 
-    /// Say all that is doubtful.
+    /// Print all warnings.
     pub fn say_warnings(&self, host: &Host) {
         self.warnings.iter().for_each(|warning| host.say(&warning_text(warning)));
     }

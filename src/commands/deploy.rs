@@ -22,10 +22,10 @@ use stages::Stages;
 use std::sync::Arc;
 pub use telling::outcomes;
 
-/// Run it; a signal ends it with a word on what was reached.
+/// Run it; a signal ends it with a message about what was reached.
 ///
 /// # Errors
-/// When the project cannot be read, or a code location could not be built or deployed; the others are all the same.
+/// If the project cannot be read, or a code location could not be built or deployed; the others are deployed anyway.
 pub fn run(args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     if args.build.dry_run {
         return dry_run::run(&args, format, host);
@@ -40,9 +40,9 @@ pub fn run(args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error>
     performed.exit
 }
 
-/// What came of a run.
+/// The result of a run.
 pub struct Performed {
-    /// What its stages have reached.
+    /// The results of its stages so far.
     pub run: Run,
     /// How it ended.
     pub ended: Ended,
@@ -63,7 +63,7 @@ impl Performed {
         Performed { exit: Err(error), ..Performed::ended(progress, ended) }
     }
 
-    /// The same as a run without a permission to deploy, of which `why` tells: it does not fail for want of a secret.
+    /// The same for a run without permission to deploy, for the reason `why`: a missing secret is not a failure there.
     pub fn excused(mut self, why: String, host: &Host) -> Performed {
         if self.exit.is_err() {
             let built = self.run.built.as_ref().map(|(_, built)| &**built);
@@ -101,7 +101,7 @@ pub fn perform(args: DeployArgs, progress: &Progress, host: &Host) -> Performed 
     }
 }
 
-/// An error as what it is made of: those of a project file each have a place.
+/// The single errors that an error consists of: each error in a project file has its own place.
 fn problems(error: &Error) -> Vec<Problem> {
     match error {
         Error::Project(errors) => errors.iter().map(Problem::from_error).collect(),
@@ -137,7 +137,7 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     conclude(made.not_built, &outcomes, verified, &stages.plan)
 }
 
-/// How the run ended, or the one error that says what is missing.
+/// How the run ended, or a single error that says what is missing.
 fn conclude(
     not_built: Option<Error>,
     outcomes: &[Outcome],
@@ -158,7 +158,7 @@ fn conclude(
     verified.map_or(Ok(Exit(0)), super::verify::conclude).map(|_| Ended::Success)
 }
 
-/// The pull request is closed: so is its branch deployment, and nothing is built.
+/// The pull request is closed: close its branch deployment, and build nothing.
 fn close(session: &DeploySession, branch: &Branch, progress: &Progress, host: &Host) -> Result<Ended, Error> {
     progress.put(|run| run.is_closing = true);
     let Some(Deployment { name, is_branch }) = deployment::close(branch, &session.context, &session.client)?

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Run it.
 ///
 /// # Errors
-/// When the project cannot be read, its requirements not be resolved, or the PEX not be built.
+/// If the project cannot be read, its requirements cannot be resolved, or the PEX cannot be built.
 pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     let directory = host.absolute(&args.project_dir);
     let building = Building::of_directory(&args.build, &directory, host)?;
@@ -55,7 +55,7 @@ fn build(
     Ok(Exit(0))
 }
 
-/// A dry run: what was collected is printed even when it cannot be resolved, since that is what there is to look at.
+/// A dry run: the requirements are printed even if they cannot be resolved, since they show the cause.
 fn resolve_only(
     building: &Building<'_>,
     job: &DepsJob,
@@ -71,7 +71,7 @@ fn resolve_only(
             asked.resolution = Some(resolution);
             Exit(0)
         }
-        // What cannot be reached from here may well be reached from where the build will run.
+        // An index that is out of reach here may be reachable from the machine that builds.
         Err(error) if error.fault() == Fault::Remote => {
             let message = error_text(&error, false);
             building
@@ -92,7 +92,7 @@ fn resolve_only(
     Ok(exit)
 }
 
-/// The exact distributions, a line each; the requirements where they were not resolved.
+/// The exact distributions, a line each; the requirements if they were not resolved.
 fn text(asked: &RequirementsDocument) -> String {
     let mut lines: Vec<String> =
         asked.local_packages.iter().map(|path| format!("# local package: {path}")).collect();

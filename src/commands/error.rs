@@ -43,22 +43,22 @@ pub enum Error {
     PermissionDenied(action::PermissionDenied),
     #[error(transparent)]
     Runner(#[from] RunnerError),
-    /// `--location` names none that there is.
+    /// `--location` names a code location that does not exist.
     #[error("`{}` has no code location `{name}`; it has {}", file.display(), known.join(", "))]
     UnknownLocation { name: String, file: PathBuf, known: Vec<String> },
-    /// Some code locations were not built; why was said already.
+    /// Some code locations were not built; the causes were printed already.
     #[error("{} of {total} code locations could not be built: {}", failed.len(), failed.join(", "))]
     NotBuilt { failed: Vec<String>, total: usize, fault: Fault },
     /// Some code locations do not load; the tracebacks were printed already.
     #[error("{} of {total} code locations could not be loaded: {}", failed.len(), failed.join("; "))]
     NotLoaded { failed: Vec<String>, total: usize, hint: Option<String> },
-    /// Some code locations were not deployed; why was said already.
+    /// Some code locations were not deployed; the causes were printed already.
     #[error("{} of {total} code locations could not be deployed: {}", failed.len(), failed.join(", "))]
     NotDeployed { failed: Vec<String>, total: usize, fault: Fault },
-    /// What ended a run at Dagster+, and was met more than once.
+    /// An error from Dagster+ that ended a run and that several threads have seen.
     #[error(transparent)]
     Ended(Arc<DagsterError>),
-    /// No room for temporary files.
+    /// Temporary files could not be created.
     #[error("could not create a temporary directory")]
     Temporary(#[source] std::io::Error),
     #[error(transparent)]

@@ -1,7 +1,7 @@
-//! Ctrl-C and SIGTERM: end what this process started, and say what state was reached.
+//! Ctrl-C and SIGTERM: end what this process started, and report the state that was reached.
 //!
-//! The work runs in a thread of its own while the main one waits for it or for a signal, so that no stage has to ask.
-//! What is written is whole or not there (temporary names), and each call to Dagster+ sets a value, so stopping
+//! The work runs in a separate thread while the main thread waits for it or for a signal, so no stage has to check.
+//! Files are written under temporary names and then renamed, and each call to Dagster+ sets a value, so stopping
 //! anywhere is safe.
 
 use super::progress::Progress;
@@ -17,14 +17,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-/// Why there is no result.
+/// An interrupted run.
 #[derive(Debug)]
 pub struct Stopped {
     /// The exit code: 128 and the signal's number.
     pub code: u8,
-    /// What the stages had reached when it came.
+    /// What the stages had reached when the signal came.
     pub run: Run,
-    /// What had begun at Dagster+; `None` where the work could not even begin.
+    /// What had started at Dagster+; `None` if the work could not even start.
     pub begun: Option<Begun>,
 }
 
@@ -34,8 +34,8 @@ impl Stopped {
     }
 }
 
-/// Run `work` until it ends, or until a signal; then say what was reached and give the exit code of that signal. `work`
-/// gets a host that falls silent at a signal.
+/// Run `work` until it ends, or until a signal; then report what was reached, with the exit code of that signal. `work`
+/// gets a host that stops printing at a signal.
 ///
 /// # Errors
 /// When a signal came first.
@@ -66,7 +66,7 @@ pub fn guard<T: Send + 'static>(
         Ok(Event::Signal(number)) => {
             let (begun, run) = progress.stop();
             silent.store(true, Ordering::SeqCst);
-            // A bar that is left would stay on the line of the last word.
+            // A progress bar that is still there would share the line with the message.
             let _ = host.bars().clear();
             leave_nothing();
             host.say(&format!("interrupted: {}", run.left_behind(&begun)));
@@ -84,12 +84,12 @@ fn leave_nothing() {
     scratch::remove_own();
 }
 
-/// From now on a signal ends the children too, before it ends this process as usual: for what has no report and no
-/// document. Its work goes on until then, but hears of no child any more.
+/// From now on a signal ends the children too, before it ends this process as usual: for commands without a report or
+/// document. Their work goes on until then, but no longer gets results from children.
 #[cfg(unix)]
 pub fn end_with_children() {
     let (sender, signals) = mpsc::channel::<Event<()>>();
-    // It listens as long as the process is there.
+    // It listens as long as the process runs.
     let _ = watch_signals(sender);
     std::thread::spawn(move || {
         if let Ok(Event::Signal(number)) = signals.recv() {
@@ -104,7 +104,7 @@ pub fn end_with_children() {
 #[allow(missing_docs)]
 pub fn end_with_children() {}
 
-/// When the first signal came. Listens from its start on, also while [`guard`] does not.
+/// When the first signal came. Listens from its start on, even while [`guard`] does not.
 #[derive(Debug, Clone, Default)]
 pub struct FirstSignal(Arc<Mutex<Option<Instant>>>);
 
@@ -113,7 +113,7 @@ impl FirstSignal {
     pub fn listen() -> FirstSignal {
         let first = FirstSignal::default();
         let (sender, signals) = mpsc::channel::<Event<()>>();
-        // It listens as long as the process is there.
+        // It listens as long as the process runs.
         let _ = watch_signals(sender);
         let heard = first.clone();
         std::thread::spawn(move || {

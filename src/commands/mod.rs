@@ -26,7 +26,7 @@ use interrupt::guard;
 use progress::Progress;
 use serde_json::json;
 
-/// Run one invocation and tell of its failure: on stderr, and with `--format json` on stdout as `{"error": …}` unless
+/// Run one invocation and print its failure: on stderr, and with `--format json` on stdout as `{"error": …}` unless
 /// the command has printed its document already.
 pub fn run(invocation: Invocation, host: &Host) -> Exit {
     let format = invocation.global.format;
@@ -41,15 +41,15 @@ pub fn run(invocation: Invocation, host: &Host) -> Exit {
     })
 }
 
-/// Run it so that a signal ends it with a word, with its exit code, and with a document where one is asked for.
+/// Run it so that a signal ends it with a message, the exit code of the signal, and with `--format json` a document.
 fn interruptible(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
     match &invocation.command {
-        // These have more to say of what was reached.
+        // These report in more detail what was reached.
         Command::Action => return dispatch(invocation, host, &Progress::default()),
         Command::Deploy(args) if !args.build.dry_run => {
             return dispatch(invocation, host, &Progress::default());
         }
-        // A module gets the signals itself once it runs.
+        // A Python module gets the signals itself once it runs.
         Command::Module(_) => {
             interrupt::end_with_children();
             return dispatch(invocation, host, &Progress::default());

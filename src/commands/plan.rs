@@ -119,11 +119,11 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
 
 const CLOSED: &str = "the pull request is closed";
 
-/// Names of the PEX files that a deploy would come to.
+/// Names of the PEX files that a deploy would build.
 struct Files {
     /// By index of [`Plan::sources`].
     sources: Vec<Result<String, BuildError>>,
-    /// By index of [`Plan::deps`]; `None` where it would have to be built to be known.
+    /// By index of [`Plan::deps`]; `None` if the name is known only after the build.
     deps: Vec<Result<Option<String>, BuildError>>,
 }
 
@@ -145,7 +145,7 @@ impl Files {
     }
 }
 
-/// Why a code location is to be deployed, if it is. What cannot be built is: its own job will say what is wrong.
+/// Why a code location is to be deployed; `None` if it is not. One that cannot be built is: its job reports the error.
 fn difference(
     planned: &PlannedLocation,
     plan: &Plan,
@@ -161,7 +161,7 @@ fn difference(
     let Some(before) = running.before(name).filter(|before| before.has(name)) else {
         return Some(Difference::Absent.to_string());
     };
-    // No file is called so: where the deps PEX is not known, it differs.
+    // No file has this name: an unknown deps PEX counts as changed.
     let deps = deps.as_deref().unwrap_or("deps-unknown.pex");
     let tag = pex_tag(&[source, deps]);
     let document = location_document(&planned.location.document, &tag, plan.target.python, additions);

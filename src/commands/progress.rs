@@ -1,4 +1,4 @@
-//! How a run goes: its stages leave here what they reached, whoever listens hears of them, and a signal ends it.
+//! The progress of a run: its stages record their results here, a listener is informed, and a signal ends it.
 
 use crate::dagster::Session;
 use crate::dagster::session::Begun;
@@ -7,7 +7,7 @@ use crate::threads::lock;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// Hears how a run goes. Called on the run's own threads: what takes time belongs elsewhere.
+/// Receives the progress of a run. Called on the run's own threads, so it must return quickly.
 pub trait Listener: Send + Sync {
     /// A stage begins; the one before it has ended.
     fn stage(&self, _name: &'static str) {}
@@ -15,7 +15,7 @@ pub trait Listener: Send + Sync {
     fn planned(&self, _report: &Report) {}
 }
 
-/// For runs that nobody listens to.
+/// For runs without a listener.
 impl Listener for () {}
 
 /// The progress of a run. Cheap to clone; clones share it.
@@ -32,12 +32,12 @@ struct Inner {
 #[derive(Default)]
 struct State {
     run: Run,
-    /// A signal came: nothing more is told to the listener.
+    /// A signal came: the listener is no longer called.
     stopped: bool,
 }
 
 impl Default for Progress {
-    /// That of a run without a listener.
+    /// For a run without a listener.
     fn default() -> Progress {
         Progress::new(Box::new(()))
     }
@@ -50,7 +50,7 @@ impl Progress {
         Progress(Arc::new(Inner { session, state, started: Instant::now(), listener }))
     }
 
-    /// What the calls to Dagster+ share: after an interrupt, none of them begins.
+    /// Shared by all calls to Dagster+: after an interrupt, none of them starts.
     pub fn session(&self) -> &Session {
         &self.0.session
     }
@@ -67,7 +67,7 @@ impl Progress {
         }
     }
 
-    /// Put down what a stage has reached.
+    /// Record the result of a stage.
     pub fn put(&self, put: impl FnOnce(&mut Run)) {
         put(&mut lock(&self.0.state).run);
     }
@@ -85,12 +85,12 @@ impl Progress {
         lock(&self.0.state).run.clone()
     }
 
-    /// Since the run began, to the millisecond.
+    /// Time since the run began, to the millisecond.
     pub fn seconds(&self) -> f64 {
         (self.0.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
     }
 
-    /// Stop: from here on nothing begins at Dagster+. Gives what had begun there, and what the stages had reached.
+    /// Stop: from here on nothing starts at Dagster+. Returns what had started there, and what the stages had reached.
     pub fn stop(&self) -> (Begun, Run) {
         let begun = self.0.session.interrupt();
         let mut state = lock(&self.0.state);

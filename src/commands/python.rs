@@ -1,7 +1,7 @@
 //! `pexpress -m MODULE ARGS`: a Python module of dagster's command-line programs, in a managed environment.
 //!
-//! This process becomes Python, which so has our terminal, stdin, signals and exit code; it stands in for the user's
-//! own shell and has its whole environment, secrets included.
+//! This process becomes Python, which thus has our terminal, stdin, signals and exit code. As if started from the
+//! user's shell, it gets the whole environment, secrets included.
 
 use super::Error;
 use crate::cli::ModuleArgs;
@@ -13,7 +13,7 @@ use std::process::Command;
 /// Run the module. On Unix this does not return unless it fails.
 ///
 /// # Errors
-/// When the environment cannot be made or its Python not be started.
+/// If the environment cannot be created or its Python cannot be started.
 pub fn run(args: &ModuleArgs, tools: &Tools, host: &Host) -> Result<Exit, Error> {
     let python = tools.dagster_environment()?;
     let mut command = Command::new(&python);

@@ -1,4 +1,4 @@
-//! `selftest`: what a build and a deploy would use, and whether they can work; one line a check.
+//! `selftest`: what a build and a deploy would use, and whether it works; one line per check.
 
 use super::Error;
 use crate::child_env::Purpose;
@@ -27,7 +27,7 @@ struct Check {
     fault: Option<Fault>,
 }
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Status {
@@ -146,7 +146,7 @@ fn cache(tools: &Tools) -> Check {
     }
 }
 
-/// Room that one larger project takes: its wheels, and the PEX made of them.
+/// Disk space that one larger project needs: its wheels, and the PEX built from them.
 const ROOM_BYTES: u64 = 1_000_000_000;
 
 #[cfg(unix)]
@@ -160,10 +160,10 @@ fn free_bytes(_: &Path) -> Option<u64> {
     None
 }
 
-/// The package that the index is asked for: every code location needs it.
+/// The package to look up in the index: every code location needs it.
 const ASKED_FOR: &str = "dagster";
 
-/// Whether the package index answers: uv looks up one package, its own cache aside.
+/// Whether the package index answers: uv looks up one package without its cache.
 fn index(uv: &Uv, host: &Host) -> Check {
     let began = host.clock.now();
     match uv.ask_index(ASKED_FOR) {
@@ -242,7 +242,7 @@ fn github(host: &Host) -> Check {
     }
 }
 
-/// Whether Dagster+ answers at all, if it is configured. What the token is good for, a deploy finds out.
+/// Whether Dagster+ answers at all, if it is configured. Permissions of the token are only checked by a deploy.
 fn dagster(agent: &Agent, host: &Host) -> Check {
     let (Some(address), Some(_)) =
         (host.var(env_vars::DAGSTER_CLOUD_URL), host.var(env_vars::DAGSTER_CLOUD_API_TOKEN))
@@ -262,7 +262,7 @@ fn dagster(agent: &Agent, host: &Host) -> Check {
     }
 }
 
-/// An address that is none.
+/// An invalid URL.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is not a URL: `{}`", env_vars::DAGSTER_CLOUD_URL, .0)]
 struct NotAUrl(SafeUrl);

@@ -14,7 +14,7 @@ use serde_json::json;
 /// Run it.
 ///
 /// # Errors
-/// When the project cannot be read, a local package not be built, or the PEX not be written.
+/// If the project cannot be read, a local package cannot be built, or the PEX cannot be written.
 pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     let directory = host.absolute(&args.project_dir);
     let building = Building::of_directory(&args.build, &directory, host)?;

@@ -14,10 +14,10 @@ use crate::target::PythonVersion;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// Run the command: exit code 0 when the deployment could be seen, whatever the state of its code locations.
+/// Run the command: exit code 0 if the deployment could be read, whatever the state of its code locations.
 ///
 /// # Errors
-/// A setting that is missing, Dagster+'s refusal, or stdout that cannot be written.
+/// If a setting is missing, Dagster+ refuses, or stdout cannot be written.
 pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     let context = Context::read(&args.dagster, host.cwd(), host)?;
     let client = deployment::client(&context, host, PythonVersion::DEFAULT);
@@ -59,7 +59,7 @@ fn deployment_name(context: &Context, client: &Client) -> Result<(String, bool),
     }
 }
 
-/// What is told of one code location. The metadata is the server's JSON of the last update.
+/// What is shown about one code location. The metadata is the server's JSON of the last update.
 fn location(state: &LoadState, metadata: Option<&String>) -> Value {
     let metadata: Value = metadata
         .and_then(|text| serde_json::from_str(text).ok())
@@ -133,7 +133,7 @@ mod tests {
             location(&state("three", false, None), None),
             location(&state("bad", true, Some("ImportError")), None),
         ];
-        // The words of a deploy, and of its JSON.
+        // The same words as in a deploy and its JSON.
         assert_eq!(rows[2]["state"], "failed_to_load");
         assert_eq!(
             table(&rows),

@@ -33,10 +33,10 @@ pub fn run(args: &VerifyArgs, format: Format, host: &Host) -> Result<Exit, Error
     conclude(&verified)
 }
 
-/// Load all code locations of a manifest and tell of each.
+/// Load all code locations of a manifest and report each.
 ///
 /// # Errors
-/// When a file cannot be unpacked or Python not be run.
+/// If a file cannot be unpacked, or Python cannot be started.
 pub fn verify(
     manifest: &Manifest,
     out_dir: &Path,
@@ -52,7 +52,7 @@ pub fn verify(
             }
             Outcome::Failed { .. } => {
                 let text = location.failure().map(|failure| failure.text).unwrap_or_default();
-                // What is taken to load elsewhere is not an error.
+                // One that is expected to load only elsewhere is not an error.
                 let text = if location.is_tolerated { text.trim_start_matches("error: ") } else { &text };
                 tools.host().say(text);
             }
@@ -67,7 +67,7 @@ pub fn verify(
 /// [`Error::NotLoaded`] with the names of those that did not.
 pub fn conclude(verified: &[Verified]) -> Result<Exit, Error> {
     let failed: Vec<&Verified> = verified.iter().filter(|location| !location.passes()).collect();
-    // Where several do not load, each has its own next step above.
+    // If several do not load, each has its own hint above.
     let hint = match failed.as_slice() {
         [] => return Ok(Exit(0)),
         [Verified { outcome: Outcome::Failed { hint, .. }, .. }] => hint.clone(),
@@ -119,7 +119,7 @@ fn text(verified: &[Verified]) -> String {
     lines.join("\n")
 }
 
-/// The exception, its message, and the line of the user's that it comes from.
+/// The exception, its message, and the line of the user's code that raised it.
 fn line(location: &Verified) -> String {
     let line = location.outcome.error_line().unwrap_or_default();
     match &location.outcome {

@@ -25,13 +25,13 @@ pub enum Goal {
 
 /// Access to Dagster+ for a run that changes something there.
 pub struct DeploySession {
-    /// Facts at hand.
+    /// Settings, event and credentials.
     pub context: Context,
-    /// A client at no deployment in particular.
+    /// A client that is not for a particular deployment.
     pub client: Client,
 }
 
-/// The client that a context gives, at no deployment in particular.
+/// The client for a context, not for a particular deployment.
 pub fn client(context: &Context, host: &Host, python: PythonVersion) -> Client {
     let settings =
         Settings { address: context.endpoint.setting.clone(), token: context.token.setting.clone() };
@@ -39,7 +39,7 @@ pub fn client(context: &Context, host: &Host, python: PythonVersion) -> Client {
     Client::new(host, &Agent::new(host), address, token, python).called(settings)
 }
 
-/// What was asked for.
+/// The request of the user.
 pub struct Request<'a> {
     /// The project file, or the project itself.
     pub file: &'a Path,
@@ -56,7 +56,7 @@ pub struct Request<'a> {
 /// Decide what a run is for.
 ///
 /// # Errors
-/// A setting that is missing, an event that cannot be read, or a question that was answered with no.
+/// If a setting is missing, the event cannot be read, or the user answered no.
 pub fn decide(request: &Request<'_>, session: &Session, host: &Host) -> Result<Goal, DeploymentError> {
     let publish = request.publish;
     if request.dry_run || publish.is_build_only() {

@@ -1,9 +1,9 @@
-//! Pull requests of one head branch: they share its branch deployment, so that it stays while one of them is open.
+//! Pull requests of one head branch share its branch deployment, so it stays open while one of them is open.
 
 use crate::context::event::{PullRequest, Trigger};
 use crate::github::{Github, pull_request};
 
-/// Why the branch deployment of a closed pull request stays: another one of the same branch is open. `None` too where
+/// Why the branch deployment of a closed pull request stays: another one of the same branch is open. Also `None` if
 /// GitHub cannot be asked.
 pub fn reason_to_stay(trigger: &Trigger, github: Option<&Github>) -> Option<String> {
     let Trigger::PullRequestClosed(request) = trigger else { return None };

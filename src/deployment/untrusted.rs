@@ -9,10 +9,10 @@ use crate::context::event::{PullRequest, PullRequestRef, Trigger, Untrusted};
 use crate::foreign_text::neutral;
 use crate::github::{Github, pull_request};
 
-/// The run as that of its pull request.
+/// Treat the run as one of its pull request.
 ///
 /// # Errors
-/// When it does not say which pull request it is of, GitHub does not tell, or other code is checked out.
+/// If its pull request is unknown to the event and to GitHub, or other code is checked out.
 pub fn admit(code: &Untrusted, context: &Context) -> Result<Trigger, DeploymentError> {
     let request = match &code.request {
         PullRequestRef::Known(request) => request.clone(),
@@ -45,8 +45,8 @@ pub fn admit(code: &Untrusted, context: &Context) -> Result<Trigger, DeploymentE
     Ok(Trigger::PullRequest(request))
 }
 
-/// The trigger with its pull request, where the event has only its branch and commit and GitHub knows it. What the run
-/// reports to is decided by it, before it is known whether the run may go on.
+/// The trigger with its pull request, if the event has only branch and commit and GitHub knows it. It decides where the
+/// run reports to, before it is known whether the run may continue.
 pub fn with_request(trigger: Trigger, github: Option<&Github>) -> Trigger {
     let Trigger::Untrusted(Untrusted { event, request: PullRequestRef::Commit { repository, head, sha } }) =
         &trigger
@@ -57,7 +57,7 @@ pub fn with_request(trigger: Trigger, github: Option<&Github>) -> Trigger {
         Some(Ok(Some(request))) => {
             Trigger::Untrusted(Untrusted { event: event.clone(), request: PullRequestRef::Known(request) })
         }
-        // The run itself asks again, and ends with what comes of it.
+        // The run itself asks again, and fails with the error then.
         Some(Ok(None) | Err(_)) | None => trigger,
     }
 }

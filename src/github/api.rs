@@ -1,8 +1,8 @@
 //! Calls of GitHub's REST API: addresses, retries, rate limits, and what each refusal means.
 //!
-//! What is repeated: reads and edits, after failures that pass by themselves, for less than a minute in total. What
-//! creates something is repeated only where GitHub says that it did nothing; its caller looks first otherwise.
-//! Source: GitHub's REST API documentation, "Best practices", "Rate limits" and "Troubleshooting".
+//! Reads and edits are repeated after transient failures, for less than a minute in total. A call that creates
+//! something is repeated only if GitHub says that it did nothing; otherwise the caller looks first. Source: GitHub's
+//! REST API documentation, "Best practices", "Rate limits" and "Troubleshooting".
 
 use super::error::GithubError;
 use super::transport::{Client, Failure};
@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use ureq::http::HeaderMap;
 
-/// How long to wait for GitHub: a report is not worth the minutes that a deployment is.
+/// How long to wait for GitHub: shorter than for a deployment, since it is only a report.
 pub const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(10), silence: Duration::from_secs(15) };
-/// No try begins later than this after the first.
+/// No attempt starts later than this after the first.
 const LAST_TRY_AFTER: Duration = Duration::from_secs(40);
 /// A pause that GitHub asks for is kept if it is no longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
@@ -38,25 +38,25 @@ pub struct Github {
     backoff: Backoff,
 }
 
-/// What errors say of a call, and when to make it again.
+/// How errors describe a call, and when to retry it.
 pub(super) struct Call<'a> {
     /// `could not …`: a verb and its object.
     pub doing: &'a str,
-    /// The line of `permissions:` that it needs, for an answer that does not say.
+    /// The line of `permissions:` that it needs, for answers that do not say.
     pub permission: &'static str,
-    /// What a good answer is.
+    /// What a valid answer is.
     pub wanted: &'static str,
     pub repeat: Repeat,
 }
 
-/// After which failures to make a call again.
+/// After which failures to retry a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// After none: what it was based on has to be read again, or nothing depends on it.
+    /// After none: its basis has to be read again first, or nothing depends on it.
     Never,
-    /// Where GitHub says that it did nothing: the call creates something.
+    /// Only if GitHub says that it did nothing: the call creates something.
     IfRefused,
-    /// After all that may pass: twice leaves what once leaves.
+    /// After every transient failure: the call is idempotent.
     Always,
 }
 
@@ -71,8 +71,7 @@ impl Github {
         Github { api_url, token, client, host: host.clone(), backoff }
     }
 
-    /// What the variables of a workflow give access to: `GITHUB_API_URL` with the token in `GITHUB_TOKEN`. `None` where
-    /// one of them is missing.
+    /// A connection from the variables of a workflow: `GITHUB_API_URL` and `GITHUB_TOKEN`. `None` if one is missing.
     pub fn of_run(host: &Host) -> Option<Github> {
         let (api_url, token) = host.var(env_vars::GITHUB_API_URL).zip(host.var(env_vars::GITHUB_TOKEN))?;
         Some(Github::new(api_url, Secret::new(token), &Agent::with_timeouts(host, TIMEOUTS), host))
@@ -83,16 +82,16 @@ impl Github {
         &self.host
     }
 
-    /// Whether the token is surely that of a job or an App, and not a person's. Others have to be asked about.
+    /// Whether the token certainly belongs to a job or an App, not a person. For other tokens GitHub has to be asked.
     /// Source: GitHub's blog, "Behind GitHub's new authentication token formats".
     pub(super) fn is_of_an_app(&self) -> bool {
         self.token.reveal().starts_with("ghs_")
     }
 
-    /// Ask octocrab, again where that is right.
+    /// Call octocrab, with the retries for this call.
     ///
     /// # Errors
-    /// Any answer but success, and none.
+    /// If the answer is not a success, or there is no answer.
     pub(super) fn call<T>(
         &self,
         call: &Call<'_>,
@@ -152,7 +151,7 @@ fn again_if<E>(again: bool, error: E, retry_after: Option<Duration>) -> Again<E>
 /// Owner and name of `repository`.
 ///
 /// # Errors
-/// When it is not `owner/name`, of the characters that GitHub has in names: octocrab puts them into paths as they are.
+/// If it is not `owner/name` in the characters of GitHub's names: octocrab puts them into paths unescaped.
 pub(super) fn owner_and_name<'a>(
     doing: &str,
     repository: &'a str,
@@ -171,7 +170,7 @@ pub(super) fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
-/// What a status that is no success means, and whether to try again.
+/// What an error status means, and whether to retry.
 fn refusal(call: &Call<'_>, attempts: u32, answer: &GitHubError, now: SystemTime) -> Again<GithubError> {
     let doing = call.doing.to_string();
     let message = message_of(answer);
@@ -206,8 +205,8 @@ fn is_rate_limit(status: u16, headers: &HeaderMap, message: &str) -> bool {
         || message.contains("rate limit")
 }
 
-/// Wait as long as GitHub asks, if that is not too long for a report. Such a refusal did nothing, so that any call may
-/// be made again.
+/// Wait as long as GitHub asks, if that is not too long for a report. Such a refusal had no effect, so any call may be
+/// retried.
 fn rate_limited(doing: String, headers: &HeaderMap, now: SystemTime) -> Again<GithubError> {
     let exhausted = seconds(headers, "x-ratelimit-remaining") == Some(Duration::ZERO);
     let reset = || {
@@ -248,9 +247,9 @@ fn accepted_permissions(headers: &HeaderMap, needed: &'static str) -> Vec<String
     if lines.is_empty() { vec![needed.to_string()] } else { lines }
 }
 
-/// What GitHub says of an error and of its parts; the beginning of what is not JSON, which octocrab gives as a message.
+/// GitHub's message for an error and its parts; for an answer that is not JSON, its beginning, as octocrab returns it.
 fn message_of(answer: &GitHubError) -> String {
-    // octocrab's own words for an answer without any.
+    // octocrab's own text for an answer without a message.
     let own = Some(answer.message.as_str()).filter(|own| answer.status_code.canonical_reason() != Some(own));
     let parts = answer.errors.iter().flatten();
     let parts = parts.filter_map(|error| error.as_str().or_else(|| error.get("message")?.as_str()));

@@ -1,9 +1,9 @@
 //! The sticky comment: one a pull request (and marker), found again by its first line and edited in place.
 //!
 //! Several jobs of a matrix write their rows into one comment, and GitHub has no conditional edits. So each job reads,
-//! merges, writes, and after a pause reads again: where another wrote in between, its own rows are missing then, and it
-//! goes round once more. Two comments that were created at the same time become one: the older.
-//! Source: GitHub REST API, "Issue comments" (they are also those of pull requests).
+//! merges, writes, and after a pause reads again: if another job wrote in between, the own rows are missing then, and
+//! it starts over. Of two comments that were created at the same time, the older one is kept. Source: GitHub REST API,
+//! "Issue comments" (they are also those of pull requests).
 
 use super::api::{Call, Github, Repeat, owner_and_name};
 use super::error::GithubError;
@@ -16,13 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::Uri;
 
-/// Times that the comment is read and written before giving up.
+/// How often the comment is read and written before giving up.
 const MOST_ROUNDS: u32 = 8;
-/// No round begins later than this after the first.
+/// No round starts later than this after the first.
 const LAST_ROUND_AFTER: Duration = Duration::from_secs(40);
-/// Pages of 100 comments that are looked at.
+/// How many pages of 100 comments are read.
 const MOST_PAGES: usize = 100;
-/// From a write to the look whether it lasted: longer than another job needs from its read to its write.
+/// Pause between a write and the check that it lasted: longer than another job needs from its read to its write.
 const SETTLING: Duration = Duration::from_millis(1000);
 const PERMISSION: &str = "pull-requests: write";
 
@@ -48,17 +48,17 @@ pub struct StickyComment<'a> {
     untidy: bool,
     id: Option<CommentId>,
     author: Option<Author>,
-    /// As it was last written, and whether the next write may go by that.
+    /// The body as last written, and whether the next write may rely on it.
     written: Option<Comment>,
     trusts_last_write: bool,
 }
 
-/// Whose comments are ours.
+/// The author of our comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Author {
-    /// A bot's. The job's token may not ask who it is, and a person cannot be a bot.
+    /// A bot. The job's token may not ask who it is, and a person cannot be a bot.
     Bot,
-    /// This account's: a person's, or the one that our comment turned out to be by.
+    /// This account: a person, or the account that our first comment turned out to have.
     Account(UserId),
 }
 
@@ -97,7 +97,7 @@ impl<'a> StickyComment<'a> {
         }
     }
 
-    /// The same with another pause before the look whether a write lasted.
+    /// The same with another pause before the check that a write lasted.
     #[must_use]
     pub fn settling(mut self, pause: Duration) -> Self {
         self.settling = pause;
@@ -122,13 +122,13 @@ impl<'a> StickyComment<'a> {
     ///
     /// `compose` gets the body of the comment as it is (`None` if there is none) and gives the new one, which begins
     /// with the marker; `None` leaves all as it is. It is called again whenever someone else wrote in between.
-    /// `settled` says whether a body holds what this job had to say; a body that is always right (no other job writes
-    /// here) is `None`, which spares a pause and a request.
+    /// `settled` says whether a body contains this job's part; `None` if no other job writes here, which saves a pause
+    /// and a request.
     ///
-    /// Gives `None` where there is no comment and none was wanted.
+    /// Returns `None` if there is no comment and none was wanted.
     ///
     /// # Errors
-    /// A refusal (permission, lock, length), or no answer within the retries.
+    /// If GitHub refuses (permission, lock, length), or does not answer within the retries.
     pub fn upsert(
         &mut self,
         compose: &mut dyn FnMut(Option<&str>) -> Option<String>,
@@ -168,7 +168,7 @@ impl<'a> StickyComment<'a> {
     /// Whether to look again after a failed write.
     fn is_worth_a_round(&mut self, error: &GithubError, last: Option<&GithubError>) -> bool {
         match error {
-            // Deleted since it was read. Twice in a row, it is there to be read and not to be written.
+            // Deleted since it was read. Twice in a row means that it can be read but not written.
             GithubError::NotFound { .. } => {
                 self.id = None;
                 !matches!(last, Some(GithubError::NotFound { .. }))
@@ -203,8 +203,8 @@ impl<'a> StickyComment<'a> {
         format!("{what} pull request {}", self.number)
     }
 
-    /// From a half to one and a half times the settling time, and to one time more with each further round, so that
-    /// jobs which met do not meet again, however many they are.
+    /// From 0.5 to 1.5 times the settling time, and up to one time more with each further round, so that jobs that
+    /// collided do not collide again, however many they are.
     fn pause(&self, round: u32) {
         self.github.host().clock.sleep(self.settling.mul_f64(0.5 + random() * f64::from(round)));
     }
@@ -227,19 +227,19 @@ impl<'a> StickyComment<'a> {
         Ok(oldest)
     }
 
-    /// Delete all but the oldest. Their jobs find their rows missing and write them there; another account's comments
-    /// are none of ours, whatever they begin with.
+    /// Delete all but the oldest. Their jobs find their rows missing and write them there. Comments of other accounts
+    /// are not ours, whatever they begin with.
     fn tidy(&self, oldest_first: &[Comment]) {
         let Some((oldest, rest)) = oldest_first.split_first() else { return };
         for twin in rest.iter().filter(|twin| twin.user.id == oldest.user.id) {
-            // A second comment is no reason to leave the first one unwritten.
+            // The first comment is written even if the second one cannot be deleted.
             if let Err(error) = self.delete(twin) {
                 self.github.host().detail(format!("{error}; it stays"));
             }
         }
     }
 
-    /// The comment that we know of; `None` when there is none any more.
+    /// The comment that we know of; `None` if it was deleted.
     fn read(&mut self) -> Result<Option<Comment>, GithubError> {
         let Some(id) = self.id else { return Ok(None) };
         let read = self.call("read the comment of", Repeat::Always, async |crab, owner, name| {
@@ -279,8 +279,8 @@ impl<'a> StickyComment<'a> {
         Ok(found)
     }
 
-    /// The comments behind the link `next`, or the first ones. Not with octocrab's `list_comments`: its model wants an
-    /// account for each, and one whose account is gone would hide all others.
+    /// The comments behind the link `next`, or the first ones. Not with octocrab's `list_comments`: its model requires
+    /// an account for each, so one comment of a deleted account would hide all others.
     fn page(&self, next: Option<&Uri>) -> Result<Page<Value>, GithubError> {
         self.call("list the comments of", Repeat::Always, async |crab, owner, name| match next {
             Some(next) => crab.get(next.to_string(), None::<&()>).await,
@@ -291,7 +291,7 @@ impl<'a> StickyComment<'a> {
         })
     }
 
-    /// Whose comments are ours. The job's token and an App's may not ask who they are; a person's may.
+    /// The author of our comments. The tokens of jobs and Apps may not ask who they are; a person's token may.
     fn author(&mut self) -> Result<Author, GithubError> {
         if let Some(author) = self.author {
             return Ok(author);
@@ -311,7 +311,7 @@ impl<'a> StickyComment<'a> {
         }
     }
 
-    /// Edit. Not repeated by itself: what was read before may be out of date after a failure.
+    /// Edit. Not retried here: the text that it is based on may be out of date after a failure.
     fn edit(&mut self, id: CommentId, body: &str) -> Result<Written, GithubError> {
         // Not with octocrab's `update_comment`: it sends POST, which GitHub does not document.
         let comment: Comment =
@@ -324,18 +324,18 @@ impl<'a> StickyComment<'a> {
         Ok(written)
     }
 
-    /// Create; `None` when another job was faster, whose comment is ours from now on.
+    /// Create; `None` if another job was faster: its comment is ours from now on.
     fn create(&mut self, body: &str) -> Result<Option<Written>, GithubError> {
         let created = self.call("comment on", Repeat::IfRefused, async |crab, owner, name| {
             crab.issues(owner, name).create_comment(self.number, body).await
         })?;
-        // Now it is known who we are.
+        // The answer shows who we are.
         self.author = Some(Author::Account(created.user.id));
         let ours = self.find(|_| false)?;
         let oldest = ours.first().filter(|oldest| oldest.id < created.id);
         self.id = Some(oldest.map_or(created.id, |oldest| oldest.id));
         match oldest {
-            // Of many that were created at once, each job takes its own back, and one looks after all.
+            // Of many created at once, each job deletes its own, and the oldest stays for all.
             Some(oldest) => self.tidy(&[oldest.clone(), created]),
             None => {
                 self.tidy(&ours);
@@ -357,7 +357,7 @@ impl<'a> StickyComment<'a> {
         }
     }
 
-    /// Whether what we wrote is there to stay. It was written, so if this cannot be checked, the answer is yes.
+    /// Whether our write lasted. If this cannot be checked, the answer is yes, since the write itself succeeded.
     fn has_settled(&mut self, settled: Option<&dyn Fn(&str) -> bool>) -> bool {
         let Some(settled) = settled else { return true };
         self.pause(1);
@@ -370,7 +370,7 @@ impl<'a> StickyComment<'a> {
         }
     }
 
-    /// Ask octocrab about comments of the repository, whose owner and name `ask` gets.
+    /// Call octocrab for comments of the repository; `ask` gets its owner and name.
     fn call<T>(
         &self,
         what: &str,
@@ -384,7 +384,7 @@ impl<'a> StickyComment<'a> {
     }
 }
 
-/// Whether two bodies are one to a reader: GitHub may give back other line ends than it got, and no blanks at the end.
+/// Whether two bodies look the same: GitHub may change line ends and drop blanks at the end.
 fn same_text(one: &str, other: &str) -> bool {
     one.lines().map(str::trim_end).eq(other.trim_end().lines().map(str::trim_end))
 }

@@ -8,7 +8,7 @@ use chrono::DateTime;
 use octocrab::models::repos::CommitAuthor;
 use serde::Deserialize;
 
-/// A commit as GitHub tells of it.
+/// A commit as GitHub describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GithubCommit {
     /// Committer date, seconds since the epoch.
@@ -19,12 +19,12 @@ pub struct GithubCommit {
     pub author_name: String,
     /// Author's address.
     pub author_email: String,
-    /// Picture of the author, where the author has an account.
+    /// Picture of the author, if the author has an account.
     pub avatar_url: Option<String>,
 }
 
-/// What is read of it. octocrab's own model reads every file of the commit too, and a file that lacks one member, as
-/// those of GitHub's examples do, would hide the commit.
+/// The fields that are read. octocrab's own model also reads every file of the commit, and would fail on a file that
+/// lacks a member, as those in GitHub's examples do.
 #[derive(Deserialize)]
 struct Raw {
     commit: Written,
@@ -46,7 +46,7 @@ struct Account {
 /// Ask for a commit of `repository` (`owner/name`).
 ///
 /// # Errors
-/// When there is no answer, or not a commit in it.
+/// If there is no answer, or it does not hold a commit.
 pub fn fetch(github: &Github, repository: &str, sha: &str) -> Result<GithubCommit, GithubError> {
     let doing = format!("ask GitHub for the commit {sha}");
     let (owner, name) = owner_and_name(&doing, repository)?;

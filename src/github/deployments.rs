@@ -10,7 +10,7 @@ pub use octocrab::models::repos::DeploymentStatusState as DeploymentState;
 
 /// Longer descriptions are refused.
 const LONGEST_DESCRIPTION_CHARS: usize = 140;
-/// So many deployments of an environment are looked at when it is closed; the newest come first.
+/// How many deployments of an environment are read when it is closed; the newest come first.
 const MOST_DEPLOYMENTS: u8 = 100;
 
 /// A deployment to be announced.
@@ -28,7 +28,7 @@ pub struct NewDeployment {
     pub production: bool,
 }
 
-/// What is known of a deployment besides its state.
+/// Details of a deployment other than its state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeploymentDetails {
     /// Where it can be seen.
@@ -39,10 +39,10 @@ pub struct DeploymentDetails {
     pub description: String,
 }
 
-/// Announce a deployment; its id.
+/// Announce a deployment; returns its id.
 ///
 /// `auto_merge` is off and no checks are required: GitHub would otherwise merge the base into the branch, or refuse
-/// because the very check that deploys is still pending. Where the answer is lost, it looks before it asks again.
+/// because the very check that deploys is still pending. After a lost answer, it looks before it asks again.
 ///
 /// # Errors
 /// When GitHub refuses, or does not answer.
@@ -97,7 +97,7 @@ fn list(
     Ok(page.into_iter().map(|deployment| deployment.id).collect())
 }
 
-/// Say how deployment `id` stands.
+/// Set the state of deployment `id`.
 ///
 /// # Errors
 /// When GitHub refuses, or does not answer.
@@ -111,7 +111,7 @@ pub fn set_state(
     let doing = format!("set the state of the GitHub deployment {id}");
     let (owner, name) = owner_and_name(&doing, repository)?;
     let wanted = "the status of a deployment";
-    // Said twice, it is the same status.
+    // Idempotent: a repeated status changes nothing.
     let call = Call { doing: &doing, permission: "deployments: write", wanted, repeat: Repeat::Always };
     github.call(&call, async |crab| {
         let repository = crab.repos(owner, name);
@@ -129,10 +129,10 @@ pub fn set_state(
     Ok(())
 }
 
-/// Set all deployments of an environment to inactive: the branch deployment is closed. How many there were.
+/// Set all deployments of an environment to inactive: the branch deployment is closed. Returns how many there were.
 ///
 /// # Errors
-/// The first refusal, or that there was no answer.
+/// The first refusal, or the lack of an answer.
 pub fn deactivate(github: &Github, repository: &str, environment: &str) -> Result<usize, GithubError> {
     let deployments = list(github, repository, environment, None)?;
     for deployment in &deployments {
@@ -147,7 +147,7 @@ pub fn deactivate(github: &Github, repository: &str, environment: &str) -> Resul
 pub struct CommitStatus {
     /// The head commit.
     pub sha: String,
-    /// How it stands.
+    /// Its state.
     pub state: CommitState,
     /// Name of the check: the same for every run, different for each target.
     pub context: String,

@@ -1,10 +1,10 @@
-//! What can go wrong between us and GitHub.
+//! Errors of calls to GitHub.
 
 use crate::error::{Explain, Fault};
 use crate::net;
 use std::time::Duration;
 
-/// GitHub did not do what was asked.
+/// A failed call to GitHub.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum GithubError {
@@ -63,8 +63,8 @@ fn said(message: &str) -> String {
 }
 
 impl GithubError {
-    /// Whether the request may have had its effect all the same, so that one that creates something must not simply be
-    /// sent again.
+    /// Whether the request may have taken effect anyway, so that one that creates something must not simply be
+    /// repeated.
     pub fn is_uncertain(&self) -> bool {
         matches!(self, GithubError::Network { .. } | GithubError::Answer { .. })
             || matches!(self, GithubError::Status { status, .. } if *status >= 500)
@@ -122,7 +122,7 @@ impl Explain for GithubError {
     }
 }
 
-/// The hints of the network are about package indexes where a status is refused; those do not fit here.
+/// The network's hints for an error status are about package indexes, so they do not fit here.
 fn network_hint(source: &net::Error) -> Option<String> {
     match source {
         net::Error::Status { .. } => None,

@@ -1,4 +1,4 @@
-//! What is said to GitHub: its REST API, and the runner that this process may be a step of.
+//! Communication with GitHub: its REST API, and the runner if this process is a step.
 //!
 //! A failure here never fails a deployment: callers warn and go on without.
 

@@ -1,4 +1,4 @@
-//! A pull request as the API tells of it, for events that name only its number (`issue_comment`).
+//! A pull request from the API, for events that have only its number (`issue_comment`).
 
 use super::api::{Call, Github, Repeat, owner_and_name};
 use super::error::GithubError;
@@ -25,8 +25,8 @@ pub struct PullRequest {
     pub url: Option<String>,
 }
 
-/// What is read of it. octocrab's own model takes no state, association or merge state that it does not know, and one
-/// of these in a newer answer would hide the pull request.
+/// The fields that are read. octocrab's own model fails on an unknown state, association or merge state, so a newer API
+/// would hide the pull request.
 #[derive(Deserialize)]
 struct Raw {
     number: u64,
@@ -70,7 +70,7 @@ impl From<Raw> for PullRequest {
 /// Ask for pull request `number` of `repository` (`owner/name`).
 ///
 /// # Errors
-/// When there is no such pull request, or no answer.
+/// If there is no such pull request, or no answer.
 pub fn fetch(github: &Github, repository: &str, number: u64) -> Result<PullRequest, GithubError> {
     let doing = format!("ask GitHub for pull request {number}");
     let (owner, name) = owner_and_name(&doing, repository)?;

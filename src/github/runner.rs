@@ -1,4 +1,5 @@
-//! The runner that this process is a step of: workflow commands, outputs, step summary. Elsewhere, all of it does nothing.
+//! The runner that this process is a step of: workflow commands, outputs, step summary. Elsewhere, all of it does
+//! nothing.
 //!
 //! Source: "Workflow commands for GitHub Actions" (GitHub's manual); how commands and files are read, what is cut and
 //! what is thrown away: actions/runner, `ActionCommand`, `FileCommandManager` and `CreateStepSummaryCommand`.
@@ -24,14 +25,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-/// So many annotations of a level reach the web page for each step; more are dropped without a word.
+/// How many annotations of a level GitHub shows per step; more are dropped silently.
 const MOST_ANNOTATIONS: usize = 10;
 /// A secret shorter than this is not masked: it would turn half of the log to stars.
 const SHORTEST_SECRET_CHARS: usize = 6;
-/// What stays as it is when a URL is encoded. Source: RFC 3986, "unreserved".
+/// Characters that stay unchanged when a URL is encoded. Source: RFC 3986, "unreserved".
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The runner. Clones share what was said so far.
+/// The runner. Clones share their state.
 #[derive(Clone)]
 pub struct Runner {
     host: Host,
@@ -116,7 +117,7 @@ impl Runner {
     /// Set outputs of this step. Values may have any number of lines.
     ///
     /// # Errors
-    /// When the runner's file cannot be written, or a name is none.
+    /// If the runner's file cannot be written, or a name is invalid.
     pub fn set_outputs<N: AsRef<str>, V: AsRef<str>>(&self, outputs: &[(N, V)]) -> Result<(), RunnerError> {
         let Some(path) = &self.output else { return Ok(()) };
         let mut block = String::new();

@@ -1,5 +1,5 @@
-//! octocrab's requests, sent by our own [`Agent`]: certificates, proxies, time-outs and redirects are decided there, for
-//! GitHub as for everything else. Async begins and ends in this file.
+//! octocrab's requests, sent by our own [`Agent`], which handles certificates, proxies, time-outs and redirects for all
+//! hosts. Async code exists only in this file.
 
 use crate::net::{self, Agent, Request, SafeUrl, Secret};
 use bytes::Bytes;
@@ -39,13 +39,13 @@ impl Client {
         Client { crab, runtime }
     }
 
-    /// Wait for what `ask` asks octocrab.
+    /// Run `ask` with octocrab and wait for the result.
     pub(super) fn wait<T>(&self, ask: impl AsyncFn(&Octocrab) -> octocrab::Result<T>) -> octocrab::Result<T> {
         self.runtime.block_on(ask(&self.crab))
     }
 }
 
-/// Why there is no answer; what octocrab gives back inside [`octocrab::Error::Service`].
+/// Why there is no answer; octocrab returns it inside [`octocrab::Error::Service`].
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
@@ -88,8 +88,8 @@ impl Service<http::Request<OctoBody>> for Transport {
 }
 
 impl Transport {
-    /// Send, and go where a moved repository is now: with the same method and body, and the token only to GitHub itself.
-    /// Redirects of reads are followed by the agent.
+    /// Send, and follow redirects of a moved repository: with the same method and body, and the token only to GitHub
+    /// itself. Redirects of reads are followed by the agent.
     fn send(
         &self,
         parts: &http::request::Parts,
@@ -138,7 +138,7 @@ impl Transport {
     }
 }
 
-/// Where octocrab's `uri` leads: a link to a next page as it came, and a path appended to the API's own address, since
+/// The URL for octocrab's `uri`: a link to a next page unchanged, and a path appended to the API's own URL, since
 /// joining would drop the `/api/v3` of an Enterprise Server.
 pub(super) fn address(api_url: &str, uri: &http::Uri) -> Option<Url> {
     let text = match uri.host() {
@@ -160,7 +160,7 @@ fn whole(answer: net::Response) -> Result<http::Response<Full<Bytes>>, Failure> 
     Ok(response.body(body).unwrap_or_default())
 }
 
-/// octocrab prints links of other kinds to standard error, as they came.
+/// octocrab prints links of other kinds to standard error, unescaped.
 fn keep_known_links(headers: &mut http::HeaderMap) {
     let Some(links) = headers.remove(LINK) else { return };
     let is_known = |link: &&str| {

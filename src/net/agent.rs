@@ -1,7 +1,7 @@
 //! One HTTP client for everything: trusted certificates, proxies, time-outs, connection reuse, redirects.
 //!
 //! Redirects are followed here rather than by ureq, so that each hop gets its own proxy and no secret header reaches
-//! another origin. A status is no error at this level: what it means, the operation knows.
+//! another origin. A status is not an error at this level: each operation knows what it means.
 
 use super::proxy::Proxies;
 use super::resolver::CachingResolver;
@@ -25,8 +25,7 @@ use url::{Host as UrlHost, Url};
 const USER_AGENT: &str = concat!("pexpress/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTS: usize = 10;
 
-/// How long to wait in each phase. There is no limit on a whole transfer: large files over slow lines are fine, silence
-/// is not.
+/// How long to wait in each phase. A whole transfer has no limit: large files over slow lines are fine, silence is not.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     /// For proxy, TCP and TLS together.
@@ -68,11 +67,11 @@ struct Route {
 enum Security {
     Plain,
     Verified,
-    /// TLS without a look at the certificate, for hosts that the user lists as such.
+    /// TLS without checking the certificate, for hosts that the user lists as insecure.
     Unverified,
 }
 
-/// What to ask.
+/// A request.
 pub struct Request<'a> {
     method: Method,
     url: Url,
@@ -89,7 +88,7 @@ enum RequestBody<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// `GET url`. User information in the URL is sent as a header instead, and so it is for the other methods.
+    /// `GET url`. User information in the URL is sent as a header instead, as for the other methods.
     pub fn get(url: &Url) -> Request<'a> {
         Request::new(Method::GET, url, RequestBody::None)
     }
@@ -121,21 +120,21 @@ impl<'a> Request<'a> {
         Request { method, url, headers: Vec::new(), secret_headers, is_secret: false, body }
     }
 
-    /// The same with a header more.
+    /// The same with one more header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// The same with a header that goes to the origin of the URL only, never along a redirect to another, and never
-    /// unencrypted over a network. Replaces one of that name.
+    /// The same with a header that is only sent to the origin of the URL, never after a redirect to another, and never
+    /// unencrypted over a network. Replaces a header of that name.
     pub fn secret_header(mut self, name: &str, value: Secret) -> Self {
         self.secret_headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
         self.secret_headers.push((name.into(), value));
         self
     }
 
-    /// The same, whose URL is a credential itself, as a presigned one is: it goes nowhere unencrypted either.
+    /// The same for a URL that is a credential itself, such as a presigned one: it is never sent unencrypted either.
     pub fn confidential(mut self) -> Self {
         self.is_secret = true;
         self
@@ -174,7 +173,7 @@ impl Agent {
         }
     }
 
-    /// The certificate authorities that servers are checked against; read at the first call.
+    /// The trusted certificate authorities; read at the first call.
     pub fn trust(&self) -> &Trust {
         self.inner.trust.get_or_init(|| {
             let trust = Trust::load(&self.inner.host);
@@ -185,7 +184,7 @@ impl Agent {
         })
     }
 
-    /// How `url` would be reached: the proxy, or `None` for directly.
+    /// The proxy for `url`, or `None` for a direct connection.
     ///
     /// # Errors
     /// When a proxy variable cannot be read.
@@ -196,7 +195,7 @@ impl Agent {
     /// Send `request` and read the headers of the answer, whatever its status. Redirects are followed for `GET`.
     ///
     /// # Errors
-    /// When no answer came, or a redirect may not be followed.
+    /// If no answer came, or a redirect may not be followed.
     pub fn send(&self, mut request: Request<'_>) -> Result<Response, Error> {
         for _ in 0..=MOST_REDIRECTS {
             let response = self.send_once(&mut request)?;
@@ -229,14 +228,14 @@ impl Agent {
         match answer {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
-                let told = request.secret_headers.iter().map(|(_, secret)| secret.clone()).collect();
+                let sent_secrets = request.secret_headers.iter().map(|(_, secret)| secret.clone()).collect();
                 Ok(Response {
                     url,
                     status: parts.status.as_u16(),
                     headers: parts.headers,
                     body,
                     silence,
-                    told,
+                    sent_secrets,
                 })
             }
             Err(source) => Err(self.failure(&url, proxy.map(|(_, shown)| shown), source)),

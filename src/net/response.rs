@@ -1,4 +1,4 @@
-//! What a server answered: headers at once, the body when it is wanted, and what can go wrong on the way to its end.
+//! The answer of a server: headers at once, the body on demand, and errors while reading it.
 
 use super::retry::retry_after;
 use super::{Error, SafeUrl, Secret};
@@ -9,10 +9,10 @@ use ureq::http::HeaderMap;
 use ureq::http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use url::Url;
 
-/// An answer that is taken as a whole may take so many times the silence that is allowed.
+/// Time limit for a whole answer, as a multiple of the allowed silence.
 pub(super) const LONGEST_ANSWER: u32 = 5;
 
-/// An answer whose headers are read and whose body is not.
+/// An answer with its headers read, and its body not read yet.
 #[derive(Debug)]
 pub struct Response {
     /// Where the answer came from, after redirects.
@@ -21,10 +21,10 @@ pub struct Response {
     pub status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
-    /// The silence that is allowed while the body is read.
+    /// How long nothing may arrive while the body is read.
     pub(super) silence: Duration,
-    /// The secrets that the request had, which a server may repeat.
-    pub(super) told: Vec<Secret>,
+    /// The secrets of the request, which a server may repeat.
+    pub(super) sent_secrets: Vec<Secret>,
 }
 
 impl Response {
@@ -62,22 +62,22 @@ impl Response {
         self.body.into_with_config().limit(u64::MAX).reader()
     }
 
-    /// The whole body, of at most `limit` bytes, less the credentials of the request: pages of proxies and servers repeat
-    /// them, and what they say ends in messages and comments. A body that only trickles is given up after five times the
-    /// silence that is allowed.
+    /// The whole body, of at most `limit` bytes, without the credentials of the request: pages of proxies and servers
+    /// repeat them, and their text ends up in messages and comments. A body that only trickles is given up after five
+    /// times the allowed silence.
     ///
     /// # Errors
-    /// When it is longer, breaks off, or does not come to an end.
+    /// If it is longer, is cut short, or does not end.
     pub fn into_bytes(self, limit: u64) -> Result<Vec<u8>, Error> {
         let url = SafeUrl::from(&self.url);
         let silence = self.silence;
-        let told = self.told.clone();
+        let sent_secrets = self.sent_secrets.clone();
         let mut bytes = Vec::new();
         let limited = self.into_reader().take(limit.saturating_add(1));
         let patience = silence.saturating_mul(LONGEST_ANSWER);
         match (Hasty { source: limited, began: Instant::now(), patience }).read_to_end(&mut bytes) {
             Ok(_) if bytes.len() as u64 > limit => Err(Error::TooLong { url, limit }),
-            Ok(_) => Ok(told.iter().fold(bytes, |bytes, secret| secret.erased_from(bytes))),
+            Ok(_) => Ok(sent_secrets.iter().fold(bytes, |bytes, secret| secret.erased_from(bytes))),
             Err(source) if source.kind() == io::ErrorKind::TimedOut && source.get_ref().is_none() => {
                 Err(Error::TimedOut { url, waited: patience })
             }

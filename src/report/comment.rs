@@ -22,9 +22,9 @@ use std::time::{Duration, SystemTime};
 const BUDGET: usize = 60_000;
 /// Bytes of data in a comment that we read.
 const MOST_DATA: u64 = 1 << 20;
-/// How much of each error is shown; the next where that is too long.
+/// How much of each error is shown; if the comment is too long, the next limit is tried.
 const ERROR_LIMITS: [usize; 5] = [6_000, 1_500, 300, cut::SHORT_BYTES, SHORTEST_ERROR];
-/// How much of an error is shown where there is hardly any room: its exception.
+/// How much of an error is shown if there is hardly any room: its exception.
 const SHORTEST_ERROR: usize = 80;
 
 /// How many changed dependencies of a code location are listed.
@@ -38,7 +38,7 @@ pub struct Comment<'a> {
     now: SystemTime,
 }
 
-/// What the comment is made from.
+/// The data of the comment.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Data {
     run: u64,
@@ -49,7 +49,7 @@ struct Data {
     rows: Vec<JobRow>,
 }
 
-/// A row, and the job that it is from: two jobs may have code locations of the same name.
+/// A row and its job: two jobs may have code locations of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct JobRow {
     #[serde(flatten)]
@@ -62,7 +62,7 @@ struct JobRow {
     attempt: u64,
 }
 
-/// What a job says of itself.
+/// A job's report about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Job {
     attempt: u64,
@@ -72,7 +72,7 @@ struct Job {
 }
 
 impl<'a> Comment<'a> {
-    /// The part of this job. `key` tells apart what must not share a comment: organization, workflow.
+    /// The part of this job. Different `key`s (organization, workflow) have different comments.
     pub fn new(key: &str, facts: &'a Facts, report: &'a Report, now: SystemTime) -> Comment<'a> {
         Comment { marker: marker(key), facts, report, now }
     }
@@ -82,7 +82,7 @@ impl<'a> Comment<'a> {
         &self.marker
     }
 
-    /// The comment with this job's part in it; `None` if the present one is of a later run.
+    /// The comment with this job's part in it; `None` if the existing one is from a later run.
     pub fn compose(&self, present: Option<&str>) -> Option<String> {
         let present = present.and_then(read_data);
         if let Some(later) = &present
@@ -94,13 +94,13 @@ impl<'a> Comment<'a> {
         Some(self.text(&self.merged(same_run.unwrap_or_default())))
     }
 
-    /// Whether the comment says what this job had to say, or is of a later run.
+    /// Whether the comment contains this job's part, or is from a later run.
     pub fn settled(&self, present: &str) -> bool {
         let Some(data) = read_data(present) else { return false };
         if data.run > self.facts.run_id || self.later_attempt(&data) {
             return true;
         }
-        // Whoever writes over this job from what was there before loses its entry together with its rows.
+        // A job that overwrites this one from an older text loses its entry together with its rows.
         data.run == self.facts.run_id && data.jobs.get(&self.facts.job) == Some(&self.job())
     }
 
@@ -132,7 +132,7 @@ impl<'a> Comment<'a> {
         data.branch = self.facts.branch.clone();
         data.deployment = report.deployment.clone().or(data.deployment);
         let (job, attempt) = (digest(&self.facts.job), self.facts.attempt);
-        // What went wrong in an older attempt is done again, perhaps by jobs of other names.
+        // A new attempt repeats the failed jobs, perhaps under other names.
         let fine = |result| matches!(result, RunResult::Success | RunResult::Skipped | RunResult::Closed);
         data.jobs.retain(|_, job| job.attempt >= attempt || fine(job.result));
         data.jobs.insert(self.facts.job.clone(), self.job());
@@ -184,7 +184,7 @@ impl<'a> Comment<'a> {
         text(fits)
     }
 
-    /// `limit` is what the errors were cut to.
+    /// `limit` is the length that errors were cut to.
     fn render(&self, data: &Data, limit: usize) -> String {
         let shown = &data.rows.iter().map(|shown| shown.row.clone()).collect::<Vec<_>>();
         let mut parts = vec![format!("{}\n### {}", self.marker, heading(data))];
@@ -224,7 +224,7 @@ impl<'a> Comment<'a> {
     }
 }
 
-/// The same with errors in at most `limit` bytes; where these are short, without the changes in the dependencies.
+/// The same with errors of at most `limit` bytes; with short errors, without the changes in the dependencies.
 fn with_short_errors(data: &Data, limit: usize) -> Data {
     let mut short = data.clone();
     for JobRow { row, .. } in &mut short.rows {
@@ -234,7 +234,7 @@ fn with_short_errors(data: &Data, limit: usize) -> Data {
     short
 }
 
-/// The error that ended a run, where no code location tells it.
+/// The error that ended a run, if no code location shows it.
 fn own_problem(report: &Report) -> Option<String> {
     let has_errors = report.locations.iter().any(|location| !location.errors.is_empty());
     let unloaded = report.verified.iter().flatten().any(|verified| !verified.passes());
@@ -290,7 +290,7 @@ fn write_data(data: &Data) -> String {
     format!("{DATA_START}{}{DATA_END}", BASE64_STANDARD.encode(deflated))
 }
 
-/// The data of a comment; `None` where there is none, or none that can be read: then a new comment is written.
+/// The data of a comment; `None` if it is missing or cannot be read: then a new comment is written.
 fn read_data(body: &str) -> Option<Data> {
     let start = body.rfind(DATA_START)? + DATA_START.len();
     let encoded = body[start..].split(DATA_END).next()?;

@@ -1,12 +1,12 @@
 //! Long errors, cut so that what matters stays: the first line, and the last exception of a traceback.
 
-/// What the mark of a cut needs at most.
+/// Maximum length of the mark for a cut.
 const MARK_BYTES: usize = 80;
 
-/// With no more room than this, the gist of an error says more than a beginning and an end.
+/// Up to this length, the gist of an error says more than its beginning and end.
 pub const SHORT_BYTES: usize = 160;
 
-/// Endings of the names of exceptions. Others count only where the name begins with the module's.
+/// Endings of exception names. Other names count only with a module in front.
 const ENDINGS: [&str; 8] =
     ["Error", "Exception", "Warning", "Exit", "Interrupt", "Iteration", "Timeout", "Failure"];
 
@@ -26,7 +26,7 @@ pub fn cut(text: &str, limit: usize) -> String {
     kept.text(text.len())
 }
 
-/// An error in at most `limit` bytes: where there is hardly any room, its gist alone.
+/// An error in at most `limit` bytes: only its gist if there is hardly any room.
 pub fn shortened(error: &str, limit: usize) -> String {
     match gist(error) {
         Some(gist) if limit <= SHORT_BYTES && error.len() > limit => within(gist, limit),
@@ -56,7 +56,7 @@ pub fn gist(text: &str) -> Option<&str> {
         .filter(|line| !line.is_empty())
 }
 
-/// The first cause that is not merely how a program ended, or that there was an error. uv's own begin with `cause: `.
+/// The first cause that says more than an exit status or that there was an error. uv's causes begin with `cause: `.
 fn cause(text: &str) -> Option<&str> {
     let starts = ["caused by: ", "cause: "];
     let causes = text.lines().filter_map(|line| {
@@ -66,7 +66,7 @@ fn cause(text: &str) -> Option<&str> {
     let says_little =
         |cause: &&str| cause.contains(" exited with status ") || cause.starts_with("No solution found");
     let said = causes.clone().find(|cause| !says_little(cause)).or_else(|| causes.clone().next())?;
-    // Of `Because A and your project depends on B, we can conclude that …`, A is the news.
+    // In `Because A and your project depends on B, we can conclude that …`, A is what the user does not know yet.
     let reason = said.strip_prefix("Because ").and_then(|rest| rest.split(" and your project ").next());
     Some(reason.filter(|reason| !reason.contains(", we can conclude")).unwrap_or(said))
 }
@@ -105,7 +105,7 @@ fn exception_at(lines: &[&str]) -> Option<usize> {
     lines.iter().rposition(|line| is_exception(bare(line)))
 }
 
-/// A line without what an error's text puts before it.
+/// A line without the prefix from an error's text.
 fn bare(line: &str) -> &str {
     let line = line.trim();
     line.strip_prefix("caused by: ").unwrap_or(line)
@@ -128,7 +128,7 @@ fn is_exception(line: &str) -> bool {
         && (rest.is_empty() || rest.starts_with(": ") || rest == ":")
 }
 
-/// The lines of a text that stay.
+/// The lines of a text that are kept.
 struct Kept<'a> {
     lines: &'a [&'a str],
     parts: Vec<Option<String>>,
@@ -136,7 +136,7 @@ struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    /// Keep a line, or its beginning; whether there was room for it.
+    /// Keep a line, or its beginning; returns whether there was room for it.
     fn keep(&mut self, at: usize, limit: usize) -> bool {
         if self.parts[at].is_some() {
             return true;
@@ -170,12 +170,12 @@ impl Kept<'_> {
         }
     }
 
-    /// Keep a line if all of it has room.
+    /// Keep a line if there is room for the whole line.
     fn whole(&mut self, at: usize) -> bool {
         self.parts[at].is_some() || (self.lines[at].len() < self.room && self.keep(at, self.room))
     }
 
-    /// The lines that stay, with a mark where others are missing. The first mark says how much that is.
+    /// The lines that are kept, with a mark in place of missing ones. The first mark says how much is missing.
     fn text(&self, before_bytes: usize) -> String {
         let kept_bytes: usize = self.parts.iter().flatten().map(|part| part.len() + 1).sum();
         let mut mark = format!(

@@ -1,10 +1,10 @@
-//! What a reader of a report wants to know of the run itself: which one, of what, when.
+//! What a report says about the run itself: which run, of which commit, when.
 
 use super::{Report, markdown};
 use chrono::{DateTime, Utc};
 use std::time::SystemTime;
 
-/// The run that a report is of.
+/// The run that a report is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// `GITHUB_RUN_ID`; later runs have higher numbers.
@@ -19,14 +19,14 @@ pub struct Facts {
     pub repository_url: Option<String>,
     /// Full hash of the commit whose files are built.
     pub commit: Option<String>,
-    /// Full hash of the commit of the run's own repository, where the files are another repository's.
+    /// Full hash of the commit of the run's own repository, if the files are from another repository.
     pub own_commit: Option<String>,
     /// The branch.
     pub branch: Option<String>,
 }
 
 impl Facts {
-    /// Full hash of the commit that a report is of: what was deployed, or was to be.
+    /// Full hash of the commit that a report is about: the one deployed, or to be deployed.
     pub fn commit_of(&self, report: &Report) -> Option<String> {
         let deployed = report.deployment.as_ref().and_then(|deployment| deployment.commit_hash.clone());
         deployed.or_else(|| self.commit.clone())

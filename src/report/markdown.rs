@@ -2,7 +2,7 @@
 //!
 //! Source: GitHub Flavored Markdown, and GitHub's "Autolinked references and URLs".
 
-/// Breaks what GitHub would link, without showing.
+/// Invisible; breaks up text that GitHub would turn into a link.
 const ZERO_WIDTH_SPACE: char = '\u{200b}';
 
 /// Foreign text on one line, as plain text. Fit for a table cell.
@@ -27,7 +27,7 @@ pub fn text(foreign: &str) -> String {
     escaped
 }
 
-/// Whether GitHub would link what touches `char`: a mention, `#1`, `GH-1`, `https://x`, `www.x`, an address of mail.
+/// Whether `char` may be part of what GitHub links: a mention, `#1`, `GH-1`, `https://x`, `www.x`, an e-mail address.
 fn links_on(before: &str, char: char, after: &str) -> bool {
     let ends_with = |word: &str| {
         let start = before.len().checked_sub(word.len());
@@ -64,7 +64,7 @@ pub fn block(foreign: &str) -> String {
     format!("{fence}text\n{}\n{fence}", lines.join("\n"))
 }
 
-/// A link whose text is Markdown already; just the text where the address is none.
+/// A link with Markdown as text; only the text if the URL is invalid.
 pub fn link(markdown: &str, url: &str) -> String {
     let is_address = url.starts_with("https://") || url.starts_with("http://");
     let breaks = |char: char| char.is_whitespace() || char.is_control() || "<>()[]\\|`\"'".contains(char);
@@ -95,7 +95,7 @@ pub fn html(foreign: &str) -> String {
     escaped
 }
 
-/// On one line, without control characters and those that turn the direction of text.
+/// On one line, without control characters and those that change the direction of text.
 fn one_line(foreign: &str) -> String {
     let spaced = foreign.replace(['\n', '\r', '\t'], " ");
     spaced.chars().filter(is_plain).collect::<String>().trim().to_string()

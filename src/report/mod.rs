@@ -1,7 +1,7 @@
-//! What a run came to, as data, and as text for each reader: terminal, pull request, step summary, other programs.
+//! The result of a run, as data, and as text for each reader: terminal, pull request, step summary, other programs.
 //!
-//! Everything here returns values and writes nothing. [`of_run`] makes the [`Report`] of a run from what its stages have
-//! reached; it is also the JSON document of `deploy`.
+//! Everything here returns values and writes nothing. [`of_run`] makes the [`Report`] of a run from the results of its
+//! stages; it is also the JSON document of `deploy`.
 
 pub mod comment;
 pub mod cut;
@@ -31,15 +31,15 @@ use crate::verify::Verified;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What a run came to so far.
+/// The result of a run so far.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// What it came to as a whole.
+    /// The overall result.
     pub result: RunResult,
-    /// Why nothing was deployed, where that is no failure.
+    /// Why nothing was deployed, if that is not a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Where the PEX files are here.
+    /// Local directory with the PEX files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_dir: Option<PathBuf>,
     /// Python of the code locations.
@@ -58,7 +58,7 @@ pub struct Report {
     /// The same in a sentence.
     #[serde(skip)]
     pub also_deployed_note: Option<String>,
-    /// What loading the files here showed, if that was asked for.
+    /// The results of loading the files here, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<Vec<Verified>>,
     /// The deployment that the run went to.
@@ -68,13 +68,13 @@ pub struct Report {
     pub stages: Vec<Stage>,
     /// The whole run, in seconds.
     pub seconds: f64,
-    /// What the user should know, with places.
+    /// Warnings, with places.
     #[serde(skip)]
     pub warnings: Vec<Problem>,
     /// The errors that ended the run.
     #[serde(skip)]
     pub problems: Vec<Problem>,
-    /// What it is for.
+    /// The purpose of the run.
     #[serde(skip)]
     pub purpose: Purpose,
     /// Whether something had begun to change when the run was interrupted.
@@ -83,7 +83,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// What it came to, in a sentence: `Deployed 2 code locations`.
+    /// The result in a sentence: `Deployed 2 code locations`.
     pub fn sentence(&self) -> String {
         match self.result {
             RunResult::Closed => "The branch deployment is closed".into(),
@@ -112,7 +112,7 @@ impl Report {
     }
 }
 
-/// What a run is for.
+/// The purpose of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Purpose {
     /// To build and deploy.
@@ -125,7 +125,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// What is said of a run that failed: `Not deployed`.
+    /// The text for a run that failed: `Not deployed`.
     pub fn failure(self) -> &'static str {
         match self {
             Purpose::Deploy => "Not deployed",
@@ -135,14 +135,14 @@ impl Purpose {
     }
 }
 
-/// What a run came to as a whole.
+/// The overall result of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunResult {
     /// It has not ended.
     #[default]
     Running,
-    /// All that was asked for is done.
+    /// Everything requested is done.
     Success,
     /// Something is not done.
     Failure,
@@ -175,7 +175,7 @@ impl DeploymentReport {
         DeploymentReport { name, is_branch, url: online.client.locations_page(), commit_hash }
     }
 
-    /// Markdown that leads there: a full deployment by its name, a branch deployment by its branch's.
+    /// Markdown link: a full deployment by its name, a branch deployment by the name of its branch.
     pub fn link(&self, branch: Option<&str>) -> String {
         match branch.filter(|_| self.is_branch) {
             Some(branch) => {
@@ -193,7 +193,7 @@ pub struct LocationReport {
     pub name: String,
     /// The build directory.
     pub directory: PathBuf,
-    /// Why it is not as asked, a text each.
+    /// Why it is not as requested, one text per error.
     pub errors: Vec<String>,
     /// `source-HASH.pex`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,13 +210,13 @@ pub struct LocationReport {
     /// Version of dagster-cloud in the deps PEX.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dagster_cloud_version: Option<String>,
-    /// How far it came; in JSON only what it came to at Dagster+.
+    /// Its state; in JSON only states at Dagster+.
     #[serde(skip_serializing_if = "LocationState::is_untold")]
     pub state: LocationState,
-    /// How its files came to be in the registry.
+    /// How its files got into the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent: Option<SentFiles>,
-    /// What changes in its dependencies; absent where nothing does, or it is not known.
+    /// What changes in its dependencies; absent if nothing changes, or it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dependencies: Option<DependencyChanges>,
     /// The same as `errors`, with places.
@@ -228,7 +228,7 @@ pub struct LocationReport {
 }
 
 impl LocationReport {
-    /// Whether anything became of it.
+    /// Whether it has any result.
     pub fn is_decided(&self) -> bool {
         self.pex_tag.is_some() || self.state.is_at_dagster() || !self.errors.is_empty()
     }
@@ -250,19 +250,19 @@ pub struct Stage {
 pub struct Problem {
     /// Its first sentence.
     pub title: String,
-    /// All of it: causes, place and hint too.
+    /// The whole text, with causes, place and hint.
     pub text: String,
     /// Where in the user's files.
     pub place: Option<Place>,
 }
 
 impl Problem {
-    /// Put an error down.
+    /// Record an error.
     pub fn from_error(error: &(impl Explain + ?Sized)) -> Problem {
         Problem { title: error.to_string(), text: error_text(error, false), place: error.place() }
     }
 
-    /// Put a warning down.
+    /// Record a warning.
     pub fn from_warning(warning: &Warning) -> Problem {
         let (title, text) = (warning.message.clone(), warning.message.clone());
         Problem { title, text, place: warning.place.clone() }

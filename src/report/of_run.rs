@@ -1,4 +1,4 @@
-//! The report of a run as a function of what its stages have reached.
+//! The report of a run as a function of the results of its stages.
 
 use super::{Ended, LocationReport, LocationState, Problem, Purpose, Report, Run, RunResult, Stage};
 use crate::builder::DepsPexFile;
@@ -56,7 +56,7 @@ fn stages(run: &Run, now: f64) -> Vec<Stage> {
     run.stages.iter().zip(ends).map(stage).collect()
 }
 
-/// What is excused, as a warning.
+/// Excused failures, as warnings.
 fn excused(excuse: &Excuse, run: &Run) -> Problem {
     let place = run.locations.iter().find(|location| excuse.location() == Some(&location.name));
     Problem {
@@ -90,7 +90,7 @@ impl Ended {
     }
 }
 
-/// What the report of a code location is made from.
+/// The data for the report of a code location.
 struct Known<'a> {
     run: &'a Run,
     ended: &'a Ended,
@@ -134,7 +134,7 @@ impl Known<'_> {
         report
     }
 
-    /// Why it is not as asked, in the order of the stages.
+    /// Why it is not as requested, in the order of the stages.
     fn problems_of(&self, at: usize, verified: Option<&Verified>, outcome: Option<&Outcome>) -> Vec<Problem> {
         if self.run.purpose == Purpose::Check {
             let location = &self.run.locations[at];
@@ -178,7 +178,7 @@ impl Known<'_> {
         if run.outcomes.is_some() {
             return outcome.map_or(LocationState::NotDeployed, LocationState::from_outcome);
         }
-        // What a run built that was only to build, it has built.
+        // In a run that only builds, a built code location is finished.
         let deploys = run.deployment.is_some();
         if let Some(begun) = self.ended.begun()
             && (deploys || !is_built || *begun != Default::default())
@@ -195,7 +195,7 @@ impl Known<'_> {
         }
     }
 
-    /// How the files came to be stored of a code location whose update an interrupt left out.
+    /// How the files of a code location were stored, if an interrupt prevented its update.
     fn sent_before_interrupt(&self, report: &LocationReport) -> Option<SentFiles> {
         let begun = self.ended.begun()?;
         let is_uploaded =
@@ -204,8 +204,8 @@ impl Known<'_> {
         (is_uploaded(&report.source_pex) && is_uploaded(&report.deps_pex)).then_some(uploaded)
     }
 
-    /// Whether a finding of a check is about a code location: it names it, or is in its directory and in no other's below
-    /// that.
+    /// Whether a finding of a check is about a code location: it names it, or is in its directory and in no other's
+    /// below that.
     fn is_about(&self, problem: &Problem, location: &Location) -> bool {
         if problem.title.contains(&format!("code location `{}`", location.name)) {
             return true;

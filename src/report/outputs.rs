@@ -10,7 +10,7 @@ const LONGEST_ERROR_BYTES: usize = 2_000;
 /// How much of an error is in `reason`.
 const LONGEST_REASON_BYTES: usize = 500;
 
-/// Name and value of each output but `comment_url`, which is known last.
+/// Name and value of each output except `comment_url`, which is known last.
 pub fn from_report(report: &Report, facts: &Facts) -> Vec<(&'static str, String)> {
     let deployment = report.deployment.as_ref();
     let text = |text: Option<&str>| text.unwrap_or_default().to_string();
@@ -33,7 +33,7 @@ pub fn from_report(report: &Report, facts: &Facts) -> Vec<(&'static str, String)
     ]
 }
 
-/// What ended the run: where code locations have errors of their own, that of the first, `NAME: headline (file:line)`.
+/// What ended the run: the first code location's error (`NAME: headline (file:line)`), or else that of the run.
 fn problem(report: &Report) -> Option<String> {
     let title = &report.problems.first()?.title;
     let mut failed = report.locations.iter().filter(|location| !location.errors.is_empty());

@@ -1,4 +1,4 @@
-//! Code locations as rows of a Markdown table, the same for comment and summary, with what went wrong folded below.
+//! Code locations as rows of a Markdown table, the same for comment and summary, with errors folded below.
 
 use super::{LocationReport, LocationState, Report, cut, markdown, table};
 use crate::dependencies::DependencyChanges;
@@ -12,7 +12,7 @@ pub struct Row {
     /// `location_name`.
     #[serde(rename = "n")]
     pub name: String,
-    /// How far it came.
+    /// Its state.
     #[serde(rename = "s", with = "super::state::wire")]
     pub state: LocationState,
     /// The source PEX: size and where it came from.
@@ -27,7 +27,7 @@ pub struct Row {
     /// What changes in its dependencies.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<DependencyChanges>,
-    /// Why it is not as asked.
+    /// Why it is not as requested.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -85,14 +85,14 @@ pub fn table(rows: &[Row]) -> String {
     lines.join("\n")
 }
 
-/// Longest part of an error in a line that leads to all of it.
+/// Maximum length of an error in a line that links to the whole error.
 const LONGEST_GIST_BYTES: usize = 160;
 
 /// How many code locations are named in such a line.
 const MOST_NAMES: usize = 5;
 
-/// What went wrong, a folded part for each error, cut to `limit` bytes; with hardly any room, a line for each. Code
-/// locations that have the same one share it.
+/// The errors, a folded part for each, cut to `limit` bytes; with hardly any room, a line for each. Code locations with
+/// the same error share it.
 pub fn errors(rows: &[Row], limit: usize) -> String {
     let is_short = limit <= cut::SHORT_BYTES;
     let parts =
@@ -105,7 +105,7 @@ pub fn error_bytes(rows: &[Row]) -> Vec<usize> {
     groups(rows).iter().filter_map(|of| of[0].error.as_ref().map(String::len)).collect()
 }
 
-/// The code locations that have an error, those with the same one together.
+/// The code locations that have an error, grouped by error.
 fn groups(rows: &[Row]) -> Vec<Vec<&Row>> {
     let mut groups: Vec<Vec<&Row>> = Vec::new();
     let mut known: HashMap<(String, LocationState), usize> = HashMap::new();
@@ -140,7 +140,7 @@ fn error_line(of: &[&Row], limit: usize) -> String {
     format!("- {} {names}: {}{}", first.state.sign(), first.state.words(), gist.unwrap_or_default())
 }
 
-/// An error as that of any code location: what is equal in two of them, but for names of PEX files, is one error.
+/// An error without its code location: two that differ only in names of PEX files are the same error.
 pub fn without_name(error: &str, name: &str) -> String {
     let error = error.replace(&format!("`{name}`"), "`…`");
     let quoted = error.split('`').enumerate();
@@ -209,7 +209,7 @@ fn change_lines(changes: &DependencyChanges, limit: usize) -> String {
     lines.join("\n")
 }
 
-/// Whether no code location was come to, so that none of them tells why.
+/// Whether no code location was reached, so that none of them shows the cause.
 pub fn none_reached(rows: &[Row]) -> bool {
     rows.iter().all(|row| {
         matches!(row.state, LocationState::NotDeployed | LocationState::NotReached) && row.error.is_none()

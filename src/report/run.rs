@@ -1,4 +1,4 @@
-//! What the stages of a run have reached, and how it ended: what a report is made from.
+//! The results of the stages of a run, and how it ended: the data for a report.
 
 use super::{DeploymentReport, LocationState, Problem, Purpose, table};
 use crate::builder::Built;
@@ -13,38 +13,38 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What the stages of a run have reached. Each puts its value down once; nothing is taken back.
+/// The results of the stages of a run. Each stage records its value once; nothing is removed.
 #[derive(Debug, Clone, Default)]
 pub struct Run {
-    /// What it is for.
+    /// The purpose of the run.
     pub purpose: Purpose,
     /// The file that names the code locations.
     pub project_file: PathBuf,
     /// The code locations, in the order of that file.
     pub locations: Vec<Location>,
-    /// What the user should know, in the order in which it was found.
+    /// Warnings, in the order in which they were found.
     pub warnings: Vec<Warning>,
-    /// What is built for.
+    /// The build target.
     pub target: Option<Target>,
-    /// Where the PEX files are here.
+    /// Local directory with the PEX files.
     pub out_dir: Option<PathBuf>,
     /// The deployment that the run goes to, or has closed.
     pub deployment: Option<DeploymentReport>,
     /// Code locations of the deployment that the project file does not name.
     pub others: Vec<String>,
-    /// What was to be built, for these code locations in this order, and what was.
+    /// What was to be built, for these code locations in this order, and the results.
     pub built: Option<(Arc<Plan>, Arc<Built>)>,
-    /// What loading the files here showed, if that was asked for.
+    /// The results of loading the files here, if requested.
     pub verified: Option<Vec<Verified>>,
-    /// What does not count as a failure of this run.
+    /// Failures that do not count in this run.
     pub excuses: Vec<Excuse>,
-    /// What came of the updates.
+    /// The outcomes of the updates.
     pub outcomes: Option<Arc<Vec<Outcome>>>,
     /// What changes in the dependencies, by code location.
     pub changes: BTreeMap<String, DependencyChanges>,
-    /// The stages with the seconds from the start of the run to theirs.
+    /// The stages, each with its start in seconds since the start of the run.
     pub stages: Vec<(&'static str, f64)>,
-    /// The branch deployment that was created or brought up to date.
+    /// The branch deployment that was created or updated.
     pub branch_deployment: Option<String>,
     /// Whether the branch deployment is only to be closed.
     pub is_closing: bool,
@@ -53,7 +53,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// An update has come this far.
+    /// Record the progress of an update.
     pub fn reach(&mut self, phase: Phase) {
         let (names, state) = match phase {
             Phase::Updating(names) => (names, LocationState::Unknown),
@@ -64,7 +64,7 @@ impl Run {
         self.updating.extend(names.into_iter().map(|name| (name, state)));
     }
 
-    /// `Also in prod, and not in dagster_cloud.yaml: …`. Whose they are is not known: several repositories may share a
+    /// `Also in prod, and not in dagster_cloud.yaml: …`. They may belong to another repository that shares the
     /// deployment.
     pub fn others_note(&self) -> Option<String> {
         const MOST: usize = 10;
@@ -77,7 +77,7 @@ impl Run {
         Some(format!("Also in {}, and not in {file}: {shown}. They are not changed.", deployment.name))
     }
 
-    /// What an interrupt left at Dagster+, in a sentence; `begun` is what had begun there.
+    /// What an interrupt left at Dagster+, in a sentence; `begun` is what had started there.
     pub fn left_behind(&self, begun: &Begun) -> String {
         if self.is_closing && begun.branch_deployment {
             return "the branch deployment may or may not have been closed".into();
@@ -126,9 +126,9 @@ fn some(names: &[&str]) -> String {
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub enum Ended {
-    /// It has not.
+    /// It has not ended.
     Running,
-    /// All that was asked for is done.
+    /// Everything requested is done.
     Success,
     /// Something is not done, for these errors.
     Failure(Vec<Problem>),
@@ -136,7 +136,7 @@ pub enum Ended {
     Skipped(String),
     /// Its branch deployment was closed.
     Closed,
-    /// A signal ended it when this had begun at Dagster+; `None` where it could not even begin.
+    /// A signal ended it when this had started at Dagster+; `None` if the run could not even start.
     Cancelled(Option<Begun>),
 }
 

@@ -1,16 +1,16 @@
-//! How far a code location came.
+//! The states of a code location.
 
 use crate::update::{Outcome, UpdateError, Updated};
 use serde::{Deserialize, Serialize};
 
-/// How far a code location came, in checks, builds and deploys alike.
+/// The state of a code location, in checks, builds and deploys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LocationState {
-    /// The run has not come to it.
+    /// The run has not reached it yet.
     #[default]
     Pending,
-    /// The run ended before it came to it.
+    /// The run ended before reaching it.
     NotReached,
     /// It is as it was before.
     NotDeployed,
@@ -24,25 +24,25 @@ pub enum LocationState {
     Updated,
     /// It runs the new files.
     Loaded,
-    /// It runs just these files already, and was left alone.
+    /// It runs these files already, and was not updated.
     Unchanged,
     /// It was updated and does not load.
     FailedToLoad,
     /// It was updated and had not loaded when the time was up.
     Loading,
-    /// It was updated and no agent was there to load it.
+    /// It was updated, and no agent was running to load it.
     NoAgent,
     /// It was updated, and then another run updated or removed it.
     Overtaken,
     /// Whether it was updated, or whether it then loaded, could not be seen.
     Unknown,
-    /// It was only to be read.
+    /// It was only checked.
     Read,
-    /// It was only to be read, and something in it is doubtful.
+    /// It was only checked, and has a warning.
     Doubtful,
-    /// It was only to be read, and something in it is wrong.
+    /// It was only checked, and has an error.
     Wrong,
-    /// It was only to be built, and was.
+    /// It was built, as requested.
     Built,
     /// It was built and loads here.
     Verified,
@@ -59,7 +59,7 @@ use LocationState::{
 };
 
 impl LocationState {
-    /// What came of an update.
+    /// The state for the outcome of an update.
     pub fn from_outcome(outcome: &Outcome) -> LocationState {
         match &outcome.result {
             Ok(Updated::Published) => Published,
@@ -107,12 +107,12 @@ impl LocationState {
         self.words().replace(' ', "_")
     }
 
-    /// Whether it is a state at Dagster+ that the run saw or decided: what `state` in JSON tells.
+    /// Whether it is a state at Dagster+ that the run saw or decided: `state` in JSON.
     pub fn is_at_dagster(self) -> bool {
         !matches!(self, Pending | NotReached | Read | Doubtful | Wrong) && !self.is_of_build()
     }
 
-    /// Whether JSON has nothing to tell.
+    /// Whether JSON leaves it out.
     pub(super) fn is_untold(&self) -> bool {
         !self.is_at_dagster()
     }
@@ -127,7 +127,7 @@ impl LocationState {
         matches!(self, Taken | Loaded | FailedToLoad | Loading | NoAgent | Overtaken | Unknown)
     }
 
-    /// Whether it is as asked; `None` while that is open.
+    /// Whether it is as requested; `None` while that is open.
     pub fn is_good(self) -> Option<bool> {
         match self {
             Pending => None,
@@ -136,7 +136,7 @@ impl LocationState {
         }
     }
 
-    /// A sign that tells at a glance.
+    /// An emoji for the state.
     pub fn sign(self) -> &'static str {
         match (self, self.is_good()) {
             (Unchanged, _) => "➖",
@@ -148,8 +148,8 @@ impl LocationState {
     }
 }
 
-/// A state in the data of a comment, which other versions of this program read and write as well: `{"at": "loaded"}` for
-/// runs that deploy, `"built"` for others.
+/// A state in the data of a comment, which other versions of this program read and write as well: `{"at": "loaded"}`
+/// for runs that deploy, `"built"` for others.
 pub(super) mod wire {
     use super::{LocationState, NotDeployed, NotReached, Pending};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -5,26 +5,26 @@ use super::{Problem, Purpose, Report, RunResult, cut, markdown, rows, table};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// How much of each error is shown at most; less where all of them together are too long.
+/// How much of each error is shown at most; less if all of them together are too long.
 const LONGEST_ERROR_BYTES: usize = 20_000;
 /// How much of each error is shown at least: its exception.
 const SHORTEST_ERROR_BYTES: usize = 80;
 /// Errors that are shorter than this are more important than what changed in the dependencies.
 const SHORT_ERROR_BYTES: usize = 1_500;
 
-/// A run that is over sooner has no stages worth a chart.
+/// A shorter run gets no chart.
 const SHORTEST_CHART_SECONDS: f64 = 1.0;
 
-/// A run whose chart has marks between seconds.
+/// Up to this duration, the chart has marks between seconds.
 const SHORT_RUN_SECONDS: f64 = 15.0;
 
 /// How many changed dependencies of a code location are listed.
 const MOST_CHANGES: usize = 500;
-/// How many where there is less room.
+/// How many if there is less room.
 const FEW_CHANGES: usize = 40;
 
-/// The summary of a run in less than `budget` bytes: each error is cut to what there is room for, so that each code location
-/// keeps its row and its exception. Only where not even these fit, it is longer. Places are relative to `workspace`.
+/// The summary of a run in less than `budget` bytes: errors are cut so that each code location keeps its row and its
+/// exception. It is longer only if not even these fit. Places are relative to `workspace`.
 pub fn from_report(
     report: &Report,
     facts: &Facts,
@@ -33,7 +33,7 @@ pub fn from_report(
     budget: usize,
 ) -> String {
     let (mut limit, mut most_changes) = (LONGEST_ERROR_BYTES, MOST_CHANGES);
-    // What cannot fit need not be tried.
+    // Skip limits that cannot fit.
     let lengths = rows::error_bytes(&rows::from_report(report));
     while lengths.iter().map(|length| length.min(&limit)).sum::<usize>() > budget
         && limit > SHORTEST_ERROR_BYTES
@@ -82,7 +82,7 @@ fn text(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime, limit
     let has_error = rows.iter().any(|row| row.error.is_some());
     let is_told = |problem: &&Problem| match report.purpose {
         Purpose::Check => report.locations.iter().any(|location| location.problems.contains(problem)),
-        // They count what the rows tell.
+        // They count what the rows show.
         Purpose::Build | Purpose::Deploy => has_error,
     };
     let problems = report.problems.iter().filter(|problem| !is_told(problem));

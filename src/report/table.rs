@@ -1,9 +1,9 @@
-//! What a build made, as a table for people. Returns text and writes nothing.
+//! The files of a build, as a table for people. Returns text and writes nothing.
 
 use crate::builder::PexFile;
 use std::time::Duration;
 
-/// `file  size  packages  seconds  state`, a line a file, columns aligned; nothing where there are no files.
+/// `file  size  packages  seconds  state`, a line a file, columns aligned; empty without files.
 pub fn files(files: &[&PexFile]) -> String {
     if files.is_empty() {
         return String::new();
@@ -44,7 +44,7 @@ pub fn plural(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Bytes in the unit that people expect: `912 B`, `41.3 kB`, `67.6 MB`.
+/// Bytes in a readable unit: `912 B`, `41.3 kB`, `67.6 MB`.
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),

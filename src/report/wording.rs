@@ -1,4 +1,4 @@
-//! The texts of a report as the readers of a step want them.
+//! The texts of a report, adapted for readers of a step.
 
 use super::{Problem, Report};
 use crate::input_names::for_flags;
@@ -8,8 +8,8 @@ use crate::verify::Outcome;
 use std::path::Path;
 
 impl Report {
-    /// The same with the inputs of the action where errors and warnings say flags, with paths below `directory` relative to
-    /// it, and without these secrets, which what others wrote may repeat.
+    /// The same with the action's inputs instead of flags in errors and warnings, with paths below `directory` relative
+    /// to it, and without these secrets, which foreign text may repeat.
     #[must_use]
     pub fn worded(mut self, directory: &Path, secrets: &[Secret]) -> Report {
         let word = |text: &mut String| {

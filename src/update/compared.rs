@@ -1,12 +1,12 @@
-//! What a plan compares code locations with. Nothing is created or changed at Dagster+.
+//! What a plan compares code locations with. Nothing at Dagster+ is created or changed.
 
 use super::{Before, ConnectError};
 use crate::dagster::{Client, DagsterError};
 use crate::deployment::{Branch, DeploySession, Destination, instead_of};
 use crate::threads::joined;
 
-/// What runs where the run goes; for a branch deployment that does not exist yet, or lacks a code location, what runs in
-/// the deployment that it is based on.
+/// What runs in the deployment of this run; for a branch deployment that does not exist yet, or lacks a code location,
+/// what runs in the deployment that it is based on.
 pub struct Running {
     /// At a deployment that exists.
     pub client: Client,
@@ -49,10 +49,14 @@ impl Running {
         });
         match looked {
             Ok(before) => {
-                let told = |error: &DagsterError| client.host().detail(error.to_string());
-                Ok(Running { client: own, own: Some(before), base: looked_at_base.inspect_err(told).ok() })
+                let log_error = |error: &DagsterError| client.host().detail(error.to_string());
+                Ok(Running {
+                    client: own,
+                    own: Some(before),
+                    base: looked_at_base.inspect_err(log_error).ok(),
+                })
             }
-            // Dagster+ may refuse what does not exist; that the token is good, the base tells.
+            // Dagster+ may refuse a deployment that does not exist; a bad token fails at the base too.
             Err(DagsterError::NotFound { .. } | DagsterError::Unauthorized { .. }) => {
                 Ok(Running { client: base, own: None, base: Some(looked_at_base?) })
             }

@@ -1,7 +1,7 @@
-//! Whose update it is: what Dagster+ keeps of a code location, held against what it was updated to.
+//! Whether an update is ours: what Dagster+ stores for a code location, compared with what it was updated to.
 //!
-//! Asked where an answer was lost, and again at the end of a wait, because another client may deploy at the same time.
-//! Whoever asks here has nothing else left to do, so failures are waited out for about two minutes.
+//! Checked after a lost answer, and again at the end of a wait, because another client may deploy at the same time.
+//! Callers have nothing else left to do, so failures are retried for about two minutes.
 
 use super::{Before, Outcome, Update, UpdateError, running};
 use crate::dagster::{Client, DagsterError};
@@ -10,11 +10,11 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A token or a deployment that was refused so often, over some seconds, is not asked for again.
+/// After this many refusals of a token or deployment, over some seconds, there are no more attempts.
 const MOST_REFUSALS: u32 = 5;
 
-/// The code locations that the server shows as these documents would make them and did not before: their update took
-/// effect, although no answer said so. `None` if the server could not be asked.
+/// The code locations that the server now shows as in these documents, and did not before: their update took effect,
+/// although no answer said so. `None` if the server could not be asked.
 pub(super) fn taken(client: &Client, updates: &[Update], before: &Before) -> Option<BTreeSet<String>> {
     let now = match metadata(client, before) {
         Ok(now) => now?,
@@ -33,7 +33,7 @@ pub(super) fn taken(client: &Client, updates: &[Update], before: &Before) -> Opt
     Some(updates.iter().filter(is_taken).map(|update| update.name.clone()).collect())
 }
 
-/// Take back what was seen of code locations that are no longer as they were updated.
+/// Correct the outcomes of code locations that are no longer as they were updated.
 pub(super) fn run(client: &Client, updates: &[Update], before: &Before, outcomes: &mut [Outcome]) {
     let seen = |outcome: &Outcome| {
         matches!(outcome.result, Ok(_) | Err(UpdateError::Load { .. } | UpdateError::LoadTimeout { .. }))
@@ -76,7 +76,7 @@ pub(super) fn has_files(metadata: &Value, update: &Update) -> Option<bool> {
     is_known.then(|| files(metadata) == wanted)
 }
 
-/// What each code location was last updated to; `None` from a server that does not tell.
+/// What each code location was last updated to; `None` if the server does not report it.
 fn metadata(client: &Client, before: &Before) -> Result<Option<BTreeMap<String, String>>, DagsterError> {
     let asked = retry::run(&Backoff::PATIENT, client.host().clock.as_ref(), |number| {
         match client.workspace_entries() {

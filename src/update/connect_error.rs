@@ -24,12 +24,12 @@ pub enum ConnectError {
         "{} is a Hybrid deployment, and PEX files only run in Dagster+ Serverless", deployment.as_ref().map_or("the default deployment of this organization".to_string(), |name| format!("`{name}`"))
     )]
     Hybrid { deployment: Option<String> },
-    /// A base image tag, and no registry to find it in.
+    /// A base image tag without a registry.
     #[error(
         "the base image `{tag}` cannot be used: Dagster+ did not return the address of the organization's registry"
     )]
     NoRegistry { tag: String },
-    /// `--defs-state-info` names no JSON file.
+    /// `--defs-state-info` does not name a JSON file.
     #[error("could not read `{path}` (--defs-state-info) as JSON")]
     DefsStateInfo {
         path: PathBuf,

@@ -14,7 +14,7 @@ pub struct Additions {
     pub revision: Revision,
     /// Image that replaces the entry's own.
     pub image: Option<String>,
-    /// `defs_state_info`, as given.
+    /// `defs_state_info`, unchanged.
     pub defs_state_info: Option<Value>,
 }
 

@@ -1,4 +1,4 @@
-//! From built files to updated code locations, and what came of each.
+//! From built files to updated code locations and their outcomes.
 
 use super::document::location_document;
 use super::{Before, Online, Outcome, Phase, Update, UpdateError, Updated};
@@ -25,7 +25,7 @@ impl Online {
         target: Target,
         host: &Host,
     ) -> Publisher {
-        // A deps PEX that is to be loaded here has to be here.
+        // To be loaded here, a deps PEX has to be on this machine.
         let read = !publish.force_rebuild_deps && !loads_all;
         let from = if read { publish.deps_cache_from.clone() } else { Vec::new() };
         let tags = CacheTags { from, to: publish.deps_cache_to.clone() };
@@ -35,8 +35,8 @@ impl Online {
             .expecting(likely)
     }
 
-    /// Update the code locations whose files are stored, and wait for them. `unfit` are those not to be updated; `reached`
-    /// hears how far it came. What was not built or is unfit has no outcome.
+    /// Update the code locations whose files are stored, and wait for them. `unfit` are those not to be updated;
+    /// `reached` is called with the progress. Code locations that were not built or are unfit have no outcome.
     pub fn finish(
         &self,
         published: &Published,
@@ -91,8 +91,8 @@ impl Online {
         Update { name: location.name.clone(), document }
     }
 
-    /// Begin to find out what changes in the dependencies of each code location: against what it ran before, or for a
-    /// branch deployment against what the deployment runs that it is based on.
+    /// Start to compute what changes in the dependencies of each code location: against what it ran before, or for a
+    /// branch deployment against what its base deployment runs.
     pub fn dependency_changes(&self, plan: &Plan, built: &Built) -> Search {
         let (before, base) = (self.before.clone(), self.base.as_ref().map(Client::patient));
         Search::begin(self.client.patient(), plan, built, move || {
@@ -104,7 +104,7 @@ impl Online {
         })
     }
 
-    /// Whether the code location is just what the update would make it, and only changes are asked for.
+    /// Whether the update would change nothing, and only changed code locations are to be updated.
     fn is_left_alone(&self, update: &Update) -> bool {
         let Some(before) = self.before.as_ref().filter(|_| self.changed_only) else { return false };
         let host = self.client.host();

@@ -1,4 +1,4 @@
-//! A deployment that was looked at and is ready for PEX files: whether they can run there, and what runs there already.
+//! A deployment that was checked and is ready for PEX files: whether they can run there, and what runs there already.
 
 use super::document::Additions;
 use super::registry::{ask_registry, base_image_tag, image, judged_registry};
@@ -14,19 +14,19 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// A deployment that was looked at and is ready for PEX files.
+/// A deployment that was checked and is ready for PEX files.
 pub struct Online {
     /// The deployment.
     pub deployment: Deployment,
-    /// At the deployment.
+    /// Client for the deployment.
     pub client: Client,
-    /// At the deployment that a branch deployment is compared with.
+    /// Client for the deployment that a branch deployment is compared with.
     pub base: Option<Client>,
-    /// What runs there; `None` where nothing is to be updated.
+    /// What runs there; `None` if nothing is to be updated.
     pub before: Option<Before>,
     /// What the run adds to each document.
     pub additions: Additions,
-    /// `SERVERLESS`, where the server tells.
+    /// `SERVERLESS`, if the server reports it.
     agent_type: Option<String>,
     pub(super) changed_only: bool,
     limits: WaitLimits,
@@ -34,11 +34,11 @@ pub struct Online {
 }
 
 impl Online {
-    /// Make the deployment ready, and look at what is there. `made` hears the name of a branch deployment that was created
-    /// or brought up to date.
+    /// Prepare the deployment, and look at what is there. `made` is called with the name of a branch deployment that
+    /// was created or updated.
     ///
     /// # Errors
-    /// A bad token, a deployment that does not exist, agents or a registry that cannot run PEX files.
+    /// If the token is bad, the deployment does not exist, or the agents or the registry cannot run PEX files.
     pub fn connect(
         session: DeploySession,
         destination: &Destination,
@@ -50,7 +50,7 @@ impl Online {
             publish.defs_state_info.as_deref().map(|file| read_json(file, host)).transpose()?;
         let (deployment, looked) = match destination {
             Destination::Branch(branch) => {
-                // Before anything is created.
+                // Checked before anything is created.
                 check_base(&session, branch, host)?;
                 let deployment = deployment::put(branch, &session.context, &session.client)?;
                 made(&deployment.name);
@@ -98,8 +98,8 @@ impl Online {
         running.is_some_and(|name| name == deps_pex)
     }
 
-    /// How long to wait. Serverless agents may be asleep, and need minutes to be there. Source: what dagster-cloud-cli
-    /// waits for them.
+    /// How long to wait. Serverless agents may be asleep, and need minutes to start. Source: the wait of
+    /// dagster-cloud-cli.
     pub(super) fn limits(&self, is_queued: bool) -> WaitLimits {
         let serverless = self.agent_type.as_deref() == Some("SERVERLESS") && !is_queued;
         match self.limits.agent {
@@ -111,8 +111,8 @@ impl Online {
     }
 }
 
-/// What a run adds to documents, as far as it may tell them from those that are there: all but the commit. `client` is at
-/// a deployment that exists.
+/// What a run adds to documents, as far as it may tell them from those that are there: all but the commit. `client` is
+/// at a deployment that exists.
 ///
 /// # Errors
 /// A file or setting that cannot be read.
@@ -129,7 +129,7 @@ pub fn lasting_additions(
     Ok(Additions { image, defs_state_info: info, ..Additions::default() })
 }
 
-/// An error if PEX files cannot run in the deployment that `client` is at, which was asked for by `name`.
+/// An error if PEX files cannot run in the deployment of `client`, which was selected by `name`.
 ///
 /// # Errors
 /// Hybrid agents, or Dagster+'s refusal.
@@ -168,8 +168,8 @@ fn named(
     }
 }
 
-/// An error if PEX files cannot run where a branch deployment would be, or the deployment that it is to be based on does
-/// not exist.
+/// An error if PEX files cannot run where a branch deployment would be, or the deployment that it is to be based on
+/// does not exist.
 fn check_base(session: &DeploySession, branch: &Branch, host: &Host) -> Result<(), ConnectError> {
     match (agent_type(&branch.at_base(&session.client), host), &branch.base) {
         (Ok(agent_type), base) => runs_pex(agent_type.as_deref(), base.as_deref()),
@@ -181,7 +181,7 @@ fn check_base(session: &DeploySession, branch: &Branch, host: &Host) -> Result<(
     }
 }
 
-/// What was asked before anything is built.
+/// Answers of Dagster+ from before the build.
 struct Looked {
     agent_type: Option<String>,
     registry: Option<Registry>,
@@ -189,7 +189,7 @@ struct Looked {
 }
 
 impl Looked {
-    /// Ask what has to be known before anything is built, all at once.
+    /// Send all queries whose answers are needed before the build, in parallel.
     fn look(
         session: &DeploySession,
         name: &str,
@@ -209,7 +209,7 @@ impl Looked {
     }
 }
 
-/// `SERVERLESS` or `HYBRID`; `None` where the server does not tell.
+/// `SERVERLESS` or `HYBRID`; `None` if the server does not report it.
 fn agent_type(client: &Client, host: &Host) -> Result<Option<String>, DagsterError> {
     match client.deployment_info() {
         Ok(info) => Ok(info.agent_type),

@@ -1,4 +1,4 @@
-//! The organization's registry: whether PEX files can run there, and the base image that a run asks for.
+//! The organization's registry: whether PEX files can run there, and the base image for a run.
 
 use super::ConnectError;
 use crate::dagster::operations::Registry;
@@ -7,7 +7,7 @@ use crate::deployment::args::PublishArgs;
 use crate::env_vars;
 use crate::host::Host;
 
-/// What the registry is, and whether it is trusted to run PEX files whatever it says; `None` where it does not matter.
+/// The registry, and whether it is assumed to run PEX files whatever it says; `None` if it does not matter.
 pub(super) fn ask_registry(
     client: &Client,
     publish: &PublishArgs,
@@ -18,8 +18,7 @@ pub(super) fn ask_registry(
     needed.then(|| (client.registry(), trusted))
 }
 
-/// A registry that does not answer the question is taken for one that runs PEX files, with a warning, as
-/// dagster-cloud-cli does it.
+/// A registry that does not answer is assumed to run PEX files, with a warning, as in dagster-cloud-cli.
 pub(super) fn judged_registry(
     asked: Option<(Result<Registry, DagsterError>, bool)>,
     host: &Host,
@@ -51,7 +50,7 @@ pub(super) fn base_image_tag(publish: &PublishArgs, host: &Host) -> Option<Strin
     publish.base_image_tag.clone().or_else(variable)
 }
 
-/// The image that replaces what the project file says: a flag, a variable, or a tag in the organization's registry.
+/// The image that replaces the one in the project file: a flag, a variable, or a tag in the organization's registry.
 /// Source: the order of dagster-cloud-cli.
 pub(super) fn image(
     publish: &PublishArgs,

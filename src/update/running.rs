@@ -1,7 +1,7 @@
-//! What a deployment runs already, held against what it would be updated to.
+//! What a deployment runs already, compared with what it would be updated to.
 //!
 //! Source of the metadata's shape: `CodeLocationDeployData` of dagster-cloud-cli 1.13.27, which Dagster+ keeps for each
-//! code location and gives back serialized (`__class__` keys among the rest).
+//! code location and returns serialized (with `__class__` keys).
 
 use super::Before;
 use crate::builder::manifest::pex_tag;
@@ -10,7 +10,7 @@ use std::fmt;
 
 /// Keys of `code_source`, which stand at the top of the metadata.
 const CODE_SOURCE: [&str; 4] = ["python_file", "package_name", "module_name", "autoload_defs_module_name"];
-/// Keys that document and metadata spell alike.
+/// Keys with the same name in document and metadata.
 const ALIKE: [&str; 7] = [
     "image",
     "working_directory",
@@ -20,19 +20,19 @@ const ALIKE: [&str; 7] = [
     "container_context",
     "defs_state_info",
 ];
-/// Where the running code comes from; no reason to load it again.
+/// Keys about the origin of the running code; a difference is not a reason to load it again.
 const OF_THE_COMMIT: [&str; 6] = ["commit_hash", "url", "provider", "repo_owner", "repo_name", "base_branch"];
 
-/// Why a code location is not what it would be updated to.
+/// Why a code location differs from what it would be updated to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
-    /// It is not there.
+    /// It does not exist.
     Absent,
     /// It has not finished loading.
     Loading,
     /// It failed to load.
     Failed,
-    /// The server does not tell what it runs.
+    /// The server does not report what it runs.
     Untold,
     /// It runs another source PEX.
     Source,
@@ -57,7 +57,7 @@ impl fmt::Display for Difference {
 }
 
 impl Before {
-    /// The code locations that there are.
+    /// The existing code locations.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let states = self.states.keys();
         states.chain(self.metadata.iter().flat_map(|metadata| metadata.keys())).map(String::as_str)
@@ -68,13 +68,14 @@ impl Before {
         self.states.contains_key(name) || self.metadata(name).is_some()
     }
 
-    /// The PEX file that a code location runs whose name begins with `deps-`, as far as the server tells.
+    /// The deps PEX (`deps-…`) that a code location runs, if the server reports it.
     pub fn deps_file(&self, name: &str) -> Option<String> {
         files(&self.metadata(name)?).into_iter().find(|file| file.starts_with("deps-"))
     }
 
-    /// Why the code location called `name` is not just what `document` would make it, if so: loaded without an error,
-    /// from these PEX files, with otherwise the same document. What only tells of the commit does not count.
+    /// Why an update of the code location `name` to `document` would change something; `None` if it has loaded without
+    /// an error, from these PEX files, with otherwise the same document. Keys that only describe the commit do not
+    /// count.
     pub fn difference(&self, name: &str, document: &Map<String, Value>) -> Option<Difference> {
         if !self.has(name) {
             return Some(Difference::Absent);
@@ -102,7 +103,7 @@ pub(super) fn files(metadata: &Value) -> Vec<String> {
     tag.trim_start_matches("files=").split(':').filter(|name| !name.is_empty()).map(String::from).collect()
 }
 
-/// Whether `metadata` is what an update to `document` leaves, its commit included.
+/// Whether `metadata` is the result of an update to `document`, including its commit.
 pub(super) fn is_made_by(metadata: &Value, document: &Map<String, Value>) -> bool {
     let git = |value: &Value, key: &str| plain(&value[key]);
     let commit = document.get("git").cloned().unwrap_or_default();
@@ -142,7 +143,7 @@ fn document_difference(metadata: &Value, document: &Map<String, Value>) -> Optio
     (git(&metadata["git_metadata"]) != git(wanted("git"))).then_some(Difference::Document("git"))
 }
 
-/// A value without what says nothing: `__class__` keys, nulls, and mappings and texts with nothing in them.
+/// A value without `__class__` keys, nulls, empty mappings and empty texts.
 fn plain(value: &Value) -> Value {
     match value {
         Value::Object(map) => {

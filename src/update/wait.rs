@@ -2,9 +2,10 @@
 //!
 //! What a code location shows just after an update may still be its old version, loaded long ago. A `LOADED` counts
 //! only as news: the location was seen loading, was not there before, carries another load stamp, or was updated to
-//! exactly what it was (so old and new are the same). Where none of that is so, the server is asked whether what is
-//! loaded is outdated. One that does not say is believed after a while: after seconds where it has no load stamps, and
-//! after a minute where the stamp stays and the new files are what it keeps, since it may have no stamp for each update.
+//! exactly what it was (so old and new are the same). Otherwise the server is asked whether the loaded version is
+//! outdated. If it does not say, `LOADED` is accepted after a while: after seconds if there are no load stamps, and
+//! after a minute if the stamp stays and the server stores the new files, since there may not be a stamp for each
+//! update.
 
 use super::{Before, Outcome, Phase, Update, UpdateError, Updated, confirm};
 use crate::context::inputs::WaitLimits;
@@ -17,36 +18,36 @@ use std::time::Duration;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// For so long a `LOADED` of which nothing tells that it is new has to last: twice the other client's polling interval.
+/// How long a `LOADED` without any sign that it is new has to last: twice the other client's polling interval.
 const SETTLE: Duration = Duration::from_secs(6);
-/// For so long a `LOADED` with the stamp of the version from before has to last, where nothing else is told.
+/// How long a `LOADED` with the stamp of the old version has to last, without any other sign.
 const SETTLE_STALE: Duration = Duration::from_secs(60);
-/// Looks that fail are repeated for so long, beyond the retries of each.
+/// How long failed queries are repeated, beyond the retries of each.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// For so long where the look is refused: a token or a deployment that is gone does not come back by itself.
+/// The same for refused queries: a deleted token or deployment does not come back by itself.
 const PATIENCE_REFUSED: Duration = Duration::from_secs(10);
-/// Between two lines of progress when nothing changes.
+/// Time between two lines of progress when nothing changes.
 const REMIND: Duration = Duration::from_secs(15);
 
-/// What one look showed about one code location.
+/// What one query showed about one code location.
 #[derive(Debug, Clone, PartialEq)]
 enum Sight {
     /// Nothing certain yet.
     Pending,
-    /// Loaded, but maybe the version from before.
+    /// Loaded, but maybe the old version.
     Doubtful(Option<PythonFailure>),
-    /// Loaded, with the stamp of the version from before.
+    /// Loaded, with the stamp of the old version.
     Stale(Option<PythonFailure>),
     /// The new version has loaded, or failed to.
     Certain(Option<PythonFailure>),
 }
 
-/// What a look settles of one code location.
+/// What one query settles about one code location.
 enum Verdict {
     NotYet,
     Loaded,
     Failed(PythonFailure),
-    /// It is not there any more.
+    /// It does not exist any more.
     Gone,
 }
 
@@ -56,15 +57,15 @@ struct Watch<'a> {
     before: &'a Before,
     began: Duration,
     seen_loading: BTreeSet<String>,
-    /// What the last look showed in a state that is not known here.
+    /// The code locations that the last query showed in an unknown state.
     unclear: BTreeSet<String>,
     doubtful_since: BTreeMap<String, Duration>,
-    /// What the server keeps of each code location: asked once a look, when it matters. `Some(None)` where it did not
-    /// tell.
+    /// What the server stores for each code location: queried at most once per look, when it matters. `Some(None)` if
+    /// it did not say.
     entries: Option<Option<BTreeMap<String, WorkspaceEntry>>>,
     agent_seen: bool,
     agent_errors: Vec<String>,
-    /// Whether the last look at the code locations was refused.
+    /// Whether the last query of the code locations was refused.
     is_refused: bool,
 }
 
@@ -94,7 +95,7 @@ pub(super) fn run(
     let mut pending = awaited;
     let mut outcomes = Vec::new();
     let mut pause = FIRST_PAUSE;
-    let mut told: Option<(usize, Duration)> = None;
+    let mut last_progress: Option<(usize, Duration)> = None;
     let mut failing_since = None;
     while !pending.is_empty() {
         reached(Phase::Waiting(pending.clone()));
@@ -122,7 +123,7 @@ pub(super) fn run(
             (Ok(()), None) => failing_since = None,
         }
         if !pending.is_empty() {
-            watch.tell(&pending, &mut told);
+            watch.tell(&pending, &mut last_progress);
             client.host().clock.sleep(pause.min(watch.time_left(limits)));
             pause = pause.mul_f64(1.5).min(LONGEST_PAUSE);
         }
@@ -145,7 +146,7 @@ impl Watch<'_> {
         self.client.host().clock.elapsed().saturating_sub(self.began)
     }
 
-    /// Why looks are refused: a deployment that was there before may have been deleted.
+    /// Why queries are refused: a deployment that existed before may have been deleted.
     fn explained(&self, error: DagsterError) -> DagsterError {
         let Some(name) = self.client.deployment() else { return error };
         match error {
@@ -156,7 +157,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Look once: at the agents until one has been seen running, and at the code locations.
+    /// Query once: the agents until one has been seen running, and the code locations.
     fn look(
         &mut self,
         pending: &mut Vec<String>,
@@ -185,7 +186,7 @@ impl Watch<'_> {
         for name in pending.drain(..) {
             let result = match self.verdict(&name, states.get(&name)) {
                 Verdict::Gone => Some(Err(UpdateError::Overtaken { location: name.clone(), now: None })),
-                // Whatever shows as loaded, without an agent nothing was loaded just now.
+                // Without an agent nothing can have been loaded just now, whatever the state says.
                 _ if !self.agent_seen && unknown_agents.is_ok() => None,
                 Verdict::NotYet => None,
                 Verdict::Loaded => Some(Ok(Updated::Loaded)),
@@ -236,7 +237,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Whether a load that may be that of the version from before is to be believed.
+    /// Whether to accept a load that may be that of the old version.
     fn has_settled(&mut self, name: &str, failed: bool, is_stale: bool) -> bool {
         let update = self.updates.iter().find(|update| update.name == name);
         let entry = self.entry(name);
@@ -263,31 +264,31 @@ impl Watch<'_> {
             }
     }
 
-    /// What the server keeps of a code location; asked once a look.
+    /// What the server stores for a code location; queried at most once per look.
     fn entry(&mut self, name: &str) -> Option<&WorkspaceEntry> {
         self.entries()?.get(name)
     }
 
     fn entries(&mut self) -> Option<&BTreeMap<String, WorkspaceEntry>> {
-        // A server that did not tell before the update is not asked at each look.
+        // A server that did not say before the update will not say now, so do not ask at each look.
         self.before.metadata.as_ref()?;
         let client = self.client;
         let ask = || client.witness().inspect_err(|error| client.host().detail(error.to_string())).ok();
         self.entries.get_or_insert_with(ask).as_ref()
     }
 
-    /// Whether the server keeps nothing of the code location any more, although it took the update.
+    /// Whether the server does not store the code location any more, although it accepted the update.
     fn is_gone(&mut self, name: &str) -> bool {
         self.entries().is_some_and(|entries| !entries.contains_key(name))
     }
 
-    /// Whether the update changed nothing: the server keeps the same metadata as before it.
+    /// Whether the update changed nothing: the server stores the same metadata as before.
     fn is_unchanged(&mut self, name: &str) -> bool {
         let known = self.before.metadata.as_ref().and_then(|before| before.get(name)).cloned();
         known.is_some_and(|before| self.entry(name).is_some_and(|entry| entry.metadata == before))
     }
 
-    /// How the rest fails, if a limit has passed.
+    /// How the pending code locations fail, if a limit has passed.
     fn out_of_time(
         &self,
         limits: WaitLimits,
@@ -309,7 +310,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Until the next limit.
+    /// Time until the next limit.
     fn time_left(&self, limits: WaitLimits) -> Duration {
         let agent = limits.agent.filter(|_| !self.agent_seen);
         let next = agent.into_iter().chain(limits.load).min();
@@ -325,12 +326,12 @@ impl Watch<'_> {
         self.client.host().note(format!("{name}: {what} after {:.1} s", self.elapsed().as_secs_f64()));
     }
 
-    fn tell(&self, pending: &[String], told: &mut Option<(usize, Duration)>) {
+    fn tell(&self, pending: &[String], last_progress: &mut Option<(usize, Duration)>) {
         let now = self.elapsed();
-        let due =
-            told.is_none_or(|(count, when)| count != pending.len() || now.saturating_sub(when) >= REMIND);
+        let due = last_progress
+            .is_none_or(|(count, when)| count != pending.len() || now.saturating_sub(when) >= REMIND);
         if due {
-            *told = Some((pending.len(), now));
+            *last_progress = Some((pending.len(), now));
             let what = if self.agent_seen { "to load" } else { "for a running agent" };
             let names = match pending {
                 [one, two, three, _, ..] => format!("{one}, {two}, {three} and {} more", pending.len() - 3),
@@ -342,7 +343,7 @@ impl Watch<'_> {
     }
 }
 
-/// What a state tells, given the one before the update.
+/// What a state means, given the state before the update.
 fn sight(
     now: &LoadState,
     before: Option<&LoadState>,
@@ -365,9 +366,9 @@ fn sight(
     }
     match (unchanged(), failure.is_none(), stamps.is_some()) {
         (true, true, _) => Sight::Certain(None),
-        // The same failure of the same metadata: the agent may be about to try again.
+        // The same failure with the same metadata: the agent may be about to load it again.
         (true, false, _) => Sight::Doubtful(failure),
-        // The stamp of the version from before.
+        // The stamp of the old version.
         (false, _, true) => Sight::Stale(failure),
         (false, _, false) => Sight::Doubtful(failure),
     }

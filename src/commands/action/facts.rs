@@ -31,8 +31,8 @@ pub fn of_deploy(run: &WorkflowRun, trigger: Option<&Trigger>, args: &DeployArgs
     facts
 }
 
-/// What tells the jobs of a run apart: a matrix, or a workflow that is called twice, gives several jobs one name. Then the
-/// place in the matrix differs, or what the step was told to deploy.
+/// What tells the jobs of a run apart: a matrix, or a workflow that is called twice, gives several jobs the same name.
+/// Then the place in the matrix differs, or the inputs of the step.
 fn job(run: &WorkflowRun, args: &DeployArgs) -> String {
     let deployment = args.dagster.deployment.clone().unwrap_or_default();
     let file = args.file.display().to_string();
@@ -54,7 +54,7 @@ pub fn comment_key(inputs: &ActionInputs, run: &WorkflowRun, host: &Host) -> Str
         .join("/")
 }
 
-/// What a report says of a run of which nothing but its variables is known.
+/// What a report says about a run when only its variables are known.
 pub fn of_run(run: &WorkflowRun) -> Facts {
     let page = run.server_url.as_ref().zip(run.repository.as_ref());
     Facts {

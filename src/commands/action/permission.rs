@@ -10,20 +10,20 @@ use crate::host::Host;
 /// Whether a step may deploy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeployPermission {
-    /// It may.
+    /// Yes.
     Given,
-    /// It was asked only to build.
+    /// No: it was only asked to build.
     OnlyBuild,
-    /// It has no credentials, and for a reason that is not its fault.
+    /// No: GitHub withheld the credentials.
     Refused {
         /// One or two sentences.
         why: String,
-        /// Whether there is code to be built all the same.
+        /// Whether there is still code to build.
         build: bool,
     },
 }
 
-/// A step that was told to deploy or fail, and cannot.
+/// A step that must deploy or fail, and cannot deploy.
 #[derive(Debug, thiserror::Error)]
 #[error("{why}")]
 pub struct PermissionDenied {
@@ -52,7 +52,7 @@ pub fn of_run(inputs: &ActionInputs, trigger: Option<&Trigger>, host: &Host) -> 
         Some(Trigger::PullRequestClosed(request)) => (request, true),
         _ => return DeployPermission::Given,
     };
-    // A token that is there and cannot be one was not withheld: the deploy says what is wrong with it.
+    // An invalid token was not withheld by GitHub: the deploy reports what is wrong with it.
     if !matches!(inputs::token(&inputs.deploy.dagster, host), Err(ContextError::NoToken { .. })) {
         return DeployPermission::Given;
     }

@@ -1,8 +1,8 @@
-//! Reports at GitHub beside the deploy: pull request comment, GitHub deployment, commit status.
+//! Reports to GitHub during a deploy: pull request comment, GitHub deployment, commit status.
 //!
-//! A thread of its own does the talking, so that the deploy never waits for it; only its end does, for the last words,
-//! and an interrupted run no longer than the runner leaves it. Whatever fails is told once, as a notice with what would
-//! help, and nothing else depends on it.
+//! They are written in a separate thread, so that the deploy does not wait for GitHub. Only the end of the step waits
+//! for the final reports; an interrupted run waits only as long as the runner lets it. Each failure is shown once, as a
+//! notice with a hint, and has no other effect.
 
 mod latest;
 mod words;
@@ -26,24 +26,24 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use worker::Worker;
 
-/// How long after a signal the last words may take. The runner sends SIGINT, SIGTERM after 7.5 s, and kills after
+/// How long after a signal the final reports may take. The runner sends SIGINT, SIGTERM after 7.5 s, and kills after
 /// 2.5 s more. Source: GitHub, "Workflow cancellation reference".
 const INTERRUPTED: Duration = Duration::from_millis(9_200);
-/// How often it is looked whether a signal came.
+/// How often to check whether a signal came.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Talks to GitHub in a thread of its own.
+/// Writes reports to GitHub in a separate thread.
 pub struct Reporter {
     sender: Sender<Report>,
-    /// `None` where there is nothing to report. A worker that panics closes it.
+    /// `None` if there is nothing to report. Closed when the worker panics.
     outcome: Option<Receiver<ReportOutcome>>,
     open: Open,
 }
 
-/// Reports whose last word GitHub has not taken.
+/// Reports whose final state GitHub did not accept.
 type Open = Arc<Mutex<BTreeSet<Kind>>>;
 
-/// Hears how the deploy goes, for log and pull request.
+/// Receives the progress of the deploy, for the log and the pull request.
 pub struct StepListener {
     runner: Runner,
     reports: Sender<Report>,
@@ -68,7 +68,7 @@ impl Listener for StepListener {
     }
 }
 
-/// What came of the reports.
+/// The results of the reports.
 #[derive(Default)]
 struct ReportOutcome {
     comment_url: Option<String>,
@@ -76,7 +76,7 @@ struct ReportOutcome {
 }
 
 impl Reporter {
-    /// Begin. Nothing is sent before the deploy leaves word.
+    /// Start the thread. Nothing is sent before the first report.
     pub fn start(
         inputs: &ActionInputs,
         permission: &DeployPermission,
@@ -104,10 +104,10 @@ impl Reporter {
         Box::new(StepListener { runner: runner.clone(), reports: self.sender.clone() })
     }
 
-    /// Say the last word; gives the address of the comment. After a signal, the runner does not wait for long.
+    /// Write the final report; returns the URL of the comment. After a signal, the runner does not wait for long.
     pub fn finish(self, report: &Report, signal: &FirstSignal, runner: &Runner) -> Option<String> {
         let answers = self.outcome?;
-        // The worker is there until it has heard the last word.
+        // The worker runs until it has received the final report.
         let _ = self.sender.send(report.clone());
         drop(self.sender);
         loop {
@@ -128,7 +128,7 @@ impl Reporter {
     }
 }
 
-/// What GitHub had not taken when the runner was about to kill the step.
+/// The reports that GitHub had not accepted when the runner was about to kill the step.
 fn late(open: &Open) -> Annotation {
     let open = lock(open);
     let names: Vec<&str> = open.iter().map(|kind| kind.words()).collect();
@@ -140,7 +140,7 @@ fn late(open: &Open) -> Annotation {
     Annotation::new(Level::Notice, text).titled("Not reported")
 }
 
-/// Reports that are not tried again after a refusal.
+/// Reports that are not retried after a refusal.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
 enum Kind {
     Comment,

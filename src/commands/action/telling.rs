@@ -15,14 +15,14 @@ impl Step<'_> {
         self.host.path_var(env_vars::GITHUB_WORKSPACE).unwrap_or_else(|| self.host.cwd().to_path_buf())
     }
 
-    /// The outcome, after the last folded part of the log: who opens it sees this and the errors.
+    /// The outcome, after the last folded part of the log, so that it is visible together with the errors.
     pub(super) fn conclude(&self, report: &Report) {
         deploy::outcomes(report).into_iter().for_each(|table| self.host.note(table));
         let page = report.deployment.as_ref().map(|at| format!(" ({}: {})", at.name, at.url));
         self.host.note(format!("{}{}", report.sentence(), page.unwrap_or_default()));
     }
 
-    /// The step ends before it began.
+    /// The step failed before it started.
     pub(super) fn failed(&self, error: &(impl Explain + ?Sized)) -> Result<Exit, Error> {
         let ended = Ended::Failure(vec![Problem::from_error(error)]);
         let report = report::of_run(&Run::default(), &ended, 0.0);
@@ -30,7 +30,7 @@ impl Step<'_> {
         Ok(Exit(error.fault().exit_code()))
     }
 
-    /// The same as the readers of a step want it.
+    /// The same in the wording for readers of a step.
     pub(super) fn worded(&self, report: Report) -> Report {
         report.worded(&self.workspace(), &self.host.tokens())
     }

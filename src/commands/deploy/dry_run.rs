@@ -1,4 +1,4 @@
-//! `deploy --dry-run`: what each code location asks for and resolves to.
+//! `deploy --dry-run`: the requirements of each code location, and the versions they resolve to.
 
 use super::{Planned, prepare};
 use crate::builder::{BuildError, deps};
@@ -18,7 +18,7 @@ use serde_json::json;
 /// Collect and resolve every code location; build nothing.
 ///
 /// # Errors
-/// When the project cannot be read, or what it asks for cannot be had.
+/// If the project cannot be read, or its requirements cannot be resolved.
 pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     deployment::goal::decide(&args.goal(), &Session::default(), host)?;
     let Planned { building, plan, requirements, .. } = prepare(args, host, &Progress::default())?;

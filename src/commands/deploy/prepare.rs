@@ -1,4 +1,4 @@
-//! What is to be built: the code locations that were asked for, and what each of their directories asks for.
+//! What to build: the selected code locations, and the requirements of their build directories.
 
 use crate::builder::left_out;
 use crate::cli::DeployArgs;
@@ -13,16 +13,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What is to be built, and what each build directory asks for.
+/// What to build, and the requirements of each build directory.
 pub(in crate::commands) struct Planned<'a> {
     pub(in crate::commands) building: Building<'a>,
     pub(in crate::commands) plan: Plan,
     pub(in crate::commands) requirements: BTreeMap<PathBuf, Arc<Requirements>>,
-    /// All that it names, whether they are built or not.
+    /// All code locations of the project file, whether they are built or not.
     pub(in crate::commands) names: BTreeSet<String>,
 }
 
-/// Read the project, and collect what it asks for.
+/// Read the project, and collect its requirements.
 ///
 /// # Errors
 /// A file of the project that cannot be used.
@@ -57,7 +57,7 @@ pub(in crate::commands) fn prepare<'a>(
     Ok(Planned { building, plan, requirements, names })
 }
 
-/// The code locations asked for by `--location`; all when none was.
+/// The code locations selected with `--location`; default: all.
 fn select(project: Project, names: &[String]) -> Result<Vec<Location>, Error> {
     let known = |name: &&String| project.locations.iter().any(|location| location.name == **name);
     if let Some(unknown) = names.iter().find(|name| !known(name)) {
@@ -68,7 +68,7 @@ fn select(project: Project, names: &[String]) -> Result<Vec<Location>, Error> {
     Ok(project.locations.into_iter().filter(wanted).collect())
 }
 
-/// What each distinct build directory asks for.
+/// The requirements of each distinct build directory.
 fn collect(
     building: &Building<'_>,
     locations: &[Location],
@@ -81,7 +81,7 @@ fn collect(
         }
         match building.collect(directory) {
             Ok(asked) => drop(requirements.insert(directory.clone(), Arc::new(asked))),
-            // Cheap to see, so all of them are said at once.
+            // Cheap to check, so all of them are reported at once.
             Err(Error::Collect(CollectError::NoRequirementFile { directory, asked_by, .. })) => {
                 let is_yaml =
                     place.file.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");

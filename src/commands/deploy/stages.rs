@@ -1,4 +1,4 @@
-//! The stages of a deploy from building on, each with the value that it puts down.
+//! The stages of a deploy from building on; each records its result.
 
 use super::telling;
 use crate::builder::manifest::Manifest;
@@ -27,7 +27,7 @@ pub(super) struct Stages<'a> {
     pub(super) progress: &'a Progress,
     pub(super) building: Building<'a>,
     pub(super) plan: Arc<Plan>,
-    /// `None` where nothing is deployed.
+    /// `None` if nothing is deployed.
     pub(super) online: Option<Online>,
     pub(super) out_dir: PathBuf,
 }
@@ -43,8 +43,8 @@ pub(super) struct Made {
 }
 
 impl Stages<'_> {
-    /// Build all files, and send those that are finished while others are still being built. `names` are all code locations
-    /// of the project file.
+    /// Build all files, and send those that are finished while others are still being built. `names` are all code
+    /// locations of the project file.
     pub(super) fn build(&self, names: &BTreeSet<String>) -> Result<Made, Error> {
         let Stages { args, host, progress, plan, online, out_dir, .. } = self;
         let online = online.as_ref();
@@ -88,7 +88,7 @@ impl Stages<'_> {
         Ok(Made { built, manifest, published, recording, changes, not_built })
     }
 
-    /// An error if nothing that is asked of Dagster+ would be answered any more.
+    /// An error if Dagster+ would not answer any further request.
     fn go_on(&self) -> Result<(), Error> {
         self.progress.session().end().map_or(Ok(()), |error| Err(Error::Ended(error)))
     }
@@ -111,7 +111,7 @@ impl Stages<'_> {
         Ok(verified)
     }
 
-    /// Load those code locations that the rules name; `None` where there are none to be loaded.
+    /// Load the code locations that the rules name; `None` if there are none.
     fn load_here(&self, rules: &Rules<'_>, mut manifest: Manifest) -> Result<Option<Vec<Verified>>, Error> {
         manifest.locations.retain(|entry| rules.is_wanted(entry));
         if manifest.locations.is_empty() {
@@ -120,7 +120,7 @@ impl Stages<'_> {
         self.progress.stage("verify");
         let (Building { tools, display, .. }, is_lenient) = (&self.building, rules.is_lenient());
         let verified = match verify::verify(&manifest, &self.out_dir, tools, display, is_lenient) {
-            // A machine that cannot load them is no reason not to deploy what nobody asked to load here.
+            // Loading here was not requested, so a machine that cannot do it must not stop the deploy.
             Err(error) if is_lenient && error.fault() == Fault::Tool => {
                 self.warn(format!("the code locations could not be loaded here: {error}"));
                 return Ok(None);

@@ -12,7 +12,7 @@ use crate::update::Outcome;
 use serde_json::json;
 use std::path::Path;
 
-/// Print each failure once, with the code locations that it hits where there are several.
+/// Print each failure once, with the code locations that have it if there are several.
 pub(super) fn say_failures(outcomes: &[Outcome], host: &Host) {
     let mut said: Vec<(String, String, Vec<&str>)> = Vec::new();
     for Outcome { name, result, .. } in outcomes {
@@ -33,7 +33,7 @@ pub(super) fn say_failures(outcomes: &[Outcome], host: &Host) {
     }
 }
 
-/// `code location  state  source PEX  deps PEX`, a line a code location; `None` where nothing came of any.
+/// `code location  state  source PEX  deps PEX`, a line a code location; `None` if none has a result.
 pub fn outcomes(report: &Report) -> Option<String> {
     if !report.locations.iter().any(|location| location.state.is_at_dagster()) {
         return None;
@@ -47,7 +47,7 @@ pub fn outcomes(report: &Report) -> Option<String> {
     Some(report::table::aligned(&rows, &[false; 4]))
 }
 
-/// The document of a run on stdout; nothing where it did not come to one.
+/// Print the JSON document of a run to stdout, if it has one.
 pub(super) fn print(report: &Report, format: Format, host: &Host) -> Result<(), Error> {
     let deployment = report.deployment.as_ref();
     let (document, text) = match report.result {
@@ -104,7 +104,7 @@ pub(super) fn heading(plan: &Plan, python_origin: &str) -> String {
     )
 }
 
-/// Print each failure once, with the code locations that it hits; gives the error that names all of them.
+/// Print each failure once, with the code locations that have it; returns the error that names all of them.
 pub(super) fn not_built(plan: &Plan, built: &Built, host: &Host) -> Option<Error> {
     let sources =
         built.sources.iter().enumerate().filter_map(|(at, result)| Some((result.as_ref().err()?, at, true)));

@@ -49,7 +49,7 @@ pub fn read(payload: &Value, host: &Host) -> Result<Trigger, ContextError> {
         sha: Some(sha),
         repository: ours.or_else(|| host.var(env_vars::GITHUB_REPOSITORY).map(String::from)),
         branch: text("/workflow_run/head_branch"),
-        // The payload has the name of a tag as `head_branch`, so a tag cannot be told from a branch.
+        // The payload has the name of a tag as `head_branch`, so a tag looks like a branch.
         tag: None,
         default_branch: text("/repository/default_branch"),
         about_pull_request: None,

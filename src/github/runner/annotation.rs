@@ -10,12 +10,12 @@ use std::path::Path;
 /// A message is cut after so many UTF-16 units. Source: actions/runner, `ExecutionContext.AddIssue`.
 const LONGEST_MESSAGE_UNITS: usize = 4096;
 
-/// How grave an annotation is.
+/// The level of an annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Level {
     /// For information.
     Notice,
-    /// Probably not as wanted.
+    /// Probably a mistake.
     Warning,
     /// Why something failed.
     Error,
@@ -34,9 +34,9 @@ impl Level {
 /// A message at the top of the run's page, and at a line of a file where it names one. Lines and columns count from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Annotation {
-    /// How grave it is.
+    /// Its level.
     pub level: Level,
-    /// A few words; GitHub shows its own where there are none.
+    /// A few words; GitHub shows a default title if there are none.
     pub title: Option<String>,
     /// The file, from the top of the repository.
     pub file: Option<String>,
@@ -46,12 +46,12 @@ pub struct Annotation {
     pub end_line: Option<usize>,
     /// Column, within one line.
     pub column: Option<usize>,
-    /// What there is to say; several lines are allowed.
+    /// The text; several lines are allowed.
     pub message: String,
 }
 
 impl Annotation {
-    /// An annotation at no place in particular.
+    /// An annotation without a place.
     pub fn new(level: Level, message: impl Into<String>) -> Annotation {
         let message = message.into();
         Annotation { level, title: None, file: None, line: None, end_line: None, column: None, message }
@@ -74,7 +74,7 @@ impl Annotation {
         self
     }
 
-    /// The workflow command: one line, whatever is in the texts.
+    /// The workflow command: always one line, whatever the texts contain.
     pub fn to_command(&self) -> String {
         let number = |number: Option<usize>| number.map(|number| number.to_string());
         let properties = [

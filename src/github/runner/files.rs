@@ -28,7 +28,7 @@ pub(super) fn output_block(name: &str, value: &str, mut delimiter: impl FnMut() 
     format!("{name}<<{delimiter}\n{value}\n{delimiter}\n")
 }
 
-/// An unguessable word: it ends values with foreign text.
+/// An unguessable delimiter, since values contain foreign text.
 pub(super) fn random_word() -> String {
     // std seeds these keys from the system's random numbers once a thread, and counts on from there; the process id and
     // time would add nothing that an author of a commit message could know.
@@ -49,12 +49,12 @@ pub(super) fn append(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(format!("{text}{end}").as_bytes())
 }
 
-/// `markdown` in at most `limit` bytes: cut at the end of a line, what was open closed, and a line that says so.
+/// `markdown` in at most `limit` bytes: cut at the end of a line, open markup closed, and a line that says so.
 pub(super) fn cut_markdown(markdown: &str, limit: usize) -> String {
     if markdown.len() < limit {
         return markdown.to_string();
     }
-    // What is open is known only after the cut, and closing it takes room.
+    // Open markup is known only after the cut, and closing it takes room too.
     let mut budget = limit.saturating_sub(256);
     loop {
         let kept = whole_lines(markdown, budget);

@@ -151,7 +151,7 @@ fn read_indexes(table: &Node<'_>, settings: &mut ResolveSettings) -> Result<(), 
 pub(super) enum Declared {
     /// Takes the place of the public index.
     Default(Index),
-    /// ParsedRequirement besides.
+    /// Asked in addition to the public index.
     Other(Index),
     /// A page or directory of files (`format = "flat"`).
     Flat {

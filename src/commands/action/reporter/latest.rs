@@ -1,7 +1,7 @@
-//! What the deploy has said last, for the reports that are written of it at the same time.
+//! The newest state of the deploy, for the reports that are written about it in parallel.
 //!
-//! While one report is written a newer word may come. Each report follows the newest until none of them is being written
-//! any more: the last words of an interrupted run must not wait for the slowest.
+//! A newer state may arrive while a report is being written. Each report is then written again, until no report is
+//! being written any more: the final state of an interrupted run must not wait for the slowest report.
 
 use super::LOOK;
 use crate::github::GithubError;
@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 
-/// The newest report, and who is at work on it.
+/// The newest report, and how many writers work on it.
 pub(super) struct LatestReport<'a> {
     report: Mutex<Report>,
     reports: &'a Mutex<Receiver<Report>>,
@@ -28,12 +28,12 @@ pub(super) struct WrittenResults {
 }
 
 impl<'a> LatestReport<'a> {
-    /// `report` was heard first; newer ones come by `reports`.
+    /// `report` arrived first; newer ones come through `reports`.
     pub(super) fn new(report: Report, reports: &'a Mutex<Receiver<Report>>) -> LatestReport<'a> {
         LatestReport { report: Mutex::new(report), reports, writing: AtomicUsize::new(0) }
     }
 
-    /// As many reports begin to be written, each with a call of [`LatestReport::follow`].
+    /// This many reports are about to be written, each with a call of [`LatestReport::follow`].
     pub(super) fn begin(&self, count: usize) {
         self.writing.store(count, Ordering::SeqCst);
     }
@@ -43,7 +43,7 @@ impl<'a> LatestReport<'a> {
         lock(&self.report).clone()
     }
 
-    /// The newest, with what has come since.
+    /// The newest, including what has arrived since.
     pub(super) fn newest(&self) -> Report {
         let mut report = lock(&self.report);
         if let Some(newer) = lock(self.reports).try_iter().last() {
@@ -52,8 +52,8 @@ impl<'a> LatestReport<'a> {
         report.clone()
     }
 
-    /// Write until what was written is the newest and no other report is being written, or until a write fails; gives what
-    /// came of the last, and the result written.
+    /// Write until what was written is the newest and no other report is being written, or until a write fails; gives
+    /// what came of the last, and the result written.
     pub(super) fn follow<T>(
         &self,
         mut write: impl FnMut() -> (Result<T, GithubError>, RunResult),
@@ -68,7 +68,7 @@ impl<'a> LatestReport<'a> {
         }
     }
 
-    /// Wait while `others` are written; whether a newer word than `written` came meanwhile.
+    /// Wait while `others` are written; returns whether a newer report than `written` arrived meanwhile.
     fn is_outdated(&self, written: RunResult, mut others: usize) -> bool {
         loop {
             if self.newest().result != written {

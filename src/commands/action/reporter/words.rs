@@ -17,8 +17,8 @@ use crate::threads::lock;
 use std::cell::Cell;
 
 impl Worker {
-    /// Write the comment, with the newest that is known at the moment of writing; `shared` becomes whether other jobs write
-    /// to it.
+    /// Write the comment from the newest report at the moment of writing; `shared` becomes whether other jobs write to
+    /// it.
     pub(super) fn comment(
         &self,
         sticky: &mut StickyComment<'_>,
@@ -31,7 +31,7 @@ impl Worker {
             let comment = Comment::new(&self.key, &self.facts, &report, self.github.host().clock.now());
             let is_shared = composed.get().0 || present.is_some_and(|present| comment.is_shared(present));
             composed.set((is_shared, report.result));
-            // There is nothing to say of a branch deployment that nobody was told of.
+            // A branch deployment that was never announced needs no comment about its end.
             if present.is_none() && (report.result == RunResult::Closed || self.is_closed) {
                 None
             } else {
@@ -39,7 +39,7 @@ impl Worker {
             }
         };
         let mut written = sticky.upsert(&mut compose, None);
-        // Another job may have written over it from what was there before; who is alone need not wait to see that.
+        // Another job may have overwritten it from an older text. A job that is alone need not wait to check.
         if composed.get().0 && matches!(written, Ok(Some(_))) {
             let settled = |body: &str| {
                 Comment::new(&self.key, &self.facts, &latest.now(), self.github.host().clock.now())
@@ -52,7 +52,8 @@ impl Worker {
         (written, result)
     }
 
-    /// Put the GitHub deployment down as it is now; gives its id, what came of it, and the result put down.
+    /// Write the current state of the GitHub deployment; returns its id, the call's result, and the result that was
+    /// written.
     pub(super) fn deployment(
         &self,
         latest: &LatestReport<'_>,
@@ -66,7 +67,7 @@ impl Worker {
         (id, outcome, result)
     }
 
-    /// The same once; `report` becomes what was put down.
+    /// The same once; `report` becomes what was written.
     fn put_deployment_down(
         &self,
         id: &mut Option<u64>,
@@ -108,7 +109,7 @@ impl Worker {
         deployments::set_state(&self.github, &self.repository, known, state, &details)
     }
 
-    /// The commit that was built; that of this repository, where GitHub would not know it here.
+    /// The commit that was built; this repository's own commit if the built one is another repository's.
     fn commit(&self, report: &Report) -> Option<String> {
         self.facts.own_commit.clone().or_else(|| self.facts.commit_of(report))
     }
@@ -132,15 +133,15 @@ impl Worker {
         deployments::set_commit_status(&self.github, &self.repository, &status)
     }
 
-    /// GitHub has taken the last word of one report, or not.
+    /// Record whether GitHub accepted the final state of one report.
     pub(super) fn taken(&self, kind: Kind, is_ok: bool, result: RunResult) {
         if is_ok && result != RunResult::Running {
             lock(&self.open).remove(&kind);
         }
     }
 
-    /// A refusal is told once, and that report given up. What may pass is tried again with the next word; where the
-    /// last one fails so, GitHub is out of reach, and the run does not wait for more of it.
+    /// A refusal is shown once, and that report is given up. After a transient failure the next report tries again; if
+    /// the final one fails that way, GitHub is out of reach, and the run does not wait any longer.
     pub(super) fn take(&mut self, kind: Kind, outcome: Result<(), GithubError>, last: bool) {
         let Err(error) = outcome else { return };
         if error.is_transient() && !last {

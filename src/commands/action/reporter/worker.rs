@@ -34,7 +34,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// `None` where there is nothing to report, or nobody to report to.
+    /// `None` if there is nothing to report, or nowhere to report it.
     pub(super) fn new(
         inputs: &ActionInputs,
         permission: &DeployPermission,
@@ -47,7 +47,7 @@ impl Worker {
         let mut reporting = inputs.reporting.clone();
         reporting.comment &= request.is_some();
         let wanted = reporting.comment || reporting.github_deployment || reporting.commit_status;
-        // What runs of forks get is a token that cannot write.
+        // Runs from forks get a token that cannot write.
         if !wanted || *permission != DeployPermission::Given {
             return None;
         }
@@ -59,7 +59,7 @@ impl Worker {
             (reporting.commit_status, Kind::Status),
         ];
         let open = kinds.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, kind)| kind).collect();
-        // A job that deploys some of the code locations has siblings for the others.
+        // A job that deploys only some code locations runs next to jobs for the others.
         let shared = !inputs.deploy.locations.is_empty() || in_matrix(github.host());
         Some(Worker {
             github,
@@ -107,8 +107,8 @@ impl Worker {
             && is(self.reporting.commit_status, written.status)
     }
 
-    /// Write a report wherever it is wanted and not written yet. The three do not wait for one another, and each follows
-    /// what is heard meanwhile: the last words of an interrupted run have little time.
+    /// Write a report wherever it is wanted and not written yet. The three do not wait for one another, and each picks
+    /// up newer states meanwhile: the final state of an interrupted run has little time.
     fn write(
         &mut self,
         sticky: &mut StickyComment<'_>,
