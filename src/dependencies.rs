@@ -115,6 +115,7 @@ impl Search {
         });
         let files: Vec<_> = files.collect();
         let (sender, receiver) = std::sync::mpsc::channel();
+        // Not a scoped thread: a slow registry must not hold up the end of the run.
         std::thread::spawn(move || {
             let before = look();
             let exchanges = files.into_iter().filter_map(|(location, after, listed)| {

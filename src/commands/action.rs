@@ -80,6 +80,7 @@ impl<'a> Step<'a> {
 
     /// Build, and deploy where that is asked for and allowed.
     fn deploy(&self, inputs: ActionInputs) -> Result<Exit, Error> {
+        // Before the first request, so that a run that is cancelled this early is reported too.
         let signal = FirstSignal::listen();
         let github = Github::of_run(self.host);
         let mut trigger = event::read(self.host);
@@ -103,6 +104,7 @@ impl<'a> Step<'a> {
             // Work that was still running may have created more temporary files since.
             scratch::remove_own();
         }
+        // Checked last: a summary that cannot be written must not cost the comment.
         written?;
         Ok(performed.exit.unwrap_or_else(|error| Exit(error.fault().exit_code())))
     }

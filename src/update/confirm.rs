@@ -28,6 +28,7 @@ pub(super) fn taken(client: &Client, updates: &[Update], before: &Before) -> Opt
         let Ok(value) = serde_json::from_str::<Value>(text) else { return false };
         let known = before.metadata.as_ref();
         let changed = known.is_some_and(|before| before.get(&update.name) != Some(text));
+        // The files alone may be from an earlier run with the same code.
         has_files(&value, update) == Some(true) && (changed || running::is_made_by(&value, &update.document))
     };
     Some(updates.iter().filter(is_taken).map(|update| update.name.clone()).collect())
@@ -80,6 +81,7 @@ pub(super) fn has_files(metadata: &Value, update: &Update) -> Option<bool> {
 fn metadata(client: &Client, before: &Before) -> Result<Option<BTreeMap<String, String>>, DagsterError> {
     let asked = retry::run(&Backoff::PATIENT, client.host().clock.as_ref(), |number| {
         match client.workspace_entries() {
+            // It could not answer before the update either: an older server that does not know the query.
             Err(DagsterError::GraphQl { .. } | DagsterError::Unexpected { .. })
                 if before.metadata.is_none() =>
             {

@@ -158,6 +158,7 @@ fn named(
     match Looked::look(session, name, publish, host) {
         Err(ConnectError::Dagster(error @ DagsterError::NotFound { .. })) => {
             let name = instead_of(name, is_default, error, &session.client, session.context.by_inputs)?;
+            // The question before the run was about the other name.
             if ask {
                 deployment::confirm(&name, publish.yes, host)?;
             }

@@ -99,6 +99,7 @@ pub(super) fn run(
     let mut failing_since = None;
     while !pending.is_empty() {
         reached(Phase::Waiting(pending.clone()));
+        // Measured before the query, so that at least one query starts after each limit has passed.
         let waited = watch.elapsed();
         let looked = watch.look(&mut pending, &mut outcomes, reached);
         let late = watch.out_of_time(limits, waited);
@@ -124,7 +125,9 @@ pub(super) fn run(
         }
         if !pending.is_empty() {
             watch.tell(&pending, &mut last_progress);
+            // Wake up at the next limit for a last query, not up to a whole pause later.
             client.host().clock.sleep(pause.min(watch.time_left(limits)));
+            // Some code locations load within a second, others take minutes.
             pause = pause.mul_f64(1.5).min(LONGEST_PAUSE);
         }
     }
@@ -165,6 +168,7 @@ impl Watch<'_> {
         reached: &dyn Fn(Phase),
     ) -> Result<(), DagsterError> {
         let client = self.client;
+        // Stored metadata is only compared with states of the same moment.
         self.entries = None;
         let (agents, states) = std::thread::scope(|scope| {
             let agents = (!self.agent_seen).then(|| scope.spawn(|| client.agents()));

@@ -66,7 +66,9 @@ impl Stages<'_> {
         let built = Arc::new(builder::run(plan, &context));
         let warnings = context.warnings().into_iter().map(Warning::without_place);
         progress.put(|run| run.warnings.extend(warnings));
+        // The context borrows the publisher, which `finish` consumes.
         drop(context);
+        // Started before the last uploads are awaited, so that it does not add to the time of the run.
         let changes = online.map(|online| online.dependency_changes(plan, &built));
         self.go_on()?;
         let not_built = telling::not_built(plan, &built, host);
@@ -74,6 +76,7 @@ impl Stages<'_> {
             progress.stage("upload");
         }
         let (published, recording) = publisher.map(Publisher::finish).unzip();
+        // An ended session fails every upload: report its cause once, not for each file.
         self.go_on()?;
         let manifest = Manifest::from_built(plan, &built);
         manifest.write(out_dir)?;
@@ -104,6 +107,7 @@ impl Stages<'_> {
         let runs = runs.as_ref().map(|runs| runs as &dyn Fn(&str, &str) -> bool);
         let rules = Rules { when: self.args.verify, plan: &self.plan, built, runs };
         let verified = self.load_here(&rules, manifest)?;
+        // Only after loading, so that other runs do not get a deps PEX from the cache that is known to be broken.
         if let Some(recording) = recording {
             recording.write(&rules.broken_deps(verified.as_deref().unwrap_or_default()));
         }
