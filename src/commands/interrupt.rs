@@ -64,12 +64,14 @@ pub fn guard<T: Send + 'static>(
         Ok(Event::Done(Ok(result))) => Ok(result),
         Ok(Event::Done(Err(panic))) => resume_unwind(panic),
         Ok(Event::Signal(number)) => {
+            // First, so that no call to Dagster+ starts while the message is put together.
             let (begun, run) = progress.stop();
             silent.store(true, Ordering::SeqCst);
             // A progress bar that is still there would share the line with the message.
             let _ = host.bars().clear();
             leave_nothing();
             host.say(&format!("interrupted: {}", run.left_behind(&begun)));
+            // The shell's convention: 130 for SIGINT, 143 for SIGTERM.
             let code = u8::try_from(128 + number).unwrap_or(130);
             Err(Box::new(Stopped { code, run, begun: Some(begun) }))
         }
@@ -80,6 +82,7 @@ pub fn guard<T: Send + 'static>(
 
 /// End the children, which may be running the user's code, and then remove the files that they and we were writing.
 fn leave_nothing() {
+    // In this order: a running child would go on writing into the directories that are removed.
     children::end_all();
     scratch::remove_own();
 }

@@ -136,6 +136,7 @@ fn cache(tools: &Tools) -> Check {
     });
     match written {
         Ok(dir) => match free_bytes(&dir) {
+            // Only a warning: a small project needs much less.
             Some(free) if free < ROOM_BYTES => {
                 Check::warn("cache", format!("{}, only {} MB free", dir.display(), free / 1_000_000))
             }

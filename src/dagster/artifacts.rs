@@ -174,6 +174,7 @@ impl Client {
                 200 if is_page(&response) => {
                     Err(Again::After { error: page(doing, 200, number), retry_after: None })
                 }
+                // The end of a PEX file holds the ZIP directory's end record, which a cut file lacks.
                 206 => read_tail(response).map_err(lost),
                 // The store does not support ranges, and reading the whole object would take too long.
                 200 => Ok(Stored::Whole { size_bytes: response.content_length() }),

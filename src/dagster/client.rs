@@ -276,6 +276,7 @@ impl Client {
             .send(self.request(url, body), operation.kind(), operation.doing, number)
             .map_err(|failure| failure.map(|error| error.with_address(&self.settings.address)))?;
         let status = response.status;
+        // Read first: the body consumes the response, and its failure may still be retried with this pause.
         let retry_after = response.retry_after(self.host.clock.now());
         let bytes = match response.into_bytes(LONGEST_ANSWER_BYTES) {
             Ok(bytes) => bytes,

@@ -97,6 +97,7 @@ impl Github {
         call: &Call<'_>,
         ask: impl AsyncFn(&Octocrab) -> octocrab::Result<T>,
     ) -> Result<T, GithubError> {
+        // Such a token cannot be a header's value, and the HTTP error would not say which setting is wrong.
         if !self.token.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(GithubError::MalformedToken { doing: call.doing.into() });
         }
@@ -181,6 +182,7 @@ fn refusal(call: &Call<'_>, attempts: u32, answer: &GitHubError, now: SystemTime
         403 | 429 if is_rate_limit(status, &headers, &message) => {
             return rate_limited(doing, &headers, now);
         }
+        // Only the message tells a locked conversation from a missing permission.
         403 if message.contains("locked") => GithubError::Locked { doing },
         403 => GithubError::Forbidden {
             doing,
@@ -202,6 +204,7 @@ fn is_rate_limit(status: u16, headers: &HeaderMap, message: &str) -> bool {
     status == 429
         || headers.contains_key("retry-after")
         || seconds(headers, "x-ratelimit-remaining") == Some(Duration::ZERO)
+        // Secondary limits may come with nothing but this message. Source: "Rate limits for the REST API".
         || message.contains("rate limit")
 }
 

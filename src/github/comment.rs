@@ -146,10 +146,12 @@ impl<'a> StickyComment<'a> {
             let Some(body) = compose(present.as_ref().map(body_of)) else {
                 return Ok(present.as_ref().map(written));
             };
+            // Jobs that start together all find no comment; after a pause, one of them has created it.
             if present.is_none() && std::mem::take(&mut self.confirm_absence_before_create) {
                 continue;
             }
             let outcome = match &present {
+                // An edit without a change would only cost requests.
                 Some(comment) if same_text(body_of(comment), &body) => return Ok(Some(written(comment))),
                 Some(comment) => self.edit(comment.id, &body).map(Some),
                 None => self.create(&body),

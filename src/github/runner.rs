@@ -81,6 +81,7 @@ impl Runner {
         let mut said = lock(&self.said);
         let said = said.entry(level).or_default();
         let room = MOST_ANNOTATIONS.saturating_sub(*said);
+        // The last free place is for the annotation that counts the others.
         let shown = if annotations.len() > room { room.saturating_sub(1) } else { annotations.len() };
         let (shown, folded) = annotations.split_at(shown);
         *said += shown.len();
@@ -93,6 +94,7 @@ impl Runner {
             self.say(&Annotation::new(level, text).to_command());
         }
         for annotation in folded {
+            // Without `::`, which would make it an annotation again.
             self.host.say(&format!("{}: {}", level.command(), neutral(&annotation.message)));
         }
     }

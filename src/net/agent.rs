@@ -206,6 +206,7 @@ impl Agent {
                 return Ok(response);
             };
             let next = redirect_target(&request.url, location)?;
+            // As in curl: another host must not get the credentials. Source: curl's manual, `--location-trusted`.
             if next.origin() != request.url.origin() {
                 request.secret_headers.clear();
             }
@@ -248,6 +249,7 @@ impl Agent {
             ureq::Error::Timeout(Timeout::PerRead | Timeout::PerWrite) => {
                 Error::TimedOut { url, waited: self.inner.timeouts.silence }
             }
+            // ureq ends this phase by a limit for all headers, not for each read, hence the longer time.
             ureq::Error::Timeout(Timeout::RecvResponse) => {
                 Error::TimedOut { url, waited: self.inner.timeouts.silence.saturating_mul(LONGEST_ANSWER) }
             }

@@ -125,6 +125,7 @@ impl Recording {
     /// Write the entries, except for deps PEX files that do not load: the next run must build and load them again.
     pub fn write(self, but: &BTreeSet<String>) {
         let wanted = self.records.iter().filter(|(_, _, entry)| !but.contains(&entry.deps_pex_name));
+        // One thread each: an entry is two short requests, and there are as many as requirement sets.
         std::thread::scope(|scope| {
             for (tag, hash, entry) in wanted {
                 scope.spawn(|| record(&self.client, tag, hash, entry));

@@ -110,6 +110,7 @@ impl Reporter {
         // The worker runs until it has received the final report.
         let _ = self.sender.send(report.clone());
         drop(self.sender);
+        // Not one long wait: a signal may come at any time, and the limit counts from the signal.
         loop {
             match answers.recv_timeout(LOOK) {
                 Ok(outcome) => {

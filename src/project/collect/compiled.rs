@@ -5,7 +5,7 @@
 use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use std::path::{Path, PathBuf};
 
-/// So many directories above the file may be the one that the command was run in.
+/// How many directories above the file the command may have been run in.
 const MOST_ABOVE: usize = 3;
 
 /// A compiled requirements file.

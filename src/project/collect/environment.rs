@@ -1,6 +1,6 @@
-//! What variables and pip's files say of resolving, where uv's answer alone does not carry it to the end.
+//! Resolver settings from variables and pip's files, as far as uv alone does not apply them to the end.
 //!
-//! uv lists wheel and source of what `UV_NO_BINARY` wants built, and knows none of pip's settings.
+//! uv lists both wheel and sdist of packages in `UV_NO_BINARY`, and does not read pip's settings.
 //! Source: uv's documentation, "Environment variables"; pip's, "Configuration" and "pip install".
 
 use super::requirement::scheme;
@@ -10,7 +10,7 @@ use crate::project::ResolveSettings;
 use crate::tools::{PipConfig, is_true};
 use std::path::Path;
 
-/// Which packages are only to be built, and which never.
+/// Which packages must be built from source, and which must not.
 pub(super) fn read(host: &Host) -> ResolveSettings {
     let pip = PipConfig::read(host);
     let list = |all: &str, packages: &str, of_pip: Vec<String>| {

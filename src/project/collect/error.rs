@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Why requirements could not be collected.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
-    /// The build directory is not there, or is no directory.
+    /// The build directory does not exist, or is not a directory.
     #[error("the build directory `{}` {problem}", .directory.display())]
     NoDirectory {
         /// As absolute path.
@@ -19,7 +19,7 @@ pub enum CollectError {
         /// `does not exist`, or `is a file`.
         problem: &'static str,
     },
-    /// A directory without any file that could ask for something.
+    /// A directory without any file that can contain requirements.
     #[error("`{}` has none of requirements.txt, setup.py and pyproject.toml", .directory.display())]
     NoRequirementFile {
         /// As absolute path.
@@ -34,7 +34,7 @@ pub enum CollectError {
     NoSuchPath {
         /// The requirement as written.
         requirement: String,
-        /// The path it comes to.
+        /// The resolved path.
         path: PathBuf,
         /// Where it is asked for.
         place: Place,
@@ -57,7 +57,7 @@ pub enum CollectError {
         #[source]
         source: Box<net::Error>,
     },
-    /// Something in a file is not as it has to be.
+    /// Something in a file is invalid.
     #[error("{problem}")]
     Invalid {
         /// What is wrong.
@@ -95,7 +95,7 @@ pub enum CollectError {
         /// Where it is written.
         place: Place,
     },
-    /// Something that only Python can tell (setup.py, a build backend) failed.
+    /// Something that has to be run (setup.py, a build backend) failed.
     #[error("{what} of `{}` failed:\n{output}", .directory.display())]
     Python {
         /// What was run, for people.
@@ -107,10 +107,10 @@ pub enum CollectError {
         /// The file to look at.
         file: PathBuf,
     },
-    /// uv or a Python cannot be had, or uv failed.
+    /// uv or a Python is not available, or uv failed.
     #[error(transparent)]
     Tool(Box<tools::Error>),
-    /// uv cannot make sense of its lock file.
+    /// uv cannot read its lock file.
     #[error("the lock file cannot be used")]
     Lock {
         /// The lock file.
@@ -138,12 +138,12 @@ pub enum CollectError {
 }
 
 impl CollectError {
-    /// Something in a file is not as it has to be.
+    /// Something in a file is invalid.
     pub(super) fn invalid(place: Place, problem: impl Into<String>) -> CollectError {
         CollectError::Invalid { place, problem: problem.into(), hint: None }
     }
 
-    /// Something in a file is not as it has to be, and what to do about it.
+    /// Something in a file is invalid, and what to do about it.
     pub(super) fn invalid_with(
         place: Place,
         problem: impl Into<String>,
@@ -163,14 +163,14 @@ pub(super) fn whole(file: &Path) -> Place {
     Place { file: file.to_path_buf(), line: None, column: None }
 }
 
-/// A file that asks for something in the directory above, as in projects whose build directory is their `src`.
+/// A file with requirements in the parent directory, as in projects with `src` as their build directory.
 fn file_above(directory: &Path) -> Option<PathBuf> {
     let parent = directory.parent()?;
     let files = ["requirements.txt", "setup.py", "pyproject.toml"].map(|name| parent.join(name));
     files.into_iter().find(|file| file.is_file())
 }
 
-/// Files of other tools that say what a project asks for, and how it becomes a file that is read here.
+/// Requirement files of other tools, and how to convert them to a file that is read here.
 const FOREIGN_FILES: [(&str, &str); 8] = [
     ("Pipfile.lock", "write `pipenv requirements > requirements.txt`"),
     ("Pipfile", "write `pipenv requirements > requirements.txt`"),

@@ -9,10 +9,10 @@ use crate::target::Target;
 use crate::tools::Tools;
 use std::path::Path;
 
-/// What files alone tell of the project in `directory` (absolute).
+/// What files alone show about the project in `directory` (absolute).
 ///
 /// # Errors
-/// What a build would fail with too.
+/// The same as in a build.
 pub fn foresee(directory: &Path, target: Target, host: &Host) -> Result<Foreseen, CollectError> {
     let options = CollectOptions {
         target,

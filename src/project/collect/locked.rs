@@ -1,4 +1,4 @@
-//! What was collected, held against a lock file: its exact pins take the place of the lines that they meet.
+//! The collected requirements, compared with a lock file: its exact pins replace the lines that they satisfy.
 //!
 //! Whether a lock is up to date is judged by what was collected: a line of a pyproject.toml whose package the lock does
 //! not have, or has in a version that the line excludes, makes it stale. A stale lock is an error with `--locked`
@@ -20,12 +20,12 @@ use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// Lines held against a lock.
+/// Lines compared with a lock.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Verdict {
     /// Exact lines for all that the lock pins (for a poetry.lock: for what was asked for).
     pub(super) pinned: Vec<RequirementLine>,
-    /// Lines that the lock does not meet.
+    /// Lines that the lock does not satisfy.
     pub(super) loose: Vec<RequirementLine>,
     /// What shows that the lock is stale, a phrase each.
     pub(super) stale: Vec<String>,
@@ -44,7 +44,7 @@ pub(super) struct Lagging {
     pub(super) message: String,
 }
 
-/// Hold lines against a lock.
+/// Compare lines with a lock.
 pub(super) fn judge<'l>(
     lines: impl IntoIterator<Item = &'l Line>,
     lock: &LockFile,
@@ -104,7 +104,7 @@ impl Verdict {
     }
 }
 
-/// Whether a pin is what a line asks for. A direct reference is met by whatever the lock made of it.
+/// Whether a pin satisfies a line. A direct reference is satisfied by any pin that the lock made of it.
 fn is_met(asked: &What, pin: &Pin) -> bool {
     let version = pin.version.as_deref().and_then(|version| Version::from_str(version).ok());
     match (asked, version) {

@@ -41,7 +41,7 @@ impl LockFile {
         self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// The command that writes a requirements.txt from it, where there is one.
+    /// The command that exports a requirements.txt from it, if there is one.
     pub(super) fn export_command(&self) -> &'static str {
         match self.remedy.as_str() {
             "poetry lock" => "poetry export --output requirements.txt",
@@ -76,7 +76,7 @@ pub(super) fn foresee(
     options: &CollectOptions,
 ) -> Result<Option<LockFile>, CollectError> {
     let Some(file) = uv_lock(directory, package) else {
-        // What is wrong with it may be so for this target alone, which the command line can change.
+        // The error may apply only to this target, which the command line can change.
         return Ok(read_other(directory, options).ok().flatten());
     };
     let pins = uv_lock_file::packages(&file)?;

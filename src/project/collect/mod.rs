@@ -48,7 +48,7 @@ use crate::target::PythonVersion;
 use crate::tools::Tools;
 use std::path::{Path, PathBuf};
 
-/// Collect what the project in `directory` asks for.
+/// Collect the requirements of the project in `directory`.
 ///
 /// # Errors
 /// The directory has none of the three files, one of them cannot be understood, a local package is missing, the
@@ -82,7 +82,7 @@ pub(super) fn workspace_root(directory: &Path) -> Option<PathBuf> {
     Some(uv_workspace::find(directory).ok()??.root)
 }
 
-/// What a pyproject.toml says of the Python version.
+/// The Python versions that a pyproject.toml allows.
 #[derive(Debug)]
 pub(super) struct AllowedPythons {
     /// `requires-python = ">=3.9"`, as written.
@@ -110,7 +110,7 @@ pub(super) fn contradicting_pythons(directory: &Path) -> Option<Warning> {
     })
 }
 
-/// What pyproject.toml of `directory` says of the Python version; `None` where there is none, or it is silent.
+/// The Python versions that pyproject.toml of `directory` allows; `None` if it does not exist or does not say.
 ///
 /// # Errors
 /// The file cannot be understood.

@@ -1,4 +1,4 @@
-//! What one directory says of itself: its files read, nothing followed.
+//! Reads the files of one directory, without following what they name.
 
 use super::core_metadata::CoreMetadata;
 use super::error::{CollectError, whole};
@@ -29,7 +29,7 @@ pub(super) struct Package {
     pub(super) asked: Vec<ParsedRequirement>,
     /// Requirements of setup.py and pyproject.toml.
     pub(super) requires: Vec<Raw>,
-    /// What extras ask for besides.
+    /// Additional requirements of extras.
     pub(super) extras: BTreeMap<ExtraName, Vec<Raw>>,
     /// Dependency groups.
     pub(super) groups: BTreeMap<ExtraName, Group>,
@@ -41,24 +41,24 @@ pub(super) struct Package {
     pub(super) sources: Sources,
     /// The workspace that it is in.
     pub(super) workspace: Option<Workspace>,
-    /// Lines that stand in for others of the same name.
+    /// Lines that replace others of the same name.
     pub(super) replacements: BTreeMap<PackageName, Vec<Raw>>,
-    /// What the user should know.
+    /// Warnings.
     pub(super) warnings: Vec<Warning>,
-    /// Whether something is left out that only a script, a server or a variable can tell.
+    /// Whether something is left out that only a script, a server or a variable knows.
     pub(super) is_partial: bool,
 }
 
-/// What is asked of [`read`] beyond the files.
+/// What [`read`] has to know besides the files.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request<'a> {
-    /// What it is built for.
+    /// The build target.
     pub(super) target: &'a Target,
     /// The line that named the directory; none for the build directory.
     pub(super) asked_by: Option<&'a Place>,
-    /// Whether extras are asked for.
+    /// Whether extras are requested.
     pub(super) with_extras: bool,
-    /// Whether nothing may be run or fetched: what only Python or a server can tell is left out.
+    /// Whether nothing may be run or fetched: requirements that only Python or a server knows are left out.
     pub(super) is_static: bool,
 }
 
@@ -70,7 +70,7 @@ pub(super) fn read(
     host: &Host,
 ) -> Result<Package, CollectError> {
     let directory = scope.directory;
-    // A dangling link is taken for a file too, so that reading it says what is wrong.
+    // A dangling link counts as a file too, so that reading it reports the error.
     let file = |name: &str| Some(directory.join(name)).filter(|path| path.is_file() || path.is_symlink());
     let (requirements_txt, setup_py, pyproject_toml) =
         (file("requirements.txt"), file("setup.py"), file("pyproject.toml"));
@@ -151,7 +151,7 @@ fn check_python(python: Option<&RequiresPython>, request: Request<'_>) -> Result
     })
 }
 
-/// What has to be run to learn what a directory asks for.
+/// What has to be run to learn the requirements of a directory.
 enum MetadataSource {
     /// setup.py, with what has to be installed for it.
     SetupPy(Vec<String>),
@@ -175,11 +175,11 @@ impl MetadataSource {
     }
 }
 
-/// What only Python can tell, if anything.
+/// The requirements that only Python knows, if any.
 ///
 /// A `[project]` with dependencies needs no run of setup.py: setuptools itself takes them from the table then. Without
-/// any, releases of setuptools differ on whether setup.py counts; the one at hand is asked. Beside another backend's
-/// table (Poetry's, Flit's) the script is run too, and what it asks for is added.
+/// any, releases of setuptools differ on whether setup.py counts, so the installed one is asked. Next to another
+/// backend's table (Poetry's, Flit's) the script is run too, and its requirements are added.
 fn metadata_source(directory: &Path, project: &PyProject, request: Request<'_>) -> Option<MetadataSource> {
     let system = project.build_system.clone().unwrap_or_default();
     let needs_extras = request.with_extras && project.dynamic_extras;
@@ -279,7 +279,7 @@ impl Package {
     }
 }
 
-/// The error that an extra or group is not there.
+/// The error for a missing extra or group.
 pub(super) fn unknown<'n>(
     kind: &str,
     name: &ExtraName,
@@ -298,7 +298,7 @@ pub(super) fn unknown<'n>(
     )
 }
 
-/// What there is instead of a missing extra or group.
+/// The extras or groups that exist, for a missing one.
 fn listed<'n>(kind: &str, names: impl Iterator<Item = &'n ExtraName>) -> String {
     let names: Vec<String> = names.map(ToString::to_string).collect();
     let (option, table) = match kind {

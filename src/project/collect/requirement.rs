@@ -23,10 +23,10 @@ use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName, Requireme
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// So much of a line that is refused for its length is shown.
+/// How much of an overlong line is shown in its error.
 const SHOWN_CHARACTERS: usize = 80;
 
-/// A requirement, read. Whatever is to be known of it later is asked of this value and not of its text.
+/// A parsed requirement. Later code uses this value and not its text.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ParsedRequirement {
     /// As the resolver takes it: `name[extra]>=1 ; marker`, `name @ URL`. For something local, as written.
@@ -90,7 +90,7 @@ impl<'a> Scope<'a> {
 /// Read one requirement. `None`: a path whose marker is false for the target.
 ///
 /// # Errors
-/// It is none of the forms that pip takes, or names a path that is not there.
+/// It is in none of the forms that pip accepts, or names a path that does not exist.
 pub(super) fn read(
     text: &str,
     scope: Scope<'_>,
@@ -166,7 +166,7 @@ impl ParsedRequirement {
     }
 }
 
-/// What pip takes and the specification does not: a comma behind the last version, no space between a URL and its
+/// What pip accepts and the specification does not: a comma after the last version, no space between a URL and its
 /// marker.
 fn tidied(text: &str) -> String {
     if is_direct(text) {
@@ -175,7 +175,7 @@ fn tidied(text: &str) -> String {
             _ => text.to_string(),
         };
     }
-    // Editors and web pages leave blanks that only look like one.
+    // Editors and web pages leave Unicode blanks that look like a space.
     let text = text.replace(|each: char| each.is_whitespace() && !each.is_ascii(), " ");
     match split_marker(&text, ";") {
         (body, Some(marker)) if body.trim_end().ends_with(',') => {

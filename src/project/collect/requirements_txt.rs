@@ -3,7 +3,7 @@
 //! Source: pip's documentation, "Requirements file format", and the behaviour of pip 25: comments go before
 //! continuations are joined, so that a comment ending in a backslash swallows nothing; `-r` and `-c` are relative to
 //! the file that has them, paths of packages to the directory that pip runs in (here: the project), and a path that
-//! exists only beside the file is taken too.
+//! exists only next to the file is accepted too.
 
 mod source;
 
@@ -28,19 +28,19 @@ pub(super) struct RequirementsTxt {
     pub(super) asked: Vec<ParsedRequirement>,
     /// How to resolve.
     pub(super) settings: ResolveSettings,
-    /// What the user should know.
+    /// Warnings.
     pub(super) warnings: Vec<Warning>,
-    /// Whether a line is left out that only a server or a variable can tell.
+    /// Whether a line is left out that depends on a server or a variable.
     pub(super) is_partial: bool,
     require_hashes: bool,
     read: HashSet<(PathBuf, bool)>,
 }
 
-/// Read a requirements file of the project in `scope.directory`; `is_static`: without what only a server or a variable
-/// can tell.
+/// Read a requirements file of the project in `scope.directory`; `is_static`: without lines that depend on a server or
+/// a variable.
 ///
 /// # Errors
-/// A line that pip would refuse, a file or path that is not there, bytes that are no text.
+/// A line that pip would refuse, a file or path that does not exist, bytes that are not text.
 pub(super) fn read(
     file: &Path,
     scope: Scope<'_>,
@@ -76,7 +76,7 @@ pub(super) fn read_constraints(
     Ok(contents)
 }
 
-/// What the lines of a file are: asked for, or only limiting versions.
+/// The kind of the lines in a file: requirements, or constraints on versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Requirements,
@@ -346,8 +346,8 @@ fn find_links(link: &str, scope: Scope<'_>) -> String {
     if scheme(link).is_some() {
         return link.to_string();
     }
-    let beside = scope.file_directory.map(|directory| resolved(directory, link));
-    beside
+    let next_to_file = scope.file_directory.map(|directory| resolved(directory, link));
+    next_to_file
         .filter(|path| path.exists())
         .unwrap_or_else(|| resolved(scope.directory, link))
         .to_string_lossy()

@@ -1,4 +1,4 @@
-//! The text of a requirements file, whatever it is encoded in.
+//! Decodes the text of a requirements file.
 //!
 //! Source: pip 25 (`pip._internal.utils.encoding`, behaviour): a byte order mark decides; else a declaration
 //! `# -*- coding: NAME -*-` (PEP 263) in the first two lines; else UTF-8; else the locale's encoding, for which
@@ -27,7 +27,7 @@ impl From<String> for Decoded {
 /// Decode a requirements file.
 ///
 /// # Errors
-/// Bytes that are no text in the encoding, or an encoding declared that is not known here; with the line.
+/// Bytes that are invalid in the encoding, or an unknown declared encoding; with the line.
 pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Decoded, CollectError> {
     let place = |line: usize| Place { file: file.to_path_buf(), line: Some(line), column: None };
     let marked = match bytes {

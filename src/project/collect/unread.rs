@@ -1,4 +1,4 @@
-//! Files at the top of the build directory that steer other tools and count for nothing here, each with a way out.
+//! Files at the top of the build directory that are for other tools and ignored here, each with an alternative.
 //!
 //! Sources: dagster-cloud-cli 1.13.27, whose Docker builds run the two scripts; the manuals of PDM, Rye and Pipenv.
 
@@ -32,7 +32,7 @@ pub(super) fn locks(directory: &Path) -> Vec<Warning> {
     found.map(warning).collect()
 }
 
-/// What is said of the files in `directory` that only a Docker build uses.
+/// Messages about the files in `directory` that only a Docker build uses.
 #[derive(Debug, Default)]
 pub(super) struct OfDocker {
     /// Of what has an effect that will be missing.
@@ -89,7 +89,7 @@ fn system_packages(text: &str) -> Option<(usize, Vec<String>)> {
                     installs = true;
                     first = first.or(Some(number + 1));
                 }
-                // Options, variables and the names of groups (`apk add --virtual .build`) are no packages.
+                // Options, variables and the names of groups (`apk add --virtual .build`) are not packages.
                 _ if installs
                     && word.starts_with(|each: char| each.is_ascii_alphanumeric())
                     && !packages.iter().any(|known| known == word) =>

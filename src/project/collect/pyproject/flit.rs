@@ -10,7 +10,7 @@ use pep508_rs::PackageName;
 /// Read `[tool.flit.metadata]`.
 ///
 /// # Errors
-/// A list or a version specifier that is none.
+/// An invalid list or version specifier.
 pub(super) fn read(metadata: &Node<'_>) -> Result<Asks, CollectError> {
     let name = metadata.get("dist-name").or_else(|| metadata.get("module"));
     let name = name.map(|name| name.string()).transpose()?;

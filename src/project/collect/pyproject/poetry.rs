@@ -21,7 +21,7 @@ pub struct Poetry {
     pub package_mode: Option<bool>,
     /// Whether there are `dependencies`.
     pub has_dependencies: bool,
-    /// Lines that stand in for those of `[project]` with the same name (Poetry's enrichment).
+    /// Lines that replace those of `[project]` with the same name (Poetry's enrichment).
     pub replacements: BTreeMap<PackageName, Vec<Raw>>,
     /// Package → index, from `source`.
     pub index_pins: BTreeMap<String, String>,
@@ -29,11 +29,11 @@ pub struct Poetry {
     pub default_index: Option<Index>,
     /// The other sources.
     pub indexes: Vec<Index>,
-    /// What the user should know.
+    /// Warnings.
     pub warnings: Vec<Warning>,
 }
 
-/// Read `[tool.poetry]` beside `project`, whose `[project]` comes first.
+/// Read `[tool.poetry]` in addition to `project`; its `[project]` takes precedence.
 ///
 /// Where `[project]` says the dependencies, Poetry's table only says where they come from (Poetry 2).
 ///
@@ -108,7 +108,7 @@ fn read_main(
     Ok(())
 }
 
-/// `python = "^3.9"`. Beside a `requires-python` it decides nothing, so that it may be what it likes.
+/// `python = "^3.9"`. With a `requires-python` it has no effect, so it may be anything.
 fn python(node: &Node<'_>, project: &PyProject) -> Result<Option<RequiresPython>, CollectError> {
     let Some(text) = node.as_str() else { return Ok(None) };
     let read = constraint::python_specifiers(text).map(|alternatives| RequiresPython {
@@ -138,7 +138,7 @@ fn package_name(name: &str, node: &Node<'_>) -> Result<PackageName, CollectError
     PackageName::new(name.to_string()).map_err(|error| node.invalid(error))
 }
 
-/// One way in which a dependency may be met.
+/// One alternative of a dependency.
 pub(super) struct Item {
     /// The PEP 508 line.
     pub raw: Raw,
@@ -211,7 +211,7 @@ fn specifiers(
     Ok(converted.specifiers)
 }
 
-/// What a dependency that is not from an index is fetched from.
+/// The origin of a dependency that is not from an index.
 fn link(value: &Node<'_>) -> Result<Option<String>, CollectError> {
     let subdirectory = value.get("subdirectory").map(|at| at.string()).transpose()?;
     let fragment = subdirectory.map(|at| format!("#subdirectory={at}")).unwrap_or_default();

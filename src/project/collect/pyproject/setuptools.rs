@@ -1,4 +1,4 @@
-//! What setuptools has of its own: files with dynamic dependencies, and a setup.py beside `[project]`.
+//! Features of setuptools: files with dynamic dependencies, and a setup.py next to `[project]`.
 //!
 //! Source: setuptools' documentation, "Configuring setuptools using pyproject.toml files", "Dynamic Metadata".
 
@@ -11,8 +11,8 @@ use crate::error::Place;
 use crate::project::Warning;
 use std::path::Path;
 
-/// `tool.setuptools.dynamic.dependencies = {file = […]}`: the requirements in the files. `None` where only a run of
-/// setuptools can tell.
+/// `tool.setuptools.dynamic.dependencies = {file = […]}`: the requirements in the files. `None` if only a run of
+/// setuptools can find them.
 ///
 /// # Errors
 /// A file cannot be read, or has an option of pip's in it.
@@ -53,7 +53,7 @@ fn lines(text: &str, path: &Path) -> Result<Vec<Raw>, CollectError> {
         .collect()
 }
 
-/// setup.py may ask for what newer releases of setuptools ignore: `[project]` is there and does not call it dynamic.
+/// setup.py may list dependencies that newer releases of setuptools ignore: `[project]` does not call them dynamic.
 pub fn ignored(directory: &Path, project: &PyProject) -> Option<Warning> {
     let is_ignored = project.has_project && project.static_dependencies && project.uses_setuptools();
     if !is_ignored {

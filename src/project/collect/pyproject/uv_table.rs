@@ -1,4 +1,4 @@
-//! `[tool.uv]` of a project, as far as it says what the project asks for. The settings of uv's resolver are read by
+//! `[tool.uv]` of a project, as far as it affects its requirements. The settings of uv's resolver are read by
 //! `uv_settings`.
 //!
 //! Source: uv's documentation, "Settings", for `dev-dependencies`, `package` and `sources`.
@@ -21,7 +21,7 @@ pub(super) struct Uv {
 /// Read `[tool.uv]`.
 ///
 /// # Errors
-/// A list or a source that is none.
+/// An invalid list or source.
 pub(super) fn read(table: &Node<'_>) -> Result<Uv, CollectError> {
     let mut asks = Asks::default();
     if let Some(lines) = table.get("dev-dependencies") {
