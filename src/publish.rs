@@ -174,7 +174,7 @@ impl Shared {
         for (file, (there, url)) in files.iter().zip(self.check(files)) {
             match there {
                 Ok(true) => outcomes.push((file.name.clone(), Ok(UploadOutcome::AlreadyThere))),
-                // A failed check is no reason not to upload: a needless upload only costs time.
+                // Upload even after a failed check: a needless upload only costs time.
                 Ok(false) | Err(_) if self.upload => missing.push((file, url)),
                 Ok(false) => outcomes.push((file.name.clone(), Err(not_stored(&file.name)))),
                 Err(error) => outcomes.push((file.name.clone(), Err(error))),
@@ -253,8 +253,8 @@ impl Shared {
         Err(DagsterError::Damaged { name: file.name.clone() })
     }
 
-    /// Whether the store has truncated a file that was just uploaded. `false` if it cannot be checked. `check_url` is the
-    /// URL from the first check, which may have expired.
+    /// Whether the store has truncated a file that was just uploaded. `false` if it cannot be checked. `check_url` is
+    /// the URL from the first check, which may have expired.
     fn is_damaged(&self, file: &Artifact, check_url: Option<&PresignedUrl>) -> bool {
         let look = |url: &PresignedUrl| {
             self.client.stored(&file.name, url).ok().and_then(|stored| fits(stored, file))

@@ -130,6 +130,7 @@ impl<'a> Comment<'a> {
         data.run = self.facts.run_id;
         data.commit = self.facts.commit_of(report);
         data.branch = self.facts.branch.clone();
+        // A job that failed early does not know the deployment, and must not remove it.
         data.deployment = report.deployment.clone().or(data.deployment);
         let (job, attempt) = (digest(&self.facts.job), self.facts.attempt);
         // A new attempt repeats the failed jobs, perhaps under other names.
@@ -147,6 +148,7 @@ impl<'a> Comment<'a> {
             row.error = row.error.map(|error| cut::cut(&error, ERROR_LIMITS[0]));
             JobRow { row, job: job.clone(), attempt }
         }));
+        // The same order whichever job writes last.
         data.rows.sort_by(|a, b| (&a.row.name, &a.job).cmp(&(&b.row.name, &b.job)));
         data
     }

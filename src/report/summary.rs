@@ -46,6 +46,7 @@ pub fn from_report(
             return text;
         }
         (limit, most_changes) = match most_changes {
+            // Shorten the list of changed dependencies first: errors matter more.
             MOST_CHANGES => (limit, FEW_CHANGES),
             _ => shorter(limit),
         };

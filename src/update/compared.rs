@@ -42,6 +42,7 @@ impl Running {
         let name = client.branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)?;
         let base = branch.at_base(client);
         let own = client.at(&name);
+        // At once, although the base may not be needed: `plan` runs before all other jobs of the workflow.
         let (looked, looked_at_base) = std::thread::scope(|scope| {
             let base = scope.spawn(|| Before::look(&base));
             let own = Before::look(&own);

@@ -14,14 +14,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// What core metadata says of requirements.
+/// The requirements in core metadata.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CoreMetadata {
     /// `Name`.
     pub(super) name: Option<PackageName>,
     /// `Requires-Dist` that hold without an extra, as written.
     pub(super) requires: Vec<Raw>,
-    /// What each extra asks for besides, on the target; markers evaluated away.
+    /// Additional requirements of each extra on the target; markers are already evaluated.
     pub(super) extras: BTreeMap<ExtraName, Vec<Raw>>,
     /// `Requires-Python`.
     pub(super) requires_python: Option<RequiresPython>,
@@ -38,7 +38,7 @@ pub(super) fn read(
 ) -> Result<CoreMetadata, CollectError> {
     let headers = Headers::parse(bytes);
     let name = headers.first("Name").and_then(|name| PackageName::new(name.to_string()).ok());
-    // setuptools' name for a project that has none.
+    // setuptools' placeholder for a project without a name.
     let name = name.filter(|name| name.as_ref() != "unknown");
     let mut metadata = CoreMetadata { name, ..CoreMetadata::default() };
     for extra in headers.all("Provides-Extra") {

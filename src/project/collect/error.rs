@@ -29,14 +29,14 @@ pub enum CollectError {
         /// The code location of a dagster_cloud.yaml whose build directory it is.
         location: Option<Place>,
     },
-    /// A requirement names a path where nothing is.
+    /// A requirement names a path that does not exist.
     #[error("`{requirement}` names a path that does not exist: `{}`", .path.display())]
     NoSuchPath {
         /// The requirement as written.
         requirement: String,
         /// The resolved path.
         path: PathBuf,
-        /// Where it is asked for.
+        /// Where it is required.
         place: Place,
     },
     /// A file could not be read.
@@ -152,7 +152,7 @@ impl CollectError {
         CollectError::Invalid { place, problem: problem.into(), hint: Some(hint.into()) }
     }
 
-    /// For `map_err` on what the system says of `file`.
+    /// For `map_err` on the system's error about `file`.
     pub(super) fn read(file: &Path) -> impl FnOnce(std::io::Error) -> CollectError + '_ {
         move |source| CollectError::Read { file: file.to_path_buf(), source }
     }

@@ -83,6 +83,7 @@ pub(super) fn read(
     }
     let mut package = Package::default();
     if pyproject_toml.is_some() {
+        // Found before the requirements are read: `uv export` writes paths from the workspace root.
         package.workspace = uv_workspace::find(directory)?;
     }
     let project = pyproject_toml.as_deref().map(pyproject::read).transpose()?;
@@ -101,6 +102,7 @@ pub(super) fn read(
     package.is_partial |= request.is_static && source.is_some();
     if let Some(source) = source.filter(|_| !request.is_static) {
         let metadata = source.read(directory, request, tools)?;
+        // Checked again: a setup.py says only now which Pythons it supports.
         check_python(metadata.requires_python.as_ref(), request)?;
         package.name = metadata.name;
         package.requires = metadata.requires;
@@ -203,6 +205,7 @@ fn metadata_source(directory: &Path, project: &PyProject, request: Request<'_>) 
 
 fn or_setuptools(system: &BuildSystem) -> Vec<String> {
     match (&system.backend, system.requires.as_slice()) {
+        // The default for a pyproject.toml without `[build-system]`. Source: PEP 518, `wheel` included.
         (None, []) => vec!["setuptools".into(), "wheel".into()],
         _ => system.requires.clone(),
     }

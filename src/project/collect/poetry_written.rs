@@ -71,7 +71,7 @@ fn with_version(value: &Node<'_>, version: &str) -> Option<(String, String)> {
 mod tests {
     use super::*;
 
-    /// What is said of the dependency whose value begins at line and column.
+    /// The advice for the dependency with its value at this line and column.
     fn said(text: &str, line: usize, column: usize) -> Option<(String, String)> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pyproject.toml");

@@ -1,4 +1,4 @@
-//! `pyproject.toml`, as far as it says what a project asks for and how it is built.
+//! `pyproject.toml`, as far as it describes the requirements of a project and how it is built.
 //!
 //! The tables of tools have files of their own, which give a value that is added here.
 //! Sources: the PyPA specifications "pyproject.toml" and "Dependency Groups".
@@ -42,14 +42,14 @@ pub(super) struct Group {
     pub(super) includes: Vec<(ExtraName, Place)>,
 }
 
-/// What a table asks for, whichever tool it is for.
+/// The requirements in a table, whichever tool it is for.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Asks {
     /// The project's name.
     pub(super) name: Option<PackageName>,
-    /// What the project always asks for.
+    /// Requirements of the project itself.
     pub(super) requires: Vec<Raw>,
-    /// What its extras ask for besides.
+    /// Additional requirements of its extras.
     pub(super) extras: BTreeMap<ExtraName, Vec<Raw>>,
     /// Groups.
     pub(super) groups: BTreeMap<ExtraName, Group>,
@@ -84,9 +84,9 @@ pub(super) struct BuildSystem {
 pub(super) struct PyProject {
     /// The project's name, from whichever table has it.
     pub(super) name: Option<PackageName>,
-    /// What the project always asks for.
+    /// Requirements of the project itself.
     pub(super) requires: Vec<Raw>,
-    /// What its extras ask for besides.
+    /// Additional requirements of its extras.
     pub(super) extras: BTreeMap<ExtraName, Vec<Raw>>,
     /// Dependency groups.
     pub(super) groups: BTreeMap<ExtraName, Group>,
@@ -102,9 +102,10 @@ pub(super) struct PyProject {
     pub(super) dynamic_dependencies: bool,
     /// Whether only the build backend can tell the extras.
     pub(super) dynamic_extras: bool,
-    /// Whether another table (Poetry's, Flit's) stands in for `[project]`.
+    /// Whether another table (Poetry's, Flit's) replaces `[project]`.
     pub(super) has_tool_metadata: bool,
-    /// `[tool.poetry]`, less what was added to the fields above: its `python` stays where `requires-python` comes first.
+    /// `[tool.poetry]`, less what was added to the fields above: its `python` stays where `requires-python` comes
+    /// first.
     pub(super) poetry: Poetry,
     /// `tool.uv.package`.
     pub(super) uv_package: Option<bool>,
@@ -114,7 +115,7 @@ pub(super) struct PyProject {
     pub(super) build_system: Option<BuildSystem>,
     /// `[tool.uv.sources]`.
     pub(super) sources: Sources,
-    /// What the user should know.
+    /// Warnings.
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -249,7 +250,7 @@ impl PyProject {
         Ok(())
     }
 
-    /// Whether setuptools builds it, by its declaration or for want of one.
+    /// Whether setuptools builds it, by its declaration or by default.
     pub(super) fn uses_setuptools(&self) -> bool {
         let backend = self.build_system.as_ref().and_then(|system| system.backend.as_deref());
         backend.is_none_or(|backend| backend.starts_with("setuptools."))
@@ -266,7 +267,7 @@ impl PyProject {
         self.poetry = poetry;
     }
 
-    /// Add what the table of a tool asks for.
+    /// Add the requirements from the table of a tool.
     fn take(&mut self, asks: Asks) {
         self.name = asks.name.or(self.name.take());
         self.requires_python = asks.requires_python.or(self.requires_python.take());

@@ -91,6 +91,7 @@ fn setup_requires(
 ) -> Result<Vec<String>, CollectError> {
     let names = ["setup.py", "setup.cfg"].map(|name| std::fs::read(directory.join(name)).unwrap_or_default());
     let is_named = |text: &Vec<u8>| String::from_utf8_lossy(text).contains("setup_requires");
+    // Most projects do not use the keyword, and each run of setup.py costs time.
     if !directory.join("setup.py").is_file() || !names.iter().any(is_named) {
         return Ok(Vec::new());
     }
@@ -124,6 +125,7 @@ fn run_in_environment(
     if !needs_environment(build_requires) {
         let output = quiet(Process::new(tools.host(), Purpose::Code, &python)).args(arguments).cwd(directory);
         let output = output.output(tools.host()).map_err(process)?;
+        // Python 3.12 has neither setuptools nor distutils by default. Source: "What's New In Python 3.12".
         let lacks_setuptools = ["setuptools", "distutils", "pkg_resources"]
             .iter()
             .any(|module| output.stderr.contains(&format!("No module named '{module}'")));

@@ -31,7 +31,7 @@ const SHOWN_CHARACTERS: usize = 80;
 pub(super) struct ParsedRequirement {
     /// As the resolver takes it: `name[extra]>=1 ; marker`, `name @ URL`. For something local, as written.
     pub(super) text: String,
-    /// What is asked for.
+    /// The thing required.
     pub(super) what: What,
     /// Name of the distribution, where the requirement says it.
     pub(super) name: Option<PackageName>,
@@ -45,7 +45,7 @@ pub(super) struct ParsedRequirement {
     pub(super) hashes: Vec<String>,
 }
 
-/// What a requirement asks for.
+/// The thing that a requirement is for.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum What {
     /// A distribution of an index, in one of these versions (any, if there are none).

@@ -97,6 +97,7 @@ struct Context<'a> {
 impl RequirementsTxt {
     fn read_source(&mut self, context: &Context<'_>) -> Result<(), CollectError> {
         let shown = context.source.shown();
+        // Files may include one another, also by links and as constraints: read each once per kind.
         let identity = shown.canonicalize().unwrap_or_else(|_| shown.clone());
         if !self.read.insert((identity, context.kind == Kind::Constraints)) {
             return Ok(());
@@ -213,6 +214,7 @@ impl RequirementsTxt {
         let settings = &mut self.settings;
         let scope = context.scope;
         match option {
+            // These belong to the requirement on the line, and are applied there.
             Opt::Hash(_) | Opt::ConfigSetting(_) => {}
             Opt::Editable(text) => {
                 let asked = requirement::read_editable(&text, scope, place)?;

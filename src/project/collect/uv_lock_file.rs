@@ -1,4 +1,4 @@
-//! The text of a uv.lock: which packages it has, for what is said without uv.
+//! The text of a uv.lock: which packages it has, for messages that do not need uv.
 //!
 //! Source: files written by uv 0.4 to 0.13; a package is a table of the list `package` with `name`, `source` and, where
 //! it is static, `version`.

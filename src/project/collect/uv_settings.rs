@@ -78,7 +78,7 @@ impl IgnoredSources {
     }
 }
 
-/// What the settings in `directory` and uv's variables say of sources.
+/// The settings in `directory` and uv's variables about sources.
 ///
 /// # Errors
 /// As for [`read`].

@@ -45,7 +45,7 @@ fn find_above(directory: &Path) -> Result<Option<Workspace>, CollectError> {
         }
         let file = match TomlFile::read(&path) {
             Ok(file) => file,
-            // A file above the project is none of its business unless it can be read as a workspace.
+            // A file above the project does not concern it unless it is a readable workspace.
             Err(_) if candidate != directory => continue,
             Err(error) => return Err(error),
         };

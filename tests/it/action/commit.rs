@@ -133,9 +133,9 @@ fn after_the_tests_of_another_branch_an_input_decides() {
     let (full, branch) = (run("false"), run("true"));
     assert_eq!((full.code, full.output("deployment")), (Some(0), "prod"), "{}", full.log);
     assert_eq!((branch.code, branch.output("is_branch_deployment")), (Some(0), "true"), "{}", branch.log);
-    let told = scene.dagster.journal().variables("createOrUpdateBranchDeployment").pop().unwrap();
-    assert_eq!(told["branchData"]["branchName"], "feature/x");
-    assert_eq!(told["commit"]["commitHash"], json!(newer));
+    let sent = scene.dagster.journal().variables("createOrUpdateBranchDeployment").pop().unwrap();
+    assert_eq!(sent["branchData"]["branchName"], "feature/x");
+    assert_eq!(sent["commit"]["commitHash"], json!(newer));
 }
 
 /// A rollback by hand: `ref:` at the checkout names an older commit than the branch has.
@@ -190,10 +190,10 @@ fn a_pull_request_has_its_head_commit_unless_another_one_is_checked_out() {
     };
     let reported = |ran: &Ran| {
         assert_eq!(ran.code, Some(0), "{}", ran.log);
-        let told = scene.dagster.journal().variables("createOrUpdateBranchDeployment").pop().unwrap();
+        let sent = scene.dagster.journal().variables("createOrUpdateBranchDeployment").pop().unwrap();
         let document = git_of(&scene, ran.output("deployment"))["commit_hash"].clone();
         assert_eq!(
-            (&told["commit"]["commitHash"], ran.output("commit")),
+            (&sent["commit"]["commitHash"], ran.output("commit")),
             (&document, document.as_str().unwrap())
         );
         assert!(scene.comment().contains(&ran.output("commit")[..7]), "{}", scene.comment());

@@ -1,4 +1,5 @@
-//! `pexpress action` as the runner starts it, against both stand-ins: what it deploys, what it reports, what it refuses.
+//! `pexpress action` as the runner starts it, against both stand-ins: what it deploys, what it reports, what it
+//! refuses.
 
 use crate::support::github_standin::{GithubStandin, READONLY};
 use crate::support::said::{lines, messages, plain};
@@ -391,8 +392,8 @@ fn a_common_refusal_is_reported_once() {
         let scene = Scene::new(&locations, json!({"faults": [fault]}));
         let ran = scene.opened();
         assert_eq!(ran.code, Some(code), "{}", ran.log);
-        let told: Vec<&str> = ran.log.lines().filter(|line| line.contains("deps cache")).collect();
-        assert_eq!(told.len(), usize::from(code == 0), "{}", ran.log);
+        let lines: Vec<&str> = ran.log.lines().filter(|line| line.contains("deps cache")).collect();
+        assert_eq!(lines.len(), usize::from(code == 0), "{}", ran.log);
         // The outcome and the annotation.
         let lines = ran.log.lines().filter(|line| line.contains(says)).count();
         assert_eq!(lines, if code == 0 { 1 } else { 2 }, "{}", ran.log);

@@ -484,8 +484,8 @@ fn a_registry_without_a_pex_runtime_is_found_before_anything_is_built() {
     assert!(!dir.path().join("out").exists());
     assert_eq!(standin.journal().count("generateServerlessPexUrl"), 0);
     let redirect = "DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT";
-    let told = self::ran(deploy(&standin, dir.path()).args(TO_PROD).env(redirect, "1"));
-    assert_eq!((told.code, told.state("one")), (Some(0), "loaded"), "{}", told.stderr);
+    let redirected = self::ran(deploy(&standin, dir.path()).args(TO_PROD).env(redirect, "1"));
+    assert_eq!((redirected.code, redirected.state("one")), (Some(0), "loaded"), "{}", redirected.stderr);
     let rule = json!([{"operation": "serverless", "errors": [{"message": "no serverless"}]}]);
     let (ran, ..) = deploy_one(json!({"faults": rule}), &[]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);

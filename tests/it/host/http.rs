@@ -297,12 +297,12 @@ fn bodies_are_sent_with_their_length_and_redirects_of_them_are_left_to_the_calle
     let redirected = agent.send(Request::post(&url, b"{}").secret_header("Dagster-Cloud-Api-Token", token()));
     assert_eq!(redirected.unwrap().status, 307);
     let requests = server.requests();
-    let told: Vec<_> = requests
+    let received: Vec<_> = requests
         .iter()
         .map(|r| (r.method.as_str(), r.header("content-length"), String::from_utf8_lossy(&r.body)))
         .collect();
     assert_eq!(
-        told,
+        received,
         [
             ("PUT", Some("8"), "streamed".into()),
             ("POST", Some("2"), "{}".into()),

@@ -543,10 +543,10 @@ fn settings_of_uv_reach_the_resolver() {
     assert_eq!(settings.only_binary, ["pandas"]);
     assert_eq!(settings.index_pins.get("from-index").map(String::as_str), Some("private"));
     assert_eq!(settings.find_links, [projects().join("uv_sources/app/wheels").to_str().unwrap()]);
-    let beside = collected("uv_toml", "").settings;
-    assert_eq!(beside.constraints, ["protobuf<7"], "uv.toml comes before [tool.uv]");
-    assert_eq!(beside.default_index.as_deref(), Some("https://packages.example.com/simple"));
-    assert_eq!(beside.index_pins["inhouse"], "private");
+    let settings = collected("uv_toml", "").settings;
+    assert_eq!(settings.constraints, ["protobuf<7"], "uv.toml comes before [tool.uv]");
+    assert_eq!(settings.default_index.as_deref(), Some("https://packages.example.com/simple"));
+    assert_eq!(settings.index_pins["inhouse"], "private");
     let [wheel] = found.local_distributions.as_slice() else { panic!("{:?}", found.local_distributions) };
     assert_eq!(wheel.path, projects().join("uv_sources/path_wheel-1.0-py3-none-any.whl"));
 }

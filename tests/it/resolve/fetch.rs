@@ -118,9 +118,9 @@ fn wheels_come_in_the_order_of_the_resolution_and_are_fetched_largest_first() {
     });
     let fixture = Fixture::with(&[("UV_CONCURRENT_DOWNLOADS", "1")]);
     let fetched = fixture.fetch(wheels.to_vec()).unwrap();
-    let told: Vec<_> =
+    let downloads: Vec<_> =
         fetched.iter().map(|w| (w.name.as_str(), w.version.as_str(), w.file_name.as_str())).collect();
-    assert_eq!(told, [("a", "1", names[0]), ("bbbbbbbbbb", "1.0", names[1]), ("ccc", "2", names[2])]);
+    assert_eq!(downloads, [("a", "1", names[0]), ("bbbbbbbbbb", "1.0", names[1]), ("ccc", "2", names[2])]);
     for wheel in &fetched {
         assert_eq!(sha256(&std::fs::read(&wheel.path).unwrap()), wheel.sha256);
     }

@@ -48,7 +48,7 @@ pub fn python(version: &str) -> PathBuf {
     })
 }
 
-/// Whether there is an interpreter of `version`. If not, and nobody asked for it by name, the test of this thread is
+/// Whether there is an interpreter of `version`. If not, and it was not requested by name, the test of this thread is
 /// reported as not run, and has to end; `scripts/test` counts these lines.
 pub fn is_here(version: &str) -> bool {
     let wanted = std::env::var(PYTHONS_VARIABLE).ok();

@@ -91,6 +91,7 @@ impl Worker {
                 };
                 let made = deployments::create(&self.github, &self.repository, &new)?;
                 *id = Some(made);
+                // The run may have gone on during the request.
                 *report = latest.newest();
                 made
             }

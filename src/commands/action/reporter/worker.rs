@@ -45,6 +45,7 @@ impl Worker {
     ) -> Option<Worker> {
         let request = trigger.and_then(Trigger::pull_request_number);
         let mut reporting = inputs.reporting.clone();
+        // Comments exist only on pull requests; the other reports need just a commit.
         reporting.comment &= request.is_some();
         let wanted = reporting.comment || reporting.github_deployment || reporting.commit_status;
         // Runs from forks get a token that cannot write.
