@@ -261,6 +261,7 @@ pub fn run(
     } else {
         outcomes.extend(awaited.into_iter().map(|name| Outcome::new(name, Ok(Updated::NotAwaited))));
     }
+    // Outcomes come in the order in which code locations load; people read them in the order of the project file.
     let place = |outcome: &Outcome| updates.iter().position(|update| update.name == outcome.name);
     outcomes.sort_by_key(place);
     outcomes
@@ -274,6 +275,7 @@ fn look_for(
     uncertain: Vec<(String, Arc<DagsterError>)>,
 ) -> (Vec<String>, Vec<Outcome>) {
     let (mut awaited, mut outcomes) = (Vec::new(), Vec::new());
+    // The query may take minutes of retries, so it is only sent when an answer was lost.
     let taken = if uncertain.is_empty() { None } else { confirm::taken(client, updates, before) };
     for (name, source) in uncertain {
         let location = name.clone();
@@ -314,6 +316,7 @@ fn apply(client: &Client, updates: &[Update]) -> Vec<(String, Result<(), Arc<Dag
                 uncertain = error.is_uncertain();
                 client.host().detail(format!("{error}; updating the code locations one by one"));
             }
+            // Such as a bad token: single calls would fail in the same way.
             Err(error) => {
                 let error = Arc::new(error);
                 return updates.iter().map(|update| (update.name.clone(), Err(Arc::clone(&error)))).collect();

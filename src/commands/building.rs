@@ -81,6 +81,7 @@ impl<'a> Building<'a> {
     pub fn collect(&self, directory: &Path) -> Result<Requirements, Error> {
         let phase = self.display.phase(format!("Collecting the requirements of {}", directory.display()));
         let requirements = project::collect(directory, &self.options, &self.tools, self.host)?;
+        // Collecting is over, so its progress line must not stay below the warnings.
         drop(phase);
         for warning in &requirements.warnings {
             self.host.warn(warning_line(warning, directory));

@@ -73,6 +73,7 @@ impl Performed {
             self.run.excuses = excuses;
             self.exit = if is_all { Ok(Exit(0)) } else { self.exit };
         }
+        // A cancelled run also has an exit code, that of its signal, and stays cancelled.
         if self.exit.is_ok() && !matches!(self.ended, Ended::Cancelled(_)) {
             self.ended = Ended::Skipped(why);
         }
@@ -117,6 +118,7 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
         Goal::Close(session, branch) => return close(&session, &branch, progress, host),
         Goal::Nothing(reason) => return Ok(nothing(reason, host)),
     };
+    // Before the branch deployment is created: a project that cannot be read must not leave one behind.
     let Planned { building, plan, names, .. } = prepare(args, host, progress)?;
     let made = |name: &str| progress.put(|run| run.branch_deployment = Some(name.into()));
     let connect = |(session, destination): (Box<DeploySession>, _)| {
@@ -130,6 +132,7 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     let verified = verified.as_deref();
     let unfit = unfit(verified.unwrap_or_default());
     let outcomes = stages.load(made.published.as_ref(), &made.built, &unfit);
+    // Last, after the wait for the load, so that the list has had the most time.
     if let Some(changes) = made.changes {
         let changes = changes.found(host);
         progress.put(|run| run.changes = changes);

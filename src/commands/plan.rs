@@ -153,6 +153,7 @@ fn difference(
     running: &Running,
     additions: &Additions,
 ) -> Option<String> {
+    // Not an error of `plan`: the other code locations still get their jobs.
     let (source, deps) = match (&files.sources[planned.source], &files.deps[planned.deps]) {
         (Ok(source), Ok(deps)) => (source, deps),
         (Err(error), _) | (_, Err(error)) => return Some(format!("it cannot be built: {error}")),

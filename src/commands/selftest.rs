@@ -167,6 +167,7 @@ const ASKED_FOR: &str = "dagster";
 /// Whether the package index answers: uv looks up one package without its cache.
 fn index(uv: &Uv, host: &Host) -> Check {
     let began = host.clock.now();
+    // Through uv and not our own client: a build reaches the index with uv's settings and credentials.
     match uv.ask_index(ASKED_FOR) {
         Ok(()) => {
             let took = host.clock.now().duration_since(began).unwrap_or_default();

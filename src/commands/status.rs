@@ -31,6 +31,7 @@ pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error
         }
         states => states?,
     };
+    // It only adds details: the states are worth showing without them.
     let entries = client.workspace_entries().unwrap_or_else(|error| {
         host.say(&format!("warning: {error}"));
         BTreeMap::new()
@@ -95,6 +96,7 @@ fn table(locations: &[Value]) -> String {
             let files =
                 location["pex_files"].as_array().map(|files| files.iter().map(text).collect::<Vec<_>>());
             let files = files.map_or_else(|| text(&location["image"]), |files| files.join(" "));
+            // Long enough to be unique in large repositories, and the line still fits a terminal.
             let commit: String = text(&location["commit_hash"]).chars().take(12).collect();
             [text(&location["name"]), text(&location["state"]).replace('_', " "), commit, files]
         })

@@ -65,6 +65,7 @@ fn create_once(github: &Github, repository: &str, new: &NewDeployment) -> Result
     let call = Call { doing: &doing, permission: "deployments: write", wanted, repeat: Repeat::IfRefused };
     let created = github.call(&call, async |crab| {
         let repository = crab.repos(owner, name);
+        // By hash and not by branch, which may have moved on since this run started.
         let deployment = repository.deployments().create(&new.sha).task("deploy");
         let deployment = deployment.auto_merge(false).required_contexts(None::<String>);
         let deployment = deployment.environment(&new.environment).description(cut(&new.description));

@@ -143,6 +143,7 @@ impl Runner {
     /// When the runner's file cannot be written.
     pub fn add_summary(&self, markdown: &str) -> Result<(), RunnerError> {
         let Some(path) = &self.summary else { return Ok(()) };
+        // The limit applies to the whole file, with what was written to it earlier in this step.
         let present =
             std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
         let text = cut_markdown(markdown, LONGEST_SUMMARY_BYTES.saturating_sub(present));

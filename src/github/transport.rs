@@ -81,6 +81,7 @@ impl Service<http::Request<OctoBody>> for Transport {
             let (parts, body) = request.into_parts();
             // The body is in memory, so that collecting it neither waits nor fails.
             let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            // The agent blocks, and octocrab's own task has to run meanwhile.
             let sent = tokio::task::spawn_blocking(move || transport.send(&parts, &body)).await;
             sent.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         })
@@ -102,6 +103,7 @@ impl Transport {
             else {
                 return whole(answer);
             };
+            // A body must not go to another host, so such a redirect is an error.
             let next = url.join(location).ok().filter(|next| self.is_ours(next));
             url = next.ok_or_else(|| Failure::MovedAway(SafeUrl::parse(location)))?;
         }

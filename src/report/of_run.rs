@@ -51,6 +51,7 @@ fn stages(run: &Run, now: f64) -> Vec<Stage> {
     let stage = |(&(name, start), end): (&(&'static str, f64), f64)| Stage {
         name,
         start,
+        // Differences of floats have long tails, which would show up in the JSON.
         seconds: ((end - start) * 1000.0).round() / 1000.0,
     };
     run.stages.iter().zip(ends).map(stage).collect()

@@ -81,7 +81,7 @@ pub(super) fn has_files(metadata: &Value, update: &Update) -> Option<bool> {
 fn metadata(client: &Client, before: &Before) -> Result<Option<BTreeMap<String, String>>, DagsterError> {
     let asked = retry::run(&Backoff::PATIENT, client.host().clock.as_ref(), |number| {
         match client.workspace_entries() {
-            // It could not answer before the update either: an older server that does not know the query.
+            // The server could not answer before the update either, so a retry would not help.
             Err(DagsterError::GraphQl { .. } | DagsterError::Unexpected { .. })
                 if before.metadata.is_none() =>
             {

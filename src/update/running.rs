@@ -59,6 +59,7 @@ impl fmt::Display for Difference {
 impl Before {
     /// The existing code locations.
     pub fn names(&self) -> impl Iterator<Item = &str> {
+        // Both lists, since the two queries are answered at different moments.
         let states = self.states.keys();
         states.chain(self.metadata.iter().flat_map(|metadata| metadata.keys())).map(String::as_str)
     }
@@ -116,6 +117,7 @@ fn pex_difference(metadata: &Value, document: &Map<String, Value>) -> Option<Dif
     let wanted = document.get("pex_metadata")?;
     let (runs, gets) = (files(metadata), files(&Value::Object(document.clone())));
     let tag = |files: &[String]| pex_tag(&files.iter().map(String::as_str).collect::<Vec<_>>());
+    // As tags, which do not depend on the order of the files.
     if tag(&runs) == tag(&gets) {
         let same = plain(&metadata["pex_metadata"]["python_version"]) == plain(&wanted["python_version"]);
         return (!same).then_some(Difference::Document("python_version"));

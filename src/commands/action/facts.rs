@@ -11,7 +11,7 @@ use crate::deployment::goal::directory_of;
 use crate::host::Host;
 use crate::report::facts::Facts;
 
-/// What a report says of a run that builds or deploys.
+/// What a report says about a run that builds or deploys.
 pub fn of_deploy(run: &WorkflowRun, trigger: Option<&Trigger>, args: &DeployArgs, host: &Host) -> Facts {
     let mut facts = of_run(run);
     facts.job = job(run, args);
@@ -23,6 +23,7 @@ pub fn of_deploy(run: &WorkflowRun, trigger: Option<&Trigger>, args: &DeployArgs
         Trigger::Commit(commit) => commit.branch.clone(),
         _ => None,
     };
+    // Such runs do not build what is checked out, so its commit would be misleading.
     if !matches!(trigger, Trigger::Untrusted(_) | Trigger::Nothing(_)) {
         facts.repository_url = built.web.or(facts.repository_url);
         facts.own_commit = built.event_hash.filter(|_| built.is_elsewhere);

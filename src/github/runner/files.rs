@@ -46,6 +46,7 @@ pub(super) fn append(path: &Path, text: &str) -> std::io::Result<()> {
     }
     let mut file = OpenOptions::new().append(true).create(true).open(path)?;
     let end = if text.ends_with('\n') { "" } else { "\n" };
+    // One write: with `O_APPEND` it does not mix with what another process writes.
     file.write_all(format!("{text}{end}").as_bytes())
 }
 
@@ -68,6 +69,7 @@ pub(super) fn cut_markdown(markdown: &str, limit: usize) -> String {
         if text.len() <= limit {
             return text;
         }
+        // Not even the note fits, and an overlong summary is thrown away as a whole.
         if budget == 0 {
             return String::new();
         }

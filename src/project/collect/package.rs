@@ -214,6 +214,7 @@ fn or_setuptools(system: &BuildSystem) -> Vec<String> {
 impl Package {
     /// Add what pyproject.toml says.
     fn take(&mut self, project: PyProject) {
+        // A name in the file comes before the one that a script printed.
         self.name = project.name.or(self.name.take());
         self.has_project = project.has_project;
         self.requires.extend(project.requires);
