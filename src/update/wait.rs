@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+// Some code locations load within a second, others take minutes.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a `LOADED` without any sign that it is new has to last: twice the other client's polling interval.
@@ -99,7 +100,6 @@ pub(super) fn run(
     let mut failing_since = None;
     while !pending.is_empty() {
         reached(Phase::Waiting(pending.clone()));
-        // Measured before the query, so that at least one query starts after each limit has passed.
         let waited = watch.elapsed();
         let looked = watch.look(&mut pending, &mut outcomes, reached);
         let late = watch.out_of_time(limits, waited);
@@ -125,9 +125,7 @@ pub(super) fn run(
         }
         if !pending.is_empty() {
             watch.tell(&pending, &mut last_progress);
-            // Wake up at the next limit for a last query, not up to a whole pause later.
             client.host().clock.sleep(pause.min(watch.time_left(limits)));
-            // Some code locations load within a second, others take minutes.
             pause = pause.mul_f64(1.5).min(LONGEST_PAUSE);
         }
     }
@@ -292,7 +290,8 @@ impl Watch<'_> {
         known.is_some_and(|before| self.entry(name).is_some_and(|entry| entry.metadata == before))
     }
 
-    /// How the pending code locations fail, if a limit has passed.
+    /// How the pending code locations fail, if a limit has passed. `waited` is measured before the query, so that one
+    /// query always starts after the limit.
     fn out_of_time(
         &self,
         limits: WaitLimits,
@@ -314,7 +313,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Time until the next limit.
+    /// Time until the next limit, so that the last query is made then and not up to a whole pause later.
     fn time_left(&self, limits: WaitLimits) -> Duration {
         let agent = limits.agent.filter(|_| !self.agent_seen);
         let next = agent.into_iter().chain(limits.load).min();

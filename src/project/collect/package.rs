@@ -83,11 +83,9 @@ pub(super) fn read(
     }
     let mut package = Package::default();
     if pyproject_toml.is_some() {
-        // Found before the requirements are read: `uv export` writes paths from the workspace root.
         package.workspace = uv_workspace::find(directory)?;
     }
     let project = pyproject_toml.as_deref().map(pyproject::read).transpose()?;
-    // Before anything is run: an excluded Python would only fail there less clearly.
     check_python(project.as_ref().and_then(|project| project.requires_python.as_ref()), request)?;
     if let Some(path) = requirements_txt {
         let root = package.workspace.as_ref().map(|workspace| workspace.root.as_path());
@@ -102,7 +100,6 @@ pub(super) fn read(
     package.is_partial |= request.is_static && source.is_some();
     if let Some(source) = source.filter(|_| !request.is_static) {
         let metadata = source.read(directory, request, tools)?;
-        // Checked again: a setup.py says only now which Pythons it supports.
         check_python(metadata.requires_python.as_ref(), request)?;
         package.name = metadata.name;
         package.requires = metadata.requires;
@@ -145,6 +142,7 @@ fn check_byte_order_mark(path: &Path, build: Option<&PackageBuild>) -> Result<Op
     }
 }
 
+/// Called twice: before anything is run, which would fail less clearly, and again for what only a setup.py says.
 fn check_python(python: Option<&RequiresPython>, request: Request<'_>) -> Result<(), CollectError> {
     python.map_or(Ok(()), |python| match request.is_static {
         // The target may be chosen on the command line.
