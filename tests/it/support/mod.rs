@@ -19,7 +19,7 @@ pub mod small_project;
 pub mod standin;
 pub mod step;
 
-use pexpress::tools::runtime::{PEX_SHA256, PEX_WHEEL};
+use pexpress::tools::runtime::{PEX_SHA256, PEX_VERSION, PEX_WHEEL};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::sync::LazyLock;
@@ -57,7 +57,7 @@ pub fn pexpress() -> Command {
     command
 }
 
-/// The test suite's cache. The PEX runtime is in it, so that building needs no network.
+/// The test suite's cache. The PEX runtime is in it, so that building needs no network after the first run.
 pub fn kept_cache() -> PathBuf {
     static CACHE: LazyLock<PathBuf> = LazyLock::new(|| {
         let cache = kept_dir("cache");
@@ -72,9 +72,22 @@ pub fn kept_cache() -> PathBuf {
     CACHE.clone()
 }
 
-/// The wheel of pex.
+/// The pinned wheel of pex, fetched once and kept below `target/`.
 pub fn pex_runtime() -> PathBuf {
-    repository().join("tests/fixtures/wheels").join(PEX_WHEEL)
+    static WHEEL: LazyLock<PathBuf> = LazyLock::new(|| {
+        let dir = kept_dir("runtime");
+        let wheel = dir.join(PEX_WHEEL);
+        if !wheel.exists() {
+            let part = dir.join(format!("{}.part", std::process::id()));
+            let download =
+                ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest"];
+            run(Command::new("python3").args(download).arg(&part).arg(format!("pex=={PEX_VERSION}")));
+            std::fs::rename(part.join(PEX_WHEEL), &wheel).unwrap();
+            std::fs::remove_dir_all(part).unwrap();
+        }
+        wheel
+    });
+    WHEEL.clone()
 }
 
 /// Like [`pexpress`], with the uv of the tests, so that none is downloaded.
