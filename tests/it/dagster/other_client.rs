@@ -3,6 +3,7 @@
 
 use crate::support::environments::{environment, helper_version};
 use crate::support::standin::{Journal, Standin};
+use crate::support::timed::timed;
 use crate::support::{pexpress_with_uv, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -74,6 +75,7 @@ fn comparable(mut document: Value) -> Value {
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn a_full_deployment_gets_the_same_requests() {
+    let _timed = timed();
     let dir = tempfile::tempdir().unwrap();
     let sha = write_project(dir.path());
     let (theirs, ours) = (Standin::start(json!({})), Standin::start(json!({})));

@@ -2,6 +2,7 @@
 //! the intended differences listed here with their reasons.
 
 use crate::support::environments::environment;
+use crate::support::timed::timed;
 use crate::support::{
     files_named, json, pex_file, pexpress_with_uv, project_tree, quickstart, repository, run,
 };
@@ -130,12 +131,14 @@ const LIBRARY: &str = "[project]\nname = 'library'\nversion = '1'\ndependencies 
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn the_quickstart() {
+    let _timed = timed();
     both_agree_on(&quickstart(), &[]);
 }
 
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn a_project_with_setup_py_and_package_data() {
+    let _timed = timed();
     let dir = project_tree(&[
         ("setup.py", SETUP_PY),
         ("fields/__init__.py", ""),
@@ -148,6 +151,7 @@ fn a_project_with_setup_py_and_package_data() {
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn a_project_with_requirements_txt_alone() {
+    let _timed = timed();
     let dir = project_tree(&[
         ("requirements.txt", "dagster  # the framework\ndagster-cloud\nsix \\\n  >= 1.16\n\n# done\n"),
         ("repo.py", "x = 1\n"),
@@ -159,6 +163,7 @@ fn a_project_with_requirements_txt_alone() {
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn local_packages_of_local_packages() {
+    let _timed = timed();
     let dir = project_tree(&[
         ("app/requirements.txt", "../library\ndagster\ndagster-cloud\n"),
         ("app/setup.py", SETUP_PY),
@@ -175,6 +180,7 @@ fn local_packages_of_local_packages() {
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn sources_of_uv_that_are_paths() {
+    let _timed = timed();
     let project = "[project]\nname = 'app'\nversion = '1'\ndependencies = ['dagster', 'dagster-cloud', 'library']\n\
          [tool.uv.sources]\nlibrary = { path = '../library' }\n\
          [build-system]\nrequires = ['hatchling']\nbuild-backend = 'hatchling.build'\n";
@@ -190,6 +196,7 @@ fn sources_of_uv_that_are_paths() {
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn files_of_every_kind_in_the_working_directory() {
+    let _timed = timed();
     use std::os::unix::fs::{PermissionsExt, symlink};
     let dir = project_tree(&[
         ("app/requirements.txt", "dagster\ndagster-cloud\n"),
@@ -229,6 +236,7 @@ fn files_of_every_kind_in_the_working_directory() {
 #[test]
 #[ignore = "a minute, and a package index"]
 fn the_distributions_of_the_quickstart() {
+    let _timed = timed();
     let environment = environment(PYTHON, &REFERENCE);
     let out = tempfile::tempdir().unwrap();
     let (ours, theirs) = (out.path().join("ours"), out.path().join("theirs"));

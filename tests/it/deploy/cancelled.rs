@@ -6,6 +6,7 @@ use crate::support::pexpress_with_uv;
 use crate::support::small_project::write_project;
 use crate::support::standin::Standin;
 use crate::support::step::{Ran, Running, Step, pull_request};
+use crate::support::timed::timed;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -52,6 +53,7 @@ fn sentence(ran: &Ran) -> String {
 #[test]
 #[ignore = "a minute"]
 fn a_cancelled_run_stops_anywhere_and_reports_the_same_everywhere() {
+    let _timed = timed();
     for latency in [1, 3] {
         let github = GithubStandin::start(json!({"latency_seconds": latency}));
         for (field, at_least, says) in [
@@ -98,6 +100,7 @@ fn a_cancelled_run_stops_anywhere_and_reports_the_same_everywhere() {
 #[test]
 #[ignore = "a quarter of a minute"]
 fn a_signal_during_the_report_to_github_costs_neither_outputs_nor_summary() {
+    let _timed = timed();
     let github = GithubStandin::start(json!({"latency_seconds": 8}));
     let dagster = Standin::start(json!({}));
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! Runs that are killed at any moment, and parallel runs, leave complete files or none.
 
+use crate::support::timed::timed;
 use crate::support::{files_named, pexpress_with_uv, quickstart, run};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,6 +32,7 @@ fn pex_files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 #[test]
 #[ignore = "a minute, and a package index"]
 fn a_kill_at_any_moment_leaves_no_partial_pex_and_the_next_run_works() {
+    let _timed = timed();
     let scratch = tempfile::tempdir().unwrap();
     let whole = scratch.path().join("whole");
     run(&mut deploy(&whole, &scratch.path().join("other-cache")));
@@ -69,6 +71,7 @@ fn a_kill_at_any_moment_leaves_no_partial_pex_and_the_next_run_works() {
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn runs_at_the_same_time_share_a_cache_and_a_directory() {
+    let _timed = timed();
     let scratch = tempfile::tempdir().unwrap();
     let (out, cache) = (scratch.path().join("out"), scratch.path().join("cache"));
     let children: Vec<_> = (0..4)

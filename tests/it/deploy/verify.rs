@@ -1,5 +1,6 @@
 //! `deploy --verify` and `verify`: code locations are loaded from their PEX files before anything is deployed.
 
+use crate::support::timed::timed;
 use crate::support::{json, pexpress_with_uv, project_tree, run};
 use std::path::Path;
 use std::process::Output;
@@ -47,6 +48,7 @@ fn deploy(project: &Path, out: &Path, more: &[&str]) -> Output {
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn each_code_location_is_loaded_and_reported() {
+    let _timed = timed();
     let (project, out) = (three_locations(), tempfile::tempdir().unwrap());
     let output = deploy(project.path(), out.path(), &["--verify", "--format", "json"]);
     assert_eq!(output.status.code(), Some(1));
@@ -89,6 +91,7 @@ fn each_code_location_is_loaded_and_reported() {
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn code_locations_of_one_directory_share_their_files() {
+    let _timed = timed();
     let (project, out) = (three_locations(), tempfile::tempdir().unwrap());
     let built = json(&deploy(project.path(), out.path(), &["--format", "json"]));
     assert_eq!(built["files"].as_array().unwrap().len(), 2);
@@ -103,6 +106,7 @@ fn code_locations_of_one_directory_share_their_files() {
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn modules_of_the_working_directory_are_not_those_that_unpack() {
+    let _timed = timed();
     let project = project_tree(&[
         ("dagster_cloud.yaml", "locations:\n  - {location_name: a, code_source: {module_name: defs}}\n"),
         ("requirements.txt", REQUIREMENTS),
@@ -119,6 +123,7 @@ fn modules_of_the_working_directory_are_not_those_that_unpack() {
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn a_syntax_error_is_shown_at_its_line_of_the_users_file() {
+    let _timed = timed();
     let project = project_tree(&[
         (
             "dagster_cloud.yaml",
@@ -179,6 +184,7 @@ const DEFS: &str = "\nimport dagster as dg\ndefs = dg.Definitions()\n";
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn what_a_run_worker_imports_is_imported_too() {
+    let _timed = timed();
     let hidden = [
         (
             "dagster_cloud.py",
@@ -199,6 +205,7 @@ fn what_a_run_worker_imports_is_imported_too() {
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn code_that_may_load_elsewhere_is_distinguished_from_broken_code() {
+    let _timed = timed();
     let code = |text: &str| format!("import os\n{text}\n{DEFS}");
     let cases = [
         ("variable", "os.environ['A_TOKEN']", Some("the environment variable A_TOKEN is not set here")),

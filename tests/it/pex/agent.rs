@@ -1,6 +1,7 @@
 //! The Dagster+ agent's own classes, from PyPI, load our files with `tests/consumer/serve_location.py`.
 
 use crate::support::environments::{environment, is_here};
+use crate::support::timed::timed;
 use crate::support::{BuiltPair, build_pair, quickstart, repository};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -66,24 +67,28 @@ fn the_agent_loads_the_quickstart_on(version: &str) {
 #[test]
 #[ignore = "a minute, and a package index"]
 fn the_agent_loads_the_quickstart_on_python_3_10() {
+    let _timed = timed();
     the_agent_loads_the_quickstart_on("3.10");
 }
 
 #[test]
 #[ignore = "a minute, and a package index"]
 fn the_agent_loads_the_quickstart_on_python_3_11() {
+    let _timed = timed();
     the_agent_loads_the_quickstart_on("3.11");
 }
 
 #[test]
 #[ignore = "a minute, and a package index"]
 fn the_agent_loads_the_quickstart_on_python_3_12() {
+    let _timed = timed();
     the_agent_loads_the_quickstart_on("3.12");
 }
 
 #[test]
 #[ignore = "a minute, and a package index"]
 fn the_agent_loads_the_quickstart_on_python_3_13() {
+    let _timed = timed();
     the_agent_loads_the_quickstart_on("3.13");
 }
 
@@ -100,6 +105,7 @@ fn built_for_3_11() -> Option<(tempfile::TempDir, BuiltPair)> {
 #[test]
 #[ignore = "a minute, and a package index"]
 fn an_agent_with_the_oldest_pex_it_may_have_loads_the_quickstart() {
+    let _timed = timed();
     let Some((_out, pair)) = built_for_3_11() else { return };
     let agent = ["dagster-cloud", "pex==2.1.132"];
     assert_eq!(serve(&pair, "3.11", &agent, "quickstart.definitions", &[]), quickstart_definitions());
@@ -108,6 +114,7 @@ fn an_agent_with_the_oldest_pex_it_may_have_loads_the_quickstart() {
 #[test]
 #[ignore = "a minute, and a package index"]
 fn assets_find_the_files_of_the_project_in_their_working_directory() {
+    let _timed = timed();
     let Some((_out, pair)) = built_for_3_11() else { return };
     let module = "quickstart.definitions";
     let answer = serve(&pair, "3.11", &["dagster-cloud"], module, &[module]);
@@ -117,6 +124,7 @@ fn assets_find_the_files_of_the_project_in_their_working_directory() {
 #[test]
 #[ignore = "a minute, and a package index"]
 fn the_agent_on_another_python_refuses_our_binary_wheels() {
+    let _timed = timed();
     if !is_here("3.12") {
         return;
     }
@@ -128,6 +136,7 @@ fn the_agent_on_another_python_refuses_our_binary_wheels() {
 #[test]
 #[ignore = "a minute, and a package index"]
 fn the_agent_reports_a_module_that_is_not_there() {
+    let _timed = timed();
     let Some((_out, pair)) = built_for_3_11() else { return };
     let answer = serve(&pair, "3.11", &["dagster-cloud"], "quickstart.absent", &[]);
     assert!(answer["error"].to_string().contains("No module named 'quickstart.absent'"), "{answer}");

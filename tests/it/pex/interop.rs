@@ -8,6 +8,7 @@ use crate::pex::oracle::write_synthetic;
 use crate::pex::tools::{KeptModes, differences, unpacking};
 use crate::support::environments::{is_here, python, uv};
 use crate::support::small_project::write_wheels;
+use crate::support::timed::timed;
 use crate::support::{BuiltPair, build_pair, project_tree, quickstart};
 use std::path::Path;
 use std::process::Command;
@@ -142,6 +143,7 @@ fn read_by(release: &Release, version: &str, pair: &BuiltPair) -> Outcome {
 #[test]
 #[ignore = "minutes, and a package index"]
 fn every_pex_reads_what_we_build() {
+    let _timed = timed();
     let out = tempfile::tempdir().unwrap();
     let pythons = pythons();
     let pair_of = |version: &&'static str| {
@@ -183,6 +185,7 @@ fn every_pex_reads_what_we_build() {
 #[test]
 #[ignore = "minutes, and a package index"]
 fn agents_of_several_minor_releases_load_what_we_build() {
+    let _timed = timed();
     if !is_here(MAIN_PYTHON) {
         return;
     }

@@ -2,6 +2,7 @@
 //! and they can be imported.
 
 use crate::support::environments::{environment, is_here};
+use crate::support::timed::timed;
 use crate::support::{BuiltPair, build_pair, kept_dir, pex_file, quickstart, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -156,36 +157,42 @@ fn unpacks_and_imports(pex_release: &str, kept: KeptModes) {
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn pex_2_1_132_unpacks_what_we_build() {
+    let _timed = timed();
     unpacks_and_imports("pex==2.1.132", KeptModes::All);
 }
 
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn pex_2_3_0_unpacks_what_we_build() {
+    let _timed = timed();
     unpacks_and_imports("pex==2.3.0", KeptModes::All);
 }
 
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn pex_2_40_2_unpacks_what_we_build() {
+    let _timed = timed();
     unpacks_and_imports("pex==2.40.2", KeptModes::All);
 }
 
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn pex_2_59_5_unpacks_what_we_build() {
+    let _timed = timed();
     unpacks_and_imports("pex==2.59.5", KeptModes::All);
 }
 
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn the_newest_pex_unpacks_what_we_build() {
+    let _timed = timed();
     unpacks_and_imports("pex", KeptModes::Scripts);
 }
 
 #[test]
 #[ignore = "half a minute, and a package index"]
 fn a_deps_pex_runs_by_itself() {
+    let _timed = timed();
     if !is_here(PYTHON) {
         return;
     }

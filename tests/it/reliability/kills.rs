@@ -10,6 +10,7 @@ use crate::support::seed::{Random, seed, sized};
 use crate::support::small_project::write_project;
 use crate::support::standin::Standin;
 use crate::support::step::{Ran, Step, pull_request};
+use crate::support::timed::timed;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -256,6 +257,7 @@ fn kill_many(wanted: u64, mut random: Random) -> (BTreeMap<&'static str, u64>, u
 #[test]
 #[ignore = "a minute"]
 fn a_kill_at_any_moment_leaves_nothing_partial_and_the_next_run_gives_the_same() {
+    let _timed = timed();
     let (seed, wanted) = (seed(), sized(20, 200).div_ceil(LANES));
     eprintln!("PEXPRESS_SEED={seed}");
     let began = Instant::now();

@@ -20,6 +20,7 @@ use crate::support::seed::{Random, seed, sized};
 use crate::support::small_project::write_project;
 use crate::support::standin::{PassingClock, Standin, TOKEN};
 use crate::support::step::{Ran, Step, pull_request};
+use crate::support::timed::timed;
 use pexpress::host::{Clock, Host};
 use pexpress::{cli, commands};
 use serde_json::{Map, Value, json};
@@ -558,6 +559,7 @@ impl MapOs for Vec<&str> {
 #[test]
 #[ignore = "a minute"]
 fn loaded_is_reported_if_and_only_if_it_is_true() {
+    let _timed = timed();
     let first = seed();
     let count = std::env::var("PEXPRESS_SCHEDULES").map_or(sized(100, 2000), |text| text.parse().unwrap());
     eprintln!("PEXPRESS_SEED={first}");

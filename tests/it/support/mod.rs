@@ -18,6 +18,7 @@ pub mod seed;
 pub mod small_project;
 pub mod standin;
 pub mod step;
+pub mod timed;
 
 use pexpress::tools::runtime::{PEX_SHA256, PEX_VERSION, PEX_WHEEL};
 use std::path::{Path, PathBuf};
