@@ -1,6 +1,6 @@
 //! The result of a run, as data, and as text for each reader: terminal, pull request, step summary, other programs.
 //!
-//! Everything here returns values and writes nothing. [`of_run`] makes the [`Report`] of a run from the results of its
+//! Everything here returns values and writes nothing. [`of_run()`] makes the [`Report`] of a run from the results of its
 //! stages; it is also the JSON document of `deploy`.
 
 pub mod comment;
