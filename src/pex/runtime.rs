@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub const PEX_VERSION: &str = "2.59.5";
 /// File name of its wheel.
 pub const WHEEL_FILE_NAME: &str = "pex-2.59.5-py2.py3-none-any.whl";
-/// SHA-256 of that wheel.
+/// SHA-256 of that wheel. Source: the package index, 2026-11-23.
 pub const WHEEL_SHA256: &str = "b9dba4f05b6be08da89b0c54f4bc75ed01c32dfde8ee06f87e82b3a6c69ee388";
 /// Digest of the bootstrap files of that wheel, as pex 2.59.5 writes it into PEX-INFO. Every PEX on a machine with this
 /// key shares one unpacked runtime.

@@ -9,24 +9,18 @@ use super::{CompileRequest, Error, Tools};
 use crate::cache::CacheError;
 use crate::net::download::{DownloadError, Downloader, Wanted, sha256_of_file};
 use crate::net::{Agent, Credentials, Silent};
+use crate::pex::{PEX_VERSION, WHEEL_FILE_NAME, WHEEL_SHA256};
 use crate::target::{PythonVersion, Target};
 use std::io;
 use std::path::PathBuf;
 use toml::{Table, Value};
 use url::Url;
 
-/// The release of pex.
-pub const PEX_VERSION: &str = "2.59.5";
-/// The name of its wheel.
-pub const PEX_WHEEL: &str = "pex-2.59.5-py2.py3-none-any.whl";
-/// The SHA-256 of its wheel. Source: the package index, 2026-11-23.
-pub const PEX_SHA256: &str = "b9dba4f05b6be08da89b0c54f4bc75ed01c32dfde8ee06f87e82b3a6c69ee388";
-
 /// The PEX runtime is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// The index does not have the release, or has a different file.
-    #[error("the package index offers no `{PEX_WHEEL}` with the pinned SHA-256 {PEX_SHA256}")]
+    #[error("the package index offers no `{WHEEL_FILE_NAME}` with the pinned SHA-256 {WHEEL_SHA256}")]
     NotOffered,
     /// It could not be fetched.
     #[error("could not fetch the PEX runtime")]
@@ -42,9 +36,9 @@ impl Tools {
     /// # Errors
     /// When it is not in the cache and cannot be downloaded, or its digest is not the pinned one.
     pub fn pex_runtime(&self) -> Result<PathBuf, Error> {
-        let path = self.cache().wheel_path(PEX_SHA256, PEX_WHEEL);
+        let path = self.cache().wheel_path(WHEEL_SHA256, WHEEL_FILE_NAME);
         match sha256_of_file(&path) {
-            Ok(found) if found == PEX_SHA256 => return Ok(path),
+            Ok(found) if found == WHEEL_SHA256 => return Ok(path),
             Ok(_) => self.host().note(format!("`{}` is damaged; fetching it again", path.display())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(CacheError { action: "read", path, source }.into()),
@@ -53,7 +47,8 @@ impl Tools {
         let downloader = Downloader::new(self.host(), &Agent::new(self.host()));
         // The index may be a private mirror.
         let credentials = Credentials::new(self.host(), &self.uv()?.pip_config().index_urls());
-        let wanted = Wanted { file_name: PEX_WHEEL, url: &url, sha256: Some(PEX_SHA256), size_bytes: None };
+        let wanted =
+            Wanted { file_name: WHEEL_FILE_NAME, url: &url, sha256: Some(WHEEL_SHA256), size_bytes: None };
         let stored = downloader.get(&wanted, &credentials, &Silent).map_err(RuntimeError::Download)?;
         Ok(stored.path)
     }
@@ -90,7 +85,7 @@ fn pinned_url(lock: &str) -> Option<String> {
     let wheels = lock.get("packages")?.get(0)?.get("wheels")?.as_array()?;
     let pinned = |wheel: &&Value| {
         wheel.get("hashes").and_then(|hashes| hashes.get("sha256")).and_then(Value::as_str)
-            == Some(PEX_SHA256)
+            == Some(WHEEL_SHA256)
     };
     let wheel = wheels.iter().find(pinned)?;
     let text = |key: &str| wheel.get(key).and_then(Value::as_str);
@@ -106,7 +101,7 @@ mod tests {
     #[test]
     fn only_the_wheel_with_the_pinned_digest_is_taken() {
         let lock = |wheels: &str| pinned_url(&format!("[[packages]]\nname = \"pex\"\nwheels = [{wheels}]\n"));
-        let pinned = format!("hashes = {{ sha256 = \"{PEX_SHA256}\" }}");
+        let pinned = format!("hashes = {{ sha256 = \"{WHEEL_SHA256}\" }}");
         for (wheels, want) in [
             (format!("{{ url = \"https://h/a.whl\", {pinned} }}"), Some("https://h/a.whl")),
             (

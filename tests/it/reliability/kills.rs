@@ -70,9 +70,9 @@ impl Lane {
             let _ = std::fs::remove_dir_all(self.path(name));
         }
         std::fs::create_dir(self.path("tmp")).unwrap();
-        let runtime = pexpress::tools::runtime::PEX_SHA256;
+        let runtime = pexpress::pex::WHEEL_SHA256;
         let wheel =
-            Path::new("wheels").join(&runtime[..2]).join(runtime).join(pexpress::tools::runtime::PEX_WHEEL);
+            Path::new("wheels").join(&runtime[..2]).join(runtime).join(pexpress::pex::WHEEL_FILE_NAME);
         let target = self.path("cache").join(wheel);
         std::fs::create_dir_all(target.parent().unwrap()).unwrap();
         std::fs::copy(pex_runtime(), target).unwrap();

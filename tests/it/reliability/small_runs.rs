@@ -53,8 +53,7 @@ impl Runs {
         );
         std::fs::write(project.join("one/pyproject.toml"), pyproject("local")).unwrap();
         std::fs::write(project.join("one/local.py"), "b = 2\n").unwrap();
-        std::fs::copy(crate::support::pex_runtime(), wheels.join(pexpress::tools::runtime::PEX_WHEEL))
-            .unwrap();
+        std::fs::copy(crate::support::pex_runtime(), wheels.join(pexpress::pex::WHEEL_FILE_NAME)).unwrap();
         runs
     }
 

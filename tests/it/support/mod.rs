@@ -20,7 +20,7 @@ pub mod standin;
 pub mod step;
 pub mod timed;
 
-use pexpress::tools::runtime::{PEX_SHA256, PEX_VERSION, PEX_WHEEL};
+use pexpress::pex::{PEX_VERSION, WHEEL_FILE_NAME, WHEEL_SHA256};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::sync::LazyLock;
@@ -62,12 +62,12 @@ pub fn pexpress() -> Command {
 pub fn kept_cache() -> PathBuf {
     static CACHE: LazyLock<PathBuf> = LazyLock::new(|| {
         let cache = kept_dir("cache");
-        let dir = cache.join("wheels").join(&PEX_SHA256[..2]).join(PEX_SHA256);
+        let dir = cache.join("wheels").join(&WHEEL_SHA256[..2]).join(WHEEL_SHA256);
         std::fs::create_dir_all(&dir).unwrap();
         // Other test programs may read the one that is there.
         let copy = dir.join(format!("{}.part", std::process::id()));
         std::fs::copy(pex_runtime(), &copy).unwrap();
-        std::fs::rename(copy, dir.join(PEX_WHEEL)).unwrap();
+        std::fs::rename(copy, dir.join(WHEEL_FILE_NAME)).unwrap();
         cache
     });
     CACHE.clone()
@@ -77,13 +77,13 @@ pub fn kept_cache() -> PathBuf {
 pub fn pex_runtime() -> PathBuf {
     static WHEEL: LazyLock<PathBuf> = LazyLock::new(|| {
         let dir = kept_dir("runtime");
-        let wheel = dir.join(PEX_WHEEL);
+        let wheel = dir.join(WHEEL_FILE_NAME);
         if !wheel.exists() {
             let part = dir.join(format!("{}.part", std::process::id()));
             let download =
                 ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest"];
             run(Command::new("python3").args(download).arg(&part).arg(format!("pex=={PEX_VERSION}")));
-            std::fs::rename(part.join(PEX_WHEEL), &wheel).unwrap();
+            std::fs::rename(part.join(WHEEL_FILE_NAME), &wheel).unwrap();
             std::fs::remove_dir_all(part).unwrap();
         }
         wheel
