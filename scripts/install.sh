@@ -3,9 +3,9 @@
 #
 #   curl -fsSL https://github.com/OWNER/REPOSITORY/releases/latest/download/install.sh | sh
 #
-# PEXPRESS_INSTALL_DIR says where to; ~/.local/bin unless set. If GitHub's `gh` is installed and logged in, the provenance
+# PEXPRESS_INSTALL_DIR is the target directory; default: ~/.local/bin. If GitHub's `gh` is installed and logged in, the provenance
 # is checked too: that the workflow of this repository built the file. The release workflow fills in the two names
-# below; in a checkout, set PEXPRESS_REPOSITORY, or build with `cargo install --path .`.
+# below; in a checkout, set PEXPRESS_REPOSITORY and PEXPRESS_VERSION, or build with `cargo install --path .`.
 set -eu
 
 repository=${PEXPRESS_REPOSITORY:-@REPOSITORY@}
@@ -34,7 +34,7 @@ download() {
     elif command -v wget >/dev/null 2>&1; then
         wget --quiet --tries=3 --output-document="$2" "$1"
     else
-        fail "neither curl nor wget is here"
+        fail "curl or wget is required"
     fi || fail "could not download $1"
 }
 

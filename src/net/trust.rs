@@ -38,7 +38,7 @@ pub struct Trust {
     pub warnings: Vec<String>,
 }
 
-/// The source of some of them.
+/// Where some of the certificates come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Source {
     name: String,

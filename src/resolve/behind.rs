@@ -77,7 +77,7 @@ pub fn behind(
     let lines = match ask(requirements, &limits.collect::<Vec<_>>(), false) {
         Ok(_) => None,
         Err(ResolveError::Uv(UvError::Project { source, .. })) => {
-            Some(Mentioned::by(&source, requirements).for_others())
+            Some(Mentioned::in_error(&source, requirements).for_others())
         }
         // The network, for example. A warning is not worth an error.
         Err(_) => return None,

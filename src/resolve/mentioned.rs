@@ -4,8 +4,7 @@
 
 use super::releases;
 use crate::error::Place;
-use crate::paths::lexically_normal;
-use crate::paths::relative;
+use crate::paths::{lexically_normal, relative};
 use crate::project::Requirements;
 use crate::tools::ProcessError;
 use crate::wheel::filename::normalized_name;
@@ -13,15 +12,27 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// More lines are only counted.
+/// Lines that are shown; the rest are counted.
 const MOST_LINES: usize = 20;
 
 /// The user's lines for the distributions in uv's text. `Display` shows each with its file and line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mentioned {
-    /// Sorted by place; files relative to the build directory.
-    lines: Vec<(Place, String)>,
+    /// Sorted by place.
+    lines: Vec<MentionedLine>,
     directory: PathBuf,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct MentionedLine {
+    /// Its file is relative to the build directory.
+    place: Place,
+    text: String,
+    /// Normalised name of the distribution.
+    name: String,
+    /// `constraint`, `override` …; empty for a requirement.
+    kind: &'static str,
 }
 
 impl Mentioned {
@@ -33,63 +44,69 @@ impl Mentioned {
             .collect();
         let directory = requirements.local_packages.first().map_or(Path::new(""), |first| &first.directory);
         let here = |place: &Place| Place { file: relative(&place.file, directory), ..place.clone() };
-        let is_named = |name: &Option<String>| name.as_ref().is_some_and(|name| words.contains(name));
-        let asked = requirements.lines.iter().filter(|line| is_named(&line.name));
-        let asked = asked.flat_map(|line| line.places.iter().map(|place| (here(place), line.text.clone())));
+        let asked = requirements.lines.iter().flat_map(|line| {
+            let name = line.name.as_ref().filter(|name| words.contains(*name));
+            let line_at = |name: &String, place: &Place| MentionedLine {
+                place: here(place),
+                text: line.text.clone(),
+                name: name.clone(),
+                kind: "",
+            };
+            let at =
+                name.map(|name| line.places.iter().map(|place| line_at(name, place)).collect::<Vec<_>>());
+            at.unwrap_or_default()
+        });
         let origins = requirements.settings.origins.iter().filter(|origin| words.contains(&origin.name));
-        let origins = origins.map(|origin| match origin.kind {
-            "" => (here(&origin.place), origin.text.clone()),
-            kind => (here(&origin.place), format!("{} ({kind})", origin.text)),
+        let origins = origins.map(|origin| MentionedLine {
+            place: here(&origin.place),
+            text: origin.text.clone(),
+            name: origin.name.clone(),
+            kind: origin.kind,
         });
         let mut lines: Vec<_> = asked.chain(origins).collect();
-        lines.sort_by(|one, other| {
-            let key = |(place, text): &(Place, String)| (place.file.clone(), place.line, text.clone());
-            key(one).cmp(&key(other))
-        });
+        lines.sort_by_cached_key(|line| (line.place.file.clone(), line.place.line, line.text.clone()));
         lines.dedup();
         Mentioned { lines, directory: directory.to_path_buf() }
     }
 
-    /// The same for the error output of a process.
-    pub fn by(error: &ProcessError, requirements: &Requirements) -> Mentioned {
+    /// The lines for distributions that the error output of a process names.
+    pub fn in_error(error: &ProcessError, requirements: &Requirements) -> Mentioned {
         match error {
             ProcessError::Failed { stderr: Some(said), .. } => Mentioned::in_text(&said.0, requirements),
             _ => Mentioned::default(),
         }
     }
 
-    /// The line that requires the distribution `name`.
+    /// The line that requires the distribution `name`; a constraint does not.
     pub fn line_for(&self, name: &str) -> Option<&str> {
-        let asks = |text: &str| {
-            let end = text.find(|each: char| !(each.is_ascii_alphanumeric() || "-_.".contains(each)));
-            normalized_name(&text[..end.unwrap_or(text.len())]) == normalized_name(name)
-        };
-        self.lines.iter().map(|(_, text)| text.as_str()).find(|text| asks(text))
+        let name = normalized_name(name);
+        let line = self.lines.iter().find(|line| line.kind.is_empty() && line.name == name)?;
+        Some(&line.text)
     }
 
     /// The lines for packages other than Dagster's: `` `LINE` (FILE:LINE) ``.
     pub fn for_others(&self) -> Vec<String> {
-        let split = |text: &str| match text.strip_suffix(')').and_then(|text| text.rsplit_once(" (")) {
-            Some((line, kind)) => (line.to_string(), format!("{kind}, ")),
-            None => (text.to_string(), String::new()),
-        };
-        let lines = self.lines.iter().map(|(place, text)| (place, split(text)));
-        let others = lines.filter(|(_, (line, _))| releases::dagsters(line).is_none());
-        others.map(|(place, (line, kind))| format!("`{line}` ({kind}{place})")).collect()
+        let others = self.lines.iter().filter(|line| releases::dagsters(&line.text).is_none());
+        let shown = others.map(|MentionedLine { place, text, kind, .. }| match *kind {
+            "" => format!("`{text}` ({place})"),
+            kind => format!("`{text}` ({kind}, {place})"),
+        });
+        shown.collect()
     }
 
     /// The first place, for annotations.
     pub fn place(&self) -> Option<Place> {
-        let (place, _) = self.lines.iter().find(|(place, _)| place.line.is_some())?;
+        let place = self.lines.iter().map(|line| &line.place).find(|place| place.line.is_some())?;
         Some(Place { file: lexically_normal(&self.directory.join(&place.file)), ..place.clone() })
     }
 }
 
 impl fmt::Display for Mentioned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, text) in self.lines.iter().take(MOST_LINES) {
+        for MentionedLine { place, text, kind, .. } in self.lines.iter().take(MOST_LINES) {
             let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
-            write!(f, "\n  {}{line}: {text}", place.file.display())?;
+            let kind = if kind.is_empty() { String::new() } else { format!(" ({kind})") };
+            write!(f, "\n  {}{line}: {text}{kind}", place.file.display())?;
         }
         match self.lines.len().saturating_sub(MOST_LINES) {
             0 => Ok(()),
@@ -143,6 +160,10 @@ mod tests {
             "\n  ../c.txt:2: baz<1 (constraint)\n  lib/pyproject.toml:5: Foo_Bar<2\n  requirements.txt:6: Foo_Bar<2"
         );
         assert_eq!(mentioned.place().unwrap().to_string(), "/c.txt:2");
+        // A hint to change "the line" named the constraint as if it were a requirement.
+        assert_eq!(mentioned.line_for("baz"), None);
+        assert_eq!(mentioned.line_for("foo_bar"), Some("Foo_Bar<2"));
+        assert_eq!(mentioned.for_others()[0], "`baz<1` (constraint, ../c.txt:2)");
         assert_eq!(Mentioned::in_text("something else", &requirements).to_string(), "");
     }
 }

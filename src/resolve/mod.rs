@@ -119,7 +119,7 @@ pub fn run(
             match (lock, error) {
                 // With a lock the remedy is to lock again, which uv's own message does not know.
                 (Some(lock), ResolveError::Uv(source)) if source.fault() == Fault::Project => {
-                    let mentioned = source.process().map(|error| Mentioned::by(error, requirements));
+                    let mentioned = source.process().map(|error| Mentioned::in_error(error, requirements));
                     let mentioned = mentioned.unwrap_or_default();
                     ResolveError::Lock {
                         file: lock.file.clone(),
@@ -135,7 +135,7 @@ pub fn run(
     let settled = Settling { requirements, directory, target, tools }.settle(first);
     settled.map_err(|error| match error {
         ResolveError::Uv(UvError::Project { source, .. }) => {
-            ResolveError::Unsolvable { mentioned: Mentioned::by(&source, requirements), source }
+            ResolveError::Unsolvable { mentioned: Mentioned::in_error(&source, requirements), source }
         }
         error => error,
     })

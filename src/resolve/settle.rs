@@ -150,7 +150,7 @@ impl Settling<'_> {
             dagsters.filter_map(|name| Some(format!("{name}=={}", wanted.version_of(name)?))).collect();
         match self.ask(asked, &limits) {
             Err(ResolveError::Uv(UvError::Project { source, .. })) => {
-                Mentioned::by(&source, self.requirements).for_others()
+                Mentioned::in_error(&source, self.requirements).for_others()
             }
             _ => Vec::new(),
         }
