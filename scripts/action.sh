@@ -42,7 +42,7 @@ if [ ! -x "$binary" ]; then
     copy=$(mktemp -d "${RUNNER_TEMP:-${TMPDIR:-/tmp}}/pexpress.XXXXXX") ||
         fail "$name may not be executed where it is, and no directory for a copy can be made: set RUNNER_TEMP to a directory that can be written"
     cp "$binary" "$copy/$name" && chmod 700 "$copy/$name" && [ -x "$copy/$name" ] ||
-        fail "$name may not be executed where it is, nor as a copy in RUNNER_TEMP: set that to a directory that allows it"
+        fail "$name may not be executed where it is, nor as a copy in RUNNER_TEMP: set RUNNER_TEMP to a directory that allows it"
     binary=$copy/$name
 fi
 
@@ -64,6 +64,6 @@ else
     fail "$name cannot be checked, as this machine has neither sha256sum nor shasum: install one (Debian: coreutils, Alpine: busybox or coreutils, macOS: perl)"
 fi
 found=${found%% *}
-[ "$found" = "$wanted" ] || fail "$name is not the file that was released (SHA-256 ${found:-unknown}, and not $wanted): check out the action anew, and tell its authors if that does not help"
+[ "$found" = "$wanted" ] || fail "$name is not the file that was released (SHA-256 ${found:-unknown}, and not $wanted): run the job again; if that does not help, report it to the authors of the action"
 
 exec "$binary" action

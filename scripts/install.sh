@@ -45,13 +45,13 @@ sha256() {
     elif command -v shasum >/dev/null 2>&1; then
         shasum -a 256 "$1"
     else
-        fail "neither sha256sum nor shasum is here, so that nothing could be verified"
+        fail "sha256sum or shasum is required to verify the download"
     fi | cut -d ' ' -f 1
 }
 
 main() {
     case $repository$version in
-        *@*) fail "this copy is not of a release: set PEXPRESS_REPOSITORY and PEXPRESS_VERSION, or use cargo install --path ." ;;
+        *@*) fail "this copy does not come from a release: set PEXPRESS_REPOSITORY and PEXPRESS_VERSION, or use cargo install --path ." ;;
     esac
     releases=${PEXPRESS_RELEASES:-https://github.com/$repository/releases/download}
     directory=${PEXPRESS_INSTALL_DIR:-${HOME:?}/.local/bin}

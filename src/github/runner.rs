@@ -25,20 +25,20 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-/// How many annotations of a level GitHub shows per step; more are dropped silently.
+/// GitHub shows this many annotations of a level for each step and drops the rest silently.
 const MOST_ANNOTATIONS: usize = 10;
 /// A secret shorter than this is not masked: it would turn half of the log to stars.
 const SHORTEST_SECRET_CHARS: usize = 6;
-/// Characters that stay unchanged when a URL is encoded. Source: RFC 3986, "unreserved".
+/// The characters of a URL that are encoded: all but the unreserved ones of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The runner. Clones share their state.
+/// The runner. Clones share the count of annotations.
 #[derive(Clone)]
 pub struct Runner {
     host: Host,
     output: Option<PathBuf>,
     summary: Option<PathBuf>,
-    said: Arc<Mutex<HashMap<Level, usize>>>,
+    shown: Arc<Mutex<HashMap<Level, usize>>>,
 }
 
 impl Runner {
@@ -48,7 +48,7 @@ impl Runner {
         Runner {
             output: file(env_vars::GITHUB_OUTPUT),
             summary: file(env_vars::GITHUB_STEP_SUMMARY),
-            said: Arc::default(),
+            shown: Arc::default(),
             host: host.clone(),
         }
     }
@@ -64,8 +64,8 @@ impl Runner {
         }
     }
 
-    /// Show annotations, the most important of each level first. GitHub shows ten of a level; what is more becomes one
-    /// that says how many, and goes to the log.
+    /// Show annotations in this order, so the most important ones come first. GitHub shows ten of a level; the rest are
+    /// counted in the tenth and printed to the log.
     pub fn annotate(&self, annotations: &[Annotation]) {
         if !self.is_present() {
             return;
@@ -78,7 +78,7 @@ impl Runner {
     }
 
     fn annotate_level(&self, level: Level, annotations: &[&Annotation]) {
-        let mut said = lock(&self.said);
+        let mut said = lock(&self.shown);
         let said = said.entry(level).or_default();
         let room = MOST_ANNOTATIONS.saturating_sub(*said);
         // The last free place is for the annotation that counts the others.

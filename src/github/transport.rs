@@ -15,7 +15,7 @@ use ureq::http;
 use ureq::http::header::{CONTENT_TYPE, LINK, LOCATION};
 use url::Url;
 
-/// A page of 100 comments of the greatest length has some 26 MB.
+/// A page of 100 comments of the greatest length is about 26 MB.
 const LONGEST_ANSWER_BYTES: u64 = 64 << 20;
 const MOST_REDIRECTS: usize = 3;
 
@@ -50,11 +50,11 @@ impl Client {
 pub(super) enum Failure {
     #[error(transparent)]
     Network(#[from] net::Error),
-    #[error("the API's own address cannot be used")]
+    #[error("the API address is not a valid URL")]
     BadUrl,
     #[error("it redirects to another server")]
     MovedAway(SafeUrl),
-    #[error("it redirects without end")]
+    #[error("it redirected more than {MOST_REDIRECTS} times")]
     TooManyRedirects,
 }
 
@@ -118,7 +118,7 @@ impl Transport {
             _ => Request::get(url),
         };
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        // GitHub Enterprise Server may lag behind, so the version is always named.
+        // GitHub Enterprise Server may lag behind, so the version is always sent.
         let request = request
             .header("Accept", "application/vnd.github+json")
             .header("X-GitHub-Api-Version", "2022-11-28");

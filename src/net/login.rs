@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 /// A user name and its password; either may be empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// In plain text. It is never shown here, but some hosts accept a token as user name, so `Debug` is for tests only.
+    /// Some hosts accept a token as user name, so never print this; `Debug` is for tests.
     pub username: String,
     /// The password.
     pub password: Secret,

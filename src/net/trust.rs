@@ -72,13 +72,14 @@ impl Trust {
     }
 }
 
-/// `142 certificates of /etc/ssl/certs/ca-certificates.crt, 1 of SSL_CERT_FILE (…)`.
+/// `142 certificates from /etc/ssl/certs/ca-certificates.crt, 1 from SSL_CERT_FILE (…)`.
 impl fmt::Display for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, source) in self.sources.iter().enumerate() {
             match position {
-                0 => write!(f, "{} certificates of {}", source.certificates, source.name)?,
-                _ => write!(f, ", {} of {}", source.certificates, source.name)?,
+                0 if source.certificates == 1 => write!(f, "1 certificate from {}", source.name)?,
+                0 => write!(f, "{} certificates from {}", source.certificates, source.name)?,
+                _ => write!(f, ", {} from {}", source.certificates, source.name)?,
             }
         }
         if self.sources.is_empty() { f.write_str("the bundled certificates") } else { Ok(()) }

@@ -67,7 +67,7 @@ pub fn marker_hint(name: &str, file_names: &[String]) -> Option<String> {
     marker_line(name, None, &systems(&wheels?))
 }
 
-/// With `line`, the requirement line, the hint has the whole new line.
+/// If the requirement `line` is given, the hint shows the whole new line.
 fn marker_line(name: &str, line: Option<&str>, systems: &[&str]) -> Option<String> {
     let (system, platform) = match systems {
         ["Windows"] => ("Windows", "win32"),
@@ -83,7 +83,7 @@ fn marker_line(name: &str, line: Option<&str>, systems: &[&str]) -> Option<Strin
     Some(format!("`{name}` is for {system} only: {what}"))
 }
 
-/// The same, from uv's message about available wheels.
+/// [`marker_hint`], from uv's message about available wheels.
 ///
 /// Source: uv 0.13.9: ``Wheels are available for `NAME` (vVERSION) on the following platforms: `win32`, `win_amd64` ``.
 pub fn hint_from_uv(error: &ProcessError, mentioned: &Mentioned) -> Option<String> {

@@ -9,7 +9,7 @@ pub struct Cause<'a> {
     pub not_here: Option<&'a str>,
     /// The last line of the user's own files, `FILE:LINE`.
     pub place: Option<&'a str>,
-    /// The distribution that could not be imported, if it is installed.
+    /// Name and version of the installed distribution whose file raised the error.
     pub library: Option<&'a str>,
     /// Why a module of the project is not found.
     pub project: Option<&'a str>,

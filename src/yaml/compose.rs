@@ -16,15 +16,15 @@ const TAG: &str = "tag:yaml.org,2002:";
 
 /// Read the one document of a text.
 pub fn document(text: &str) -> Result<Document, YamlError> {
-    // Both as in PyYAML: flow collections may be indented less than their parent, and a block scalar that ends with the
-    // file has no final line feed.
     let options = granit_parser::options! {
-        // Limits are on the parser too, as it recurses before an event reaches `begin`.
+        // As in PyYAML: flow collections may be indented less than their parent, and a block scalar that ends with the
+        // file has no final line feed.
         strict_indentation: false,
         block_scalar_eof_without_line_feed: true,
         emit_anchor_events: true,
         emit_unresolved_aliases: true,
         emit_comments: false,
+        // The parser needs limits too, as it recurses before an event reaches `begin`.
         flow_nesting_limit: MAX_DEPTH,
         block_nesting_limit: MAX_DEPTH,
     };
