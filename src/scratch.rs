@@ -241,14 +241,20 @@ mod tests {
             };
             scope.spawn(sweep_on);
             scope.spawn(sweep_on);
-            let lost: Vec<_> = (0..2000)
-                .filter(|_| {
-                    let (scratch, file) = (Scratch::below(dir.path()).unwrap(), file_in(dir.path()).unwrap());
-                    std::fs::write(scratch.path().join("within"), "x").is_err() || !file.path().exists()
-                })
-                .collect();
+            let mut made = 0;
+            let mut lost = 0;
+            for _ in 0..2000 {
+                // On a busy machine the sweepers can win every try. A panic here would let them run for ever.
+                let (Ok(scratch), Ok(file)) = (Scratch::below(dir.path()), file_in(dir.path())) else {
+                    continue;
+                };
+                made += 1;
+                let is_kept =
+                    std::fs::write(scratch.path().join("within"), "x").is_ok() && file.path().exists();
+                lost += usize::from(!is_kept);
+            }
             done.store(true, std::sync::atomic::Ordering::Relaxed);
-            assert_eq!(lost, Vec::<usize>::new());
+            assert!(made > 0 && lost == 0, "{lost} of {made} were lost");
         });
     }
 

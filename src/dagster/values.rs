@@ -82,9 +82,9 @@ pub struct LoadState {
 /// The server's stored entry for a code location, and the state of its load.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkspaceEntry {
-    /// The metadata to which it was last updated, serialized.
+    /// The metadata of its last update, as JSON text.
     pub metadata: String,
-    /// Whether the loaded version is older; `None` if the server does not report it.
+    /// Whether the loaded version is older than this metadata; `None` if the server does not report it.
     pub outdated: Option<bool>,
     /// Whether the last load failed; `None` if the server does not report it.
     pub load_failed: Option<bool>,

@@ -1,4 +1,7 @@
 //! Counts attempts and waits between them. The caller decides with [`Again`] which failures to retry.
+//!
+//! The statuses that are retried are stated next to the calls: `TRANSIENT` in `dagster/client.rs`, `dagster/artifacts.rs` and
+//! `net/download.rs`, and `github/api.rs`.
 
 use crate::host::Clock;
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -40,28 +40,26 @@ fn no_module(message: &str, cause: &Cause<'_>) -> Option<String> {
     if let Some(problem) = cause.project {
         return Some(format!("`{module}`: {problem}"));
     }
-    let file = in_file(cause.dependencies);
+    let file = file_of(cause.dependencies);
     let top = module.split('.').next().unwrap_or(module);
     Some(match cause.library {
         // The package exists, so its version is too old or too new for its user.
         Some(library) if top != module => format!(
-            "{library} imports `{module}`, which the installed `{top}` does not have: require versions of the two that fit each other{}",
-            file.replace(" to ", " in ")
+            "{library} imports `{module}`, which the installed `{top}` does not have: require compatible versions of both in {file}"
         ),
         Some(library) => {
-            format!("{library} imports `{module}`: add the distribution that has that module{file}")
+            format!("{library} imports `{module}`: add the distribution that has that module to {file}")
         }
         None if top != module => format!(
-            "`{top}` is installed and has no module `{module}`: correct the name, or require another version of it{}",
-            file.replace(" to ", " in ")
+            "`{top}` is installed and has no module `{module}`: correct the name, or require another version of it in {file}"
         ),
-        None => format!("add the distribution that has the module `{module}`{file}"),
+        None => format!("add the distribution that has the module `{module}` to {file}"),
     })
 }
 
 /// The module exists, but it lacks a name, or one of its libraries does not load.
 fn no_import(message: &str, cause: &Cause<'_>) -> Option<String> {
-    let file = in_file(cause.dependencies).replace(" to ", " in ");
+    let file = file_of(cause.dependencies);
     if let Some((library, _)) = message.split_once(": cannot open shared object file") {
         let who = cause.library.unwrap_or("a dependency");
         return Some(format!(
@@ -71,10 +69,10 @@ fn no_import(message: &str, cause: &Cause<'_>) -> Option<String> {
     let library = cause.library?;
     Some(match message.strip_prefix("cannot import name ").and_then(quoted) {
         Some(name) => {
-            format!("{library} has no `{name}`: correct the name, or require another version of it{file}")
+            format!("{library} has no `{name}`: correct the name, or require another version of it in {file}")
         }
         None => {
-            format!("{library} cannot be imported: require another version of it{file}")
+            format!("{library} cannot be imported: require another version of it in {file}")
         }
     })
 }
@@ -82,7 +80,7 @@ fn no_import(message: &str, cause: &Cause<'_>) -> Option<String> {
 fn syntax(cause: &Cause<'_>) -> Option<String> {
     match (cause.place, cause.library) {
         (_, Some(library)) => {
-            Some(format!("{library} is not written for this Python: require another version of it"))
+            Some(format!("{library} does not support this Python version: require another version of it"))
         }
         (place, None) => place.map(|place| format!("fix {place}")),
     }
@@ -100,9 +98,7 @@ fn not_here(reason: &str, in_step: bool) -> String {
         return format!("not set here: {names}; {}, or read them at run time", set.replace(" it ", " them "));
     }
     if reason.starts_with("a server ") {
-        return format!(
-            "{reason}: connect when an asset or a resource runs, and not when the code is imported"
-        );
+        return format!("{reason}: connect inside an asset or a resource, not when the code is imported");
     }
     if reason.starts_with("the file ") {
         return format!("{reason}: read it at run time");
@@ -110,9 +106,9 @@ fn not_here(reason: &str, in_step: bool) -> String {
     format!("{reason}: {set}, or read it at run time")
 }
 
-/// ` to FILE`.
-fn in_file(file: Option<&str>) -> String {
-    format!(" to {}", file.unwrap_or("the dependencies of the project"))
+/// The file with the dependencies.
+fn file_of(file: Option<&str>) -> &str {
+    file.unwrap_or("the dependencies of the project")
 }
 
 /// The text between the first two quotes.
@@ -190,14 +186,14 @@ mod tests {
         ModuleNotFoundError: No module named 'shopp' → `shopp`: the project has no `shopp`, and no dependency has that name; did you mean `shop`?
         ModuleNotFoundError: No module named 'boto3' → dagster-aws 0.29 imports `boto3`: add the distribution that has that module to requirements.txt
         ModuleNotFoundError: No module named 'dagster.nothing' → `dagster` is installed and has no module `dagster.nothing`: correct the name, or require another version of it in requirements.txt
-        ModuleNotFoundError: No module named 'numpy.core' → pandas 1.0 imports `numpy.core`, which the installed `numpy` does not have: require versions of the two that fit each other in requirements.txt
+        ModuleNotFoundError: No module named 'numpy.core' → pandas 1.0 imports `numpy.core`, which the installed `numpy` does not have: require compatible versions of both in requirements.txt
         KeyError: 'A_TOKEN' → A_TOKEN is not set here: set it in `env:` of the step, or read it at run time
         KeyError: 'A_TOKEN' → A_TOKEN is not set here: set it in the environment, or read it at run time
         AttributeError: x → not set here: A, B; set them in `env:` of the step, or read them at run time
         pydantic_core.ValidationError: x → a setting is missing here: set it in `env:` of the step, or read it at run time
-        ConnectionError: x → a server was not reached from here, or did not let this machine in: connect when an asset or a resource runs, and not when the code is imported
+        ConnectionError: x → a server was not reached from here, or did not let this machine in: connect inside an asset or a resource, not when the code is imported
         SyntaxError: expected ':' → fix shop/definitions.py:4
-        SyntaxError: invalid syntax → old 1.0 is not written for this Python: require another version of it
+        SyntaxError: invalid syntax → old 1.0 does not support this Python version: require another version of it
         IndentationError: unexpected indent → fix shop/definitions.py:4
         ImportError: libGL.so.1: cannot open shared object file: No such file or directory → opencv-python 4.9 needs the system library libGL.so.1, which is not on this machine and may be missing in Dagster+ too: choose a distribution that includes it
         ImportError: cannot import name 'nothing' from 'dagster' (/x) → dagster 1.13.27 has no `nothing`: correct the name, or require another version of it in requirements.txt

@@ -72,7 +72,8 @@ fn compatible_tags(target: &Target) -> Vec<String> {
     tags
 }
 
-/// The platform tags of a glibc platform, newest first. The names from before PEP 600 follow their equals.
+/// The platform tags of a glibc platform, newest first. Each legacy name, such as
+/// `manylinux2014`, follows the PEP 600 name that it stands for.
 fn platforms(platform: Platform) -> Vec<String> {
     let arch = platform.arch;
     // glibc 2.5 is the oldest for x86-64 (manylinux1). The policies for ARM start at 2.17.
