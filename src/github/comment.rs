@@ -8,9 +8,8 @@
 use super::api::{Call, Github, Repeat, owner_and_name};
 use super::error::GithubError;
 use crate::net::retry::random;
-use octocrab::models::issues::Comment;
-use octocrab::models::{CommentId, UserId};
 use octocrab::{Octocrab, Page};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +45,7 @@ pub struct StickyComment<'a> {
     confirm_absence_before_create: bool,
     /// Whether there may be two of ours.
     untidy: bool,
-    id: Option<CommentId>,
+    id: Option<u64>,
     author: Option<Author>,
     /// The body as last written, and whether the next write may rely on it.
     written: Option<Comment>,
@@ -59,7 +58,29 @@ enum Author {
     /// A bot. The job's token may not ask who it is, and a person cannot be a bot.
     Bot,
     /// This account: a person, or the account that our first comment turned out to have.
-    Account(UserId),
+    Account(u64),
+}
+
+/// A comment: only what is used of it. octocrab's model requires members that GitHub documents as nullable
+/// (`gravatar_id`), and an account, which may be gone. A comment that cannot be read would be created again.
+#[derive(Debug, Clone, Deserialize)]
+struct Comment {
+    id: u64,
+    html_url: Option<String>,
+    body: Option<String>,
+    user: Option<User>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct User {
+    id: u64,
+    r#type: Option<String>,
+}
+
+impl Comment {
+    fn account(&self) -> Option<u64> {
+        self.user.as_ref().map(|user| user.id)
+    }
 }
 
 fn body_of(comment: &Comment) -> &str {
@@ -67,15 +88,15 @@ fn body_of(comment: &Comment) -> &str {
 }
 
 fn written(comment: &Comment) -> Written {
-    Written { id: comment.id.0, url: Some(comment.html_url.to_string()) }
+    Written { id: comment.id, url: comment.html_url.clone() }
 }
 
 /// Whether the comment is by `author` and its first line is `marker`.
 fn is_ours(comment: &Comment, author: Author, marker: &str) -> bool {
-    let by_author = match author {
-        Author::Bot => comment.user.r#type == "Bot",
-        Author::Account(id) => comment.user.id == id,
-    };
+    let by_author = comment.user.as_ref().is_some_and(|user| match author {
+        Author::Bot => user.r#type.as_deref() == Some("Bot"),
+        Author::Account(id) => user.id == id,
+    });
     by_author && body_of(comment).lines().next().is_some_and(|line| line.trim_end() == marker)
 }
 
@@ -233,7 +254,7 @@ impl<'a> StickyComment<'a> {
     /// are not ours, whatever they begin with.
     fn tidy(&self, oldest_first: &[Comment]) {
         let Some((oldest, rest)) = oldest_first.split_first() else { return };
-        for twin in rest.iter().filter(|twin| twin.user.id == oldest.user.id) {
+        for twin in rest.iter().filter(|twin| twin.account() == oldest.account()) {
             // The first comment is written even if the second one cannot be deleted.
             if let Err(error) = self.delete(twin) {
                 self.github.host().detail(format!("{error}; it stays"));
@@ -245,7 +266,7 @@ impl<'a> StickyComment<'a> {
     fn read(&mut self) -> Result<Option<Comment>, GithubError> {
         let Some(id) = self.id else { return Ok(None) };
         let read = self.call("read the comment of", Repeat::Always, async |crab, owner, name| {
-            crab.issues(owner, name).get_comment(id).await
+            crab.get(comment_route(owner, name, id), None::<&()>).await
         });
         match read {
             Ok(comment) => Ok(Some(comment)),
@@ -265,7 +286,7 @@ impl<'a> StickyComment<'a> {
         for _ in 0..MOST_PAGES {
             let page = self.page(next.as_ref())?;
             let is_empty = page.items.is_empty();
-            // One that cannot be read is not ours.
+            // One that cannot be read, for want of an id, is not ours.
             let comments = page.items.into_iter().filter_map(|comment| serde_json::from_value(comment).ok());
             for comment in comments.filter(|comment| is_ours(comment, author, &self.marker)) {
                 let done = last(&comment);
@@ -281,8 +302,7 @@ impl<'a> StickyComment<'a> {
         Ok(found)
     }
 
-    /// The comments behind the link `next`, or the first ones. Not with octocrab's `list_comments`: its model requires
-    /// an account for each, so one comment of a deleted account would hide all others.
+    /// The comments behind the link `next`, or the first ones.
     fn page(&self, next: Option<&Uri>) -> Result<Page<Value>, GithubError> {
         self.call("list the comments of", Repeat::Always, async |crab, owner, name| match next {
             Some(next) => crab.get(next.to_string(), None::<&()>).await,
@@ -306,7 +326,7 @@ impl<'a> StickyComment<'a> {
     fn asked_author(&self) -> Result<Author, GithubError> {
         let (doing, wanted) = ("ask GitHub whose token this is", "an account");
         let call = Call { doing, permission: PERMISSION, wanted, repeat: Repeat::Always };
-        match self.github.call(&call, async |crab| crab.current().user().await) {
+        match self.github.call(&call, async |crab| crab.get::<User, _, _>("/user", None::<&()>).await) {
             Ok(account) => Ok(Author::Account(account.id)),
             Err(GithubError::Forbidden { .. } | GithubError::NotFound { .. }) => Ok(Author::Bot),
             Err(error) => Err(error),
@@ -314,12 +334,10 @@ impl<'a> StickyComment<'a> {
     }
 
     /// Edit. Not retried here: the text that it is based on may be out of date after a failure.
-    fn edit(&mut self, id: CommentId, body: &str) -> Result<Written, GithubError> {
-        // Not with octocrab's `update_comment`: it sends POST, which GitHub does not document.
+    fn edit(&mut self, id: u64, body: &str) -> Result<Written, GithubError> {
         let comment: Comment =
             self.call("edit the comment of", Repeat::Never, async |crab, owner, name| {
-                let route = format!("/repos/{owner}/{name}/issues/comments/{id}");
-                crab.patch(route, Some(&json!({"body": body}))).await
+                crab.patch(comment_route(owner, name, id), Some(&json!({"body": body}))).await
             })?;
         let written = written(&comment);
         self.written = Some(comment);
@@ -328,11 +346,12 @@ impl<'a> StickyComment<'a> {
 
     /// Create; `None` if another job was faster: its comment is ours from now on.
     fn create(&mut self, body: &str) -> Result<Option<Written>, GithubError> {
-        let created = self.call("comment on", Repeat::IfRefused, async |crab, owner, name| {
-            crab.issues(owner, name).create_comment(self.number, body).await
+        let created: Comment = self.call("comment on", Repeat::IfRefused, async |crab, owner, name| {
+            let route = format!("/repos/{owner}/{name}/issues/{}/comments", self.number);
+            crab.post(route, Some(&json!({"body": body}))).await
         })?;
         // The answer shows who we are.
-        self.author = Some(Author::Account(created.user.id));
+        self.author = created.account().map(Author::Account).or(self.author);
         let ours = self.find(|_| false)?;
         let oldest = ours.first().filter(|oldest| oldest.id < created.id);
         self.id = Some(oldest.map_or(created.id, |oldest| oldest.id));
@@ -351,7 +370,7 @@ impl<'a> StickyComment<'a> {
 
     fn delete(&self, comment: &Comment) -> Result<(), GithubError> {
         let deleted = self.call("delete a second comment of", Repeat::Always, async |crab, owner, name| {
-            crab.issues(owner, name).delete_comment(comment.id).await
+            crab.issues(owner, name).delete_comment(comment.id.into()).await
         });
         match deleted {
             Err(GithubError::NotFound { .. }) => Ok(()),
@@ -384,6 +403,10 @@ impl<'a> StickyComment<'a> {
         let call = Call { doing: &doing, permission: PERMISSION, wanted: "a comment", repeat };
         self.github.call(&call, async |crab| ask(crab, owner, name).await)
     }
+}
+
+fn comment_route(owner: &str, name: &str, id: u64) -> String {
+    format!("/repos/{owner}/{name}/issues/comments/{id}")
 }
 
 /// Whether two bodies look the same: GitHub may change line ends and drop blanks at the end.

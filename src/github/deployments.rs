@@ -4,14 +4,22 @@
 
 use super::api::{Call, Github, Repeat, owner_and_name, segment};
 use super::error::GithubError;
-use octocrab::models::DeploymentId;
 pub use octocrab::models::StatusState as CommitState;
 pub use octocrab::models::repos::DeploymentStatusState as DeploymentState;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// A deployment in an answer. octocrab's models of deployments and statuses require members that GitHub documents as
+/// nullable, so a deployment that was created would count as failed. Its builders read their answers with these models.
+#[derive(Deserialize)]
+struct Created {
+    id: u64,
+}
 
 /// Longer descriptions are refused.
 const LONGEST_DESCRIPTION_CHARS: usize = 140;
 /// How many deployments of an environment are read when it is closed; the newest come first.
-const MOST_DEPLOYMENTS: u8 = 100;
+const MOST_DEPLOYMENTS: &str = "100";
 
 /// A deployment to be announced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +58,7 @@ pub fn create(github: &Github, repository: &str, new: &NewDeployment) -> Result<
     match create_once(github, repository, new) {
         Err(error) if error.is_uncertain() => {
             match list(github, repository, &new.environment, Some(&new.sha))?.first() {
-                Some(present) => Ok(present.0),
+                Some(present) => Ok(present.id),
                 None => create_once(github, repository, new),
             }
         }
@@ -63,16 +71,20 @@ fn create_once(github: &Github, repository: &str, new: &NewDeployment) -> Result
     let (owner, name) = owner_and_name(&doing, repository)?;
     let wanted = "a deployment";
     let call = Call { doing: &doing, permission: "deployments: write", wanted, repeat: Repeat::IfRefused };
-    let created = github.call(&call, async |crab| {
-        let repository = crab.repos(owner, name);
+    let body = json!({
         // By hash and not by branch, which may have moved on since this run started.
-        let deployment = repository.deployments().create(&new.sha).task("deploy");
-        let deployment = deployment.auto_merge(false).required_contexts(None::<String>);
-        let deployment = deployment.environment(&new.environment).description(cut(&new.description));
-        let deployment = deployment.transient_environment(new.transient);
-        deployment.production_environment(new.production).send().await
-    })?;
-    Ok(created.id.0)
+        "ref": new.sha,
+        "task": "deploy",
+        "auto_merge": false,
+        "required_contexts": [],
+        "environment": new.environment,
+        "description": cut(&new.description),
+        "transient_environment": new.transient,
+        "production_environment": new.production,
+    });
+    let route = format!("/repos/{owner}/{name}/deployments");
+    let created: Created = github.call(&call, async |crab| crab.post(route.as_str(), Some(&body)).await)?;
+    Ok(created.id)
 }
 
 /// Deployments of an environment (and of a commit), newest first.
@@ -81,21 +93,15 @@ fn list(
     repository: &str,
     environment: &str,
     sha: Option<&str>,
-) -> Result<Vec<DeploymentId>, GithubError> {
+) -> Result<Vec<Created>, GithubError> {
     let doing = "list the GitHub deployments";
     let (owner, name) = owner_and_name(doing, repository)?;
     let wanted = "a list of deployments";
     let call = Call { doing, permission: "deployments: read", wanted, repeat: Repeat::Always };
-    let page = github.call(&call, async |crab| {
-        let repository = crab.repos(owner, name);
-        let deployments = repository.deployments().list().environment(environment);
-        let deployments = deployments.per_page(MOST_DEPLOYMENTS);
-        match sha {
-            Some(sha) => deployments.sha(sha).send().await,
-            None => deployments.send().await,
-        }
-    })?;
-    Ok(page.into_iter().map(|deployment| deployment.id).collect())
+    let route = format!("/repos/{owner}/{name}/deployments");
+    let mut query = vec![("environment", environment), ("per_page", MOST_DEPLOYMENTS)];
+    query.extend(sha.map(|sha| ("sha", sha)));
+    github.call(&call, async |crab| crab.get(route.as_str(), Some(&query)).await)
 }
 
 /// Set the state of deployment `id`.
@@ -114,20 +120,14 @@ pub fn set_state(
     let wanted = "the status of a deployment";
     // Idempotent: a repeated status changes nothing.
     let call = Call { doing: &doing, permission: "deployments: write", wanted, repeat: Repeat::Always };
-    github.call(&call, async |crab| {
-        let repository = crab.repos(owner, name);
-        let status = repository.deployments().statuses(id).create(state);
-        let status = status.description(cut(&details.description));
-        let status = match &details.environment_url {
-            Some(url) => status.environment_url(url),
-            None => status,
-        };
-        match &details.log_url {
-            Some(url) => status.log_url(url).send().await,
-            None => status.send().await,
+    let mut body = json!({"state": state, "description": cut(&details.description)});
+    for (name, value) in [("environment_url", &details.environment_url), ("log_url", &details.log_url)] {
+        if let Some(value) = value {
+            body[name] = json!(value);
         }
-    })?;
-    Ok(())
+    }
+    let route = format!("/repos/{owner}/{name}/deployments/{id}/statuses");
+    github.call(&call, async |crab| crab.post::<_, Value>(route.as_str(), Some(&body)).await).map(drop)
 }
 
 /// Set all deployments of an environment to inactive: the branch deployment is closed. Returns how many there were.
@@ -138,7 +138,7 @@ pub fn deactivate(github: &Github, repository: &str, environment: &str) -> Resul
     let deployments = list(github, repository, environment, None)?;
     for deployment in &deployments {
         let details = DeploymentDetails { description: "closed".into(), ..DeploymentDetails::default() };
-        set_state(github, repository, deployment.0, DeploymentState::Inactive, &details)?;
+        set_state(github, repository, deployment.id, DeploymentState::Inactive, &details)?;
     }
     Ok(deployments.len())
 }
@@ -171,16 +171,16 @@ pub fn set_commit_status(
     let (owner, name) = owner_and_name(&doing, repository)?;
     let wanted = "the status of a commit";
     let call = Call { doing: &doing, permission: "statuses: write", wanted, repeat: Repeat::Always };
-    github.call(&call, async |crab| {
-        let repository = crab.repos(owner, name);
-        let new = repository.create_status(segment(&status.sha), status.state);
-        let new = new.context(status.context.clone()).description(cut(&status.description));
-        match status.target_url.clone() {
-            Some(url) => new.target(url).send().await,
-            None => new.send().await,
-        }
-    })?;
-    Ok(())
+    let mut body = json!({
+        "state": status.state,
+        "context": status.context,
+        "description": cut(&status.description),
+    });
+    if let Some(url) = &status.target_url {
+        body["target_url"] = json!(url);
+    }
+    let route = format!("/repos/{owner}/{name}/statuses/{}", segment(&status.sha));
+    github.call(&call, async |crab| crab.post::<_, Value>(route.as_str(), Some(&body)).await).map(drop)
 }
 
 /// `text` in at most 140 characters, on one line.

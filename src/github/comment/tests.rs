@@ -33,8 +33,7 @@ fn a_comment_is_ours_by_author_and_first_line() {
         (comment("", 5, "Bot"), false, false),
     ] {
         let parsed: Comment = from_value(comment.clone()).unwrap();
-        let found =
-            (is_ours(&parsed, Author::Bot, MARKER), is_ours(&parsed, Author::Account(UserId(5)), MARKER));
+        let found = (is_ours(&parsed, Author::Bot, MARKER), is_ours(&parsed, Author::Account(5), MARKER));
         assert_eq!(found, (bot, person), "{comment}");
     }
 }

@@ -135,3 +135,53 @@ fn any_failure_of_github_leaves_the_deploy_done_and_is_reported() {
         }
     });
 }
+
+/// GitHub documents `gravatar_id` and others as nullable. A model that requires them took a written comment for a failed
+/// one, and wrote it again and again.
+#[test]
+fn answers_with_only_what_is_used_are_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let comment = json!({
+        "id": 5, "body": format!("{MARKER}\ntext"), "user": {"id": 7, "type": "Bot", "gravatar_id": null},
+    });
+    let is_there = std::sync::atomic::AtomicBool::new(false);
+    let server = ScriptedServer::answering(move |request| {
+        use std::sync::atomic::Ordering;
+        match (request.method.as_str(), request.target.as_str()) {
+            ("POST", target) if target.ends_with("/comments") => {
+                is_there.store(true, Ordering::SeqCst);
+                Reply::new(201, comment.to_string())
+            }
+            ("POST", target) if target.ends_with("/deployments") => Reply::new(201, "{\"id\": 9}"),
+            ("POST", _) => Reply::new(201, "{}"),
+            (_, target) if target.contains("/deployments") => Reply::new(200, "[{\"id\": 9}]"),
+            (_, target) if target.ends_with("/comments/5") => Reply::new(200, comment.to_string()),
+            _ if is_there.load(Ordering::SeqCst) => Reply::new(200, json!([comment]).to_string()),
+            _ => Reply::new(200, "[]"),
+        }
+    });
+    let github = github(&server, dir.path());
+    upsert(&github).unwrap();
+    let new = deployments::NewDeployment {
+        sha: "a".into(),
+        environment: "e".into(),
+        description: String::new(),
+        transient: false,
+        production: false,
+    };
+    assert_eq!(deployments::create(&github, REPOSITORY, &new).unwrap(), 9);
+    assert_eq!(deployments::deactivate(&github, REPOSITORY, "e").unwrap(), 1);
+    let status = deployments::CommitStatus {
+        sha: "a".into(),
+        state: deployments::CommitState::Success,
+        context: "c".into(),
+        description: String::new(),
+        target_url: None,
+    };
+    deployments::set_commit_status(&github, REPOSITORY, &status).unwrap();
+    let sent: Vec<String> =
+        server.requests().iter().map(|request| format!("{} {}", request.method, request.target)).collect();
+    let created =
+        |end: &str| sent.iter().filter(|call| call.starts_with("POST") && call.ends_with(end)).count();
+    assert_eq!((created("/comments"), created("/deployments")), (1, 1), "{sent:#?}");
+}
