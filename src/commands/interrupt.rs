@@ -13,7 +13,7 @@ use crate::scratch;
 use crate::threads::lock;
 use crate::tools::children;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,9 @@ impl Stopped {
     }
 }
 
+/// The number of the last signal; 0 if none came.
+static CAME: AtomicI32 = AtomicI32::new(0);
+
 /// Run `work` until it ends, or until a signal; then report what was reached, with the exit code of that signal. `work`
 /// gets a host that stops printing at a signal.
 ///
@@ -46,6 +49,10 @@ pub fn guard<T: Send + 'static>(
 ) -> Result<T, Box<Stopped>> {
     let (sender, events) = mpsc::channel();
     let signals = watch_signals(sender.clone());
+    // A signal that came before anything was guarded counts too: another listener has taken it.
+    if let number @ 1.. = CAME.load(Ordering::SeqCst) {
+        let _ = sender.send(Event::Signal(number));
+    }
     let silent = Arc::new(AtomicBool::new(false));
     let own_host = host.until(&silent);
     let work = move || {
@@ -149,6 +156,7 @@ fn watch_signals<T: Send + 'static>(sender: mpsc::Sender<Event<T>>) -> Watch {
     let handle = signals.handle();
     std::thread::spawn(move || {
         for number in signals.forever() {
+            CAME.store(number, Ordering::SeqCst);
             // The receiver is gone once the work is done.
             let _ = sender.send(Event::Signal(number));
         }
