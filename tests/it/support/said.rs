@@ -9,6 +9,8 @@ static REPLACEMENTS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let repository = regex::escape(super::repository().to_str().unwrap());
     let patterns = [
         (r"\x1b\[[0-9;]*m", ""),
+        // The chart of a run's stages, which only a slow run has.
+        (r"(?s)<details><summary>⏱️.*?</details>\n\n", ""),
         (temporary.trim_end_matches('/'), "[TMP]"),
         (repository.as_str(), "[REPOSITORY]"),
         (r"\.partial-\d+-\w+", ".partial"),

@@ -188,7 +188,7 @@ fn an_installer_without_a_release_says_what_to_do() {
     let output = Command::new("sh").arg(repository().join("scripts/install.sh")).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    insta::assert_snapshot!(plain(&said), @"install: this copy is not of a release: set PEXPRESS_REPOSITORY and PEXPRESS_VERSION, or use cargo install --path .");
+    insta::assert_snapshot!(plain(&said), @"install: this copy does not come from a release: set PEXPRESS_REPOSITORY and PEXPRESS_VERSION, or use cargo install --path .");
 }
 
 #[test]
