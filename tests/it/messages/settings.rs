@@ -57,11 +57,12 @@ fn no_confirmation_is_possible() {
 fn refused_token() {
     let standin = Standin::start(json!({}));
     let dir = project(&[]);
-    let mut command = pexpress_with_uv();
-    standin.point(&mut command).args(DEPLOY).args(["--deployment", "prod"]);
+    // A deploy asks several questions at once, and the first refusal ends it: which one that is differs.
+    let mut command = pexpress();
+    standin.point(&mut command).args(["status", "--deployment", "prod"]);
     command.env("DAGSTER_CLOUD_API_TOKEN", "user:another");
     insta::assert_snapshot!(said(&mut command, dir.path()).replace(&standin.url, "https://acme.dagster.cloud"), @r#"
-    error: could not ask for the deployment: Dagster+ refused the token (401 Unauthorized)
+    error: could not ask for the code locations: Dagster+ refused the token (401 Unauthorized)
     hint: check that DAGSTER_CLOUD_API_TOKEN is a current token of this organization with the right to deploy there
     "#);
 }
