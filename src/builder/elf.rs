@@ -107,7 +107,7 @@ pub(crate) mod tests {
 
     const HEADER_BYTES: usize = 64;
     const SECTION_BYTES: usize = 64;
-    /// The first section is none.
+    /// Section 0 of an ELF file is unused, so the table has one entry more than there are sections.
     const FIRST: usize = HEADER_BYTES + 3 * SECTION_BYTES;
 
     /// An ELF file with only the parts that are read here.
@@ -181,7 +181,7 @@ pub(crate) mod tests {
         for length in 0..whole.len() {
             assert!(read(&whole[..length]).is_none(), "{length}");
         }
-        assert_eq!(read(b"#!/bin/sh\necho a script is none either, however long it may be, is it?"), None);
+        assert_eq!(read(b"#!/bin/sh\necho a script is not an ELF file, however long it may be"), None);
     }
 
     #[test]

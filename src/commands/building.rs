@@ -105,7 +105,7 @@ fn python(
     directories: &[&Path],
 ) -> Result<(PythonVersion, String, Vec<Warning>), Error> {
     if let Some(version) = args.python_version {
-        return Ok((version, "as asked for".into(), Vec::new()));
+        return Ok((version, "as requested".into(), Vec::new()));
     }
     let TargetPython { version, origin, warnings } = project::python_version::infer(root, directories)?;
     let origin = origin.map_or_else(|| "the default".into(), |file| format!("from {file}"));

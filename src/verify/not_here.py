@@ -1,8 +1,8 @@
 """Tells errors that may be specific to this machine (a variable, a server, a secret file) from faults of the code.
 
-Runs before `load.py`, in the same program. An error is put down to a variable that was looked up during the load and is
-not set: its text names the variable, it is about a None in a statement that uses what was looked up, or the code raises
-it where it has asked for the variable. Errors of imports never are: to find those is what loading here is for.
+Runs before `load.py`, in the same program. An error is attributed to a variable that the load read and that is not
+set if its text names the variable, if it is about a None in a statement that uses the value, or if the code raises it in
+a test of the variable. Import errors are never attributed: finding them is the purpose of this load.
 """
 
 import ast

@@ -20,7 +20,7 @@ pub enum CollectError {
         problem: &'static str,
     },
     /// A directory without any file that can contain requirements.
-    #[error("`{}` has none of requirements.txt, setup.py and pyproject.toml", .directory.display())]
+    #[error("`{}` has no requirements.txt, setup.py or pyproject.toml", .directory.display())]
     NoRequirementFile {
         /// As absolute path.
         directory: PathBuf,

@@ -86,7 +86,7 @@ impl Sources {
     }
 
     /// The source that applies to a requirement of that name on the target.
-    pub(super) fn of(
+    pub(super) fn source_for(
         &self,
         name: &PackageName,
         origin: Origin<'_>,

@@ -63,7 +63,7 @@ fn pythons_disagree() {
 fn no_requirements() {
     let dir = project(&[("requirements.txt", GONE)]);
     insta::assert_snapshot!(said(pexpress().args(["deploy", ".", "out", "--dry-run"]), dir.path()), @r#"
-    error: `[PROJECT]` has none of requirements.txt, setup.py and pyproject.toml
+    error: `[PROJECT]` has no requirements.txt, setup.py or pyproject.toml
       at: dagster_cloud.yaml:2:5
     hint: add one that names dagster and dagster-cloud, or set `build.directory` to the directory that has it
     "#);

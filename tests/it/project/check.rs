@@ -375,7 +375,7 @@ fn errors_in_requirements_that_do_not_depend_on_flags_are_found() {
       at: ROOT/requirements.txt:2
     ");
     insta::assert_snapshot!(said(&[]), @r"
-    warning: `ROOT` has none of requirements.txt, setup.py and pyproject.toml; add one that names dagster and dagster-cloud, or set `build.directory` to the directory that has it
+    warning: `ROOT` has no requirements.txt, setup.py or pyproject.toml; add one that names dagster and dagster-cloud, or set `build.directory` to the directory that has it
       at: ROOT/dagster_cloud.yaml:2:3
     ");
     insta::assert_snapshot!(said(&[("pyproject.toml", &project("requires-python = \">=3.11,<3.10\"\n"))]), @r#"
@@ -700,7 +700,7 @@ fn one_build_names_all_directories_without_files() {
     let tree = project_tree(&[("dagster_cloud.yaml", text), ("x/x", ""), ("y/y", "")]);
     let output = pexpress().args(["deploy", ".", "out"]).current_dir(tree.path()).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    for directory in ["`x` has none of requirements.txt", "`y` has none of requirements.txt"] {
+    for directory in ["`x` has no requirements.txt", "`y` has no requirements.txt"] {
         assert!(stderr.contains(directory), "{stderr}");
     }
 }

@@ -634,11 +634,11 @@ type Refusal = (&'static str, &'static str, &'static str, &'static str, &'static
 fn errors_are_refused_with_their_place_and_a_fix() {
     let cases: &[Refusal] = &[
         ("refused/not_there", "", "does not exist", "", "name a directory that exists"),
-        ("refused/nothing", "", "none of requirements.txt, setup.py and pyproject.toml", "", "add one"),
+        ("refused/nothing", "", "has no requirements.txt, setup.py or pyproject.toml", "", "add one"),
         (
             "refused/local_without_files",
             "",
-            "none of requirements.txt",
+            "has no requirements.txt",
             "requirements.txt:2",
             "add a pyproject",
         ),

@@ -29,7 +29,7 @@ impl Walk<'_> {
         let directory = self.visited[index].directory.clone();
         let environment = self.environment.clone();
         let scope = Scope::at(&directory, &environment);
-        let source = package.sources.of(&name, origin, scope)?.cloned();
+        let source = package.sources.source_for(&name, origin, scope)?.cloned();
         let workspace = package.workspace.clone();
         if let Some(source) = source.filter(|_| !self.no_sources.covers(&name)) {
             return self.follow(source, asked, origin, workspace.as_ref());
