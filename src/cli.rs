@@ -17,7 +17,7 @@ use crate::host::{Color, LogSettings, Verbosity};
 use crate::target::{Platform, PythonVersion};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One run of the program, according to the command line.
 #[derive(Debug)]
@@ -202,12 +202,13 @@ pub struct BuildArgs {
 /// Arguments of `deploy`.
 #[derive(Debug, Args)]
 pub struct DeployArgs {
-    /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace.
+    /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace. Default: the nearest one from
+    /// the working directory upwards.
     #[arg(value_name = "DAGSTER_CLOUD_YAML")]
-    pub file: PathBuf,
-    /// Directory for the PEX files, created if missing.
+    pub file: Option<PathBuf>,
+    /// Directory for the PEX files, created if missing. Default: a directory for this project in the cache.
     #[arg(value_name = "OUT_DIR")]
-    pub out_dir: PathBuf,
+    pub out_dir: Option<PathBuf>,
     /// Only use this code location (repeatable, or separated by commas).
     #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
     pub locations: Vec<String>,
@@ -244,11 +245,16 @@ impl DeployArgs {
         self
     }
 
+    /// The project, or a file in it; the working directory if none is named.
+    pub fn project(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new("."))
+    }
+
     /// Its part that says what to do at Dagster+.
     pub fn goal(&self) -> goal::Request<'_> {
         let python = self.build.python_version.unwrap_or(PythonVersion::DEFAULT);
-        let Self { file, publish, dagster, build, .. } = self;
-        goal::Request { file, publish, dagster, python, dry_run: build.dry_run }
+        let Self { publish, dagster, build, .. } = self;
+        goal::Request { file: self.project(), publish, dagster, python, dry_run: build.dry_run }
     }
 }
 
@@ -268,16 +274,17 @@ pub struct ProjectArgs {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace.
-    #[arg(value_name = "DAGSTER_CLOUD_YAML", default_value = ".")]
-    pub file: PathBuf,
+    /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace. Default: the nearest one from
+    /// the working directory upwards.
+    #[arg(value_name = "DAGSTER_CLOUD_YAML")]
+    pub file: Option<PathBuf>,
 }
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Output directory of `pexpress deploy`.
-    pub out_dir: PathBuf,
+    /// Output directory of `pexpress deploy`. Default: the one that it uses without OUT_DIR.
+    pub out_dir: Option<PathBuf>,
     /// Only use this code location (repeatable, or separated by commas).
     #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
     pub locations: Vec<String>,

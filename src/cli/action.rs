@@ -99,11 +99,11 @@ impl ActionInputs {
         )?;
         let force_rebuild_deps = inputs.flag("force_rebuild_deps", false)?;
         let deploy = DeployArgs {
-            file: base.join(file),
-            out_dir: match inputs.path("build_output_dir")? {
+            file: Some(base.join(file)),
+            out_dir: Some(match inputs.path("build_output_dir")? {
                 Some(directory) => base.join(directory),
                 None => default_out_dir(host),
-            },
+            }),
             locations: inputs.locations()?,
             verify: match inputs.automatic("verify")? {
                 None => VerifyWhen::Auto,

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 /// files have no effect.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PlanArgs {
-    /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace.
-    #[arg(value_name = "DAGSTER_CLOUD_YAML", default_value = ".")]
-    pub file: PathBuf,
+    /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace. Default: the nearest one from
+    /// the working directory upwards.
+    #[arg(value_name = "DAGSTER_CLOUD_YAML")]
+    pub file: Option<PathBuf>,
     /// Maximum number of jobs to spread the code locations over. Fewer are used if there is not enough to do.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = shards)]
     pub shards: usize,
@@ -38,7 +39,7 @@ impl PlanArgs {
         let publish = PublishArgs { update_code_location: true, yes: true, ..self.publish.clone() };
         DeployArgs {
             file: self.file.clone(),
-            out_dir: PathBuf::new(),
+            out_dir: None,
             locations: self.locations.clone(),
             verify: super::VerifyWhen::Never,
             build: BuildArgs { dry_run: false, ..self.build.clone() },

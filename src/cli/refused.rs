@@ -5,10 +5,10 @@ use std::ffi::OsString;
 /// Commands that other programs have, and what they are called here. By letters alone, clap would propose another.
 const CALLED_ELSEWHERE: [(&str, &str); 5] = [
     ("version", "pexpress --version"),
-    ("upload", "pexpress deploy --upload-pex"),
-    ("publish", "pexpress deploy --upload-pex"),
+    ("upload", "pexpress deploy --upload"),
+    ("publish", "pexpress deploy --upload"),
     ("build", "pexpress deploy"),
-    ("update", "pexpress deploy --upload-pex --update-code-location"),
+    ("update", "pexpress deploy --upload --update"),
 ];
 
 /// The same answer, with what the command is called here.
@@ -18,11 +18,7 @@ pub(super) fn with_better_name(mut error: clap::Error) -> clap::Error {
     let known = CALLED_ELSEWHERE.iter().find(|(name, _)| name == given);
     if let Some((name, here)) = known {
         error.remove(ContextKind::SuggestedSubcommand);
-        let note = if *name == "build" {
-            " It only builds unless --upload-pex or --update-code-location is given"
-        } else {
-            ""
-        };
+        let note = if *name == "build" { " It only builds unless --upload or --update is given" } else { "" };
         let tip = format!("did you mean `{here}`?{note}").into();
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
     }
@@ -46,10 +42,10 @@ mod tests {
     fn commands_of_other_programs_are_known_by_their_name_here() {
         for (word, says) in [
             ("version", "tip: did you mean `pexpress --version`?"),
-            ("upload", "tip: did you mean `pexpress deploy --upload-pex`?"),
+            ("upload", "tip: did you mean `pexpress deploy --upload`?"),
             (
                 "build",
-                "tip: did you mean `pexpress deploy`? It only builds unless --upload-pex or --update-code-location is given",
+                "tip: did you mean `pexpress deploy`? It only builds unless --upload or --update is given",
             ),
             ("deplyo", "tip: some similar subcommands exist: "),
         ] {

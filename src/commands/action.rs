@@ -144,7 +144,7 @@ impl<'a> Step<'a> {
     /// Read the project and stop.
     fn check(&self, inputs: ActionInputs) -> Result<Exit, Error> {
         end_with_children();
-        let checked = Checked::read(&inputs.deploy.file, self.host);
+        let checked = Checked::read(inputs.deploy.project(), self.host);
         let table = checked.table();
         if !table.is_empty() {
             self.host.note(table.trim_end());

@@ -2,7 +2,7 @@
 //!
 //! The JSON document always has `file`, `locations`, `errors` and `warnings`; the errors are printed to stderr as well.
 
-use super::Error;
+use super::{Error, here};
 use crate::builder::left_out;
 use crate::cli::{CheckArgs, Format};
 use crate::error::{Explain, Place, error_text};
@@ -28,7 +28,7 @@ pub struct Checked {
 /// # Errors
 /// When stdout cannot be written.
 pub fn run(args: &CheckArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    let checked = Checked::read(&args.file, host);
+    let checked = Checked::read(&here::project(args.file.as_deref(), host), host);
     checked.say(host);
     let text = match format {
         Format::Json => format!("{:#}", document(&checked)),

@@ -5,9 +5,9 @@ mod prepare;
 mod stages;
 mod telling;
 
-use super::Error;
 use super::interrupt::{Stopped, guard};
 use super::progress::Progress;
+use super::{Error, here};
 use crate::cli::{DeployArgs, Format};
 use crate::deployment::{self, Branch, DeploySession, Deployment, Goal};
 use crate::error::{Explain, Fault};
@@ -26,16 +26,21 @@ pub use telling::outcomes;
 ///
 /// # Errors
 /// If the project cannot be read, or a code location could not be built or deployed; the others are deployed anyway.
-pub fn run(args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
+pub fn run(mut args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
+    args.file = Some(here::project(args.file.as_deref(), host));
     if args.build.dry_run {
         return dry_run::run(&args, format, host);
     }
+    let (upload, update) = (args.publish.upload_pex, args.publish.update_code_location);
     let performed = perform(args, &Progress::default(), host);
     let report = performed.report();
     outcomes(&report).into_iter().for_each(|table| host.note(table));
     telling::print(&report, format, host)?;
     if let (Ended::Cancelled(_), Ok(Exit(code))) = (&performed.ended, &performed.exit) {
         super::tell_interrupt(report.reason.as_deref(), *code, format, host)?;
+    }
+    if matches!(performed.ended, Ended::Success) && performed.exit.is_ok() {
+        telling::not_deployed(upload, update, &report).into_iter().for_each(|line| host.note(line));
     }
     performed.exit
 }
@@ -125,7 +130,8 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
         Online::connect(*session, &destination, &args.publish, &made, host)
     };
     let online = destination.map(connect).transpose()?;
-    let (plan, out_dir) = (Arc::new(plan), host.absolute(&args.out_dir));
+    let (plan, out_dir) =
+        (Arc::new(plan), here::out_dir(args.out_dir.as_deref(), &host.absolute(args.project()), host));
     let stages = Stages { args, host, progress, building, plan, online, out_dir };
     let made = stages.build(&names)?;
     let verified = stages.verify(made.manifest, &made.built, made.recording)?;

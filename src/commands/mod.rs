@@ -7,6 +7,7 @@ pub mod check;
 mod deploy;
 mod deps;
 mod error;
+mod here;
 pub mod interrupt;
 pub mod plan;
 mod progress;

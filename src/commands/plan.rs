@@ -1,9 +1,9 @@
 //! `pexpress plan PROJECT --shards N`: the code locations that a deploy would change, spread over jobs. Nothing is
 //! created or changed at Dagster+.
 
-use super::Error;
 use super::deploy::{Planned, prepare};
 use super::progress::Progress;
+use super::{Error, here};
 use crate::builder::manifest::pex_tag;
 use crate::builder::{BuildError, Context, deps, in_parallel, source};
 use crate::cli::{DeployArgs, PlanArgs};
@@ -28,7 +28,8 @@ use crate::update::{Difference, Running, online};
 /// # Errors
 /// Those of [`matrix`].
 pub fn run(args: &PlanArgs, host: &Host) -> Result<Exit, Error> {
-    let matrix = matrix(args, host)?;
+    let args = PlanArgs { file: Some(here::project(args.file.as_deref(), host)), ..args.clone() };
+    let matrix = matrix(&args, host)?;
     host.data(&matrix.json()).map_err(Error::Stdout)?;
     Ok(Exit(0))
 }

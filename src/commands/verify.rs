@@ -1,6 +1,6 @@
 //! `pexpress verify OUT_DIR`: load the code locations of built PEX files, as the Dagster+ agent does.
 
-use super::Error;
+use super::{Error, here};
 use crate::builder::manifest::Manifest;
 use crate::cli::{Format, VerifyArgs};
 use crate::display::Display;
@@ -16,7 +16,10 @@ use std::path::Path;
 /// # Errors
 /// When the directory holds no manifest, a file cannot be unpacked, or a code location does not load.
 pub fn run(args: &VerifyArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    let out_dir = host.absolute(&args.out_dir);
+    let out_dir = match &args.out_dir {
+        Some(named) => host.absolute(named),
+        None => here::out_dir(None, &here::project(None, host), host),
+    };
     let mut manifest = Manifest::read(&out_dir)?;
     if let Some(unknown) =
         args.locations.iter().find(|name| manifest.locations.iter().all(|entry| entry.name != **name))

@@ -201,7 +201,7 @@ impl Explain for DagsterError {
             DagsterError::Damaged { .. } => Some(
                 "something between this machine and the object store, such as a proxy, cuts uploads short: run the same command again, or from another network".into(),
             ),
-            DagsterError::NotStored { .. } => Some("add --upload-pex".into()),
+            DagsterError::NotStored { .. } => Some("add --upload".into()),
             DagsterError::ReadFile { .. } => None,
         }
     }

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Deploying")]
 pub struct PublishArgs {
     /// Upload the PEX files to the registry of the organization.
-    #[arg(long)]
+    #[arg(long = "upload", visible_alias = "upload-pex")]
     pub upload_pex: bool,
     /// Update the code locations to the PEX files, and wait until they have loaded.
-    #[arg(long)]
+    #[arg(long = "update", visible_alias = "update-code-location")]
     pub update_code_location: bool,
     /// Skip code locations that already run exactly these PEX files, loaded without an error.
     #[arg(long)]

@@ -61,7 +61,7 @@ pub fn decide(request: &Request<'_>, session: &Session, host: &Host) -> Result<G
     let publish = request.publish;
     if request.dry_run || publish.is_build_only() {
         if let Some(flag) = idle_flag(request) {
-            host.warn(format!("{flag} has no effect without --upload-pex or --update-code-location"));
+            host.warn(format!("{flag} has no effect without --upload or --update"));
         }
         return Ok(Goal::Build);
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// File names of the YAML form, in search order.
-const YAML_FILES: [&str; 2] = ["dagster_cloud.yaml", "dagster_cloud.yml"];
+pub(super) const YAML_FILES: [&str; 2] = ["dagster_cloud.yaml", "dagster_cloud.yml"];
 
 impl Project {
     /// Read the code locations of `path`: a `dagster_cloud.yaml` of any name, a `dg.toml` or `pyproject.toml` of a dg

@@ -9,6 +9,7 @@ pub mod collect;
 mod defaults;
 mod dg;
 mod error;
+mod find;
 mod not_found;
 pub mod python_version;
 mod inspect;
@@ -18,6 +19,7 @@ mod workspace;
 
 pub use collect::{CollectError, Foreseen, collect};
 pub use error::{ProjectError, ProjectErrors};
+pub use find::find;
 pub use python_version::{PythonVersionError, TargetPython};
 pub use reading::Reading;
 

@@ -9,8 +9,11 @@ fn blank_inputs_are_not_given() {
     let env = [("INPUT_DEPLOYMENT", " "), ("INPUT_COMMENT", ""), ("INPUT_DEPLOY", ""), ("RUNNER_TEMP", "/t")];
     let inputs = ActionInputs::read(&host(&env)).unwrap();
     assert_eq!(inputs.command, ActionCommand::Deploy);
-    assert_eq!((inputs.deploy.file.as_path(), inputs.deploy.dagster.deployment), (Path::new("."), None));
-    assert_eq!(inputs.deploy.out_dir, Path::new("/t/pexpress"));
+    assert_eq!(
+        (inputs.deploy.file.as_deref().unwrap(), inputs.deploy.dagster.deployment),
+        (Path::new("."), None)
+    );
+    assert_eq!(inputs.deploy.out_dir.as_deref(), Some(Path::new("/t/pexpress")));
     assert!(inputs.wants_deploy && inputs.reporting.comment && inputs.cache && !inputs.require_deploy);
     assert!(
         !inputs.deploy.publish.branch.deployment_for_branch && !inputs.deploy.publish.branch.full_deployment
@@ -38,7 +41,7 @@ fn inputs_become_typed() {
         (inputs.command, inputs.shards, inputs.deploy.verify),
         (ActionCommand::Plan, 4, VerifyWhen::Always)
     );
-    assert_eq!(inputs.deploy.file, Path::new("apps/cloud.yaml"));
+    assert_eq!(inputs.deploy.file.as_deref(), Some(Path::new("apps/cloud.yaml")));
     assert_eq!(inputs.deploy.locations, ["one", "two", "three"]);
     assert_eq!(inputs.deploy.build.python_version, Some("3.12".parse().unwrap()));
     assert!(
@@ -88,8 +91,8 @@ fn variables_are_filled_in_where_an_input_is_a_path_and_only_there() {
         ("INPUT_COMMENT_KEY", "$FILE"),
     ];
     let inputs = ActionInputs::read(&host(&env)).unwrap();
-    assert_eq!(inputs.deploy.file, Path::new("/ws/apps/one/cloud.yaml"));
-    assert_eq!(inputs.deploy.out_dir, Path::new("/home/me/out"));
+    assert_eq!(inputs.deploy.file.as_deref(), Some(Path::new("/ws/apps/one/cloud.yaml")));
+    assert_eq!(inputs.deploy.out_dir.as_deref(), Some(Path::new("/home/me/out")));
     assert_eq!(inputs.deploy.locations, ["$FILE"]);
     assert_eq!(inputs.reporting.comment_key.as_deref(), Some("$FILE"));
 

@@ -17,7 +17,7 @@ pub fn of_deploy(run: &WorkflowRun, trigger: Option<&Trigger>, args: &DeployArgs
     facts.job = job(run, args);
     let Some(trigger) = trigger else { return facts };
     let built =
-        BuiltCommit::read(trigger, &WorkTree::at(&directory_of(&host.absolute(&args.file)), host), host);
+        BuiltCommit::read(trigger, &WorkTree::at(&directory_of(&host.absolute(args.project())), host), host);
     facts.branch = match trigger {
         Trigger::PullRequest(request) | Trigger::PullRequestClosed(request) => Some(request.branch.clone()),
         Trigger::Commit(commit) => commit.branch.clone(),
@@ -36,7 +36,7 @@ pub fn of_deploy(run: &WorkflowRun, trigger: Option<&Trigger>, args: &DeployArgs
 /// Then the place in the matrix differs, or the inputs of the step.
 fn job(run: &WorkflowRun, args: &DeployArgs) -> String {
     let deployment = args.dagster.deployment.clone().unwrap_or_default();
-    let file = args.file.display().to_string();
+    let file = args.project().display().to_string();
     [run.step.clone(), args.locations.join(","), file, deployment, run.job_index.clone()].join("/")
 }
 

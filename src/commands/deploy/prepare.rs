@@ -31,7 +31,7 @@ pub(in crate::commands) fn prepare<'a>(
     host: &'a Host,
     progress: &Progress,
 ) -> Result<Planned<'a>, Error> {
-    let mut project = Project::read(&host.absolute(&args.file), host)?;
+    let mut project = Project::read(&host.absolute(args.project()), host)?;
     let mut warnings = std::mem::take(&mut project.warnings);
     let (root, file) = (project.root.clone(), project.file.clone());
     progress.put(|run| run.project_file = file);

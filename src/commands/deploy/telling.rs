@@ -92,6 +92,18 @@ fn lines(report: &Report) -> String {
     }
 }
 
+/// The last line of a run that deployed nothing: what it did, and the flags that deploy.
+pub(super) fn not_deployed(upload: bool, update: bool, report: &Report) -> Option<String> {
+    match (upload, update) {
+        (_, true) => None,
+        (true, false) => Some("Uploaded, not deployed; add --update to deploy".into()),
+        (false, false) => {
+            let out_dir = report.out_dir.as_deref().unwrap_or(Path::new("."));
+            Some(format!("Built in {}, not deployed; add --upload --update to deploy", out_dir.display()))
+        }
+    }
+}
+
 pub(super) fn heading(plan: &Plan, python_origin: &str) -> String {
     use crate::report::table::count;
     format!(

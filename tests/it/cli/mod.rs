@@ -1,6 +1,7 @@
 //! Commands that need no deployment.
 
 mod commands_doc;
+mod here;
 mod module;
 mod plan;
 mod selftest;

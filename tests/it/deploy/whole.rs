@@ -556,7 +556,7 @@ fn a_build_alone_asks_nothing_of_dagster_and_names_idle_flags() {
     standin.point(&mut command).arg("deploy").arg(dir.path()).arg(dir.path().join("out"));
     let ran = ran(command.args(["--deps-cache-from", "t"]));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    insta::assert_snapshot!(messages(&ran.stderr), @"warning: --deps-cache-from has no effect without --upload-pex or --update-code-location");
+    insta::assert_snapshot!(messages(&ran.stderr), @"warning: --deps-cache-from has no effect without --upload or --update");
     assert_eq!(standin.journal().calls().len(), 0);
 }
 
