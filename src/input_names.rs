@@ -4,7 +4,7 @@
 //! with both: "choose another with --platform".
 
 /// Each flag, and its input or setting below `with:`.
-const INPUTS: [(&str, &str); 20] = [
+const INPUTS: [(&str, &str); 23] = [
     ("--organization", "the input `organization`"),
     ("--url", "the input `dagster_cloud_url`"),
     ("--python-version", "the input `python_version`"),
@@ -16,6 +16,9 @@ const INPUTS: [(&str, &str); 20] = [
     ("--no-locked", "`locked: false`"),
     ("--location", "the input `locations`"),
     ("--image", "the input `image`"),
+    ("--image-of", "the input `images`"),
+    ("--image-tag", "the input `image_tag`"),
+    ("--verify", "`verify: true`"),
     ("--base-image-tag", "the input `base_image_tag`"),
     ("--deployment", "the input `deployment`"),
     ("--base-deployment", "the input `base_deployment`"),

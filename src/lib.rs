@@ -26,7 +26,6 @@ pub mod dependencies;
 pub mod verify;
 pub mod publish;
 pub mod update;
-pub mod launch;
 pub mod report;
 // speakers
 pub mod dagster;

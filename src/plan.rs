@@ -3,6 +3,7 @@
 //! Code locations of one build directory share a source PEX, and those with equal requirements share a deps PEX. So the
 //! cost depends on the number of different files, not of code locations.
 
+pub mod images;
 pub mod shards;
 
 use crate::hex::hex;

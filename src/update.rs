@@ -7,6 +7,7 @@ mod confirm;
 mod connect_error;
 pub mod document;
 mod finish;
+mod images;
 pub mod online;
 mod registry;
 mod running;
@@ -107,7 +108,7 @@ pub enum UpdateError {
     #[error("the code location `{location}` was updated, but then {}", overtaken(now.as_deref()))]
     Overtaken {
         location: String,
-        /// Its PEX tag now; empty without PEX files, `None` if the code location does not exist.
+        /// Its PEX tag now, otherwise its image; empty without both, `None` if the code location does not exist.
         now: Option<String>,
     },
     #[error("the code location `{location}` was updated, but whether it loaded could not be seen")]
@@ -126,7 +127,7 @@ fn overtaken(now: Option<&str>) -> String {
     match now {
         None => "it was removed by another client".into(),
         Some("") => "another client updated it to run without PEX files".into(),
-        Some(tag) => format!("another client updated it to `{tag}`"),
+        Some(now) => format!("another client updated it to `{now}`"),
     }
 }
 

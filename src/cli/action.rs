@@ -5,6 +5,7 @@
 mod variables;
 
 use super::{BranchArgs, BuildArgs, DagsterArgs, DeployArgs, PublishArgs, SnapshotBase, VerifyWhen};
+use crate::deployment::images::{ImageArgs, NamedImage};
 use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
@@ -288,8 +289,27 @@ impl Inputs<'_> {
             yes: true,
             image: self.text("image").map(String::from),
             base_image_tag: self.text("base_image_tag").map(String::from),
+            images: self.images()?,
             ..PublishArgs::default()
         })
+    }
+
+    /// `images` and `image_tag`. With them, an input about PEX files is a mistake and not to be ignored.
+    fn images(&self) -> Result<ImageArgs, InputError> {
+        let parse = |text| NamedImage::parse_all(text).map_err(|problem| self.bad("images", problem));
+        let images = ImageArgs {
+            image_of: self.text("images").map(parse).transpose()?.unwrap_or_default(),
+            image_tag: self.read_by("image_tag", crate::deployment::images::tag)?,
+        };
+        let is_given = |name: &&str| self.text(name).is_some();
+        match ["image", "base_image_tag"].into_iter().find(is_given).filter(|_| images.are_given()) {
+            Some(name) => {
+                let problem =
+                    "it is an image to run PEX files on; with `images` or `image_tag`, leave it out".into();
+                Err(self.bad(name, problem))
+            }
+            None => Ok(images),
+        }
     }
 
     fn dagster(&self) -> Result<DagsterArgs, InputError> {

@@ -1,6 +1,7 @@
 //! `pexpress deploy DAGSTER_CLOUD_YAML OUT_DIR`: both PEX files of every code location, and on demand their deployment.
 
 mod dry_run;
+mod images;
 mod prepare;
 mod stages;
 mod telling;
@@ -12,11 +13,11 @@ use crate::cli::{DeployArgs, Format};
 use crate::deployment::{self, Branch, DeploySession, Deployment, Goal};
 use crate::error::{Explain, Fault};
 use crate::host::Host;
-use crate::plan::{Plan, PlannedLocation};
 use crate::render::Exit;
 use crate::report::{self, DeploymentReport, Ended, Problem, Purpose, Report, Run};
 use crate::update::{Online, Outcome};
 use crate::verify::{Verified, for_want_of_secrets, unfit};
+pub(super) use images::{Chosen, choose};
 pub(super) use prepare::{Planned, prepare};
 use stages::Stages;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub fn run(mut args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Er
     if args.build.dry_run {
         return dry_run::run(&args, format, host);
     }
-    let (upload, update) = (args.publish.upload_pex, args.publish.update_code_location);
+    let (upload, update) = (args.publish.upload_pex, args.publish.updates());
     let performed = perform(args, &Progress::default(), host);
     let report = performed.report();
     outcomes(&report).into_iter().for_each(|table| host.note(table));
@@ -119,6 +120,9 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     progress.stage("prepare");
     let destination = match deployment::goal::decide(&args.goal(), progress.session(), host)? {
         Goal::Build => None,
+        Goal::Deploy(session, destination) if args.publish.images.are_given() => {
+            return images::run(args, *session, &destination, progress, host);
+        }
         Goal::Deploy(session, destination) => Some((session, destination)),
         Goal::Close(session, branch) => return close(&session, &branch, progress, host),
         Goal::Nothing(reason) => return Ok(nothing(reason, host)),
@@ -143,7 +147,8 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
         let changes = changes.found(host);
         progress.put(|run| run.changes = changes);
     }
-    conclude(made.not_built, &outcomes, verified, &stages.plan)
+    let names: Vec<&str> = stages.plan.locations.iter().map(|planned| &*planned.location.name).collect();
+    conclude(made.not_built, &outcomes, verified, &names)
 }
 
 /// How the run ended, or a single error that says what is missing.
@@ -151,18 +156,18 @@ fn conclude(
     not_built: Option<Error>,
     outcomes: &[Outcome],
     verified: Option<&[Verified]>,
-    plan: &Plan,
+    names: &[&str],
 ) -> Result<Ended, Error> {
     if let Some(error) = not_built {
         return Err(error);
     }
-    let failure = |planned: &PlannedLocation| {
-        let outcome = outcomes.iter().find(|outcome| outcome.name == planned.location.name)?;
+    let failure = |name: &&str| {
+        let outcome = outcomes.iter().find(|outcome| outcome.name == *name)?;
         Some((outcome.name.clone(), outcome.result.as_ref().err()?.fault()))
     };
-    let (failed, faults): (Vec<String>, Vec<Fault>) = plan.locations.iter().filter_map(failure).unzip();
+    let (failed, faults): (Vec<String>, Vec<Fault>) = names.iter().filter_map(failure).unzip();
     if let Some(fault) = faults.iter().find(|fault| **fault == Fault::Project).or(faults.first()) {
-        return Err(Error::NotDeployed { failed, total: plan.locations.len(), fault: *fault });
+        return Err(Error::NotDeployed { failed, total: names.len(), fault: *fault });
     }
     verified.map_or(Ok(Exit(0)), super::verify::conclude).map(|_| Ended::Success)
 }

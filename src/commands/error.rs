@@ -8,7 +8,7 @@ use crate::dagster::DagsterError;
 use crate::deployment::DeploymentError;
 use crate::error::{Explain, Fault, Place};
 use crate::github::runner::RunnerError;
-use crate::launch::LaunchError;
+use crate::plan::images::ImagesError;
 use crate::project::{CollectError, ProjectErrors, PythonVersionError};
 use crate::tools;
 use crate::update::ConnectError;
@@ -25,6 +25,8 @@ pub enum Error {
     #[error(transparent)]
     Project(#[from] ProjectErrors),
     #[error(transparent)]
+    Images(#[from] ImagesError),
+    #[error(transparent)]
     Collect(#[from] CollectError),
     #[error(transparent)]
     PythonVersion(#[from] PythonVersionError),
@@ -40,8 +42,6 @@ pub enum Error {
     Build(#[from] BuildError),
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    #[error(transparent)]
-    Launch(#[from] LaunchError),
     #[error(transparent)]
     PermissionDenied(action::PermissionDenied),
     #[error(transparent)]
@@ -84,6 +84,7 @@ impl Error {
             Error::Cache(error) => Some(error),
             Error::Tools(error) => Some(error),
             Error::Project(error) => Some(error),
+            Error::Images(error) => Some(error),
             Error::Collect(error) => Some(error),
             Error::PythonVersion(error) => Some(error),
             Error::Context(error) => Some(error),
@@ -93,7 +94,6 @@ impl Error {
             Error::Connect(error) => Some(error),
             Error::Build(error) => Some(error),
             Error::Verify(error) => Some(error),
-            Error::Launch(error) => Some(error),
             Error::PermissionDenied(error) => Some(error),
             Error::Runner(error) => Some(error),
             _ => None,

@@ -1,6 +1,8 @@
 //! `pexpress plan PROJECT --shards N`: the code locations that a deploy would change, spread over jobs. Nothing is
 //! created or changed at Dagster+.
 
+mod images;
+
 use super::deploy::{Planned, prepare};
 use super::progress::Progress;
 use super::{Error, here};
@@ -20,7 +22,7 @@ use crate::report::table::count;
 use crate::resolve::Resolution;
 use crate::scratch::Scratch;
 use crate::threads::joined;
-use crate::update::document::{Additions, location_document};
+use crate::update::document::{Additions, Code, location_document};
 use crate::update::{Difference, Running, online};
 
 /// Run it.
@@ -55,6 +57,9 @@ pub fn matrix(args: &PlanArgs, host: &Host) -> Result<Matrix, Error> {
         host.note(format!("Nothing to deploy: {reason}"));
         return Ok(Matrix::default());
     }
+    if deploy.publish.images.are_given() {
+        return images::matrix(args.shards, scope, &deploy, host);
+    }
     let Planned { building, plan, .. } = prepare(&deploy, host, &Progress::default())?;
     let changed: Vec<&PlannedLocation> = match scope {
         Scope::Compared(session, destination) => {
@@ -87,17 +92,22 @@ pub fn matrix(args: &PlanArgs, host: &Host) -> Result<Matrix, Error> {
     };
     let named: Vec<_> =
         changed.iter().map(|planned| (planned.location.name.as_str(), planned.deps)).collect();
-    let matrix = Matrix::spread(&named, args.shards);
-    let (all, jobs) = (count(plan.locations.len(), "code location"), count(matrix.include.len(), "job"));
-    host.note(format!("{} of {all} to deploy, in {jobs}", named.len()));
-    Ok(matrix)
+    Ok(spread(&named, plan.locations.len(), args.shards, host))
+}
+
+/// Spread `changed` of `total` code locations over jobs, and say so.
+fn spread(changed: &[(&str, usize)], total: usize, shards: usize, host: &Host) -> Matrix {
+    let matrix = Matrix::spread(changed, shards);
+    let (all, jobs) = (count(total, "code location"), count(matrix.include.len(), "job"));
+    host.note(format!("{} of {all} to deploy, in {jobs}", changed.len()));
+    matrix
 }
 
 fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Error> {
     if args.all {
         return Ok(Scope::All("--all was given".into()));
     }
-    if args.publish.force_rebuild_deps {
+    if args.publish.force_rebuild_deps && !args.publish.images.are_given() {
         return Ok(Scope::All("their deps PEX files will be rebuilt".into()));
     }
     match deployment::goal::decide(&deploy.goal(), &Session::default(), host) {
@@ -166,6 +176,7 @@ fn difference(
     // No file has this name: an unknown deps PEX counts as changed.
     let deps = deps.as_deref().unwrap_or("deps-unknown.pex");
     let tag = pex_tag(&[source, deps]);
-    let document = location_document(&planned.location.document, &tag, plan.target.python, additions);
+    let code = Code::Pex { tag: &tag, python: plan.target.python };
+    let document = location_document(&planned.location.document, code, additions);
     before.difference(name, &document).map(|difference| difference.to_string())
 }

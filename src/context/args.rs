@@ -46,11 +46,8 @@ impl DagsterArgs {
     }
 }
 
-/// A text that is not shown in errors. Parser for clap, which requires a `Result`.
-///
-/// # Errors
-/// Never.
+/// Parser for clap, which requires a `Result`.
 #[allow(clippy::unnecessary_wraps)]
-pub fn secret(text: &str) -> Result<Secret, String> {
+fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
 }

@@ -51,8 +51,6 @@ pub struct Begun {
     pub uploaded: BTreeSet<String>,
     /// Code locations were updated.
     pub update: bool,
-    /// A run was launched.
-    pub launch: bool,
 }
 
 /// The effect of a request.
@@ -62,7 +60,6 @@ pub(super) enum Kind<'a> {
     BranchDeployment,
     Upload(&'a str),
     Update,
-    Launch,
 }
 
 impl Session {
@@ -102,7 +99,6 @@ impl Session {
             // Deps cache entries are not listed in reports: without them only a later build is slower.
             Kind::Upload(_) => {}
             Kind::Update => state.begun.update = true,
-            Kind::Launch => state.begun.launch = true,
         }
         Ok(())
     }

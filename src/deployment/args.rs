@@ -1,5 +1,6 @@
 //! Flags that say which deployment a run goes to, and what it does there.
 
+use super::images::ImageArgs;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -45,12 +46,21 @@ pub struct PublishArgs {
     /// Tag of the base image in the organization's registry to run the PEX files on.
     #[arg(long, value_name = "TAG", conflicts_with = "image")]
     pub base_image_tag: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub images: ImageArgs,
 }
 
 impl PublishArgs {
     /// Whether Dagster+ has no part in the run.
     pub fn is_build_only(&self) -> bool {
-        !(self.upload_pex || self.update_code_location)
+        !(self.upload_pex || self.updates())
+    }
+
+    /// Whether code locations are updated. Images are deployed without being asked twice: there is nothing else to do
+    /// with them.
+    pub fn updates(&self) -> bool {
+        self.update_code_location || self.images.are_given()
     }
 }
 

@@ -204,6 +204,9 @@ pub struct LocationReport {
     /// Both, as the location document names them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pex_tag: Option<String>,
+    /// The image that it is updated to, in a run that deploys images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Version of dagster in the deps PEX.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dagster_version: Option<String>,

@@ -114,6 +114,7 @@ impl Known<'_> {
             errors: problems.iter().map(|problem| problem.text.clone()).collect(),
             sent: outcome.and_then(|outcome| outcome.sent),
             dependencies: self.run.changes.get(&location.name).cloned(),
+            image: self.run.images.get(&location.name).cloned(),
             problems,
             place: Some(location.place.clone()),
             ..LocationReport::default()

@@ -29,7 +29,7 @@ pub(super) fn taken(client: &Client, updates: &[Update], before: &Before) -> Opt
         let known = before.metadata.as_ref();
         let changed = known.is_some_and(|before| before.get(&update.name) != Some(text));
         // The files alone may be from an earlier run with the same code.
-        has_files(&value, update) == Some(true) && (changed || running::is_made_by(&value, &update.document))
+        runs(&value, update) == Some(true) && (changed || running::is_made_by(&value, &update.document))
     };
     Some(updates.iter().filter(is_taken).map(|update| update.name.clone()).collect())
 }
@@ -62,19 +62,26 @@ pub(super) fn run(client: &Client, updates: &[Update], before: &Before, outcomes
             continue;
         };
         let value = serde_json::from_str::<Value>(text).unwrap_or_default();
-        if has_files(&value, update) == Some(false) {
-            let tag = value["pex_metadata"]["pex_tag"].as_str().unwrap_or_default();
-            outcome.result = Err(UpdateError::Overtaken { location, now: Some(tag.into()) });
+        if runs(&value, update) == Some(false) {
+            let (tag, image) = (&value["pex_metadata"]["pex_tag"], &value["image"]);
+            let now = tag.as_str().filter(|tag| !tag.is_empty()).or(image.as_str()).unwrap_or_default();
+            outcome.result = Err(UpdateError::Overtaken { location, now: Some(now.into()) });
         }
     }
 }
 
-/// Whether a code location with this metadata runs the PEX files of an update; `None` if the metadata does not say.
-pub(super) fn has_files(metadata: &Value, update: &Update) -> Option<bool> {
+/// Whether a code location with this metadata runs the PEX files of an update, or its image; `None` if the metadata does
+/// not say.
+pub(super) fn runs(metadata: &Value, update: &Update) -> Option<bool> {
     let files = |value: &Value| running::files(value).into_iter().collect::<BTreeSet<_>>();
     let wanted = files(&Value::Object(update.document.clone()));
-    let is_known = metadata.get("pex_metadata").is_some() && !wanted.is_empty();
-    is_known.then(|| files(metadata) == wanted)
+    let key = if wanted.is_empty() { "image" } else { "pex_metadata" };
+    metadata.get(key)?;
+    let image = update.document.get("image");
+    match wanted.is_empty() {
+        false => Some(files(metadata) == wanted),
+        true => image.map(|image| metadata["image"] == *image && files(metadata).is_empty()),
+    }
 }
 
 /// What each code location was last updated to; `None` if the server does not report it.
@@ -93,4 +100,32 @@ fn metadata(client: &Client, before: &Before) -> Result<Option<BTreeMap<String, 
         }
     });
     asked.map_err(|failed| failed.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_update_is_seen_by_its_files_or_by_its_image() {
+        let tag = "files=deps-a.pex:source-b.pex";
+        let of_files = json!({"pex_metadata": {"pex_tag": tag}, "image": "base:1"});
+        let of_image = json!({"image": "one:1"});
+        let unlike = json!({"pex_metadata": {"pex_tag": "files=deps-a.pex:source-c.pex"}, "image": "base:1"});
+        for (document, metadata, want) in [
+            (&of_files, of_files.clone(), Some(true)),
+            (&of_files, unlike, Some(false)),
+            (&of_files, json!({"image": "base:1"}), None),
+            (&of_files, json!({"pex_metadata": null, "image": "one:1"}), Some(false)),
+            (&of_image, json!({"pex_metadata": null, "image": "one:1"}), Some(true)),
+            (&of_image, json!({"image": "one:2"}), Some(false)),
+            (&of_image, json!({"pex_metadata": {"pex_tag": tag}, "image": "one:1"}), Some(false)),
+            (&of_image, json!({}), None),
+        ] {
+            let Value::Object(document) = document.clone() else { panic!() };
+            let update = Update { name: "one".into(), document };
+            assert_eq!(runs(&metadata, &update), want, "{metadata}");
+        }
+    }
 }

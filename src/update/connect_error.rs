@@ -58,7 +58,7 @@ impl Explain for ConnectError {
                 env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT
             )),
             ConnectError::Hybrid { .. } => Some(
-                "Hybrid agents run code locations from images: build and push one, and deploy it with `dagster-cloud ci deploy` or `dg plus deploy`; nothing was built or changed".into(),
+                "Hybrid agents run code locations from images: build and push them in a step before, and name them with --image-of, or a tag for all of them with --image-tag; nothing was built or changed".into(),
             ),
             ConnectError::NoRegistry { .. } => Some("set the full image with --image".to_string()),
             ConnectError::DefsStateInfo { .. } => None,

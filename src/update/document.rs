@@ -7,12 +7,26 @@ use crate::context::revision::Revision;
 use crate::target::PythonVersion;
 use serde_json::{Map, Value, json};
 
+/// The code that a code location is to run.
+#[derive(Debug, Clone, Copy)]
+pub enum Code<'a> {
+    /// PEX files, for this Python.
+    Pex {
+        /// Both names.
+        tag: &'a str,
+        /// What Dagster+ chooses an image by, if none is given.
+        python: PythonVersion,
+    },
+    /// An image with the code in it, in place of the entry's own.
+    Image(&'a str),
+}
+
 /// What a run adds to every document.
 #[derive(Debug, Clone, Default)]
 pub struct Additions {
     /// The commit.
     pub revision: Revision,
-    /// Image that replaces the entry's own.
+    /// Image to run PEX files on, in place of the entry's own.
     pub image: Option<String>,
     /// `defs_state_info`, unchanged.
     pub defs_state_info: Option<Value>,
@@ -21,27 +35,30 @@ pub struct Additions {
 /// The document for one code location.
 pub fn location_document(
     entry: &Map<String, Value>,
-    pex_tag: &str,
-    python: PythonVersion,
+    code: Code<'_>,
     additions: &Additions,
 ) -> Map<String, Value> {
     let mut document: Map<String, Value> =
         entry.iter().filter(|(key, value)| *key != "build" && !value.is_null()).map(owned).collect();
     let mut added = Map::new();
     added.insert("git".into(), json!(additions.revision));
-    if let Some(image) = &additions.image {
-        added.insert("image".into(), json!(image));
-    }
     if let Some(info) = &additions.defs_state_info {
         added.insert("defs_state_info".into(), info.clone());
     }
-    // One of `image` and `python_version` decides what the PEX files run on, so only one is sent.
-    let has_image = additions.image.is_some() || document.contains_key("image");
-    let pex_metadata = match has_image {
-        true => json!({"pex_tag": pex_tag}),
-        false => json!({"pex_tag": pex_tag, "python_version": python.to_string()}),
-    };
-    added.insert("pex_metadata".into(), pex_metadata);
+    match code {
+        Code::Image(image) => drop(added.insert("image".into(), json!(image))),
+        Code::Pex { tag, python } => {
+            if let Some(image) = &additions.image {
+                added.insert("image".into(), json!(image));
+            }
+            // One of `image` and `python_version` decides what the PEX files run on, so only one is sent.
+            let pex_metadata = match added.contains_key("image") || document.contains_key("image") {
+                true => json!({"pex_tag": tag}),
+                false => json!({"pex_tag": tag, "python_version": python.to_string()}),
+            };
+            added.insert("pex_metadata".into(), pex_metadata);
+        }
+    }
     merge(&mut document, added);
     document
 }
@@ -66,12 +83,8 @@ mod tests {
 
     fn document(entry: Value, additions: &Additions) -> Value {
         let Value::Object(entry) = entry else { panic!() };
-        Value::Object(location_document(
-            &entry,
-            "files=deps-a.pex:source-b.pex",
-            "3.11".parse().unwrap(),
-            additions,
-        ))
+        let tag = "files=deps-a.pex:source-b.pex";
+        Value::Object(location_document(&entry, Code::Pex { tag, python: PythonVersion::DEFAULT }, additions))
     }
 
     #[test]
@@ -118,6 +131,25 @@ mod tests {
                 (Some(image), None)
             );
         }
+    }
+
+    #[test]
+    fn an_image_with_the_code_in_it_has_no_pex_files() {
+        let Value::Object(entry) = json!({
+            "location_name": "one", "code_source": {"package_name": "p"}, "image": "own:1",
+            "build": {"registry": "r.example/one"}, "container_context": {"k8s": {"env_vars": ["A=1"]}},
+        }) else {
+            panic!()
+        };
+        let additions = Additions { image: Some("base:1".into()), ..Additions::default() };
+        let want = json!({
+            "location_name": "one", "code_source": {"package_name": "p"}, "image": "r.example/one:t",
+            "container_context": {"k8s": {"env_vars": ["A=1"]}}, "git": {},
+        });
+        assert_eq!(
+            Value::Object(location_document(&entry, Code::Image("r.example/one:t"), &additions)),
+            want
+        );
     }
 
     #[test]

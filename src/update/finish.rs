@@ -1,6 +1,6 @@
 //! From built files to updated code locations and their outcomes.
 
-use super::document::location_document;
+use super::document::{Code, location_document};
 use super::{Before, Online, Outcome, Phase, Update, UpdateError, Updated};
 use crate::builder::manifest::{Origin, pex_tag};
 use crate::builder::{Built, DepsPexFile};
@@ -87,7 +87,8 @@ impl Online {
     fn update(&self, planned: &PlannedLocation, source: &str, deps: &DepsPexFile, target: Target) -> Update {
         let tag = pex_tag(&[source, deps.name()]);
         let location = &planned.location;
-        let document = location_document(&location.document, &tag, target.python, &self.additions);
+        let code = Code::Pex { tag: &tag, python: target.python };
+        let document = location_document(&location.document, code, &self.additions);
         Update { name: location.name.clone(), document }
     }
 
@@ -105,7 +106,7 @@ impl Online {
     }
 
     /// Whether the update would change nothing, and only changed code locations are to be updated.
-    fn is_left_alone(&self, update: &Update) -> bool {
+    pub(super) fn is_left_alone(&self, update: &Update) -> bool {
         let Some(before) = self.before.as_ref().filter(|_| self.changed_only) else { return false };
         let host = self.client.host();
         match before.difference(&update.name, &update.document) {

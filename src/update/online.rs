@@ -1,4 +1,5 @@
-//! A deployment that was checked and is ready for PEX files: whether they can run there, and what runs there already.
+//! A deployment that was checked and is ready for PEX files or images: whether they can run there, and what runs there
+//! already.
 
 use super::document::Additions;
 use super::registry::{ask_registry, base_image_tag, image, judged_registry};
@@ -14,7 +15,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// A deployment that was checked and is ready for PEX files.
+/// A deployment that was checked and is ready for PEX files, or for images.
 pub struct Online {
     /// The deployment.
     pub deployment: Deployment,
@@ -51,7 +52,7 @@ impl Online {
         let (deployment, looked) = match destination {
             Destination::Branch(branch) => {
                 // Checked before anything is created.
-                check_base(&session, branch, host)?;
+                check_base(&session, branch, publish, host)?;
                 let deployment = deployment::put(branch, &session.context, &session.client)?;
                 made(&deployment.name);
                 announce(&session, &deployment, Some(&branch.data.branch_name), host);
@@ -121,7 +122,7 @@ pub fn lasting_additions(
     publish: &PublishArgs,
     host: &Host,
 ) -> Result<Additions, ConnectError> {
-    let tagged = base_image_tag(publish, host).is_some();
+    let tagged = !publish.images.are_given() && base_image_tag(publish, host).is_some();
     let asked = if tagged { ask_registry(client, publish, host) } else { None };
     let registry = judged_registry(asked, host)?;
     let info = publish.defs_state_info.as_deref().map(|file| read_json(file, host)).transpose()?;
@@ -171,9 +172,14 @@ fn named(
 
 /// An error if PEX files cannot run where a branch deployment would be, or the deployment that it is to be based on
 /// does not exist.
-fn check_base(session: &DeploySession, branch: &Branch, host: &Host) -> Result<(), ConnectError> {
+fn check_base(
+    session: &DeploySession,
+    branch: &Branch,
+    publish: &PublishArgs,
+    host: &Host,
+) -> Result<(), ConnectError> {
     match (agent_type(&branch.at_base(&session.client), host), &branch.base) {
-        (Ok(agent_type), base) => runs_pex(agent_type.as_deref(), base.as_deref()),
+        (Ok(agent_type), base) => runs(agent_type.as_deref(), base.as_deref(), publish),
         (Err(error @ DagsterError::NotFound { .. }), Some(base)) => {
             let by_inputs = session.context.by_inputs;
             Ok(instead_of(base, false, error, &session.client, by_inputs).map(drop)?)
@@ -201,11 +207,11 @@ impl Looked {
         let (agent_type, registry, before) = std::thread::scope(|scope| {
             let agent_type = scope.spawn(|| agent_type(&client, host));
             let registry = scope.spawn(|| ask_registry(&client, publish, host));
-            let before = publish.update_code_location.then(|| Before::look(&client)).transpose();
+            let before = publish.updates().then(|| Before::look(&client)).transpose();
             (joined(agent_type), joined(registry), before)
         });
         let agent_type = agent_type?;
-        runs_pex(agent_type.as_deref(), Some(name))?;
+        runs(agent_type.as_deref(), Some(name), publish)?;
         Ok(Looked { agent_type, registry: judged_registry(registry, host)?, before: before? })
     }
 }
@@ -220,6 +226,15 @@ fn agent_type(client: &Client, host: &Host) -> Result<Option<String>, DagsterErr
         }
         Err(error) => Err(error),
     }
+}
+
+/// Images run on any agents.
+fn runs(
+    agent_type: Option<&str>,
+    deployment: Option<&str>,
+    publish: &PublishArgs,
+) -> Result<(), ConnectError> {
+    if publish.images.are_given() { Ok(()) } else { runs_pex(agent_type, deployment) }
 }
 
 /// Hybrid agents have no registry for PEX files. Source: `agentType`, as dagster-cloud-cli asks for it.

@@ -13,6 +13,9 @@ pub(super) fn ask_registry(
     publish: &PublishArgs,
     host: &Host,
 ) -> Option<(Result<Registry, DagsterError>, bool)> {
+    if publish.images.are_given() {
+        return None;
+    }
     let trusted = host.var(env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT).is_some();
     let needed = !trusted || base_image_tag(publish, host).is_some();
     needed.then(|| (client.registry(), trusted))
@@ -57,6 +60,10 @@ pub(super) fn image(
     registry: Option<&Registry>,
     host: &Host,
 ) -> Result<Option<String>, ConnectError> {
+    // The code is in the images already: a variable about an image for PEX files is for other runs.
+    if publish.images.are_given() {
+        return Ok(None);
+    }
     let whole = publish.image.clone();
     let whole = whole.or_else(|| host.var(env_vars::SERVERLESS_BASE_IMAGE).map(String::from));
     match (whole, base_image_tag(publish, host)) {

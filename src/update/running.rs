@@ -114,7 +114,9 @@ pub(super) fn is_made_by(metadata: &Value, document: &Map<String, Value>) -> boo
 }
 
 fn pex_difference(metadata: &Value, document: &Map<String, Value>) -> Option<Difference> {
-    let wanted = document.get("pex_metadata")?;
+    let Some(wanted) = document.get("pex_metadata") else {
+        return (!files(metadata).is_empty()).then_some(Difference::Document("pex_metadata"));
+    };
     let (runs, gets) = (files(metadata), files(&Value::Object(document.clone())));
     let tag = |files: &[String]| pex_tag(&files.iter().map(String::as_str).collect::<Vec<_>>());
     // As tags, which do not depend on the order of the files.
@@ -239,6 +241,27 @@ mod tests {
         let info = json!({"info_mapping": {"x": {"version": "1"}}});
         let got = difference(|document| document["defs_state_info"] = info);
         assert_eq!(got, Some(Difference::Document("defs_state_info")));
+    }
+
+    #[test]
+    fn an_image_in_place_of_pex_files_is_a_difference() {
+        let to_image = |document: &mut Value| {
+            document.as_object_mut().unwrap().remove("pex_metadata");
+            document["image"] = json!("r.example/one:1");
+        };
+        assert_eq!(difference(to_image), Some(Difference::Document("pex_metadata")));
+        let mut runs = metadata();
+        runs["pex_metadata"] = Value::Null;
+        runs["image"] = json!("r.example/one:1");
+        let runs = before(true, None, Some(runs.to_string()));
+        for (image, want) in
+            [("r.example/one:1", None), ("r.example/one:2", Some(Difference::Document("image")))]
+        {
+            let mut document = document();
+            to_image(&mut document);
+            document["image"] = json!(image);
+            assert_eq!(runs.difference("one", document.as_object().unwrap()), want);
+        }
     }
 
     #[test]

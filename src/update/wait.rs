@@ -243,9 +243,9 @@ impl Watch<'_> {
     fn has_settled(&mut self, name: &str, failed: bool, is_stale: bool) -> bool {
         let update = self.updates.iter().find(|update| update.name == name);
         let entry = self.entry(name);
-        let has_files = entry.and_then(|entry| {
+        let runs_it = entry.and_then(|entry| {
             let metadata = serde_json::from_str(&entry.metadata).ok()?;
-            confirm::has_files(&metadata, update?)
+            confirm::runs(&metadata, update?)
         });
         let witness = entry.and_then(|entry| Some((entry.outdated?, entry.load_failed?)));
         match witness {
@@ -253,7 +253,7 @@ impl Watch<'_> {
                 self.doubtful_since.remove(name);
                 return false;
             }
-            Some((false, load_failed)) if has_files != Some(false) && load_failed == failed => return true,
+            Some((false, load_failed)) if runs_it != Some(false) && load_failed == failed => return true,
             _ => {}
         }
         let now = self.elapsed();
@@ -261,7 +261,7 @@ impl Watch<'_> {
         let waited = now.saturating_sub(since);
         self.agent_seen
             && match is_stale {
-                true => waited >= SETTLE_STALE && has_files == Some(true),
+                true => waited >= SETTLE_STALE && runs_it == Some(true),
                 false => waited >= SETTLE,
             }
     }

@@ -35,8 +35,7 @@ class World:
     def state(self):
         objects = self.store.snapshot()
         with self.service.lock:
-            runs = {run.run_id: {"status": run.states[0], **run.params} for run in self.service.runs.values()}
-            return {"deployments": self.deployments(), "runs": runs, **described(objects)}
+            return {"deployments": self.deployments(), **described(objects)}
 
     def deployments(self):
         return {

@@ -24,7 +24,6 @@ LOCATION_KEYS = {
 }
 # What `CodeLocationDeployData` of dagster-cloud-cli 1.13.27 keeps as it is.
 METADATA_KEYS = ("image", "working_directory", "executable_path", "attribute", "agent_queue", "defs_state_info")
-ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 CODE_SOURCES = {"package_name", "module_name", "python_file", "autoload_defs_module_name"}
 
 
@@ -84,13 +83,12 @@ class Location:
         document, _, _, error = self.served
         return None if error else (document.get("pex_metadata") or {}).get("pex_tag")
 
-    def entry(self, repositories=()):
+    def entry(self):
         """The WorkspaceLocationEntry that is shown now."""
         stale = not self.done and self.served and (self.stale_polls > 0 or self.plan.get("never_flips"))
         if self.done or stale:
             document, stamp, version, error = self.served
-            value = union("RepositoryLocation", id=self.name, name=self.name, repositories=list(repositories))
-            value = python_error(**error) if error else value
+            value = python_error(**error) if error else union("RepositoryLocation", id=self.name, name=self.name)
             status = "LOADED"
         else:
             document, stamp, version, value, status = self.document, self.stamp, self.version, None, "LOADING"
@@ -125,21 +123,6 @@ class Deployment:
         )
 
 
-class Run:
-    """One run, and the states that it goes through, one with each look."""
-
-    def __init__(self, run_id, job, params, plan):
-        self.run_id, self.job, self.params = run_id, job, params
-        self.states = list(plan.get("states", ["STARTED", "SUCCESS"]))
-
-    def move(self):
-        if len(self.states) > 1:
-            self.states.pop(0)
-
-    def graphql(self):
-        return union("Run", id=self.run_id, runId=self.run_id, jobName=self.job, status=self.states[0])
-
-
 class Service:
     """State of one organization."""
 
@@ -149,7 +132,6 @@ class Service:
         self.numbers = itertools.count(1)
         self.stamps = itertools.count(1_700_000_000)
         self.agent_polls = 0
-        self.runs, self.runs_by_key = {}, {}
         self.deployments = {}
         for item in config.get("deployments", [{"name": "prod"}]):
             deployment = Deployment(
@@ -176,12 +158,15 @@ class Service:
 class Root:
     """Resolvers for one request, at one deployment."""
 
-    def __init__(self, service, deployment, key=None):
-        self._service, self._deployment, self._key = service, deployment, key
+    def __init__(self, service, deployment):
+        self._service, self._deployment = service, deployment
 
     # -- registry
 
     def generateServerlessPexUrl(self, filenames, method):
+        if self._deployment.agent_type == "HYBRID":
+            self._service.violation("PEX files of a Hybrid deployment", names=filenames)
+            return []
         return [{"url": self._service.store_url + self._service.store.presign(name, method)} for name in filenames]
 
     def serverless(self):
@@ -216,7 +201,9 @@ class Root:
         name = branch_deployment_name(branchData["repoName"], branchData["branchName"])
         found = service.deployments.get(name)
         if found is None:
-            found = service.deployments[name] = Deployment(next(service.numbers), name, "BRANCH")
+            # A branch deployment runs on the agents of the deployment that it is based on.
+            base = service.deployments.get(baseDeploymentName) or service.default_deployment()
+            found = service.deployments[name] = Deployment(next(service.numbers), name, "BRANCH", base.agent_type)
         found.branch = {"branchData": branchData, "commit": commit, "baseDeploymentName": baseDeploymentName}
         found.status = branchData.get("pullRequestStatus")
         return found.graphql()
@@ -233,7 +220,7 @@ class Root:
     def addOrUpdateLocationFromDocument(self, document):
         if self._service.denied(self._deployment):
             return union("UnauthorizedError", message="the token may not change this deployment")
-        errors = document_errors(document)
+        errors = self._errors(document)
         if errors:
             return union("InvalidLocationError", errors=errors)
         return self._update(document)
@@ -254,7 +241,7 @@ class Root:
             return union("UnauthorizedError", message="the token may not change this deployment")
         if not isinstance(document, dict) or set(document) != {"locations"}:
             return union("InvalidLocationError", errors=["the document needs exactly the key `locations`"])
-        errors = [error for one in document["locations"] for error in document_errors(one)]
+        errors = [error for one in document["locations"] for error in self._errors(one)]
         if errors:
             return union("InvalidLocationError", errors=errors)
         updated = [self._update(one) for one in document["locations"]]
@@ -263,6 +250,16 @@ class Root:
             for name in set(self._deployment.locations) - names:
                 del self._deployment.locations[name]
         return union(success, locations=updated)
+
+    def _errors(self, document):
+        errors = document_errors(document)
+        if not errors and self._deployment.agent_type == "HYBRID":
+            # Source: the checks of the agents for ECS, Kubernetes and Docker.
+            if not document.get("image"):
+                errors.append(f"a Hybrid agent needs the `image` of {document['location_name']}")
+            if document.get("pex_metadata"):
+                errors.append(f"a Hybrid agent has no PEX files for {document['location_name']}")
+        return errors
 
     def _update(self, document):
         service, name = self._service, document["location_name"]
@@ -296,8 +293,7 @@ class Root:
         service = self._service
         for location in self._deployment.locations.values():
             location.poll(service.agent_running(), missing_objects(location.document, service.store))
-        entries = [x.entry(self._repositories(x.name)) for x in self._deployment.locations.values()]
-        return union("Workspace", locationEntries=entries)
+        return union("Workspace", locationEntries=[x.entry() for x in self._deployment.locations.values()])
 
     def workspace(self):
         return {"workspaceEntries": [entry_of(x) for x in self._deployment.locations.values()]}
@@ -306,61 +302,6 @@ class Root:
         return union(
             "LocationsAsDocument", document={"locations": [x.document for x in self._deployment.locations.values()]}
         )
-
-    # -- runs
-
-    def _jobs(self, location):
-        return self._service.config.get("jobs", {}).get(location, {"__repository__": ["__ASSET_JOB"]})
-
-    def _repositories(self, location):
-        """The repositories of a code location with their jobs, as the configuration says."""
-        return [
-            {"id": name, "name": name, "jobs": [{"id": job, "name": job} for job in jobs]}
-            for name, jobs in self._jobs(location).items()
-        ]
-
-    def launchRun(self, executionParams):
-        service, selector = self._service, executionParams["selector"]
-        if self._key is None:
-            service.violation("a run is launched without an idempotency key")
-        if service.denied(self._deployment):
-            return union("UnauthorizedError", message="the token may not launch runs here")
-        if self._key in service.runs_by_key:
-            return union("LaunchRunSuccess", run=service.runs_by_key[self._key].graphql())
-        location, repository, job = (selector[f"{key}Name"] for key in ("repositoryLocation", "repository", "job"))
-        there = self._deployment.locations.get(location)
-        if there is None or job not in self._jobs(location).get(repository, []):
-            return union(
-                "PipelineNotFoundError",
-                message=f"Could not find Pipeline {location}.{repository}.{job}",
-                pipelineName=job,
-                repositoryName=repository,
-                repositoryLocationName=location,
-            )
-        plan = service.config.get("runs", {}).get(job, {})
-        if plan.get("config_errors"):
-            errors = [union("RuntimeMismatchConfigError", message=x, path=[]) for x in plan["config_errors"]]
-            return union("RunConfigValidationInvalid", pipelineName=job, errors=errors)
-        run = Run(f"00000000-0000-4000-8000-{next(service.numbers):012d}", job, executionParams, plan)
-        service.runs[run.run_id] = service.runs_by_key[self._key] = run
-        return union("LaunchRunSuccess", run=run.graphql())
-
-    def runOrError(self, runId):
-        run = self._service.runs.get(runId)
-        if run is None:
-            return union("RunNotFoundError", runId=runId, message=f"Pipeline run {runId} could not be found.")
-        answer = run.graphql()
-        run.move()
-        return answer
-
-    def terminateRun(self, runId, terminatePolicy=None):
-        run = self._service.runs.get(runId)
-        if run is None:
-            return union("RunNotFoundError", runId=runId, message=f"Pipeline run {runId} could not be found.")
-        if run.states[0] in ENDED:
-            return union("TerminateRunFailure", run=run.graphql(), message=f"Run {runId} has ended")
-        run.states = ["CANCELING", "CANCELED"]
-        return union("TerminateRunSuccess", run=run.graphql())
 
     # -- the rest
 
@@ -427,6 +368,9 @@ def document_errors(document):
     for key, value in document.items():
         if value is None:
             errors.append(f"`{key}` of {name} is null")
+    image = document.get("image")
+    if image is not None and (not isinstance(image, str) or image != image.strip() or not image):
+        errors.append(f"`image` of {name} is empty or has blanks around it")
     pex = document.get("pex_metadata")
     if pex is not None and not (
         isinstance(pex, dict)

@@ -44,8 +44,15 @@ impl Explain for PermissionDenied {
 /// Whether the step may deploy. A missing token is forgiven only where GitHub withholds secrets: in pull requests of
 /// forks and of Dependabot. Anywhere else it is an error, which the deploy itself will raise.
 pub fn of_run(inputs: &ActionInputs, trigger: Option<&Trigger>, host: &Host) -> DeployPermission {
+    let builds = !inputs.deploy.publish.images.are_given();
     if inputs.command == ActionCommand::Build || !inputs.wants_deploy {
-        return DeployPermission::OnlyBuild;
+        return match builds {
+            true => DeployPermission::OnlyBuild,
+            false => DeployPermission::Refused {
+                why: "The images are built already, and this step was asked not to deploy.".into(),
+                build: false,
+            },
+        };
     }
     let (request, closed) = match trigger {
         Some(Trigger::PullRequest(request)) => (request, false),
@@ -67,7 +74,7 @@ pub fn of_run(inputs: &ActionInputs, trigger: Option<&Trigger>, host: &Host) -> 
             "The pull request {whose}, and GitHub gives such runs no secrets: without a token for Dagster+ nothing was deployed."
         ),
     };
-    DeployPermission::Refused { why, build: !closed }
+    DeployPermission::Refused { why, build: !closed && builds }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `deploy --dry-run`: the requirements of each code location, and the versions they resolve to.
 
-use super::{Planned, prepare};
+use super::{Chosen, Planned, choose, prepare};
 use crate::builder::{BuildError, deps};
 use crate::cli::{DeployArgs, Format};
 use crate::commands::Error;
@@ -11,6 +11,7 @@ use crate::deployment;
 use crate::error::error_text;
 use crate::host::Host;
 use crate::plan::PlannedLocation;
+use crate::plan::images::ImageLocation;
 use crate::render::Exit;
 use crate::scratch::Scratch;
 use serde_json::json;
@@ -21,6 +22,9 @@ use serde_json::json;
 /// If the project cannot be read, or its requirements cannot be resolved.
 pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     deployment::goal::decide(&args.goal(), &Session::default(), host)?;
+    if args.publish.images.are_given() {
+        return images(args, format, host);
+    }
     let Planned { building, plan, requirements, .. } = prepare(args, host, &Progress::default())?;
     let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
     let context = building.context(out_dir.path())?;
@@ -60,4 +64,22 @@ pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error
     let Some(last) = errors.pop() else { return Ok(Exit(0)) };
     errors.iter().for_each(|error| building.host.say(&error_text(error, building.host.color())));
     Err(last.into())
+}
+
+/// The image of each code location.
+fn images(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error> {
+    let Chosen { images, .. } = choose(args, &Progress::default(), host)?;
+    match format {
+        Format::Json => {
+            let document = |one: &ImageLocation| json!({"name": one.location.name, "image": one.image});
+            let locations: Vec<_> = images.iter().map(document).collect();
+            crate::commands::print_json(host, &json!({ "locations": locations }))?;
+        }
+        Format::Text => {
+            let line = |one: &ImageLocation| format!("{}\t{}", one.location.name, one.image);
+            let lines: Vec<String> = images.iter().map(line).collect();
+            host.data(&lines.join("\n")).map_err(Error::Stdout)?;
+        }
+    }
+    Ok(Exit(0))
 }

@@ -33,10 +33,19 @@ pub(super) fn say_failures(outcomes: &[Outcome], host: &Host) {
     }
 }
 
-/// `code location  state  source PEX  deps PEX`, a line a code location; `None` if none has a result.
+/// `code location  state  source PEX  deps PEX` or `code location  state  image`, a line a code location; `None` if none
+/// has a result.
 pub fn outcomes(report: &Report) -> Option<String> {
     if !report.locations.iter().any(|location| location.state.is_at_dagster()) {
         return None;
+    }
+    if report.locations.iter().any(|location| location.image.is_some()) {
+        let mut rows = vec![["code location", "state", "image"].map(String::from)];
+        rows.extend(report.locations.iter().map(|location| {
+            let image = location.image.clone().unwrap_or("-".into());
+            [location.name.clone(), location.state.words().to_string(), image]
+        }));
+        return Some(report::table::aligned(&rows, &[false; 3]));
     }
     let word = |sent: Option<UploadOutcome>| sent.map_or("-", UploadOutcome::words).to_string();
     let mut rows = vec![["code location", "state", "source PEX", "deps PEX"].map(String::from)];
@@ -68,14 +77,16 @@ pub(super) fn print(report: &Report, format: Format, host: &Host) -> Result<(), 
     }
 }
 
-/// Name and tag of each code location, and its state if it was to be deployed.
+/// Name and tag or image of each code location, and its state if it was to be deployed.
 fn lines(report: &Report) -> String {
     let line = |location: &LocationReport| {
         let state = location.state.is_at_dagster().then(|| location.state.name());
-        let columns = [Some(location.name.clone()), location.pex_tag.clone(), state];
+        let runs = location.pex_tag.clone().or(location.image.clone());
+        let columns = [Some(location.name.clone()), runs, state];
         columns.into_iter().flatten().collect::<Vec<_>>().join("\t")
     };
-    let built = report.locations.iter().filter(|location| location.pex_tag.is_some());
+    let has_code = |location: &&LocationReport| location.pex_tag.is_some() || location.image.is_some();
+    let built = report.locations.iter().filter(has_code);
     let lines: Vec<String> = built.map(line).collect();
     let out_dir = report.out_dir.as_deref().unwrap_or(Path::new("."));
     match (lines.is_empty(), report.files.as_slice()) {

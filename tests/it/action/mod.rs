@@ -1,6 +1,7 @@
 //! The action: its step, what it says, and what it leaves.
 
 mod commit;
+mod images;
 mod runs;
 mod step;
 mod wrapper;

@@ -70,7 +70,7 @@ fn a_hybrid_deployment_has_no_plan() {
     insta::assert_snapshot!(messages(&stderr), @r#"
     warning: without --deps-cache-from every deps PEX counts as changed: only an entry of the deps cache shows what a build would produce
     error: `prod` is a Hybrid deployment, and PEX files only run in Dagster+ Serverless
-    hint: Hybrid agents run code locations from images: build and push one, and deploy it with `dagster-cloud ci deploy` or `dg plus deploy`; nothing was built or changed
+    hint: Hybrid agents run code locations from images: build and push them in a step before, and name them with --image-of, or a tag for all of them with --image-tag; nothing was built or changed
     "#);
 }
 

@@ -32,7 +32,7 @@ fn a_hybrid_deployment_is_refused_before_anything_is_built() {
     insta::assert_snapshot!(full.stderr, @r#"
         Deploying to the deployment prod ([URL]/prod/locations)
         error: `prod` is a Hybrid deployment, and PEX files only run in Dagster+ Serverless
-        hint: Hybrid agents run code locations from images: build and push one, and deploy it with `dagster-cloud ci deploy` or `dg plus deploy`; nothing was built or changed
+        hint: Hybrid agents run code locations from images: build and push them in a step before, and name them with --image-of, or a tag for all of them with --image-tag; nothing was built or changed
         "#);
     standin.control("journal", &Value::Null);
     let dir = tempfile::tempdir().unwrap();

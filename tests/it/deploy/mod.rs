@@ -1,6 +1,7 @@
 //! Whole deploys through the program.
 
 mod cancelled;
+pub mod images;
 mod interruptions;
 mod laws;
 mod verify;

@@ -79,7 +79,7 @@ fn no_such_deployment() {
 fn hybrid() {
     insta::assert_snapshot!(of_organization(json!({"deployments": [{"name": "prod", "agent_type": "HYBRID"}]})), @r#"
     error: `prod` is a Hybrid deployment, and PEX files only run in Dagster+ Serverless
-    hint: Hybrid agents run code locations from images: build and push one, and deploy it with `dagster-cloud ci deploy` or `dg plus deploy`; nothing was built or changed
+    hint: Hybrid agents run code locations from images: build and push them in a step before, and name them with --image-of, or a tag for all of them with --image-tag; nothing was built or changed
     "#);
 }
 
