@@ -8,7 +8,7 @@ mod refused;
 pub use crate::context::args::DagsterArgs;
 pub use crate::deployment::args::{BranchArgs, CodeLocationDetails, PublishArgs, SnapshotBase};
 pub use crate::verify::VerifyWhen;
-pub use deploying::{BranchDeploymentArgs, StatusArgs};
+pub use deploying::{BranchDeploymentArgs, LaunchArgs, StatusArgs};
 pub use planning::PlanArgs;
 pub use refused::wants_json;
 
@@ -154,6 +154,10 @@ pub enum Command {
     Status(StatusArgs),
     /// Print the name of the branch deployment of this pull request or branch. --create creates it, --close closes it.
     BranchDeployment(BranchDeploymentArgs),
+    /// Launch a run of a job, and print its id. --wait waits for its end.
+    ///
+    /// In a pull request's workflow the run is launched in its branch deployment, unless --deployment names another one.
+    Launch(LaunchArgs),
     /// Run as the step of `action.yml`: read inputs from `INPUT_*` variables, report to the runner and to GitHub.
     #[command(hide = true)]
     Action,

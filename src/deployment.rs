@@ -5,12 +5,14 @@
 
 pub mod args;
 mod error;
+mod existing;
 pub mod goal;
 pub mod images;
 mod same_branch;
 mod untrusted;
 
 pub use error::DeploymentError;
+pub use existing::existing;
 pub use goal::{DeploySession, Goal, client};
 pub use same_branch::reason_to_stay;
 pub use untrusted::{admit, with_request};

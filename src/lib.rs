@@ -26,6 +26,7 @@ pub mod dependencies;
 pub mod verify;
 pub mod publish;
 pub mod update;
+pub mod launch;
 pub mod report;
 // speakers
 pub mod dagster;

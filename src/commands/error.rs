@@ -8,6 +8,7 @@ use crate::dagster::DagsterError;
 use crate::deployment::DeploymentError;
 use crate::error::{Explain, Fault, Place};
 use crate::github::runner::RunnerError;
+use crate::launch::LaunchError;
 use crate::plan::images::ImagesError;
 use crate::project::{CollectError, ProjectErrors, PythonVersionError};
 use crate::tools;
@@ -42,6 +43,8 @@ pub enum Error {
     Build(#[from] BuildError),
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
     #[error(transparent)]
     PermissionDenied(action::PermissionDenied),
     #[error(transparent)]
@@ -94,6 +97,7 @@ impl Error {
             Error::Connect(error) => Some(error),
             Error::Build(error) => Some(error),
             Error::Verify(error) => Some(error),
+            Error::Launch(error) => Some(error),
             Error::PermissionDenied(error) => Some(error),
             Error::Runner(error) => Some(error),
             _ => None,

@@ -9,6 +9,7 @@ mod deps;
 mod error;
 mod here;
 pub mod interrupt;
+pub mod launch;
 pub mod plan;
 mod progress;
 pub mod python;
@@ -46,7 +47,7 @@ pub fn run(invocation: Invocation, host: &Host) -> Exit {
 fn interruptible(invocation: Invocation, host: &Host) -> Result<Exit, Error> {
     match &invocation.command {
         // These report in more detail what was reached.
-        Command::Action => return dispatch(invocation, host, &Progress::default()),
+        Command::Action | Command::Launch(_) => return dispatch(invocation, host, &Progress::default()),
         Command::Deploy(args) if !args.build.dry_run => {
             return dispatch(invocation, host, &Progress::default());
         }
@@ -102,6 +103,7 @@ fn dispatch(invocation: Invocation, host: &Host, progress: &Progress) -> Result<
         Command::BranchDeployment(args) => {
             branch_deployment::run(&args, invocation.global.format, host, progress)
         }
+        Command::Launch(args) => launch::run(&args, invocation.global.format, host),
         Command::Module(args) => python::run(&args, &Tools::new(host), host),
     }
 }

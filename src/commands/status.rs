@@ -3,7 +3,6 @@
 use super::Error;
 use crate::cli::{Format, StatusArgs};
 use crate::context::Context;
-use crate::context::event::Trigger;
 use crate::dagster::Client;
 use crate::dagster::operations::LoadState;
 use crate::deployment;
@@ -21,16 +20,7 @@ use std::collections::BTreeMap;
 pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error> {
     let context = Context::read(&args.dagster, host.cwd(), host)?;
     let client = deployment::client(&context, host, PythonVersion::DEFAULT);
-    let (name, is_default) = deployment_name(&context, &client)?;
-    let mut client = client.at(&name);
-    let states = match client.workspace() {
-        Err(error) => {
-            let other = deployment::instead_of(&name, is_default, error, &client, context.by_inputs)?;
-            client = client.at(&other);
-            client.workspace()?
-        }
-        states => states?,
-    };
+    let (client, states) = deployment::existing(&context, &client, Client::workspace)?;
     // It only adds details: the states are worth showing without them.
     let entries = client.workspace_entries().unwrap_or_else(|error| {
         host.say(&format!("warning: {error}"));
@@ -47,17 +37,6 @@ pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error
     host.note(format!("{} ({})", client.deployment().unwrap_or_default(), client.locations_page()));
     host.data(&text).map_err(Error::Stdout)?;
     Ok(Exit(0))
-}
-
-/// The named deployment, else in a pull request its branch deployment, else the default one; and whether it is that.
-fn deployment_name(context: &Context, client: &Client) -> Result<(String, bool), Error> {
-    match (&context.endpoint.deployment, &context.trigger) {
-        (Some(name), _) => Ok((name.clone(), false)),
-        (None, Trigger::PullRequest(request) | Trigger::PullRequestClosed(request)) => {
-            Ok((client.branch_deployment_name(&request.repository, &request.branch)?, false))
-        }
-        (None, _) => Ok((deployment::DEFAULT_DEPLOYMENT.into(), true)),
-    }
 }
 
 /// What is shown about one code location. The metadata is the server's JSON of the last update.

@@ -46,8 +46,11 @@ impl DagsterArgs {
     }
 }
 
-/// Parser for clap, which requires a `Result`.
+/// A text that is not shown in errors. Parser for clap, which requires a `Result`.
+///
+/// # Errors
+/// Never.
 #[allow(clippy::unnecessary_wraps)]
-fn secret(text: &str) -> Result<Secret, String> {
+pub fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
 }

@@ -29,8 +29,8 @@ const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(57_600);
 
 /// One GraphQL document, and its task for error messages.
 ///
-/// All of them are repeated after a lost answer: queries, and mutations that set a value, so that doing it twice has
-/// the same effect as once.
+/// All of them are repeated after a lost answer: queries, mutations that set a value, so that doing it twice has the
+/// same effect as once, and `launchRun`, by whose idempotency key the server knows a repeated request.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
     /// Completes `could not …`: a verb and its object.
@@ -51,6 +51,7 @@ impl Operation {
         match self.field {
             "createOrUpdateBranchDeployment" => Kind::BranchDeployment,
             "addOrUpdateLocationFromDocument" | "deployLocations" => Kind::Update,
+            "launchRun" => Kind::Launch,
             _ => Kind::Question,
         }
     }
@@ -86,6 +87,8 @@ pub struct Client {
     session: Session,
     /// Whether a refused token ends the session.
     ends_when_refused: bool,
+    /// Sent with each request, so that the server carries out a repeated one only once.
+    idempotency_key: Option<String>,
 }
 
 /// The result of one attempt.
@@ -115,6 +118,7 @@ impl Client {
             settings: Settings::default(),
             session: Session::default(),
             ends_when_refused: false,
+            idempotency_key: None,
         }
     }
 
@@ -136,6 +140,12 @@ impl Client {
     /// Whether it is part of a run and not a patient client.
     pub(super) fn is_in_session(&self) -> bool {
         self.ends_when_refused
+    }
+
+    /// The same client for one call that must not take effect twice. Source: the header of dagster-cloud-cli's
+    /// `job launch`.
+    pub(super) fn with_idempotency_key(&self, key: String) -> Client {
+        Client { idempotency_key: Some(key), ..self.clone() }
     }
 
     /// The same client without retries.
@@ -203,7 +213,7 @@ impl Client {
     }
 
     /// The URL of the organization, or of the deployment in it.
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         match &self.deployment {
             Some(name) => format!("{}/{name}", self.organization_url),
             None => self.organization_url.clone(),
@@ -301,6 +311,10 @@ impl Client {
             .header("Dagster-Cloud-Version", API_VERSION)
             .header("Python-Version", &format!("{}.0", self.python))
             .secret_header("Dagster-Cloud-Api-Token", self.token.clone());
+        let request = match &self.idempotency_key {
+            Some(key) => request.header("Idempotency-Key", key),
+            None => request,
+        };
         match &self.deployment {
             Some(name) => request.header("Dagster-Cloud-Deployment", name),
             None => request,

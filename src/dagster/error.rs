@@ -67,6 +67,11 @@ fn is_about_rights(message: &str) -> bool {
         .any(|word| message.contains(word))
 }
 
+/// Whether an answer is about the job or run config that was asked for.
+fn is_about_the_run(type_name: &str) -> bool {
+    ["RunConfigValidationInvalid", "PipelineNotFoundError", "InvalidSubsetError"].contains(&type_name)
+}
+
 fn tries(attempts: u32) -> String {
     if attempts > 1 { format!(" after {attempts} attempts") } else { String::new() }
 }
@@ -100,6 +105,11 @@ impl DagsterError {
         matches!(self, Status { .. } | Network { .. } | NotTheApi { .. } | Maintenance { .. })
     }
 
+    /// Whether the job that was to be launched does not exist.
+    pub fn is_unknown_job(&self) -> bool {
+        matches!(self, DagsterError::Refused { type_name, .. } if type_name == "PipelineNotFoundError")
+    }
+
     /// Whether it is about fields that the server does not know, or does not show to this token.
     pub fn is_about_fields(&self) -> bool {
         let says = |message: &String| message.contains("Cannot query field") || is_about_rights(message);
@@ -129,6 +139,7 @@ impl DagsterError {
             // All other types are raised during execution.
             DagsterError::Refused { type_name, .. } => {
                 !["InvalidLocationError", "UnauthorizedError"].contains(&type_name.as_str())
+                    && !is_about_the_run(type_name)
             }
             DagsterError::AfterLoss { .. } => true,
             _ => false,
@@ -151,6 +162,7 @@ impl Explain for DagsterError {
     fn fault(&self) -> Fault {
         match self {
             DagsterError::Refused { type_name, .. } if type_name == "InvalidLocationError" => Fault::Project,
+            DagsterError::Refused { type_name, .. } if is_about_the_run(type_name) => Fault::Usage,
             DagsterError::ReadFile { .. } => Fault::Tool,
             DagsterError::Network { source, .. } => source.fault(),
             DagsterError::AfterLoss { last } => last.fault(),

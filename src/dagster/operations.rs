@@ -26,6 +26,7 @@ macro_rules! operation {
         }
     };
 }
+pub(super) use operation;
 
 const SERVERLESS: Operation = operation!("ask for the registry", "serverless", "serverless");
 const AGENTS: Operation = operation!("ask for the agents", "agents", "agents");
@@ -342,13 +343,14 @@ fn is_for_other_object(url: &Url, name: &str) -> bool {
 }
 
 /// The value, if it is the expected member of its union; otherwise an error with the server's message.
-fn member(operation: Operation, answer: Value, expected: &str) -> Result<Value, DagsterError> {
+pub(super) fn member(operation: Operation, answer: Value, expected: &str) -> Result<Value, DagsterError> {
     let type_name = answer["__typename"].as_str().unwrap_or_default();
     if type_name == expected {
         return Ok(answer);
     }
     let listed = answer["errors"].as_array().map(|errors| {
-        let lines = errors.iter().map(|error| error.as_str().map_or_else(|| error.to_string(), String::from));
+        let line = |error: &Value| error.as_str().or(error["message"].as_str()).map(String::from);
+        let lines = errors.iter().map(|error| line(error).unwrap_or_else(|| error.to_string()));
         lines.collect::<Vec<_>>().join("; ")
     });
     Err(DagsterError::Refused {
@@ -358,6 +360,6 @@ fn member(operation: Operation, answer: Value, expected: &str) -> Result<Value, 
     })
 }
 
-fn lacks(operation: Operation, what: &str) -> DagsterError {
+pub(super) fn lacks(operation: Operation, what: &str) -> DagsterError {
     DagsterError::Unexpected { doing: operation.doing.into(), what: what.into() }
 }

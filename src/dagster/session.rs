@@ -51,6 +51,8 @@ pub struct Begun {
     pub uploaded: BTreeSet<String>,
     /// Code locations were updated.
     pub update: bool,
+    /// A run was launched.
+    pub launch: bool,
 }
 
 /// The effect of a request.
@@ -60,6 +62,7 @@ pub(super) enum Kind<'a> {
     BranchDeployment,
     Upload(&'a str),
     Update,
+    Launch,
 }
 
 impl Session {
@@ -99,6 +102,7 @@ impl Session {
             // Deps cache entries are not listed in reports: without them only a later build is slower.
             Kind::Upload(_) => {}
             Kind::Update => state.begun.update = true,
+            Kind::Launch => state.begun.launch = true,
         }
         Ok(())
     }

@@ -50,6 +50,8 @@ pub struct Run {
     pub branch_deployment: Option<String>,
     /// Whether the branch deployment is only to be closed.
     pub is_closing: bool,
+    /// The run of a job that was launched, and what becomes of it, in words.
+    pub launched: Option<String>,
     /// How far the update of each code location has come.
     pub updating: BTreeMap<String, LocationState>,
 }
@@ -81,6 +83,9 @@ impl Run {
 
     /// What an interrupt left at Dagster+, in a sentence; `begun` is what had started there.
     pub fn left_behind(&self, begun: &Begun) -> String {
+        if begun.launch {
+            return self.launched.clone().unwrap_or_else(|| "the run may have been launched".into());
+        }
         if self.is_closing && begun.branch_deployment {
             return "the branch deployment may or may not have been closed".into();
         }

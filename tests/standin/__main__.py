@@ -35,7 +35,8 @@ class World:
     def state(self):
         objects = self.store.snapshot()
         with self.service.lock:
-            return {"deployments": self.deployments(), **described(objects)}
+            runs = {run.run_id: {"status": run.states[0], **run.params} for run in self.service.runs.values()}
+            return {"deployments": self.deployments(), "runs": runs, **described(objects)}
 
     def deployments(self):
         return {

@@ -97,7 +97,8 @@ class GraphQLHandler(Handler):
         document, variables, deployment = call
         service = self.world.service
         with service.lock:
-            data = entry["answer"] = document.answer(Root(service, deployment), variables)
+            root = Root(service, deployment, self.headers.get("Idempotency-Key"))
+            data = entry["answer"] = document.answer(root, variables)
         entry["status"] = 200
         return 200, json.dumps({"data": data}), "application/json"
 

@@ -24,6 +24,7 @@ LOCATION_KEYS = {
 }
 # What `CodeLocationDeployData` of dagster-cloud-cli 1.13.27 keeps as it is.
 METADATA_KEYS = ("image", "working_directory", "executable_path", "attribute", "agent_queue", "defs_state_info")
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 CODE_SOURCES = {"package_name", "module_name", "python_file", "autoload_defs_module_name"}
 
 
@@ -83,12 +84,13 @@ class Location:
         document, _, _, error = self.served
         return None if error else (document.get("pex_metadata") or {}).get("pex_tag")
 
-    def entry(self):
+    def entry(self, repositories=()):
         """The WorkspaceLocationEntry that is shown now."""
         stale = not self.done and self.served and (self.stale_polls > 0 or self.plan.get("never_flips"))
         if self.done or stale:
             document, stamp, version, error = self.served
-            value = python_error(**error) if error else union("RepositoryLocation", id=self.name, name=self.name)
+            value = union("RepositoryLocation", id=self.name, name=self.name, repositories=list(repositories))
+            value = python_error(**error) if error else value
             status = "LOADED"
         else:
             document, stamp, version, value, status = self.document, self.stamp, self.version, None, "LOADING"
@@ -123,6 +125,21 @@ class Deployment:
         )
 
 
+class Run:
+    """One run, and the states that it goes through, one with each look."""
+
+    def __init__(self, run_id, job, params, plan):
+        self.run_id, self.job, self.params = run_id, job, params
+        self.states = list(plan.get("states", ["STARTED", "SUCCESS"]))
+
+    def move(self):
+        if len(self.states) > 1:
+            self.states.pop(0)
+
+    def graphql(self):
+        return union("Run", id=self.run_id, runId=self.run_id, jobName=self.job, status=self.states[0])
+
+
 class Service:
     """State of one organization."""
 
@@ -132,6 +149,7 @@ class Service:
         self.numbers = itertools.count(1)
         self.stamps = itertools.count(1_700_000_000)
         self.agent_polls = 0
+        self.runs, self.runs_by_key = {}, {}
         self.deployments = {}
         for item in config.get("deployments", [{"name": "prod"}]):
             deployment = Deployment(
@@ -158,8 +176,8 @@ class Service:
 class Root:
     """Resolvers for one request, at one deployment."""
 
-    def __init__(self, service, deployment):
-        self._service, self._deployment = service, deployment
+    def __init__(self, service, deployment, key=None):
+        self._service, self._deployment, self._key = service, deployment, key
 
     # -- registry
 
@@ -293,7 +311,8 @@ class Root:
         service = self._service
         for location in self._deployment.locations.values():
             location.poll(service.agent_running(), missing_objects(location.document, service.store))
-        return union("Workspace", locationEntries=[x.entry() for x in self._deployment.locations.values()])
+        entries = [x.entry(self._repositories(x.name)) for x in self._deployment.locations.values()]
+        return union("Workspace", locationEntries=entries)
 
     def workspace(self):
         return {"workspaceEntries": [entry_of(x) for x in self._deployment.locations.values()]}
@@ -302,6 +321,61 @@ class Root:
         return union(
             "LocationsAsDocument", document={"locations": [x.document for x in self._deployment.locations.values()]}
         )
+
+    # -- runs
+
+    def _jobs(self, location):
+        return self._service.config.get("jobs", {}).get(location, {"__repository__": ["__ASSET_JOB"]})
+
+    def _repositories(self, location):
+        """The repositories of a code location with their jobs, as the configuration says."""
+        return [
+            {"id": name, "name": name, "jobs": [{"id": job, "name": job} for job in jobs]}
+            for name, jobs in self._jobs(location).items()
+        ]
+
+    def launchRun(self, executionParams):
+        service, selector = self._service, executionParams["selector"]
+        if self._key is None:
+            service.violation("a run is launched without an idempotency key")
+        if service.denied(self._deployment):
+            return union("UnauthorizedError", message="the token may not launch runs here")
+        if self._key in service.runs_by_key:
+            return union("LaunchRunSuccess", run=service.runs_by_key[self._key].graphql())
+        location, repository, job = (selector[f"{key}Name"] for key in ("repositoryLocation", "repository", "job"))
+        there = self._deployment.locations.get(location)
+        if there is None or job not in self._jobs(location).get(repository, []):
+            return union(
+                "PipelineNotFoundError",
+                message=f"Could not find Pipeline {location}.{repository}.{job}",
+                pipelineName=job,
+                repositoryName=repository,
+                repositoryLocationName=location,
+            )
+        plan = service.config.get("runs", {}).get(job, {})
+        if plan.get("config_errors"):
+            errors = [union("RuntimeMismatchConfigError", message=x, path=[]) for x in plan["config_errors"]]
+            return union("RunConfigValidationInvalid", pipelineName=job, errors=errors)
+        run = Run(f"00000000-0000-4000-8000-{next(service.numbers):012d}", job, executionParams, plan)
+        service.runs[run.run_id] = service.runs_by_key[self._key] = run
+        return union("LaunchRunSuccess", run=run.graphql())
+
+    def runOrError(self, runId):
+        run = self._service.runs.get(runId)
+        if run is None:
+            return union("RunNotFoundError", runId=runId, message=f"Pipeline run {runId} could not be found.")
+        answer = run.graphql()
+        run.move()
+        return answer
+
+    def terminateRun(self, runId, terminatePolicy=None):
+        run = self._service.runs.get(runId)
+        if run is None:
+            return union("RunNotFoundError", runId=runId, message=f"Pipeline run {runId} could not be found.")
+        if run.states[0] in ENDED:
+            return union("TerminateRunFailure", run=run.graphql(), message=f"Run {runId} has ended")
+        run.states = ["CANCELING", "CANCELED"]
+        return union("TerminateRunSuccess", run=run.graphql())
 
     # -- the rest
 

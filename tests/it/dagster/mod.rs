@@ -4,6 +4,7 @@ mod answers;
 mod branch_deployments;
 mod calls;
 mod credentials;
+mod launch;
 mod other_client;
 mod publish;
 mod side_by_side;

@@ -147,7 +147,8 @@ type Fields<'a> = BTreeMap<&'a str, (&'a Type, Vec<&'a SelectionSet>)>;
 /// The object type of `value`, which is one of the types that `wanted` stands for; `None` for one that is not.
 fn concrete_type<'a>(wanted: &'a str, value: &'a Value) -> Option<&'a str> {
     match &SCHEMA.types[wanted] {
-        ExtendedType::Object(_) => value.is_object().then_some(wanted),
+        // Only fields of the interface itself are asked for.
+        ExtendedType::Object(_) | ExtendedType::Interface(_) => value.is_object().then_some(wanted),
         ExtendedType::Union(_) => value["__typename"].as_str().filter(|name| SCHEMA.is_subtype(wanted, name)),
         _ => None,
     }
