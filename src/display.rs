@@ -1,6 +1,7 @@
 //! Progress on a terminal: a bar for each transfer, a spinner for each phase. Elsewhere the same facts are written as
 //! lines.
 
+use crate::hex::short_name;
 use crate::host::Host;
 use crate::net::{Activity, Progress};
 use crate::threads::lock;
@@ -9,8 +10,8 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-const TRANSFER: &str = "  {msg:40!} {bar:24.cyan/dim} {bytes:>10}/{total_bytes:10}";
-const SPINNER: &str = "  {spinner:.cyan} {msg}";
+const TRANSFER: &str = "  {msg:24!} {wide_bar:.cyan/dim} {bytes:>10}/{total_bytes:10}";
+const SPINNER: &str = "  {spinner:.cyan} {wide_msg}";
 
 /// Shows transfers and phases of one run.
 pub struct Display {
@@ -52,10 +53,12 @@ fn style(template: &str) -> ProgressStyle {
 impl Progress for Display {
     fn start(&self, activity: Activity, name: &str, size_bytes: Option<u64>) {
         let bar = match size_bytes {
-            Some(size) => ProgressBar::new(size).with_style(style(TRANSFER)).with_message(name.to_string()),
-            None => ProgressBar::new_spinner()
-                .with_style(style(SPINNER))
-                .with_message(format!("{} {name}", verb(activity))),
+            Some(size) => ProgressBar::new(size).with_style(style(TRANSFER)).with_message(shown(name)),
+            None => ProgressBar::new_spinner().with_style(style(SPINNER)).with_message(format!(
+                "{} {}",
+                verb(activity),
+                shown(name)
+            )),
         };
         let bar = self.bars.add(bar);
         let mut transfers = lock(&self.transfers);
@@ -75,6 +78,12 @@ impl Progress for Display {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A PEX file by the first digits of its hash, so that its bar has room on a narrow terminal.
+fn shown(name: &str) -> String {
+    let is_pex = name.ends_with(".pex") && !name.contains('/');
+    if is_pex { short_name(name) } else { name.to_string() }
 }
 
 fn verb(activity: Activity) -> &'static str {

@@ -100,6 +100,7 @@ pub struct Host {
     stdout: Stream,
     stderr: Stream,
     stderr_is_terminal: bool,
+    stdout_is_terminal: bool,
     verbosity: Verbosity,
     color: bool,
     bars: MultiProgress,
@@ -122,6 +123,7 @@ impl Host {
             stdout: Arc::new(Mutex::new(Box::new(std::io::stdout()))),
             stderr: Arc::new(Mutex::new(Box::new(std::io::stderr()))),
             stderr_is_terminal: terminal,
+            stdout_is_terminal: std::io::stdout().is_terminal(),
             verbosity: Verbosity::Normal,
             color: terminal,
             bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
@@ -148,6 +150,7 @@ impl Host {
             stdout: Arc::new(Mutex::new(stdout)),
             stderr: Arc::new(Mutex::new(stderr)),
             stderr_is_terminal: false,
+            stdout_is_terminal: false,
             verbosity: Verbosity::Normal,
             color: false,
             bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
@@ -278,6 +281,21 @@ impl Host {
         self.stderr_is_terminal && self.verbosity == Verbosity::Normal && !self.in_ci()
     }
 
+    /// The width of the terminal that stderr goes to; `None` if it is not one, or its width is not known.
+    pub fn columns(&self) -> Option<usize> {
+        if self.stderr_is_terminal { terminal_columns(std::io::stderr()) } else { None }
+    }
+
+    /// The same for stdout.
+    pub fn data_columns(&self) -> Option<usize> {
+        if self.stdout_is_terminal { terminal_columns(std::io::stdout()) } else { None }
+    }
+
+    /// Whether one reader sees messages and data together on a terminal, so that data need not repeat messages.
+    pub fn shows_notes_and_data(&self) -> bool {
+        self.stderr_is_terminal && self.stdout_is_terminal && self.verbosity >= Verbosity::Normal
+    }
+
     /// Progress bars on stderr, visible only if [`Host::interactive`]. Lines of this host are written above them.
     pub fn bars(&self) -> &MultiProgress {
         &self.bars
@@ -393,4 +411,16 @@ impl Host {
         }
         stream.flush()
     }
+}
+
+#[cfg(unix)]
+fn terminal_columns(stream: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    // A terminal that does not know its size says 0.
+    (size.ws_col > 0).then_some(size.ws_col.into())
+}
+
+#[cfg(not(unix))]
+fn terminal_columns<S>(_: S) -> Option<usize> {
+    None
 }

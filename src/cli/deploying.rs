@@ -9,6 +9,9 @@ use std::path::PathBuf;
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
+    /// Show the branch deployment of the branch that is checked out.
+    #[arg(long, conflicts_with = "deployment")]
+    pub branch: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub dagster: DagsterArgs,

@@ -145,7 +145,7 @@ impl<'a> Step<'a> {
     fn check(&self, inputs: ActionInputs) -> Result<Exit, Error> {
         end_with_children();
         let checked = Checked::read(inputs.deploy.project(), self.host);
-        let table = checked.table();
+        let table = checked.table(self.host.columns());
         if !table.is_empty() {
             self.host.note(table.trim_end());
         }

@@ -10,6 +10,7 @@ use crate::host::Host;
 use crate::paths::relative;
 use crate::project::{Location, Project, Reading, Warning};
 use crate::render::Exit;
+use crate::report::table::Table;
 use crate::report::{self, Ended, Problem, Purpose, Report, Run};
 use crate::resolve::{self, Refusal};
 use serde_json::{Map, Value, json};
@@ -32,7 +33,7 @@ pub fn run(args: &CheckArgs, format: Format, host: &Host) -> Result<Exit, Error>
     checked.say(host);
     let text = match format {
         Format::Json => format!("{:#}", document(&checked)),
-        Format::Text => checked.table(),
+        Format::Text => checked.table(host.data_columns()),
     };
     if !text.is_empty() {
         host.data(&text).map_err(Error::Stdout)?;
@@ -75,9 +76,10 @@ impl Checked {
         self.warnings.iter().for_each(|warning| host.say(&warning_text(warning)));
     }
 
-    /// Name, build directory and code source, a line a location; empty without locations.
-    pub fn table(&self) -> String {
-        table(&self.reading)
+    /// Name, build directory and code source, a line a location, for a terminal with this many columns; empty without
+    /// locations.
+    pub fn table(&self, columns: Option<usize>) -> String {
+        table(&self.reading, columns)
     }
 
     /// 0, or the code of the first error.
@@ -155,27 +157,16 @@ fn with_place(message: &str, place: Option<&Place>) -> Map<String, Value> {
 }
 
 /// Name, build directory and code source, a line a location.
-fn table(reading: &Reading) -> String {
-    let rows: Vec<[String; 3]> = reading
-        .locations
-        .iter()
-        .map(|location| {
-            let directory = relative(&location.directory, root(reading));
-            [location.name.clone(), directory.display().to_string(), code_source(location)]
-        })
-        .collect();
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let (name_width, directory_width) = (width(0).unwrap_or(0).max(8), width(1).unwrap_or(0).max(9));
-    if rows.is_empty() {
+fn table(reading: &Reading, columns: Option<usize>) -> String {
+    if reading.locations.is_empty() {
         return String::new();
     }
-    let mut text = format!("{:name_width$}  {:directory_width$}  CODE\n", "LOCATION", "DIRECTORY");
-    for [name, directory, code] in rows {
-        text += format!("{name:name_width$}  {directory:directory_width$}  {code}").trim_end();
-        text.push('\n');
-    }
-    text
+    let mut rows = vec![["LOCATION", "DIRECTORY", "CODE"].map(String::from)];
+    rows.extend(reading.locations.iter().map(|location| {
+        let directory = relative(&location.directory, root(reading));
+        [location.name.clone(), directory.display().to_string(), code_source(location)]
+    }));
+    Table::of_texts(rows).text(columns)
 }
 
 fn code_source(location: &Location) -> String {

@@ -35,7 +35,7 @@ pub fn run(mut args: DeployArgs, format: Format, host: &Host) -> Result<Exit, Er
     let (upload, update) = (args.publish.upload_pex, args.publish.updates());
     let performed = perform(args, &Progress::default(), host);
     let report = performed.report();
-    outcomes(&report).into_iter().for_each(|table| host.note(table));
+    outcomes(&report, host.columns()).into_iter().for_each(|table| host.note(table));
     telling::print(&report, format, host)?;
     if let (Ended::Cancelled(_), Ok(Exit(code))) = (&performed.ended, &performed.exit) {
         super::tell_interrupt(report.reason.as_deref(), *code, format, host)?;

@@ -43,7 +43,7 @@ fn build(
     let context = building.context(out_dir)?;
     let built = deps::build(job, &context)?;
     asked.warnings.extend(context.warnings());
-    building.host.note(report::table::files(&[&built.file]));
+    building.host.note(report::table::file(&built.file).text(building.host.columns()));
     asked.resolution = Some(built.resolution);
     if format == Format::Json {
         let mut document = json!(asked);

@@ -29,7 +29,7 @@ pub fn run(args: &ProjectArgs, format: Format, host: &Host) -> Result<Exit, Erro
         if let Some(warnings) = document["warnings"].as_array_mut() {
             warnings.extend(context.warnings().into_iter().map(Into::into));
         }
-        host.note(report::table::files(&[&file]));
+        host.note(report::table::file(&file).text(host.columns()));
         document["file"] = json!(file);
         if format == Format::Text {
             host.data(&file.path.display().to_string()).map_err(Error::Stdout)?;

@@ -4,11 +4,14 @@ use super::Error;
 use crate::cli::{Format, StatusArgs};
 use crate::context::Context;
 use crate::dagster::Client;
-use crate::dagster::operations::LoadState;
-use crate::deployment;
+use crate::dagster::operations::{BranchData, LoadState};
+use crate::deployment::args::BranchArgs;
+use crate::deployment::{self, Choice, DeploymentError, Destination};
+use crate::hex::short_hash;
 use crate::host::Host;
 use crate::render::Exit;
 use crate::report::LocationState;
+use crate::report::table::Table;
 use crate::target::PythonVersion;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -18,8 +21,11 @@ use std::collections::BTreeMap;
 /// # Errors
 /// If a setting is missing, Dagster+ refuses, or stdout cannot be written.
 pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    let context = Context::read(&args.dagster, host.cwd(), host)?;
+    let mut context = Context::read(&args.dagster, host.cwd(), host)?;
     let client = deployment::client(&context, host, PythonVersion::DEFAULT);
+    if args.branch {
+        context.endpoint.deployment = Some(branch_deployment(&context, &client, host)?);
+    }
     let (client, states) = deployment::existing(&context, &client, Client::workspace)?;
     // It only adds details: the states are worth showing without them.
     let entries = client.workspace_entries().unwrap_or_else(|error| {
@@ -32,11 +38,26 @@ pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error
             "{:#}",
             json!({"deployment": client.deployment(), "url": client.locations_page(), "locations": locations})
         ),
-        Format::Text => table(&locations),
+        Format::Text => table(&locations).text(host.data_columns()),
     };
     host.note(format!("{} ({})", client.deployment().unwrap_or_default(), client.locations_page()));
     host.data(&text).map_err(Error::Stdout)?;
     Ok(Exit(0))
+}
+
+/// The branch deployment of the branch that is checked out, or of the event's.
+fn branch_deployment(context: &Context, client: &Client, host: &Host) -> Result<String, Error> {
+    let args = BranchArgs { deployment_for_branch: true, ..BranchArgs::default() };
+    match deployment::decide(context, None, &args, false, host)? {
+        Choice::Deploy(Destination::Branch(branch)) | Choice::Close(branch) => {
+            let BranchData { repo_name, branch_name, .. } = &branch.data;
+            host.note(format!("The branch deployment of the branch {branch_name}:"));
+            Ok(client.branch_deployment_name(repo_name, branch_name)?)
+        }
+        Choice::Deploy(Destination::Named { .. }) | Choice::Nothing(_) => {
+            Err(DeploymentError::NoBranch { why: "this run is not for a pull request or a branch" }.into())
+        }
+    }
 }
 
 /// What is shown about one code location. The metadata is the server's JSON of the last update.
@@ -66,25 +87,30 @@ fn location(state: &LoadState, metadata: Option<&String>) -> Value {
     })
 }
 
-/// A line for each code location: name, state, commit, PEX files.
-fn table(locations: &[Value]) -> String {
+/// `code location  state  commit  source PEX  deps PEX  image`, a line for each; the image of those without PEX files.
+fn table(locations: &[Value]) -> Table<6> {
+    let header = ["code location", "state", "commit", "source PEX", "deps PEX", "image"];
     let text = |value: &Value| value.as_str().unwrap_or("-").to_string();
-    let rows: Vec<[String; 4]> = locations
-        .iter()
-        .map(|location| {
-            let files =
-                location["pex_files"].as_array().map(|files| files.iter().map(text).collect::<Vec<_>>());
-            let files = files.map_or_else(|| text(&location["image"]), |files| files.join(" "));
-            // Long enough to be unique in large repositories, and the line still fits a terminal.
-            let commit: String = text(&location["commit_hash"]).chars().take(12).collect();
-            [text(&location["name"]), text(&location["state"]).replace('_', " "), commit, files]
-        })
-        .collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let (name, state, commit) = (width(0), width(1), width(2));
-    let line =
-        |row: &[String; 4]| format!("{:name$}  {:state$}  {:commit$}  {}\n", row[0], row[1], row[2], row[3]);
-    rows.iter().map(line).collect()
+    let row = |location: &Value| {
+        let files = location["pex_files"].as_array();
+        let hash = |kind: &str| {
+            let file = files?.iter().filter_map(Value::as_str).find(|file| file.starts_with(kind))?;
+            Some(short_hash(file).to_string())
+        };
+        let image = if files.is_some() { String::new() } else { text(&location["image"]) };
+        [
+            text(&location["name"]),
+            text(&location["state"]).replace('_', " "),
+            short_hash(&text(&location["commit_hash"])).to_string(),
+            hash("source-").unwrap_or_default(),
+            hash("deps-").unwrap_or_default(),
+            image,
+        ]
+        .map(|cell| if cell.is_empty() { "-".to_string() } else { cell })
+    };
+    let mut rows = vec![header.map(String::from)];
+    rows.extend(locations.iter().map(row));
+    Table { spare: &[4], ..Table::of_texts(rows) }
 }
 
 #[cfg(test)]
@@ -106,7 +132,7 @@ mod tests {
             stamp: None,
         };
         let metadata = json!({
-            "pex_metadata": {"pex_tag": "files=deps-a.pex:source-b.pex"},
+            "pex_metadata": {"pex_tag": "files=deps-0a.pex:source-0b.pex"},
             "git_metadata": {"commit_hash": "0123456789abcdef"},
         });
         let rows = [
@@ -116,9 +142,11 @@ mod tests {
         ];
         // The same words as in a deploy and its JSON.
         assert_eq!(rows[2]["state"], "failed_to_load");
-        assert_eq!(
-            table(&rows),
-            "one    loaded          0123456789ab  deps-a.pex source-b.pex\nthree  loading         -             -\nbad    failed to load  -             -\n"
-        );
+        insta::assert_snapshot!(table(&rows).text(None), @r"
+        code location  state           commit    source PEX  deps PEX
+        one            loaded          01234567  0b          0a
+        three          loading         -         -           -
+        bad            failed to load  -         -           -
+        ");
     }
 }

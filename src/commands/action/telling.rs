@@ -17,7 +17,7 @@ impl Step<'_> {
 
     /// The outcome, after the last folded part of the log, so that it is visible together with the errors.
     pub(super) fn conclude(&self, report: &Report) {
-        deploy::outcomes(report).into_iter().for_each(|table| self.host.note(table));
+        deploy::outcomes(report, self.host.columns()).into_iter().for_each(|table| self.host.note(table));
         let page = report.deployment.as_ref().map(|at| format!(" ({}: {})", at.name, at.url));
         self.host.note(format!("{}{}", report.sentence(), page.unwrap_or_default()));
     }

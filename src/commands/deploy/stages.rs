@@ -80,9 +80,8 @@ impl Stages<'_> {
         self.go_on()?;
         let manifest = Manifest::from_built(plan, &built);
         manifest.write(out_dir)?;
-        let table = report::table::files(&built.files());
-        if !table.is_empty() {
-            host.note(table);
+        if built.sources.iter().any(Result::is_ok) || built.deps.iter().any(Result::is_ok) {
+            host.note(report::table::built(plan, &built).text(host.columns()));
         }
         progress.put(|run| {
             run.built = Some((Arc::clone(plan), Arc::clone(&built)));

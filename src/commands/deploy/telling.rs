@@ -33,9 +33,9 @@ pub(super) fn say_failures(outcomes: &[Outcome], host: &Host) {
     }
 }
 
-/// `code location  state  source PEX  deps PEX` or `code location  state  image`, a line a code location; `None` if none
-/// has a result.
-pub fn outcomes(report: &Report) -> Option<String> {
+/// `code location  state  source PEX  deps PEX` or `code location  state  image`, a line a code location, for a terminal
+/// with this many columns; `None` if none has a result.
+pub fn outcomes(report: &Report, columns: Option<usize>) -> Option<String> {
     if !report.locations.iter().any(|location| location.state.is_at_dagster()) {
         return None;
     }
@@ -45,7 +45,7 @@ pub fn outcomes(report: &Report) -> Option<String> {
             let image = location.image.clone().unwrap_or("-".into());
             [location.name.clone(), location.state.words().to_string(), image]
         }));
-        return Some(report::table::aligned(&rows, &[false; 3]));
+        return Some(report::table::Table::of_texts(rows).text(columns));
     }
     let word = |sent: Option<UploadOutcome>| sent.map_or("-", UploadOutcome::words).to_string();
     let mut rows = vec![["code location", "state", "source PEX", "deps PEX"].map(String::from)];
@@ -53,7 +53,7 @@ pub fn outcomes(report: &Report) -> Option<String> {
         let (source, deps) = (location.sent.map(|sent| sent.source), location.sent.map(|sent| sent.deps));
         [location.name.clone(), location.state.words().to_string(), word(source), word(deps)]
     }));
-    Some(report::table::aligned(&rows, &[false; 4]))
+    Some(report::table::Table::of_texts(rows).text(columns))
 }
 
 /// Print the JSON document of a run to stdout, if it has one.
@@ -72,6 +72,8 @@ pub(super) fn print(report: &Report, format: Format, host: &Host) -> Result<(), 
     };
     match (format, text) {
         (Format::Json, _) => crate::commands::print_json(host, &document),
+        // The tables say the same there.
+        (Format::Text, Some(_)) if !report.locations.is_empty() && host.shows_notes_and_data() => Ok(()),
         (Format::Text, Some(text)) => host.data(&text).map_err(Error::Stdout),
         (Format::Text, None) => Ok(()),
     }

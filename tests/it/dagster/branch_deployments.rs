@@ -265,13 +265,36 @@ fn status_shows_state_and_files_of_each_code_location() {
     assert_eq!(one["pex_files"], json!(["deps-a.pex", "source-b.pex"]));
     assert_eq!((&one["python_version"], &one["commit_hash"]), (&json!("3.11"), &json!("ab12")));
     let text = String::from_utf8(status(&[]).stdout).unwrap();
-    assert_eq!(text, "one  loaded  ab12  deps-a.pex source-b.pex\n");
+    insta::assert_snapshot!(text, @r"
+    code location  state   commit  source PEX  deps PEX
+    one            loaded  ab12    b           a
+    ");
     let output = status(&["--deployment", "nowhere"]);
     assert_eq!(output.status.code(), Some(2));
     insta::assert_snapshot!(stderr(&output), @r#"
         error: there is no deployment `nowhere`; the full deployments of this organization are `prod`
         hint: name one with --deployment; for a branch deployment's base it is --base-deployment
         "#);
+}
+
+#[test]
+fn status_of_the_branch_is_that_of_its_branch_deployment() {
+    let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
+    git(checkout.dir.path(), &["checkout", "-q", "feature/ä#1"]);
+    let by_person = |args: &[&str]| {
+        let mut command = pexpress();
+        standin.point(&mut command).args(args).current_dir(checkout.dir.path());
+        run(&mut command)
+    };
+    let created = by_person(&["branch-deployment", "--create", "--deployment-for-branch"]);
+    let status = by_person(&["status", "--branch", "--format", "json"]);
+    let answer: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(answer["deployment"], String::from_utf8_lossy(&created.stdout).trim());
+    assert!(stderr(&status).starts_with("The branch deployment of the branch feature/ä#1:\n"));
+    // Without the flag, a person sees the full deployment.
+    let status = by_person(&["status", "--format", "json"]);
+    let answer: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(answer["deployment"], "prod");
 }
 
 /// Users got an empty standard output, and the process ended by the signal.
