@@ -10,6 +10,8 @@ pub const PEXPRESS_DAGSTER_VERSION: &str = "PEXPRESS_DAGSTER_VERSION";
 pub const PEXPRESS_JOB_INDEX: &str = "PEXPRESS_JOB_INDEX";
 /// Number of jobs in the matrix, also from `action.yml`.
 pub const PEXPRESS_JOB_TOTAL: &str = "PEXPRESS_JOB_TOTAL";
+/// Id of the job at GitHub, for a link to its log, also from `action.yml`.
+pub const PEXPRESS_JOB_ID: &str = "PEXPRESS_JOB_ID";
 /// Set to `true` by GitHub's runner.
 pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 /// Variables of CI systems, each with the name of the system. Every system sets at least one. Source: the systems'

@@ -26,8 +26,9 @@ use crate::github::runner::Runner;
 use crate::host::Host;
 use crate::net::Secret;
 use crate::publish::default_cache_tags;
+use crate::redact;
 use crate::render::Exit;
-use crate::report::{Ended, RunResult};
+use crate::report::{Ended, RunResult, summary};
 use crate::scratch;
 use permission::DeployPermission;
 pub use permission::PermissionDenied;
@@ -166,13 +167,17 @@ impl<'a> Step<'a> {
         {
             args.publish.deps_cache_from = default_cache_tags(&trigger).from;
         }
-        let matrix = match plan::matrix(&args, self.host) {
-            Ok(matrix) => matrix,
+        let planned = match plan::jobs(&args, self.host) {
+            Ok(planned) => planned,
             Err(error) => return self.failed(&error),
         };
+        let matrix = &planned.matrix;
         // GitHub fails a job with an empty matrix; an `if:` can compare the output with an empty text and skip the job.
         let text = if matrix.include.is_empty() { String::new() } else { matrix.json() };
         self.host.note(matrix.json());
+        // A reason may repeat text of a tool, and GitHub masks secrets in logs only.
+        let summary = redact::without(&self.host.tokens(), &summary::of_plan(&planned));
+        self.runner.add_summary(&summary)?;
         self.runner.set_outputs(&[("result", "success".to_string()), ("matrix", text)])?;
         Ok(Exit(0))
     }

@@ -14,11 +14,10 @@ use crate::context::event::{self, Trigger};
 use crate::dagster::Session;
 use crate::deployment::{self, DeploySession, DeploymentError, Destination, Goal};
 use crate::host::Host;
-use crate::plan::shards::Matrix;
+use crate::plan::shards::{Matrix, PlannedJobs};
 use crate::plan::{Plan, PlannedLocation};
 use crate::publish::deps_cache;
 use crate::render::Exit;
-use crate::report::table::count;
 use crate::resolve::Resolution;
 use crate::scratch::Scratch;
 use crate::threads::joined;
@@ -28,11 +27,11 @@ use crate::update::{Difference, Running, online};
 /// Run it.
 ///
 /// # Errors
-/// Those of [`matrix`].
+/// Those of [`jobs`].
 pub fn run(args: &PlanArgs, host: &Host) -> Result<Exit, Error> {
     let args = PlanArgs { file: Some(here::project(args.file.as_deref(), host)), ..args.clone() };
-    let matrix = matrix(&args, host)?;
-    host.data(&matrix.json()).map_err(Error::Stdout)?;
+    let planned = jobs(&args, host)?;
+    host.data(&planned.matrix.json()).map_err(Error::Stdout)?;
     Ok(Exit(0))
 }
 
@@ -50,16 +49,17 @@ enum Scope {
 ///
 /// # Errors
 /// When the project cannot be read, or Dagster+ cannot be asked what runs.
-pub fn matrix(args: &PlanArgs, host: &Host) -> Result<Matrix, Error> {
+pub fn jobs(args: &PlanArgs, host: &Host) -> Result<PlannedJobs, Error> {
     let deploy = args.deploy();
     let scope = scope(args, &deploy, host)?;
     if let Scope::Nothing(reason) = scope {
         host.note(format!("Nothing to deploy: {reason}"));
-        return Ok(Matrix::default());
+        return Ok(PlannedJobs { reason: Some(reason), ..PlannedJobs::default() });
     }
     if deploy.publish.images.are_given() {
-        return images::matrix(args.shards, scope, &deploy, host);
+        return images::jobs(args.shards, scope, &deploy, host);
     }
+    let mut jobs = PlannedJobs::default();
     let Planned { building, plan, .. } = prepare(&deploy, host, &Progress::default())?;
     let changed: Vec<&PlannedLocation> = match scope {
         Scope::Compared(session, destination) => {
@@ -80,27 +80,33 @@ pub fn matrix(args: &PlanArgs, host: &Host) -> Result<Matrix, Error> {
             let differs = |planned: &&PlannedLocation| {
                 let reason = difference(planned, &plan, &files, &running, &additions);
                 reason.as_ref().inspect(|reason| host.note(format!("{}: {reason}", planned.location.name)));
-                reason.is_some()
+                reason.map(|reason| jobs.reasons.insert(planned.location.name.clone(), reason)).is_some()
             };
             plan.locations.iter().filter(differs).collect()
         }
         Scope::All(reason) => {
             host.note(format!("All code locations are planned: {reason}"));
+            jobs.reason = Some(reason);
             plan.locations.iter().collect()
         }
         Scope::Nothing(_) => Vec::new(),
     };
     let named: Vec<_> =
         changed.iter().map(|planned| (planned.location.name.as_str(), planned.deps)).collect();
-    Ok(spread(&named, plan.locations.len(), args.shards, host))
+    Ok(spread(jobs, &named, plan.locations.len(), args.shards, host))
 }
 
 /// Spread `changed` of `total` code locations over jobs, and say so.
-fn spread(changed: &[(&str, usize)], total: usize, shards: usize, host: &Host) -> Matrix {
-    let matrix = Matrix::spread(changed, shards);
-    let (all, jobs) = (count(total, "code location"), count(matrix.include.len(), "job"));
-    host.note(format!("{} of {all} to deploy, in {jobs}", changed.len()));
-    matrix
+fn spread(
+    jobs: PlannedJobs,
+    changed: &[(&str, usize)],
+    total: usize,
+    shards: usize,
+    host: &Host,
+) -> PlannedJobs {
+    let jobs = PlannedJobs { matrix: Matrix::spread(changed, shards), total, ..jobs };
+    host.note(jobs.sentence());
+    jobs
 }
 
 fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Error> {

@@ -24,6 +24,8 @@ pub struct WorkflowRun {
     pub step: String,
     /// `strategy.job-index`: the index of the job in its matrix.
     pub job_index: String,
+    /// `job.check_run_id`: the id of the job at GitHub; `None` on servers that do not report it.
+    pub job_id: Option<u64>,
 }
 
 impl WorkflowRun {
@@ -41,7 +43,14 @@ impl WorkflowRun {
             workflow: workflow(host),
             step: job.join("/"),
             job_index: text(env_vars::PEXPRESS_JOB_INDEX).unwrap_or_default(),
+            job_id: number(env_vars::PEXPRESS_JOB_ID),
         }
+    }
+
+    /// Page of this job, with its log.
+    pub fn job_url(&self) -> Option<String> {
+        let (server, repository) = (self.server_url.as_ref()?, self.repository.as_ref()?);
+        Some(format!("{server}/{repository}/actions/runs/{}/job/{}", self.run_id, self.job_id?))
     }
 
     /// Page of this attempt of the run.
@@ -80,6 +89,12 @@ mod tests {
             Some("https://git.example/acme/proj/actions/runs/7000000000/attempts/2")
         );
         assert_eq!(run.workflow, "deploy.yml");
+        assert_eq!(run.job_url(), None);
+        let known = WorkflowRun { job_id: Some(81), ..run };
+        assert_eq!(
+            known.job_url().as_deref(),
+            Some("https://git.example/acme/proj/actions/runs/7000000000/job/81")
+        );
         let none = WorkflowRun::read(&host(&[("GITHUB_WORKFLOW", "Deploy it")]));
         assert_eq!((none.url(), none.attempt, none.workflow.as_str()), (None, 1, "Deploy it"));
     }

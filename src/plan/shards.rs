@@ -29,6 +29,35 @@ pub struct Shard {
     pub names: Vec<String>,
 }
 
+/// The jobs of a workflow, and why each code location is deployed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlannedJobs {
+    /// The jobs.
+    pub matrix: Matrix,
+    /// Code locations of the project.
+    pub total: usize,
+    /// Why all of them, or none, are deployed, if they were not compared with what runs.
+    pub reason: Option<String>,
+    /// Why each is deployed, if they were compared.
+    pub reasons: BTreeMap<String, String>,
+}
+
+impl PlannedJobs {
+    /// `2 of 3 code locations to deploy, in 1 job`.
+    pub fn sentence(&self) -> String {
+        let named: usize = self.matrix.include.iter().map(|job| job.names.len()).sum();
+        let count =
+            |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        match (self.total, self.matrix.include.len()) {
+            (0, _) => "Nothing to deploy".to_string(),
+            (total, 0) => format!("0 of {} to deploy", count(total, "code location")),
+            (total, jobs) => {
+                format!("{named} of {} to deploy, in {}", count(total, "code location"), count(jobs, "job"))
+            }
+        }
+    }
+}
+
 /// A job while code locations are added.
 #[derive(Debug, Clone, Default)]
 struct Load {

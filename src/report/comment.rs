@@ -5,6 +5,7 @@
 //! `github::comment`'s.
 
 use super::facts::{Facts, utc};
+use super::location_table::{self, View};
 use super::rows::{self, Row};
 use super::{DeploymentReport, Report, RunResult, cut, markdown, table};
 use crate::hex::hex;
@@ -69,6 +70,9 @@ struct Job {
     result: RunResult,
     text: Option<String>,
     milliseconds: u64,
+    /// Page of the job with its log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
 }
 
 impl<'a> Comment<'a> {
@@ -111,6 +115,7 @@ impl<'a> Comment<'a> {
             result: self.report.result,
             text: self.report.reason.clone().or_else(|| own_problem(self.report)),
             milliseconds: milliseconds.try_into().unwrap_or(u64::MAX),
+            log: self.facts.job_url.clone(),
         }
     }
 
@@ -188,7 +193,7 @@ impl<'a> Comment<'a> {
 
     /// `limit` is the length that errors were cut to.
     fn render(&self, data: &Data, limit: usize) -> String {
-        let shown = &data.rows.iter().map(|shown| shown.row.clone()).collect::<Vec<_>>();
+        let shown = &data.rows.iter().map(|shown| self.row(shown, data)).collect::<Vec<_>>();
         let mut parts = vec![format!("{}\n### {}", self.marker, heading(data))];
         for job in data.jobs.values() {
             if let Some(text) = &job.text {
@@ -199,7 +204,11 @@ impl<'a> Comment<'a> {
             }
         }
         if !shown.is_empty() {
-            parts.push(rows::table(shown));
+            let deployment = data.deployment.as_ref();
+            parts.push(location_table::table(
+                shown,
+                &View { deployment, error_bytes: limit, has_file_columns: false },
+            ));
         }
         let errors = rows::errors(shown, limit);
         if !errors.is_empty() {
@@ -209,19 +218,32 @@ impl<'a> Comment<'a> {
         if !changes.is_empty() {
             parts.push(changes);
         }
-        parts.push(self.footer(data));
+        parts.push(self.footer(data, location_table::shared_dagster(shown)));
         parts.push(write_data(data));
         parts.join("\n\n")
     }
 
-    /// Commit, run, time, duration.
-    fn footer(&self, data: &Data) -> String {
+    /// A row, with the log of its job if there are several.
+    fn row(&self, shown: &JobRow, data: &Data) -> Row {
+        let of_row = data.jobs.iter().find(|(name, _)| digest(name) == shown.job).map(|(_, job)| job);
+        let log = of_row.filter(|_| data.jobs.len() > 1).and_then(|job| job.log.clone());
+        Row { log, ..shown.row.clone() }
+    }
+
+    /// Commit, log, time, duration, and the version of dagster that all code locations have.
+    fn footer(&self, data: &Data, dagster: Option<&str>) -> String {
         let commit = data.commit.as_deref().map(|sha| self.facts.commit_link(sha));
-        let run = self.facts.run_url.as_ref().map(|url| markdown::link("run", url));
+        // Of one job its log; several have only their run in common.
+        let log = data.jobs.values().next().filter(|_| data.jobs.len() == 1).and_then(|job| job.log.as_ref());
+        let run = match log {
+            Some(log) => Some(markdown::link("log", log)),
+            None => self.facts.run_url.as_ref().map(|url| markdown::link("run", url)),
+        };
         let longest = data.jobs.values().map(|job| job.milliseconds).max().unwrap_or(0);
         let ended = data.jobs.values().all(|job| job.result != RunResult::Running);
         let time = ended.then(|| table::time(Duration::from_millis(longest)));
-        let parts = [commit, run, Some(utc(self.now)), time];
+        let dagster = dagster.map(|version| format!("dagster {}", markdown::text(version)));
+        let parts = [commit, run, Some(utc(self.now)), time, dagster];
         format!("<sub>{}</sub>", parts.into_iter().flatten().collect::<Vec<_>>().join(" · "))
     }
 }
@@ -245,7 +267,8 @@ fn own_problem(report: &Report) -> Option<String> {
 }
 
 fn heading(data: &Data) -> String {
-    let deployment = data.deployment.as_ref().map(|deployment| deployment.link(data.branch.as_deref()));
+    let deployment = data.deployment.as_ref().map(|deployment| deployment.title(data.branch.as_deref()));
+    let open = data.deployment.as_ref().map(DeploymentReport::open).unwrap_or_default();
     let any = |result: RunResult| data.jobs.values().any(|job| job.result == result);
     let to = deployment.as_ref().map(|name| format!(" to {name}")).unwrap_or_default();
     let rows: Vec<Row> = data.rows.iter().map(|row| row.row.clone()).collect();
@@ -256,12 +279,12 @@ fn heading(data: &Data) -> String {
         }
         () if any(RunResult::Cancelled) => "⚠️ Cancelled".to_string(),
         () if any(RunResult::Failure) && (sign != "❌" || rows::none_reached(&rows)) => {
-            format!("❌ Not deployed{to}")
+            format!("❌ Not deployed{to}{open}")
         }
         () if any(RunResult::Skipped) => "➖ Not deployed".to_string(),
-        () if data.rows.is_empty() => format!("⏳ Deploying{to}"),
-        () if sign == "❌" => format!("{sign} {text}{}", to.replacen(" to ", " on ", 1)),
-        () => format!("{sign} {text}{to}"),
+        () if data.rows.is_empty() => format!("⏳ Deploying{to}{open}"),
+        () if sign == "❌" => format!("{sign} {text}{}{open}", to.replacen(" to ", " on ", 1)),
+        () => format!("{sign} {text}{to}{open}"),
     }
 }
 

@@ -76,6 +76,15 @@ fn exception_within(line: &str) -> Option<&str> {
     line.match_indices(": ").map(|(at, _)| &line[at + 2..]).find(|rest| is_exception(rest))
 }
 
+/// An exception without the module of its class: `DagsterImportError: …`. Other text is returned as it is.
+pub fn without_module(gist: &str) -> &str {
+    let name = gist.split(':').next().unwrap_or_default();
+    match name.rfind('.') {
+        Some(dot) if is_exception(gist) => &gist[dot + 1..],
+        _ => gist,
+    }
+}
+
 /// The first line of an error, and its gist if that is not in it, without the name of the code location that has it:
 /// `updated and failed to load: KeyError: 'X'`.
 pub fn headline(text: &str, name: &str) -> String {

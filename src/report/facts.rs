@@ -15,6 +15,8 @@ pub struct Facts {
     pub job: String,
     /// Page of the run.
     pub run_url: Option<String>,
+    /// Page of the job with its log, where the runner reports it.
+    pub job_url: Option<String>,
     /// Page of the repository that has the commit.
     pub repository_url: Option<String>,
     /// Full hash of the commit whose files are built.

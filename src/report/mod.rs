@@ -6,6 +6,7 @@
 pub mod comment;
 pub mod cut;
 pub mod facts;
+mod location_table;
 pub mod markdown;
 mod of_run;
 pub mod outputs;
@@ -18,7 +19,7 @@ mod wording;
 
 pub use of_run::of_run;
 pub use run::{Ended, Run};
-pub use state::LocationState;
+pub use state::{LocationState, PreviousVersion};
 
 use crate::builder::PexFile;
 use crate::dependencies::DependencyChanges;
@@ -28,8 +29,12 @@ use crate::project::Warning;
 use crate::publish::{SentFiles, UploadOutcome};
 use crate::update::Online;
 use crate::verify::Verified;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// The characters of a path segment that are encoded: all but the unreserved ones of RFC 3986.
+const PATH_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The result of a run so far.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -175,14 +180,28 @@ impl DeploymentReport {
         DeploymentReport { name, is_branch, url: online.client.locations_page(), commit_hash }
     }
 
-    /// Markdown link: a full deployment by its name, a branch deployment by the name of its branch.
-    pub fn link(&self, branch: Option<&str>) -> String {
+    /// As Markdown: a full deployment by its name, a branch deployment by the name of its branch.
+    pub fn title(&self, branch: Option<&str>) -> String {
         match branch.filter(|_| self.is_branch) {
-            Some(branch) => {
-                format!("the branch deployment of {}", markdown::link(&markdown::code(branch), &self.url))
-            }
-            None => markdown::link(&markdown::code(&self.name), &self.url),
+            Some(branch) => format!("the branch deployment of {}", markdown::code(branch)),
+            None => markdown::code(&self.name),
         }
+    }
+
+    /// ` · [Open in Dagster+](…)`, to follow a heading; empty if the URL is not one.
+    pub fn open(&self) -> String {
+        match markdown::link("Open in Dagster+", &self.url) {
+            link if link.starts_with('[') => format!(" · {link}"),
+            _ => String::new(),
+        }
+    }
+
+    /// Page of a code location, which shows its definitions or why it does not load.
+    ///
+    /// Source: the routes of dagster-webserver 1.13.27, `/locations/:repoPath`, where the path of a repository without
+    /// a name of its own, as `Definitions` makes it, is the name of the code location.
+    pub fn location_page(&self, name: &str) -> String {
+        format!("{}/{}", self.url, utf8_percent_encode(name, PATH_SEGMENT))
     }
 }
 
@@ -216,6 +235,9 @@ pub struct LocationReport {
     /// Its state; in JSON only states at Dagster+.
     #[serde(skip_serializing_if = "LocationState::is_untold")]
     pub state: LocationState,
+    /// What became of the version that ran before this run, if the run did not replace it with one that loads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_version: Option<PreviousVersion>,
     /// How its files got into the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent: Option<SentFiles>,

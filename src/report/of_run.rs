@@ -1,6 +1,8 @@
 //! The report of a run as a function of the results of its stages.
 
-use super::{Ended, LocationReport, LocationState, Problem, Purpose, Report, Run, RunResult, Stage};
+use super::{
+    Ended, LocationReport, LocationState, PreviousVersion, Problem, Purpose, Report, Run, RunResult, Stage,
+};
 use crate::builder::DepsPexFile;
 use crate::builder::manifest::pex_tag;
 use crate::project::Location;
@@ -132,6 +134,8 @@ impl Known<'_> {
                 deps.and_then(|deps| deps.resolution().version_of("dagster-cloud")).map(String::from);
         }
         report.state = self.state(location, &report, verified, outcome);
+        let was_serving = self.run.deployment.is_some() && self.run.serving.contains(&location.name);
+        report.previous_version = was_serving.then(|| PreviousVersion::after(report.state)).flatten();
         report.sent = report.sent.or(self.sent_before_interrupt(&report));
         report
     }

@@ -1,6 +1,7 @@
-//! Code locations as rows of a Markdown table, the same for comment and summary, with errors folded below.
+//! Code locations as rows, the same for comment and summary, with errors folded below. Their table is
+//! `location_table`'s.
 
-use super::{LocationReport, LocationState, Report, cut, markdown, table};
+use super::{LocationReport, LocationState, PreviousVersion, Report, cut, markdown, table};
 use crate::dependencies::DependencyChanges;
 use crate::publish::UploadOutcome;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,12 @@ pub struct Row {
     /// Why it is not as requested.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What became of the version that ran before.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousVersion>,
+    /// The log of its job, where a table has the rows of several jobs.
+    #[serde(skip)]
+    pub log: Option<String>,
 }
 
 /// A row for each code location of a report.
@@ -54,50 +61,29 @@ fn row(location: &LocationReport, report: &Report) -> Row {
         dagster: versions(location),
         changes: location.dependencies.clone(),
         error: (!location.errors.is_empty()).then(|| location.errors.join("\n\n")),
+        previous: location.previous_version,
+        log: None,
     }
 }
 
-/// The version of dagster, and that of dagster-cloud where it is known.
+/// The version of dagster, and that of dagster-cloud where it differs.
 fn versions(location: &LocationReport) -> Option<String> {
     let dagster = location.dagster_version.clone()?;
-    let cloud = location.dagster_cloud_version.as_ref().map(|version| format!(" (dagster-cloud {version})"));
+    let cloud = location.dagster_cloud_version.as_ref().filter(|version| **version != dagster);
+    let cloud = cloud.map(|version| format!(" (dagster-cloud {version})"));
     Some(dagster + &cloud.unwrap_or_default())
 }
 
-/// The rows as a table; columns that would be empty are left out.
-pub fn table(rows: &[Row]) -> String {
-    let some = |text: &str| if text.is_empty() { "–".to_string() } else { markdown::text(text) };
-    let files = rows.iter().any(|row| !row.source.is_empty() || !row.deps.is_empty());
-    let mut lines = vec![match files {
-        true => "| | Code location | State | Source PEX | Deps PEX | dagster |\n|---|---|---|---|---|---|"
-            .to_string(),
-        false => "| | Code location | State |\n|---|---|---|".to_string(),
-    }];
-    for row in rows {
-        let start =
-            format!("| {} | {} | {} |", row.state.sign(), markdown::cell(&row.name), row.state.words());
-        let dagster = row.dagster.as_deref().unwrap_or_default();
-        lines.push(match files {
-            true => format!("{start} {} | {} | {} |", some(&row.source), some(&row.deps), some(dagster)),
-            false => start,
-        });
-    }
-    lines.join("\n")
-}
-
-/// Maximum length of an error in a line that links to the whole error.
-const LONGEST_GIST_BYTES: usize = 160;
-
-/// How many code locations are named in such a line.
+/// How many code locations that share an error are named.
 const MOST_NAMES: usize = 5;
 
-/// The errors, a folded part for each, cut to `limit` bytes; with hardly any room, a line for each. Code locations with
-/// the same error share it.
+/// The errors, a folded part for each, cut to `limit` bytes. Code locations with the same error share it. With hardly
+/// any room there are none: the table has the exceptions.
 pub fn errors(rows: &[Row], limit: usize) -> String {
-    let is_short = limit <= cut::SHORT_BYTES;
-    let parts =
-        groups(rows).into_iter().map(|of| if is_short { error_line(&of, limit) } else { fold(&of, limit) });
-    parts.collect::<Vec<_>>().join(if is_short { "\n" } else { "\n\n" })
+    if limit <= cut::SHORT_BYTES {
+        return String::new();
+    }
+    groups(rows).into_iter().map(|of| fold(&of, limit)).collect::<Vec<_>>().join("\n\n")
 }
 
 /// The length of each error that [`errors`] shows, in bytes.
@@ -122,22 +108,8 @@ fn groups(rows: &[Row]) -> Vec<Vec<&Row>> {
 
 fn fold(of: &[&Row], limit: usize) -> String {
     let (first, error) = (of[0], of[0].error.as_deref().unwrap_or_default());
-    let gist = cut::gist(error).map(|gist| cut::within(gist, LONGEST_GIST_BYTES));
-    let summary = format!(
-        "{} {}: {}{}",
-        first.state.sign(),
-        names(of, markdown::html),
-        first.state.words(),
-        gist.map(|gist| format!(": <code>{}</code>", markdown::html(&gist))).unwrap_or_default(),
-    );
+    let summary = format!("{} {}: {}", first.state.sign(), names(of, markdown::html), first.state.words());
     markdown::folded(&summary, &markdown::block(&cut::cut(error, limit)))
-}
-
-fn error_line(of: &[&Row], limit: usize) -> String {
-    let (first, error) = (of[0], of[0].error.as_deref().unwrap_or_default());
-    let gist = cut::gist(error).map(|gist| format!(": {}", markdown::code(&cut::within(gist, limit))));
-    let names = names(of, markdown::text);
-    format!("- {} {names}: {}{}", first.state.sign(), first.state.words(), gist.unwrap_or_default())
 }
 
 /// An error without its code location: two that differ only in names of PEX files are the same error.

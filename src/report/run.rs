@@ -9,7 +9,7 @@ use crate::project::{Location, Warning};
 use crate::target::Target;
 use crate::update::{Outcome, Phase};
 use crate::verify::{Excuse, Verified};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -34,6 +34,8 @@ pub struct Run {
     pub others: Vec<String>,
     /// The image of each code location, in a run that deploys images.
     pub images: BTreeMap<String, String>,
+    /// Code locations of the deployment that had loaded before the run.
+    pub serving: BTreeSet<String>,
     /// What was to be built, for these code locations in this order, and the results.
     pub built: Option<(Arc<Plan>, Arc<Built>)>,
     /// The results of loading the files here, if requested.

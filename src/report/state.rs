@@ -148,6 +148,39 @@ impl LocationState {
     }
 }
 
+/// What became of the version of a code location that ran before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PreviousVersion {
+    /// It still serves: nothing was updated.
+    Running,
+    /// The agent stopped it. It stops the servers of the version before also when the new one does not load. Source:
+    /// `DagsterCloudUserCodeLauncher._reconcile` of dagster-cloud 1.13.27.
+    Stopped,
+}
+
+impl PreviousVersion {
+    /// The previous version of a code location that had loaded before the run and is now in this state; `None` if
+    /// there is nothing to say about it.
+    pub fn after(state: LocationState) -> Option<PreviousVersion> {
+        match state {
+            NotReached | NotDeployed | NotPublished | NotUpdated | NotBuilt | NotLoaded => {
+                Some(PreviousVersion::Running)
+            }
+            FailedToLoad => Some(PreviousVersion::Stopped),
+            _ => None,
+        }
+    }
+
+    /// In words: `the previous version still runs`.
+    pub fn words(self) -> &'static str {
+        match self {
+            PreviousVersion::Running => "the previous version still runs",
+            PreviousVersion::Stopped => "the previous version was stopped",
+        }
+    }
+}
+
 /// A state in the data of a comment, which other versions of this program read and write as well: `{"at": "loaded"}`
 /// for runs that deploy, `"built"` for others.
 pub(super) mod wire {

@@ -1,7 +1,9 @@
 //! The summary of the action's step, as Markdown.
 
 use super::facts::{Facts, utc};
-use super::{Problem, Purpose, Report, RunResult, cut, markdown, rows, table};
+use super::location_table::{self, View};
+use super::{DeploymentReport, Problem, Purpose, Report, RunResult, cut, markdown, rows, table};
+use crate::plan::shards::PlannedJobs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -75,7 +77,9 @@ fn text(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime, limit
         parts.push(markdown::text(reason));
     }
     if !rows.is_empty() {
-        parts.push(rows::table(&rows));
+        let deployment = report.deployment.as_ref();
+        let view = View { deployment, error_bytes: limits.error_bytes, has_file_columns: true };
+        parts.push(location_table::table(&rows, &view));
     }
     if let Some(note) = &report.also_deployed_note {
         parts.push(markdown::text(note));
@@ -117,8 +121,9 @@ fn heading(report: &Report, facts: &Facts, rows: &[rows::Row]) -> String {
     let to = report
         .deployment
         .as_ref()
-        .map(|deployment| deployment.link(facts.branch.as_deref()))
+        .map(|deployment| deployment.title(facts.branch.as_deref()))
         .unwrap_or_default();
+    let open = report.deployment.as_ref().map(DeploymentReport::open).unwrap_or_default();
     let (sign, text) = rows::headline(rows);
     let is_failed_check = report.purpose == Purpose::Check && report.result == RunResult::Failure;
     match report.result {
@@ -130,9 +135,31 @@ fn heading(report: &Report, facts: &Facts, rows: &[rows::Row]) -> String {
         }
         _ if is_failed_check => format!("❌ {}", report.purpose.failure()),
         _ if to.is_empty() => format!("{sign} {text}"),
-        _ if sign == "❌" => format!("{sign} {text} on {to}"),
-        _ => format!("{sign} {text} to {to}"),
+        _ if sign == "❌" => format!("{sign} {text} on {to}{open}"),
+        _ => format!("{sign} {text} to {to}{open}"),
     }
+}
+
+/// The summary of a plan: the jobs, each with its code locations and why they are deployed.
+pub fn of_plan(planned: &PlannedJobs) -> String {
+    let mut parts = vec![format!("### 📋 {}", planned.sentence())];
+    parts.extend(planned.reason.as_deref().map(markdown::text));
+    if !planned.matrix.include.is_empty() {
+        let mut lines = vec!["| Job | Code location | Why |\n|---|---|---|".to_string()];
+        for job in &planned.matrix.include {
+            lines.extend(job.names.iter().map(|name| {
+                let why = planned.reasons.get(name).map(|why| markdown::text(why));
+                format!(
+                    "| {} | {} | {} |",
+                    job.shard,
+                    markdown::cell(name),
+                    why.unwrap_or_else(|| "–".into())
+                )
+            }));
+        }
+        parts.push(lines.join("\n"));
+    }
+    parts.join("\n\n") + "\n"
 }
 
 fn warning_line(warning: &Problem, workspace: &Path) -> String {
@@ -171,10 +198,37 @@ fn footer(report: &Report, facts: &Facts, now: SystemTime) -> String {
 mod tests {
     use super::*;
     use crate::dependencies::DependencyChanges;
+    use crate::plan::shards::Matrix;
     use crate::report::{LocationReport, LocationState};
     use std::time::UNIX_EPOCH;
 
     const BUDGET: usize = 900 * 1024;
+
+    #[test]
+    fn a_plan_says_why_each_code_location_is_deployed() {
+        let planned = PlannedJobs {
+            matrix: Matrix::spread(&[("a|b", 0), ("two", 1)], 2),
+            total: 3,
+            reason: None,
+            reasons: [("a|b".to_string(), "its source PEX differs".to_string())].into(),
+        };
+        insta::assert_snapshot!(of_plan(&planned), @r#"
+        ### 📋 2 of 3 code locations to deploy, in 2 jobs
+
+        | Job | Code location | Why |
+        |---|---|---|
+        | 1 | `a\|b` | its source PEX differs |
+        | 2 | `two` | – |
+        "#);
+        let nothing =
+            PlannedJobs { reason: Some("the pull request is closed".into()), ..PlannedJobs::default() };
+        insta::assert_snapshot!(of_plan(&nothing), @r#"
+        ### 📋 Nothing to deploy
+
+        the pull request is closed
+        "#);
+        insta::assert_snapshot!(of_plan(&PlannedJobs { total: 3, ..PlannedJobs::default() }), @"### 📋 0 of 3 code locations to deploy");
+    }
 
     /// A run of which each code location failed with an error of its own, that of many frames.
     fn summary(count: usize, frames: usize) -> String {
@@ -212,20 +266,15 @@ mod tests {
             );
             let folds: Vec<&str> = summary.split("<details><summary>❌").skip(1).collect();
             for at in 0..count {
-                assert!(summary.contains(&format!("| `loc_{at}` | failed to load |")), "{count}: row {at}");
                 let exception = format!("ValueError: root-{at}-");
-                match text_bytes {
-                    0 => {
-                        let line = format!("- ❌ loc\\_{at}: failed to load: `{exception}`\n");
-                        assert!(summary.contains(&line), "{count}: {line}");
-                    }
-                    least => {
-                        let fold = folds.get(at).copied().unwrap_or_default();
-                        let title = format!(" loc_{at}: failed to load: <code>{exception}</code></summary>");
-                        assert!(fold.starts_with(&title), "{count}: {}", fold);
-                        assert!(fold.matches(&exception).count() == 2, "{count}: {}", fold);
-                        assert!(fold.len() > least, "{count}: {}", fold.len());
-                    }
+                let row = format!("| `loc_{at}` | failed to load<br>`{exception}` |");
+                assert!(summary.contains(&row), "{count}: row {at}");
+                if text_bytes > 0 {
+                    let fold = folds.get(at).copied().unwrap_or_default();
+                    let title = format!(" loc_{at}: failed to load</summary>");
+                    assert!(fold.starts_with(&title), "{count}: {}", fold);
+                    assert!(fold.contains(&exception), "{count}: {}", fold);
+                    assert!(fold.len() > text_bytes, "{count}: {}", fold.len());
                 }
             }
         }

@@ -93,6 +93,13 @@ impl Online {
         there.collect::<BTreeSet<_>>().into_iter().map(String::from).collect()
     }
 
+    /// Code locations of the deployment that had loaded before this run.
+    pub fn serving(&self) -> BTreeSet<String> {
+        let names =
+            self.before.iter().flat_map(|before| before.names().filter(|name| before.is_serving(name)));
+        names.map(String::from).collect()
+    }
+
     /// Whether the code location runs this deps PEX already.
     pub fn runs(&self, location: &str, deps_pex: &str) -> bool {
         let running = self.before.as_ref().and_then(|before| before.deps_file(location));

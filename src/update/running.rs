@@ -69,6 +69,12 @@ impl Before {
         self.states.contains_key(name) || self.metadata(name).is_some()
     }
 
+    /// Whether the code location has loaded, as far as the server reports it.
+    pub fn is_serving(&self, name: &str) -> bool {
+        let state = self.states.get(name);
+        state.is_some_and(|state| state.loaded && !state.unclear && state.failure.is_none())
+    }
+
     /// The deps PEX (`deps-…`) that a code location runs, if the server reports it.
     pub fn deps_file(&self, name: &str) -> Option<String> {
         files(&self.metadata(name)?).into_iter().find(|file| file.starts_with("deps-"))

@@ -63,6 +63,7 @@ pub fn of_run(run: &WorkflowRun) -> Facts {
         attempt: run.attempt,
         job: run.step.clone(),
         run_url: run.url(),
+        job_url: run.job_url(),
         repository_url: page.map(|(server, repository)| format!("{server}/{repository}")),
         ..Facts::default()
     }

@@ -58,6 +58,7 @@ impl Stages<'_> {
             run.out_dir = Some(out_dir.clone());
             run.deployment = online.map(DeploymentReport::from_online);
             run.others = online.map(|online| online.others(names)).unwrap_or_default();
+            run.serving = online.map(Online::serving).unwrap_or_default();
         });
         progress.reached().others_note().into_iter().for_each(|note| host.note(note));
         progress.planned();

@@ -9,7 +9,7 @@ use crate::commands::progress::Progress;
 use crate::deployment::images::is_moving;
 use crate::host::Host;
 use crate::plan::images::ImageLocation;
-use crate::plan::shards::Matrix;
+use crate::plan::shards::PlannedJobs;
 use crate::update::document::{Additions, Code, location_document};
 use crate::update::{Difference, Running, online};
 
@@ -17,7 +17,13 @@ use crate::update::{Difference, Running, online};
 ///
 /// # Errors
 /// When the project or the images cannot be used, or Dagster+ cannot be asked what runs.
-pub(super) fn matrix(shards: usize, scope: Scope, deploy: &DeployArgs, host: &Host) -> Result<Matrix, Error> {
+pub(super) fn jobs(
+    shards: usize,
+    scope: Scope,
+    deploy: &DeployArgs,
+    host: &Host,
+) -> Result<PlannedJobs, Error> {
+    let mut jobs = PlannedJobs::default();
     let Chosen { images, .. } = choose(deploy, &Progress::default(), host)?;
     let changed: Vec<&ImageLocation> = match scope {
         Scope::Compared(session, destination) => {
@@ -26,19 +32,20 @@ pub(super) fn matrix(shards: usize, scope: Scope, deploy: &DeployArgs, host: &Ho
             let differs = |one: &&ImageLocation| {
                 let reason = difference(one, &running, &additions);
                 reason.as_ref().inspect(|reason| host.note(format!("{}: {reason}", one.location.name)));
-                reason.is_some()
+                reason.map(|reason| jobs.reasons.insert(one.location.name.clone(), reason)).is_some()
             };
             images.iter().filter(differs).collect()
         }
         Scope::All(reason) => {
             host.note(format!("All code locations are planned: {reason}"));
+            jobs.reason = Some(reason);
             images.iter().collect()
         }
         Scope::Nothing(_) => Vec::new(),
     };
     // Nothing is built, so no two of them belong in one job.
     let named = changed.iter().enumerate().map(|(at, one)| (one.location.name.as_str(), at));
-    Ok(super::spread(&named.collect::<Vec<_>>(), images.len(), shards, host))
+    Ok(super::spread(jobs, &named.collect::<Vec<_>>(), images.len(), shards, host))
 }
 
 fn difference(one: &ImageLocation, running: &Running, additions: &Additions) -> Option<String> {

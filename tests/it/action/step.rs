@@ -30,11 +30,11 @@ fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
     assert_eq!(ran.json("locations")[0]["state"], "loaded");
     assert!(ran.json("timings")["total"].as_f64().unwrap() > 0.0);
     insta::assert_snapshot!(plain(&ran.summary), @r#"
-    ### ✅ Deployed 1 code location to the branch deployment of [`feature`](http://127.0.0.1:[PORT]/[HASH]/locations)
+    ### ✅ Deployed 1 code location to the branch deployment of `feature` · [Open in Dagster+](http://127.0.0.1:[PORT]/[HASH]/locations)
 
     | | Code location | State | Source PEX | Deps PEX | dagster |
     |---|---|---|---|---|---|
-    | ✅ | `one` | loaded | uploaded, [SIZE], built in [TIME] | uploaded, [SIZE], built in [TIME] | 1.13.27 \(dagster-cloud 1.13.27\) |
+    | ✅ | [`one`](http://127.0.0.1:[PORT]/[HASH]/locations/one) | loaded | uploaded, [SIZE], built in [TIME] | uploaded, [SIZE], built in [TIME] | 1.13.27 |
 
     <sub>`feature` · [`2222222`](https://github.example/acme/proj/commit/[HASH]) · Python 3.11, `[PLATFORM]` · [TIME]</sub>
     "#);
@@ -42,7 +42,7 @@ fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
     for part in [
         "✅ Deployed 1 code location to",
         &deployment,
-        "| ✅ | `one` | loaded |",
+        "/locations/one) | loaded |",
         "/actions/runs/1001/attempts/1",
     ] {
         assert!(comment.contains(part), "{part}: {comment}");
@@ -65,7 +65,7 @@ fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
     );
     insta::assert_snapshot!(plain(&scene.comment()), @r#"
     <!-- pexpress:status:http://127.0.0.1:[PORT]/deploy.yml -->
-    ### 🔒 Closed the branch deployment of [`feature`](http://127.0.0.1:[PORT]/[HASH]/locations)
+    ### 🔒 Closed the branch deployment of `feature`
 
     <sub>[`2222222`](https://github.example/acme/proj/commit/[HASH]) · [run](https://github.example/acme/proj/actions/runs/1003/attempts/1) · [TIME] · [TIME]</sub>
 
@@ -78,18 +78,19 @@ fn a_pull_request_gets_its_deployment_one_comment_outputs_and_a_summary() {
 fn a_failed_load_is_reported_everywhere_with_its_python_error() {
     let error = json!({"message": "ModuleNotFoundError: No module named 'nowhere'\n", "stack": ["  File \"defs.py\"\n"], "chain": []});
     let scene = Scene::new(&[("good", ""), ("bad", "")], json!({"load": {"bad": {"error": error}}}));
-    let ran = scene.opened();
+    let job = scene.step().with("PEXPRESS_JOB_ID", "77");
+    let ran = job.event("pull_request", &pull_request("opened")).run();
     assert_eq!((ran.code, ran.output("result")), (Some(1), "failure"), "{}", ran.log);
     let comment = scene.comment();
     insta::assert_snapshot!(plain(&ran.summary), @r#"
-    ### ❌ 1 of 2 code locations failed on the branch deployment of [`feature`](http://127.0.0.1:[PORT]/[HASH]/locations)
+    ### ❌ 1 of 2 code locations failed on the branch deployment of `feature` · [Open in Dagster+](http://127.0.0.1:[PORT]/[HASH]/locations)
 
     | | Code location | State | Source PEX | Deps PEX | dagster |
     |---|---|---|---|---|---|
-    | ✅ | `good` | loaded | uploaded, [SIZE], built in [TIME] | uploaded, [SIZE], built in [TIME] | 1.13.27 \(dagster-cloud 1.13.27\) |
-    | ❌ | `bad` | failed to load | uploaded, [SIZE], built in [TIME] | uploaded, [SIZE], built in [TIME] | 1.13.27 \(dagster-cloud 1.13.27\) |
+    | ❌ | [`bad`](http://127.0.0.1:[PORT]/[HASH]/locations/bad) | failed to load<br>`ModuleNotFoundError: No module named 'nowhere'` | uploaded, [SIZE], built in [TIME] | uploaded, [SIZE], built in [TIME] | 1.13.27 |
+    | ✅ | [`good`](http://127.0.0.1:[PORT]/[HASH]/locations/good) | loaded | uploaded, [SIZE], built in [TIME] | uploaded, [SIZE], built in [TIME] | 1.13.27 |
 
-    <details><summary>❌ bad: failed to load: <code>ModuleNotFoundError: No module named 'nowhere'</code></summary>
+    <details><summary>❌ bad: failed to load</summary>
 
     ```text
     error: the code location `bad` was updated and failed to load:
@@ -102,13 +103,37 @@ fn a_failed_load_is_reported_everywhere_with_its_python_error() {
 
     <sub>`feature` · [`2222222`](https://github.example/acme/proj/commit/[HASH]) · Python 3.11, `[PLATFORM]` · [TIME]</sub>
     "#);
-    for text in ["No module named 'nowhere'", "| ✅ | `good` | loaded |"] {
+    let row = "/locations/bad) | failed to load<br>`ModuleNotFoundError: No module named 'nowhere'` |";
+    let log = "[log](https://github.example/acme/proj/actions/runs/1001/job/77)";
+    for text in [row, "/locations/good) | loaded |", log] {
         assert!(comment.contains(text), "{comment}");
     }
     let annotation = ran.log.lines().find(|line| line.starts_with("::error")).unwrap_or_default();
     insta::assert_snapshot!(plain(annotation), @r#"::error title=Code location bad,file=dagster_cloud.yaml,line=5,col=5::the code location `bad` was updated and failed to load:%0AModuleNotFoundError: No module named 'nowhere'%0A  File "defs.py"%0Ahint: add the distribution that has the module `nowhere` to bad/requirements.txt"#);
     assert!(ran.json("locations")[1]["errors"][0].as_str().unwrap().contains("nowhere"), "{:?}", ran.outputs);
     scene.assert_clean();
+}
+
+/// The agent stops the servers of the version before also when the new one does not load.
+#[test]
+fn a_failure_says_whether_the_version_before_still_runs() {
+    let scene = Scene::new(&[("one", ""), ("two", ""), ("three", "")], json!({}));
+    assert_eq!(scene.opened().code, Some(0));
+    let error = json!({"message": "ValueError: bad\n", "stack": [], "chain": []});
+    scene.dagster.control("config", &json!({"load": {"one": {"error": error}}}));
+    std::fs::write(scene.dir.path().join("two/requirements.txt"), "no-such-distribution==1\n").unwrap();
+    let ran = scene.step().event("pull_request", &pull_request("synchronize")).run();
+    assert_eq!(ran.code, Some(1), "{}", ran.log);
+    let comment = scene.comment();
+    for row in [
+        "failed to load<br>`ValueError: bad`<br>the previous version was stopped |",
+        "<br>the previous version still runs |",
+    ] {
+        assert_eq!(comment.matches(row).count(), 1, "{row}: {comment}");
+    }
+    let versions: Vec<_> =
+        ran.json("locations").as_array().unwrap().iter().map(|one| one["previous_version"].clone()).collect();
+    assert_eq!(versions, [json!("stopped"), json!("running"), json!(null)]);
 }
 
 #[test]
@@ -180,6 +205,13 @@ fn a_plan_of_what_has_changed_is_an_output() {
         scene.step().with("INPUT_COMMAND", "plan").event("pull_request", &pull_request("opened")).run();
     let want = json!({"include": [{"shard": 1, "locations": "two", "names": ["two"]}]});
     assert_eq!(request.json("matrix"), want, "{}", request.log);
+    insta::assert_snapshot!(request.summary, @r#"
+    ### 📋 1 of 2 code locations to deploy, in 1 job
+
+    | Job | Code location | Why |
+    |---|---|---|
+    | 1 | `two` | its source PEX differs |
+    "#);
     assert_eq!(scene.dagster.journal().count("createOrUpdateBranchDeployment"), 0);
     scene.assert_clean();
 }
@@ -198,9 +230,9 @@ fn jobs_of_a_matrix_end_in_one_comment() {
         }
     });
     let comment = scene.comment();
-    insta::assert_snapshot!(lines(&comment, "###"), @"### ✅ Deployed 4 code locations to the branch deployment of [`feature`](http://127.0.0.1:[PORT]/[HASH]/locations)");
+    insta::assert_snapshot!(lines(&comment, "###"), @"### ✅ Deployed 4 code locations to the branch deployment of `feature` · [Open in Dagster+](http://127.0.0.1:[PORT]/[HASH]/locations)");
     for name in names {
-        assert!(comment.contains(&format!("| ✅ | `{name}` | loaded |")), "{name}: {comment}");
+        assert!(comment.contains(&format!("/locations/{name}) | loaded |")), "{name}: {comment}");
     }
     scene.github.journal().assert_clean();
 }

@@ -49,9 +49,13 @@ fn each_input_reaches_the_binary_as_its_variable() {
         .iter()
         .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_string()))
         .collect();
-    // The runner has no variable for the index of the job in its matrix.
-    let strategy = [("PEXPRESS_JOB_INDEX", "job-index"), ("PEXPRESS_JOB_TOTAL", "job-total")];
-    let strategy = strategy.map(|(name, key)| (name.to_string(), format!("${{{{ strategy.{key} }}}}")));
+    // The runner has no variables for these.
+    let strategy = [
+        ("PEXPRESS_JOB_INDEX", "strategy.job-index"),
+        ("PEXPRESS_JOB_TOTAL", "strategy.job-total"),
+        ("PEXPRESS_JOB_ID", "job.check_run_id"),
+    ];
+    let strategy = strategy.map(|(name, key)| (name.to_string(), format!("${{{{ {key} }}}}")));
     assert_eq!(env, strategy.into_iter().chain(inputs).collect::<Vec<_>>());
 }
 
