@@ -64,7 +64,7 @@ fn rank(row: &Row) -> Rank {
         Some(false) => Rank::Failed,
         None => Rank::Open,
         Some(true) if row.state == LocationState::Unchanged => Rank::Nothing,
-        // A row without files, of a check, has something to tell too.
+        // A row without files, of a check or of an image, has something to tell too.
         Some(true) if row.source.is_empty() || !(is_reused(&row.source) && is_reused(&row.deps)) => Rank::New,
         Some(true) => Rank::Nothing,
     }
@@ -86,7 +86,9 @@ fn fold_title(rows: &[&Row]) -> String {
 impl View<'_> {
     fn lines(&self, rows: &[&Row], shared: Option<&str>) -> String {
         let has_files = rows.iter().any(|row| !row.source.is_empty() || !row.deps.is_empty());
+        let has_images = rows.iter().any(|row| row.image.is_some());
         let head = match (has_files, self.has_file_columns) {
+            _ if has_images => "| | Code location | State | Image |\n|---|---|---|---|",
             (true, true) => {
                 "| | Code location | State | Source PEX | Deps PEX | dagster |\n|---|---|---|---|---|---|"
             }
@@ -97,7 +99,9 @@ impl View<'_> {
         let line = |row: &&Row| {
             let start = format!("| {} | {} | {} |", row.state.sign(), self.name(row), self.state(row));
             let dagster = row.dagster.as_deref().unwrap_or_default();
+            let image = row.image.as_deref().map_or("–".to_string(), markdown::cell);
             match (has_files, self.has_file_columns) {
+                _ if has_images => format!("{start} {image} |"),
                 (true, true) => {
                     format!("{start} {} | {} | {} |", some(&row.source), some(&row.deps), some(dagster))
                 }
@@ -158,7 +162,18 @@ mod tests {
     fn row(name: &str, state: LocationState, source: &str, deps: &str) -> Row {
         let dagster = (!deps.is_empty()).then(|| "1.13.27".to_string());
         let (name, source, deps) = (name.into(), source.into(), deps.into());
-        Row { name, state, source, deps, dagster, changes: None, error: None, previous: None, log: None }
+        Row {
+            name,
+            state,
+            source,
+            deps,
+            image: None,
+            dagster,
+            changes: None,
+            error: None,
+            previous: None,
+            log: None,
+        }
     }
 
     fn shown(rows: &[Row]) -> String {
@@ -200,6 +215,17 @@ mod tests {
         | ⏳ | `open` | pending | – |
         | ✅ | [`new`](https://acme.dagster.cloud/prod/locations/new) | loaded | source 12.0 kB, deps reused, dagster 1.13.27 |
         | ✅ | [`same`](https://acme.dagster.cloud/prod/locations/same) | loaded | files reused, dagster 1.13.27 |
+        "#);
+    }
+
+    #[test]
+    fn images_have_a_column_of_their_own() {
+        let image =
+            Row { image: Some("ghcr.io/acme/app:1".into()), ..row("one", LocationState::Loaded, "", "") };
+        insta::assert_snapshot!(shown(&[image]), @r#"
+        | | Code location | State | Image |
+        |---|---|---|---|
+        | ✅ | [`one`](https://acme.dagster.cloud/prod/locations/one) | loaded | `ghcr.io/acme/app:1` |
         "#);
     }
 

@@ -22,6 +22,9 @@ pub struct Row {
     /// The deps PEX.
     #[serde(rename = "d", default, skip_serializing_if = "String::is_empty")]
     pub deps: String,
+    /// The image that it is updated to, in a run that deploys images.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Version of dagster.
     #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
     pub dagster: Option<String>,
@@ -58,6 +61,7 @@ fn row(location: &LocationReport, report: &Report) -> Row {
         state: location.state,
         source: file(&location.source_pex, location.sent.map(|sent| sent.source)),
         deps: file(&location.deps_pex, location.sent.map(|sent| sent.deps)),
+        image: location.image.clone(),
         dagster: versions(location),
         changes: location.dependencies.clone(),
         error: (!location.errors.is_empty()).then(|| location.errors.join("\n\n")),

@@ -94,6 +94,7 @@ pub(super) fn run(
     progress.put(|run| {
         run.deployment = Some(DeploymentReport::from_online(&online));
         run.others = online.others(&names);
+        run.serving = online.serving();
     });
     progress.reached().others_note().into_iter().for_each(|note| host.note(note));
     progress.planned();
