@@ -4,7 +4,7 @@
 //! with both: "choose another with --platform".
 
 /// Each flag, and its input or setting below `with:`.
-const INPUTS: [(&str, &str); 23] = [
+const INPUTS: [(&str, &str); 24] = [
     ("--organization", "the input `organization`"),
     ("--url", "the input `dagster_cloud_url`"),
     ("--python-version", "the input `python_version`"),
@@ -19,6 +19,7 @@ const INPUTS: [(&str, &str); 23] = [
     ("--image-of", "the input `images`"),
     ("--image-tag", "the input `image_tag`"),
     ("--verify", "`verify: true`"),
+    ("--defs-state-info", "the input `defs_state_info`"),
     ("--base-image-tag", "the input `base_image_tag`"),
     ("--deployment", "the input `deployment`"),
     ("--base-deployment", "the input `base_deployment`"),

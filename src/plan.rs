@@ -174,6 +174,7 @@ mod tests {
             name: name.into(),
             directory: directory.into(),
             document: serde_json::Map::new(),
+            dg: None,
             place,
             places: BTreeMap::new(),
         }

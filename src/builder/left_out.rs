@@ -386,6 +386,7 @@ mod tests {
                 name: "a".into(),
                 directory: dir.path().to_path_buf(),
                 document,
+                dg: None,
                 place: Place { file: "dagster_cloud.yaml".into(), line: Some(7), column: None },
                 places: std::collections::BTreeMap::new(),
             };

@@ -71,6 +71,7 @@ impl Entry {
             name: self.name.clone(),
             directory: self.origin.directory.clone(),
             document: self.document.clone(),
+            dg: None,
             place: Place { file: self.origin.directory.clone(), line: None, column: None },
             places: BTreeMap::new(),
         }

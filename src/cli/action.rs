@@ -11,7 +11,7 @@ use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::net::Secret;
 use crate::target::PythonVersion;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// What a step of a workflow asks for.
@@ -112,7 +112,7 @@ impl ActionInputs {
                 Some(false) => VerifyWhen::Never,
             },
             build: inputs.build()?,
-            publish: inputs.publish(force_rebuild_deps)?,
+            publish: inputs.publish(force_rebuild_deps, &base)?,
             dagster: inputs.dagster()?,
         };
         Ok(ActionInputs {
@@ -268,7 +268,7 @@ impl Inputs<'_> {
         })
     }
 
-    fn publish(&self, force_rebuild_deps: bool) -> Result<PublishArgs, InputError> {
+    fn publish(&self, force_rebuild_deps: bool, base: &Path) -> Result<PublishArgs, InputError> {
         let branch_deployment = self.automatic("branch_deployment")?;
         let snapshot = self.word(
             "snapshot_base",
@@ -290,6 +290,7 @@ impl Inputs<'_> {
             image: self.text("image").map(String::from),
             base_image_tag: self.text("base_image_tag").map(String::from),
             images: self.images()?,
+            defs_state_info: self.path("defs_state_info")?.map(|file| base.join(file)),
             ..PublishArgs::default()
         })
     }

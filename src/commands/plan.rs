@@ -74,7 +74,8 @@ pub fn jobs(args: &PlanArgs, host: &Host) -> Result<PlannedJobs, Error> {
                 Destination::Branch(_) => None,
             };
             online::check_agents(&running.client, name, host)?;
-            let additions = online::lasting_additions(&running.client, &deploy.publish, host)?;
+            let additions =
+                online::lasting_additions(&session.context, &running.client, &deploy.publish, host)?;
             let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
             let files = Files::find(&plan, &deploy, &running, &building.context(out_dir.path())?);
             let differs = |planned: &&PlannedLocation| {
@@ -183,6 +184,6 @@ fn difference(
     let deps = deps.as_deref().unwrap_or("deps-unknown.pex");
     let tag = pex_tag(&[source, deps]);
     let code = Code::Pex { tag: &tag, python: plan.target.python };
-    let document = location_document(&planned.location.document, code, additions);
+    let document = location_document(&planned.location, code, additions);
     before.difference(name, &document).map(|difference| difference.to_string())
 }

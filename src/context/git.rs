@@ -115,6 +115,11 @@ impl WorkTree {
         self.git(&["rev-parse", "--git-dir"]).is_some()
     }
 
+    /// The top directory of the work tree.
+    pub fn root(&self) -> Option<PathBuf> {
+        self.git(&["rev-parse", "--show-toplevel"]).map(PathBuf::from)
+    }
+
     /// The remote `origin`.
     pub fn origin(&self) -> Option<Remote> {
         Remote::parse(&self.git(&["remote", "get-url", "origin"])?)

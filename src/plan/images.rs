@@ -162,7 +162,14 @@ mod tests {
     fn location(name: &str, document: Value) -> Location {
         let Value::Object(document) = document else { panic!() };
         let place = Place { file: "dagster_cloud.yaml".into(), line: Some(2), column: Some(5) };
-        Location { name: name.into(), directory: "/p".into(), document, place, places: BTreeMap::new() }
+        Location {
+            name: name.into(),
+            directory: "/p".into(),
+            document,
+            dg: None,
+            place,
+            places: BTreeMap::new(),
+        }
     }
 
     fn decided(tag: Option<&str>, named: &[&str]) -> Result<Vec<String>, String> {

@@ -9,7 +9,7 @@
 use super::collect::toml_file::{Node, TomlFile};
 use super::error::ProjectError;
 use super::reading::{Reading, directory_of};
-use super::{CollectError, Location, build_directory, defaults, unknown_key, workspace};
+use super::{CollectError, DgProject, Location, build_directory, defaults, unknown_key, workspace};
 use crate::error::Place;
 use crate::near_names::closest;
 use crate::paths::resolved;
@@ -139,6 +139,8 @@ struct Project {
     module_place: Place,
     agent_queue: Option<String>,
     image: Option<String>,
+    /// What `defs_module` names, if it exists.
+    defs_path: Option<PathBuf>,
     place: Place,
 }
 
@@ -160,8 +162,7 @@ impl Project {
         let given_name = text(&project, "code_location_name", reading);
         let agent_queue = text(&project, "agent_queue", reading);
         let image = text(&project, "image", reading);
-        // Read only to refuse a wrong type, as dg does: `defs_module` does not affect what is deployed.
-        text(&project, "defs_module", reading);
+        let defs_module = text(&project, "defs_module", reading);
         if let Some(modules) = project.get("registry_modules") {
             keep(modules.strings(), reading);
         }
@@ -172,7 +173,9 @@ impl Project {
         let directory_name = || root.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = given_name.or_else(directory_name).unwrap_or_default();
         // dg's own default for `code_location_target_module`.
-        let module = target.unwrap_or_else(|| format!("{}.definitions", root_module.unwrap_or_default()));
+        let root_module = root_module.unwrap_or_default();
+        let defs_path = defs_path(&root, &root_module, defs_module.as_deref());
+        let module = target.unwrap_or_else(|| format!("{root_module}.definitions"));
         (reading.errors.len() == errors_before).then(|| Project {
             root: root.clone(),
             name,
@@ -180,8 +183,26 @@ impl Project {
             module_place,
             agent_queue,
             image,
+            defs_path,
             place: project.place(),
         })
+    }
+}
+
+/// Where the definitions of a project are: `defs_module`, otherwise `ROOT_MODULE.defs` or `ROOT_MODULE.definitions`, below
+/// `src` if there is such a directory. Source: `DgContext.defs_path`.
+fn defs_path(root: &Path, root_module: &str, defs_module: Option<&str>) -> Option<PathBuf> {
+    let source = root.join("src");
+    let base = if source.exists() { source } else { root.to_path_buf() };
+    let found = |module: String| {
+        // dg refuses a module that is not one of the project.
+        let path = module.starts_with(root_module).then(|| base.join(module.replace('.', "/")))?;
+        let file = path.with_extension("py");
+        [file, path].into_iter().find(|path| path.exists())
+    };
+    match defs_module {
+        Some(module) => found(module.into()),
+        None => ["defs", "definitions"].into_iter().find_map(|name| found(format!("{root_module}.{name}"))),
     }
 }
 
@@ -314,6 +335,7 @@ fn add(project: Project, shared: Option<&Shared>, reading: &mut Reading) {
         name: project.name,
         directory,
         document,
+        dg: Some(DgProject { root: project.root, defs_path: project.defs_path }),
         place: project.place,
         places,
     });

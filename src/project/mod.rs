@@ -51,10 +51,21 @@ pub struct Location {
     pub directory: PathBuf,
     /// The location document with `defaults` merged in, `build` still there.
     pub document: serde_json::Map<String, serde_json::Value>,
+    /// The dg project that it is, if it is one.
+    pub dg: Option<DgProject>,
     /// Where the location starts in the file.
     pub place: Place,
     /// The places of keys that say which code to load, if known.
     pub places: BTreeMap<&'static str, Place>,
+}
+
+/// A dg project, which is one code location.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DgProject {
+    /// Its directory. Absolute.
+    pub root: PathBuf,
+    /// The directory or file with its definitions, if it exists. Absolute.
+    pub defs_path: Option<PathBuf>,
 }
 
 impl Location {

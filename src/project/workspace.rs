@@ -281,7 +281,7 @@ impl Inspector<'_> {
             }
         };
         let places = self.code_places(node, defaults);
-        self.reading.locations.push(Location { name, directory, document, place, places });
+        self.reading.locations.push(Location { name, directory, document, dg: None, place, places });
     }
 
     /// The places of values that say which code to load.

@@ -4,8 +4,10 @@
 //! and keys that are null are left out, as the server refuses them.
 
 use crate::context::revision::Revision;
+use crate::project::Location;
 use crate::target::PythonVersion;
 use serde_json::{Map, Value, json};
+use std::path::PathBuf;
 
 /// The code that a code location is to run.
 #[derive(Debug, Clone, Copy)]
@@ -30,18 +32,21 @@ pub struct Additions {
     pub image: Option<String>,
     /// `defs_state_info`, unchanged.
     pub defs_state_info: Option<Value>,
+    /// The top directory of the repository that the code is in, if it is in one.
+    pub repository_root: Option<PathBuf>,
 }
 
 /// The document for one code location.
-pub fn location_document(
-    entry: &Map<String, Value>,
-    code: Code<'_>,
-    additions: &Additions,
-) -> Map<String, Value> {
+pub fn location_document(location: &Location, code: Code<'_>, additions: &Additions) -> Map<String, Value> {
+    let entry = &location.document;
     let mut document: Map<String, Value> =
         entry.iter().filter(|(key, value)| *key != "build" && !value.is_null()).map(owned).collect();
     let mut added = Map::new();
-    added.insert("git".into(), json!(additions.revision));
+    let mut git = json!(additions.revision);
+    if let Some(path) = defs_base_path(location, additions) {
+        git["defs_base_path"] = json!(path);
+    }
+    added.insert("git".into(), git);
     if let Some(info) = &additions.defs_state_info {
         added.insert("defs_state_info".into(), info.clone());
     }
@@ -63,6 +68,16 @@ pub fn location_document(
     document
 }
 
+/// The path of a dg project's definitions in its repository, with `/`: where Dagster+ commits components that are made in
+/// its UI. dg has one value for a whole deploy, and none for a workspace; here each project has its own.
+/// Source: `dg plus deploy` of dagster-dg-cli 1.13.27.
+fn defs_base_path(location: &Location, additions: &Additions) -> Option<String> {
+    let path = location.dg.as_ref()?.defs_path.as_ref()?.canonicalize().ok()?;
+    let root = additions.repository_root.as_ref()?.canonicalize().ok()?;
+    let parts = path.strip_prefix(root).ok()?.components();
+    Some(parts.map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/"))
+}
+
 fn owned((key, value): (&String, &Value)) -> (String, Value) {
     (key.clone(), value.clone())
 }
@@ -80,11 +95,21 @@ fn merge(document: &mut Map<String, Value>, added: Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Place;
+    use crate::project::DgProject;
+    use std::collections::BTreeMap;
 
     fn document(entry: Value, additions: &Additions) -> Value {
-        let Value::Object(entry) = entry else { panic!() };
         let tag = "files=deps-a.pex:source-b.pex";
-        Value::Object(location_document(&entry, Code::Pex { tag, python: PythonVersion::DEFAULT }, additions))
+        let code = Code::Pex { tag, python: PythonVersion::DEFAULT };
+        Value::Object(location_document(&location(entry), code, additions))
+    }
+
+    fn location(entry: Value) -> Location {
+        let Value::Object(document) = entry else { panic!() };
+        let place = Place { file: "dagster_cloud.yaml".into(), line: None, column: None };
+        let (name, directory, places) = ("one".into(), "/p".into(), BTreeMap::new());
+        Location { name, directory, document, dg: None, place, places }
     }
 
     #[test]
@@ -135,12 +160,10 @@ mod tests {
 
     #[test]
     fn an_image_with_the_code_in_it_has_no_pex_files() {
-        let Value::Object(entry) = json!({
+        let entry = location(json!({
             "location_name": "one", "code_source": {"package_name": "p"}, "image": "own:1",
             "build": {"registry": "r.example/one"}, "container_context": {"k8s": {"env_vars": ["A=1"]}},
-        }) else {
-            panic!()
-        };
+        }));
         let additions = Additions { image: Some("base:1".into()), ..Additions::default() };
         let want = json!({
             "location_name": "one", "code_source": {"package_name": "p"}, "image": "r.example/one:t",
@@ -150,6 +173,28 @@ mod tests {
             Value::Object(location_document(&entry, Code::Image("r.example/one:t"), &additions)),
             want
         );
+    }
+
+    #[test]
+    fn the_definitions_of_a_dg_project_have_a_path_in_its_repository() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, defs) = (dir.path().join("repo"), dir.path().join("repo/projects/shop/src/shop/defs"));
+        std::fs::create_dir_all(&defs).unwrap();
+        let path = |defs_path: Option<PathBuf>, repository_root: Option<PathBuf>| {
+            let mut location = location(json!({"location_name": "one"}));
+            location.dg = Some(DgProject { root: dir.path().into(), defs_path });
+            let additions = Additions { repository_root, ..Additions::default() };
+            location_document(&location, Code::Image("a:1"), &additions)["git"].get("defs_base_path").cloned()
+        };
+        assert_eq!(path(Some(defs.clone()), Some(root.clone())), Some(json!("projects/shop/src/shop/defs")));
+        for (defs_path, root) in [
+            (None, Some(root.clone())),
+            (Some(defs.clone()), None),
+            (Some(defs), Some(dir.path().join("repo/other"))),
+            (Some(dir.path().to_path_buf()), Some(root)),
+        ] {
+            assert_eq!(path(defs_path, root), None);
+        }
     }
 
     #[test]

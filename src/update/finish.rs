@@ -88,7 +88,7 @@ impl Online {
         let tag = pex_tag(&[source, deps.name()]);
         let location = &planned.location;
         let code = Code::Pex { tag: &tag, python: target.python };
-        let document = location_document(&location.document, code, &self.additions);
+        let document = location_document(location, code, &self.additions);
         Update { name: location.name.clone(), document }
     }
 

@@ -10,7 +10,7 @@ impl Online {
     pub fn deploy_images(&self, locations: &[ImageLocation], reached: &dyn Fn(Phase)) -> Vec<Outcome> {
         let (mut outcomes, mut updates) = (Vec::new(), Vec::new());
         for ImageLocation { location, image, .. } in locations {
-            let document = location_document(&location.document, Code::Image(image), &self.additions);
+            let document = location_document(location, Code::Image(image), &self.additions);
             let update = Update { name: location.name.clone(), document };
             // The same name says nothing about what is behind a tag that moves.
             if !is_moving(image) && self.is_left_alone(&update) {

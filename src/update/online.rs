@@ -4,6 +4,7 @@
 use super::document::Additions;
 use super::registry::{ask_registry, base_image_tag, image, judged_registry};
 use super::{Before, ConnectError};
+use crate::context::Context;
 use crate::context::inputs::{SERVERLESS_AGENT_LIMIT, WaitLimits};
 use crate::dagster::operations::Registry;
 use crate::dagster::{Client, DagsterError};
@@ -69,6 +70,7 @@ impl Online {
             revision: session.context.revision(commit, host),
             image: image(publish, looked.registry.as_ref(), host)?,
             defs_state_info,
+            repository_root: session.context.work_tree.root(),
         };
         let base = match destination {
             Destination::Branch(branch) => Some(branch.at_base(&session.client)),
@@ -125,6 +127,7 @@ impl Online {
 /// # Errors
 /// A file or setting that cannot be read.
 pub fn lasting_additions(
+    context: &Context,
     client: &Client,
     publish: &PublishArgs,
     host: &Host,
@@ -134,7 +137,8 @@ pub fn lasting_additions(
     let registry = judged_registry(asked, host)?;
     let info = publish.defs_state_info.as_deref().map(|file| read_json(file, host)).transpose()?;
     let image = image(publish, registry.as_ref(), host)?;
-    Ok(Additions { image, defs_state_info: info, ..Additions::default() })
+    let repository_root = context.work_tree.root();
+    Ok(Additions { image, defs_state_info: info, repository_root, ..Additions::default() })
 }
 
 /// An error if PEX files cannot run in the deployment of `client`, which was selected by `name`.

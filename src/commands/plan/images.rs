@@ -28,7 +28,8 @@ pub(super) fn jobs(
     let changed: Vec<&ImageLocation> = match scope {
         Scope::Compared(session, destination) => {
             let running = Running::look(&session, &destination)?;
-            let additions = online::lasting_additions(&running.client, &deploy.publish, host)?;
+            let additions =
+                online::lasting_additions(&session.context, &running.client, &deploy.publish, host)?;
             let differs = |one: &&ImageLocation| {
                 let reason = difference(one, &running, &additions);
                 reason.as_ref().inspect(|reason| host.note(format!("{}: {reason}", one.location.name)));
@@ -56,6 +57,6 @@ fn difference(one: &ImageLocation, running: &Running, additions: &Additions) -> 
     if is_moving(&one.image) {
         return Some("its image has no tag that stays".into());
     }
-    let document = location_document(&one.location.document, Code::Image(&one.image), additions);
+    let document = location_document(&one.location, Code::Image(&one.image), additions);
     before.difference(name, &document).map(|difference| difference.to_string())
 }

@@ -13,7 +13,8 @@ fn warning(files: &[(&str, &str)], keys: Value) -> Option<String> {
     let document: Map<String, Value> = keys.as_object().unwrap().clone();
     let place = Place { file: "dagster_cloud.yaml".into(), line: Some(2), column: None };
     let directory = dir.path().to_path_buf();
-    let location = Location { name: "a".into(), directory, document, place, places: BTreeMap::new() };
+    let location =
+        Location { name: "a".into(), directory, document, dg: None, place, places: BTreeMap::new() };
     let mut warnings = look(&[location]).into_iter().map(|warning| warning.message);
     let first = warnings.next();
     assert_eq!(warnings.next(), None);

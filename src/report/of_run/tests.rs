@@ -21,6 +21,7 @@ fn read(purpose: Purpose) -> Run {
         name: name.into(),
         directory: PathBuf::from("/p").join(name),
         document: serde_json::Map::new(),
+        dg: None,
         place: Place { file: "/p/dagster_cloud.yaml".into(), line: Some(line), column: None },
         places: BTreeMap::new(),
     };

@@ -22,15 +22,20 @@ fn opened(step: Step<'_>) -> Ran {
 fn a_pull_request_gets_images_one_comment_outputs_and_a_summary() {
     let scene = scene();
     let images = json!({"two": "ghcr.io/acme/two:v7"});
+    let info = json!({"info_mapping": {"key": {"version": "v1", "create_timestamp": 1.5}}});
+    std::fs::create_dir(scene.dir.path().join("app")).unwrap();
+    std::fs::write(scene.dir.path().join("app/state.json"), info.to_string()).unwrap();
     let step = scene.step().with("INPUT_IMAGE_TAG", "ab12").with("INPUT_IMAGES", &format!("{images:#}"));
-    let ran = opened(step.with("INPUT_VERIFY", "auto"));
+    let step =
+        step.with("INPUT_WORKING_DIRECTORY", "app").with("INPUT_DAGSTER_CLOUD_FILE", "../dagster_cloud.yaml");
+    let ran = opened(step.with("INPUT_VERIFY", "auto").with("INPUT_DEFS_STATE_INFO", "state.json"));
     assert_eq!((ran.code, ran.output("result")), (Some(0), "success"), "{}", ran.log);
     assert_eq!((ran.output("changed"), ran.output("pex_tags")), ("true", "{}"));
     assert_eq!(ran.json("locations")[0]["image"], "ghcr.io/acme/one:ab12");
     let state = scene.dagster.state();
     let locations = &state["deployments"][ran.output("deployment")]["locations"];
     assert_eq!(locations["two"]["image"], "ghcr.io/acme/two:v7");
-    assert_eq!(locations["two"].get("pex_metadata"), None);
+    assert_eq!((locations["two"].get("pex_metadata"), &locations["two"]["defs_state_info"]), (None, &info));
     assert!(scene.comment().contains("✅ Deployed 2 code locations to"), "{}", scene.comment());
     assert!(!ran.log.contains("uv"), "{}", ran.log);
     insta::assert_snapshot!(plain(&ran.summary), @r#"

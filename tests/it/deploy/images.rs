@@ -236,3 +236,30 @@ fn a_failed_load_of_an_image_is_reported() {
     error: 1 of 2 code locations could not be deployed: one
     "#);
 }
+
+/// Users lost the place where Dagster+ commits components that are made in its UI.
+#[test]
+fn a_dg_project_sends_where_its_definitions_are() {
+    let scene = Scene::new();
+    let (repository, git) = (scene.dir.path(), crate::support::act::git);
+    for (project, module) in [("shop", "src/shop/defs"), ("billing", "billing/definitions")] {
+        let directory = repository.join("data/projects").join(project);
+        std::fs::create_dir_all(directory.join(module)).unwrap();
+        let settings = format!(
+            "directory_type = \"project\"\n[project]\nroot_module = \"{project}\"\nimage = \"r.example/{project}:1\"\n"
+        );
+        std::fs::write(directory.join("dg.toml"), settings).unwrap();
+    }
+    let workspace = "directory_type = \"workspace\"\n[workspace]\nprojects = [{path = \"projects/shop\"}, {path = \"projects/billing\"}]\n";
+    std::fs::write(repository.join("data/dg.toml"), workspace).unwrap();
+    git(repository, &["init", "-q", "-b", "main"]);
+    let mut command = pexpress();
+    scene.standin.point(&mut command).arg("deploy").arg(repository.join("data")).args(TO_PROD);
+    let ran = ran(command.args(["--image-of", "shop=r.example/shop:2"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let state = scene.standin.state();
+    let locations = &state["deployments"]["prod"]["locations"];
+    let path = |name: &str| locations[name]["git"]["defs_base_path"].clone();
+    assert_eq!(path("shop"), "data/projects/shop/src/shop/defs");
+    assert_eq!(path("billing"), "data/projects/billing/billing/definitions");
+}
