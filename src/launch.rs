@@ -166,7 +166,7 @@ mod tests {
         let good: Vec<(&str, &str)> = good.iter().map(|(key, value)| (&**key, &**value)).collect();
         assert_eq!(good, [("a", "x"), ("n", "1.5"), ("b", "true")]);
         for (text, want) in [
-            ("{\"p\": \"s3cret\"", "--config cannot be used: line 1, column 15: not JSON"),
+            ("{\"p\": \"s3cret\"", "--config cannot be used: line 1, column 14: not JSON"),
             ("[\"s3cret\"]", "--config cannot be used: it must be a JSON object"),
             ("s3cret", "--config cannot be used: line 1, column 1: not JSON"),
         ] {
