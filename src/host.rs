@@ -109,6 +109,7 @@ pub struct Host {
     silent: Option<Arc<AtomicBool>>,
     /// Whether messages name inputs of the action instead of flags.
     by_inputs: bool,
+    program: Option<PathBuf>,
     /// The clock of this run.
     pub clock: Arc<dyn Clock>,
 }
@@ -130,6 +131,7 @@ impl Host {
             data_written: Arc::default(),
             silent: None,
             by_inputs: false,
+            program: std::env::current_exe().ok(),
             clock: Arc::new(SystemClock),
             env: Arc::new(env),
         }
@@ -157,8 +159,14 @@ impl Host {
             data_written: Arc::default(),
             silent: None,
             by_inputs: false,
+            program: None,
             clock,
         }
+    }
+
+    /// The file of this program, if the system says it.
+    pub fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
     }
 
     /// The same host with these settings for its log, and those in the environment.

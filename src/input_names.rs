@@ -4,7 +4,7 @@
 //! with both: "choose another with --platform".
 
 /// Each flag, and its input or setting below `with:`.
-const INPUTS: [(&str, &str); 24] = [
+const INPUTS: &[(&str, &str)] = &[
     ("--organization", "the input `organization`"),
     ("--url", "the input `dagster_cloud_url`"),
     ("--python-version", "the input `python_version`"),
@@ -28,6 +28,7 @@ const INPUTS: [(&str, &str); 24] = [
     ("--location-load-timeout", "the input `location_load_timeout`"),
     ("--agent-heartbeat-timeout", "the input `agent_heartbeat_timeout`"),
     ("--allow-untrusted-code", "`allow_untrusted_code: true`"),
+    ("--repository", "the input `repository`"),
     ("--force-rebuild-deps", "`force_rebuild_deps: true`"),
 ];
 

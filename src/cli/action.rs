@@ -3,6 +3,7 @@
 //! A blank input is one that was not given. Names and meanings: `action.yml`.
 
 mod variables;
+mod verbs;
 
 use super::{BranchArgs, BuildArgs, DagsterArgs, DeployArgs, PublishArgs, SnapshotBase, VerifyWhen};
 use crate::deployment::images::{ImageArgs, NamedImage};
@@ -13,6 +14,7 @@ use crate::net::Secret;
 use crate::target::PythonVersion;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+pub use verbs::VerbInputs;
 
 /// What a step of a workflow asks for.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct ActionInputs {
     pub github_token: Option<Secret>,
     /// `shards`: how many jobs `plan` may make.
     pub shards: usize,
+    /// Inputs of the commands that neither build nor deploy.
+    pub verbs: VerbInputs,
 }
 
 /// `command`.
@@ -46,6 +50,12 @@ pub enum ActionCommand {
     Check,
     /// Say which code locations are to be deployed, as a matrix.
     Plan,
+    /// Launch a run of a job.
+    Launch,
+    /// Show the code locations of a deployment.
+    Status,
+    /// Name the branch deployment; create or close it.
+    BranchDeployment,
 }
 
 /// Where to report besides log, summary and outputs.
@@ -63,11 +73,16 @@ pub struct Reporting {
 
 /// An input that cannot be understood.
 #[derive(Debug, thiserror::Error)]
-#[error("the input `{name}` is `{value}`: {problem}")]
+#[error("the input `{name}` is {}: {problem}", given(value.as_deref()))]
 pub struct InputError {
     name: &'static str,
-    value: String,
+    /// `None` if it is missing.
+    value: Option<String>,
     problem: String,
+}
+
+fn given(value: Option<&str>) -> String {
+    value.map_or("missing".into(), |value| format!("`{value}`"))
 }
 
 impl Explain for InputError {
@@ -96,6 +111,9 @@ impl ActionInputs {
                 ("build", ActionCommand::Build),
                 ("check", ActionCommand::Check),
                 ("plan", ActionCommand::Plan),
+                ("launch", ActionCommand::Launch),
+                ("status", ActionCommand::Status),
+                ("branch-deployment", ActionCommand::BranchDeployment),
             ],
         )?;
         let force_rebuild_deps = inputs.flag("force_rebuild_deps", false)?;
@@ -129,6 +147,7 @@ impl ActionInputs {
             },
             github_token: inputs.secret("github_token", env_vars::GITHUB_TOKEN),
             shards: inputs.read_by("shards", super::planning::shards)?.unwrap_or(1),
+            verbs: VerbInputs::read(&inputs)?,
         })
     }
 }
@@ -250,7 +269,7 @@ impl Inputs<'_> {
     }
 
     fn bad(&self, name: &'static str, problem: String) -> InputError {
-        InputError { name, value: self.text(name).unwrap_or_default().to_string(), problem }
+        InputError { name, value: Some(self.text(name).unwrap_or_default().to_string()), problem }
     }
 
     fn build(&self) -> Result<BuildArgs, InputError> {

@@ -62,7 +62,7 @@ pub struct LaunchArgs {
     #[arg(short, long)]
     pub wait: bool,
     /// Seconds between two questions while waiting; the first ones come sooner.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = LaunchArgs::INTERVAL_SECONDS, value_parser = seconds)]
     pub interval: u64,
     /// Cancel the run if this command is interrupted while it waits. Default: the run goes on.
     #[arg(long, requires = "wait")]
@@ -70,4 +70,9 @@ pub struct LaunchArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub dagster: DagsterArgs,
+}
+
+impl LaunchArgs {
+    /// Time between two questions while waiting.
+    pub const INTERVAL_SECONDS: u64 = 10;
 }

@@ -7,6 +7,7 @@ mod facts;
 mod permission;
 mod reporter;
 mod telling;
+mod verbs;
 
 use super::check::Checked;
 use super::deploy::Performed;
@@ -42,6 +43,8 @@ pub fn run(host: &Host) -> Result<Exit, Error> {
     let host = &host.by_inputs();
     let runner = Runner::new(host);
     mask(&runner, host);
+    let program = host.program().map(|path| path.display().to_string());
+    runner.set_outputs(&[("pexpress", program.unwrap_or_default())])?;
     let inputs = match ActionInputs::read(host) {
         Ok(inputs) => inputs,
         Err(error) => return Step::new(host, &runner).failed(&error),
@@ -53,6 +56,7 @@ pub fn run(host: &Host) -> Result<Exit, Error> {
         ActionCommand::Check => step.check(inputs),
         ActionCommand::Plan => step.plan(inputs),
         ActionCommand::Deploy | ActionCommand::Build => step.deploy(inputs),
+        ActionCommand::Launch | ActionCommand::Status | ActionCommand::BranchDeployment => step.verb(&inputs),
     }
 }
 

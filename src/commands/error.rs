@@ -3,6 +3,7 @@
 use super::action;
 use crate::builder::BuildError;
 use crate::cache::CacheError;
+use crate::cli::action::InputError;
 use crate::context::ContextError;
 use crate::dagster::DagsterError;
 use crate::deployment::DeploymentError;
@@ -45,6 +46,8 @@ pub enum Error {
     Verify(#[from] VerifyError),
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    #[error(transparent)]
+    Input(#[from] InputError),
     #[error(transparent)]
     PermissionDenied(action::PermissionDenied),
     #[error(transparent)]
@@ -98,6 +101,7 @@ impl Error {
             Error::Build(error) => Some(error),
             Error::Verify(error) => Some(error),
             Error::Launch(error) => Some(error),
+            Error::Input(error) => Some(error),
             Error::PermissionDenied(error) => Some(error),
             Error::Runner(error) => Some(error),
             _ => None,

@@ -19,8 +19,43 @@ use std::collections::BTreeMap;
 /// Run the command: exit code 0 if the deployment could be read, whatever the state of its code locations.
 ///
 /// # Errors
-/// If a setting is missing, Dagster+ refuses, or stdout cannot be written.
+/// Those of [`read`], or if stdout cannot be written.
 pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error> {
+    let status = read(args, host)?;
+    let text = match format {
+        Format::Json => format!(
+            "{:#}",
+            json!({"deployment": status.deployment, "url": status.url, "locations": status.locations})
+        ),
+        Format::Text => status.table(host.data_columns()),
+    };
+    host.note(format!("{} ({})", status.deployment, status.url));
+    host.data(&text).map_err(Error::Stdout)?;
+    Ok(Exit(0))
+}
+
+/// A deployment and its code locations.
+pub struct Status {
+    /// Its name.
+    pub deployment: String,
+    /// Its page.
+    pub url: String,
+    /// What is shown about each code location.
+    pub locations: Vec<Value>,
+}
+
+impl Status {
+    /// A line for each code location, at most `columns` wide.
+    pub fn table(&self, columns: Option<usize>) -> String {
+        table(&self.locations).text(columns)
+    }
+}
+
+/// Read the state of a deployment.
+///
+/// # Errors
+/// If a setting is missing, or Dagster+ refuses.
+pub fn read(args: &StatusArgs, host: &Host) -> Result<Status, Error> {
     let mut context = Context::read(&args.dagster, host.cwd(), host)?;
     let client = deployment::client(&context, host, PythonVersion::DEFAULT);
     if args.branch {
@@ -32,17 +67,9 @@ pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error
         host.say(&format!("warning: {error}"));
         BTreeMap::new()
     });
-    let locations: Vec<_> = states.iter().map(|state| location(state, entries.get(&state.name))).collect();
-    let text = match format {
-        Format::Json => format!(
-            "{:#}",
-            json!({"deployment": client.deployment(), "url": client.locations_page(), "locations": locations})
-        ),
-        Format::Text => table(&locations).text(host.data_columns()),
-    };
-    host.note(format!("{} ({})", client.deployment().unwrap_or_default(), client.locations_page()));
-    host.data(&text).map_err(Error::Stdout)?;
-    Ok(Exit(0))
+    let locations = states.iter().map(|state| location(state, entries.get(&state.name))).collect();
+    let deployment = client.deployment().unwrap_or_default().to_string();
+    Ok(Status { deployment, url: client.locations_page(), locations })
 }
 
 /// The branch deployment of the branch that is checked out, or of the event's.

@@ -127,6 +127,8 @@ pub enum Purpose {
     Build,
     /// Only to read the project.
     Check,
+    /// Something that neither builds nor deploys.
+    Other,
 }
 
 impl Purpose {
@@ -136,6 +138,7 @@ impl Purpose {
             Purpose::Deploy => "Not deployed",
             Purpose::Build => "Not built",
             Purpose::Check => "Check failed",
+            Purpose::Other => "Failed",
         }
     }
 }
@@ -157,6 +160,20 @@ pub enum RunResult {
     Closed,
     /// A signal ended it.
     Cancelled,
+}
+
+impl RunResult {
+    /// The word for it in outputs and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            RunResult::Running => "running",
+            RunResult::Success => "success",
+            RunResult::Failure => "failure",
+            RunResult::Skipped => "skipped",
+            RunResult::Closed => "closed",
+            RunResult::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// A deployment in a report.

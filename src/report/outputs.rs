@@ -16,7 +16,7 @@ pub fn from_report(report: &Report, facts: &Facts) -> Vec<(&'static str, String)
     let text = |text: Option<&str>| text.unwrap_or_default().to_string();
     let reason = problem(report).or_else(|| report.reason.clone());
     vec![
-        ("result", name_of(report)),
+        ("result", report.result.name().to_string()),
         ("reason", reason.unwrap_or_default()),
         ("deployment", text(deployment.map(|deployment| deployment.name.as_str()))),
         ("deployment_url", text(deployment.map(|deployment| deployment.url.as_str()))),
@@ -48,11 +48,6 @@ fn problem(report: &Report) -> Option<String> {
         others => format!("; {others} more failed"),
     };
     Some(cut::within(&headline, LONGEST_REASON_BYTES) + &place + &others)
-}
-
-/// `success`, `failure` …
-fn name_of(report: &Report) -> String {
-    json!(report.result).as_str().unwrap_or_default().to_string()
 }
 
 fn locations(report: &Report) -> Value {

@@ -88,7 +88,7 @@ fn text(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime, limit
     let is_told = |problem: &&Problem| match report.purpose {
         Purpose::Check => report.locations.iter().any(|location| location.problems.contains(problem)),
         // They count what the rows show.
-        Purpose::Build | Purpose::Deploy => has_error,
+        Purpose::Build | Purpose::Deploy | Purpose::Other => has_error,
     };
     let problems = report.problems.iter().filter(|problem| !is_told(problem));
     let block = |problem: &Problem| markdown::block(&cut::shortened(&problem.text, limits.error_bytes));
@@ -106,7 +106,7 @@ fn text(report: &Report, facts: &Facts, workspace: &Path, now: SystemTime, limit
         // They are what a check is for.
         parts.push(match report.purpose {
             Purpose::Check => format!("{title}\n\n{lines}"),
-            Purpose::Build | Purpose::Deploy => markdown::folded(&title, &lines),
+            Purpose::Build | Purpose::Deploy | Purpose::Other => markdown::folded(&title, &lines),
         });
     }
     if report.seconds >= SHORTEST_CHART_SECONDS && !report.stages.is_empty() {

@@ -7,7 +7,7 @@ use crate::error::Explain;
 use crate::github::runner::LONGEST_SUMMARY_BYTES;
 use crate::render::Exit;
 use crate::report::facts::Facts;
-use crate::report::{self, Ended, Problem, Report, Run, outputs, summary};
+use crate::report::{self, Ended, Problem, Purpose, Report, Run, outputs, summary};
 use std::path::PathBuf;
 
 impl Step<'_> {
@@ -24,8 +24,13 @@ impl Step<'_> {
 
     /// The step failed before it started.
     pub(super) fn failed(&self, error: &(impl Explain + ?Sized)) -> Result<Exit, Error> {
+        self.failed_as(Purpose::Deploy, error)
+    }
+
+    /// The step of this purpose failed.
+    pub(super) fn failed_as(&self, purpose: Purpose, error: &(impl Explain + ?Sized)) -> Result<Exit, Error> {
         let ended = Ended::Failure(vec![Problem::from_error(error)]);
-        let report = report::of_run(&Run::default(), &ended, 0.0);
+        let report = report::of_run(&Run { purpose, ..Run::default() }, &ended, 0.0);
         self.tell(&self.worded(report), &facts::of_run(&self.run))?;
         Ok(Exit(error.fault().exit_code()))
     }

@@ -4,5 +4,6 @@ mod commit;
 mod images;
 mod runs;
 mod step;
+mod verbs;
 mod wrapper;
 mod yml;
