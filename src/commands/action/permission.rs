@@ -1,7 +1,8 @@
-//! Whether a step may deploy: what it asks for, what started it, and which credentials are there.
+//! Whether a step may deploy: what it asks for, what started it, and which settings are there.
 
 use crate::cli::action::{ActionCommand, ActionInputs};
 use crate::context::ContextError;
+use crate::context::address::Endpoint;
 use crate::context::event::Trigger;
 use crate::context::inputs;
 use crate::error::{Explain, Fault};
@@ -14,7 +15,7 @@ pub enum DeployPermission {
     Given,
     /// No: it was only asked to build.
     OnlyBuild,
-    /// No: GitHub withheld the credentials.
+    /// No: GitHub withheld the credentials, or nothing is set up.
     Refused {
         /// One or two sentences.
         why: String,
@@ -37,12 +38,18 @@ impl Explain for PermissionDenied {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("without `require_deploy: true` such a run builds and verifies, and does not fail".into())
+        Some("without `require_deploy: true` such a run does not fail".into())
     }
 }
 
-/// Whether the step may deploy. A missing token is forgiven only where GitHub withholds secrets: in pull requests of
-/// forks and of Dependabot. Anywhere else it is an error, which the deploy itself will raise.
+/// The notice for a repository that is not set up.
+const NOT_SET_UP: &str = "Neither a token nor an address of Dagster+ is set in this repository, so there was nothing to \
+    do. To deploy from it, add the secret DAGSTER_CLOUD_API_TOKEN (Settings → Secrets and variables → Actions), give it to \
+    this step as `dagster_cloud_api_token`, and name the organization with `organization`.";
+
+/// Whether the step may deploy. A missing token is forgiven where GitHub withholds secrets, in pull requests of forks
+/// and of Dependabot, and where nothing at all is set up, as in a fork of a template. Anywhere else it is an error, which
+/// the deploy itself will raise.
 pub fn of_run(inputs: &ActionInputs, trigger: Option<&Trigger>, host: &Host) -> DeployPermission {
     let builds = !inputs.deploy.publish.images.are_given();
     if inputs.command == ActionCommand::Build || !inputs.wants_deploy {
@@ -54,19 +61,25 @@ pub fn of_run(inputs: &ActionInputs, trigger: Option<&Trigger>, host: &Host) -> 
             },
         };
     }
+    let dagster = &inputs.deploy.dagster;
+    // An invalid token was not withheld by GitHub: the deploy reports what is wrong with it.
+    if !matches!(inputs::token(dagster, host), Err(ContextError::NoToken { .. })) {
+        return DeployPermission::Given;
+    }
+    let is_set_up = !matches!(Endpoint::read(dagster, host), Err(ContextError::NoUrl { .. }));
+    let otherwise = match is_set_up {
+        true => DeployPermission::Given,
+        false => DeployPermission::Refused { why: NOT_SET_UP.into(), build: false },
+    };
     let (request, closed) = match trigger {
         Some(Trigger::PullRequest(request)) => (request, false),
         Some(Trigger::PullRequestClosed(request)) => (request, true),
-        _ => return DeployPermission::Given,
+        _ => return otherwise,
     };
-    // An invalid token was not withheld by GitHub: the deploy reports what is wrong with it.
-    if !matches!(inputs::token(&inputs.deploy.dagster, host), Err(ContextError::NoToken { .. })) {
-        return DeployPermission::Given;
-    }
     let whose = match request.author.as_deref() {
         _ if request.from_fork() => "comes from a fork",
         Some("dependabot[bot]") => "is Dependabot's",
-        _ => return DeployPermission::Given,
+        _ => return otherwise,
     };
     let why = match closed {
         true => format!("The pull request {whose}, so it has no branch deployment to close."),
@@ -108,6 +121,26 @@ mod tests {
                 is_given,
                 "{token}"
             );
+        }
+    }
+
+    /// A fork of a template was red with its first push.
+    #[test]
+    fn a_repository_without_any_settings_is_skipped_and_a_half_configured_one_is_not() {
+        for (env, is_given) in [
+            (&[][..], false),
+            (&[("INPUT_DAGSTER_CLOUD_API_TOKEN", ""), ("INPUT_ORGANIZATION", "")], false),
+            (&[("DAGSTER_CLOUD_DEPLOYMENT", "prod")], false),
+            (&[("INPUT_ORGANIZATION", "acme")], true),
+            (&[("DAGSTER_CLOUD_URL", "https://acme.dagster.cloud")], true),
+            (&[("ORGANIZATION_ID", "acme")], true),
+            (&[("DAGSTER_CLOUD_API_TOKEN", "user:abc")], true),
+            (&[("INPUT_DAGSTER_CLOUD_API_TOKEN", "Bearer abc")], true),
+            (&[("INPUT_DAGSTER_CLOUD_URL", "htp//acme")], true),
+        ] {
+            let host = host(env);
+            let inputs = ActionInputs::read(&host).unwrap();
+            assert_eq!(of_run(&inputs, None, &host) == DeployPermission::Given, is_given, "{env:?}");
         }
     }
 }

@@ -166,3 +166,30 @@ fn what_is_missing_is_an_input() {
     ::error title=pexpress::the input `close` is `true`: it cannot be set together with `create`%0Ahint: set inputs under `with:` of the step; docs/action.md lists them
     "#);
 }
+
+/// A fork of a template was red with its first push.
+#[test]
+fn a_repository_without_settings_is_skipped_with_a_notice() {
+    let scene = scene(&json!({}));
+    let nothing = |command: &str| {
+        let step = pushed(&scene, command).with("DAGSTER_CLOUD_URL", "");
+        step.with("INPUT_DAGSTER_CLOUD_API_TOKEN", "").with("INPUT_JOB", "j").with("INPUT_LOCATIONS", "one")
+    };
+    let deploy = nothing("deploy").run();
+    insta::assert_snapshot!(messages(&deploy.log), @"::notice title=Nothing was deployed::Neither a token nor an address of Dagster+ is set in this repository, so there was nothing to do. To deploy from it, add the secret DAGSTER_CLOUD_API_TOKEN (Settings → Secrets and variables → Actions), give it to this step as `dagster_cloud_api_token`, and name the organization with `organization`.");
+    for command in ["deploy", "launch", "status", "branch-deployment"] {
+        let ran = nothing(command).run();
+        assert_eq!((ran.code, ran.output("result")), (Some(0), "skipped"), "{command}: {}", ran.log);
+        assert_eq!(ran.output("reason"), deploy.output("reason"));
+        let required = nothing(command).with("INPUT_REQUIRE_DEPLOY", "true").run();
+        assert_eq!(
+            (required.code, required.output("result")),
+            (Some(2), "failure"),
+            "{command}: {}",
+            required.log
+        );
+    }
+    let half = nothing("deploy").with("INPUT_ORGANIZATION", "acme").run();
+    assert_eq!((half.code, half.output("result")), (Some(2), "failure"), "{}", half.log);
+    assert_eq!(scene.dagster.journal().calls(), [""; 0]);
+}
