@@ -10,11 +10,15 @@
 //! fingerprints/…                         chroot fingerprints by wheel digest
 //! uv/VERSION/uv                          the fetched uv
 //! environments/…                         managed Python environments
+//! builds/PROJECT-HASH                    PEX files of deploys that name no directory for them
 //! resolutions/…                          answers of uv's that still hold
 //! ```
 //!
 //! Unfinished files have names that start with `.partial-`, in the directory of the finished file.
 
+mod claims;
+pub mod contents;
+pub mod prune;
 mod records;
 
 use crate::env_vars;
@@ -36,7 +40,7 @@ pub struct Cache {
 #[derive(Debug, thiserror::Error)]
 #[error("could not {action} `{path}`")]
 pub struct CacheError {
-    /// The failed operation: `create`, `write`, `rename`.
+    /// The failed operation: `create`, `write`, `rename`, `lock`.
     pub action: &'static str,
     /// To which file.
     pub path: PathBuf,
@@ -87,6 +91,7 @@ impl Cache {
             path: path.clone(),
             source,
         })?;
+        self.mark_in_use();
         Ok(path)
     }
 
@@ -111,9 +116,12 @@ impl Cache {
         }
     }
 
-    /// Path of a wheel by its SHA-256 ([`is_sha256`]) and name ([`is_file_name`]), whether it exists or not.
+    /// Path of a wheel by its SHA-256 ([`is_sha256`]) and name ([`is_file_name`]), whether it exists or not. If it does,
+    /// it is claimed ([`Cache::claim`]).
     pub fn wheel_path(&self, sha256: &str, file_name: &str) -> PathBuf {
-        self.root.join("wheels").join(sha256.get(..2).unwrap_or_default()).join(sha256).join(file_name)
+        let entry = self.root.join("wheels").join(sha256.get(..2).unwrap_or_default()).join(sha256);
+        self.claim(&entry);
+        entry.join(file_name)
     }
 }
 

@@ -1,6 +1,7 @@
 //! clap's types: argv in, [`Invocation`] out. `-m MODULE ARGS` is handled before clap.
 
 pub mod action;
+mod caching;
 mod deploying;
 mod planning;
 mod refused;
@@ -8,6 +9,7 @@ mod refused;
 pub use crate::context::args::DagsterArgs;
 pub use crate::deployment::args::{BranchArgs, CodeLocationDetails, PublishArgs, SnapshotBase};
 pub use crate::verify::VerifyWhen;
+pub use caching::{CacheCommand, PruneArgs};
 pub use deploying::{BranchDeploymentArgs, LaunchArgs, StatusArgs};
 pub use planning::PlanArgs;
 pub use refused::wants_json;
@@ -163,6 +165,12 @@ pub enum Command {
     Action,
     /// Show what a build would use (uv, Pythons, cache, certificates, proxy, index) and whether it can work.
     Selftest,
+    /// Show where the cache is and how large it is, and remove what is not used.
+    Cache {
+        #[allow(missing_docs)]
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.

@@ -52,6 +52,7 @@ pub mod near_names;
 pub mod paths;
 pub mod redact;
 pub mod scratch;
+pub mod file_lock;
 pub mod target;
 pub mod threads;
 pub mod yaml;

@@ -5,6 +5,7 @@
 //! leftovers of killed runs are removed and running processes lose nothing, even if clocks are wrong. On a file system
 //! without locks, nothing is swept.
 
+use crate::file_lock;
 use crate::threads::lock;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -101,7 +102,7 @@ fn claimed<T>(mut make: impl FnMut() -> io::Result<Option<T>>) -> io::Result<T> 
 /// Lock a new file at `path`. Returns whether it still exists and no other process holds it; `true` on systems without
 /// locks.
 fn claim(file: &File, path: &Path) -> bool {
-    match try_lock(file) {
+    match file_lock::try_exclusive(file) {
         Ok(()) => is_at(file, path),
         // Some file systems have no locks. There, only the age protects the file.
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,
@@ -166,7 +167,7 @@ fn abandoned(path: &Path, now: SystemTime) -> Option<File> {
     let distance = now.duration_since(modified).unwrap_or_else(|error| error.duration());
     // A new file may not be locked yet.
     let file = (distance > NEW).then(|| File::open(path).ok()).flatten()?;
-    try_lock(&file).is_ok().then_some(file)
+    file_lock::try_exclusive(&file).is_ok().then_some(file)
 }
 
 fn remove(path: &Path) {
@@ -177,17 +178,6 @@ fn remove(path: &Path) {
             return;
         }
     }
-}
-
-/// Take the lock, which is released when the file is closed.
-#[cfg(unix)]
-fn try_lock(file: &File) -> io::Result<()> {
-    Ok(rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?)
-}
-
-#[cfg(not(unix))]
-fn try_lock(_: &File) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]

@@ -98,7 +98,11 @@ pub fn perform(args: DeployArgs, progress: &Progress, host: &Host) -> Performed 
     progress.put(|run| run.purpose = purpose);
     let own_progress = progress.clone();
     match guard(host, progress, move |host| pipeline(&args, &own_progress, &host)) {
-        Ok(Ok(ended)) => Performed::ended(progress, ended),
+        Ok(Ok(ended)) => {
+            let performed = Performed::ended(progress, ended);
+            super::cache::tidy(host);
+            performed
+        }
         Ok(Err(error)) => Performed::failed(progress, error),
         Err(stopped) => {
             let Stopped { code, run, begun } = *stopped;

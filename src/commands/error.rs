@@ -55,6 +55,9 @@ pub enum Error {
     /// `--location` names a code location that does not exist.
     #[error("`{}` has no code location `{name}`; it has {}", file.display(), known.join(", "))]
     UnknownLocation { name: String, file: PathBuf, known: Vec<String> },
+    /// `cache clean` while another run may read it.
+    #[error("the cache `{}` is in use by another run of pexpress", dir.display())]
+    CacheInUse { dir: PathBuf },
     /// Some code locations were not built; the causes were printed already.
     #[error("{} of {total} code locations could not be built: {}", failed.len(), failed.join(", "))]
     NotBuilt { failed: Vec<String>, total: usize, fault: Fault },
@@ -121,6 +124,10 @@ impl Explain for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Error::Temporary(_) => Some("set TMPDIR to a writable directory with free space".to_string()),
+            Error::CacheInUse { .. } => Some(
+                "wait for it; or use `pexpress cache prune`, which removes only what is not in use"
+                    .to_string(),
+            ),
             Error::NotLoaded { hint, .. } => hint.clone(),
             _ => self.inner().and_then(Explain::hint),
         }

@@ -24,7 +24,12 @@ pub fn project(named: Option<&Path>, host: &Host) -> PathBuf {
 pub fn out_dir(named: Option<&Path>, project: &Path, host: &Host) -> PathBuf {
     match named {
         Some(named) => host.absolute(named),
-        None => Cache::new(host).root().join("builds").join(directory_name(project)),
+        None => {
+            let cache = Cache::new(host);
+            let directory = cache.root().join("builds").join(directory_name(project));
+            cache.claim(&directory);
+            directory
+        }
     }
 }
 

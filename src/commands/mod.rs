@@ -3,6 +3,7 @@
 pub mod action;
 pub mod branch_deployment;
 mod building;
+mod cache;
 pub mod check;
 mod deploy;
 mod deps;
@@ -91,6 +92,7 @@ fn dispatch(invocation: Invocation, host: &Host, progress: &Progress) -> Result<
             host.data(&String::from_utf8_lossy(&script)).map_err(Error::Stdout)?;
             Ok(Exit(0))
         }
+        Command::Cache { command } => cache::run(&command, invocation.global.format, host),
         Command::Deploy(args) => deploy::run(args, invocation.global.format, host),
         Command::Deps(args) => deps::run(&args, invocation.global.format, host),
         Command::Plan(args) => plan::run(&args, host),

@@ -69,7 +69,7 @@ impl Tools {
         let parent = self.cache().dir("environments")?;
         let directory = parent.join(request.directory_name(python));
         let interpreter = directory.join("bin/python");
-        if interpreter.exists() {
+        if self.cache().claim(&directory) && interpreter.exists() {
             return Ok(interpreter);
         }
         self.host().note(format!("creating the environment `{}` (first use only)", request.name));

@@ -31,7 +31,9 @@ pub(super) fn find(host: &Host, cache: &Cache, pythons: &Pythons) -> Result<Uv, 
         return Ok(uv);
     }
     let pin = uv_pins::here().ok_or(Error::NoPin)?;
-    let path = cache.root().join("uv").join(uv_pins::VERSION.to_string()).join("uv");
+    let directory = cache.root().join("uv").join(uv_pins::VERSION.to_string());
+    cache.claim(&directory);
+    let path = directory.join("uv");
     match intact(&path, pin) {
         Ok(true) => {}
         Ok(false) => {

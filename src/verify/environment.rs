@@ -3,6 +3,7 @@
 use super::VerifyError;
 use crate::child_env::Purpose;
 use crate::env_vars;
+use crate::file_lock;
 use crate::host::Host;
 use crate::scratch::Scratch;
 use crate::target::PythonVersion;
@@ -77,6 +78,7 @@ pub fn kept(pex: &Path, python: PythonVersion, tools: &Tools) -> Result<Environm
     let lock_path = parent.join(format!("{name}.lock"));
     let _lock =
         locked(&lock_path).map_err(|source| VerifyError::File { action: "lock", path: lock_path, source })?;
+    tools.cache().claim(&directory);
     let marker = directory.join(COMPLETE);
     if marker.is_file() {
         return Environment::at(&directory);
@@ -92,16 +94,12 @@ pub fn kept(pex: &Path, python: PythonVersion, tools: &Tools) -> Result<Environm
 }
 
 /// An exclusive lock that other processes wait for, held until it is dropped.
-#[cfg(unix)]
 fn locked(path: &Path) -> std::io::Result<File> {
     let file = File::create(path)?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
-    Ok(file)
-}
-
-#[cfg(not(unix))]
-fn locked(path: &Path) -> std::io::Result<File> {
-    File::create(path)
+    match file_lock::exclusive(&file) {
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => Ok(file),
+        locked => locked.map(|()| file),
+    }
 }
 
 /// Directories joined for `PYTHONPATH`.

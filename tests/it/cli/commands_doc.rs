@@ -17,12 +17,24 @@ fn document() -> String {
         if command.get_name() == "help" {
             continue;
         }
-        let help = command.clone().term_width(COLUMNS).render_long_help().to_string();
-        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
-        write!(document, "\n## {}\n\n```text\n{}\n```\n", command.get_name(), lines.join("\n").trim_end())
-            .unwrap();
+        section(command, command.get_name(), &mut document);
     }
     document
+}
+
+/// The help of a command, and of those below it.
+fn section(command: &clap::Command, name: &str, document: &mut String) {
+    let help = command.clone().term_width(COLUMNS).render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    write!(document, "\n## {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end()).unwrap();
+    // Those without arguments of their own are in the list of the command above.
+    let is_own =
+        |arg: &&clap::Arg| !arg.is_global_set() && !["help", "version"].contains(&arg.get_id().as_str());
+    for below in command.get_subcommands().filter(|below| below.get_arguments().any(|arg| is_own(&arg))) {
+        if below.get_name() != "help" {
+            section(below, &format!("{name} {}", below.get_name()), document);
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Commands that need no deployment.
 
+mod cache;
 mod commands_doc;
 mod here;
 mod module;

@@ -2,9 +2,10 @@
 
 use super::small_runs::{Runs, files};
 use crate::support::seed::{Random, seed, sized};
-use crate::support::{files_named, pexpress_with_uv};
+use crate::support::{files_named, json, pexpress_with_uv, run};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 /// What happens to a file.
 #[derive(Debug, Clone, Copy)]
@@ -131,4 +132,41 @@ fn a_flipped_bit_in_a_built_pex_does_not_pass_verify() {
         assert!(said.contains(&format!("`{}` is damaged", path.display())), "{said}");
         overwrite(&path, &sound);
     }
+}
+
+/// Set the time of everything in a directory back by a week.
+fn age(path: &Path) {
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        age(&entry.path());
+    }
+    let week_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7 * 86_400);
+    std::fs::File::open(path).unwrap().set_modified(week_ago).unwrap();
+}
+
+#[test]
+fn prunes_next_to_a_running_deploy_cost_it_nothing() {
+    let runs = Runs::new();
+    runs.succeed();
+    let built = contents(&runs.path("out"));
+    let prune = || {
+        let mut command = pexpress_with_uv();
+        command.args(["cache", "prune", "--unused-for", "1", "--max-size", "0", "--format", "json"]);
+        let output = run(command.env("PEXPRESS_CACHE_DIR", runs.path("cache")));
+        json(&output)["removed"].as_array().unwrap().len()
+    };
+    assert_eq!(prune(), 0, "what was just used");
+    let mut removed = 0;
+    for round in 0..4 {
+        age(&runs.path("cache"));
+        std::fs::remove_dir_all(runs.path("out")).unwrap();
+        let mut deploy = runs.deploy().stderr(Stdio::piped()).spawn().unwrap();
+        // A prune at each stage of the run: before, while and after it finds what it needs.
+        while deploy.try_wait().unwrap().is_none() {
+            removed += prune();
+        }
+        let output = deploy.wait_with_output().unwrap();
+        assert!(output.status.success(), "round {round}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(contents(&runs.path("out")) == built, "round {round}");
+    }
+    assert!(removed > 0);
 }

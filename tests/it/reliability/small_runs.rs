@@ -90,13 +90,17 @@ impl Runs {
     }
 }
 
-/// All files below `dir`, sorted.
+/// Files of a cache without content: locks, and the time of the last prune.
+const MARKS: [&str; 3] = [".lock", ".in-use", ".pruned"];
+
+/// All files with content below `dir`, sorted.
 pub fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
     }
+    found.retain(|path| !MARKS.iter().any(|mark| path.ends_with(mark)));
     found.sort();
     found
 }
