@@ -10,7 +10,7 @@ pub use crate::context::args::DagsterArgs;
 pub use crate::deployment::args::{BranchArgs, CodeLocationDetails, PublishArgs, SnapshotBase};
 pub use crate::verify::VerifyWhen;
 pub use caching::{CacheCommand, PruneArgs};
-pub use deploying::{BranchDeploymentArgs, LaunchArgs, StatusArgs};
+pub use deploying::{BranchDeploymentArgs, LaunchArgs, RedeployArgs, StatusArgs};
 pub use planning::PlanArgs;
 pub use refused::wants_json;
 
@@ -160,6 +160,8 @@ pub enum Command {
     ///
     /// In a pull request's workflow the run is launched in its branch deployment, unless --deployment names another one.
     Launch(LaunchArgs),
+    /// Load code locations again as they are deployed, and wait for them. Nothing is built.
+    Redeploy(RedeployArgs),
     /// Run as the step of `action.yml`: read inputs from `INPUT_*` variables, report to the runner and to GitHub.
     #[command(hide = true)]
     Action,

@@ -9,6 +9,7 @@ pub mod document;
 mod finish;
 mod images;
 pub mod online;
+pub mod redeploy;
 mod registry;
 mod running;
 pub mod wait;
@@ -185,6 +186,8 @@ pub struct Before {
     states: BTreeMap<String, LoadState>,
     /// `None` if the server does not report it.
     metadata: Option<BTreeMap<String, String>>,
+    /// Whether the documents are those that are there already, so that equal metadata says nothing.
+    same_documents: bool,
 }
 
 impl Before {
@@ -199,12 +202,17 @@ impl Before {
             (states, joined(metadata))
         });
         let states = states?.into_iter().map(|state| (state.name.clone(), state)).collect();
-        Ok(Before { states, metadata })
+        Ok(Before { states, metadata, same_documents: false })
+    }
+
+    /// The same for an update to the documents that are there already, which is to be awaited like any other.
+    pub(super) fn for_same_documents(self) -> Before {
+        Before { same_documents: true, ..self }
     }
 
     /// Look only at what code locations were last updated to.
     pub fn look_at_metadata(client: &Client) -> Before {
-        Before { states: BTreeMap::new(), metadata: metadata(client) }
+        Before { metadata: metadata(client), ..Before::default() }
     }
 
     /// The deps PEX files that code locations run, as far as the server reports them.

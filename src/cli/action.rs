@@ -56,6 +56,8 @@ pub enum ActionCommand {
     Status,
     /// Name the branch deployment; create or close it.
     BranchDeployment,
+    /// Load code locations again as they are deployed.
+    Redeploy,
 }
 
 /// Where to report besides log, summary and outputs.
@@ -114,6 +116,7 @@ impl ActionInputs {
                 ("launch", ActionCommand::Launch),
                 ("status", ActionCommand::Status),
                 ("branch-deployment", ActionCommand::BranchDeployment),
+                ("redeploy", ActionCommand::Redeploy),
             ],
         )?;
         let force_rebuild_deps = inputs.flag("force_rebuild_deps", false)?;

@@ -37,6 +37,17 @@ pub struct BranchDeploymentArgs {
     pub dagster: DagsterArgs,
 }
 
+/// Arguments of `redeploy`.
+#[derive(Debug, Args)]
+pub struct RedeployArgs {
+    /// The code locations.
+    #[arg(value_name = "LOCATION", required = true)]
+    pub locations: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub dagster: DagsterArgs,
+}
+
 /// Arguments of `launch`.
 #[derive(Debug, Clone, Args)]
 pub struct LaunchArgs {

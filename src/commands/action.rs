@@ -56,7 +56,10 @@ pub fn run(host: &Host) -> Result<Exit, Error> {
         ActionCommand::Check => step.check(inputs),
         ActionCommand::Plan => step.plan(inputs),
         ActionCommand::Deploy | ActionCommand::Build => step.deploy(inputs),
-        ActionCommand::Launch | ActionCommand::Status | ActionCommand::BranchDeployment => step.verb(&inputs),
+        ActionCommand::Launch
+        | ActionCommand::Status
+        | ActionCommand::BranchDeployment
+        | ActionCommand::Redeploy => step.verb(&inputs),
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) use prepare::{Planned, prepare};
 use stages::Stages;
 use std::sync::Arc;
 pub use telling::outcomes;
+pub(super) use telling::say_failures;
 
 /// Run it; a signal ends it with a message about what was reached.
 ///

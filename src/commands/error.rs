@@ -14,6 +14,7 @@ use crate::plan::images::ImagesError;
 use crate::project::{CollectError, ProjectErrors, PythonVersionError};
 use crate::tools;
 use crate::update::ConnectError;
+use crate::update::redeploy::RedeployError;
 use crate::verify::VerifyError;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub enum Error {
     Verify(#[from] VerifyError),
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    #[error(transparent)]
+    Redeploy(#[from] RedeployError),
     #[error(transparent)]
     Input(#[from] InputError),
     #[error(transparent)]
@@ -105,6 +108,7 @@ impl Error {
             Error::Verify(error) => Some(error),
             Error::Launch(error) => Some(error),
             Error::Input(error) => Some(error),
+            Error::Redeploy(error) => Some(error),
             Error::PermissionDenied(error) => Some(error),
             Error::Runner(error) => Some(error),
             _ => None,

@@ -15,6 +15,7 @@ pub mod plan;
 mod progress;
 pub mod python;
 pub mod selftest;
+pub mod redeploy;
 mod source;
 pub mod status;
 mod verify;
@@ -105,6 +106,7 @@ fn dispatch(invocation: Invocation, host: &Host, progress: &Progress) -> Result<
         Command::BranchDeployment(args) => {
             branch_deployment::run(&args, invocation.global.format, host, progress)
         }
+        Command::Redeploy(args) => redeploy::run(&args, invocation.global.format, host, progress),
         Command::Launch(args) => launch::run(&args, invocation.global.format, host),
         Command::Module(args) => python::run(&args, &Tools::new(host), host),
     }

@@ -37,6 +37,8 @@ const WORKSPACE_ENTRIES: Operation =
     operation!("ask for the deployed metadata", "workspace", "workspace_entries");
 const WORKSPACE_WITNESS: Operation =
     operation!("ask for the deployed metadata", "workspace", "workspace_witness");
+const DOCUMENTS: Operation =
+    operation!("ask for the code locations' documents", "locationsAsDocument", "documents");
 const FULL_DEPLOYMENTS: Operation =
     operation!("ask for the deployments", "fullDeployments", "full_deployments");
 const DEPLOYMENT_BY_NAME: Operation =
@@ -141,6 +143,18 @@ impl Client {
                 Some((text(entry, "locationName")?, text(entry, "serializedDeploymentMetadata")?))
             })
             .collect())
+    }
+
+    /// The document of each code location of the deployment, as an update takes it.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn documents(&self) -> Result<Vec<Map<String, Value>>, DagsterError> {
+        let mut answer = self.call(DOCUMENTS, json!({}))?;
+        match answer["document"]["locations"].take() {
+            Value::Array(documents) => Ok(documents.into_iter().filter_map(object).collect()),
+            _ => Err(lacks(DOCUMENTS, "locations")),
+        }
     }
 
     /// The server's stored entry for each code location, with the state of its load if the server reports it.
@@ -331,6 +345,13 @@ impl Client {
         let answer =
             self.call(BRANCH_DEPLOYMENT_NAME, json!({"repoName": repository, "branchName": branch}))?;
         answer.as_str().map(String::from).ok_or_else(|| lacks(BRANCH_DEPLOYMENT_NAME, "a name"))
+    }
+}
+
+fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(object) => Some(object),
+        _ => None,
     }
 }
 

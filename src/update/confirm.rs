@@ -14,8 +14,11 @@ use std::sync::Arc;
 const MOST_REFUSALS: u32 = 5;
 
 /// The code locations that the server now shows as in these documents, and did not before: their update took effect,
-/// although no answer said so. `None` if the server could not be asked.
+/// although no answer said so. `None` if the server cannot tell.
 pub(super) fn taken(client: &Client, updates: &[Update], before: &Before) -> Option<BTreeSet<String>> {
+    if before.same_documents {
+        return None;
+    }
     let now = match metadata(client, before) {
         Ok(now) => now?,
         Err(error) => {

@@ -108,16 +108,25 @@ impl Online {
         running.is_some_and(|name| name == deps_pex)
     }
 
-    /// How long to wait. Serverless agents may be asleep, and need minutes to start. Source: the wait of
-    /// dagster-cloud-cli.
+    /// How long to wait.
     pub(super) fn limits(&self, is_queued: bool) -> WaitLimits {
-        let serverless = self.agent_type.as_deref() == Some("SERVERLESS") && !is_queued;
-        match self.limits.agent {
-            Some(_) if serverless && !self.agent_limit_is_given => {
-                WaitLimits { agent: Some(SERVERLESS_AGENT_LIMIT), ..self.limits }
-            }
-            _ => self.limits,
+        agent_limit(self.limits, self.agent_limit_is_given, self.agent_type.as_deref(), is_queued)
+    }
+}
+
+/// How long to wait for code locations of a deployment with agents of this type. `is_queued` is whether one of them has
+/// an agent queue.
+pub(super) fn agent_limits(context: &Context, agent_type: Option<&str>, is_queued: bool) -> WaitLimits {
+    agent_limit(context.limits, context.agent_limit_is_given, agent_type, is_queued)
+}
+
+/// Serverless agents may be asleep, and need minutes to start. Source: the wait of dagster-cloud-cli.
+fn agent_limit(limits: WaitLimits, is_given: bool, agent_type: Option<&str>, is_queued: bool) -> WaitLimits {
+    match limits.agent {
+        Some(_) if agent_type == Some("SERVERLESS") && !is_queued && !is_given => {
+            WaitLimits { agent: Some(SERVERLESS_AGENT_LIMIT), ..limits }
         }
+        _ => limits,
     }
 }
 
@@ -228,7 +237,7 @@ impl Looked {
 }
 
 /// `SERVERLESS` or `HYBRID`; `None` if the server does not report it.
-fn agent_type(client: &Client, host: &Host) -> Result<Option<String>, DagsterError> {
+pub(super) fn agent_type(client: &Client, host: &Host) -> Result<Option<String>, DagsterError> {
     match client.deployment_info() {
         Ok(info) => Ok(info.agent_type),
         Err(error @ (DagsterError::GraphQl { .. } | DagsterError::Unexpected { .. })) => {

@@ -203,6 +203,7 @@ mod tests {
         });
         let state = LoadState { name: "one".into(), loaded, unclear: false, failure, stamp: None };
         Before {
+            same_documents: false,
             states: [("one".to_string(), state)].into(),
             metadata: metadata.map(|text| [("one".to_string(), text)].into()),
         }

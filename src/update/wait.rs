@@ -286,6 +286,9 @@ impl Watch<'_> {
 
     /// Whether the update changed nothing: the server stores the same metadata as before.
     fn is_unchanged(&mut self, name: &str) -> bool {
+        if self.before.same_documents {
+            return false;
+        }
         let known = self.before.metadata.as_ref().and_then(|before| before.get(name)).cloned();
         known.is_some_and(|before| self.entry(name).is_some_and(|entry| entry.metadata == before))
     }

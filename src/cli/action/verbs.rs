@@ -1,7 +1,7 @@
 //! Inputs of the commands that neither build nor deploy.
 
 use super::{ActionInputs, InputError, Inputs};
-use crate::cli::{BranchDeploymentArgs, LaunchArgs, StatusArgs};
+use crate::cli::{BranchDeploymentArgs, LaunchArgs, RedeployArgs, StatusArgs};
 use crate::net::Secret;
 use std::path::PathBuf;
 
@@ -72,6 +72,18 @@ impl ActionInputs {
     pub fn status(&self) -> StatusArgs {
         let branch = self.deploy.publish.branch.deployment_for_branch;
         StatusArgs { branch, dagster: self.deploy.dagster.clone() }
+    }
+
+    /// For `redeploy`.
+    ///
+    /// # Errors
+    /// Without a code location.
+    pub fn redeploy(&self) -> Result<RedeployArgs, InputError> {
+        let (locations, dagster) = (self.deploy.locations.clone(), self.deploy.dagster.clone());
+        match locations.is_empty() {
+            true => Err(missing("locations", "the command `redeploy` needs the names of code locations")),
+            false => Ok(RedeployArgs { locations, dagster }),
+        }
     }
 
     /// For `branch-deployment`.

@@ -7,7 +7,7 @@ use crate::commands::branch_deployment::{self, Found};
 use crate::commands::interrupt::end_with_children;
 use crate::commands::launch::{self, Done, Performed};
 use crate::commands::progress::Progress;
-use crate::commands::{Error, status};
+use crate::commands::{Error, redeploy, status};
 use crate::context::event;
 use crate::deployment::is_branch_name;
 use crate::render::Exit;
@@ -48,6 +48,7 @@ impl Step<'_> {
         let told = match inputs.command {
             ActionCommand::Launch => self.launch(inputs),
             ActionCommand::Status => self.status(inputs),
+            ActionCommand::Redeploy => self.redeploy(inputs),
             _ => self.branch_deployment(inputs),
         };
         match told {
@@ -113,6 +114,18 @@ impl Step<'_> {
         let summary = format!("### {page}\n\n{}", markdown::block(table.trim_end()));
         let outputs = vec![("locations", json!(status.locations).to_string())];
         Ok(Told { outputs, ..Told::success(status.deployment, status.url, summary) })
+    }
+
+    fn redeploy(&self, inputs: &ActionInputs) -> Result<Told, Error> {
+        end_with_children();
+        let redeployed = redeploy::perform(&inputs.redeploy()?, self.host, &Progress::default())?;
+        let locations = json!(redeployed.locations()).to_string();
+        self.runner.set_outputs(&[("locations", locations)])?;
+        redeployed.result()?;
+        let page = markdown::link(&markdown::code(&redeployed.deployment), &redeployed.url);
+        let summary = format!("### ✅ Redeployed in {page}\n\n{}", markdown::block(&redeployed.lines()));
+        let told = Told::success(redeployed.deployment, redeployed.url, summary);
+        Ok(Told { outputs: vec![("changed", "true".into())], ..told })
     }
 
     fn branch_deployment(&self, inputs: &ActionInputs) -> Result<Told, Error> {

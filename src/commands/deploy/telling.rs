@@ -13,7 +13,7 @@ use serde_json::json;
 use std::path::Path;
 
 /// Print each failure once, with the code locations that have it if there are several.
-pub(super) fn say_failures(outcomes: &[Outcome], host: &Host) {
+pub fn say_failures(outcomes: &[Outcome], host: &Host) {
     let mut said: Vec<(String, String, Vec<&str>)> = Vec::new();
     for Outcome { name, result, .. } in outcomes {
         let Err(error) = result else { continue };

@@ -87,6 +87,22 @@ fn status_has_the_code_locations_as_output_and_summary() {
 }
 
 #[test]
+fn code_locations_are_redeployed() {
+    let scene = scene(&json!({}));
+    let ran = pushed(&scene, "redeploy").with("INPUT_LOCATIONS", "one").run();
+    assert_eq!(
+        (ran.code, ran.output("result"), ran.output("changed")),
+        (Some(0), "success", "true"),
+        "{}",
+        ran.log
+    );
+    assert_eq!(ran.json("locations"), json!([{"name": "one", "state": "loaded", "error": null}]));
+    let unknown = pushed(&scene, "redeploy").with("INPUT_LOCATIONS", "ones").run();
+    assert_eq!((unknown.code, unknown.output("result")), (Some(2), "failure"), "{}", unknown.log);
+    scene.assert_clean();
+}
+
+#[test]
 fn a_job_is_launched_in_the_branch_deployment_of_the_pull_request() {
     let scene = scene(&json!({}));
     let created = requested(&scene, "branch-deployment", "opened").with("INPUT_CREATE", "true").run();

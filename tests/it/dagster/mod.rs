@@ -7,6 +7,7 @@ mod credentials;
 mod launch;
 mod other_client;
 mod publish;
+mod redeploy;
 mod side_by_side;
 mod strictness;
 mod update;
