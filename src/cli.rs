@@ -3,6 +3,7 @@
 pub mod action;
 mod caching;
 mod deploying;
+mod init;
 mod planning;
 mod refused;
 
@@ -11,6 +12,7 @@ pub use crate::deployment::args::{BranchArgs, CodeLocationDetails, PublishArgs, 
 pub use crate::verify::VerifyWhen;
 pub use caching::{CacheCommand, PruneArgs};
 pub use deploying::{BranchDeploymentArgs, LaunchArgs, RedeployArgs, StatusArgs};
+pub use init::InitArgs;
 pub use planning::PlanArgs;
 pub use refused::wants_json;
 
@@ -148,6 +150,13 @@ pub enum Command {
     /// different releases. Problems that an earlier step may fix are warnings: a missing module, file, directory or
     /// attribute, Python versions that contradict each other, an outdated lock file.
     Check(CheckArgs),
+    /// Write the workflow that deploys this repository, from what is in it and from the workflows of Dagster+'s tools.
+    ///
+    /// The workflow deploys pushes to the full deployment and pull requests to branch deployments. A repository without a
+    /// `dagster_cloud.yaml` or dg project gets a `dagster_cloud.yaml`. From workflows with Dagster+'s actions or command
+    /// lines it takes organization, secrets, deployments, branches, paths and the steps before and after, and prints what
+    /// became of each line. Existing files are never overwritten unless --overwrite is given.
+    Init(InitArgs),
     /// Print the code locations that have changed since they were deployed, as a matrix of jobs for a workflow.
     Plan(PlanArgs),
     /// Load the code locations of built PEX files as the Dagster+ agent does, and print what they define.

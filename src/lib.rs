@@ -28,6 +28,7 @@ pub mod publish;
 pub mod update;
 pub mod launch;
 pub mod report;
+pub mod init;
 // speakers
 pub mod dagster;
 pub mod github;

@@ -5,6 +5,7 @@
 
 use super::left_out::PEXIGNORE;
 use super::secrets::{self, Suspicion};
+use super::working_directory::{self, Shipped};
 use crate::pex::{Content, SourceEntry};
 use crate::wheel::{Reader, WheelError};
 use std::collections::BTreeSet;
@@ -45,17 +46,7 @@ pub fn warnings<'a>(files: impl Iterator<Item = Candidate<'a>>, build_directory:
         let size_bytes = size(file.entry);
         // Read only if the name or size makes it necessary.
         let mut text = || head(file.entry, &mut reader).unwrap_or_default();
-        let is_secret = match secrets::suspicion(&file.shown) {
-            // Empty files with such names are common placeholders in repositories.
-            _ if size_bytes == 0 => false,
-            Suspicion::Name => true,
-            Suspicion::None | Suspicion::Content(_) if size_bytes > MOST_READ_BYTES => false,
-            Suspicion::None => !file.shown.ends_with(".py") && secrets::is_private_key(&text()),
-            Suspicion::Content(says) => {
-                let text = text();
-                secrets::is_private_key(&text) || says(&String::from_utf8_lossy(&text))
-            }
-        };
+        let is_secret = is_secret(&file.shown, size_bytes, &mut text);
         let is_pointer = POINTER_BYTES.contains(&size_bytes) && is_pointer(&text());
         let is_large = size_bytes > LARGE_BYTES;
         // A file of the project's own package is in the wheel and in the working directory; warn once.
@@ -81,6 +72,31 @@ pub fn warnings<'a>(files: impl Iterator<Item = Candidate<'a>>, build_directory:
     }
     warnings.extend(pointer_warning(&pointers));
     warnings
+}
+
+/// The files of a directory that look like secrets and would be shipped, by their paths in it.
+pub fn secret_files(directory: &Path) -> Vec<String> {
+    let Ok(tree) = working_directory::list(directory, std::iter::empty()) else { return Vec::new() };
+    let is_secret = |path: &String, file: &Shipped| {
+        let size_bytes = file.source.metadata().map_or(0, |data| data.len());
+        is_secret(path, size_bytes, &mut || start_of(&file.source).unwrap_or_default())
+    };
+    tree.files.iter().filter(|(path, file)| is_secret(path, file)).map(|(path, _)| path.clone()).collect()
+}
+
+/// Whether a file looks like it contains secrets. `text` is only read if its name or size makes it necessary.
+fn is_secret(path: &str, size_bytes: u64, text: &mut impl FnMut() -> Vec<u8>) -> bool {
+    match secrets::suspicion(path) {
+        // Empty files with such names are common placeholders in repositories.
+        _ if size_bytes == 0 => false,
+        Suspicion::Name => true,
+        Suspicion::None | Suspicion::Content(_) if size_bytes > MOST_READ_BYTES => false,
+        Suspicion::None => !path.ends_with(".py") && secrets::is_private_key(&text()),
+        Suspicion::Content(says) => {
+            let text = text();
+            secrets::is_private_key(&text) || says(&String::from_utf8_lossy(&text))
+        }
+    }
 }
 
 /// Whether a file is a Git LFS pointer. Git may have changed its line ends (`core.autocrlf`).
@@ -131,11 +147,7 @@ fn size(entry: &SourceEntry) -> u64 {
 fn head(entry: &SourceEntry, reader: &mut Option<(PathBuf, Reader)>) -> Option<Vec<u8>> {
     match &entry.content {
         Content::Bytes(bytes) => Some(bytes.clone()),
-        Content::File(path) => {
-            let mut text = Vec::new();
-            File::open(path).ok()?.take(MOST_READ_BYTES).read_to_end(&mut text).ok()?;
-            Some(text)
-        }
+        Content::File(path) => start_of(path),
         Content::Member { wheel, member } => {
             if reader.as_ref().is_none_or(|(open, _)| open != wheel) {
                 *reader = Some((wheel.clone(), Reader::open(wheel).ok()?));
@@ -147,9 +159,26 @@ fn head(entry: &SourceEntry, reader: &mut Option<(PathBuf, Reader)>) -> Option<V
     }
 }
 
+fn start_of(path: &Path) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path).ok()?.take(MOST_READ_BYTES).read_to_end(&mut text).ok()?;
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_that_look_like_secrets_are_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [(".env", "A=1"), (".env.example", "A="), ("a.py", "x"), ("empty.key", "")] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        assert_eq!(secret_files(dir.path()), [".env"]);
+        std::fs::write(dir.path().join(PEXIGNORE), ".env\n").unwrap();
+        assert_eq!(secret_files(dir.path()), [""; 0]);
+    }
 
     fn messages(files: &[(&str, &str)]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! Anything that can end a run.
 
 use super::action;
+use super::init::InitError;
 use crate::builder::BuildError;
 use crate::cache::CacheError;
 use crate::cli::action::InputError;
@@ -73,6 +74,8 @@ pub enum Error {
     /// An error from Dagster+ that ended a run and that several threads have seen.
     #[error(transparent)]
     Ended(Arc<DagsterError>),
+    #[error(transparent)]
+    Init(#[from] InitError),
     /// Temporary files could not be created.
     #[error("could not create a temporary directory")]
     Temporary(#[source] std::io::Error),
@@ -111,6 +114,7 @@ impl Error {
             Error::Redeploy(error) => Some(error),
             Error::PermissionDenied(error) => Some(error),
             Error::Runner(error) => Some(error),
+            Error::Init(error) => Some(error),
             _ => None,
         }
     }

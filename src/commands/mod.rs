@@ -9,6 +9,7 @@ mod deploy;
 mod deps;
 mod error;
 mod here;
+mod init;
 pub mod interrupt;
 pub mod launch;
 pub mod plan;
@@ -100,6 +101,7 @@ fn dispatch(invocation: Invocation, host: &Host, progress: &Progress) -> Result<
         Command::Source(args) => source::run(&args, invocation.global.format, host),
         Command::Verify(args) => verify::run(&args, invocation.global.format, host),
         Command::Check(args) => check::run(&args, invocation.global.format, host),
+        Command::Init(args) => init::run(&args, invocation.global.format, host),
         Command::Action => action::run(host),
         Command::Selftest => selftest::run(&Tools::new(host), invocation.global.format, host),
         Command::Status(args) => status::run(&args, invocation.global.format, host),

@@ -4,6 +4,7 @@
 //! resolves nothing and asks no index.
 
 pub mod build_directory;
+pub mod candidates;
 pub mod code_source;
 pub mod collect;
 mod defaults;

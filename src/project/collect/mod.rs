@@ -77,6 +77,11 @@ pub fn collect(
     Ok(requirements)
 }
 
+/// What the Docker build of a build directory does that PEX files cannot.
+pub fn only_with_docker(directory: &Path) -> Vec<Warning> {
+    unread::of_docker(directory).warnings
+}
+
 /// The root of the uv workspace that the project in `directory` is in, if there is one and it can be read.
 pub(super) fn workspace_root(directory: &Path) -> Option<PathBuf> {
     Some(uv_workspace::find(directory).ok()??.root)

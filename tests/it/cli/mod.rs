@@ -3,6 +3,7 @@
 mod cache;
 mod commands_doc;
 mod here;
+mod init;
 mod module;
 mod plan;
 mod selftest;

@@ -1,0 +1,212 @@
+//! Gathers the facts of a repository for `init`. Reads files and git, and changes nothing.
+
+use crate::bounded_file::{TEXT_LIMIT_BYTES, read_text};
+use crate::builder::{doubtful, left_out};
+use crate::cli::InitArgs;
+use crate::context::git::WorkTree;
+use crate::env_vars;
+use crate::host::Host;
+use crate::init::{
+    Candidate, Facts, FoundLocation, FoundProject, MOVED_ENDING, TextFile, WORKFLOWS, named_projects,
+};
+use crate::paths::{relative, shortened};
+use crate::project::{self, Project, Reading, candidates, python_version};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The repository that a directory is in.
+pub struct Repository {
+    /// Its top.
+    pub top: PathBuf,
+    /// The directory.
+    pub directory: PathBuf,
+}
+
+impl Repository {
+    /// The repository of `directory`, or `directory` itself.
+    pub fn find(directory: &Path) -> Repository {
+        let top = directory.ancestors().find(|above| above.join(".git").exists()).unwrap_or(directory);
+        Repository { top: top.to_path_buf(), directory: directory.to_path_buf() }
+    }
+
+    /// A path relative to the top, with `/`.
+    fn name(&self, path: &Path) -> String {
+        relative(path, &self.top).iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+    }
+}
+
+/// Look at everything.
+pub fn facts(repository: &Repository, args: &InitArgs, host: &Host) -> Facts {
+    let workflows = workflows(repository);
+    let reading = reading(repository, &workflows, host);
+    let directories: BTreeSet<PathBuf> = reading
+        .iter()
+        .flat_map(|reading| &reading.locations)
+        .map(|location| location.directory.clone())
+        .collect();
+    let found = if reading.is_none() { candidates::find(&repository.directory) } else { Vec::new() };
+    let directories = if directories.is_empty() {
+        found.iter().map(|found| found.directory.clone()).collect()
+    } else {
+        directories
+    };
+    let tree = WorkTree::at(&repository.top, host);
+    let variable = |name: &str| host.var(name).map(|value| value.trim().to_string());
+    let secrets: BTreeMap<String, Vec<String>> = directories
+        .iter()
+        .map(|directory| (repository.name(directory), doubtful::secret_files(directory)))
+        .filter(|(_, secrets)| !secrets.is_empty())
+        .collect();
+    let mut facts = Facts {
+        action: args.action.clone(),
+        workflow_name: args.workflow.clone(),
+        project: reading.as_ref().map(|reading| found_project(reading, repository)),
+        directory: repository.name(&repository.directory),
+        candidates: found.into_iter().map(|found| candidate(found, repository)).collect(),
+        python: python(
+            &reading.as_ref().map_or(repository.directory.clone(), directory_of),
+            &directories,
+            repository,
+        ),
+        default_branch: default_branch(&tree),
+        remote_host: tree.origin().map(|remote| remote.host),
+        organization: args.organization.clone(),
+        url: args.url.clone(),
+        known_organization: variable(env_vars::DAGSTER_CLOUD_ORGANIZATION),
+        known_url: variable(env_vars::DAGSTER_CLOUD_URL),
+        deployment: args.deployment.clone(),
+        replace: args.replace,
+        docker: docker(&directories, repository),
+        problems: reading
+            .iter()
+            .flat_map(|reading| &reading.errors)
+            .map(|error| problem(error, repository))
+            .collect(),
+        workflows,
+        secrets,
+        present: BTreeMap::new(),
+    };
+    facts.present = present(&facts, repository);
+    facts
+}
+
+/// The workflows, in order of their names.
+fn workflows(repository: &Repository) -> Vec<TextFile> {
+    let entries = std::fs::read_dir(repository.top.join(WORKFLOWS)).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml"))
+        .collect();
+    paths.sort();
+    let file = |path: PathBuf| {
+        let text = read_text(&path, TEXT_LIMIT_BYTES).ok()?;
+        Some(TextFile { path: repository.name(&path), text })
+    };
+    paths.into_iter().filter_map(file).collect()
+}
+
+/// The project in the directory, or the one that old workflows deploy.
+fn reading(repository: &Repository, workflows: &[TextFile], host: &Host) -> Option<Reading> {
+    let named = named_projects(workflows).into_iter().map(|path| repository.top.join(path));
+    let is_below = |path: &PathBuf| path.starts_with(&repository.directory);
+    std::iter::once(repository.directory.clone())
+        .chain(named.filter(is_below).filter(|path| path.exists()))
+        .map(|path| Project::inspect(&path, host))
+        .find(|reading| reading.file.is_file())
+}
+
+fn directory_of(reading: &Reading) -> PathBuf {
+    reading.file.parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+fn found_project(reading: &Reading, repository: &Repository) -> FoundProject {
+    let location = |location: &project::Location| FoundLocation {
+        name: location.name.clone(),
+        directory: repository.name(&location.directory),
+        registry: location
+            .document
+            .get("build")
+            .and_then(|build| build.get("registry")?.as_str())
+            .map(String::from),
+    };
+    FoundProject {
+        file: repository.name(&reading.file),
+        locations: reading.locations.iter().map(location).collect(),
+    }
+}
+
+fn candidate(found: candidates::Candidate, repository: &Repository) -> Candidate {
+    Candidate {
+        name: found.name,
+        directory: repository.name(&found.directory),
+        key: found.key,
+        value: found.value,
+        file: repository.name(&found.file),
+        attribute: found.attribute,
+    }
+}
+
+/// What the project says about Python, if it says something.
+fn python(root: &Path, directories: &BTreeSet<PathBuf>, repository: &Repository) -> Option<(String, String)> {
+    let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
+    // A contradiction is reported by `check` and every build.
+    let found = python_version::infer(root, &directories).ok()?;
+    let origin = found.origin?;
+    let prefix = repository.name(root);
+    let origin = match prefix.as_str() {
+        "." => origin,
+        _ if origin.contains(" of ") => origin.replacen(" of ", &format!(" of {prefix}/"), 1),
+        _ => format!("{prefix}/{origin}"),
+    };
+    Some((found.version.to_string(), origin))
+}
+
+/// The default branch of `origin`, or the checked-out one if it has a usual name.
+fn default_branch(tree: &WorkTree) -> Option<String> {
+    tree.default_branch()
+        .or_else(|| tree.branch().filter(|name| ["main", "master", "trunk"].contains(&name.as_str())))
+}
+
+fn docker(directories: &BTreeSet<PathBuf>, repository: &Repository) -> Vec<String> {
+    let warnings = directories.iter().flat_map(|directory| project::collect::only_with_docker(directory));
+    let shown = |warning: project::Warning| match warning.place {
+        Some(place) => {
+            let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
+            format!("{}{line}: {}", repository.name(&place.file), warning.message)
+        }
+        None => warning.message,
+    };
+    warnings.map(shown).collect()
+}
+
+fn problem(error: &project::ProjectError, repository: &Repository) -> String {
+    use crate::error::Explain;
+    let place = error.place().map(|place| {
+        let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
+        format!("{}{line}: ", repository.name(&place.file))
+    });
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    shortened(&format!("{}{error}{hint}", place.unwrap_or_default()), &repository.top)
+}
+
+/// The text of files that may be written or moved to.
+fn present(facts: &Facts, repository: &Repository) -> BTreeMap<String, String> {
+    let workflow = format!("{WORKFLOWS}/{}", facts.workflow_name);
+    let below = |name: &str| match facts.directory.as_str() {
+        "." => name.to_string(),
+        directory => format!("{directory}/{name}"),
+    };
+    let ignored = facts.secrets.keys().map(|directory| match directory.as_str() {
+        "." => left_out::PEXIGNORE.to_string(),
+        directory => format!("{directory}/{}", left_out::PEXIGNORE),
+    });
+    let moved = facts.workflows.iter().map(|file| format!("{}{MOVED_ENDING}", file.path));
+    let names = [workflow, below("dagster_cloud.yaml")].into_iter().chain(ignored).chain(moved);
+    names
+        .filter_map(|name| {
+            let path = repository.top.join(&name);
+            // What is there and cannot be read differs from what would be written.
+            path.exists().then(|| (name, read_text(&path, TEXT_LIMIT_BYTES).unwrap_or_default()))
+        })
+        .collect()
+}

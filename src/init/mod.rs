@@ -1,0 +1,335 @@
+//! `pexpress init`: the workflow, project file and `.pexignore` for a repository, from what is in it.
+//!
+//! Pure: [`Facts`] in, [`Plan`] out. `commands::init` gathers the facts and writes the files. Old workflows that deploy
+//! with Dagster+'s tools are read (`workflow`), their steps recognised (`vendor`, `old`), and what they say goes to the
+//! inputs, events, job and steps of one new workflow, with a line for each entry about what became of it.
+
+mod choose;
+mod condition;
+pub mod diff;
+mod events;
+mod expand;
+mod facts;
+mod files;
+mod images;
+mod inputs;
+mod job;
+mod keep;
+mod old;
+mod outcome;
+mod script;
+mod steps;
+mod vendor;
+mod workflow;
+mod write;
+
+pub use facts::{Candidate, Facts, FoundLocation, FoundProject};
+pub use outcome::{Line, Outcome};
+pub use workflow::TextFile;
+pub use write::CHECKOUT;
+
+use inputs::Inputs;
+use old::{DeployJob, Style, deploy_jobs};
+use outcome::Lines;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use workflow::Workflow;
+use write::NewWorkflow;
+
+/// The action, as in `uses:`. `scripts/set-owner` writes the owner here too.
+pub const ACTION: &str = "OWNER/pexpress@v1";
+/// Directory of workflows.
+pub const WORKFLOWS: &str = ".github/workflows";
+/// Ending of an old workflow that was moved. GitHub only runs files that end in `.yml` or `.yaml`.
+pub const MOVED_ENDING: &str = ".before-pexpress";
+
+/// What to do.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Files to write.
+    pub files: Vec<TextFile>,
+    /// Old workflows to move.
+    pub moves: Vec<Move>,
+    /// What became of each line of the old workflows.
+    pub lines: Vec<Line>,
+    /// What the reader should know, a sentence or two each.
+    pub notes: Vec<String>,
+    /// What is left to do, in order.
+    pub next: Vec<String>,
+    /// Whether nothing says which organization it is.
+    pub lacks_organization: bool,
+    /// Whether nothing says where the definitions are.
+    pub lacks_project: bool,
+}
+
+/// An old workflow that is moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Move {
+    /// From.
+    pub from: String,
+    /// To.
+    pub to: String,
+}
+
+/// The projects that old workflows deploy, as far as their text says.
+pub fn named_projects(workflows: &[TextFile]) -> Vec<String> {
+    let workflows: Vec<Workflow> =
+        workflows.iter().filter_map(|file| Workflow::read(file.clone()).ok()).collect();
+    workflows.iter().flat_map(deploy_jobs).filter_map(|job| job.project()).collect()
+}
+
+/// Decide what to write.
+pub fn plan(facts: &Facts) -> Plan {
+    let mut plan = Plan::default();
+    let workflows = read_workflows(facts, &mut plan);
+    let all: Vec<DeployJob<'_>> = workflows.iter().flat_map(deploy_jobs).collect();
+    let (jobs, others) = of_one_project(all, facts);
+    let (fallback, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_fallback);
+    let path = format!("{WORKFLOWS}/{}", facts.workflow_name);
+    let mut lines = Lines::default();
+    let new = if jobs.is_empty() {
+        from_nothing(facts, &mut plan)
+    } else {
+        from_old(&jobs, &fallback, facts, &path, &mut lines, &mut plan)
+    };
+    for job in &others {
+        plan.notes.push(format!(
+            "{} deploys another project, `{}`, and stays as it is; `pexpress init DIRECTORY --workflow NAME.yml` moves it too",
+            job.workflow.file.path,
+            job.project().unwrap_or_default()
+        ));
+    }
+    plan.lacks_organization =
+        new.inputs.get("organization").is_some_and(|value| value == "${{ vars.DAGSTER_CLOUD_ORGANIZATION }}");
+    let old: Vec<&Workflow> = events::workflows(&jobs);
+    let stays: Vec<&Workflow> = others.iter().map(|job| job.workflow).collect();
+    for workflow in
+        old.iter().filter(|workflow| !stays.iter().any(|other| other.file.path == workflow.file.path))
+    {
+        let from = workflow.file.path.clone();
+        let to = format!("{from}{MOVED_ENDING}");
+        plan.moves.push(Move { from, to });
+    }
+    plan.notes.extend(others_with_the_action(facts, &workflows, &path));
+    plan.files.push(TextFile { path, text: new.text() });
+    project(facts, &jobs, &mut plan);
+    plan.notes.extend(facts.problems.iter().cloned());
+    let (ignored, notes) = files::ignore_files(facts);
+    plan.files.extend(ignored);
+    plan.notes.extend(notes);
+    next_steps(facts, &new, &mut plan);
+    plan.lines = lines.sorted();
+    plan
+}
+
+/// The workflows that can be read; notes about the others.
+fn read_workflows(facts: &Facts, plan: &mut Plan) -> Vec<Workflow> {
+    let mut workflows = Vec::new();
+    for file in &facts.workflows {
+        match Workflow::read(file.clone()) {
+            Ok(workflow) => workflows.push(workflow),
+            Err(problem) => plan.notes.push(format!("{} could not be read: {problem}", file.path)),
+        }
+    }
+    workflows
+}
+
+/// The jobs that deploy the project of `facts`, or the first that is deployed; and those that deploy other projects.
+fn of_one_project<'w>(jobs: Vec<DeployJob<'w>>, facts: &Facts) -> (Vec<DeployJob<'w>>, Vec<DeployJob<'w>>) {
+    let named: Vec<String> = jobs.iter().filter_map(DeployJob::project).collect();
+    let is_here = |project: &&String| {
+        let found = facts.project.as_ref();
+        found.is_some_and(|found| found.file == **project || found.file.starts_with(&format!("{project}/")))
+    };
+    let wanted =
+        named.iter().find(is_here).or_else(|| named.first().filter(|_| facts.directory == ".")).cloned();
+    let Some(wanted) = wanted else { return (jobs, Vec::new()) };
+    jobs.into_iter().partition(|job| job.project().is_none_or(|project| project == wanted))
+}
+
+/// The workflow that takes the place of old jobs. `fallback` are those that are only for what the others leave to Docker.
+fn from_old(
+    jobs: &[DeployJob<'_>],
+    fallback: &[DeployJob<'_>],
+    facts: &Facts,
+    path: &str,
+    lines: &mut Lines,
+    plan: &mut Plan,
+) -> NewWorkflow {
+    let style = jobs.iter().map(|job| job.style).max().unwrap_or(Style::Pex);
+    let mut new = start(facts);
+    let workflows = events::workflows(jobs);
+    new.sources = workflows.iter().map(|workflow| name_of(&workflow.file.path).to_string()).collect();
+    plan.notes.extend(steps::settle(jobs, style, &mut new, lines));
+    let checkout_path = job::checkout(jobs, &mut new, lines);
+    let mut inputs = Inputs::new(facts, jobs);
+    inputs.settle(checkout_path.as_deref());
+    if style == Style::Images {
+        let built = images::settle(jobs, facts, &mut inputs);
+        new.before.extend(built);
+    }
+    new.inputs.clone_from(&inputs.map);
+    other_jobs(&workflows, &[jobs, fallback], &mut new, lines, plan);
+    job::settle(jobs, style, &inputs, &mut new, lines);
+    events::settle(jobs, facts.default_branch.as_deref(), path, &mut new, lines);
+    jobs.iter().for_each(|job| inputs.tell(job, lines));
+    plan.notes.append(&mut inputs.notes);
+    for job in fallback {
+        let what = format!("job `{}`", job.id);
+        lines.add(
+            job.workflow,
+            &["jobs", job.id],
+            &what,
+            Outcome::Dropped,
+            "it builds Docker images where PEX files are not used; pexpress deploys PEX files",
+        );
+    }
+    old_notes(facts, style, &new, plan);
+    new
+}
+
+fn old_notes(facts: &Facts, style: Style, new: &NewWorkflow, plan: &mut Plan) {
+    if style == Style::ServerlessDocker {
+        plan.notes.push("the old workflow builds Docker images; the new one deploys PEX files, which run on Dagster+'s own image".into());
+        plan.notes.extend(facts.docker.iter().cloned());
+    }
+    if new.pull.is_none() {
+        plan.notes.push("the old workflow does not deploy pull requests, so the new one does not either; for branch deployments add `pull_request: {types: [opened, synchronize, reopened, closed]}` under `on:`, and `pull-requests: write` under `permissions:`".into());
+    }
+    let is_every_push = |push: &Map<String, Value>| {
+        !["branches", "branches-ignore", "tags"].iter().any(|key| push.contains_key(*key))
+    };
+    if new.push.as_ref().is_some_and(is_every_push) {
+        plan.notes.push("pushes to every branch deploy to the full deployment, as before: add `branches` under `push` unless that is meant".into());
+    }
+    if new.push.is_none() {
+        plan.notes.push("no old workflow deploys on pushes, so the new one does not either; for the full deployment add `push: {branches: [main]}` under `on:`".into());
+    }
+}
+
+/// Jobs of the old workflows that do not deploy.
+fn other_jobs(
+    workflows: &[&Workflow],
+    jobs: &[&[DeployJob<'_>]],
+    new: &mut NewWorkflow,
+    lines: &mut Lines,
+    plan: &mut Plan,
+) {
+    for workflow in workflows {
+        let of_this =
+            jobs.iter().copied().flatten().filter(|job| job.workflow.file.path == workflow.file.path);
+        let deploying: Vec<&str> = of_this.map(|job| job.id).collect();
+        for (id, value) in workflow.jobs().filter(|(id, _)| !deploying.contains(&id.as_str())) {
+            let mut value = value.clone();
+            let needs = workflow::list(&value, "needs");
+            if needs.iter().any(|id| deploying.contains(&id.as_str())) {
+                let mut renamed: Vec<String> =
+                    needs.into_iter().filter(|id| !deploying.contains(&id.as_str())).collect();
+                renamed.push("deploy".to_string());
+                value.insert("needs".into(), json!(renamed));
+            }
+            let text = keep::job(workflow, id, &value);
+            if deploying.iter().any(|gone| text.contains(&format!("needs.{gone}."))) {
+                plan.notes
+                    .push(format!("the job `{id}` uses an output of a job that is gone: change it by hand"));
+            }
+            if !new.other_jobs.contains(&text) {
+                new.other_jobs.push(text);
+            }
+            lines.add(workflow, &["jobs", id], &format!("job `{id}`"), Outcome::Kept, "");
+        }
+    }
+}
+
+/// The workflow of a repository that has none.
+fn from_nothing(facts: &Facts, plan: &mut Plan) -> NewWorkflow {
+    let mut new = start(facts);
+    let branch = facts.default_branch.clone().unwrap_or_else(|| {
+        plan.notes
+            .push("git does not say what the default branch is: `branches` of `push` has `main`".into());
+        "main".to_string()
+    });
+    new.push = Some(Map::from_iter([("branches".to_string(), json!([branch]))]));
+    new.pull = Some(Map::new());
+    new.checkout.insert("persist-credentials".into(), false.into());
+    new.job.insert("runs-on".into(), "ubuntu-latest".into());
+    new.job.insert("timeout-minutes".into(), 30.into());
+    let mut inputs = Inputs::new(facts, &[]);
+    inputs.settle(None);
+    new.inputs = inputs.map;
+    new
+}
+
+fn start(facts: &Facts) -> NewWorkflow {
+    NewWorkflow {
+        name: "Dagster+".to_string(),
+        job_name: "Deploy to Dagster+".to_string(),
+        action: facts.action.clone(),
+        ..NewWorkflow::default()
+    }
+}
+
+fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The project file, if there is none.
+fn project(facts: &Facts, jobs: &[DeployJob<'_>], plan: &mut Plan) {
+    if facts.project.is_some() {
+        return;
+    }
+    if let Some(named) = jobs.iter().find_map(DeployJob::project).filter(|path| path != ".") {
+        plan.notes.push(format!("the old workflow deploys `{named}`, which is not here"));
+        return;
+    }
+    if facts.candidates.is_empty() {
+        plan.lacks_project = true;
+        return;
+    }
+    plan.files.push(files::project_file(&facts.directory, &facts.candidates));
+    let found: Vec<&str> = facts.candidates.iter().map(|candidate| candidate.file.as_str()).collect();
+    plan.notes.push(format!(
+        "the definitions were found in {}: look at dagster_cloud.yaml before you commit it",
+        found.join(", ")
+    ));
+}
+
+/// Notes about other workflows that use the action already.
+fn others_with_the_action(facts: &Facts, workflows: &[Workflow], path: &str) -> Vec<String> {
+    let action = facts.action.split('@').next().unwrap_or_default();
+    let uses = |workflow: &&Workflow| {
+        let jobs = workflow.jobs().map(|(_, job)| job);
+        let mut steps = jobs.flat_map(workflow::steps).filter_map(|(_, step)| workflow::entry(step, "uses"));
+        workflow.file.path != path && steps.any(|uses| uses.split('@').next() == Some(action))
+    };
+    let others = workflows.iter().filter(uses).map(|workflow| &workflow.file.path);
+    others
+        .map(|other| format!("{other} uses {action} already: with both, a commit may be deployed twice"))
+        .collect()
+}
+
+fn next_steps(facts: &Facts, new: &NewWorkflow, plan: &mut Plan) {
+    if plan.lacks_organization {
+        plan.next.push("set the variable DAGSTER_CLOUD_ORGANIZATION of the repository (Settings → Secrets and variables → Actions → Variables), or run again with --organization NAME".into());
+    }
+    if plan.moves.is_empty() {
+        let token = new.inputs.get("dagster_cloud_api_token").map(workflow::text).unwrap_or_default();
+        let name = expand::expression(&token)
+            .and_then(|inner| inner.strip_prefix("secrets."))
+            .unwrap_or("DAGSTER_CLOUD_API_TOKEN");
+        plan.next.push(format!(
+            "add the API token as the secret {name} (Settings → Secrets and variables → Actions)"
+        ));
+    }
+    if let Some(host) = facts.remote_host.as_deref().filter(|host| *host != "github.com") {
+        plan.next.push(format!("the remote is {host}: the workflow needs GitHub, and on GitHub Enterprise Server a mirror of the action"));
+    }
+    if !plan.moves.is_empty() && !facts.replace {
+        let old: Vec<&str> = plan.moves.iter().map(|moved| moved.from.as_str()).collect();
+        plan.next.push(format!(
+            "with both workflows each commit is deployed twice: run again with --replace, which moves {} to names that GitHub does not run, or delete them",
+            old.join(" and ")
+        ));
+    }
+    plan.next.push("commit the files on a branch and open a pull request".into());
+}
