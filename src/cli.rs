@@ -11,7 +11,9 @@ pub use crate::context::args::DagsterArgs;
 pub use crate::deployment::args::{BranchArgs, CodeLocationDetails, PublishArgs, SnapshotBase};
 pub use crate::verify::VerifyWhen;
 pub use caching::{CacheCommand, PruneArgs};
-pub use deploying::{BranchDeploymentArgs, LaunchArgs, RedeployArgs, StatusArgs};
+pub use deploying::{
+    BranchDeploymentArgs, DefsStateArgs, DefsStateCommand, LaunchArgs, RedeployArgs, StatusArgs,
+};
 pub use init::InitArgs;
 pub use planning::PlanArgs;
 pub use refused::wants_json;
@@ -165,6 +167,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Print the name of the branch deployment of this pull request or branch. --create creates it, --close closes it.
     BranchDeployment(BranchDeploymentArgs),
+    /// Refresh the state of definitions that dg projects' state-backed components use.
+    DefsState(DefsStateArgs),
     /// Launch a run of a job, and print its id. --wait waits for its end.
     ///
     /// In a pull request's workflow the run is launched in its branch deployment, unless --deployment names another one.

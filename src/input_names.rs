@@ -19,6 +19,7 @@ const INPUTS: &[(&str, &str)] = &[
     ("--image-of", "the input `images`"),
     ("--image-tag", "the input `image_tag`"),
     ("--verify", "`verify: true`"),
+    ("--refresh-defs-state", "`refresh_defs_state: true`"),
     ("--defs-state-info", "the input `defs_state_info`"),
     ("--base-image-tag", "the input `base_image_tag`"),
     ("--deployment", "the input `deployment`"),

@@ -24,6 +24,7 @@ pub mod resolve;
 pub mod builder;
 pub mod dependencies;
 pub mod verify;
+pub mod defs_state;
 pub mod publish;
 pub mod update;
 pub mod launch;

@@ -313,8 +313,21 @@ impl Inputs<'_> {
             base_image_tag: self.text("base_image_tag").map(String::from),
             images: self.images()?,
             defs_state_info: self.path("defs_state_info")?.map(|file| base.join(file)),
+            refresh_defs_state: self.refresh_defs_state()?,
             ..PublishArgs::default()
         })
+    }
+
+    /// `refresh_defs_state`, which other inputs may contradict.
+    fn refresh_defs_state(&self) -> Result<bool, InputError> {
+        const NAME: &str = "refresh_defs_state";
+        let refresh = self.flag(NAME, false)?;
+        let is_given = |name: &&str| self.text(name).is_some();
+        let other = ["defs_state_info", "images", "image_tag"].into_iter().find(is_given);
+        match other.filter(|_| refresh) {
+            Some(other) => Err(self.bad(NAME, format!("it cannot be used together with `{other}`"))),
+            None => Ok(refresh),
+        }
     }
 
     /// `images` and `image_tag`. With them, an input about PEX files is a mistake and not to be ignored.

@@ -1,9 +1,10 @@
 //! Flags of the commands that speak with Dagster+.
 
+use super::{BuildArgs, DeployArgs, PublishArgs, VerifyWhen};
 use crate::context::args::{DagsterArgs, seconds, secret};
 use crate::deployment::args::BranchArgs;
 use crate::redact::Secret;
-use clap::Args;
+use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 /// Arguments of `status`.
@@ -86,4 +87,64 @@ pub struct LaunchArgs {
 impl LaunchArgs {
     /// Time between two questions while waiting.
     pub const INTERVAL_SECONDS: u64 = 10;
+}
+
+/// Arguments of `defs-state`.
+#[derive(Debug, Args)]
+pub struct DefsStateArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DefsStateCommand,
+}
+
+/// Subcommands of `defs-state`.
+#[derive(Debug, Subcommand)]
+pub enum DefsStateCommand {
+    /// Refresh it, as `dg plus deploy refresh-defs-state` does, and print the JSON for `deploy --defs-state-info`.
+    ///
+    /// States that are kept in files are written into the projects, so this comes before a build. Others are sent to
+    /// Dagster+. Runs the projects' code here, with the environment variables that Dagster+ has for them. In a pull
+    /// request's workflow the branch deployment is created first.
+    Refresh(RefreshArgs),
+}
+
+/// Arguments of `defs-state refresh`.
+#[derive(Debug, Args)]
+pub struct RefreshArgs {
+    /// The dg project or workspace. Default: the nearest one from the working directory upwards.
+    #[arg(value_name = "PROJECT")]
+    pub file: Option<PathBuf>,
+    /// Only use this code location (repeatable, or separated by commas).
+    #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
+    pub locations: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub build: BuildArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub branch: BranchArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub dagster: DagsterArgs,
+}
+
+impl RefreshArgs {
+    /// The settings of the deploy that it is for. dg asks no question before a refresh: deployed code does not use a new
+    /// state before it is deployed again.
+    pub fn deploy(&self, file: PathBuf) -> DeployArgs {
+        DeployArgs {
+            file: Some(file),
+            out_dir: None,
+            locations: self.locations.clone(),
+            verify: VerifyWhen::Never,
+            build: BuildArgs { dry_run: false, ..self.build.clone() },
+            publish: PublishArgs {
+                update_code_location: true,
+                yes: true,
+                branch: self.branch.clone(),
+                ..PublishArgs::default()
+            },
+            dagster: self.dagster.clone(),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! `pexpress deploy DAGSTER_CLOUD_YAML OUT_DIR`: both PEX files of every code location, and on demand their deployment.
 
+mod defs_state;
 mod dry_run;
 mod images;
 mod prepare;
@@ -17,6 +18,7 @@ use crate::render::Exit;
 use crate::report::{self, DeploymentReport, Ended, Problem, Purpose, Report, Run};
 use crate::update::{Online, Outcome};
 use crate::verify::{Verified, for_want_of_secrets, unfit};
+pub(super) use defs_state::{check as check_defs_state, refresh as refresh_defs_state};
 pub(super) use images::{Chosen, choose};
 pub(super) use prepare::{Planned, prepare};
 use stages::Stages;
@@ -134,13 +136,22 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     };
     // Before the branch deployment is created: a project that cannot be read must not leave one behind.
     let Planned { building, plan, names, .. } = prepare(args, host, progress)?;
+    if args.publish.refresh_defs_state {
+        check_defs_state(&plan)?;
+    }
     let made = |name: &str| progress.put(|run| run.branch_deployment = Some(name.into()));
     let connect = |(session, destination): (Box<DeploySession>, _)| {
         Online::connect(*session, &destination, &args.publish, &made, host)
     };
-    let online = destination.map(connect).transpose()?;
+    let mut online = destination.map(connect).transpose()?;
     let (plan, out_dir) =
         (Arc::new(plan), here::out_dir(args.out_dir.as_deref(), &host.absolute(args.project()), host));
+    if let Some(online) = online.as_mut().filter(|_| args.publish.refresh_defs_state) {
+        progress.stage("refresh");
+        let is_branch = online.deployment.is_branch;
+        let info = refresh_defs_state(&building, &plan, &online.client, is_branch, &out_dir)?;
+        online.additions.defs_state_info = info;
+    }
     let stages = Stages { args, host, progress, building, plan, online, out_dir };
     let made = stages.build(&names)?;
     let verified = stages.verify(made.manifest, &made.built, made.recording)?;

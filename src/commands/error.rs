@@ -7,6 +7,7 @@ use crate::cache::CacheError;
 use crate::cli::action::InputError;
 use crate::context::ContextError;
 use crate::dagster::DagsterError;
+use crate::defs_state::DefsStateError;
 use crate::deployment::DeploymentError;
 use crate::error::{Explain, Fault, Place};
 use crate::github::runner::RunnerError;
@@ -46,6 +47,8 @@ pub enum Error {
     Build(#[from] BuildError),
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    #[error(transparent)]
+    DefsState(#[from] DefsStateError),
     #[error(transparent)]
     Launch(#[from] LaunchError),
     #[error(transparent)]
@@ -109,6 +112,7 @@ impl Error {
             Error::Connect(error) => Some(error),
             Error::Build(error) => Some(error),
             Error::Verify(error) => Some(error),
+            Error::DefsState(error) => Some(error),
             Error::Launch(error) => Some(error),
             Error::Input(error) => Some(error),
             Error::Redeploy(error) => Some(error),

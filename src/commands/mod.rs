@@ -5,6 +5,7 @@ pub mod branch_deployment;
 mod building;
 mod cache;
 pub mod check;
+mod defs_state;
 mod deploy;
 mod deps;
 mod error;
@@ -109,6 +110,7 @@ fn dispatch(invocation: Invocation, host: &Host, progress: &Progress) -> Result<
             branch_deployment::run(&args, invocation.global.format, host, progress)
         }
         Command::Redeploy(args) => redeploy::run(&args, invocation.global.format, host, progress),
+        Command::DefsState(args) => defs_state::run(&args, host, progress),
         Command::Launch(args) => launch::run(&args, invocation.global.format, host),
         Command::Module(args) => python::run(&args, &Tools::new(host), host),
     }

@@ -117,6 +117,9 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
     if args.publish.force_rebuild_deps && !args.publish.images.are_given() {
         return Ok(Scope::All("their deps PEX files will be rebuilt".into()));
     }
+    if args.publish.refresh_defs_state {
+        return Ok(Scope::All("their state of definitions will be refreshed".into()));
+    }
     match deployment::goal::decide(&deploy.goal(), &Session::default(), host) {
         Ok(Goal::Deploy(session, destination)) => Ok(Scope::Compared(session, destination)),
         Ok(Goal::Close(..)) => Ok(Scope::Nothing(CLOSED.into())),

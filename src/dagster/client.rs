@@ -52,6 +52,7 @@ impl Operation {
             "createOrUpdateBranchDeployment" => Kind::BranchDeployment,
             "addOrUpdateLocationFromDocument" | "deployLocations" => Kind::Update,
             "launchRun" => Kind::Launch,
+            "setLatestDefsStateVersion" => Kind::DefsState,
             _ => Kind::Question,
         }
     }
@@ -232,6 +233,16 @@ impl Client {
         }
     }
 
+    /// The same where null is an answer.
+    pub(super) fn call_nullable(
+        &self,
+        operation: Operation,
+        variables: Value,
+    ) -> Result<Value, DagsterError> {
+        let mut data = self.data(operation, &variables)?;
+        data.get_mut(operation.field).map(Value::take).ok_or_else(|| lacks_field(operation))
+    }
+
     fn data(&self, operation: Operation, variables: &Value) -> Result<Value, DagsterError> {
         let body = json!({"query": operation.query, "variables": variables}).to_string();
         let url = format!("{}/graphql", self.url());
@@ -303,7 +314,7 @@ impl Client {
     }
 
     /// The same headers as dagster-cloud-cli sends: they tell the server which deployment and API version are meant.
-    fn request<'a>(&self, url: &'a Url, body: &'a [u8]) -> Request<'a> {
+    pub(super) fn request<'a>(&self, url: &'a Url, body: &'a [u8]) -> Request<'a> {
         let request = Request::post(url, body)
             .header("Content-Type", "application/json")
             .header("Accept", "application/json")

@@ -1,11 +1,13 @@
 //! The Dagster+ API: its calls and their answers. Knows nothing about wheels or about what is deployed.
 //!
 //! `client.rs` sends requests (headers, retries, maintenance), `operations.rs` has a function for each GraphQL document
-//! in `queries/` (those about runs are in `runs.rs`), `values.rs` has their types, `artifacts.rs` moves files to and from the object store behind presigned
-//! URLs, and `session.rs` decides before each request whether it may start.
+//! in `queries/` (those about runs are in `runs.rs`, those about the state of definitions in `defs_state.rs`), `values.rs` has
+//! their types, `artifacts.rs` moves files to and from the object store behind presigned URLs, and `session.rs` decides
+//! before each request whether it may start.
 
 pub mod artifacts;
 pub mod client;
+pub mod defs_state;
 pub mod error;
 pub mod operations;
 pub mod runs;

@@ -53,6 +53,8 @@ pub struct Begun {
     pub update: bool,
     /// A run was launched.
     pub launch: bool,
+    /// A state of definitions was sent or made the latest one.
+    pub defs_state: bool,
 }
 
 /// The effect of a request.
@@ -63,6 +65,7 @@ pub(super) enum Kind<'a> {
     Upload(&'a str),
     Update,
     Launch,
+    DefsState,
 }
 
 impl Session {
@@ -103,6 +106,7 @@ impl Session {
             Kind::Upload(_) => {}
             Kind::Update => state.begun.update = true,
             Kind::Launch => state.begun.launch = true,
+            Kind::DefsState => state.begun.defs_state = true,
         }
         Ok(())
     }

@@ -40,6 +40,10 @@ pub struct PublishArgs {
     /// File with the `defs_state_info` value (JSON) for the location documents.
     #[arg(long, value_name = "FILE")]
     pub defs_state_info: Option<PathBuf>,
+    /// Refresh the state of dg projects' state-backed components before the build, as `dg plus deploy refresh-defs-state`
+    /// does, and deploy with it. Runs the projects' code here, with the environment variables that Dagster+ has for them.
+    #[arg(long, conflicts_with_all = ["defs_state_info", "image_of", "image_tag", "dry_run"])]
+    pub refresh_defs_state: bool,
     /// Image to run the PEX files on, instead of Dagster+'s image for the Python version.
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,

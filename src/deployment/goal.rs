@@ -107,6 +107,7 @@ fn idle_flag(request: &Request<'_>) -> Option<&'static str> {
         ("--deployment-for-branch", publish.branch.deployment_for_branch),
         ("--base-deployment", publish.branch.base_deployment.is_some()),
         ("--defs-state-info", publish.defs_state_info.is_some()),
+        ("--refresh-defs-state", publish.refresh_defs_state),
         ("--image", publish.image.is_some()),
         ("--base-image-tag", publish.base_image_tag.is_some()),
     ];

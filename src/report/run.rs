@@ -117,7 +117,8 @@ impl Run {
             (0, all) => Some(format!("the upload of {} had begun", count(all))),
             (done, all) => Some(format!("{done} of {} had been uploaded whole", count(all))),
         };
-        match (updated.is_empty(), uploads.or(branch)) {
+        let state = begun.defs_state.then(|| "the state of definitions may have been changed".to_string());
+        match (updated.is_empty(), uploads.or(state).or(branch)) {
             (false, _) => format!("{}; `pexpress status` shows it", updated.join("; ")),
             (true, Some(what)) => format!("{what}, and no code location was changed"),
             (true, None) => "nothing was changed at Dagster+".into(),
@@ -172,6 +173,7 @@ mod tests {
             said(branch(), &|run| run.branch_deployment = Some("79afebd".into())),
             said(branch(), &|run| run.is_closing = true),
             said(Begun::default(), &|run| run.is_closing = true),
+            said(Begun { defs_state: true, branch_deployment: true, ..Begun::default() }, &|_| {}),
             said(Begun { uploads: files(2), ..Begun::default() }, &|_| {}),
             said(Begun { uploads: files(2), uploaded: files(1), ..Begun::default() }, &|_| {}),
             said(Begun { uploads: files(1), uploaded: files(1), ..Begun::default() }, &|_| {}),
@@ -189,6 +191,7 @@ mod tests {
         the branch deployment 79afebd was updated, and no code location was changed
         the branch deployment may or may not have been closed
         nothing was changed at Dagster+
+        the state of definitions may have been changed, and no code location was changed
         the upload of 2 PEX files had begun, and no code location was changed
         1 of 2 PEX files had been uploaded whole, and no code location was changed
         1 PEX file had been uploaded, and no code location was changed

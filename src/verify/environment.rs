@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// An unpacked PEX.
+#[derive(Debug)]
 pub struct Environment {
     /// The virtual environment.
     pub directory: PathBuf,

@@ -5,7 +5,7 @@
 //! `pex/grpc/server/registry.py`. Environments of deps PEXes are cached, because equal names mean equal content.
 
 mod advice;
-mod environment;
+pub mod environment;
 mod excuse;
 mod rules;
 pub mod traceback;

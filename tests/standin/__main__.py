@@ -44,6 +44,7 @@ class World:
                 "kind": d.kind,
                 "branch": d.branch,
                 "status": d.status,
+                "defs_state": {key: version for key, (version, _) in d.defs_state.items()},
                 "locations": {x.name: x.document for x in d.locations.values()},
                 "serving": {x.name: x.serving() for x in d.locations.values()},
             }
@@ -103,7 +104,11 @@ def described(objects):
     return {
         "objects": {name: len(data) for name, data in objects.items()},
         "digests": {name: hashlib.sha256(data).hexdigest() for name, data in objects.items()},
-        "texts": {name: data.decode("utf-8", "replace") for name, data in objects.items() if name.endswith(".txt")},
+        "texts": {
+            name: data.decode("utf-8", "replace")
+            for name, data in objects.items()
+            if name.endswith(".txt") or "/__state__/" in name
+        },
     }
 
 

@@ -1,5 +1,7 @@
 """HTTP in front of the service and the object store: headers, envelope, journal."""
 
+import email
+import email.policy
 import json
 import re
 import time
@@ -27,6 +29,8 @@ class GraphQLHandler(Handler):
             self.world.control(self.path[3:], json.loads(body or b"null"))
             return self.reply(200, "{}")
         time.sleep(self.world.config.get("latency_seconds", 0))
+        if self.path.endswith("/gen_artifact_post"):
+            return self.artifact_form(body)
         entry = self.world.journal.request(
             server="graphql",
             method="POST",
@@ -39,6 +43,20 @@ class GraphQLHandler(Handler):
         if fault:
             return self.play(fault, entry, lambda: self.finish_call(status, answer, call, entry))
         return self.reply(*self.finish_call(status, answer, call, entry))
+
+    def artifact_form(self, body):
+        """Where to send a file: an address of the object store, and the fields of a form."""
+        name, key = unquote(self.path[1 : -len("/gen_artifact_post")]), json.loads(body)["key"]
+        self.world.journal.request(server="artifacts", method="POST", path=self.path, field="gen_artifact_post")
+        if self.headers.get("Dagster-Cloud-Api-Token") != self.world.config["token"]:
+            return self.reply(401, json.dumps({"message": "Unauthorized"}))
+        for problem in self.header_problems(name):
+            self.world.journal.violation(problem, path=self.path)
+        if name not in self.world.service.deployments:
+            return self.reply(404, PAGE, "text/html")
+        path = self.world.store.presign(f"{name}/{key}", "POST")
+        fields = {"key": f"{name}/{key}", "signature": path.rpartition("X-Signature=")[2]}
+        return self.reply(200, json.dumps({"url": self.world.store_server.url + "/artifacts", "fields": fields}))
 
     def prepare(self, body, entry):
         """(status, answer, call): a refusal with its answer, or a call that is still to be made."""
@@ -114,6 +132,30 @@ class StoreHandler(Handler):
 
     def do_HEAD(self):
         self.serve("HEAD")
+
+    def do_POST(self):
+        """A file with a form, as S3 takes it: the fields first, then `file`."""
+        entry = self.world.journal.request(server="store", method="POST", object=self.path, headers=dict(self.headers))
+        head = f"Content-Type: {self.headers.get('Content-Type')}\r\n\r\n".encode()
+        form = email.message_from_bytes(head + (self.read_body() or b""), policy=email.policy.HTTP)
+        parts = [
+            (p.get_param("name", header="content-disposition"), p.get_payload(decode=True)) for p in form.iter_parts()
+        ]
+        values = dict(parts)
+        try:
+            ObjectStore.check_headers(self.headers, "POST")
+            if self.path != "/artifacts" or [name for name, _ in parts][-1:] != ["file"]:
+                raise Refused(400, "MalformedPOSTRequest")
+            name = values["key"].decode()
+            self.world.store.put(
+                name, values["file"], self.world.store.authorize(name, "POST", values["signature"].decode())
+            )
+        except Refused as refused:
+            entry.update(status=refused.status, refused=refused.code)
+            self.world.journal.violation(refused.code, object=self.path)
+            return self.reply(refused.status, b"", "application/xml")
+        entry.update(status=204, object=name, size=len(values["file"]))
+        return self.reply(204, b"", "application/xml")
 
     def serve(self, method):
         url = urlsplit(self.path)

@@ -6,6 +6,7 @@ Methods of `Root` named like a root field of schema.graphql resolve that field.
 import hashlib
 import itertools
 import json
+import re
 import threading
 
 LOCATION_KEYS = {
@@ -114,6 +115,7 @@ class Deployment:
         self.locations = {}
         self.branch = None
         self.status = None
+        self.defs_state = {}
 
     def graphql(self):
         return union(
@@ -377,6 +379,51 @@ class Root:
         run.states = ["CANCELING", "CANCELED"]
         return union("TerminateRunSuccess", run=run.graphql())
 
+    # -- the state of definitions
+
+    def latestDefsStateInfo(self):
+        state = self._deployment.defs_state
+        infos = [
+            union(
+                "DefsStateInfoEntry",
+                name=key,
+                info=union("DefsKeyStateInfo", version=version, createTimestamp=stamp),
+            )
+            for key, (version, stamp) in state.items()
+        ]
+        return union("DefsStateInfo", keyStateInfo=infos) if infos else None
+
+    def setLatestDefsStateVersion(self, key, version=None):
+        service, deployment = self._service, self._deployment
+        if version is None:
+            deployment.defs_state.pop(key, None)
+            return union("SetLatestDefsStateVersion", ok=True)
+        stored = state_name(deployment.name, key, version)
+        if version not in ("__local__", "__code_server__") and stored not in service.store.objects:
+            service.violation("a version without its state", key=key, version=version)
+        deployment.defs_state[key] = (version, float(next(service.stamps)))
+        return union("SetLatestDefsStateVersion", ok=True)
+
+    def secretsOrError(self, onlyViewable=False, scopes=None, secretName=None):
+        given = {scope for scope, wanted in (scopes or {}).items() if wanted}
+        own = "allBranchDeploymentsScope" if self._deployment.kind == "BRANCH" else "fullDeploymentScope"
+        if not onlyViewable or given != {own}:
+            self._service.violation("variables of other deployments", scopes=scopes)
+        refused = self._service.config.get("secrets_refused")
+        if refused:
+            return union("UnauthorizedError", message=refused)
+        secrets = [
+            union(
+                "Secret",
+                secretName=one["name"],
+                secretValue=one["value"],
+                locationNames=one.get("locations", []),
+            )
+            for one in self._service.config.get("secrets", [])
+            if one.get("scope", own) == own
+        ]
+        return union("Secrets", secrets=secrets)
+
     # -- the rest
 
     def agents(self):
@@ -416,6 +463,11 @@ def entry_of(location):
         hasLoadError=bool(error),
         metadataTimestamp=location.stamp,
     )
+
+
+def state_name(deployment, key, version):
+    """Where the state of a key is kept, as `DefsStateStorage` of dagster 1.13.27 names it."""
+    return f"{deployment}/__state__/{re.sub(r'[^A-Za-z0-9._-]', '__', key)}/{version}"
 
 
 def branch_deployment_name(repo_name, branch_name):

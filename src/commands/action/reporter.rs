@@ -53,6 +53,7 @@ impl Listener for StepListener {
     fn stage(&self, name: &'static str) {
         let title = match name {
             "prepare" => "Read the project",
+            "refresh" => "Refresh the state of definitions",
             "build" => "Build",
             "upload" => "Upload",
             "verify" => "Verify",

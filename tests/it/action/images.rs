@@ -39,12 +39,12 @@ fn a_pull_request_gets_images_one_comment_outputs_and_a_summary() {
     assert!(scene.comment().contains("✅ Deployed 2 code locations to"), "{}", scene.comment());
     assert!(!ran.log.contains("uv"), "{}", ran.log);
     insta::assert_snapshot!(plain(&ran.summary), @r#"
-    ### ✅ Deployed 2 code locations to the branch deployment of [`feature`](http://127.0.0.1:[PORT]/[HASH]/locations)
+    ### ✅ Deployed 2 code locations to the branch deployment of `feature` · [Open in Dagster+](http://127.0.0.1:[PORT]/[HASH]/locations)
 
-    | | Code location | State |
-    |---|---|---|
-    | ✅ | `one` | loaded |
-    | ✅ | `two` | loaded |
+    | | Code location | State | Image |
+    |---|---|---|---|
+    | ✅ | [`one`](http://127.0.0.1:[PORT]/[HASH]/locations/one) | loaded | `ghcr.io/acme/one:ab12` |
+    | ✅ | [`two`](http://127.0.0.1:[PORT]/[HASH]/locations/two) | loaded | `ghcr.io/acme/two:v7` |
 
     <sub>`feature` · [`2222222`](https://github.example/acme/proj/commit/[HASH]) · [TIME]</sub>
     "#);
@@ -70,6 +70,7 @@ fn images_that_cannot_be_meant_are_refused_by_their_input() {
         said(&[("INPUT_IMAGES", "tow: a:1")]),
         said(&[("INPUT_IMAGES", "two: a:1")]),
         said(&[("INPUT_IMAGE_TAG", "t"), ("INPUT_BASE_IMAGE_TAG", "t")]),
+        said(&[("INPUT_IMAGE_TAG", "t"), ("INPUT_REFRESH_DEFS_STATE", "true")]),
     ];
     insta::assert_snapshot!(errors.join("\n\n"), @r#"
     ::error title=pexpress::the input `images` is `v7`: write a line `LOCATION: IMAGE` for each code location, or a JSON object; a tag for all code locations is the input `image_tag`%0Ahint: set inputs under `with:` of the step; docs/action.md lists them
@@ -81,6 +82,8 @@ fn images_that_cannot_be_meant_are_refused_by_their_input() {
     ::error title=pexpress,file=dagster_cloud.yaml,line=3,col=5::no image is named for the code location `one`%0A  at: dagster_cloud.yaml:3:5%0Ahint: name their images with the input `images`, or deploy only the others with the input `locations`; one run deploys images or PEX files, not both
 
     ::error title=pexpress::the input `base_image_tag` is `t`: it is an image to run PEX files on; with `images` or `image_tag`, leave it out%0Ahint: set inputs under `with:` of the step; docs/action.md lists them
+
+    ::error title=pexpress::the input `refresh_defs_state` is `true`: it cannot be used together with `image_tag`%0Ahint: set inputs under `with:` of the step; docs/action.md lists them
     "#);
     assert_eq!(scene.dagster.journal().calls(), [] as [&str; 0]);
 }

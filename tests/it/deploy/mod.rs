@@ -1,6 +1,7 @@
 //! Whole deploys through the program.
 
 mod cancelled;
+mod defs_state;
 pub mod images;
 mod interruptions;
 mod laws;
