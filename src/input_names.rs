@@ -30,6 +30,7 @@ const INPUTS: &[(&str, &str)] = &[
     ("--agent-heartbeat-timeout", "the input `agent_heartbeat_timeout`"),
     ("--allow-untrusted-code", "`allow_untrusted_code: true`"),
     ("--repository", "the input `repository`"),
+    ("--resolve-max-age", "the input `resolve_max_age`"),
     ("--force-rebuild-deps", "`force_rebuild_deps: true`"),
 ];
 

@@ -117,9 +117,34 @@ impl fmt::Display for SafeUrl {
     }
 }
 
+/// A text with URLs, without the user information of each.
+pub fn without_userinfo(text: &str) -> String {
+    let mut bare = String::with_capacity(text.len());
+    let mut parts = text.split("://");
+    bare.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let authority = part.find(|char: char| "/?#\"'".contains(char) || char.is_whitespace());
+        let at = part[..authority.unwrap_or(part.len())].rfind('@');
+        bare.push_str("://");
+        bare.push_str(at.map_or(part, |at| &part[at + 1..]));
+    }
+    bare
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn user_information_is_taken_out_of_every_url_of_a_text() {
+        for (given, want) in [
+            ("no url, a@b", "no url, a@b"),
+            ("--index-url https://me:secret@h/x?y=a@b rest", "--index-url https://h/x?y=a@b rest"),
+            ("git+https://t@h/r@v1 and https://u@i", "git+https://h/r@v1 and https://i"),
+        ] {
+            assert_eq!(without_userinfo(given), want, "{given}");
+        }
+    }
 
     #[test]
     fn a_safe_url_shows_neither_user_information_nor_query() {

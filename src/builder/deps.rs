@@ -105,13 +105,18 @@ impl DepsPexFile {
 pub fn obtain(job: &DepsJob, context: &Context<'_>) -> Result<DepsPexFile, BuildError> {
     let started = Instant::now();
     context.go_on()?;
+    if let Some((stored, resolution)) = context.observer.recorded_deps(job) {
+        return Ok(DepsPexFile::Stored { stored, resolution });
+    }
+    context.go_on()?;
     let resolution = resolve(job, context)?;
-    if let Some(stored) = context.observer.stored_deps(&resolution) {
+    context.observer.resolved(job);
+    if let Some(stored) = context.observer.stored_deps(job, &resolution) {
         return Ok(DepsPexFile::Stored { stored, resolution });
     }
     context.go_on()?;
     let built = assemble(job, resolution, started, context)?;
-    context.observer.deps_built(&built);
+    context.observer.deps_built(job, &built);
     Ok(DepsPexFile::Built(built))
 }
 

@@ -1,6 +1,7 @@
 //! Callbacks of a running build, so that uploads need not wait for its end.
 
 use super::{BuiltDeps, PexFile};
+use crate::plan::DepsJob;
 use crate::resolve::Resolution;
 
 /// A deps PEX that is already in the PEX registry, and so need not be built.
@@ -16,14 +17,20 @@ pub struct StoredDeps {
 pub trait Observer: Sync {
     /// A source PEX is finished.
     fn source_built(&self, _file: &PexFile) {}
+    /// The requirements of a job were resolved just now.
+    fn resolved(&self, _job: &DepsJob) {}
     /// A deps PEX is finished.
-    fn deps_built(&self, _deps: &BuiltDeps) {}
+    fn deps_built(&self, _job: &DepsJob, _deps: &BuiltDeps) {}
     /// Whether the run is over, so that nothing more need be built.
     fn is_over(&self) -> bool {
         false
     }
+    /// What an earlier run resolved the requirements of a job to, with the deps PEX that has it, if that still holds.
+    fn recorded_deps(&self, _job: &DepsJob) -> Option<(StoredDeps, Resolution)> {
+        None
+    }
     /// The stored deps PEX of exactly these distributions, if there is one.
-    fn stored_deps(&self, _resolution: &Resolution) -> Option<StoredDeps> {
+    fn stored_deps(&self, _job: &DepsJob, _resolution: &Resolution) -> Option<StoredDeps> {
         None
     }
 }

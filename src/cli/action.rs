@@ -301,6 +301,9 @@ impl Inputs<'_> {
             update_code_location: true,
             changed_only: self.flag("changed_only", false)?,
             force_rebuild_deps,
+            resolve_max_age: self
+                .read_by("resolve_max_age", crate::deployment::args::duration)?
+                .unwrap_or(crate::deployment::args::RESOLVE_MAX_AGE),
             branch: BranchArgs {
                 deployment_for_branch: branch_deployment == Some(true),
                 full_deployment: branch_deployment == Some(false),

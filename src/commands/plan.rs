@@ -15,8 +15,9 @@ use crate::dagster::Session;
 use crate::deployment::{self, DeploySession, DeploymentError, Destination, Goal};
 use crate::host::Host;
 use crate::plan::shards::{Matrix, PlannedJobs};
-use crate::plan::{Plan, PlannedLocation};
-use crate::publish::deps_cache;
+use crate::plan::{DepsJob, Plan, PlannedLocation};
+use crate::publish::record::Asked;
+use crate::publish::{deps_cache, record};
 use crate::render::Exit;
 use crate::resolve::Resolution;
 use crate::scratch::Scratch;
@@ -151,15 +152,22 @@ struct Files {
 impl Files {
     fn find(plan: &Plan, args: &DeployArgs, running: &Running, context: &Context<'_>) -> Files {
         let likely = running.deps_files();
+        let (publish, host) = (&args.publish, running.client.host());
+        let (tags, runtime) = (&publish.deps_cache_from, deps_cache::runtime());
         let stored = |resolution: &Resolution| {
-            let hash = deps_cache::resolution_hash(resolution, plan.target, &deps_cache::runtime())?;
-            let tags = &args.publish.deps_cache_from;
+            let hash = deps_cache::resolution_hash(resolution, plan.target, &runtime)?;
             Some(deps_cache::read(&running.client, tags, &hash, &likely)?.deps_pex_name)
+        };
+        let max_age = record::max_age(publish.resolve_max_age, host);
+        let recorded = |job: &DepsJob| {
+            let asked = Asked::of(job, plan.target, &runtime, host)?;
+            Some(asked.read(&running.client, tags, &likely, max_age)?.entry.deps_pex_name)
         };
         std::thread::scope(|scope| {
             let sources = scope.spawn(|| in_parallel(&plan.sources, 1, |job| source::name(job, context)));
-            let deps = in_parallel(&plan.deps, 2, |job| {
-                deps::resolve(job, context).map(|resolution| stored(&resolution))
+            let deps = in_parallel(&plan.deps, 2, |job| match recorded(job) {
+                Some(name) => Ok(Some(name)),
+                None => deps::resolve(job, context).map(|resolution| stored(&resolution)),
             });
             Files { sources: joined(sources), deps }
         })

@@ -3,6 +3,7 @@
 use super::images::ImageArgs;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What happens to built PEX files at Dagster+.
 #[derive(Debug, Clone, Default, Args)]
@@ -24,6 +25,11 @@ pub struct PublishArgs {
     /// Record deps PEX files in cache entries with this tag.
     #[arg(long, alias = "deps-cache-tag-write", value_name = "TAG")]
     pub deps_cache_to: Option<String>,
+    /// How long requirements stay resolved: within that time, unchanged requirements get the versions that the deps cache
+    /// has on record, and no index is asked. Seconds, or `30m`, `12h`, `7d`; `0` resolves in each run. A lock file needs
+    /// no limit, and scheduled runs resolve anyway.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1d")]
+    pub resolve_max_age: Duration,
     /// Build the deps PEX files even if there is a cache entry.
     #[arg(long)]
     pub force_rebuild_deps: bool,
@@ -53,6 +59,28 @@ pub struct PublishArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub images: ImageArgs,
+}
+
+/// How long requirements stay resolved, unless something else is asked for.
+pub const RESOLVE_MAX_AGE: Duration = Duration::from_secs(86_400);
+
+/// Seconds, or a whole number of minutes, hours or days: `90`, `30m`, `12h`, `7d`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
+        Some(digits) => (digits, &text[digits.len()..]),
+        None => (text, "s"),
+    };
+    let seconds = match unit {
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => 1_u64,
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
+    number.map(Duration::from_secs).ok_or_else(|| "it must be a time such as `12h`, `7d` or `0`".to_string())
 }
 
 impl PublishArgs {
@@ -146,6 +174,20 @@ impl CodeLocationDetails {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_units() {
+        let seconds = |text: &str| duration(text).map(|time| time.as_secs());
+        for (text, want) in
+            [("0", 0), ("90", 90), ("90s", 90), ("30m", 1_800), ("12h", 43_200), ("1d", 86_400)]
+        {
+            assert_eq!(seconds(text), Ok(want), "{text}");
+        }
+        for text in ["", "d", "-1", "1.5h", "1w", "one day", "99999999999999999d"] {
+            assert_eq!(seconds(text).unwrap_err(), "it must be a time such as `12h`, `7d` or `0`", "{text}");
+        }
+        assert_eq!(duration("1d"), Ok(RESOLVE_MAX_AGE));
+    }
 
     #[test]
     fn code_location_details_are_exactly_two_keys() {

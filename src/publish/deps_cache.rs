@@ -55,14 +55,19 @@ pub fn resolution_hash(resolution: &Resolution, target: Target, runtime: &str) -
 ///
 /// Source: dagster-cloud-cli. The tag is URL-safe base64 with padding.
 pub fn object_name(hash: &str, tag: &str) -> String {
+    name_of("requirements", hash, tag)
+}
+
+/// The same for another kind of object.
+pub(super) fn name_of(kind: &str, hash: &str, tag: &str) -> String {
     match tag {
-        "" => format!("requirements-{hash}.txt"),
-        tag => format!("requirements-{hash}-{}.txt", base64::prelude::BASE64_URL_SAFE.encode(tag)),
+        "" => format!("{kind}-{hash}.txt"),
+        tag => format!("{kind}-{hash}-{}.txt", base64::prelude::BASE64_URL_SAFE.encode(tag)),
     }
 }
 
 /// Content of a cache object: two keys in this order, a space after `:` and `,`, no line end.
-fn content(entry: &CacheEntry) -> String {
+pub(super) fn content(entry: &CacheEntry) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     format!(
         "{{\"deps_pex_name\": {}, \"dagster_version\": {}}}",
@@ -75,13 +80,17 @@ fn content(entry: &CacheEntry) -> String {
 fn parse(text: &str) -> Option<CacheEntry> {
     let value: serde_json::Value = serde_json::from_str(text).ok()?;
     let deps_pex_name = value["deps_pex_name"].as_str()?.to_string();
-    let digits = deps_pex_name.strip_prefix("deps-")?.strip_suffix(".pex")?;
-    // The name becomes part of a request and of a PEX tag, so nothing but a plain name is accepted.
-    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    plain.then_some(CacheEntry {
+    is_deps_name(&deps_pex_name).then_some(CacheEntry {
         deps_pex_name,
         dagster_version: value["dagster_version"].as_str()?.to_string(),
     })
+}
+
+/// Whether a name is that of a deps PEX. It becomes part of a request and of a PEX tag, so nothing but a plain name is
+/// accepted.
+pub(super) fn is_deps_name(name: &str) -> bool {
+    let digits = name.strip_prefix("deps-").and_then(|name| name.strip_suffix(".pex"));
+    digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// The first entry for a hash, in the order of `tags`, with a deps PEX that is stored completely. Every error is a miss
@@ -90,11 +99,24 @@ fn parse(text: &str) -> Option<CacheEntry> {
 /// `likely` are deps PEX files that the entry may name, such as those that run now. They are checked while the first
 /// entry is read; if it names one of them, that saves two round trips. If there are many, none is checked.
 pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> Option<CacheEntry> {
-    if tags.is_empty() {
+    let read = |text: &str| parse(text).ok_or_else(|| "it is not a cache entry".to_string());
+    let names: Vec<String> = tags.iter().map(|tag| object_name(hash, tag)).collect();
+    read_as(client, &names, likely, &read, &|entry| entry)
+}
+
+/// The same for objects of these names that say more than the name of a deps PEX. `read` says why an object cannot be
+/// used, and `entry_of` returns the part about the deps PEX.
+pub(super) fn read_as<T>(
+    client: &Client,
+    entries: &[String],
+    likely: &[String],
+    read: &dyn Fn(&str) -> Result<T, String>,
+    entry_of: &dyn Fn(&T) -> &CacheEntry,
+) -> Option<T> {
+    if entries.is_empty() {
         return None;
     }
     let likely = if likely.len() <= MOST_LIKELY { likely } else { &[] };
-    let entries: Vec<String> = tags.iter().map(|tag| object_name(hash, tag)).collect();
     let names: Vec<_> = entries.iter().chain(likely).map(String::as_str).collect();
     let mut entry_urls = match client.presigned_urls(&names, Method::Get) {
         Ok(urls) => urls,
@@ -116,25 +138,27 @@ pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> 
         };
         let looks: Vec<_> = likely.iter().zip(likely_urls).map(look).collect();
         // On this thread, while the likely files are checked on others.
-        let first = read_entry(client, name, &url);
+        let first = read_entry(client, name, &url, read);
         let checked = looks.into_iter().map(joined);
         (first, checked.collect::<BTreeMap<_, _>>())
     });
-    let usable = |entry: CacheEntry| is_stored(client, &entry, &checked).then_some(entry);
+    let usable = |found: T| is_stored(client, entry_of(&found), &checked).then_some(found);
     first.and_then(usable).or_else(|| {
         // One after the other: usually the first entry hits, and the others need no request.
-        let mut others = entries.filter_map(|(name, url)| read_entry(client, name, &url));
+        let mut others = entries.filter_map(|(name, url)| read_entry(client, name, &url, read));
         others.find_map(usable)
     })
 }
 
 /// The entry with this object name. `None` if it does not exist, or with a note if it cannot be used.
-fn read_entry(client: &Client, name: &str, url: &PresignedUrl) -> Option<CacheEntry> {
+fn read_entry<T>(
+    client: &Client,
+    name: &str,
+    url: &PresignedUrl,
+    read: &dyn Fn(&str) -> Result<T, String>,
+) -> Option<T> {
     match client.download_text(name, url) {
-        Ok(Some(text)) => parse(&text).or_else(|| {
-            miss(client, name, "it is not a cache entry");
-            None
-        }),
+        Ok(Some(text)) => read(&text).map_err(|why| miss(client, name, &why)).ok(),
         Ok(None) => {
             client.host().detail(format!("deps cache: no entry {name}"));
             None
@@ -163,11 +187,20 @@ fn is_stored(
     };
     match stored {
         Ok(Stored::Whole { .. }) => return true,
-        Ok(Stored::Absent) => miss(client, deps, "it is not in the registry any more"),
-        Ok(Stored::Broken) => miss(client, deps, "it is not a whole PEX file"),
+        // A record and the entry of its resolution name the same file: one note for both.
+        Ok(Stored::Absent) => miss_once(client, deps, "it is not in the registry any more"),
+        Ok(Stored::Broken) => miss_once(client, deps, "it is not a whole PEX file"),
         Err(error) => miss_by_error(client, deps, error),
     }
     false
+}
+
+fn miss_once(client: &Client, name: &str, why: &str) {
+    let error = DagsterError::NotStored { name: name.into() };
+    match client.is_first_to_meet(&error, "") {
+        true => miss(client, name, why),
+        false => client.host().detail(format!("deps cache: `{name}`: {why}")),
+    }
 }
 
 fn miss(client: &Client, name: &str, why: &str) {
@@ -183,14 +216,12 @@ fn miss_by_error(client: &Client, name: &str, error: &DagsterError) {
     }
 }
 
-/// Record that `entry` satisfies the requirement set of this hash.
+/// Write an object of the cache.
 ///
 /// # Errors
 /// Those of the upload. Callers only warn: a successful deployment must not fail because of its cache entry.
-pub fn write(client: &Client, tag: &str, hash: &str, entry: &CacheEntry) -> Result<(), DagsterError> {
-    let name = object_name(hash, tag);
-    let url = client.presigned_url(&name, Method::Put)?;
-    client.upload(&name, Content::Text(&content(entry)), url, &Silent).map(drop)
+pub fn write(client: &Client, name: &str, content: &str, url: PresignedUrl) -> Result<(), DagsterError> {
+    client.upload(name, Content::Text(content), url, &Silent).map(drop)
 }
 
 #[cfg(test)]

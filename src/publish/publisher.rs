@@ -2,17 +2,21 @@
 //! writes it after the PEX is stored.
 
 use super::cache_tags::CacheTags;
-use super::deps_cache::{self, CacheEntry, resolution_hash};
+use super::deps_cache::{self, CacheEntry, object_name, resolution_hash};
+use super::record::{Asked, Record, words};
 use super::{Artifact, Outcomes, SentFiles, UploadOutcome, Uploads};
 use crate::builder::observer::{Observer, StoredDeps};
 use crate::builder::{BuiltDeps, PexFile};
+use crate::dagster::operations::Method;
 use crate::dagster::{Client, DagsterError};
 use crate::net::Progress;
+use crate::plan::DepsJob;
 use crate::resolve::Resolution;
 use crate::target::Target;
 use crate::threads::{into_inner, lock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 /// Publishes the files of a build.
 pub struct Publisher {
@@ -24,13 +28,22 @@ pub struct Publisher {
     uploads: Uploads,
     /// By hash: the deps PEX to record, and whether it came from the cache.
     entries: Mutex<BTreeMap<String, (CacheEntry, bool)>>,
+    /// How old a record may be.
+    max_age: Duration,
+    /// When requirements were resolved in this run, by [`DepsJob::requirements_hash`].
+    resolved: Mutex<BTreeMap<String, SystemTime>>,
+    /// Deps PEX files that records name.
+    recorded: Mutex<BTreeSet<String>>,
+    /// Records to write.
+    records: Mutex<Vec<CacheObject>>,
 }
 
 /// The files of a build in the registry. Nothing may refer to a file that is not in here.
 #[derive(Debug)]
 pub struct Published {
     outcomes: Outcomes,
-    cached: BTreeMap<String, CacheEntry>,
+    /// Deps PEX files that entries and records of the deps cache name.
+    cached: BTreeSet<String>,
 }
 
 impl Published {
@@ -39,7 +52,7 @@ impl Published {
     /// # Errors
     /// Why it is not in the registry.
     pub fn file(&self, name: &str) -> Result<UploadOutcome, Arc<DagsterError>> {
-        if self.cached.values().any(|entry| entry.deps_pex_name == name) {
+        if self.cached.contains(name) {
             return Ok(UploadOutcome::Cached);
         }
         match self.outcomes.get(name) {
@@ -75,7 +88,17 @@ impl Publisher {
             likely: Vec::new(),
             uploads: Uploads::start(client, upload, progress),
             entries: Mutex::default(),
+            max_age: Duration::ZERO,
+            resolved: Mutex::default(),
+            recorded: Mutex::default(),
+            records: Mutex::default(),
         }
+    }
+
+    /// The same, with resolution records of at most this age instead of resolving.
+    pub fn trusting_records(mut self, max_age: Duration) -> Publisher {
+        self.max_age = max_age;
+        self
     }
 
     /// The same, with deps PEX files that deps cache entries may name, such as those that run now.
@@ -87,22 +110,28 @@ impl Publisher {
     /// Wait for the uploads. Stored deps PEX files can then be recorded in the deps cache.
     pub fn finish(self) -> (Published, Recording) {
         let outcomes = self.uploads.finish();
-        let entries = into_inner(self.entries);
-        let mut records = Vec::new();
+        let (entries, mut cached) = (into_inner(self.entries), into_inner(self.recorded));
+        cached.extend(
+            entries
+                .values()
+                .filter(|(_, is_cached)| *is_cached)
+                .map(|(entry, _)| entry.deps_pex_name.clone()),
+        );
+        let mut objects = Vec::new();
         if let Some(tag) = &self.tags.to {
-            let stored = |entry: &CacheEntry, cached| {
-                cached || matches!(outcomes.get(&entry.deps_pex_name), Some(Ok(_)))
-            };
             // An entry from one of the tags to read is found by the next run anyway, so it need not be copied.
             let read_again = self.tags.from.contains(tag);
-            let write = entries
-                .iter()
-                .filter(|(_, (entry, cached))| stored(entry, *cached) && !(*cached && read_again));
-            records = write.map(|(hash, (entry, _))| (tag.clone(), hash.clone(), entry.clone())).collect();
+            let entries = entries.iter().filter(|(_, (_, is_cached))| !(*is_cached && read_again));
+            let entries = entries.map(|(hash, (entry, _))| CacheObject {
+                name: object_name(hash, tag),
+                content: deps_cache::content(entry),
+                deps: entry.deps_pex_name.clone(),
+            });
+            let is_stored = |name: &str| cached.contains(name) || matches!(outcomes.get(name), Some(Ok(_)));
+            let all = entries.chain(into_inner(self.records));
+            objects = all.filter(|object| is_stored(&object.deps)).collect();
         }
-        let cached =
-            entries.into_iter().filter(|(_, (_, cached))| *cached).map(|(hash, (entry, _))| (hash, entry));
-        (Published { outcomes, cached: cached.collect() }, Recording { client: self.client, records })
+        (Published { outcomes, cached }, Recording { client: self.client, objects })
     }
 
     fn hash(&self, resolution: &Resolution) -> Option<String> {
@@ -112,35 +141,67 @@ impl Publisher {
     fn remember(&self, hash: String, entry: CacheEntry, cached: bool) {
         lock(&self.entries).insert(hash, (entry, cached));
     }
-}
 
-/// Deps cache entries to write, for files that are stored.
-pub struct Recording {
-    client: Client,
-    /// Tag, hash and entry.
-    records: Vec<(String, String, CacheEntry)>,
-}
+    fn asked<'a>(&self, job: &'a DepsJob) -> Option<Asked<'a>> {
+        Asked::of(job, self.target, &self.runtime, self.client.host())
+    }
 
-impl Recording {
-    /// Write the entries, except for deps PEX files that do not load: the next run must build and load them again.
-    pub fn write(self, but: &BTreeSet<String>) {
-        let wanted = self.records.iter().filter(|(_, _, entry)| !but.contains(&entry.deps_pex_name));
-        // One thread each: an entry is two short requests, and there are as many as requirement sets.
-        std::thread::scope(|scope| {
-            for (tag, hash, entry) in wanted {
-                scope.spawn(|| record(&self.client, tag, hash, entry));
-            }
-        });
+    /// Record what the requirements of a job were resolved to in this run.
+    fn put_on_record(&self, job: &DepsJob, entry: &CacheEntry, resolution: &Resolution) {
+        let resolved_at = lock(&self.resolved).get(&job.requirements_hash).copied();
+        let Some((asked, resolved_at)) = self.asked(job).zip(resolved_at) else { return };
+        let record = Record { entry: entry.clone(), resolved_at, resolution: resolution.clone() };
+        if let Some((tag, content)) = self.tags.to.as_ref().zip(asked.text(&record, &self.runtime)) {
+            let (name, deps) = (asked.object_name(tag), record.entry.deps_pex_name);
+            lock(&self.records).push(CacheObject { name, content, deps });
+        }
     }
 }
 
-fn record(client: &Client, tag: &str, hash: &str, entry: &CacheEntry) {
-    match deps_cache::write(client, tag, hash, entry) {
-        Ok(()) => client.host().detail(format!("deps cache: {} recorded for `{tag}`", entry.deps_pex_name)),
-        Err(error) if client.is_first_to_meet(&error, &deps_cache::object_name(hash, tag)) => {
-            client.host().warn(format!("{error}; the next run builds the deps PEX again"));
+/// Objects of the deps cache to write, for files that are stored.
+pub struct Recording {
+    client: Client,
+    objects: Vec<CacheObject>,
+}
+
+struct CacheObject {
+    name: String,
+    content: String,
+    /// The deps PEX that it names.
+    deps: String,
+}
+
+impl Recording {
+    /// Write them, except for deps PEX files that do not load: the next run must build and load them again.
+    pub fn write(mut self, but: &BTreeSet<String>) {
+        self.objects.retain(|object| !but.contains(&object.deps));
+        if self.objects.is_empty() {
+            return;
         }
-        Err(error) => client.host().detail(format!("deps cache: {error}")),
+        let names: Vec<&str> = self.objects.iter().map(|object| object.name.as_str()).collect();
+        match self.client.presigned_urls(&names, Method::Put) {
+            // One thread each: they are short, and there are as many as requirement sets.
+            Ok(urls) => std::thread::scope(|scope| {
+                for (object, url) in self.objects.iter().zip(urls) {
+                    scope.spawn(|| {
+                        let written = deps_cache::write(&self.client, &object.name, &object.content, url);
+                        self.tell(object, written);
+                    });
+                }
+            }),
+            Err(error) => self.tell(&self.objects[0], Err(error)),
+        }
+    }
+
+    fn tell(&self, object: &CacheObject, written: Result<(), DagsterError>) {
+        let host = self.client.host();
+        match written {
+            Ok(()) => host.detail(format!("deps cache: {} recorded in `{}`", object.deps, object.name)),
+            Err(error) if self.client.is_first_to_meet(&error, &object.name) => {
+                host.warn(format!("{error}; the next run builds the deps PEX again"));
+            }
+            Err(error) => host.detail(format!("deps cache: {error}")),
+        }
     }
 }
 
@@ -149,11 +210,17 @@ impl Observer for Publisher {
         self.uploads.send(Artifact { name: file.name.clone(), path: file.path.clone() });
     }
 
-    fn deps_built(&self, deps: &BuiltDeps) {
+    fn resolved(&self, job: &DepsJob) {
+        let now = self.client.host().clock.now();
+        lock(&self.resolved).insert(job.requirements_hash.clone(), now);
+    }
+
+    fn deps_built(&self, job: &DepsJob, deps: &BuiltDeps) {
         self.uploads.send(Artifact { name: deps.file.name.clone(), path: deps.file.path.clone() });
         if let (Some(hash), Some(version)) = (self.hash(&deps.resolution), &deps.dagster_version) {
             let entry =
                 CacheEntry { deps_pex_name: deps.file.name.clone(), dagster_version: version.clone() };
+            self.put_on_record(job, &entry, &deps.resolution);
             self.remember(hash, entry, false);
         }
     }
@@ -162,10 +229,27 @@ impl Observer for Publisher {
         self.client.is_over()
     }
 
-    fn stored_deps(&self, resolution: &Resolution) -> Option<StoredDeps> {
+    fn recorded_deps(&self, job: &DepsJob) -> Option<(StoredDeps, Resolution)> {
+        let asked = self.asked(job)?;
+        let Record { entry, resolved_at, resolution } =
+            asked.read(&self.client, &self.tags.from, &self.likely, self.max_age)?;
+        let host = self.client.host();
+        let age = host.clock.now().duration_since(resolved_at).unwrap_or_default();
+        host.note(format!(
+            "{}: already there, for these requirements as resolved {} ago (--resolve-max-age)",
+            entry.deps_pex_name,
+            words(age)
+        ));
+        lock(&self.recorded).insert(entry.deps_pex_name.clone());
+        let CacheEntry { deps_pex_name: name, dagster_version } = entry;
+        Some((StoredDeps { name, dagster_version }, resolution))
+    }
+
+    fn stored_deps(&self, job: &DepsJob, resolution: &Resolution) -> Option<StoredDeps> {
         let hash = self.hash(resolution)?;
         let entry = deps_cache::read(&self.client, &self.tags.from, &hash, &self.likely)?;
         self.client.host().note(format!("{}: already there, from the deps cache", entry.deps_pex_name));
+        self.put_on_record(job, &entry, resolution);
         self.remember(hash, entry.clone(), true);
         Some(StoredDeps { name: entry.deps_pex_name, dagster_version: entry.dagster_version })
     }

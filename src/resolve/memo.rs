@@ -98,7 +98,7 @@ fn is_public(request: &CompileRequest) -> bool {
 }
 
 /// Where uv looks for settings that apply to every project. Source: uv 0.13, "Configuration files".
-fn configuration_files(host: &Host) -> Vec<PathBuf> {
+pub(super) fn configuration_files(host: &Host) -> Vec<PathBuf> {
     let home = host.path_var(env_vars::HOME).map(|home| home.join(".config"));
     let own = host.path_var(env_vars::XDG_CONFIG_HOME).or(home);
     let directories =

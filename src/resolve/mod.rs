@@ -7,6 +7,7 @@ mod foreseen;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod libraries;
+pub mod machine;
 mod markers;
 mod memo;
 mod mentioned;
@@ -17,7 +18,7 @@ mod releases;
 mod select;
 mod settle;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 mod written;
 
 pub use behind::{Behind, behind};
@@ -36,20 +37,20 @@ use memo::Memo;
 use mentioned::Mentioned;
 use pylock::Pylock;
 use select::Choice;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use settle::Settling;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// The exact distributions of a deps PEX.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resolution {
     /// Sorted by name; one per name.
     pub distributions: Vec<Distribution>,
 }
 
 /// One distribution at one version, and where to get it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Distribution {
     /// Normalised name.
     pub name: String,
@@ -60,7 +61,7 @@ pub struct Distribution {
 }
 
 /// The file of a distribution.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Artifact {
     /// A wheel at a URL or path.
@@ -71,7 +72,7 @@ pub enum Artifact {
         #[serde(flatten)]
         download: Download,
         /// Directory of the package in it, if not the top.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         subdirectory: Option<String>,
     },
     /// A commit of a Git repository, built the same way.
@@ -81,13 +82,13 @@ pub enum Artifact {
         /// Full commit id.
         commit: String,
         /// Directory in it, if not the top.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         subdirectory: Option<String>,
     },
 }
 
 /// A file to fetch.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Download {
     /// File name from the index.
     pub file_name: String,

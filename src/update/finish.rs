@@ -10,7 +10,7 @@ use crate::deployment::args::PublishArgs;
 use crate::display::Display;
 use crate::host::Host;
 use crate::plan::{Plan, PlannedLocation};
-use crate::publish::{CacheTags, Published, Publisher, deps_cache};
+use crate::publish::{CacheTags, Published, Publisher, deps_cache, record};
 use crate::target::Target;
 use crate::verify::{self, Ended, traceback};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +31,15 @@ impl Online {
         let tags = CacheTags { from, to: publish.deps_cache_to.clone() };
         let progress = Arc::new(Display::new(host));
         let likely = self.before.as_ref().map(Before::deps_files).unwrap_or_default();
-        Publisher::start(&self.client, tags, target, &deps_cache::runtime(), publish.upload_pex, progress)
-            .expecting(likely)
+        let publisher = Publisher::start(
+            &self.client,
+            tags,
+            target,
+            &deps_cache::runtime(),
+            publish.upload_pex,
+            progress,
+        );
+        publisher.expecting(likely).trusting_records(record::max_age(publish.resolve_max_age, host))
     }
 
     /// Update the code locations whose files are stored, and wait for them. `unfit` are those not to be updated;

@@ -88,6 +88,8 @@ class World:
 
     def check_cache_entry(self, name, body):
         """A deps cache entry is exactly two keys and names a stored deps PEX."""
+        if name.startswith("resolution-"):
+            return self.check_record(name, body)
         if not name.startswith("requirements-"):
             return
         try:
@@ -98,6 +100,17 @@ class World:
             self.journal.violation("cache entry is spelt differently", object=name, text=body.decode())
         if entry.get("deps_pex_name") not in self.store.objects:
             self.journal.violation("cache entry names a missing object", object=name)
+
+    def check_record(self, name, body):
+        """A resolution record names a stored deps PEX, and has no address in it."""
+        try:
+            record = json.loads(body)
+        except ValueError:
+            return self.journal.violation("record is not JSON", object=name)
+        if record.get("deps_pex_name") not in self.store.objects:
+            self.journal.violation("record names a missing object", object=name)
+        if b"://" in body and b"git+" not in body:
+            self.journal.violation("record has an address", object=name)
 
 
 def described(objects):

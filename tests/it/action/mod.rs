@@ -2,6 +2,7 @@
 
 mod commit;
 mod images;
+mod records;
 mod runs;
 mod step;
 mod verbs;

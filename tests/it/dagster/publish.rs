@@ -2,6 +2,7 @@
 
 use crate::support::standin::{Connected, Standin};
 use pexpress::dagster::DagsterError;
+use pexpress::dagster::operations::Method;
 use pexpress::net::Silent;
 use pexpress::publish::deps_cache::{self, CacheEntry, object_name};
 use pexpress::publish::{Artifact, Outcomes, UploadOutcome, Uploads};
@@ -159,7 +160,12 @@ fn a_cache_entry_is_found_again_under_its_tag() {
         .values()
         .for_each(|sent| assert!(sent.is_ok()));
     let client = connected.client.at("prod");
-    deps_cache::write(&client, "acme/proj", HASH, &entry()).unwrap();
+    let (name, text) = (
+        object_name(HASH, "acme/proj"),
+        "{\"deps_pex_name\": \"deps-0b.pex\", \"dagster_version\": \"1.13.27\"}",
+    );
+    let url = client.presigned_url(&name, Method::Put).unwrap();
+    deps_cache::write(&client, &name, text, url).unwrap();
     standin.journal().assert_clean();
     let read = |tag: &str, hash, likely: &[String]| {
         let tags: Vec<String> = tag.split_whitespace().map(String::from).collect();
