@@ -5,6 +5,7 @@ mod caching;
 mod deploying;
 mod init;
 mod planning;
+mod reference;
 mod refused;
 
 pub use crate::context::args::DagsterArgs;
@@ -16,12 +17,13 @@ pub use deploying::{
 };
 pub use init::InitArgs;
 pub use planning::PlanArgs;
+pub use reference::{command, completions, manual};
 pub use refused::wants_json;
 
 use crate::deployment::goal;
 use crate::host::{Color, LogSettings, Verbosity};
 use crate::target::{Platform, PythonVersion};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -191,6 +193,12 @@ pub enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Print the manual page of the program or of a command, for `man -l -`.
+    Man {
+        /// The command.
+        #[arg(value_parser = reference::with_manual)]
+        command: Option<String>,
+    },
     /// `-m MODULE ARGS`: run a Python module in a managed environment.
     #[command(skip)]
     Module(ModuleArgs),
@@ -239,9 +247,11 @@ pub struct DeployArgs {
     /// Only use this code location (repeatable, or separated by commas).
     #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
     pub locations: Vec<String>,
-    /// Load code locations from their PEX files before they are updated. `always` (also `--verify` alone) loads all of
-    /// them. `auto` loads those with a new deps PEX without a lock file, and all if nothing is deployed; when it deploys,
-    /// an error that may be specific to this machine (an unset variable, an unreachable server) is only a warning.
+    /// Load code locations from their PEX files before they are updated.
+    ///
+    /// `always` (also `--verify` alone) loads all of them. `auto` loads those with a new deps PEX without a lock file,
+    /// and all if nothing is deployed; when it deploys, an error that may be specific to this machine (an unset
+    /// variable, an unreachable server) is only a warning.
     #[arg(
         long,
         conflicts_with = "dry_run",
@@ -361,13 +371,9 @@ pub fn parse(argv: &[OsString]) -> Result<Invocation, clap::Error> {
 }
 
 fn parse_commands(argv: impl Iterator<Item = OsString>) -> Result<Invocation, clap::Error> {
-    let cli = Cli::try_parse_from(argv).map_err(refused::with_better_name)?;
+    let matches = command().try_get_matches_from(argv).map_err(refused::with_better_name)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
     Ok(Invocation { global: cli.global, command: cli.command })
-}
-
-/// clap's description of the command line, for completions and generated reference.
-pub fn command() -> clap::Command {
-    <Cli as clap::CommandFactory>::command()
 }
 
 #[cfg(test)]

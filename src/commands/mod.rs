@@ -90,9 +90,13 @@ fn tell_interrupt(what: Option<&str>, code: u8, format: Format, host: &Host) -> 
 fn dispatch(invocation: Invocation, host: &Host, progress: &Progress) -> Result<Exit, Error> {
     match invocation.command {
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut crate::cli::command(), "pexpress", &mut script);
-            host.data(&String::from_utf8_lossy(&script)).map_err(Error::Stdout)?;
+            host.data(&crate::cli::completions(shell)).map_err(Error::Stdout)?;
+            Ok(Exit(0))
+        }
+        Command::Man { command } => {
+            // The name was checked when it was parsed.
+            let page = crate::cli::manual(command.as_deref()).unwrap_or_default();
+            host.data(&page).map_err(Error::Stdout)?;
             Ok(Exit(0))
         }
         Command::Cache { command } => cache::run(&command, invocation.global.format, host),

@@ -7,4 +7,5 @@ mod init;
 mod module;
 mod plan;
 mod selftest;
+mod variables_doc;
 mod version;
