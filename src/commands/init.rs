@@ -28,6 +28,9 @@ pub fn run(args: &InitArgs, format: Format, host: &Host) -> Result<Exit, Error> 
         facts.organization = Some(name);
         plan = init::plan(&facts);
     }
+    if let Some(file) = plan.only_reusable {
+        return Err(InitError::Reusable { path: repository.top.join(file) }.into());
+    }
     if plan.lacks_project {
         return Err(InitError::NoProject { directory: host.absolute(&args.directory) }.into());
     }

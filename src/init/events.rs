@@ -44,7 +44,7 @@ pub fn settle(
     for workflow in &workflows {
         tell(workflow, lines);
         for name in workflow.events().into_iter().filter(|name| !KNOWN.contains(name)) {
-            let event = workflow.event(name).flatten().map_or(Value::Null, |event| json!(event));
+            let event = workflow.root.get("on").and_then(|on| on.get(name)).cloned().unwrap_or_default();
             new.other_events.entry(name.to_string()).or_insert(event);
         }
     }

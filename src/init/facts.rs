@@ -40,6 +40,8 @@ pub struct Facts {
     pub present: BTreeMap<String, String>,
     /// What the Dockerfiles of code locations do that PEX files cannot, a sentence each.
     pub docker: Vec<String>,
+    /// Files other than workflows that mention Dagster+'s tools.
+    pub elsewhere: Vec<String>,
     /// What is wrong with the project, a sentence each.
     pub problems: Vec<String>,
     /// Files that look like secrets, by the build directory that they would be shipped from.

@@ -2,7 +2,7 @@
 
 use super::choose::{Choice, Given, choose};
 use super::facts::Facts;
-use super::old::DeployJob;
+use super::old::{DeployJob, Style, directory_of};
 use super::outcome::{Lines, Outcome};
 use super::vendor::{Kind, Setting};
 use crate::target::PythonVersion;
@@ -40,7 +40,7 @@ impl<'a, 'j> Inputs<'a, 'j> {
     }
 
     /// Decide all of them.
-    pub fn settle(&mut self, working_directory: Option<&str>) {
+    pub fn settle(&mut self, style: Style, working_directory: Option<&str>) {
         if self.jobs.iter().any(|job| {
             job.calls().any(|(_, call, env)| {
                 call.ask(Setting::Deploy).is_some_and(|given| env.resolve(given) == "false")
@@ -53,7 +53,9 @@ impl<'a, 'j> Inputs<'a, 'j> {
         self.address();
         self.token();
         self.deployment();
-        self.python();
+        if style != Style::Images {
+            self.python();
+        }
         if let Some(force) = self.one(Setting::ForceRebuild).filter(|force| force != "false") {
             self.set("force_rebuild_deps", &force);
         }
@@ -98,24 +100,41 @@ impl<'a, 'j> Inputs<'a, 'j> {
     }
 
     fn project(&mut self, working_directory: Option<&str>) {
-        let named = self.jobs.iter().find_map(DeployJob::project);
-        let found = self.facts.project.as_ref().map(|project| project.file.clone());
-        let path = named.or(found).unwrap_or_else(|| self.facts.directory.clone());
-        let directory = |path: &str| match (working_directory, path) {
-            (Some(top), ".") => top.to_string(),
-            (Some(top), path) => format!("{top}/{path}"),
-            (None, path) => path.to_string(),
+        let given = |job: &DeployJob<'_>| {
+            Some(Given { value: job.project()?, scope: job.scope, branches: job.branches.clone() })
         };
-        let (parent, name) = path.rsplit_once('/').unwrap_or((".", &path));
-        if path.ends_with(".toml") {
-            self.set_directory(&directory(parent));
-        } else if !(path.ends_with(".yaml") || path.ends_with(".yml")) {
-            self.set_directory(&directory(&path));
-        } else if ["dagster_cloud.yaml", "dagster_cloud.yml"].contains(&name) && parent == "." {
-            self.set_directory(&directory("."));
-        } else {
-            self.set_directory(&directory("."));
-            self.set("dagster_cloud_file", &path);
+        let given: Vec<Given> = self.jobs.iter().filter_map(given).collect();
+        let path = match choose(&given) {
+            Choice::One(path) => path,
+            Choice::Unclear(first, others) => {
+                self.notes.push(format!(
+                    "the old workflows deploy `{first}` and {}: only the former is taken",
+                    others.join(", ")
+                ));
+                first
+            }
+            Choice::None => {
+                let found = self.facts.project.as_ref().map(|project| project.file.clone());
+                found.unwrap_or_else(|| self.facts.directory.clone())
+            }
+        };
+        let (directory, file) = match path.contains("${{") {
+            true => (".", Some(path.as_str())),
+            false => match directory_of(&path) {
+                // Its own name is found in the directory.
+                "." if path == "dagster_cloud.yaml" || path == "dagster_cloud.yml" => (".", None),
+                directory if path.ends_with(".toml") || directory == path => (directory, None),
+                _ => (".", Some(path.as_str())),
+            },
+        };
+        let directory = match (working_directory, directory) {
+            (Some(top), ".") => top.to_string(),
+            (Some(top), directory) => format!("{top}/{directory}"),
+            (None, directory) => directory.to_string(),
+        };
+        self.set_directory(&directory);
+        if let Some(file) = file {
+            self.set("dagster_cloud_file", file);
         }
     }
 

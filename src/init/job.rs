@@ -48,6 +48,7 @@ pub fn settle(
         keys(job, std::ptr::eq(job, first), new, lines);
         permissions(job, style, new, lines);
     }
+    close_always(jobs, new);
     let workflows = super::events::workflows(jobs);
     for workflow in &workflows {
         variables(workflow, &["env"], &workflow.root, inputs, new, lines);
@@ -173,7 +174,10 @@ fn environment(job: &DeployJob<'_>, path: &[&str], what: &str, new: &NewWorkflow
 }
 
 fn condition(job: &DeployJob<'_>, path: &[&str], what: &str, new: &mut NewWorkflow, lines: &mut Lines) {
-    let (outcome, detail) = match &job.condition {
+    let ids = deploy_ids(job.workflow);
+    let is_about_others = |text: &&String| ids.iter().any(|id| text.contains(&format!("needs.{id}.")));
+    let (outcome, detail) = match job.condition.as_ref() {
+        Some(condition) if is_about_others(&condition) => (Outcome::Dropped, "there is one deploy job"),
         None => (Outcome::Taken, "the events of the workflow and conditions of steps"),
         Some(condition) => {
             let condition = Value::from(condition.as_str());
@@ -191,9 +195,25 @@ fn condition(job: &DeployJob<'_>, path: &[&str], what: &str, new: &mut NewWorkfl
     lines.add(job.workflow, path, what, outcome, detail);
 }
 
+/// The ids of all deploy jobs of a workflow.
+fn deploy_ids(workflow: &Workflow) -> Vec<String> {
+    super::old::deploy_jobs(workflow).iter().map(|job| job.id.to_string()).collect()
+}
+
+/// A job that waits for others closes branch deployments even if these fail or do not run.
+fn close_always(jobs: &[DeployJob<'_>], new: &mut NewWorkflow) {
+    if new.job.contains_key("needs") && jobs.iter().any(|job| job.scope.pull) {
+        let ready = "success() || github.event.action == 'closed'";
+        let condition = match new.job.get("if").map(text) {
+            Some(own) => format!("({ready}) && ({own})"),
+            None => ready.to_string(),
+        };
+        new.job.insert("if".into(), condition.into());
+    }
+}
+
 fn needs(job: &DeployJob<'_>, path: &[&str], what: &str, new: &mut NewWorkflow, lines: &mut Lines) {
-    let others: Vec<String> =
-        super::old::deploy_jobs(job.workflow).iter().map(|job| job.id.to_string()).collect();
+    let others = deploy_ids(job.workflow);
     let needs: Vec<String> = list(job.job, "needs").into_iter().filter(|id| !others.contains(id)).collect();
     if needs.is_empty() {
         lines.add(job.workflow, path, what, Outcome::Dropped, "there is one deploy job");

@@ -58,6 +58,8 @@ pub struct Plan {
     pub next: Vec<String>,
     /// Whether nothing says which organization it is.
     pub lacks_organization: bool,
+    /// The workflow that deploys, if it is one that only other workflows start.
+    pub only_reusable: Option<String>,
     /// Whether nothing says where the definitions are.
     pub lacks_project: bool,
 }
@@ -82,7 +84,15 @@ pub fn named_projects(workflows: &[TextFile]) -> Vec<String> {
 pub fn plan(facts: &Facts) -> Plan {
     let mut plan = Plan::default();
     let workflows = read_workflows(facts, &mut plan);
-    let all: Vec<DeployJob<'_>> = workflows.iter().flat_map(deploy_jobs).collect();
+    let (reusable, all): (Vec<DeployJob<'_>>, Vec<_>) =
+        workflows.iter().flat_map(deploy_jobs).partition(|job| old::is_reusable(job.workflow));
+    if let Some(job) = reusable.first() {
+        plan.notes.push(format!(
+            "{} deploys when other workflows call it, and stays as it is: docs/migrating.md shows the step to put there",
+            job.workflow.file.path
+        ));
+        plan.only_reusable = all.is_empty().then(|| job.workflow.file.path.clone());
+    }
     let (jobs, others) = of_one_project(all, facts);
     let (fallback, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_fallback);
     let path = format!("{WORKFLOWS}/{}", facts.workflow_name);
@@ -92,13 +102,7 @@ pub fn plan(facts: &Facts) -> Plan {
     } else {
         from_old(&jobs, &fallback, facts, &path, &mut lines, &mut plan)
     };
-    for job in &others {
-        plan.notes.push(format!(
-            "{} deploys another project, `{}`, and stays as it is; `pexpress init DIRECTORY --workflow NAME.yml` moves it too",
-            job.workflow.file.path,
-            job.project().unwrap_or_default()
-        ));
-    }
+    plan.notes.extend(others.iter().map(|job| other_project(job, &jobs)));
     plan.lacks_organization =
         new.inputs.get("organization").is_some_and(|value| value == "${{ vars.DAGSTER_CLOUD_ORGANIZATION }}");
     let old: Vec<&Workflow> = events::workflows(&jobs);
@@ -114,12 +118,36 @@ pub fn plan(facts: &Facts) -> Plan {
     plan.files.push(TextFile { path, text: new.text() });
     project(facts, &jobs, &mut plan);
     plan.notes.extend(facts.problems.iter().cloned());
+    plan.notes.extend(facts.elsewhere.iter().map(|file| {
+        format!("{file} mentions Dagster+'s tools too, and is not read: look at whether it deploys")
+    }));
     let (ignored, notes) = files::ignore_files(facts);
     plan.files.extend(ignored);
     plan.notes.extend(notes);
     next_steps(facts, &new, &mut plan);
     plan.lines = lines.sorted();
     plan
+}
+
+/// A note about a job that deploys another project.
+fn other_project(job: &DeployJob<'_>, taken: &[DeployJob<'_>]) -> String {
+    let (file, id) = (&job.workflow.file.path, job.id);
+    let project = job.project().unwrap_or_default();
+    let shared: Vec<String> = taken
+        .iter()
+        .filter(|taken| taken.workflow.file.path == *file)
+        .map(|taken| format!("`{}`", taken.id))
+        .collect();
+    let way_out = match shared.is_empty() {
+        true => "stays as it is".to_string(),
+        false => format!(
+            "stays there: remove the job {} from the file, which the new workflow replaces",
+            shared.join(" and ")
+        ),
+    };
+    format!(
+        "the job `{id}` of {file} deploys another project, `{project}`, and {way_out}; `pexpress init DIRECTORY --workflow NAME.yml` takes over that one"
+    )
 }
 
 /// The workflows that can be read; notes about the others.
@@ -136,15 +164,29 @@ fn read_workflows(facts: &Facts, plan: &mut Plan) -> Vec<Workflow> {
 
 /// The jobs that deploy the project of `facts`, or the first that is deployed; and those that deploy other projects.
 fn of_one_project<'w>(jobs: Vec<DeployJob<'w>>, facts: &Facts) -> (Vec<DeployJob<'w>>, Vec<DeployJob<'w>>) {
-    let named: Vec<String> = jobs.iter().filter_map(DeployJob::project).collect();
-    let is_here = |project: &&String| {
-        let found = facts.project.as_ref();
-        found.is_some_and(|found| found.file == **project || found.file.starts_with(&format!("{project}/")))
+    let named: Vec<String> = jobs.iter().filter_map(DeployJob::project_directory).collect();
+    let found = facts.project.as_ref().map(|found| old::directory_of(&found.file).to_string());
+    let first = || named.first().filter(|_| facts.directory == ".").cloned();
+    let Some(wanted) = found.filter(|found| named.contains(found)).or_else(first) else {
+        return (jobs, Vec::new());
     };
-    let wanted =
-        named.iter().find(is_here).or_else(|| named.first().filter(|_| facts.directory == ".")).cloned();
-    let Some(wanted) = wanted else { return (jobs, Vec::new()) };
-    jobs.into_iter().partition(|job| job.project().is_none_or(|project| project == wanted))
+    let is_only_one = named.iter().all(|directory| *directory == wanted);
+    let of_workflow = |path: &str| -> Vec<String> {
+        let of_this = jobs.iter().filter(|job| job.workflow.file.path == path);
+        of_this.filter_map(DeployJob::project_directory).collect()
+    };
+    // A job that names no project, such as one that closes branch deployments, goes with the others of its workflow.
+    let is_wanted: Vec<bool> = jobs
+        .iter()
+        .map(|job| match job.project_directory() {
+            Some(directory) => directory == wanted,
+            None => is_only_one || of_workflow(&job.workflow.file.path).contains(&wanted),
+        })
+        .collect();
+    let (wanted, others): (Vec<_>, Vec<_>) =
+        jobs.into_iter().zip(is_wanted).partition(|(_, is_wanted)| *is_wanted);
+    let jobs = |jobs: Vec<(DeployJob<'w>, bool)>| jobs.into_iter().map(|(job, _)| job).collect();
+    (jobs(wanted), jobs(others))
 }
 
 /// The workflow that takes the place of old jobs. `fallback` are those that are only for what the others leave to Docker.
@@ -163,7 +205,7 @@ fn from_old(
     plan.notes.extend(steps::settle(jobs, style, &mut new, lines));
     let checkout_path = job::checkout(jobs, &mut new, lines);
     let mut inputs = Inputs::new(facts, jobs);
-    inputs.settle(checkout_path.as_deref());
+    inputs.settle(style, checkout_path.as_deref());
     if style == Style::Images {
         let built = images::settle(jobs, facts, &mut inputs);
         new.before.extend(built);
@@ -255,7 +297,7 @@ fn from_nothing(facts: &Facts, plan: &mut Plan) -> NewWorkflow {
     new.job.insert("runs-on".into(), "ubuntu-latest".into());
     new.job.insert("timeout-minutes".into(), 30.into());
     let mut inputs = Inputs::new(facts, &[]);
-    inputs.settle(None);
+    inputs.settle(Style::Pex, None);
     new.inputs = inputs.map;
     new
 }
@@ -333,3 +375,6 @@ fn next_steps(facts: &Facts, new: &NewWorkflow, plan: &mut Plan) {
     }
     plan.next.push("commit the files on a branch and open a pull request".into());
 }
+
+#[cfg(test)]
+mod tests;

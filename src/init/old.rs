@@ -113,6 +113,11 @@ impl<'a> DeployJob<'a> {
         directory
     }
 
+    /// The directory of [`DeployJob::project`].
+    pub fn project_directory(&self) -> Option<String> {
+        self.project().map(|project| directory_of(&project).to_string())
+    }
+
     /// A path of the job relative to the repository.
     fn below_checkout(&self, path: &str) -> Option<String> {
         let path = path.trim_start_matches("${{ github.workspace }}").trim_start_matches('/');
@@ -126,6 +131,21 @@ impl<'a> DeployJob<'a> {
         let path = if path.is_empty() { "." } else { path };
         (!path.contains("${{")).then(|| path.to_string())
     }
+}
+
+/// The directory of a project file, or the directory itself.
+pub fn directory_of(project: &str) -> &str {
+    let is_file = [".yaml", ".yml", ".toml"].iter().any(|ending| project.ends_with(ending));
+    match project.rsplit_once('/') {
+        Some((directory, _)) if is_file => directory,
+        None if is_file => ".",
+        _ => project,
+    }
+}
+
+/// Whether only other workflows start this one.
+pub fn is_reusable(workflow: &Workflow) -> bool {
+    workflow.events() == ["workflow_call"]
 }
 
 /// The deploy jobs of a workflow.

@@ -82,8 +82,13 @@ pub fn settle(jobs: &[DeployJob<'_>], style: Style, new: &mut NewWorkflow, lines
 /// `step "NAME"`, or what it uses or runs.
 pub fn name(step: &Map<String, Value>) -> String {
     let name = entry(step, "name").or_else(|| entry(step, "uses"));
-    let script = || entry(step, "run").and_then(|run| run.lines().next().map(String::from));
+    let script = || entry(step, "run").and_then(|run| run.lines().next().map(without_flags));
     format!("step \"{}\"", name.or_else(script).unwrap_or_default())
+}
+
+/// A command up to its first flag: the value of one may be a token.
+fn without_flags(line: &str) -> String {
+    line.split(" --").next().unwrap_or_default().trim_end_matches([' ', '\\']).to_string()
 }
 
 /// What the job's own steps need.

@@ -82,6 +82,7 @@ pub fn facts(repository: &Repository, args: &InitArgs, host: &Host) -> Facts {
             .flat_map(|reading| &reading.errors)
             .map(|error| problem(error, repository))
             .collect(),
+        elsewhere: elsewhere(repository),
         workflows,
         secrets,
         present: BTreeMap::new(),
@@ -103,6 +104,29 @@ fn workflows(repository: &Repository) -> Vec<TextFile> {
         Some(TextFile { path: repository.name(&path), text })
     };
     paths.into_iter().filter_map(file).collect()
+}
+
+/// Local actions and files of other CI systems that mention Dagster+'s tools.
+fn elsewhere(repository: &Repository) -> Vec<String> {
+    let local = std::fs::read_dir(repository.top.join(".github/actions")).into_iter().flatten().flatten();
+    let local = local.flat_map(|entry| ["action.yml", "action.yaml"].map(|name| entry.path().join(name)));
+    let others = [
+        ".gitlab-ci.yml",
+        "azure-pipelines.yml",
+        "bitbucket-pipelines.yml",
+        "Jenkinsfile",
+        ".circleci/config.yml",
+    ];
+    let files = local.chain(others.map(|name| repository.top.join(name)));
+    let mentions = |path: &PathBuf| {
+        let text = read_text(path, TEXT_LIMIT_BYTES).unwrap_or_default();
+        ["dagster-cloud-action", "dagster-cloud ci", "dagster-cloud serverless", "dg plus deploy"]
+            .iter()
+            .any(|name| text.contains(name))
+    };
+    let mut names: Vec<String> = files.filter(mentions).map(|path| repository.name(&path)).collect();
+    names.sort();
+    names
 }
 
 /// The project in the directory, or the one that old workflows deploy.

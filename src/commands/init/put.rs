@@ -13,6 +13,8 @@ use tempfile::NamedTempFile;
 pub enum InitError {
     #[error("`{}` has no dagster_cloud.yaml, no dg project, and no Python file with Dagster definitions", directory.display())]
     NoProject { directory: PathBuf },
+    #[error("`{}` deploys already, and is a reusable workflow: only other workflows start it", path.display())]
+    Reusable { path: PathBuf },
     #[error("`{}` exists and differs; nothing was written", path.display())]
     Exists { path: PathBuf, is_old_workflow: bool },
     #[error("`{}` exists, where an old workflow would go; nothing was written", path.display())]
@@ -28,9 +30,10 @@ pub enum InitError {
 impl Explain for InitError {
     fn fault(&self) -> Fault {
         match self {
-            InitError::NoProject { .. } | InitError::Exists { .. } | InitError::MovedBefore { .. } => {
-                Fault::Project
-            }
+            InitError::NoProject { .. }
+            | InitError::Reusable { .. }
+            | InitError::Exists { .. }
+            | InitError::MovedBefore { .. } => Fault::Project,
             InitError::Write { .. } => Fault::Tool,
         }
     }
@@ -40,6 +43,9 @@ impl Explain for InitError {
             InitError::NoProject { .. } => {
                 Some("name the directory of the project, or write a dagster_cloud.yaml that names the module".into())
             }
+            InitError::Reusable { .. } => Some(
+                "put the step of pexpress there by hand, as docs/migrating.md shows; or move the file away and run this again".into(),
+            ),
             InitError::Exists { is_old_workflow: true, .. } => {
                 Some("it is one of the old workflows: --replace moves it first; --workflow NAME.yml writes another file".into())
             }

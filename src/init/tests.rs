@@ -1,0 +1,234 @@
+//! Single decisions, each for a small workflow. `tests/it/cli/init.rs` has whole repositories.
+
+use super::{Facts, FoundLocation, FoundProject, Plan, TextFile, plan};
+use serde_json::{Value, json};
+
+/// A deploy step of Dagster+.
+const DEPLOY: &str = "uses: dagster-io/dagster-cloud-action/actions/build_deploy_python_executable@v1";
+
+fn facts(workflows: &[(&str, String)]) -> Facts {
+    let location = FoundLocation { name: "a".into(), directory: ".".into(), registry: None };
+    Facts {
+        action: "o/pexpress@v1".into(),
+        workflow_name: "dagster-plus.yml".into(),
+        workflows: workflows
+            .iter()
+            .map(|(name, text)| TextFile { path: format!(".github/workflows/{name}"), text: text.clone() })
+            .collect(),
+        project: Some(FoundProject { file: "dagster_cloud.yaml".into(), locations: vec![location] }),
+        directory: ".".into(),
+        default_branch: Some("main".into()),
+        ..Facts::default()
+    }
+}
+
+/// A workflow with one job, of these keys, with these steps.
+fn workflow(on: &str, job: &str, steps: &[&str]) -> String {
+    let steps: String =
+        steps.iter().map(|step| format!("    - {}\n", step.replace('\n', "\n      "))).collect();
+    format!("on: {on}\njobs:\n  deploy:\n    runs-on: ubuntu-latest\n{job}    steps:\n{steps}")
+}
+
+fn written(plan: &Plan) -> Value {
+    serde_yaml::from_str(&plan.files[0].text).unwrap()
+}
+
+/// The deploy job of the new workflow, and its deploy step's inputs.
+fn job(plan: &Plan) -> (Value, Value) {
+    let job = written(plan)["jobs"]["deploy"].clone();
+    let steps = job["steps"].as_array().unwrap().clone();
+    let step = steps.into_iter().find(|step| step["uses"] == "o/pexpress@v1").unwrap();
+    (job, step["with"].clone())
+}
+
+#[test]
+fn deployments_of_several_workflows_are_chosen_by_branch() {
+    let of = |branch: &str, deployment: &str, file: &str| {
+        let step = format!("{DEPLOY}\nwith:\n  dagster_cloud_file: {file}\n  deployment: {deployment}");
+        workflow(&format!("{{push: {{branches: [{branch}]}}}}"), "", &[&step])
+    };
+    let plan = plan(&facts(&[
+        ("prod.yml", of("main", "prod", "prod.yaml")),
+        ("staging.yml", of("staging", "next", "staging.yaml")),
+    ]));
+    let (_, inputs) = job(&plan);
+    assert_eq!(inputs["deployment"], "${{ github.ref_name == 'main' && 'prod' || 'next' }}");
+    assert_eq!(
+        inputs["dagster_cloud_file"],
+        "${{ github.ref_name == 'main' && 'prod.yaml' || 'staging.yaml' }}"
+    );
+    assert_eq!(written(&plan)["on"], json!({"push": {"branches": ["main", "staging"]}}));
+    assert_eq!(plan.moves.len(), 2);
+}
+
+#[test]
+fn a_token_in_the_text_is_neither_copied_nor_printed() {
+    let text = workflow("push", "", &[DEPLOY]);
+    let text = format!("env: {{DAGSTER_CLOUD_API_TOKEN: 'user:canary'}}\n{text}");
+    let flag = workflow(
+        "push",
+        "",
+        &["run: dagster-cloud serverless deploy-python-executable . --api-token user:canary"],
+    );
+    for text in [text, flag] {
+        let plan = plan(&facts(&[("a.yml", text)]));
+        assert_eq!(job(&plan).1["dagster_cloud_api_token"], "${{ secrets.DAGSTER_CLOUD_API_TOKEN }}");
+        assert!(!format!("{plan:?}").contains("canary"), "{plan:#?}");
+        assert!(plan.notes.iter().any(|note| note.contains("revoke it")), "{:?}", plan.notes);
+    }
+}
+
+#[test]
+fn events_are_kept_and_pull_request_target_is_not() {
+    let on = "{workflow_dispatch: {inputs: {full: {type: boolean}}}, schedule: [{cron: '0 5 * * *'}], pull_request_target: {types: [opened], branches: [main]}}";
+    let plan = plan(&facts(&[("a.yml", workflow(on, "", &[DEPLOY]))]));
+    let want = json!({
+        "pull_request": {"types": ["opened", "synchronize", "reopened", "closed"], "branches": ["main"]},
+        "workflow_dispatch": {"inputs": {"full": {"type": "boolean"}}},
+        "schedule": [{"cron": "0 5 * * *"}],
+    });
+    assert_eq!(written(&plan)["on"], want);
+}
+
+#[test]
+fn filters_that_only_one_workflow_has_are_dropped() {
+    let plan = plan(&facts(&[
+        ("a.yml", workflow("{push: {branches: [main], paths: [a/**]}}", "", &[DEPLOY])),
+        ("b.yml", workflow("{push: {branches: [main]}}", "", &[DEPLOY])),
+    ]));
+    assert_eq!(written(&plan)["on"], json!({"push": {"branches": ["main"]}}));
+}
+
+#[test]
+fn variables_stay_where_they_are_used() {
+    let text = workflow(
+        "push",
+        "    env: {INDEX: x, PYTHON_VERSION: '3.12'}\n",
+        &[DEPLOY, "run: echo $PYTHON_VERSION"],
+    );
+    let text = format!(
+        "env: {{DAGSTER_CLOUD_API_TOKEN: '${{{{ secrets.T }}}}', GITHUB_TOKEN: t}}\n{text}  launch:\n    runs-on: x\n    needs: deploy\n    steps:\n    - uses: dagster-io/dagster-cloud-action/actions/launch_job@v1\n"
+    );
+    let plan = plan(&facts(&[("a.yml", text)]));
+    let new = written(&plan);
+    assert_eq!(new["env"], json!({"DAGSTER_CLOUD_API_TOKEN": "${{ secrets.T }}", "GITHUB_TOKEN": "t"}));
+    assert_eq!(new["jobs"]["deploy"]["env"], json!({"PYTHON_VERSION": "3.12", "INDEX": "x"}));
+    assert_eq!(new["jobs"]["launch"]["needs"], json!(["deploy"]));
+}
+
+#[test]
+fn a_closed_pull_request_does_not_wait_for_other_jobs() {
+    let on = "{pull_request: {types: [opened, synchronize, reopened, closed]}}";
+    let text = workflow(on, "    needs: test\n    if: github.actor != 'bot'\n", &[DEPLOY]);
+    let text = format!("{text}  test:\n    runs-on: x\n    steps: [{{run: make}}]\n");
+    let (job, _) = job(&plan(&facts(&[("a.yml", text)])));
+    assert_eq!(job["if"], "(success() || github.event.action == 'closed') && (github.actor != 'bot')");
+    assert_eq!(job["needs"], json!(["test"]));
+}
+
+#[test]
+fn a_condition_on_another_deploy_job_goes_with_it() {
+    let first = workflow(
+        "push",
+        "",
+        &["id: w\nuses: dagster-io/dagster-cloud-action/actions/utils/parse_workspace@v1"],
+    );
+    let docker = "  docker:\n    needs: deploy\n    if: needs.deploy.outputs.build_info\n    runs-on: x\n    steps:\n    - uses: dagster-io/dagster-cloud-action/actions/serverless_prod_deploy@v1\n";
+    let plan = plan(&facts(&[("a.yml", first + docker)]));
+    let (job, _) = job(&plan);
+    assert_eq!((job.get("if"), job.get("needs")), (None, None));
+    assert!(plan.notes[0].starts_with("the old workflow builds Docker images"), "{:?}", plan.notes);
+}
+
+#[test]
+fn a_reusable_workflow_stays() {
+    let plan = plan(&facts(&[("a.yml", workflow("workflow_call", "", &[DEPLOY]))]));
+    assert_eq!(plan.only_reusable.as_deref(), Some(".github/workflows/a.yml"));
+    assert_eq!(plan.moves, []);
+}
+
+#[test]
+fn a_check_in_a_test_workflow_is_not_a_deploy() {
+    let steps = ["run: make test", "run: dagster-cloud ci check --project-dir ."];
+    let plan = plan(&facts(&[("tests.yml", workflow("push", "", &steps))]));
+    assert_eq!((plan.moves.len(), plan.lines.len()), (0, 0));
+}
+
+#[test]
+fn another_project_of_the_repository_is_left_alone() {
+    let of = |file: &str| {
+        let step = format!("{DEPLOY}\nwith: {{dagster_cloud_file: {file}}}");
+        workflow("{push: {branches: [main]}}", "", &[&step])
+    };
+    let mut facts = facts(&[("a.yml", of("a/dagster_cloud.yaml")), ("b.yml", of("b/dagster_cloud.yaml"))]);
+    facts.project = Some(FoundProject { file: "b/dagster_cloud.yaml".into(), locations: Vec::new() });
+    facts.directory = "b".into();
+    let plan = plan(&facts);
+    assert_eq!(job(&plan).1["dagster_cloud_file"], "b/dagster_cloud.yaml");
+    assert_eq!(
+        plan.moves.iter().map(|moved| moved.from.as_str()).collect::<Vec<_>>(),
+        [".github/workflows/b.yml"]
+    );
+    let note = plan.notes.iter().find(|note| note.contains("another project")).unwrap();
+    insta::assert_snapshot!(note, @"the job `deploy` of .github/workflows/a.yml deploys another project, `a/dagster_cloud.yaml`, and stays as it is; `pexpress init DIRECTORY --workflow NAME.yml` takes over that one");
+}
+
+#[test]
+fn a_script_keeps_what_is_not_a_deploy() {
+    let script =
+        "run: |\n  dagster-cloud ci init --deployment prod\n  ./scripts/report\n  dagster-cloud ci deploy";
+    let plan = plan(&facts(&[("a.yml", workflow("push", "", &[script]))]));
+    let (job, _) = job(&plan);
+    assert_eq!(job["steps"][1]["run"], "./scripts/report");
+}
+
+#[test]
+fn an_output_of_the_deploy_step_is_still_one() {
+    let plan = plan(&facts(&[(
+        "a.yml",
+        workflow(
+            "push",
+            "",
+            &[
+                &format!("id: ship\n{DEPLOY}"),
+                "run: ./tell ${{ steps.ship.outputs.deployment }} ${{ steps.ship.outputs.x }}",
+            ],
+        ),
+    )]));
+    let (job, _) = job(&plan);
+    assert_eq!(job["steps"][1]["id"], "pexpress");
+    assert_eq!(
+        job["steps"][2]["run"],
+        "./tell ${{ steps.pexpress.outputs.deployment }} ${{ steps.ship.outputs.x }}"
+    );
+    assert!(plan.notes.iter().any(|note| note.contains("uses `steps.ship`")), "{:?}", plan.notes);
+}
+
+#[test]
+fn addresses_and_organizations_become_the_inputs_that_say_it_all() {
+    for (env, want) in [
+        ("{DAGSTER_CLOUD_ORGANIZATION: acme}", json!({"organization": "acme"})),
+        (
+            "{DAGSTER_CLOUD_URL: 'http://acme.dagster.cloud'}",
+            json!({"dagster_cloud_url": "https://acme.dagster.cloud"}),
+        ),
+        (
+            "{DAGSTER_CLOUD_ORGANIZATION: acme, DAGSTER_CLOUD_URL: 'https://dagster.cloud/acme'}",
+            json!({"organization": "acme"}),
+        ),
+        (
+            "{DAGSTER_CLOUD_ORGANIZATION: acme, DAGSTER_CLOUD_URL: 'https://acme.eu.dagster.cloud'}",
+            json!({"dagster_cloud_url": "https://acme.eu.dagster.cloud"}),
+        ),
+        (
+            "{DAGSTER_CLOUD_ORGANIZATION: '${{ secrets.O }}', DAGSTER_CLOUD_URL: '${{ secrets.U }}'}",
+            json!({"organization": "${{ secrets.O }}", "dagster_cloud_url": "${{ secrets.U }}"}),
+        ),
+        ("{X: y}", json!({"organization": "${{ vars.DAGSTER_CLOUD_ORGANIZATION }}"})),
+    ] {
+        let plan = plan(&facts(&[("a.yml", format!("env: {env}\n{}", workflow("push", "", &[DEPLOY])))]));
+        let mut inputs = job(&plan).1;
+        inputs.as_object_mut().unwrap().remove("dagster_cloud_api_token");
+        assert_eq!(inputs, want, "{env}");
+    }
+}
