@@ -210,6 +210,12 @@ fn from_old(
         let built = images::settle(jobs, facts, &mut inputs);
         new.before.extend(built);
     }
+    if jobs.iter().any(|job| job.calls().any(|(_, call, _)| call.kind == vendor::Kind::DefsState)) {
+        match style {
+            Style::Images => plan.notes.push("the old workflow refreshes the state of definitions before it builds images: if a component keeps one, run `pexpress defs-state refresh` in a step before that".into()),
+            _ => inputs.set("refresh_defs_state", "true"),
+        }
+    }
     new.inputs.clone_from(&inputs.map);
     other_jobs(&workflows, &[jobs, fallback], &mut new, lines, plan);
     job::settle(jobs, style, &inputs, &mut new, lines);

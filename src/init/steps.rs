@@ -126,7 +126,8 @@ fn decide(step: &Step<'_>, job: &DeployJob<'_>, style: Style, needs: &Needs, ids
             return Decision::Drop("PEX files are built without Docker".into());
         }
         Role::Vendor(calls) => {
-            let why = calls.iter().map(|call| reason(call.kind, &call.name)).next().unwrap_or_default();
+            let why =
+                calls.iter().map(|call| reason(call.kind, &call.name, style)).next().unwrap_or_default();
             match rest_of_script(step.step) {
                 Some(rest) => value.insert("run".to_string(), rest.into()),
                 None => return Decision::Drop(why),
@@ -143,7 +144,7 @@ fn decide(step: &Step<'_>, job: &DeployJob<'_>, style: Style, needs: &Needs, ids
 }
 
 /// Why a step of Dagster+ is not needed.
-fn reason(kind: Kind, name: &str) -> String {
+fn reason(kind: Kind, name: &str, style: Style) -> String {
     match kind {
         Kind::Session if name.ends_with("prerun") => {
             "pexpress closes branch deployments itself, and skips what has nothing to do".into()
@@ -154,7 +155,8 @@ fn reason(kind: Kind, name: &str) -> String {
         Kind::Session if name.ends_with("parse_workspace") => {
             "it lists code locations for Docker builds".into()
         }
-        Kind::DefsState => "only components that keep a state need it; docs/migrating.md says how".into(),
+        Kind::DefsState if style == Style::Images => "a note says what takes its place".into(),
+        Kind::DefsState => "`refresh_defs_state: true` does it".into(),
         Kind::ImageOutput => "the deploy step of pexpress has the image".into(),
         _ => "the deploy step of pexpress does it".into(),
     }
