@@ -13,7 +13,8 @@ pub use crate::deployment::args::{BranchArgs, CodeLocationDetails, PublishArgs, 
 pub use crate::verify::VerifyWhen;
 pub use caching::{CacheCommand, PruneArgs};
 pub use deploying::{
-    BranchDeploymentArgs, DefsStateArgs, DefsStateCommand, LaunchArgs, RedeployArgs, StatusArgs,
+    BranchDeploymentArgs, DefsStateArgs, DefsStateCommand, LaunchArgs, PruneDeploymentArgs, RedeployArgs,
+    StatusArgs,
 };
 pub use init::InitArgs;
 pub use planning::PlanArgs;
@@ -175,6 +176,12 @@ pub enum Command {
     ///
     /// In a pull request's workflow the run is launched in its branch deployment, unless --deployment names another one.
     Launch(LaunchArgs),
+    /// List code locations that left the project file, and branch deployments whose pull requests are closed. --apply
+    /// removes them.
+    ///
+    /// Only code locations that were deployed from the same repository are listed. Closed pull requests are known where
+    /// GITHUB_API_URL and GITHUB_TOKEN are set, as in a workflow.
+    Prune(PruneDeploymentArgs),
     /// Load code locations again as they are deployed, and wait for them. Nothing is built.
     Redeploy(RedeployArgs),
     /// Run as the step of `action.yml`: read inputs from `INPUT_*` variables, report to the runner and to GitHub.

@@ -4,6 +4,7 @@
 //! deployment.
 
 pub mod args;
+mod closed;
 mod error;
 mod existing;
 pub mod goal;
@@ -11,6 +12,7 @@ pub mod images;
 mod same_branch;
 mod untrusted;
 
+pub use closed::{Outlived, outlived};
 pub use error::DeploymentError;
 pub use existing::existing;
 pub use goal::{DeploySession, Goal, client};

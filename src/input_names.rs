@@ -29,6 +29,7 @@ const INPUTS: &[(&str, &str)] = &[
     ("--location-load-timeout", "the input `location_load_timeout`"),
     ("--agent-heartbeat-timeout", "the input `agent_heartbeat_timeout`"),
     ("--allow-untrusted-code", "`allow_untrusted_code: true`"),
+    ("--prune", "`prune: true`"),
     ("--repository", "the input `repository`"),
     ("--resolve-max-age", "the input `resolve_max_age`"),
     ("--force-rebuild-deps", "`force_rebuild_deps: true`"),

@@ -9,6 +9,7 @@ pub mod document;
 mod finish;
 mod images;
 pub mod online;
+pub mod prune;
 pub mod redeploy;
 mod registry;
 mod running;

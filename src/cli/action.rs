@@ -300,6 +300,7 @@ impl Inputs<'_> {
             upload_pex: true,
             update_code_location: true,
             changed_only: self.flag("changed_only", false)?,
+            prune: self.flag("prune", false)?,
             force_rebuild_deps,
             resolve_max_age: self
                 .read_by("resolve_max_age", crate::deployment::args::duration)?

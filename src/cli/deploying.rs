@@ -38,6 +38,23 @@ pub struct BranchDeploymentArgs {
     pub dagster: DagsterArgs,
 }
 
+/// Arguments of `prune`.
+#[derive(Debug, Args)]
+pub struct PruneDeploymentArgs {
+    /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace. Default: found from here upwards.
+    #[arg(value_name = "DAGSTER_CLOUD_YAML")]
+    pub file: Option<PathBuf>,
+    /// Remove them. Default: only list them.
+    #[arg(long)]
+    pub apply: bool,
+    /// Remove from a full deployment without asking.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub dagster: DagsterArgs,
+}
+
 /// Arguments of `redeploy`.
 #[derive(Debug, Args)]
 pub struct RedeployArgs {

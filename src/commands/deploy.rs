@@ -4,6 +4,7 @@ mod defs_state;
 mod dry_run;
 mod images;
 mod prepare;
+mod pruning;
 mod stages;
 mod telling;
 
@@ -163,8 +164,12 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
         let changes = changes.found(host);
         progress.put(|run| run.changes = changes);
     }
-    let names: Vec<&str> = stages.plan.locations.iter().map(|planned| &*planned.location.name).collect();
-    conclude(made.not_built, &outcomes, verified, &names)
+    let deployed: Vec<&str> = stages.plan.locations.iter().map(|planned| &*planned.location.name).collect();
+    let ended = conclude(made.not_built, &outcomes, verified, &deployed)?;
+    match &stages.online {
+        Some(online) => pruning::run(online, &names, &args.publish, progress, host).map(|()| ended),
+        None => Ok(ended),
+    }
 }
 
 /// How the run ended, or a single error that says what is missing.

@@ -16,6 +16,7 @@ use crate::plan::images::ImagesError;
 use crate::project::{CollectError, ProjectErrors, PythonVersionError};
 use crate::tools;
 use crate::update::ConnectError;
+use crate::update::prune::PruneError;
 use crate::update::redeploy::RedeployError;
 use crate::verify::VerifyError;
 use std::path::PathBuf;
@@ -51,6 +52,8 @@ pub enum Error {
     DefsState(#[from] DefsStateError),
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    #[error(transparent)]
+    Prune(#[from] PruneError),
     #[error(transparent)]
     Redeploy(#[from] RedeployError),
     #[error(transparent)]
@@ -116,6 +119,7 @@ impl Error {
             Error::Launch(error) => Some(error),
             Error::Input(error) => Some(error),
             Error::Redeploy(error) => Some(error),
+            Error::Prune(error) => Some(error),
             Error::PermissionDenied(error) => Some(error),
             Error::Runner(error) => Some(error),
             Error::Init(error) => Some(error),

@@ -17,6 +17,7 @@ pub mod plan;
 mod progress;
 pub mod python;
 pub mod selftest;
+pub mod prune;
 pub mod redeploy;
 mod source;
 pub mod status;
@@ -113,6 +114,7 @@ fn dispatch(invocation: Invocation, host: &Host, progress: &Progress) -> Result<
         Command::BranchDeployment(args) => {
             branch_deployment::run(&args, invocation.global.format, host, progress)
         }
+        Command::Prune(args) => prune::run(&args, invocation.global.format, host, progress),
         Command::Redeploy(args) => redeploy::run(&args, invocation.global.format, host, progress),
         Command::DefsState(args) => defs_state::run(&args, host, progress),
         Command::Launch(args) => launch::run(&args, invocation.global.format, host),

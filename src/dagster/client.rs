@@ -53,6 +53,7 @@ impl Operation {
             "addOrUpdateLocationFromDocument" | "deployLocations" => Kind::Update,
             "launchRun" => Kind::Launch,
             "setLatestDefsStateVersion" => Kind::DefsState,
+            "deleteLocation" | "deleteDeployment" => Kind::Removal,
             _ => Kind::Question,
         }
     }

@@ -10,6 +10,7 @@ pub mod client;
 pub mod defs_state;
 pub mod error;
 pub mod operations;
+mod removal;
 pub mod runs;
 pub mod session;
 mod values;

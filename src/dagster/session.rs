@@ -51,6 +51,8 @@ pub struct Begun {
     pub uploaded: BTreeSet<String>,
     /// Code locations were updated.
     pub update: bool,
+    /// A code location or branch deployment was removed.
+    pub removal: bool,
     /// A run was launched.
     pub launch: bool,
     /// A state of definitions was sent or made the latest one.
@@ -66,6 +68,7 @@ pub(super) enum Kind<'a> {
     Update,
     Launch,
     DefsState,
+    Removal,
 }
 
 impl Session {
@@ -107,6 +110,7 @@ impl Session {
             Kind::Update => state.begun.update = true,
             Kind::Launch => state.begun.launch = true,
             Kind::DefsState => state.begun.defs_state = true,
+            Kind::Removal => state.begun.removal = true,
         }
         Ok(())
     }

@@ -101,6 +101,7 @@ fn idle_flag(request: &Request<'_>) -> Option<&'static str> {
     let publish = request.publish;
     let given = [
         ("--changed-only", publish.changed_only),
+        ("--prune", publish.prune),
         ("--deps-cache-from", !publish.deps_cache_from.is_empty()),
         ("--deps-cache-to", publish.deps_cache_to.is_some()),
         ("--code-location-details", publish.code_location_details.is_some()),

@@ -3,6 +3,7 @@
 use super::api::{Call, Github, Repeat, owner_and_name};
 use super::error::GithubError;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 
 /// A pull request. What may be null in the API may be missing here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +94,45 @@ pub fn open_of(github: &Github, repository: &str, head: &str) -> Result<Vec<Pull
         github.call(&reading(doing, "pull requests"), async |crab| crab.get(&route, Some(&query)).await)?;
     let (_, branch) = head.split_once(':').unwrap_or_default();
     Ok(raw.into_iter().filter(|raw| raw.head.r#ref == branch).map(PullRequest::from).collect())
+}
+
+/// The hundred closed pull requests of `repository` (`owner/name`) that were changed last, the newest first.
+///
+/// # Errors
+/// When GitHub refuses or does not answer.
+pub fn closed_of(github: &Github, repository: &str) -> Result<Vec<PullRequest>, GithubError> {
+    let doing = "ask GitHub for the closed pull requests";
+    let (owner, name) = owner_and_name(doing, repository)?;
+    let route = format!("/repos/{owner}/{name}/pulls");
+    let query = [("state", "closed"), ("sort", "updated"), ("direction", "desc"), ("per_page", "100")];
+    let raw: Vec<Raw> =
+        github.call(&reading(doing, "pull requests"), async |crab| crab.get(&route, Some(&query)).await)?;
+    Ok(raw.into_iter().map(PullRequest::from).filter(|request| !request.open).collect())
+}
+
+/// The branches with an open pull request in `repository` (`owner/name`), whoever owns them; `None` if there are too many
+/// to be sure of all.
+///
+/// # Errors
+/// When GitHub refuses or does not answer.
+pub fn open_branches(github: &Github, repository: &str) -> Result<Option<BTreeSet<String>>, GithubError> {
+    const MOST_PAGES: usize = 10;
+    let doing = "ask GitHub for the open pull requests";
+    let (owner, name) = owner_and_name(doing, repository)?;
+    let route = format!("/repos/{owner}/{name}/pulls");
+    let mut branches = BTreeSet::new();
+    for page in 1..=MOST_PAGES {
+        let page = page.to_string();
+        let query = [("state", "open"), ("per_page", "100"), ("page", page.as_str())];
+        let raw: Vec<Raw> = github
+            .call(&reading(doing, "pull requests"), async |crab| crab.get(&route, Some(&query)).await)?;
+        let is_last = raw.len() < 100;
+        branches.extend(raw.into_iter().map(|raw| raw.head.r#ref));
+        if is_last {
+            return Ok(Some(branches));
+        }
+    }
+    Ok(None)
 }
 
 fn reading<'a>(doing: &'a str, wanted: &'static str) -> Call<'a> {

@@ -60,7 +60,10 @@ pub struct Report {
     /// Code locations of the deployment that the project file does not name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also_deployed: Vec<String>,
-    /// The same in a sentence.
+    /// Code locations that left the project file and were removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
+    /// Both in sentences.
     #[serde(skip)]
     pub also_deployed_note: Option<String>,
     /// The results of loading the files here, if requested.

@@ -32,7 +32,8 @@ pub fn of_run(run: &Run, ended: &Ended, now: f64) -> Report {
         locations: (0..run.locations.len()).map(|at| known.location(at)).collect(),
         files: run.built.iter().flat_map(|(_, built)| built.files()).cloned().collect(),
         also_deployed: run.others.clone(),
-        also_deployed_note: run.others_note(),
+        removed: run.removed.clone(),
+        also_deployed_note: notes(run),
         verified: run
             .verified
             .as_ref()
@@ -45,6 +46,12 @@ pub fn of_run(run: &Run, ended: &Ended, now: f64) -> Report {
         warnings,
         problems,
     }
+}
+
+/// What is said of code locations that the project file does not name.
+fn notes(run: &Run) -> Option<String> {
+    let notes: Vec<String> = run.removed_note().into_iter().chain(run.others_note()).collect();
+    (!notes.is_empty()).then(|| notes.join(" "))
 }
 
 /// Each stage lasts until the next one begins, the last one up to now.

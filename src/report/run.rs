@@ -32,6 +32,8 @@ pub struct Run {
     pub deployment: Option<DeploymentReport>,
     /// Code locations of the deployment that the project file does not name.
     pub others: Vec<String>,
+    /// Code locations that left the project file and were removed.
+    pub removed: Vec<String>,
     /// The image of each code location, in a run that deploys images.
     pub images: BTreeMap<String, String>,
     /// Code locations of the deployment that had loaded before the run.
@@ -83,6 +85,14 @@ impl Run {
         Some(format!("Also in {}, and not in {file}: {shown}. They are not changed.", deployment.name))
     }
 
+    /// `Removed from prod, since dagster_cloud.yaml does not name them any more: …`
+    pub fn removed_note(&self) -> Option<String> {
+        let deployment = self.deployment.as_ref().filter(|_| !self.removed.is_empty())?;
+        let file = self.project_file.file_name().unwrap_or_default().to_string_lossy();
+        let names = self.removed.join(", ");
+        Some(format!("Removed from {}, since {file} does not name them any more: {names}.", deployment.name))
+    }
+
     /// What an interrupt left at Dagster+, in a sentence; `begun` is what had started there.
     pub fn left_behind(&self, begun: &Begun) -> String {
         if begun.launch {
@@ -119,7 +129,14 @@ impl Run {
         };
         let state = begun.defs_state.then(|| "the state of definitions may have been changed".to_string());
         match (updated.is_empty(), uploads.or(state).or(branch)) {
+            (false, _) if begun.removal => format!(
+                "{}; code locations that left the project file may have been removed; `pexpress status` shows it",
+                updated.join("; ")
+            ),
             (false, _) => format!("{}; `pexpress status` shows it", updated.join("; ")),
+            (true, _) if begun.removal => {
+                "something may have been removed; `pexpress prune` lists what is left".into()
+            }
             (true, Some(what)) => format!("{what}, and no code location was changed"),
             (true, None) => "nothing was changed at Dagster+".into(),
         }

@@ -2,6 +2,7 @@
 //! already.
 
 use super::document::Additions;
+use super::prune::Leftovers;
 use super::registry::{ask_registry, base_image_tag, image, judged_registry};
 use super::{Before, ConnectError};
 use crate::context::Context;
@@ -93,6 +94,12 @@ impl Online {
     pub fn others(&self, names: &BTreeSet<String>) -> Vec<String> {
         let there = self.before.iter().flat_map(Before::names).filter(|name| !names.contains(*name));
         there.collect::<BTreeSet<_>>().into_iter().map(String::from).collect()
+    }
+
+    /// Those of them that can be removed, since they came from the same repository, and the others.
+    pub fn leftovers(&self, names: &BTreeSet<String>) -> Leftovers {
+        let leftovers = |before: &Before| before.leftovers(names, &self.additions.revision);
+        self.before.as_ref().map(leftovers).unwrap_or_default()
     }
 
     /// Code locations of the deployment that had loaded before this run.

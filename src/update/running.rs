@@ -98,7 +98,7 @@ impl Before {
         pex_difference(&metadata, document).or_else(|| document_difference(&metadata, document))
     }
 
-    fn metadata(&self, name: &str) -> Option<Value> {
+    pub(super) fn metadata(&self, name: &str) -> Option<Value> {
         let text = self.metadata.as_ref()?.get(name)?;
         serde_json::from_str::<Value>(text).ok().filter(Value::is_object)
     }

@@ -1,7 +1,7 @@
 //! `deploy` of images that are pushed already: nothing is built, and nothing asks uv.
 
 use super::prepare::select;
-use super::telling;
+use super::{pruning, telling};
 use crate::cli::DeployArgs;
 use crate::commands::Error;
 use crate::commands::building::warning_line;
@@ -93,7 +93,7 @@ pub(super) fn run(
     let online = Online::connect(session, destination, &args.publish, &made, host)?;
     progress.put(|run| {
         run.deployment = Some(DeploymentReport::from_online(&online));
-        run.others = online.others(&names);
+        run.others = pruning::staying(&online, &names, &args.publish);
         run.serving = online.serving();
     });
     progress.reached().others_note().into_iter().for_each(|note| host.note(note));
@@ -104,6 +104,8 @@ pub(super) fn run(
     let outcomes = Arc::new(online.deploy_images(&images, &reach));
     progress.put(|run| run.outcomes = Some(Arc::clone(&outcomes)));
     telling::say_failures(&outcomes, host);
-    let names: Vec<&str> = images.iter().map(|one| one.location.name.as_str()).collect();
-    super::conclude(None, &outcomes, None, &names)
+    let deployed: Vec<&str> = images.iter().map(|one| one.location.name.as_str()).collect();
+    let ended = super::conclude(None, &outcomes, None, &deployed)?;
+    pruning::run(&online, &names, &args.publish, progress, host)?;
+    Ok(ended)
 }

@@ -1,6 +1,6 @@
 //! The stages of a deploy from building on; each records its result.
 
-use super::telling;
+use super::{pruning, telling};
 use crate::builder::manifest::Manifest;
 use crate::builder::{self, Built};
 use crate::cli::DeployArgs;
@@ -57,7 +57,8 @@ impl Stages<'_> {
         progress.put(|run| {
             run.out_dir = Some(out_dir.clone());
             run.deployment = online.map(DeploymentReport::from_online);
-            run.others = online.map(|online| online.others(names)).unwrap_or_default();
+            run.others =
+                online.map(|online| pruning::staying(online, names, &args.publish)).unwrap_or_default();
             run.serving = online.map(Online::serving).unwrap_or_default();
         });
         progress.reached().others_note().into_iter().for_each(|note| host.note(note));

@@ -6,6 +6,7 @@ mod calls;
 mod credentials;
 mod launch;
 mod other_client;
+mod prune;
 mod publish;
 mod redeploy;
 mod side_by_side;
