@@ -298,7 +298,8 @@ impl DeployArgs {
     pub fn goal(&self) -> goal::Request<'_> {
         let python = self.build.python_version.unwrap_or(PythonVersion::DEFAULT);
         let Self { publish, dagster, build, .. } = self;
-        goal::Request { file: self.project(), publish, dagster, python, dry_run: build.dry_run }
+        let locations = Box::new(|| self.locations.clone());
+        goal::Request { file: self.project(), publish, dagster, python, dry_run: build.dry_run, locations }
     }
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod existing;
 pub mod goal;
 pub mod images;
+mod question;
 mod same_branch;
 mod untrusted;
 
@@ -16,6 +17,7 @@ pub use closed::{Outlived, outlived};
 pub use error::DeploymentError;
 pub use existing::existing;
 pub use goal::{DeploySession, Goal, client};
+pub use question::{Question, confirm};
 pub use same_branch::reason_to_stay;
 pub use untrusted::{admit, with_request};
 
@@ -418,19 +420,4 @@ fn github_commit(
     github::commit::fetch(github, repository, sha)
         .map_err(|error| github.host().detail(format!("{error}; continuing without the author's picture")))
         .ok()
-}
-
-/// Ask the user whether to deploy to the full deployment `name`, unless a flag allows it or this runs in a CI system.
-///
-/// # Errors
-/// If there is no terminal to ask on, or the answer is no.
-pub fn confirm(name: &str, yes: bool, host: &Host) -> Result<(), DeploymentError> {
-    if yes || host.in_ci() {
-        return Ok(());
-    }
-    match host.ask(&format!("Deploy to the full deployment `{name}`? [y/N] ")) {
-        Some(answer) if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") => Ok(()),
-        Some(_) => Err(DeploymentError::Declined { name: name.into() }),
-        None => Err(DeploymentError::NoConfirmation { name: name.into() }),
-    }
 }

@@ -12,9 +12,10 @@ use super::interrupt::{Stopped, guard};
 use super::progress::Progress;
 use super::{Error, here};
 use crate::cli::{DeployArgs, Format};
-use crate::deployment::{self, Branch, DeploySession, Deployment, Goal};
+use crate::deployment::{self, Branch, DeploySession, Deployment, Goal, goal};
 use crate::error::{Explain, Fault};
 use crate::host::Host;
+use crate::project::Project;
 use crate::render::Exit;
 use crate::report::{self, DeploymentReport, Ended, Problem, Purpose, Report, Run};
 use crate::update::{Online, Outcome};
@@ -126,7 +127,8 @@ fn problems(error: &Error) -> Vec<Problem> {
 
 fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended, Error> {
     progress.stage("prepare");
-    let destination = match deployment::goal::decide(&args.goal(), progress.session(), host)? {
+    let request = goal::Request { locations: Box::new(|| names(args, host)), ..args.goal() };
+    let destination = match goal::decide(&request, progress.session(), host)? {
         Goal::Build => None,
         Goal::Deploy(session, destination) if args.publish.images.are_given() => {
             return images::run(args, *session, &destination, progress, host);
@@ -170,6 +172,12 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
         Some(online) => pruning::run(online, &names, &args.publish, progress, host).map(|()| ended),
         None => Ok(ended),
     }
+}
+
+/// The code locations that would be deployed, as far as the project can be read: its errors come later.
+fn names(args: &DeployArgs, host: &Host) -> Vec<String> {
+    let all = || Project::inspect(args.project(), host).locations.into_iter().map(|location| location.name);
+    if args.locations.is_empty() { all().collect() } else { args.locations.clone() }
 }
 
 /// How the run ended, or a single error that says what is missing.

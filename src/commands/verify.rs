@@ -36,7 +36,7 @@ pub fn run(args: &VerifyArgs, format: Format, host: &Host) -> Result<Exit, Error
     conclude(&verified)
 }
 
-/// Load all code locations of a manifest and report each.
+/// Load all code locations of a manifest, and report each as soon as it is done.
 ///
 /// # Errors
 /// If a file cannot be unpacked, or Python cannot be started.
@@ -47,21 +47,18 @@ pub fn verify(
     display: &Display,
     lenient: bool,
 ) -> Result<Vec<Verified>, Error> {
-    let verified = verify::run(manifest, out_dir, tools, display, lenient)?;
-    for location in &verified {
-        match &location.outcome {
-            Outcome::Loaded { .. } => {
-                tools.host().note(format!("{} loads: {}", location.name, summary(location)))
-            }
-            Outcome::Failed { .. } => {
-                let text = location.failure().map(|failure| failure.text).unwrap_or_default();
-                // One that is expected to load only elsewhere is not an error.
-                let text = if location.is_tolerated { text.trim_start_matches("error: ") } else { &text };
-                tools.host().say(text);
-            }
+    let done = |location: &Verified| match &location.outcome {
+        Outcome::Loaded { .. } => {
+            tools.host().note(format!("{} loads: {}", location.name, summary(location)))
         }
-    }
-    Ok(verified)
+        Outcome::Failed { .. } => {
+            let text = location.failure().map(|failure| failure.text).unwrap_or_default();
+            // One that is expected to load only elsewhere is not an error.
+            let text = if location.is_tolerated { text.trim_start_matches("error: ") } else { &text };
+            tools.host().say(text);
+        }
+    };
+    Ok(verify::run(manifest, out_dir, tools, display, lenient, &done)?)
 }
 
 /// Exit 0 if every location loaded.

@@ -3,6 +3,7 @@
 
 use crate::child_env::{self, Purpose};
 use crate::env_vars;
+use crate::hex::short_hash;
 use crate::host::Host;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -108,6 +109,15 @@ impl WorkTree {
     /// The checked-out branch; `None` when the head is detached or there is no repository.
     pub fn branch(&self) -> Option<String> {
         self.git(&["symbolic-ref", "--quiet", "--short", "HEAD"])
+    }
+
+    /// Branch, commit and whether files have changed since, in words; `None` without a commit.
+    pub fn state(&self) -> Option<String> {
+        let hash = self.head()?;
+        let branch = self.branch().unwrap_or_else(|| "no branch".into());
+        let changes =
+            if self.git(&["status", "--porcelain"]).is_some() { ", with uncommitted changes" } else { "" };
+        Some(format!("{branch} at {}{changes}", short_hash(&hash)))
     }
 
     /// Whether there is a repository at all.

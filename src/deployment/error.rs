@@ -39,7 +39,7 @@ pub enum DeploymentError {
         "deploying to the full deployment `{name}` needs a confirmation, and there is no terminal to ask in"
     )]
     NoConfirmation { name: String },
-    #[error("not deployed to `{name}`, as answered")]
+    #[error("cancelled: you answered no, and nothing was deployed to `{name}`")]
     Declined { name: String },
 }
 

@@ -1,7 +1,7 @@
 //! What a run is to do at Dagster+, known before anything is read or built.
 
 use super::args::PublishArgs;
-use super::{Branch, Choice, DeploymentError, Destination};
+use super::{Branch, Choice, DeploymentError, Destination, Question};
 use crate::context::Context;
 use crate::context::args::DagsterArgs;
 use crate::context::event::Trigger;
@@ -51,6 +51,8 @@ pub struct Request<'a> {
     pub python: PythonVersion,
     /// Whether nothing is built.
     pub dry_run: bool,
+    /// Names of the code locations, for a question.
+    pub locations: Box<dyn Fn() -> Vec<String> + 'a>,
 }
 
 /// Decide what a run is for.
@@ -76,7 +78,13 @@ pub fn decide(request: &Request<'_>, session: &Session, host: &Host) -> Result<G
     let choice = super::decide(&context, details, &publish.branch, named_by_flag, host)?;
     if let Choice::Deploy(destination) = &choice {
         if let Destination::Named { name, ask: true, .. } = destination {
-            super::confirm(name, publish.yes, host)?;
+            let question = Question {
+                name,
+                organization_url: &context.endpoint.organization_url,
+                locations: if publish.yes { Vec::new() } else { (request.locations)() },
+                work_tree: context.work_tree.state(),
+            };
+            super::confirm(&question, publish.yes, host)?;
         }
         if details.is_none() {
             let built = context.built(host);

@@ -10,7 +10,7 @@ use crate::context::inputs::{SERVERLESS_AGENT_LIMIT, WaitLimits};
 use crate::dagster::operations::Registry;
 use crate::dagster::{Client, DagsterError};
 use crate::deployment::args::PublishArgs;
-use crate::deployment::{self, Branch, DeploySession, Deployment, Destination, instead_of};
+use crate::deployment::{self, Branch, DeploySession, Deployment, Destination, Question, instead_of};
 use crate::host::Host;
 use crate::threads::joined;
 use serde_json::Value;
@@ -188,7 +188,9 @@ fn named(
             let name = instead_of(name, is_default, error, &session.client, session.context.by_inputs)?;
             // The question before the run was about the other name.
             if ask {
-                deployment::confirm(&name, publish.yes, host)?;
+                let organization_url = &session.context.endpoint.organization_url;
+                let question = Question { name: &name, organization_url, ..Question::default() };
+                deployment::confirm(&question, publish.yes, host)?;
             }
             announce(session, &called(&name), None, host);
             Ok((called(&name), Looked::look(session, &name, publish, host)?))

@@ -276,7 +276,8 @@ impl Explain for VerifyError {
     }
 }
 
-/// Load every code location of a manifest. `lenient` tolerates failures that may be because of this machine.
+/// Load every code location of a manifest, and call `done` for each when it is. `lenient` tolerates failures that may be
+/// because of this machine.
 ///
 /// # Errors
 /// When a file cannot be unpacked or Python cannot be run. A location that does not load is an [`Outcome`].
@@ -286,6 +287,7 @@ pub fn run(
     tools: &Tools,
     display: &Display,
     lenient: bool,
+    done: &dyn Fn(&Verified),
 ) -> Result<Vec<Verified>, VerifyError> {
     let python = manifest.python()?;
     check_platform(manifest, python)?;
@@ -300,7 +302,7 @@ pub fn run(
     // Before anything is unpacked: a damaged file could fail in a way that looks like the user's fault.
     check_whole(manifest, out_dir)?;
     for entry in &manifest.locations {
-        let _phase = display.phase(format!("Loading the code location {}", entry.name));
+        let phase = display.phase(format!("Loading the code location {}", entry.name));
         // Code locations of one build directory share a source PEX.
         if !sources.contains_key(entry.source_pex.as_str()) {
             let directory = scratch.path().join(&entry.source_pex);
@@ -310,7 +312,10 @@ pub fn run(
         let source = &sources[entry.source_pex.as_str()];
         let deps = environment::kept(&out_dir.join(&entry.deps_pex), python, tools)?;
         let outcome = load(entry, source, &deps, scratch.path(), tools)?;
-        verified.push(Verified::new(&entry.name, outcome, lenient));
+        drop(phase);
+        let location = Verified::new(&entry.name, outcome, lenient);
+        done(&location);
+        verified.push(location);
     }
     Ok(verified)
 }
