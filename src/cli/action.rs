@@ -6,6 +6,7 @@ mod variables;
 mod verbs;
 
 use super::{BranchArgs, BuildArgs, DagsterArgs, DeployArgs, PublishArgs, SnapshotBase, VerifyWhen};
+use crate::context::event;
 use crate::deployment::images::{ImageArgs, NamedImage};
 use crate::env_vars;
 use crate::error::{Explain, Fault};
@@ -336,6 +337,11 @@ impl Inputs<'_> {
 
     /// `images` and `image_tag`. With them, an input about PEX files is a mistake and not to be ignored.
     fn images(&self) -> Result<ImageArgs, InputError> {
+        // Steps that build images are skipped for a closed pull request, so their tag may be half: `-etl`. A branch
+        // deployment is closed without an image.
+        if matches!(event::read(self.host), Ok(event::Trigger::PullRequestClosed(_))) {
+            return Ok(ImageArgs::default());
+        }
         let parse = |text| NamedImage::parse_all(text).map_err(|problem| self.bad("images", problem));
         let images = ImageArgs {
             image_of: self.text("images").map(parse).transpose()?.unwrap_or_default(),
