@@ -98,7 +98,7 @@ fn text(plan: &Plan, changes: &[Change<'_>], args: &InitArgs) -> String {
             (Action::Create, false) => "wrote",
             (Action::Overwrite, false) => "overwrote",
             (Action::Create, true) => "would write",
-            (Action::Overwrite, true) => "would overwrite",
+            (Action::Overwrite, true) => "would need --overwrite for",
         };
         let _ = writeln!(text, "{word} {}", change.path);
     }

@@ -66,21 +66,31 @@ pub fn settle(jobs: &[DeployJob<'_>], facts: &Facts, inputs: &mut Inputs<'_, '_>
     match references.is_empty() {
         true => inputs.set("image_tag", tags.first().map_or("${{ github.sha }}", |tag| tag.as_str())),
         false => {
-            tell_without(locations, &references, inputs);
+            leave_out_others(locations, &references, inputs);
             set_images(inputs, &references);
         }
     }
     Vec::new()
 }
 
-/// A note for each code location without an image.
-fn tell_without(locations: &[FoundLocation], references: &Map<String, Value>, inputs: &mut Inputs<'_, '_>) {
-    for location in locations.iter().filter(|location| !references.contains_key(&location.name)) {
-        let note = format!(
-            "the old workflow has no image for `{}`: add it to `images`, or leave it out with `locations`",
-            location.name
-        );
-        inputs.notes.push(note);
+/// Leave out code locations without an image: one run deploys images or PEX files.
+fn leave_out_others(
+    locations: &[FoundLocation],
+    references: &Map<String, Value>,
+    inputs: &mut Inputs<'_, '_>,
+) {
+    let others: Vec<String> = locations
+        .iter()
+        .filter(|location| !references.contains_key(&location.name))
+        .map(|location| format!("`{}`", location.name))
+        .collect();
+    if !others.is_empty() {
+        let names: Vec<&str> = references.keys().map(String::as_str).collect();
+        inputs.set("locations", &names.join("\n"));
+        inputs.notes.push(format!(
+            "the old workflow has no image for {}: `locations` leaves it out",
+            others.join(", ")
+        ));
     }
 }
 

@@ -277,6 +277,12 @@ pub fn calls_dagster(text: &str) -> bool {
 
 /// A note about a script that stays and still calls a tool of Dagster+.
 fn still_calls(text: &str) -> Option<String> {
+    if text.contains("dagster-cloud-action/actions/launch_job") {
+        return Some(format!(
+            "{} stays as it is; `command: launch` of pexpress does the same",
+            first_line(text)
+        ));
+    }
     let deploys = ["dagster-cloud ci ", "dg plus deploy"].iter().find(|command| text.contains(**command))?;
     Some(format!("{} still has `{}`: look at what it is for", first_line(text), deploys.trim()))
 }

@@ -232,3 +232,30 @@ fn addresses_and_organizations_become_the_inputs_that_say_it_all() {
         assert_eq!(inputs, want, "{env}");
     }
 }
+
+/// Workflows that are cut, doubled or shifted somewhere must not end in a panic or in a file that is not YAML.
+#[test]
+fn a_damaged_workflow_leads_to_yaml_or_a_note() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/init");
+    let mut read = 0;
+    for fixture in std::fs::read_dir(directory).unwrap() {
+        let workflows = std::fs::read_dir(fixture.unwrap().path().join("workflows"));
+        for file in workflows.into_iter().flatten() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            for at in (0..lines.len()).step_by(3) {
+                let rest = || lines.iter().skip(at + 1);
+                for damaged in [vec![], vec![lines[at], lines[at]], vec!["é: \"ü"], vec!["  if: é && (ü"]]
+                {
+                    let all: Vec<&str> =
+                        lines.iter().take(at).chain(&damaged).chain(rest()).copied().collect();
+                    let plan = plan(&facts(&[("a.yml", all.join("\n"))]));
+                    let is_yaml = serde_yaml::from_str::<Value>(&plan.files[0].text).is_ok();
+                    assert!(is_yaml, "{}\n---\n{}", all.join("\n"), plan.files[0].text);
+                    read += 1;
+                }
+            }
+        }
+    }
+    assert!(read > 500, "{read}");
+}

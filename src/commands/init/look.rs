@@ -37,7 +37,7 @@ impl Repository {
 
 /// Look at everything.
 pub fn facts(repository: &Repository, args: &InitArgs, host: &Host) -> Facts {
-    let workflows = workflows(repository);
+    let (workflows, unread) = workflows(repository);
     let reading = reading(repository, &workflows, host);
     let directories: BTreeSet<PathBuf> = reading
         .iter()
@@ -77,10 +77,9 @@ pub fn facts(repository: &Repository, args: &InitArgs, host: &Host) -> Facts {
         deployment: args.deployment.clone(),
         replace: args.replace,
         docker: docker(&directories, repository),
-        problems: reading
-            .iter()
-            .flat_map(|reading| &reading.errors)
-            .map(|error| problem(error, repository))
+        problems: unread
+            .into_iter()
+            .chain(reading.iter().flat_map(|reading| &reading.errors).map(|error| problem(error, repository)))
             .collect(),
         elsewhere: elsewhere(repository),
         workflows,
@@ -91,19 +90,24 @@ pub fn facts(repository: &Repository, args: &InitArgs, host: &Host) -> Facts {
     facts
 }
 
-/// The workflows, in order of their names.
-fn workflows(repository: &Repository) -> Vec<TextFile> {
+/// The workflows, in order of their names, and what is wrong with the others.
+fn workflows(repository: &Repository) -> (Vec<TextFile>, Vec<String>) {
     let entries = std::fs::read_dir(repository.top.join(WORKFLOWS)).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml"))
         .collect();
     paths.sort();
-    let file = |path: PathBuf| {
-        let text = read_text(&path, TEXT_LIMIT_BYTES).ok()?;
-        Some(TextFile { path: repository.name(&path), text })
-    };
-    paths.into_iter().filter_map(file).collect()
+    let mut problems = Vec::new();
+    let mut files = Vec::new();
+    for path in paths {
+        let name = repository.name(&path);
+        match read_text(&path, TEXT_LIMIT_BYTES) {
+            Ok(text) => files.push(TextFile { path: name, text }),
+            Err(error) => problems.push(format!("{name} could not be read: {error}")),
+        }
+    }
+    (files, problems)
 }
 
 /// Local actions and files of other CI systems that mention Dagster+'s tools.

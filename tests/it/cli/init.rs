@@ -249,3 +249,16 @@ fn a_directory_below_the_top_is_its_own_project() {
     let text = std::fs::read_to_string(dir.path().join(".github/workflows/b.yml")).unwrap();
     assert!(text.contains("dagster_cloud_file: services/b/dagster_cloud.yaml\n"), "{text}");
 }
+
+#[test]
+fn the_first_steps_show_what_is_printed() {
+    let dir = project_tree(&[(
+        "dagster_cloud.yaml",
+        "locations:\n- {location_name: a, code_source: {module_name: a}}\n",
+    )]);
+    git_init(dir.path(), "main");
+    let (code, stdout, _) = init(dir.path(), &["--organization", "acme"]);
+    assert_eq!(code, 0);
+    let document = std::fs::read_to_string(repository().join("docs/first-steps.md")).unwrap();
+    assert!(document.contains(&format!("$ pexpress init --organization acme\n{stdout}")), "{stdout}");
+}
