@@ -200,6 +200,12 @@ mod tests {
                 run.reach(Phase::Waiting(names(2)));
                 run.reach(Phase::Settled("l0".into(), true));
             }),
+            said(Begun { removal: true, ..update() }, &|run| {
+                run.reach(Phase::Updating(names(1)));
+                run.reach(Phase::Settled("l0".into(), true));
+            }),
+            said(Begun { removal: true, ..Begun::default() }, &|_| {}),
+            said(Begun { launch: true, ..Begun::default() }, &|_| {}),
         ];
         insta::assert_snapshot!(all.join("\n"), @r#"
         nothing was changed at Dagster+
@@ -214,6 +220,9 @@ mod tests {
         1 PEX file had been uploaded, and no code location was changed
         l0, l1, l2 and 2 more may or may not have been updated; `pexpress status` shows it
         l2 may or may not have been updated; l1 had been updated but not seen to load; l0 had loaded; `pexpress status` shows it
+        l0 had loaded; code locations that left the project file may have been removed; `pexpress status` shows it
+        something may have been removed; `pexpress prune` lists what is left
+        the run may have been launched
         "#);
     }
 }

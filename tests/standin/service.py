@@ -9,6 +9,9 @@ import json
 import re
 import threading
 
+from answers import python_error, union
+from runs import RunRoot
+
 LOCATION_KEYS = {
     "location_name",
     "code_source",
@@ -25,27 +28,7 @@ LOCATION_KEYS = {
 }
 # What `CodeLocationDeployData` of dagster-cloud-cli 1.13.27 keeps as it is.
 METADATA_KEYS = ("image", "working_directory", "executable_path", "attribute", "agent_queue", "defs_state_info")
-ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 CODE_SOURCES = {"package_name", "module_name", "python_file", "autoload_defs_module_name"}
-
-
-def union(type_name, **fields):
-    return {"__typename": type_name, **fields}
-
-
-def python_error(message, stack=(), chain=()):
-    links = [
-        {"isExplicitLink": link.get("explicit", True), "error": python_error(link["message"], link.get("stack", ()))}
-        for link in chain
-    ]
-    return union(
-        "PythonError",
-        message=message,
-        className="DagsterUserCodeLoadError",
-        stack=list(stack),
-        cause=None,
-        errorChain=links,
-    )
 
 
 class Location:
@@ -127,21 +110,6 @@ class Deployment:
         )
 
 
-class Run:
-    """One run, and the states that it goes through, one with each look."""
-
-    def __init__(self, run_id, job, params, plan):
-        self.run_id, self.job, self.params = run_id, job, params
-        self.states = list(plan.get("states", ["STARTED", "SUCCESS"]))
-
-    def move(self):
-        if len(self.states) > 1:
-            self.states.pop(0)
-
-    def graphql(self):
-        return union("Run", id=self.run_id, runId=self.run_id, jobName=self.job, status=self.states[0])
-
-
 class Service:
     """State of one organization."""
 
@@ -175,7 +143,7 @@ class Service:
         return deployment.name in self.config.get("unauthorized_deployments", [])
 
 
-class Root:
+class Root(RunRoot):
     """Resolvers for one request, at one deployment."""
 
     def __init__(self, service, deployment, key=None):
@@ -323,61 +291,6 @@ class Root:
         return union(
             "LocationsAsDocument", document={"locations": [x.document for x in self._deployment.locations.values()]}
         )
-
-    # -- runs
-
-    def _jobs(self, location):
-        return self._service.config.get("jobs", {}).get(location, {"__repository__": ["__ASSET_JOB"]})
-
-    def _repositories(self, location):
-        """The repositories of a code location with their jobs, as the configuration says."""
-        return [
-            {"id": name, "name": name, "jobs": [{"id": job, "name": job} for job in jobs]}
-            for name, jobs in self._jobs(location).items()
-        ]
-
-    def launchRun(self, executionParams):
-        service, selector = self._service, executionParams["selector"]
-        if self._key is None:
-            service.violation("a run is launched without an idempotency key")
-        if service.denied(self._deployment):
-            return union("UnauthorizedError", message="the token may not launch runs here")
-        if self._key in service.runs_by_key:
-            return union("LaunchRunSuccess", run=service.runs_by_key[self._key].graphql())
-        location, repository, job = (selector[f"{key}Name"] for key in ("repositoryLocation", "repository", "job"))
-        there = self._deployment.locations.get(location)
-        if there is None or job not in self._jobs(location).get(repository, []):
-            return union(
-                "PipelineNotFoundError",
-                message=f"Could not find Pipeline {location}.{repository}.{job}",
-                pipelineName=job,
-                repositoryName=repository,
-                repositoryLocationName=location,
-            )
-        plan = service.config.get("runs", {}).get(job, {})
-        if plan.get("config_errors"):
-            errors = [union("RuntimeMismatchConfigError", message=x, path=[]) for x in plan["config_errors"]]
-            return union("RunConfigValidationInvalid", pipelineName=job, errors=errors)
-        run = Run(f"00000000-0000-4000-8000-{next(service.numbers):012d}", job, executionParams, plan)
-        service.runs[run.run_id] = service.runs_by_key[self._key] = run
-        return union("LaunchRunSuccess", run=run.graphql())
-
-    def runOrError(self, runId):
-        run = self._service.runs.get(runId)
-        if run is None:
-            return union("RunNotFoundError", runId=runId, message=f"Pipeline run {runId} could not be found.")
-        answer = run.graphql()
-        run.move()
-        return answer
-
-    def terminateRun(self, runId, terminatePolicy=None):
-        run = self._service.runs.get(runId)
-        if run is None:
-            return union("RunNotFoundError", runId=runId, message=f"Pipeline run {runId} could not be found.")
-        if run.states[0] in ENDED:
-            return union("TerminateRunFailure", run=run.graphql(), message=f"Run {runId} has ended")
-        run.states = ["CANCELING", "CANCELED"]
-        return union("TerminateRunSuccess", run=run.graphql())
 
     # -- the state of definitions
 
