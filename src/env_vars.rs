@@ -143,6 +143,12 @@ pub const UV_NO_SOURCES_PACKAGE: &str = "UV_NO_SOURCES_PACKAGE";
 pub const UV_CONSTRAINT: &str = "UV_CONSTRAINT";
 /// Files of overrides.
 pub const UV_OVERRIDE: &str = "UV_OVERRIDE";
+/// Whether uv exports the group `dev`.
+pub const UV_DEV: &str = "UV_DEV";
+/// Whether uv leaves out the group `dev`.
+pub const UV_NO_DEV: &str = "UV_NO_DEV";
+/// Groups that uv leaves out.
+pub const UV_NO_GROUP: &str = "UV_NO_GROUP";
 /// Number of parallel downloads.
 pub const UV_CONCURRENT_DOWNLOADS: &str = "UV_CONCURRENT_DOWNLOADS";
 /// The default package index. Source of pip's variables: pip, "Configuration".

@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub type Parser = fn(&[u8]);
 
 /// Name and function of each parser. The names are those of the fuzz targets and their corpora.
-pub const PARSERS: [(&str, Parser); 19] = [
+pub const PARSERS: [(&str, Parser); 20] = [
     ("comment", comment),
     ("elf", elf),
     ("event_payload", event_payload),
@@ -43,6 +43,7 @@ pub const PARSERS: [(&str, Parser); 19] = [
     ("requirement", requirement),
     ("requirements_txt", requirements_txt),
     ("url", url),
+    ("uv_lock", uv_lock),
     ("wheel_archive", wheel_archive),
     ("wheel_name", wheel_name),
     ("workflow_command", workflow_command),
@@ -152,6 +153,10 @@ pub fn poetry_lock(bytes: &[u8]) {
 pub fn pylock(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     collect::fuzzing::pylock(text, target());
+    check_downloads(text);
+}
+
+fn check_downloads(text: &str) {
     for download in resolve::fuzzing::downloads(text, target()) {
         assert!(
             !download.file_name.contains(['/', '\\', '\0']) && download.file_name != "..",
@@ -214,6 +219,15 @@ pub fn python_version(bytes: &[u8]) {
     if let Ok(target) = infer(directory.path(), &[directory.path()]) {
         assert!(target.origin.is_some() || target.version == crate::target::PythonVersion::DEFAULT);
     }
+}
+
+/// A uv.lock, and the pylock.toml that is made of it.
+pub fn uv_lock(bytes: &[u8]) {
+    with_file("uv.lock", bytes, |path| {
+        for text in collect::fuzzing::uv_lock(path, target()) {
+            check_downloads(&text);
+        }
+    });
 }
 
 /// A wheel as a ZIP archive, and its layout in a PEX.

@@ -3,12 +3,15 @@
 use super::options;
 use super::requirement::{self, Scope};
 use super::text_encoding;
+use super::uv_lock_reach::Selection;
 use super::{
     core_metadata, poetry_lock as poetry, pylock as lock, pyproject as project, requirements_txt as lines,
+    uv_lock_export, uv_lock_file,
 };
 use crate::error::Place;
 use crate::project::{CollectOptions, LockUse};
 use crate::target::Target;
+use pep508_rs::PackageName;
 use std::path::Path;
 
 fn place() -> Place {
@@ -39,6 +42,20 @@ pub(crate) fn requirement(text: &str, target: Target) {
     let _ = requirement::read(text, scope, &place());
     let _ = requirement::read_editable(text, scope, &place());
     let _ = core_metadata::read(format!("Requires-Dist: {text}").as_bytes(), directory, &environment);
+}
+
+/// The documents that are made of a lock, for each member and for all.
+pub(crate) fn uv_lock(path: &Path, target: Target) -> Vec<String> {
+    let options = CollectOptions { extras: Vec::new(), all_extras: true, ..options(target) };
+    let Ok(document) = uv_lock_file::read(path) else { return Vec::new() };
+    let names = uv_lock_file::packages(&document).into_iter().map(|pin| Some(pin.name));
+    let export = |name: Option<PackageName>| {
+        let selection = Selection::new(name.as_ref(), &options).ok()?;
+        let environment = options.target.marker_environment();
+        let made = uv_lock_export::export(&document, Path::new("/nowhere"), &selection, &environment).ok()?;
+        Some(lock::reduce(made, path, &options).ok()?.text)
+    };
+    names.chain([None]).filter_map(export).collect()
 }
 
 /// Options that name other files or addresses are split, and not followed.

@@ -11,12 +11,17 @@ use super::package::Package;
 use super::pin::Pin;
 use super::poetry_lock;
 use super::pylock;
-use super::uv_lock_file;
+use super::uv_lock_graph::Unsure;
+use super::uv_lock_reach::Selection;
+use super::{uv_lock_export, uv_lock_file};
 use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
+use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::project::CollectOptions;
 use crate::tools::{ExportRequest, Tools};
+use pep508_rs::PackageName;
 use std::path::{Path, PathBuf};
+use toml::Table;
 
 /// A lock file, read for the target.
 #[derive(Debug)]
@@ -79,7 +84,7 @@ pub(super) fn foresee(
         // The error may apply only to this target, which the command line can change.
         return Ok(read_other(directory, options).ok().flatten());
     };
-    let pins = uv_lock_file::packages(&file)?;
+    let pins = uv_lock_file::packages(&uv_lock_file::read(&file)?);
     Ok(Some(LockFile {
         file,
         pins,
@@ -131,11 +136,53 @@ fn read_uv_lock(
     options: &CollectOptions,
     tools: &Tools,
 ) -> Result<LockFile, CollectError> {
-    let tool = |error: crate::tools::Error| CollectError::Tool(Box::new(error));
     // A conflict that git left in it is reported with its line, as `check` does.
-    uv_lock_file::packages(&file)?;
-    let root = file.parent().unwrap_or(Path::new("."));
-    let name = package.name.as_ref().filter(|_| package.has_project).map(ToString::to_string);
+    let document = uv_lock_file::read(&file)?;
+    let name = package.name.as_ref().filter(|_| package.has_project);
+    let read = match read_here(&document, &file, name, options, tools) {
+        Ok(exported) => pylock::reduce(exported, &file, options)?,
+        Err(Unsure(reason)) => {
+            tools.host().detail(format!("uv reads {}: {reason}", file.display()));
+            pylock::read(&ask_uv(&file, name, options, tools)?, &file, options)?
+        }
+    };
+    Ok(LockFile {
+        file,
+        pins: read.pins,
+        pylock: Some(read.text),
+        has_files: read.has_files,
+        is_of_project: true,
+        remedy: "uv lock".into(),
+    })
+}
+
+/// The lock without uv, as a pylock.toml for the target.
+fn read_here(
+    document: &Table,
+    file: &Path,
+    name: Option<&PackageName>,
+    options: &CollectOptions,
+    tools: &Tools,
+) -> Result<Table, Unsure> {
+    let variables = [env_vars::UV_DEV, env_vars::UV_NO_DEV, env_vars::UV_NO_GROUP];
+    if let Some(set) = variables.into_iter().find(|name| tools.host().var(name).is_some()) {
+        return Unsure::because(format!("{set} is set"));
+    }
+    let root = file.parent().unwrap_or(Path::new(".")).canonicalize();
+    let root = root.map_err(|error| Unsure(error.to_string()))?;
+    let selection = Selection::new(name, options)?;
+    uv_lock_export::export(document, &root, &selection, &options.target.marker_environment())
+}
+
+/// The lock as a pylock.toml for all environments, from uv.
+fn ask_uv(
+    file: &Path,
+    name: Option<&PackageName>,
+    options: &CollectOptions,
+    tools: &Tools,
+) -> Result<String, CollectError> {
+    let tool = |error: crate::tools::Error| CollectError::Tool(Box::new(error));
+    let name = name.map(ToString::to_string);
     let python = tools.python(options.target.python).map_err(tool)?;
     let request = ExportRequest {
         package: name.as_deref(),
@@ -147,18 +194,10 @@ fn read_uv_lock(
         python: Some(&python),
     };
     let uv = tools.uv().map_err(tool)?;
-    let text = uv.export_lock(root, &request).map_err(|error| match error.fault() {
-        Fault::Project => CollectError::Lock { file: file.clone(), source: Box::new(error.into()) },
+    let root = file.parent().unwrap_or(Path::new("."));
+    uv.export_lock(root, &request).map_err(|error| match error.fault() {
+        Fault::Project => CollectError::Lock { file: file.to_path_buf(), source: Box::new(error.into()) },
         _ => tool(error.into()),
-    })?;
-    let read = pylock::read(&text, &file, options)?;
-    Ok(LockFile {
-        file,
-        pins: read.pins,
-        pylock: Some(read.text),
-        has_files: read.has_files,
-        is_of_project: true,
-        remedy: "uv lock".into(),
     })
 }
 
@@ -212,6 +251,49 @@ fn pylock_file(directory: &Path) -> Result<Option<PathBuf>, CollectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::{Host, SystemClock};
+    use crate::project::LockUse;
+    use crate::target::{PythonVersion, Target};
+    use std::sync::Arc;
+
+    /// The lock in `directory`, on a machine without uv and Python.
+    fn read_alone(directory: &Path, variables: &[(&str, &str)]) -> Result<LockFile, CollectError> {
+        let more = [("PEXPRESS_UV", "/nowhere/uv"), ("PEXPRESS_CACHE_DIR", "/nowhere/cache")];
+        let env = more.iter().chain(variables).map(|(name, value)| (name.into(), value.into())).collect();
+        let sink = || Box::new(std::io::sink());
+        let tools = Tools::new(&Host::for_test(env, directory, sink(), sink(), Arc::new(SystemClock)));
+        let options = CollectOptions {
+            target: Target::serverless(PythonVersion::DEFAULT),
+            lock_use: LockUse::Automatic,
+            extras: Vec::new(),
+            all_extras: false,
+            groups: Vec::new(),
+        };
+        let name = PackageName::new("proj".into()).ok();
+        let package = Package { name, has_project: true, ..Package::default() };
+        Ok(read(directory, &package, &options, &tools)?.unwrap())
+    }
+
+    #[test]
+    fn a_uv_lock_is_read_without_uv_and_python() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "version = 1\nrequires-python = '>=3.9'\n[[package]]\nname = 'proj'\nsource = { virtual = '.' }\n\
+            dependencies = [{ name = 'six' }]\n[[package]]\nname = 'six'\nversion = '1.17.0'\n\
+            source = { registry = 'https://index.example.com' }\n\
+            wheels = [{ url = 'https://files.example.com/six-1.17.0-py3-none-any.whl', hash = 'sha256:01' }]\n";
+        let file = dir.path().join("uv.lock");
+        std::fs::write(&file, text).unwrap();
+        let lock = read_alone(dir.path(), &[]).unwrap();
+        assert_eq!(lock.pins.iter().filter_map(|pin| pin.line("")).collect::<Vec<_>>(), ["six==1.17.0"]);
+        assert!(lock.has_files && lock.pylock.unwrap().contains("six-1.17.0-py3-none-any.whl"));
+        // uv has to answer.
+        let fault = |variables| read_alone(dir.path(), variables).unwrap_err().fault();
+        assert_eq!(fault(&[("UV_NO_GROUP", "dev")]), Fault::Tool);
+        std::fs::write(&file, text.replace("version = 1\n", "version = 2\n")).unwrap();
+        assert_eq!(fault(&[]), Fault::Tool);
+        std::fs::write(&file, "<<<<<<< ours\n").unwrap();
+        assert_eq!(fault(&[]), Fault::Project);
+    }
 
     #[test]
     fn a_pylock_says_what_made_it() {

@@ -28,7 +28,12 @@ mod settings;
 mod text_encoding;
 pub(super) mod toml_file;
 mod unread;
+mod uv_lock_export;
 mod uv_lock_file;
+mod uv_lock_graph;
+#[cfg(test)]
+mod uv_lock_oracle;
+mod uv_lock_reach;
 mod uv_settings;
 mod uv_sources;
 mod uv_workspace;

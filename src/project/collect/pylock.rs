@@ -31,7 +31,19 @@ pub(super) struct Pylock {
 /// # Errors
 /// It is no such lock, or not for the target.
 pub(super) fn read(text: &str, file: &Path, options: &CollectOptions) -> Result<Pylock, CollectError> {
-    let mut document: Table = text.parse().map_err(|error: toml::de::Error| not_toml(text, file, &error))?;
+    let document = text.parse().map_err(|error: toml::de::Error| not_toml(text, file, &error))?;
+    reduce(document, file, options)
+}
+
+/// The same for a document.
+///
+/// # Errors
+/// It is no such lock, or not for the target.
+pub(super) fn reduce(
+    mut document: Table,
+    file: &Path,
+    options: &CollectOptions,
+) -> Result<Pylock, CollectError> {
     check_version(&document, file)?;
     check_python(&document, file, options)?;
     let chosen = Chosen::new(&document, options);

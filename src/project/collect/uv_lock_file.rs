@@ -10,22 +10,30 @@ use crate::error::Explain;
 use pep508_rs::PackageName;
 use std::path::Path;
 use std::str::FromStr;
+use toml::{Table, Value};
 
-/// All packages in the file, a version each; a package may have several.
+/// The document.
 ///
 /// # Errors
 /// The file is not TOML, or cannot be read.
-pub(super) fn packages(path: &Path) -> Result<Vec<Pin>, CollectError> {
+pub(super) fn read(path: &Path) -> Result<Table, CollectError> {
     let file = TomlFile::read(path)?;
     let document = file.parse().map_err(|error| {
         let place = error.place().unwrap_or_else(|| whole(path));
         let hint = "regenerate it with `uv lock`, or build with --no-locked";
         CollectError::invalid_with(place, format!("the lock file cannot be used: {error}"), hint)
     })?;
-    let root = Node::root(&file, &document);
-    let packages = root.get("package").and_then(|list| list.as_list()).unwrap_or_default();
-    let pin = |package: &Node<'_>| {
-        let text = |key: &str| package.get(key).and_then(|value| value.as_str());
+    match Node::root(&file, &document).plain() {
+        Value::Table(table) => Ok(table),
+        _ => Ok(Table::new()),
+    }
+}
+
+/// All packages in a document, a version each; a package may have several.
+pub(super) fn packages(document: &Table) -> Vec<Pin> {
+    let packages = document.get("package").and_then(Value::as_array).into_iter().flatten();
+    let pin = |package: &Value| {
+        let text = |key: &str| package.get(key).and_then(Value::as_str);
         Some(Pin {
             name: PackageName::from_str(text("name")?).ok()?,
             version: text("version").map(String::from),
@@ -34,5 +42,5 @@ pub(super) fn packages(path: &Path) -> Result<Vec<Pin>, CollectError> {
             index: None,
         })
     };
-    Ok(packages.iter().filter_map(pin).collect())
+    packages.filter_map(pin).collect()
 }
