@@ -141,7 +141,7 @@ impl<'a> Context<'a> {
         match self.runtime.get() {
             Some(runtime) => Ok(runtime),
             None => {
-                let runtime = Runtime::open(&self.tools.pex_runtime()?)?;
+                let runtime = Runtime::open(&self.tools.pex_runtime_archive()?).map_err(PexError::from)?;
                 Ok(self.runtime.get_or_init(|| runtime))
             }
         }

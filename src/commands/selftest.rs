@@ -112,11 +112,11 @@ fn checks(tools: &Tools, host: &Host) -> Vec<Check> {
     });
     if let Ok(uv) = uv {
         checks.push(index(uv, host));
-        checks.push(match tools.pex_runtime() {
-            Ok(path) => Check::ok("PEX runtime", format!("pex {PEX_VERSION} at {}", path.display())),
-            Err(error) => Check::fail("PEX runtime", &error),
-        });
     }
+    checks.push(match tools.pex_runtime_archive() {
+        Ok(path) => Check::ok("PEX runtime", format!("pex {PEX_VERSION} at {}", path.display())),
+        Err(error) => Check::fail("PEX runtime", &error),
+    });
     checks.extend(pythons(tools));
     checks.push(git(host));
     checks.push(Check::ok("certificates", agent.trust().to_string()));

@@ -33,6 +33,9 @@ pub enum PexError {
         /// Lower-case hex.
         found: String,
     },
+    /// The PEX runtime in this program cannot be unpacked.
+    #[error("the PEX runtime in this program is damaged")]
+    Embedded(#[source] io::Error),
     /// Two wheels of one distribution.
     #[error("`{first}` and `{second}` are two wheels of one distribution")]
     SameDistribution {
@@ -85,7 +88,10 @@ impl Explain for PexError {
     fn fault(&self) -> Fault {
         match self {
             PexError::Wheel(error) => error.fault(),
-            PexError::Read { .. } | PexError::Write(_) | PexError::RuntimeDigest { .. } => Fault::Tool,
+            PexError::Read { .. }
+            | PexError::Write(_)
+            | PexError::RuntimeDigest { .. }
+            | PexError::Embedded(_) => Fault::Tool,
             PexError::SameDistribution { .. }
             | PexError::OtherPlatform { .. }
             | PexError::Incomplete { .. }
@@ -99,6 +105,7 @@ impl Explain for PexError {
         match self {
             PexError::Wheel(error) => error.hint(),
             PexError::Read { .. } | PexError::Order { .. } => None,
+            PexError::Embedded(_) => Some("install pexpress again".to_string()),
             PexError::Write(_) => Some("is the disk full, or the output directory read-only?".to_string()),
             PexError::RuntimeDigest { .. } => Some("remove this file; it will be fetched again".to_string()),
             PexError::SameDistribution { .. } => {

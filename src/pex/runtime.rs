@@ -2,14 +2,10 @@
 //!
 //! Boot text, bootstrap files and the call at the end belong to one version: pex 2.60 changed the arguments of `boot`.
 
-use super::{PexError, is_bytecode};
-use crate::hex::hex;
+use super::is_bytecode;
 use crate::target::PythonVersion;
 use crate::wheel::{Archive, Member, WheelError};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The release of pex that the runtime comes from.
@@ -24,7 +20,7 @@ pub(super) const BOOTSTRAP_HASH: &str = "b035fb994b76b27a4661f0548de86c9339d1ae6
 
 /// Directory of the bootstrap files in a PEX.
 pub(super) const BOOTSTRAP_DIR: &str = ".bootstrap";
-const BOOT_MEMBER: &str = "pex/pex_boot.py";
+pub(super) const BOOT_MEMBER: &str = "pex/pex_boot.py";
 const BOOT_LIMIT_BYTES: u64 = 1024 * 1024;
 /// Subpackages of pex that are copied completely.
 const PACKAGES: [&str; 6] = ["cache", "fs", "repl", "third_party", "venv", "windows"];
@@ -50,20 +46,11 @@ pub(super) struct BootstrapFile {
 }
 
 impl Runtime {
-    /// Open the pinned pex wheel.
+    /// Open a wheel or archive that has the files of the runtime. Whoever calls has checked its digest.
     ///
     /// # Errors
-    /// When it cannot be read, or is not the pinned file.
-    pub fn open(path: &Path) -> Result<Runtime, PexError> {
-        let found = sha256_of(path).map_err(|source| PexError::Read { path: path.to_path_buf(), source })?;
-        if found != WHEEL_SHA256 {
-            return Err(PexError::RuntimeDigest { path: path.to_path_buf(), found });
-        }
-        Ok(Runtime::read(path)?)
-    }
-
-    /// Open any wheel that has the files of the runtime.
-    pub(super) fn read(path: &Path) -> Result<Runtime, WheelError> {
+    /// When it cannot be read, or has not all of them.
+    pub fn open(path: &Path) -> Result<Runtime, WheelError> {
         let archive = Archive::open(path)?;
         let boot = archive
             .get(BOOT_MEMBER)
@@ -126,7 +113,7 @@ elif is_globals:
 }
 
 /// Choose the files of the wheel that a PEX without tools needs, sorted by path.
-fn bootstrap_files(members: Vec<Member>) -> Vec<BootstrapFile> {
+pub(super) fn bootstrap_files(members: Vec<Member>) -> Vec<BootstrapFile> {
     let mut package_files: BTreeSet<String> = members
         .iter()
         .filter_map(|member| vendored_project(&member.name))
@@ -163,18 +150,6 @@ fn vendored_project(name: &str) -> Option<&str> {
     VENDORED_MODULES.contains(&module).then_some(project)
 }
 
-fn sha256_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(digest.finalize())),
-            read => digest.update(&buffer[..read]),
-        }
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -183,7 +158,7 @@ pub(super) mod tests {
     /// A runtime of two small files.
     pub(in crate::pex) fn test_runtime(dir: &Path) -> Runtime {
         let members = [file(BOOT_MEMBER, "def boot(**_): pass\n"), file("pex/venv/x.py", "")];
-        Runtime::read(&write_zip(dir, "runtime.whl", &members)).unwrap()
+        Runtime::open(&write_zip(dir, "runtime.whl", &members)).unwrap()
     }
 
     #[test]
@@ -206,7 +181,7 @@ pub(super) mod tests {
         ];
         let dir = tempfile::tempdir().unwrap();
         let members = names.map(|name| file(name, "text"));
-        let runtime = Runtime::read(&write_zip(dir.path(), "pex.whl", &members)).unwrap();
+        let runtime = Runtime::open(&write_zip(dir.path(), "pex.whl", &members)).unwrap();
         let files: Vec<_> =
             runtime.files.iter().map(|file| (file.path.as_str(), file.member.is_some())).collect();
         assert_eq!(
@@ -225,18 +200,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn another_wheel_is_refused_with_its_digest() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = write_zip(dir.path(), WHEEL_FILE_NAME, &[file(BOOT_MEMBER, "")]);
-        let message = Runtime::open(&path).unwrap_err().to_string();
-        assert!(message.contains(&sha256_of(&path).unwrap()), "{message}");
-    }
-
-    #[test]
     fn the_main_module_is_the_boot_text_between_shebang_and_call() {
         let dir = tempfile::tempdir().unwrap();
         let path = write_zip(dir.path(), "pex.whl", &[file(BOOT_MEMBER, "def boot(): pass\n")]);
-        let text = Runtime::read(&path).unwrap().main_text("3.12".parse().unwrap(), "abc");
+        let text = Runtime::open(&path).unwrap().main_text("3.12".parse().unwrap(), "abc");
         insta::assert_snapshot!(text, @r#"
     #!/usr/bin/env python3.12
 

@@ -89,6 +89,19 @@ pub(super) fn write_pex<'a, I: Iterator<Item = NewMember<'a>>>(
     zip.finish()
 }
 
+/// Write a plain ZIP archive. `entries` must be sorted by path.
+pub(super) fn write_archive<'a>(
+    out: &mut (impl Write + Seek),
+    entries: impl Iterator<Item = NewMember<'a>>,
+) -> Result<Written, PexError> {
+    let mut zip = ZipWriter::new(out, "")?;
+    zip.with_directories = false;
+    for entry in entries {
+        zip.entry(&entry)?;
+    }
+    zip.finish()
+}
+
 /// The members that every PEX has, sorted by path.
 fn own_entries<'a>(runtime: &'a Runtime, target: &Target, info: &PexInfo) -> Vec<NewMember<'a>> {
     let bootstrap = runtime.files().iter().map(|file| NewMember {

@@ -125,6 +125,7 @@ impl Explain for Error {
             Error::Process(error) => error.fault(),
             Error::Uv(error) => error.fault(),
             Error::Runtime(RuntimeError::Download(error)) => error.fault(),
+            Error::Runtime(RuntimeError::Unpack(error)) => error.fault(),
             Error::Runtime(RuntimeError::Find(source)) | Error::Environment { source, .. } => {
                 own_fault(source)
             }
@@ -154,6 +155,7 @@ impl Explain for Error {
                 "install Python {version} (on a runner: actions/setup-python) or let uv do so; or choose another version with --python-version"
             )),
             Error::Runtime(RuntimeError::Download(error)) => error.hint(),
+            Error::Runtime(RuntimeError::Unpack(error)) => error.hint(),
             Error::Runtime(RuntimeError::Find(source)) | Error::Environment { source, .. } => source.hint(),
             Error::Runtime(RuntimeError::NotOffered) => {
                 Some("let the index mirror this release of pex unchanged".into())

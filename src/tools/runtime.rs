@@ -6,12 +6,14 @@
 use super::environment::EnvironmentRequest;
 use super::uv::Settings;
 use super::{CompileRequest, Error, Tools};
-use crate::cache::CacheError;
+use crate::cache::{CacheError, write_atomically};
+use crate::hex::hex;
 use crate::net::download::{DownloadError, Downloader, Wanted, sha256_of_file};
 use crate::net::{Agent, Credentials, Silent};
-use crate::pex::{PEX_VERSION, WHEEL_FILE_NAME, WHEEL_SHA256};
+use crate::pex::{self, PEX_VERSION, PexError, WHEEL_FILE_NAME, WHEEL_SHA256};
 use crate::target::{PythonVersion, Target};
-use std::io;
+use sha2::{Digest, Sha256};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use toml::{Table, Value};
 use url::Url;
@@ -25,12 +27,44 @@ pub enum RuntimeError {
     /// It could not be fetched.
     #[error("could not fetch the PEX runtime")]
     Download(#[source] DownloadError),
+    /// Its files could not be read from where they come from.
+    #[error("could not unpack the PEX runtime")]
+    Unpack(#[source] PexError),
     /// The index could not be read.
     #[error("could not find the PEX runtime, pex {PEX_VERSION}, on the package index")]
     Find(#[source] super::UvError),
 }
 
 impl Tools {
+    /// The files of the PEX runtime as one archive in the cache, with their digest checked. They are those that this
+    /// program brings along, or else those of the wheel.
+    ///
+    /// # Errors
+    /// Those of [`Tools::pex_runtime`], and of writing to the cache.
+    pub fn pex_runtime_archive(&self) -> Result<PathBuf, Error> {
+        // The number changes when the same files lead to other bytes.
+        let name = format!("runtime/pex-{PEX_VERSION}-1");
+        let path = self.cache().root().join(format!("{name}.zip"));
+        let known = self.cache().recall(&name);
+        if known.is_some_and(|digest| sha256_of_file(&path).is_ok_and(|found| found == digest)) {
+            return Ok(path);
+        }
+        let archive = match pex::archive_of_embedded() {
+            Some(archive) => archive,
+            None => pex::archive_of_wheel(&self.pex_runtime()?),
+        };
+        let archive = archive.map_err(RuntimeError::Unpack)?;
+        write_atomically::<CacheError>(&path, |file| {
+            file.write_all(&archive).map_err(|source| CacheError {
+                action: "write",
+                path: path.clone(),
+                source,
+            })
+        })?;
+        self.cache().keep(&name, &hex(Sha256::digest(&archive)))?;
+        Ok(path)
+    }
+
     /// The verified wheel of pex in the cache, downloaded at first use.
     ///
     /// # Errors
