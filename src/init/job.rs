@@ -230,11 +230,11 @@ fn permissions(job: &DeployJob<'_>, style: Style, new: &mut NewWorkflow, lines: 
     let has_own = !new.before.is_empty() || !new.after.is_empty() || style == Style::Images;
     let of_job = job.job.get("permissions").map(|given| (given, vec!["jobs", job.id, "permissions"]));
     let given = of_job.or_else(|| Some((job.workflow.root.get("permissions")?, vec!["permissions"])));
-    let Some((given, path)) = given else { return };
+    let Some((given, path)) = given else { return default_permissions(new) };
     let Some(scopes) = given.as_object() else {
         let detail = "`contents: read` and `pull-requests: write`, which is all that pexpress needs";
         lines.add(job.workflow, &path, "permissions", Outcome::Taken, detail);
-        return;
+        return default_permissions(new);
     };
     for (name, access) in scopes {
         let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
@@ -252,6 +252,16 @@ fn permissions(job: &DeployJob<'_>, style: Style, new: &mut NewWorkflow, lines: 
                 lines.add(job.workflow, &path, &what, Outcome::Kept, "the steps that stay may need it");
             }
             _ => lines.add(job.workflow, &path, &what, Outcome::Dropped, "pexpress does not need it"),
+        }
+    }
+}
+
+/// An old workflow without `permissions` had those of the repository's settings: what its steps are seen to need.
+fn default_permissions(new: &mut NewWorkflow) {
+    let steps: String = new.before.iter().chain(&new.after).map(String::as_str).collect();
+    for (sign, scope) in [("ghcr.io", "packages"), ("git push", "contents")] {
+        if steps.contains(sign) {
+            new.permissions.insert(scope.into(), "write".into());
         }
     }
 }

@@ -18,16 +18,31 @@ pub fn step(workflow: &Workflow, job: &str, index: usize, value: &Map<String, Va
         Some(block)
     });
     match copied {
-        Some(block) if reads_as(&block.body(), &json!([value])) => block.comments + &block.body,
+        Some(block) if reads_as(&block.body, &json!([value])) => block.comments + &block.body,
         _ => written(&json!([value])),
     }
 }
 
-/// One kept job: a mapping with one key at the left margin.
-pub fn job(workflow: &Workflow, id: &str, value: &Map<String, Value>) -> String {
-    let copied = workflow.line(&["jobs", id]).and_then(|line| Block::read(&workflow.file.text, line, ""));
+/// One kept job: a mapping with one key at the left margin, `id`. `old` is its id in the workflow. Keys that it did not
+/// have there come first.
+pub fn job(workflow: &Workflow, old: &str, id: &str, value: &Map<String, Value>) -> String {
+    let had = workflow.root.get("jobs").and_then(|jobs| jobs.get(old)?.as_object());
+    let is_new = |key: &&String| !had.is_some_and(|had| had.contains_key(*key));
+    let added: Map<String, Value> = value
+        .iter()
+        .filter(|(key, _)| is_new(key))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let added = if added.is_empty() { String::new() } else { written(&Value::Object(added)) };
+    let copied = workflow.line(&["jobs", old]).and_then(|line| Block::read(&workflow.file.text, line, ""));
+    let copied = copied.and_then(|block| {
+        let (first, rest) = block.body.split_once('\n')?;
+        let margin = rest.len() - rest.trim_start_matches(' ').len();
+        let first = first.replacen(old, id, 1);
+        Some((block.comments, format!("{first}\n{}{rest}", indented(&added, margin))))
+    });
     match copied {
-        Some(block) if reads_as(&block.body(), &json!({ id: value })) => block.comments + &block.body,
+        Some((comments, body)) if reads_as(&body, &json!({ id: value })) => comments + &body,
         _ => written(&json!({ id: value })),
     }
 }
@@ -79,10 +94,6 @@ impl Block {
             false => above.iter().rev().map(|line| format!("{}\n", line.trim())).collect(),
         };
         Some(Block { comments, body: body.join("\n") + "\n" })
-    }
-
-    fn body(&self) -> String {
-        self.body.clone()
     }
 
     /// Replace, add or remove the line with `if:`. `None` if that cannot be done by lines.
@@ -168,6 +179,9 @@ jobs:
     fn jobs_are_copied_too() {
         let workflow = Workflow::read(TextFile { path: "w.yml".into(), text: FILE.into() }).unwrap();
         let value = workflow.root["jobs"]["b"].as_object().unwrap();
-        assert_eq!(job(&workflow, "b", value), "b:\n  runs-on: ubuntu-latest # a comment\n  steps: []\n");
+        assert_eq!(
+            job(&workflow, "b", "b", value),
+            "b:\n  runs-on: ubuntu-latest # a comment\n  steps: []\n"
+        );
     }
 }

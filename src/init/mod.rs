@@ -16,6 +16,7 @@ mod inputs;
 mod job;
 mod keep;
 mod old;
+mod others;
 mod outcome;
 mod script;
 mod steps;
@@ -217,7 +218,7 @@ fn from_old(
         }
     }
     new.inputs.clone_from(&inputs.map);
-    other_jobs(&workflows, &[jobs, fallback], &mut new, lines, plan);
+    plan.notes.extend(others::settle(&workflows, &[jobs, fallback], &mut new, lines));
     job::settle(jobs, style, &inputs, &mut new, lines);
     events::settle(jobs, facts.default_branch.as_deref(), path, &mut new, lines);
     jobs.iter().for_each(|job| inputs.tell(job, lines));
@@ -252,40 +253,6 @@ fn old_notes(facts: &Facts, style: Style, new: &NewWorkflow, plan: &mut Plan) {
     }
     if new.push.is_none() {
         plan.notes.push("no old workflow deploys on pushes, so the new one does not either; for the full deployment add `push: {branches: [main]}` under `on:`".into());
-    }
-}
-
-/// Jobs of the old workflows that do not deploy.
-fn other_jobs(
-    workflows: &[&Workflow],
-    jobs: &[&[DeployJob<'_>]],
-    new: &mut NewWorkflow,
-    lines: &mut Lines,
-    plan: &mut Plan,
-) {
-    for workflow in workflows {
-        let of_this =
-            jobs.iter().copied().flatten().filter(|job| job.workflow.file.path == workflow.file.path);
-        let deploying: Vec<&str> = of_this.map(|job| job.id).collect();
-        for (id, value) in workflow.jobs().filter(|(id, _)| !deploying.contains(&id.as_str())) {
-            let mut value = value.clone();
-            let needs = workflow::list(&value, "needs");
-            if needs.iter().any(|id| deploying.contains(&id.as_str())) {
-                let mut renamed: Vec<String> =
-                    needs.into_iter().filter(|id| !deploying.contains(&id.as_str())).collect();
-                renamed.push("deploy".to_string());
-                value.insert("needs".into(), json!(renamed));
-            }
-            let text = keep::job(workflow, id, &value);
-            if deploying.iter().any(|gone| text.contains(&format!("needs.{gone}."))) {
-                plan.notes
-                    .push(format!("the job `{id}` uses an output of a job that is gone: change it by hand"));
-            }
-            if !new.other_jobs.contains(&text) {
-                new.other_jobs.push(text);
-            }
-            lines.add(workflow, &["jobs", id], &format!("job `{id}`"), Outcome::Kept, "");
-        }
     }
 }
 

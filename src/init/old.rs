@@ -190,7 +190,7 @@ pub fn deploy_jobs(workflow: &Workflow) -> Vec<DeployJob<'_>> {
 }
 
 /// The events of a workflow.
-fn scope(workflow: &Workflow) -> Scope {
+pub fn scope(workflow: &Workflow) -> Scope {
     let pull = workflow.event("pull_request").or_else(|| workflow.event("pull_request_target"));
     let closed = pull.flatten().is_some_and(|event| list(event, "types").iter().any(|name| name == "closed"));
     let is_pull = |name: &&str| name.starts_with("pull_request");

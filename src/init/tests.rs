@@ -117,6 +117,34 @@ fn variables_stay_where_they_are_used() {
 }
 
 #[test]
+fn other_jobs_keep_their_events_and_can_read_the_code() {
+    let other = |run: &str| format!("  test:\n    runs-on: x # ours\n    steps: [{{run: {run}}}]\n");
+    let push = workflow("push", "", &[DEPLOY]);
+    let pull = workflow("{pull_request: {types: [opened, closed]}}", "", &[DEPLOY]);
+    let same = plan(&facts(&[("a.yml", push.clone() + &other("a")), ("b.yml", pull.clone() + &other("a"))]));
+    assert!(same.files[0].text.ends_with("\n  test:\n    permissions:\n      contents: read\n    runs-on: x # ours\n    steps: [{run: a}]\n"), "{}", same.files[0].text);
+    let differ = plan(&facts(&[("a.yml", push + &other("a")), ("b.yml", pull + &other("b"))]));
+    let jobs = written(&differ)["jobs"].clone();
+    assert_eq!(jobs["test"]["if"], "github.event_name != 'pull_request'");
+    assert_eq!(jobs["test-2"]["if"], "github.event_name == 'pull_request'");
+    assert_eq!(jobs["test-2"]["steps"], json!([{"run": "b"}]));
+}
+
+#[test]
+fn permissions_that_steps_need_are_kept_or_seen() {
+    for (top, step, want) in [
+        ("", "run: make", json!({"contents": "read"})),
+        ("", "run: ./push ghcr.io/a/b", json!({"contents": "read", "packages": "write"})),
+        ("permissions: {contents: write}\n", "run: git push", json!({"contents": "write"})),
+        ("permissions: {id-token: write}\n", "run: make", json!({"contents": "read", "id-token": "write"})),
+        ("permissions: write-all\n", "run: make", json!({"contents": "read"})),
+    ] {
+        let plan = plan(&facts(&[("a.yml", format!("{top}{}", workflow("push", "", &[step, DEPLOY])))]));
+        assert_eq!(job(&plan).0["permissions"], want, "{top}{step}");
+    }
+}
+
+#[test]
 fn a_closed_pull_request_does_not_wait_for_other_jobs() {
     let on = "{pull_request: {types: [opened, synchronize, reopened, closed]}}";
     let text = workflow(on, "    needs: test\n    if: github.actor != 'bot'\n", &[DEPLOY]);

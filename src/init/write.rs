@@ -127,12 +127,15 @@ impl NewWorkflow {
     }
 
     fn permissions_text(&self) -> String {
-        let mut text = "permissions:\n  contents: read # to check out\n".to_string();
+        let mut text = "permissions:\n".to_string();
+        if !self.permissions.contains_key("contents") {
+            text += "  contents: read # to check out\n";
+        }
         if self.has_pull_requests() {
             text += "  pull-requests: write # for the comment\n";
         }
         for (name, access) in &self.permissions {
-            text += &format!("  {name}: {} # as before\n", super::workflow::text(access));
+            text += &format!("  {name}: {} # for the steps that were kept\n", super::workflow::text(access));
         }
         text
     }
