@@ -3,6 +3,7 @@
 use super::fetch_job::FetchedWheel;
 use super::observer::StoredDeps;
 use super::{BuildError, Context, PexFile, shadowed};
+use crate::hex::short_name;
 use crate::pex::{Chroot, Completeness, DepsPex, FORMAT_REVISION, collisions, script_stub};
 use crate::plan::DepsJob;
 use crate::project::{RequirementLine, ResolveSettings};
@@ -166,7 +167,7 @@ fn assemble(
     warnings.iter().for_each(|warning| context.tools.host().warn(warning));
     let dagster = wheels.iter().find(|wheel| wheel.name == "dagster").map(|wheel| wheel.version.clone());
     let modules = modules(&chroots);
-    let _phase = context.display.phase(format!("Writing {}", pex.file_name()));
+    let _phase = context.display.phase(format!("Writing {}", short_name(&pex.file_name())));
     let file = context
         .write(&pex.file_name(), wheels.len(), started, |file| Ok(pex.write(file, context.runtime()?)?))?;
     Ok(BuiltDeps { file, resolution, dagster_version: dagster, modules, warnings })

@@ -8,7 +8,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Names in the source that are set when the program is built or tested, and not read when it runs.
-const OF_BUILDS: [&str; 3] = ["PEXPRESS_SOURCE_HASH", "PEXPRESS_TARGET", "PEXPRESS_NIGHTLY"];
+const OF_BUILDS: [&str; 5] = [
+    "PEXPRESS_SOURCE_HASH",
+    "PEXPRESS_TARGET",
+    "PEXPRESS_PEX_RUNTIME",
+    "PEXPRESS_NIGHTLY",
+    "PEXPRESS_UV_LOCKS",
+];
 
 /// Headings, introductions, and the starts of the names below them; the last has all others.
 const SECTIONS: [(&str, &str, &[&str]); 3] = [
