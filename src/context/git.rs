@@ -1,12 +1,13 @@
 //! Reads the work tree: branch, remote, and the metadata of a commit. Every answer may be missing: no git, no
 //! repository, or (after a shallow checkout) no such commit.
 
+use super::git_directory::GitDirectory;
 use crate::child_env::{self, Purpose};
 use crate::env_vars;
 use crate::hex::short_hash;
 use crate::host::Host;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,6 +18,8 @@ const CEILING: &str = "GIT_CEILING_DIRECTORIES";
 #[derive(Debug, Clone)]
 pub struct WorkTree {
     directory: PathBuf,
+    /// The directory above those that are searched.
+    ceiling: Option<PathBuf>,
     env: BTreeMap<OsString, OsString>,
 }
 
@@ -90,7 +93,8 @@ impl WorkTree {
     pub fn at(directory: &Path, host: &Host) -> WorkTree {
         let mut env = child_env::for_child(host, Purpose::Git);
         let workspace = host.path_var(env_vars::GITHUB_WORKSPACE).filter(|path| directory.starts_with(path));
-        if let Some(above) = workspace.as_deref().and_then(Path::parent) {
+        let ceiling = workspace.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+        if let Some(above) = &ceiling {
             let ceiling = env.entry(CEILING.into()).or_default();
             if !ceiling.is_empty() {
                 ceiling.push(":");
@@ -98,12 +102,24 @@ impl WorkTree {
             // A ceiling excludes the directory itself, so it is the parent of the workspace.
             ceiling.push(above);
         }
-        WorkTree { directory: directory.to_path_buf(), env }
+        WorkTree { directory: directory.to_path_buf(), ceiling, env }
     }
 
     /// Full hash of the checked-out commit.
     pub fn head(&self) -> Option<String> {
-        self.git(&["rev-parse", "--verify", "--quiet", "HEAD"])
+        let read = self.repository().and_then(|repository| repository.head());
+        read.or_else(|| self.git(&["rev-parse", "--verify", "--quiet", "HEAD"]))
+    }
+
+    fn repository(&self) -> Option<GitDirectory> {
+        // A ceiling of the user's is left to git.
+        let has_ceiling = self.env.get(OsStr::new(CEILING)).is_some_and(|value| {
+            self.ceiling.as_ref().is_none_or(|own| value.as_os_str() != own.as_os_str())
+        });
+        if has_ceiling {
+            return None;
+        }
+        GitDirectory::of(&self.directory, self.ceiling.as_deref(), &self.env)
     }
 
     /// The checked-out branch; `None` when the head is detached or there is no repository.
@@ -127,7 +143,8 @@ impl WorkTree {
 
     /// The top directory of the work tree.
     pub fn root(&self) -> Option<PathBuf> {
-        self.git(&["rev-parse", "--show-toplevel"]).map(PathBuf::from)
+        let read = self.repository().map(|repository| repository.top);
+        read.or_else(|| self.git(&["rev-parse", "--show-toplevel"]).map(PathBuf::from))
     }
 
     /// The remote `origin`.

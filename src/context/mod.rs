@@ -6,6 +6,7 @@ pub mod args;
 pub mod built;
 pub mod event;
 pub mod git;
+mod git_directory;
 pub mod inputs;
 pub mod revision;
 pub mod workflow_run;
