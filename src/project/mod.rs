@@ -345,8 +345,7 @@ impl Lock {
 /// The content of a lock file that replaces resolving.
 #[derive(Debug, Clone)]
 pub enum LockContent {
-    /// A `pylock.toml` document (PEP 751): the lock itself, or `uv export --format pylock.toml` of a uv.lock. It may
-    /// contain local directories, which are skipped. `complete` is false when [`Requirements::lines`] has lines that it
+    /// A `pylock.toml` document (PEP 751): the lock itself, or a uv.lock in the form that uv exports. It may contain local directories, which are skipped. `complete` is false when [`Requirements::lines`] has lines that it
     /// does not cover.
     Pylock {
         /// TOML text.

@@ -1,6 +1,6 @@
 //! Lock files: which one counts for a build directory, and what it pins on the target.
 //!
-//! `uv.lock` of the project or its workspace comes first (uv itself exports it), then `pylock.toml`, then
+//! `uv.lock` of the project or its workspace comes first (see `uv_lock_export`), then `pylock.toml`, then
 //! `poetry.lock`. Nothing here judges whether a lock is up to date; see `locked`.
 //! Sources: uv's documentation, "Locking and syncing"; the PyPA specification "pylock.toml"; for poetry.lock, files
 //! written by Poetry 1.1 to 2.2.

@@ -31,6 +31,7 @@ mod unread;
 mod uv_lock_export;
 mod uv_lock_file;
 mod uv_lock_graph;
+mod uv_lock_marker;
 #[cfg(test)]
 mod uv_lock_oracle;
 mod uv_lock_reach;

@@ -4,9 +4,8 @@
 //! Source: files written by uv 0.4 to 0.13 (lock version 1, revisions 0 to 5), and the reader in uv's source
 //! (`crates/uv-resolver/src/lock`).
 
-use super::requirement::Link;
-use crate::wheel;
-use pep508_rs::{ExtraName, MarkerEnvironment, MarkerExpression, MarkerTree, PackageName};
+use super::uv_lock_marker::{self, Names};
+use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use toml::{Table, Value};
@@ -69,7 +68,7 @@ pub(super) struct Lock<'l> {
     /// Whether it lists all extras of its projects. Source: revision 1 and newer do.
     pub(super) has_all_extras: bool,
     /// Environments that the lock was made for; all if empty.
-    environments: Vec<MarkerTree>,
+    environments: &'l [Value],
 }
 
 /// A version of a package, from one source.
@@ -107,7 +106,7 @@ pub(super) struct Dependency<'l> {
 impl Dependency<'_> {
     /// Whether the marker names extras, groups or projects.
     pub(super) fn has_items(&self) -> bool {
-        self.marker.contains("extra")
+        uv_lock_marker::is_of_extra(self.marker)
     }
 
     /// Whether it applies where these names of extras, groups and projects count.
@@ -116,7 +115,10 @@ impl Dependency<'_> {
         environment: &MarkerEnvironment,
         active: &[ExtraName],
     ) -> Result<bool, Unsure> {
-        Ok(self.marker.is_empty() || parse_marker(self.marker)?.evaluate(environment, active))
+        match self.marker {
+            "" => Ok(true),
+            marker => uv_lock_marker::holds(marker, environment, Names::Only(active)),
+        }
     }
 }
 
@@ -139,26 +141,23 @@ impl<'l> Lock<'l> {
         keep_existing_extras(&mut packages);
         let manifest = document.get("manifest").map(|value| table(value, "manifest")).transpose()?;
         let (members, root_groups) = manifest.map_or_else(|| Ok(Default::default()), read_manifest)?;
-        let environments = list(document, "resolution-markers")?.iter();
-        let environments = environments.map(|marker| parse_marker(marker.as_str().unwrap_or_default()));
         Ok(Lock {
             packages,
             members,
             root_groups,
             conflicts: conflicts(document)?,
             has_all_extras: revision > Some(0),
-            environments: environments.collect::<Result<_, _>>()?,
+            environments: list(document, "resolution-markers")?,
         })
     }
 
     /// Whether the lock was made for this environment, with some extras and groups. Otherwise no dependency applies.
-    pub(super) fn has_environment(&self, environment: &MarkerEnvironment) -> bool {
-        let is_item = |expression: &MarkerExpression| matches!(expression, MarkerExpression::Extra { .. });
-        let holds = |expression: MarkerExpression| {
-            is_item(&expression) || MarkerTree::expression(expression).evaluate(environment, &[])
-        };
-        let has = |marker: &MarkerTree| marker.to_dnf().into_iter().any(|all| all.into_iter().all(holds));
-        self.environments.is_empty() || self.environments.iter().any(has)
+    pub(super) fn has_environment(&self, environment: &MarkerEnvironment) -> Result<bool, Unsure> {
+        let mut has = self.environments.is_empty();
+        for marker in self.environments {
+            has |= uv_lock_marker::holds(marker.as_str().unwrap_or_default(), environment, Names::Any)?;
+        }
+        Ok(has)
     }
 
     /// The only package of this name.
@@ -315,11 +314,6 @@ fn read_manifest(manifest: &Table) -> Result<(Vec<PackageName>, BTreeSet<ExtraNa
     let groups = manifest.get("dependency-groups").and_then(Value::as_table);
     let groups = groups.into_iter().flat_map(Table::keys).map(|name| extra_name(name));
     Ok((members.collect::<Result<_, _>>()?, groups.collect::<Result<_, _>>()?))
-}
-
-fn parse_marker(text: &str) -> Result<MarkerTree, Unsure> {
-    wheel::requirement::check_marker(text).map_err(|error| Unsure(error.to_string()))?;
-    MarkerTree::parse_str::<Link>(text).map_err(|error| Unsure(format!("`{text}`: {}", error.message)))
 }
 
 fn only_keys(table: &Table, known: &[&str], what: &str) -> Result<(), Unsure> {

@@ -48,7 +48,9 @@ impl Lock<'_> {
         let roots = self.roots(selection)?;
         self.check_names(selection, &roots)?;
         self.check_conflicts(selection)?;
-        let mut walk = Walk { lock: self, environment, reached: BTreeMap::new(), queue: Vec::new() };
+        let has_environment = self.has_environment(environment)?;
+        let (reached, queue) = (BTreeMap::new(), Vec::new());
+        let mut walk = Walk { lock: self, environment, has_environment, reached, queue };
         walk.start(&roots, selection)?;
         while let Some(index) = walk.queue.pop() {
             walk.go_on(index)?;
@@ -119,6 +121,8 @@ impl Lock<'_> {
 struct Walk<'l> {
     lock: &'l Lock<'l>,
     environment: &'l MarkerEnvironment,
+    /// Whether the lock was made for it.
+    has_environment: bool,
     /// By package: what is asked for on some way to it.
     reached: BTreeMap<usize, Reached<'l>>,
     /// Packages to go on from.
@@ -200,7 +204,7 @@ impl<'l> Walk<'l> {
         dependency: &Dependency<'_>,
         items: &Items,
     ) -> Result<bool, Unsure> {
-        if !self.lock.has_environment(self.environment) {
+        if !self.has_environment {
             return Ok(false);
         }
         let mut active = Vec::new();

@@ -52,7 +52,7 @@ impl Walk<'_> {
             return Ok(None);
         };
         let Some(lock) = locks::foresee(directory, package, self.options)? else { return Ok(None) };
-        // Of several versions of a package the markers decide, which uv alone reads.
+        // Of several versions of a package the markers decide, and what is asked for.
         let mut names = BTreeSet::new();
         let forked: BTreeSet<_> =
             lock.pins.iter().map(|pin| &pin.name).filter(|name| !names.insert(*name)).collect();
