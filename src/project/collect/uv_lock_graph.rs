@@ -168,14 +168,6 @@ impl<'l> Lock<'l> {
             _ => Unsure::because(format!("it does not have `{name}` exactly once")),
         }
     }
-
-    /// The package of the root of the workspace, if that is a project.
-    pub(super) fn root(&self) -> Option<usize> {
-        self.packages.iter().position(|package| {
-            let path = package.source.get("editable").or_else(|| package.source.get("virtual"));
-            path.and_then(Value::as_str) == Some(".")
-        })
-    }
 }
 
 impl<'l> Package<'l> {

@@ -128,7 +128,9 @@ fn choices(document: &Table, directory: &Path) -> Vec<(Option<PackageName>, Vec<
     let own = std::fs::read_to_string(directory.join("pyproject.toml")).unwrap().contains("[project]");
     let mut names: Vec<Option<PackageName>> = lock.members.iter().cloned().map(Some).collect();
     if names.is_empty() {
-        names.extend(lock.root().map(|root| Some(lock.packages[root].name.clone())));
+        let is_root = |kind: &toml::Value| kind.as_str() == Some(".");
+        let root = lock.packages.iter().find(|package| package.source.values().any(is_root));
+        names.extend(root.map(|root| Some(root.name.clone())));
     }
     if !own {
         names.push(None);
@@ -255,9 +257,9 @@ impl Tally {
 fn every_lock_is_read_as_uv_exports_it() {
     let tools = Tools::new(&Host::from_process());
     let root = tempfile::tempdir().unwrap();
-    let directories: Vec<PathBuf> = match std::env::var_os("PEXPRESS_UV_LOCKS") {
-        Some(there) => std::fs::read_dir(there).unwrap().map(|entry| entry.unwrap().path()).collect(),
-        None => write_projects(&root.path().canonicalize().unwrap(), &tools),
+    let (directories, least_same): (Vec<PathBuf>, usize) = match std::env::var_os("PEXPRESS_UV_LOCKS") {
+        Some(there) => (std::fs::read_dir(there).unwrap().map(|entry| entry.unwrap().path()).collect(), 1),
+        None => (write_projects(&root.path().canonicalize().unwrap(), &tools), 500),
     };
     let mut tally = Tally::default();
     for directory in &directories {
@@ -270,7 +272,7 @@ fn every_lock_is_read_as_uv_exports_it() {
         tally.unsure,
         tally.differences.join("\n")
     );
-    assert!(tally.differences.is_empty() && tally.same >= 500, "{report}");
+    assert!(tally.differences.is_empty() && tally.same >= least_same, "{report}");
     // Straight to stderr, which libtest does not capture.
     let _ = writeln!(std::io::stderr(), "{report}");
 }

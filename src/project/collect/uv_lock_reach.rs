@@ -87,13 +87,9 @@ impl Lock<'_> {
         if !known(&selection.groups, &|root, name| self.packages[root].declared_groups.contains(name)) {
             return Unsure::because("a group is not in it");
         }
-        // A member can inherit groups of its workspace's root, which the files of both decide.
-        let inherited = self.root().filter(|root| !roots.contains(root));
-        let inherited = inherited.map(|root| &self.packages[root].declared_groups);
-        let is_inherited = |name: &ExtraName| {
-            self.root_groups.contains(name) || inherited.is_some_and(|groups| groups.contains(name))
-        };
-        match selection.groups.iter().any(is_inherited) {
+        // A member's own group takes the place of one of the root, but all members together have both.
+        let has_both = |name: &ExtraName| selection.package.is_none() && self.root_groups.contains(name);
+        match selection.groups.iter().any(has_both) {
             true => Unsure::because("a group is one of the workspace's root too"),
             false => Ok(()),
         }

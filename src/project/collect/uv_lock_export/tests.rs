@@ -60,6 +60,8 @@ fn extras_groups_and_markers_decide_what_is_needed() {
     ] {
         assert_eq!(names(LOCK, words), want, "{words}");
     }
+    let both = LOCK.replace("dev = [{ name", "test = [{ name = \"more\" }]\ndev = [{ name");
+    assert_eq!(names(&both, "lib +test"), "lib some1.5 tool1", "a member's group is not that of the root");
     let other = LOCK.replace(
         "resolution-markers = [\"python_full_version >= '3.12'\", \"python_full_version < '3.12'\"]",
         "resolution-markers = [\"python_full_version >= '3.12' and extra == 'extra-4-proj-cpu'\"]",
@@ -173,9 +175,9 @@ fn what_is_not_known_is_left_to_uv() {
         ("proj +missing", "", "", "a group is not in it"),
         ("lib +dev", "", "", "a group is not in it"),
         (
-            "lib +test",
-            "dev = [{ name = \"tool\" }]",
-            "test = []",
+            "* +test",
+            "[manifest]",
+            "[manifest.dependency-groups]\ntest = []\n[manifest]",
             "a group is one of the workspace's root too",
         ),
         ("proj net --all", "", "", "both extras and all of them are asked for"),
