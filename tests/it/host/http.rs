@@ -52,7 +52,7 @@ impl Fixture {
         self.downloader.get(&wanted, &self.credentials, &Silent)
     }
 
-    /// All files in the cache.
+    /// What is in the cache.
     fn cached(&self) -> Vec<PathBuf> {
         fn collect(dir: &Path, into: &mut Vec<PathBuf>) {
             for entry in std::fs::read_dir(dir).into_iter().flatten() {
@@ -62,6 +62,8 @@ impl Fixture {
         }
         let mut files = Vec::new();
         collect(&self.dir.path().join("cache"), &mut files);
+        // Locks of the cache, without content.
+        files.retain(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.'));
         files
     }
 }

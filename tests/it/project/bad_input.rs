@@ -50,7 +50,7 @@ fn command_lines_that_are_wrong() {
     for (name, arguments) in [
         ("usage-unknown-command", &["biuld"][..]),
         ("usage-unknown-flag", &["deploy", ".", "out", "--quick"]),
-        ("usage-no-out-dir", &["deploy", "."]),
+        ("usage-no-out-dir", &["deps", "."]),
         ("usage-python-version", &["deps", ".", "out", "--python-version", "3.7"]),
         ("usage-platform", &["deps", ".", "out", "--platform", "win_amd64"]),
         ("usage-module-without-name", &["-m"]),
