@@ -16,15 +16,18 @@ use crate::project::{LockContent, RequirementLine, Requirements};
 use crate::redact::without_userinfo;
 use crate::resolve::{Artifact, Resolution, machine};
 use crate::target::Target;
+use crate::tools::PipConfig;
 use crate::wheel::requirement::Link;
-use pep440_rs::Version;
+use pep440_rs::{Operator, Version};
 use pep508_rs::{Requirement, VersionOrUrl};
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use url::Url;
 
 /// Local files of more bytes than this are not hashed: resolving is faster.
 const MOST_LOCAL_BYTES: u64 = 100_000_000;
@@ -72,10 +75,13 @@ impl<'a> Asked<'a> {
             requirements.lock.as_ref().map(|lock| &lock.content),
             Some(LockContent::Pylock { complete: true, .. })
         );
-        if is_decided || !requirements.lines.iter().all(is_lasting) {
+        if is_decided
+            || !requirements.lines.iter().all(is_lasting)
+            || !limits(requirements).all(is_lasting_limit)
+        {
             return None;
         }
-        let files = local_files(requirements)?;
+        let files = local_files(requirements, host)?;
         let mut bare = requirements.clone();
         // Credentials in URLs differ in every job.
         let settings = &mut bare.settings;
@@ -84,17 +90,23 @@ impl<'a> Asked<'a> {
         urls.for_each(|url| *url = without_userinfo(url));
         let set = requirements_hash(&bare, &job.directory, target);
         // Increase the number when the meaning of the text or of a record changes: old records then miss.
+        let lock = match requirements.lock.as_ref().map(|lock| &lock.content) {
+            Some(LockContent::Pylock { text, .. }) => hex(Sha256::digest(text.as_bytes())),
+            Some(LockContent::Constraints) | None => String::new(),
+        };
         let text = format!(
-            "pexpress record 1\nruntime {runtime}\nset {set}\nfiles {files}\n{}\n",
+            "pexpress record 1\nruntime {runtime}\nset {set}\nlock {lock}\nfiles {files}\n{}\n",
             machine::settings(host)
         );
         Some(Asked { requirements, target, hash: hex(Sha1::digest(text.as_bytes())) })
     }
 
-    /// Whether a lock file decides all versions, so that a record does not grow old.
-    fn is_locked(&self) -> bool {
-        let is_pin = |line: &RequirementLine| line.is_link || line.text.contains("==");
-        self.requirements.lock.is_some() && self.requirements.lines.iter().all(is_pin)
+    /// Whether a lock file and exact pins decide all versions, so that a record does not grow old.
+    fn is_locked(&self, resolution: &Resolution) -> bool {
+        let lines = self.requirements.lines.iter().map(|line| &line.text).chain(limits(self.requirements));
+        let pinned: BTreeSet<String> = lines.filter_map(|line| pinned_name(line)).collect();
+        self.requirements.lock.is_some()
+            && resolution.distributions.iter().all(|one| pinned.contains(&one.name))
     }
 
     /// The first record of these tags that is not older than `max_age`, agrees with the requirements, and has its deps
@@ -106,7 +118,7 @@ impl<'a> Asked<'a> {
         likely: &[String],
         max_age: Duration,
     ) -> Option<Record> {
-        if max_age.is_zero() && !self.is_locked() {
+        if max_age.is_zero() && self.requirements.lock.is_none() {
             return None;
         }
         let now = client.host().clock.now();
@@ -123,8 +135,9 @@ impl<'a> Asked<'a> {
     /// The record in this text, or why it cannot be used.
     fn usable(&self, text: &str, now: SystemTime, max_age: Duration) -> Result<Record, String> {
         let record = self.parse(text).ok_or("it is not a record of these requirements")?;
+        let is_locked = self.is_locked(&record.resolution);
         match now.duration_since(record.resolved_at) {
-            Ok(age) if age > max_age && !self.is_locked() => {
+            Ok(age) if (age > max_age || max_age.is_zero()) && !is_locked => {
                 return Err(format!(
                     "it is {} old; the requirements are resolved again (--resolve-max-age)",
                     words(age)
@@ -152,9 +165,20 @@ impl<'a> Asked<'a> {
         })
     }
 
-    /// The text of a record; `None` if its files are not all known by digest.
+    /// The text of a record; `None` if its files are not all known by digest, or if a package that a requirement needs
+    /// comes from a branch of a Git repository.
     pub fn text(&self, record: &Record, runtime: &str) -> Option<String> {
         resolution_hash(&record.resolution, self.target, runtime)?;
+        let lines = || self.requirements.lines.iter().map(|line| &line.text).chain(limits(self.requirements));
+        let is_named = |commit: &str| lines().any(|line| line.to_ascii_lowercase().contains(commit));
+        let artifacts = record.resolution.distributions.iter().map(|one| &one.artifact);
+        let mut commits = artifacts.filter_map(|artifact| match artifact {
+            Artifact::Git { commit, .. } => Some(commit),
+            Artifact::Wheel(_) | Artifact::Sdist { .. } => None,
+        });
+        if !commits.all(|commit| is_named(commit)) {
+            return None;
+        }
         let resolved_at = record.resolved_at.duration_since(UNIX_EPOCH).ok()?.as_secs();
         let mut document = Document {
             deps_pex_name: record.entry.deps_pex_name.clone(),
@@ -191,10 +215,14 @@ fn shareable(resolution: &Resolution) -> Resolution {
 
 /// The digests of all local files that the resolver may choose; `None` if there are too many to read, or one cannot be
 /// read.
-fn local_files(requirements: &Requirements) -> Option<String> {
+fn local_files(requirements: &Requirements, host: &Host) -> Option<String> {
     let mut paths: Vec<PathBuf> =
         requirements.local_distributions.iter().map(|file| file.path.clone()).collect();
-    for link in requirements.settings.find_links.iter().filter(|link| !link.contains("://")) {
+    let of_pip = PipConfig::read(host).find_links;
+    let of_uv = host.var(env_vars::UV_FIND_LINKS).into_iter().flat_map(|links| links.split([',', ' ']));
+    let links = requirements.settings.find_links.iter().chain(&of_pip).map(String::as_str).chain(of_uv);
+    for link in links.filter(|link| !link.is_empty()) {
+        let Some(link) = directory(link, host)? else { continue };
         let entries = std::fs::read_dir(link).ok()?.collect::<Result<Vec<_>, _>>().ok()?;
         paths.extend(entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_file()));
     }
@@ -211,14 +239,54 @@ fn local_files(requirements: &Requirements) -> Option<String> {
     Some(text)
 }
 
+/// The directory that `--find-links` names; `None` within for a page on the web. `None` if it is not known.
+fn directory(link: &str, host: &Host) -> Option<Option<PathBuf>> {
+    match link.split_once("://") {
+        None => Some(Some(host.absolute(Path::new(link)))),
+        Some(("file", _)) => Url::parse(link).ok()?.to_file_path().ok().map(Some),
+        Some(_) => Some(None),
+    }
+}
+
+/// Constraints and overrides.
+fn limits(requirements: &Requirements) -> impl Iterator<Item = &String> {
+    requirements.settings.constraints.iter().chain(&requirements.settings.overrides)
+}
+
+/// The package that a line pins to one version or file.
+fn pinned_name(line: &str) -> Option<String> {
+    let line: Requirement<Link> = line.parse().ok()?;
+    let is_pin = match &line.version_or_url {
+        Some(VersionOrUrl::VersionSpecifier(specifiers)) => {
+            let exact = [Operator::Equal, Operator::ExactEqual];
+            specifiers.iter().any(|one| exact.contains(one.operator()))
+        }
+        Some(VersionOrUrl::Url(_)) => true,
+        None => false,
+    };
+    is_pin.then(|| line.name.to_string())
+}
+
+/// Whether a constraint or override means the same files tomorrow.
+fn is_lasting_limit(line: &String) -> bool {
+    let is_link = line
+        .parse::<Requirement<Link>>()
+        .is_ok_and(|line| matches!(line.version_or_url, Some(VersionOrUrl::Url(_))));
+    !is_link || is_lasting_link(line)
+}
+
 /// Whether a line means the same files tomorrow, apart from new releases.
 fn is_lasting(line: &RequirementLine) -> bool {
+    !line.is_link || is_lasting_link(&line.text)
+}
+
+fn is_lasting_link(line: &str) -> bool {
     let is_commit = || {
-        let address = line.text.split(['#', ';', ' ']).find(|part| part.starts_with("git+"));
+        let address = line.split(['#', ';', ' ']).find(|part| part.starts_with("git+"));
         let revision = address.and_then(|address| address.rsplit_once('@')).map(|(_, revision)| revision);
         revision.is_some_and(|text| text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
-    !line.is_link || line.text.contains("#sha256=") || is_commit()
+    line.contains("#sha256=") || is_commit()
 }
 
 /// Why a resolution is not one of these requirements, as far as names and versions tell.

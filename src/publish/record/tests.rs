@@ -95,6 +95,89 @@ fn requirements_that_can_change_without_a_word_have_no_record() {
     }
 }
 
+/// A lock with another line next to it was taken for one that decides everything.
+#[test]
+fn only_a_record_whose_versions_are_all_pinned_does_not_grow_old() {
+    use crate::project::Lock;
+    let locked = |lines: &[&str], constraints: &[&str], content: LockContent| {
+        let mut job = job(lines);
+        let requirements = Arc::make_mut(&mut job.requirements);
+        requirements.lock = Some(Lock { file: "/p/x.lock".into(), content, remedy: "x lock".into() });
+        requirements.settings.constraints = constraints.iter().map(ToString::to_string).collect();
+        job
+    };
+    let partial = || LockContent::Pylock { text: String::new(), complete: false };
+    let pins = ["a==1", "b==2"];
+    for (lines, constraints, content, lasts) in [
+        (&["a==1"][..], &pins[..], LockContent::Constraints, true),
+        (&["a==1", "b==2"], &[], partial(), true),
+        (&["a==1", "b>=1; python_version == '3.11'"], &[], partial(), false),
+        (&["a==1", "b==2.*"], &[], partial(), false),
+        // Nothing pins what `a` needs.
+        (&["a==1"], &[], partial(), false),
+        (&["a==1"], &[], LockContent::Constraints, false),
+    ] {
+        let job = locked(lines, constraints, content);
+        let own = asked(&job, &[]).unwrap();
+        let text = own.text(&record("a 1, b 2"), "pex 1").unwrap();
+        for (now, age) in [(9_000_000, DAY), (1_000_000, Duration::ZERO)] {
+            assert_eq!(own.usable(&text, at(now), age).is_ok(), lasts, "{lines:?} {constraints:?} {age:?}");
+        }
+    }
+    let old = asked(&locked(&pins, &[], partial()), &[]).unwrap().hash;
+    let changed = LockContent::Pylock { text: "other digests".into(), complete: false };
+    assert_ne!(asked(&locked(&pins, &[], changed), &[]).unwrap().hash, old);
+}
+
+#[test]
+fn a_branch_that_only_an_override_or_a_package_names_is_resolved_in_each_run() {
+    let with = |overrides: &[&str]| {
+        let mut job = job(&["a>=1"]);
+        Arc::make_mut(&mut job.requirements).settings.overrides =
+            overrides.iter().map(ToString::to_string).collect();
+        job
+    };
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    for (line, lasting) in [
+        ("b==1".to_string(), true),
+        (format!("b @ git+https://h/r@{commit}"), true),
+        ("b @ git+https://h/r@main".into(), false),
+        ("b @ https://h/b-1-py3-none-any.whl".into(), false),
+    ] {
+        assert_eq!(asked(&with(&[&line]), &[]).is_some(), lasting, "{line}");
+    }
+    let mut found = record("a 1, b 2");
+    let (url, commit) = ("https://h/r".into(), commit.to_string());
+    let artifact = Artifact::Git { url, commit: commit.clone(), subdirectory: None };
+    found.resolution.distributions[1].artifact = artifact;
+    let written = |job: &DepsJob| asked(job, &[]).unwrap().text(&found, "pex 1").is_some();
+    assert!(written(&with(&[&format!("b @ git+https://h/r@{commit}")])));
+    // The metadata of `a` names a branch.
+    assert!(!written(&with(&[])));
+}
+
+#[test]
+fn local_wheels_count_whoever_names_their_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, url) = (dir.path().to_str().unwrap(), Url::from_file_path(dir.path()).unwrap().to_string());
+    let plain = job(&["a"]);
+    let mut linked = job(&["a"]);
+    Arc::make_mut(&mut linked.requirements).settings.find_links = vec![url.clone()];
+    let all = [
+        (&plain, ("UV_FIND_LINKS", path)),
+        (&plain, ("UV_FIND_LINKS", url.as_str())),
+        (&plain, ("PIP_FIND_LINKS", path)),
+        (&linked, ("HOME", "/nowhere")),
+    ];
+    let hashes = || all.map(|(job, variable)| asked(job, &[variable]).unwrap().hash);
+    let before = hashes();
+    std::fs::write(dir.path().join("a-1-py3-none-any.whl"), "1").unwrap();
+    let after = hashes();
+    for (at, (one, other)) in before.iter().zip(&after).enumerate() {
+        assert_ne!(one, other, "{at}");
+    }
+}
+
 #[test]
 fn the_hash_follows_requirements_settings_and_local_files() {
     let hash = |lines: &[&str], vars: &[(&str, &str)]| asked(&job(lines), vars).unwrap().hash;
