@@ -16,7 +16,8 @@ pub fn find(directory: &Path) -> Option<PathBuf> {
             return None;
         }
         if let Some(file) = file_in(here) {
-            return Some(file);
+            // In a directory such as `/tmp`, anyone can place one.
+            return (here == directory || is_of_same_owner(&file, directory)).then_some(file);
         }
         if here.join(".git").exists() {
             return None;
@@ -26,7 +27,7 @@ pub fn find(directory: &Path) -> Option<PathBuf> {
 }
 
 /// The file that makes `directory` a project.
-fn file_in(directory: &Path) -> Option<PathBuf> {
+pub(super) fn file_in(directory: &Path) -> Option<PathBuf> {
     let yaml = YAML_FILES.iter().map(|name| directory.join(name)).find(|file| file.is_file());
     let mut reading = Reading::default();
     let dg = || dg::config_file(directory, &mut reading);
@@ -36,7 +37,7 @@ fn file_in(directory: &Path) -> Option<PathBuf> {
 #[cfg(unix)]
 fn is_of_same_owner(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let owner = |path: &Path| path.metadata().map(|data| data.uid()).ok();
+    let owner = |path: &Path| path.symlink_metadata().map(|data| data.uid()).ok();
     owner(one) == owner(other)
 }
 
@@ -48,6 +49,23 @@ fn is_of_same_owner(_: &Path, _: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As in `/tmp`, where anyone can place files. Needs the right to give files away, which root has.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_another_user_placed_above_is_no_project() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, below) = (dir.path().join("dagster_cloud.yaml"), dir.path().join("work"));
+        std::fs::create_dir(&below).unwrap();
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(find(&below).as_deref(), Some(&*file));
+        if std::os::unix::fs::chown(&file, Some(12_345), None).is_err() {
+            return;
+        }
+        assert_eq!(find(&below), None);
+        // Whoever goes there means it.
+        assert_eq!(find(dir.path()).as_deref(), Some(&*file));
+    }
 
     #[test]
     fn the_nearest_project_within_the_repository_is_found() {
