@@ -15,7 +15,7 @@ mod untrusted;
 
 pub use closed::{Outlived, outlived};
 pub use error::DeploymentError;
-pub use existing::existing;
+pub use existing::{check_named, existing};
 pub use goal::{DeploySession, Goal, client};
 pub use question::{Question, confirm};
 pub use same_branch::reason_to_stay;

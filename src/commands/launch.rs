@@ -5,10 +5,9 @@ use super::progress::Progress;
 use super::{Error, tell_interrupt};
 use crate::cli::{Format, LaunchArgs};
 use crate::context::Context;
-use crate::context::event::Trigger;
 use crate::dagster::runs::{RunOutcome, RunRequest};
 use crate::dagster::{Client, Session};
-use crate::deployment::{self, DeploymentError};
+use crate::deployment;
 use crate::host::Host;
 use crate::launch::{self, LaunchError, Launched};
 use crate::render::{self, Exit};
@@ -133,11 +132,8 @@ fn launched(args: &LaunchArgs, progress: &Progress, found: &Found, host: &Host) 
         ..RunRequest::default()
     };
     let context = Context::read(&args.dagster, host.cwd(), host)?;
-    if context.endpoint.deployment.is_none() && matches!(context.trigger, Trigger::Untrusted(_)) {
-        // A smoke test of a pull request must not run in a full deployment by default.
-        let why = "the event does not name the pull request whose branch deployment is meant".into();
-        return Err(DeploymentError::NotNamed { why }.into());
-    }
+    // A smoke test of a pull request must not run in a full deployment by default.
+    deployment::check_named(&context)?;
     let client = deployment::client(&context, host, PythonVersion::DEFAULT).in_session(progress.session());
     let (client, _) = deployment::existing(&context, &client, Client::deployment_info)?;
     let deployment = client.deployment().unwrap_or_default().to_string();

@@ -81,6 +81,7 @@ impl Redeployed {
 /// If a code location does not exist, or Dagster+ refuses.
 pub fn perform(args: &RedeployArgs, host: &Host, progress: &Progress) -> Result<Redeployed, Error> {
     let context = Context::read(&args.dagster, host.cwd(), host)?;
+    deployment::check_named(&context)?;
     let client = deployment::client(&context, host, PythonVersion::DEFAULT).in_session(progress.session());
     let (client, documents) = deployment::existing(&context, &client, Client::documents)?;
     let (deployment, url) = (client.deployment().unwrap_or_default().to_string(), client.locations_page());

@@ -27,6 +27,19 @@ pub fn existing<T>(
     }
 }
 
+/// An error for a run that changes something in a deployment and that code of others started, if it names no deployment:
+/// the default one is not meant.
+///
+/// # Errors
+/// The event names no branch deployment.
+pub fn check_named(context: &Context) -> Result<(), DeploymentError> {
+    if context.endpoint.deployment.is_some() || !matches!(context.trigger, Trigger::Untrusted(_)) {
+        return Ok(());
+    }
+    let why = "the event does not name the pull request whose branch deployment is meant".into();
+    Err(DeploymentError::NotNamed { why })
+}
+
 /// Its name, and whether that is only the default.
 fn name(context: &Context, client: &Client) -> Result<(String, bool), DeploymentError> {
     match (&context.endpoint.deployment, &context.trigger) {

@@ -123,6 +123,20 @@ fn a_job_is_launched_in_the_branch_deployment_of_the_pull_request() {
     assert_eq!(scene.dagster.journal().count("launchRun"), 1);
 }
 
+/// Anyone may have started such a run, and `prod` was redeployed.
+#[test]
+fn a_run_with_code_of_others_changes_no_full_deployment_that_it_does_not_name() {
+    let scene = scene(&json!({}));
+    for command in ["redeploy", "launch"] {
+        let step = scene.step().with("INPUT_COMMAND", command).with("INPUT_LOCATIONS", "one");
+        let step = step.with("INPUT_JOB", if command == "launch" { "smoke_test" } else { "" });
+        let ran = step.event("pull_request_target", &pull_request("opened")).run();
+        assert_eq!((ran.code, ran.output("result")), (Some(2), "failure"), "{}", ran.log);
+        assert!(ran.output("reason").contains("does not name the pull request"), "{}", ran.log);
+    }
+    assert_eq!(scene.dagster.journal().calls(), [""; 0]);
+}
+
 #[test]
 fn a_run_has_its_id_and_page_as_outputs_whatever_its_end() {
     let scene = scene(&json!({"smoke_test": {"states": ["FAILURE"]}}));
