@@ -52,8 +52,12 @@ pub fn facts(repository: &Repository, args: &InitArgs, host: &Host) -> Facts {
     };
     let tree = WorkTree::at(&repository.top, host);
     let variable = |name: &str| host.var(name).map(|value| value.trim().to_string());
+    // Nothing is written outside of the repository, whatever directory a project file names.
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let top = real(&repository.top);
     let secrets: BTreeMap<String, Vec<String>> = directories
         .iter()
+        .filter(|directory| real(directory).starts_with(&top))
         .map(|directory| (repository.name(directory), doubtful::secret_files(directory)))
         .filter(|(_, secrets)| !secrets.is_empty())
         .collect();

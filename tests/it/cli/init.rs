@@ -21,6 +21,29 @@ fn init(directory: &Path, args: &[&str]) -> (i32, String, String) {
     run(pexpress().arg("init").args(args).current_dir(directory))
 }
 
+/// A project file can name any directory.
+#[test]
+fn nothing_is_written_outside_of_the_repository() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
+        std::fs::write(dir.path().join(name), text).unwrap();
+    };
+    let locations = ["in", "../out"].map(|directory| {
+        let name = directory.trim_start_matches("../");
+        format!(
+            "  - location_name: {name}\n    code_source: {{package_name: p}}\n    build: {{directory: {directory}}}\n"
+        )
+    });
+    write("repo/dagster_cloud.yaml", &format!("locations:\n{}", locations.concat()));
+    ["repo/in", "out"].iter().for_each(|name| write(&format!("{name}/.env"), "A=1\n"));
+    git_init(&dir.path().join("repo"), "main");
+    let (code, _, stderr) = init(&dir.path().join("repo"), &["--organization", "acme"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(dir.path().join("repo/in/.pexignore").exists());
+    assert!(!dir.path().join("out/.pexignore").exists());
+}
+
 fn git_init(directory: &Path, branch: &str) {
     let status = Command::new("git").args(["init", "-q", "-b", branch]).arg(directory).status();
     assert!(status.unwrap().success());
