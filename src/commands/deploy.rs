@@ -146,7 +146,12 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     let connect = |(session, destination): (Box<DeploySession>, _)| {
         Online::connect(*session, &destination, &args.publish, &made, host)
     };
+    let elsewhere =
+        destination.as_ref().map(|(session, _)| pruning::named_elsewhere(args, session, host)).transpose()?;
     let mut online = destination.map(connect).transpose()?;
+    if let Some(online) = &mut online {
+        online.named_elsewhere = elsewhere.unwrap_or_default();
+    }
     let (plan, out_dir) =
         (Arc::new(plan), here::out_dir(args.out_dir.as_deref(), &host.absolute(args.project()), host));
     if let Some(online) = online.as_mut().filter(|_| args.publish.refresh_defs_state) {

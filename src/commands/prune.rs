@@ -9,14 +9,15 @@ use crate::dagster::Client;
 use crate::deployment::args::BranchArgs;
 use crate::deployment::{self, Choice, DeploymentError, Destination, Outlived, goal};
 use crate::host::Host;
-use crate::project::Project;
+use crate::project::{self, PROJECT_FILES, Project};
 use crate::render::Exit;
 use crate::report::table::count;
 use crate::target::PythonVersion;
 use crate::update::Before;
-use crate::update::prune::{self, Leftovers};
+use crate::update::prune::{self, Leftovers, PruneError};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// Run the command: exit code 0, whether there is something to remove or not.
 ///
@@ -33,10 +34,11 @@ pub fn run(
     // A project with an error may name fewer code locations than it should.
     let project = Project::read(&file, host)?;
     let names: BTreeSet<String> = project.locations.iter().map(|location| location.name.clone()).collect();
+    let elsewhere = named_elsewhere(&context, &project.file, host)?;
     let client = deployment::client(&context, host, PythonVersion::DEFAULT).in_session(progress.session());
     let revision = context.revision(None, host);
     let (client, before) = at(args, &context, &client, host)?;
-    let leftovers = before.leftovers(&names, &revision);
+    let leftovers = before.leftovers(&names, &elsewhere, &revision);
     let outlived = outlived(&context, &client, &revision, host)?;
     let found = Found { client, leftovers, outlived };
     found.tell(args.apply, host);
@@ -56,6 +58,25 @@ pub fn run(
     found.print(format, &gone, true, host)?;
     locations.and(closed)?;
     Ok(Exit(0))
+}
+
+/// Code locations that other project files of the repository of `file` name.
+///
+/// # Errors
+/// A project file that cannot be read.
+pub(super) fn named_elsewhere(
+    context: &Context,
+    file: &Path,
+    host: &Host,
+) -> Result<BTreeSet<String>, Error> {
+    let files = context.work_tree.files(&PROJECT_FILES);
+    let named = project::named_elsewhere(&files, file, host);
+    named.map_err(|file| PruneError::Unread { file: shown(&file, host) }.into())
+}
+
+/// A path as a reader in the working directory names it.
+fn shown(path: &Path, host: &Host) -> PathBuf {
+    path.strip_prefix(host.cwd()).unwrap_or(path).to_path_buf()
 }
 
 /// The deployment that a deploy of this project would go to, and what is there. It is not created.
@@ -114,7 +135,7 @@ impl Found {
         let Leftovers { removable, kept } = &self.leftovers;
         if !kept.is_empty() {
             host.note(format!(
-                "Also in {deployment}, from another repository or an unknown one: {}. They stay.",
+                "Also in {deployment}, from another repository, an unknown one, or another project file of this one: {}. They stay.",
                 kept.join(", ")
             ));
         }

@@ -147,6 +147,19 @@ impl WorkTree {
         read.or_else(|| self.git(&["rev-parse", "--show-toplevel"]).map(PathBuf::from))
     }
 
+    /// The files of the repository with one of these names, as far as git knows them or could add them; those that a sparse
+    /// checkout leaves out are among them. Absolute.
+    pub fn files(&self, names: &[&str]) -> Vec<PathBuf> {
+        let patterns: Vec<String> = names.iter().map(|name| format!(":(top,glob)**/{name}")).collect();
+        let mut args =
+            vec!["ls-files", "-z", "--full-name", "--cached", "--others", "--exclude-standard", "--"];
+        args.extend(patterns.iter().map(String::as_str));
+        let (root, list) = (self.root().unwrap_or_default(), self.git(&args).unwrap_or_default());
+        let paths: std::collections::BTreeSet<PathBuf> =
+            list.split('\0').filter(|path| !path.is_empty()).map(|path| root.join(path)).collect();
+        paths.into_iter().collect()
+    }
+
     /// The remote `origin`.
     pub fn origin(&self) -> Option<Remote> {
         Remote::parse(&self.git(&["remote", "get-url", "origin"])?)

@@ -18,8 +18,8 @@ pub struct PublishArgs {
     /// Skip code locations that already run exactly these PEX files, loaded without an error.
     #[arg(long)]
     pub changed_only: bool,
-    /// After a deploy that succeeds, remove code locations of this repository that the project file does not name any more.
-    /// Not for deployments that several project files of a repository share.
+    /// After a deploy that succeeds, remove code locations of this repository that the project file does not name any more,
+    /// and no other project file of it either.
     #[arg(long)]
     pub prune: bool,
     /// Use deps PEX files from cache entries with this tag, such as `owner/name` of the repository (repeatable; the first

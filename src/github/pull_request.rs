@@ -96,7 +96,8 @@ pub fn open_of(github: &Github, repository: &str, head: &str) -> Result<Vec<Pull
     Ok(raw.into_iter().filter(|raw| raw.head.r#ref == branch).map(PullRequest::from).collect())
 }
 
-/// The hundred closed pull requests of `repository` (`owner/name`) that were changed last, the newest first.
+/// The hundred closed pull requests of `repository` (`owner/name`) that were changed last, the newest first, without those
+/// of forks: the name of a fork's branch may be that of another branch here.
 ///
 /// # Errors
 /// When GitHub refuses or does not answer.
@@ -107,7 +108,11 @@ pub fn closed_of(github: &Github, repository: &str) -> Result<Vec<PullRequest>, 
     let query = [("state", "closed"), ("sort", "updated"), ("direction", "desc"), ("per_page", "100")];
     let raw: Vec<Raw> =
         github.call(&reading(doing, "pull requests"), async |crab| crab.get(&route, Some(&query)).await)?;
-    Ok(raw.into_iter().map(PullRequest::from).filter(|request| !request.open).collect())
+    let is_own = |request: &PullRequest| {
+        request.head_repository.as_ref().is_some_and(|head| head.eq_ignore_ascii_case(repository))
+    };
+    let all = raw.into_iter().map(PullRequest::from);
+    Ok(all.filter(|request| !request.open && is_own(request)).collect())
 }
 
 /// The branches with an open pull request in `repository` (`owner/name`), whoever owns them; `None` if there are too many
@@ -116,7 +121,7 @@ pub fn closed_of(github: &Github, repository: &str) -> Result<Vec<PullRequest>, 
 /// # Errors
 /// When GitHub refuses or does not answer.
 pub fn open_branches(github: &Github, repository: &str) -> Result<Option<BTreeSet<String>>, GithubError> {
-    const MOST_PAGES: usize = 10;
+    const MOST_PAGES: usize = 11;
     let doing = "ask GitHub for the open pull requests";
     let (owner, name) = owner_and_name(doing, repository)?;
     let route = format!("/repos/{owner}/{name}/pulls");
@@ -126,7 +131,8 @@ pub fn open_branches(github: &Github, repository: &str) -> Result<Option<BTreeSe
         let query = [("state", "open"), ("per_page", "100"), ("page", page.as_str())];
         let raw: Vec<Raw> = github
             .call(&reading(doing, "pull requests"), async |crab| crab.get(&route, Some(&query)).await)?;
-        let is_last = raw.len() < 100;
+        // GitHub Enterprise Server may give fewer than a hundred on a page that is not the last one.
+        let is_last = raw.is_empty();
         branches.extend(raw.into_iter().map(|raw| raw.head.r#ref));
         if is_last {
             return Ok(Some(branches));

@@ -9,6 +9,7 @@ pub mod code_source;
 pub mod collect;
 mod defaults;
 mod dg;
+mod elsewhere;
 mod error;
 mod find;
 mod not_found;
@@ -19,6 +20,7 @@ mod unknown_key;
 mod workspace;
 
 pub use collect::{CollectError, Foreseen, collect};
+pub use elsewhere::{PROJECT_FILES, named_elsewhere};
 pub use error::{ProjectError, ProjectErrors};
 pub use find::find;
 pub use python_version::{PythonVersionError, TargetPython};

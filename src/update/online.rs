@@ -29,6 +29,8 @@ pub struct Online {
     pub before: Option<Before>,
     /// What the run adds to each document.
     pub additions: Additions,
+    /// Code locations that other project files of the repository name; known if leftovers are to be removed.
+    pub named_elsewhere: BTreeSet<String>,
     /// `SERVERLESS`, if the server reports it.
     agent_type: Option<String>,
     pub(super) changed_only: bool,
@@ -85,6 +87,7 @@ impl Online {
             agent_type: looked.agent_type,
             changed_only: publish.changed_only,
             additions,
+            named_elsewhere: BTreeSet::new(),
             limits: session.context.limits,
             agent_limit_is_given: session.context.agent_limit_is_given,
         })
@@ -96,9 +99,11 @@ impl Online {
         there.collect::<BTreeSet<_>>().into_iter().map(String::from).collect()
     }
 
-    /// Those of them that can be removed, since they came from the same repository, and the others.
+    /// Those of them that can be removed, since they came from the same repository and no other project file of it names
+    /// them, and the others.
     pub fn leftovers(&self, names: &BTreeSet<String>) -> Leftovers {
-        let leftovers = |before: &Before| before.leftovers(names, &self.additions.revision);
+        let leftovers =
+            |before: &Before| before.leftovers(names, &self.named_elsewhere, &self.additions.revision);
         self.before.as_ref().map(leftovers).unwrap_or_default()
     }
 

@@ -7,6 +7,7 @@ use crate::error::{Explain, Fault};
 use crate::host::Host;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// Nothing was removed, or not all.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum PruneError {
         "removing from the full deployment `{deployment}` needs a confirmation, and there is no terminal to ask in"
     )]
     NoConfirmation { deployment: String },
+    /// Nothing was removed, and nothing was deployed.
+    #[error("`{}` cannot be read, so it is not known which code locations of this repository it names, and which ones are left over", file.display())]
+    Unread { file: PathBuf },
     /// The causes were printed already.
     #[error("{} could not be removed: {}", failed.len(), failed.join(", "))]
     Failed { failed: Vec<String>, fault: Fault },
@@ -27,6 +31,7 @@ impl Explain for PruneError {
     fn fault(&self) -> Fault {
         match self {
             PruneError::Declined { .. } | PruneError::NoConfirmation { .. } => Fault::Usage,
+            PruneError::Unread { .. } => Fault::Project,
             PruneError::Failed { fault, .. } => *fault,
         }
     }
@@ -34,6 +39,12 @@ impl Explain for PruneError {
     fn hint(&self) -> Option<String> {
         match self {
             PruneError::NoConfirmation { .. } => Some("pass --yes to remove without confirmation".into()),
+            PruneError::Unread { file } if file.exists() => {
+                Some(format!("`pexpress check {}` says why; or do not prune", file.display()))
+            }
+            PruneError::Unread { .. } => {
+                Some("check it out, or commit that it is gone; or do not prune".into())
+            }
             PruneError::Declined { .. } | PruneError::Failed { .. } => None,
         }
     }
@@ -44,18 +55,25 @@ impl Explain for PruneError {
 pub struct Leftovers {
     /// Those that were last deployed from the same repository.
     pub removable: Vec<String>,
-    /// Those from another repository, or not known from where.
+    /// Those from another repository or not known from where, and those that another project file names.
     pub kept: Vec<String>,
 }
 
 impl Before {
-    /// What the project file, which names `names`, leaves. `revision` says which repository it is in.
-    pub fn leftovers(&self, names: &BTreeSet<String>, revision: &Revision) -> Leftovers {
+    /// What the project file, which names `names`, leaves. `elsewhere` are those that other project files of the repository
+    /// name, and `revision` says which repository it is.
+    pub fn leftovers(
+        &self,
+        names: &BTreeSet<String>,
+        elsewhere: &BTreeSet<String>,
+        revision: &Revision,
+    ) -> Leftovers {
         let others: BTreeSet<&str> = self.names().filter(|name| !names.contains(*name)).collect();
         let ours = revision.repo_owner.as_deref().zip(revision.repo_name.as_deref());
         let is_ours = |name: &&str| {
             let metadata = self.metadata(name);
-            ours.zip(metadata).is_some_and(|(ours, metadata)| is_from(&metadata["git_metadata"], ours))
+            let is_from = |(ours, metadata): (_, Value)| is_from(&metadata["git_metadata"], ours);
+            !elsewhere.contains(*name) && ours.zip(metadata).is_some_and(is_from)
         };
         let (removable, kept): (Vec<&str>, Vec<&str>) = others.into_iter().partition(is_ours);
         let owned = |names: Vec<&str>| names.into_iter().map(String::from).collect();
@@ -134,6 +152,7 @@ mod tests {
             ("ours".into(), entry(ours)),
             ("by_url".into(), entry(json!({"url": "https://github.example/Acme/proj/tree/ab12"}))),
             ("like_ours".into(), entry(json!({"url": "https://github.example/acme/project/tree/ab12"}))),
+            ("in_other_file".into(), entry(json!({"repo_owner": "acme", "repo_name": "proj"}))),
             ("theirs".into(), entry(json!({"repo_owner": "acme", "repo_name": "other"}))),
             ("unknown".into(), entry(Value::Null)),
             ("unreadable".into(), "not JSON".into()),
@@ -145,9 +164,10 @@ mod tests {
             ..Revision::default()
         };
         let names = BTreeSet::from(["kept_in_file".to_string()]);
-        let found = before.leftovers(&names, &revision(Some(("acme", "proj"))));
+        let elsewhere = BTreeSet::from(["in_other_file".to_string()]);
+        let found = before.leftovers(&names, &elsewhere, &revision(Some(("acme", "proj"))));
         assert_eq!(found.removable, ["by_url", "ours"]);
-        assert_eq!(found.kept, ["like_ours", "theirs", "unknown", "unreadable"]);
-        assert_eq!(before.leftovers(&names, &revision(None)).removable, [""; 0]);
+        assert_eq!(found.kept, ["in_other_file", "like_ours", "theirs", "unknown", "unreadable"]);
+        assert_eq!(before.leftovers(&names, &elsewhere, &revision(None)).removable, [""; 0]);
     }
 }

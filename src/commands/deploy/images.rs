@@ -89,8 +89,10 @@ pub(super) fn run(
 ) -> Result<Ended, Error> {
     // Before the branch deployment is created: images that are not there must not leave one behind.
     let Chosen { images, names } = choose(args, progress, host)?;
+    let named_elsewhere = pruning::named_elsewhere(args, &session, host)?;
     let made = |name: &str| progress.put(|run| run.branch_deployment = Some(name.into()));
-    let online = Online::connect(session, destination, &args.publish, &made, host)?;
+    let mut online = Online::connect(session, destination, &args.publish, &made, host)?;
+    online.named_elsewhere = named_elsewhere;
     progress.put(|run| {
         run.deployment = Some(DeploymentReport::from_online(&online));
         run.others = pruning::staying(&online, &names, &args.publish);

@@ -145,7 +145,9 @@ class GithubHandler(Handler):
     def page(self, path, query, items, headers):
         """One page of a list, and the links to the others."""
         query = dict(query)
-        size, number = int(query.get("per_page", 30)), int(query.get("page", 1))
+        # A server may give fewer on a page than it is asked for.
+        size = min(int(query.get("per_page", 30)), self.world.repository.page_size)
+        number = int(query.get("page", 1))
         last = max(1, -(-len(items) // size))
         rest = re.sub(r"^/repos/[^/]+/[^/]+", "", path)
 

@@ -29,6 +29,7 @@ class Repository:
         self.id = config.get("repository_id", 5_000_000_001)
         self.former_names = config.get("former_names", [])
         self.pulls = {pull["number"]: pull for pull in config.get("pulls", [{"number": 7}])}
+        self.page_size = config.get("page_size", 100)
         self.commits = {commit["sha"]: commit for commit in config.get("commits", [])}
         self.comments, self.deployments, self.statuses = {}, {}, []
         self._next_id = 9_000_000_001
