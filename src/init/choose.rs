@@ -92,9 +92,66 @@ fn by_branch(given: &[Given], values: &[String]) -> Option<String> {
     Some(format!("${{{{ {} }}}}", terms.join(" || ")))
 }
 
+/// Branches whose pushes something is for; empty for those of every branch.
+pub type Branches = Vec<String>;
+
+/// The condition for what is for pushes to `own` branches, where jobs deploy pushes to `all` of these. `Ok(None)` if it
+/// is for all of them.
+///
+/// # Errors
+/// The branches, if only patterns tell them apart.
+pub fn only(own: &Branches, all: &[Branches]) -> Result<Option<String>, String> {
+    let is_every = all.iter().any(Vec::is_empty);
+    let mut others: Vec<&String> = Vec::new();
+    for branch in all.iter().flatten().filter(|branch| !own.contains(branch)) {
+        if !others.contains(&branch) {
+            others.push(branch);
+        }
+    }
+    if own.is_empty() || others.is_empty() && !is_every {
+        return Ok(None);
+    }
+    let are_names = |branches: &[&String]| {
+        branches.iter().all(|branch| !branch.contains(['*', '$', '!', '?', '[', '+', '\'']))
+    };
+    let own: Vec<&String> = own.iter().collect();
+    let (branches, is, joint) = match () {
+        () if are_names(&own) => (own, "==", " || "),
+        () if are_names(&others) && !is_every => (others, "!=", " && "),
+        () => return Err(own.iter().map(|branch| format!("`{branch}`")).collect::<Vec<_>>().join(", ")),
+    };
+    let terms: Vec<String> =
+        branches.iter().map(|branch| format!("github.ref_name {is} '{branch}'")).collect();
+    let text = terms.join(joint);
+    Ok(Some(if text.contains("||") { format!("({text})") } else { text }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_for_some_branches_has_a_condition() {
+        let branches = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Branches>();
+        let all = [branches(&["main"]), branches(&["develop", "next"]), branches(&["v/**"])];
+        for (own, all, want) in [
+            (&["main"][..], &all[..1], Ok(None)),
+            (&[], &all, Ok(None)),
+            (&["main", "develop", "next"], &all[..2], Ok(None)),
+            (&["main"], &all, Ok(Some("github.ref_name == 'main'"))),
+            (
+                &["develop", "next"],
+                &all,
+                Ok(Some("(github.ref_name == 'develop' || github.ref_name == 'next')")),
+            ),
+            (&["v/**", "main"], &all, Ok(Some("github.ref_name != 'develop' && github.ref_name != 'next'"))),
+            (&["main"], &[branches(&[])], Ok(Some("github.ref_name == 'main'"))),
+            (&["v/**"], &[branches(&[])], Err("`v/**`")),
+        ] {
+            let want = want.map(|want| want.map(String::from)).map_err(String::from);
+            assert_eq!(only(&branches(own), all), want, "{own:?}");
+        }
+    }
 
     fn given(value: &str, push: bool, branches: &[&str]) -> Given {
         let scope = Scope { push, pull: !push, closed: !push };

@@ -42,7 +42,7 @@ pub fn settle(
         template_branches(push, default_branch, &workflows, lines);
     }
     for workflow in &workflows {
-        tell(workflow, lines);
+        tell(workflow, new, lines);
         for name in workflow.events().into_iter().filter(|name| !KNOWN.contains(name)) {
             let event = workflow.root.get("on").and_then(|on| on.get(name)).cloned().unwrap_or_default();
             new.other_events.entry(name.to_string()).or_insert(event);
@@ -108,7 +108,7 @@ fn template_branches(
     }
 }
 
-fn tell(workflow: &Workflow, lines: &mut Lines) {
+fn tell(workflow: &Workflow, new: &NewWorkflow, lines: &mut Lines) {
     for name in workflow.events() {
         let (outcome, detail) = match name {
             "pull_request_target" => {
@@ -123,14 +123,16 @@ fn tell(workflow: &Workflow, lines: &mut Lines) {
                 let told = lines.0.iter().any(|line| {
                     line.file == workflow.file.path && line.what == format!("{filter} of `{name}`")
                 });
+                let of_new = if name == "push" { new.push.as_ref() } else { new.pull.as_ref() };
+                let (outcome, detail) = match !KNOWN.contains(&name)
+                    || of_new.is_some_and(|of_new| of_new.contains_key(*filter))
+                {
+                    true => (Outcome::Kept, ""),
+                    false => (Outcome::Dropped, "another workflow deploys without it"),
+                };
                 if !told {
-                    lines.add(
-                        workflow,
-                        &["on", name, filter],
-                        &format!("{filter} of `{name}`"),
-                        Outcome::Kept,
-                        "",
-                    );
+                    let what = format!("{filter} of `{name}`");
+                    lines.add(workflow, &["on", name, filter], &what, outcome, detail);
                 }
             }
         }

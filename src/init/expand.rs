@@ -1,31 +1,37 @@
 //! Variables in old workflows: `${{ env.NAME }}`, `$NAME` and `${NAME}` with what the workflow sets them to.
 //!
 //! What only the runner knows stays an expression: `$GITHUB_SHA` becomes `${{ github.sha }}`, and a variable that an
-//! earlier step sets becomes `${{ env.NAME }}`.
+//! earlier step sets becomes `${{ env.NAME }}`. A variable of the script itself stays as it is: no expression has it.
 
-use super::workflow::{mapping, text};
+use super::script;
+use super::workflow::{entry, mapping, text};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest chain of variables that name variables.
 const MOST_LEVELS: usize = 8;
 
 /// The `env` of a workflow, a job and a step; the innermost wins.
 #[derive(Debug, Clone, Default)]
-pub struct Env(BTreeMap<String, String>);
+pub struct Env {
+    values: BTreeMap<String, String>,
+    /// Variables that only the script of the step knows: they stay as they are written.
+    own: BTreeSet<String>,
+}
 
 impl Env {
     /// The same with the `env` of `owner` in it.
     #[must_use]
     pub fn with(&self, owner: &Map<String, Value>) -> Env {
         let mut env = self.clone();
-        env.0.extend(mapping(owner, "env").map(|(name, value)| (name.clone(), text(value))));
+        env.values.extend(mapping(owner, "env").map(|(name, value)| (name.clone(), text(value))));
+        env.own.extend(entry(owner, "run").iter().flat_map(|script| script::own_variables(script)));
         env
     }
 
     /// The value of a variable with the variables in it resolved, unless it is empty.
     pub fn get(&self, name: &str) -> Option<String> {
-        Some(self.resolve(self.0.get(name)?)).filter(|value| !value.trim().is_empty())
+        Some(self.resolve(self.values.get(name)?)).filter(|value| !value.trim().is_empty())
     }
 
     /// `text` with its variables replaced.
@@ -49,7 +55,7 @@ impl Env {
             let Some((expression, after)) = after.split_once("}}") else { break };
             out.push_str(before);
             let name = expression.trim().strip_prefix("env.").unwrap_or_default();
-            match self.0.get(name) {
+            match self.values.get(name) {
                 Some(value) => out.push_str(value),
                 None => out.push_str(&format!("${{{{ {} }}}}", expression.trim())),
             }
@@ -59,7 +65,10 @@ impl Env {
     }
 
     fn variable(&self, name: &str) -> String {
-        if let Some(value) = self.0.get(name) {
+        if self.own.contains(name) {
+            return format!("${name}");
+        }
+        if let Some(value) = self.values.get(name) {
             return value.clone();
         }
         match name.strip_prefix("GITHUB_") {
@@ -96,6 +105,16 @@ fn shell_variables(text: &str, value: impl Fn(&str) -> String) -> String {
         }
     }
     out + rest
+}
+
+/// The first variable of a script in a text, as `$NAME`.
+pub fn script_variable(text: &str) -> Option<&str> {
+    let at = text.match_indices('$').map(|(at, _)| at);
+    at.map(|at| &text[at..]).find_map(|rest| {
+        let name =
+            rest[1..].find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len() - 1);
+        (name > 0).then(|| &rest[..=name])
+    })
 }
 
 /// The expression in a text that is one expression only.

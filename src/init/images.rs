@@ -1,5 +1,6 @@
 //! Docker images that a workflow builds for agents of the user: the inputs `image_tag` and `images`.
 
+use super::condition::{Left, NOT_CLOSED, of_step};
 use super::facts::{Facts, FoundLocation};
 use super::inputs::Inputs;
 use super::old::DeployJob;
@@ -20,6 +21,7 @@ struct Image {
 /// Set the inputs. Returns steps that build images which Dagster+'s own actions built.
 pub fn settle(jobs: &[DeployJob<'_>], facts: &Facts, inputs: &mut Inputs<'_, '_>) -> Vec<String> {
     let images = named(jobs);
+    inputs.notes.extend(sometimes_pushed(jobs));
     let locations = facts.project.as_ref().map(|project| project.locations.as_slice()).unwrap_or_default();
     let pushed = pushed(jobs);
     if images.is_empty() {
@@ -167,6 +169,26 @@ fn pushed(jobs: &[DeployJob<'_>]) -> Vec<String> {
     references
 }
 
+/// A note about images that are not pushed in every run: the inputs name them always.
+fn sometimes_pushed(jobs: &[DeployJob<'_>]) -> Option<String> {
+    let mut names = Vec::new();
+    for job in jobs {
+        let ids = super::steps::session_ids(job);
+        let is_sometimes = |step: &&super::old::Step<'_>| {
+            let pushes =
+                entry(step.step, "uses").is_some_and(|uses| uses.starts_with("docker/build-push-action"));
+            let left = entry(step.step, "if").map(|condition| of_step(&condition, &ids));
+            pushes && matches!(left, Some(Left::Run(Some(rest))) if rest != NOT_CLOSED)
+        };
+        names.extend(job.steps.iter().filter(is_sometimes).map(|step| super::steps::name(step.step)));
+    }
+    let (first, more) = names.split_first()?;
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    Some(format!(
+        "{first}{more} push an image only under a condition, and the new workflow deploys all images in every run: remove the conditions, or name in `images` and `locations` only what a run has pushed"
+    ))
+}
+
 /// Steps that build what `actions/hybrid_…` built: an image of each build directory, with the commit as its tag.
 fn built_here(has_pulls: bool, locations: &[FoundLocation], inputs: &mut Inputs<'_, '_>) -> Vec<String> {
     let mut directories: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
@@ -189,7 +211,7 @@ fn built_here(has_pulls: bool, locations: &[FoundLocation], inputs: &mut Inputs<
         let mut step = Map::new();
         step.insert("name".into(), format!("Build and push the image of {}", names.join(", ")).into());
         if has_pulls {
-            step.insert("if".into(), super::condition::NOT_CLOSED.into());
+            step.insert("if".into(), NOT_CLOSED.into());
         }
         step.insert(
             "run".into(),

@@ -177,12 +177,12 @@ impl<'a, 'j> Inputs<'a, 'j> {
             (None, None) => self.set("organization", "${{ vars.DAGSTER_CLOUD_ORGANIZATION }}"),
             (Some(organization), None) => self.set("organization", &organization),
             (None, Some(url)) => self.set("dagster_cloud_url", &url),
-            // The address says it all, also the region.
+            (Some(organization), Some(url)) if is_address_of(&url, &organization) => {
+                self.set("organization", &organization);
+            }
+            // The address says it all, also the region and the deployment.
             (Some(organization), Some(url)) if !is_secret(&url) && url.contains(&organization) => {
-                match url.contains(".eu.") || url.contains("//eu.") {
-                    true => self.set("dagster_cloud_url", &url),
-                    false => self.set("organization", &organization),
-                }
+                self.set("dagster_cloud_url", &url);
             }
             // In the classic templates the organization is only for the Docker job, and often has no value.
             (Some(organization), Some(url)) if organization == "${{ secrets.ORGANIZATION_ID }}" => {
@@ -258,8 +258,8 @@ impl<'a, 'j> Inputs<'a, 'j> {
     fn python(&mut self) {
         let Some(version) = self.one(Setting::PythonVersion) else { return };
         if version.contains("${{") {
-            // A variable that nothing sets, or a matrix.
-            if version.contains("matrix.") || version.contains("inputs.") {
+            // Steps and variables that set it may be gone, and then it would be empty.
+            if !["env.", "steps.", "needs."].iter().any(|context| version.contains(context)) {
                 self.set("python_version", &version);
             }
             return;
@@ -362,6 +362,14 @@ impl<'a, 'j> Inputs<'a, 'j> {
             }
         }
     }
+}
+
+/// Whether an address says no more than the name of the organization.
+fn is_address_of(url: &str, organization: &str) -> bool {
+    let address = url.trim_end_matches('/').trim_start_matches("https://");
+    [format!("{organization}.dagster.cloud"), format!("dagster.cloud/{organization}")]
+        .iter()
+        .any(|plain| plain == address)
 }
 
 fn called(setting: Setting) -> &'static str {

@@ -1,27 +1,16 @@
 //! The deploy job around its steps: where it runs, what it may do, its variables, its checkout.
 
-use super::inputs::{Inputs, VARIABLES};
+use super::inputs::Inputs;
 use super::old::{DeployJob, Role, Style};
 use super::outcome::{Lines, Outcome};
+use super::variables;
 use super::workflow::{Workflow, entry, list, mapping, text};
 use super::write::NewWorkflow;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Keys of a job that are kept as they are.
 const KEPT_KEYS: [&str; 6] =
     ["container", "services", "defaults", "timeout-minutes", "strategy", "continue-on-error"];
-/// Variables of Dagster+'s templates that only its own steps use.
-const TEMPLATE_VARIABLES: [(&str, &str); 9] = [
-    ("ENABLE_FAST_DEPLOYS", "there is one way to deploy"),
-    ("PYTHON_VERSION", "its value is used where it was meant"),
-    ("DAGSTER_CLOUD_FILE", "its value is used where it was meant"),
-    ("DAGSTER_CLOUD_YAML_PATH", "its value is used where it was meant"),
-    ("DAGSTER_PROJECT_DIR", "its value is used where it was meant"),
-    ("DAGSTER_PROJECT_NAME", "only the old steps use it"),
-    ("DAGSTER_BUILD_STATEDIR", "there is no state between steps"),
-    ("IMAGE_REGISTRY", "only the old steps use it"),
-    ("GITHUB_TOKEN", "the action has it by default"),
-];
 /// GitHub's runners that the templates name.
 const TEMPLATE_RUNNERS: [&str; 3] = ["ubuntu-20.04", "ubuntu-22.04", "ubuntu-latest"];
 
@@ -51,13 +40,9 @@ pub fn settle(
     close_always(jobs, new);
     let workflows = super::events::workflows(jobs);
     for workflow in &workflows {
-        variables(workflow, &["env"], &workflow.root, inputs, new, lines);
         top_keys(workflow, new, lines);
     }
-    for job in jobs {
-        variables(job.workflow, &["jobs", job.id, "env"], job.job, inputs, new, lines);
-        step_variables(job, new, lines);
-    }
+    variables::settle(jobs, inputs, new, lines);
 }
 
 fn runner(job: &DeployJob<'_>, new: &mut NewWorkflow, lines: &mut Lines) {
@@ -196,7 +181,7 @@ fn condition(job: &DeployJob<'_>, path: &[&str], what: &str, new: &mut NewWorkfl
 }
 
 /// The ids of all deploy jobs of a workflow.
-fn deploy_ids(workflow: &Workflow) -> Vec<String> {
+pub fn deploy_ids(workflow: &Workflow) -> Vec<String> {
     super::old::deploy_jobs(workflow).iter().map(|job| job.id.to_string()).collect()
 }
 
@@ -264,90 +249,6 @@ fn default_permissions(new: &mut NewWorkflow) {
             new.permissions.insert(scope.into(), "write".into());
         }
     }
-}
-
-/// The `env` of a workflow or job.
-fn variables(
-    workflow: &Workflow,
-    path: &[&str],
-    owner: &Map<String, Value>,
-    inputs: &Inputs<'_, '_>,
-    new: &mut NewWorkflow,
-    lines: &mut Lines,
-) {
-    for (name, value) in mapping(owner, "env") {
-        let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
-        let what = format!("env.{name}");
-        let is_used_by_others = new.other_jobs.iter().any(|job| uses(job, name));
-        let is_used = new.before.iter().chain(&new.after).any(|step| uses(step, name))
-            || new.inputs.values().any(|value| mentions(&text(value), name));
-        let setting = VARIABLES.iter().find(|(known, _)| known == name).map(|(_, setting)| *setting);
-        let template = TEMPLATE_VARIABLES.iter().find(|(known, _)| known == name);
-        if is_used_by_others && path.len() == 2 {
-            new.top_env(name, value);
-            lines.add(workflow, &path, &what, Outcome::Kept, "another job uses it");
-        } else if is_used || (setting.is_none() && template.is_none()) {
-            new.job_env(name, value);
-            let detail = if is_used { "a step that stays uses it" } else { "a build or step may use it" };
-            lines.add(workflow, &path, &what, Outcome::Kept, detail);
-        } else if let Some(setting) = setting {
-            let (outcome, detail) = inputs.told(setting);
-            lines.add(workflow, &path, &what, outcome, detail);
-        } else if let Some((_, why)) = template {
-            lines.add(workflow, &path, &what, Outcome::Dropped, *why);
-        }
-    }
-}
-
-/// The `env` of Dagster+'s steps: what is not a setting goes to the new deploy step.
-fn step_variables(job: &DeployJob<'_>, new: &mut NewWorkflow, lines: &mut Lines) {
-    for step in job.steps.iter().filter(|step| matches!(step.role, Role::Vendor(_))) {
-        for (name, value) in mapping(step.step, "env") {
-            let path = ["jobs", job.id, "steps", &step.index.to_string(), "env", name];
-            let what = format!("env.{name} of {}", super::steps::name(step.step));
-            let is_setting = VARIABLES.iter().any(|(known, _)| known == name);
-            let template = TEMPLATE_VARIABLES.iter().find(|(known, _)| known == name);
-            match template {
-                Some((_, why)) => lines.add(job.workflow, &path, &what, Outcome::Dropped, *why),
-                None if is_setting => lines.add(job.workflow, &path, &what, Outcome::Taken, "an input"),
-                None => {
-                    new.step_env.insert(name.clone(), value.clone());
-                    lines.add(job.workflow, &path, &what, Outcome::Kept, "on the deploy step");
-                }
-            }
-        }
-    }
-}
-
-/// Whether a step or job uses a variable: by its name, or because a tool of Dagster+ in it reads it.
-fn uses(text: &str, name: &str) -> bool {
-    let is_setting = VARIABLES.iter().any(|(known, _)| *known == name) || name == "GITHUB_TOKEN";
-    mentions(text, name) || is_setting && super::steps::calls_dagster(text)
-}
-
-impl NewWorkflow {
-    fn top_env(&mut self, name: &str, value: &Value) {
-        let env = self.top.entry("env").or_insert_with(|| json!({}));
-        if let Some(env) = env.as_object_mut() {
-            env.insert(name.to_string(), value.clone());
-        }
-    }
-
-    fn job_env(&mut self, name: &str, value: &Value) {
-        let env = self.job.entry("env").or_insert_with(|| json!({}));
-        if let Some(env) = env.as_object_mut() {
-            env.insert(name.to_string(), value.clone());
-        }
-    }
-}
-
-/// Whether a text uses a variable.
-fn mentions(text: &str, name: &str) -> bool {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    ["env.", "$", "${"].iter().any(|before| {
-        let wanted = format!("{before}{name}");
-        text.match_indices(&wanted).any(|(at, _)| !text[at + wanted.len()..].starts_with(is_name))
-    })
 }
 
 /// Keys of the workflow that are not jobs or events.

@@ -20,6 +20,7 @@ mod others;
 mod outcome;
 mod script;
 mod steps;
+mod variables;
 mod vendor;
 mod workflow;
 mod write;
@@ -115,6 +116,7 @@ pub fn plan(facts: &Facts) -> Plan {
         let to = format!("{from}{MOVED_ENDING}");
         plan.moves.push(Move { from, to });
     }
+    plan.notes.extend(workflows.iter().filter_map(unknown_action));
     plan.notes.extend(others_with_the_action(facts, &workflows, &path));
     plan.files.push(TextFile { path, text: new.text() });
     project(facts, &jobs, &mut plan);
@@ -218,6 +220,12 @@ fn from_old(
         }
     }
     new.inputs.clone_from(&inputs.map);
+    plan.notes.extend(inputs.map.iter().filter_map(|(name, value)| {
+        let variable = expand::script_variable(value.as_str()?)?;
+        Some(format!(
+            "`{variable}` in the input `{name}` is a variable of an old script, which is gone: write what it stood for, or the new workflow fails there"
+        ))
+    }));
     plan.notes.extend(others::settle(&workflows, &[jobs, fallback], &mut new, lines));
     job::settle(jobs, style, &inputs, &mut new, lines);
     events::settle(jobs, facts.default_branch.as_deref(), path, &mut new, lines);
@@ -276,8 +284,13 @@ fn from_nothing(facts: &Facts, plan: &mut Plan) -> NewWorkflow {
 }
 
 fn start(facts: &Facts) -> NewWorkflow {
+    let stem = facts.workflow_name.rsplit_once('.').map_or("", |(stem, _)| stem);
     NewWorkflow {
         name: "Dagster+".to_string(),
+        group: match stem {
+            "dagster-plus" => "dagster".to_string(),
+            stem => format!("dagster-{stem}"),
+        },
         job_name: "Deploy to Dagster+".to_string(),
         action: facts.action.clone(),
         ..NewWorkflow::default()
@@ -307,6 +320,17 @@ fn project(facts: &Facts, jobs: &[DeployJob<'_>], plan: &mut Plan) {
         "the definitions were found in {}: look at dagster_cloud.yaml before you commit it",
         found.join(", ")
     ));
+}
+
+/// A note about a workflow with an action of Dagster+ that is not known here.
+fn unknown_action(workflow: &Workflow) -> Option<String> {
+    let jobs = workflow.jobs().map(|(_, job)| job);
+    let mut steps = jobs.flat_map(workflow::steps).map(|(_, step)| step);
+    let is_unknown = |uses: &String| uses.starts_with("dagster-io/");
+    let uses = steps.find_map(|step| {
+        workflow::entry(step, "uses").filter(|uses| is_unknown(uses) && vendor::calls(step).is_empty())
+    })?;
+    Some(format!("{} uses {uses}, which is not known here: look at whether it deploys", workflow.file.path))
 }
 
 /// Notes about other workflows that use the action already.

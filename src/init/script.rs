@@ -96,6 +96,33 @@ impl Splitter {
     }
 }
 
+/// Variables that a script sets for itself: `NAME=value` and `for NAME in …`, unless it passes them on to later steps.
+pub fn own_variables(script: &str) -> Vec<String> {
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let lines = lines(script);
+    let commands = || lines.iter().flat_map(|line| &line.commands);
+    let exports = |name: &str| {
+        let sets = format!("{name}=");
+        lines.iter().any(|line| line.written.contains("GITHUB_ENV") && line.written.contains(&sets))
+    };
+    let mut names = Vec::new();
+    for words in commands() {
+        let frames = ["then", "else", "do", "export", "if", "local"];
+        let mut words = words.iter().skip_while(|word| frames.contains(&word.as_str()));
+        let Some(first) = words.next() else { continue };
+        let name = match first.split_once('=') {
+            Some((name, _)) => Some(name),
+            None if first == "for" || first == "read" => words.next().map(String::as_str),
+            None => None,
+        };
+        names.extend(name.filter(|name| is_name(name) && !exports(name)).map(String::from));
+    }
+    names
+}
+
 /// Flags and arguments of a command: `--flag value`, `--flag=value`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Arguments {

@@ -1,5 +1,6 @@
 //! The steps of old deploy jobs that stay, before and after the new deploy step.
 
+use super::choose::{self, Branches};
 use super::condition::{self, Left, Scope};
 use super::keep;
 use super::old::{DeployJob, Role, Step, Style, installs_only};
@@ -22,6 +23,8 @@ struct Kept<'j, 'w> {
     value: Map<String, Value>,
     own_condition: Option<String>,
     scope: Scope,
+    /// The branches whose pushes it is for; `None` if it is not for pushes.
+    branches: Option<Branches>,
     is_after: bool,
 }
 
@@ -41,6 +44,8 @@ pub fn settle(jobs: &[DeployJob<'_>], style: Style, new: &mut NewWorkflow, lines
         closed: true,
     });
     let whole = Scope { closed: whole.pull, ..whole };
+    let branches_of = |job: &DeployJob<'_>| job.scope.push.then(|| job.branches.clone());
+    let all_branches: Vec<Branches> = jobs.iter().filter_map(branches_of).collect();
     let needs = Needs::of(jobs);
     let mut kept: Vec<Kept<'_, '_>> = Vec::new();
     let mut notes = Vec::new();
@@ -54,11 +59,11 @@ pub fn settle(jobs: &[DeployJob<'_>], style: Style, new: &mut NewWorkflow, lines
                 Decision::Drop(why) => (Outcome::Dropped, why),
                 Decision::Keep(value, own_condition) => {
                     let is_after = boundary.is_some_and(|boundary| step.index > boundary);
-                    at = merge(
-                        &mut kept,
-                        at,
-                        Kept { job, index: step.index, value, own_condition, scope: job.scope, is_after },
-                    );
+                    let branches = branches_of(job);
+                    let scope = job.scope;
+                    let step =
+                        Kept { job, index: step.index, value, own_condition, scope, branches, is_after };
+                    at = merge(&mut kept, at, step);
                     (
                         Outcome::Kept,
                         if is_after { "after the deploy step" } else { "before the deploy step" }.to_string(),
@@ -71,7 +76,14 @@ pub fn settle(jobs: &[DeployJob<'_>], style: Style, new: &mut NewWorkflow, lines
     }
     for kept in kept {
         let gone = gone_ids(kept.job);
-        let text = kept.text(whole);
+        let only = kept.only(&all_branches).unwrap_or_else(|branches| {
+            notes.push(format!(
+                "{} was only for pushes to {branches}, and is for those to other branches too now: add a condition",
+                name(&kept.value)
+            ));
+            None
+        });
+        let text = kept.text(whole, only);
         notes.extend(dangling(&text, &gone, kept.job));
         notes.extend(still_calls(&text));
         if kept.is_after { &mut new.after } else { &mut new.before }.push(text);
@@ -179,7 +191,7 @@ fn rest_of_script(step: &Map<String, Value>) -> Option<String> {
 }
 
 /// The ids of `prerun` steps.
-fn session_ids(job: &DeployJob<'_>) -> Vec<String> {
+pub fn session_ids(job: &DeployJob<'_>) -> Vec<String> {
     let is_prerun = |step: &&Step<'_>| match &step.role {
         Role::Vendor(calls) => calls.iter().any(|call| call.name.ends_with("utils/prerun")),
         _ => false,
@@ -244,6 +256,11 @@ fn merge<'j, 'w>(kept: &mut Vec<Kept<'j, 'w>>, at: usize, step: Kept<'j, 'w>) ->
         Some(place) => {
             if let Some(other) = kept.get_mut(place) {
                 other.scope = other.scope.or(step.scope);
+                other.branches = match (other.branches.take(), step.branches) {
+                    (Some(own), Some(more)) if own.is_empty() || more.is_empty() => Some(Vec::new()),
+                    (Some(own), Some(more)) => Some(own.into_iter().chain(more).collect()),
+                    (own, more) => own.or(more),
+                };
             }
             place + 1
         }
@@ -255,9 +272,23 @@ fn merge<'j, 'w>(kept: &mut Vec<Kept<'j, 'w>>, at: usize, step: Kept<'j, 'w>) ->
 }
 
 impl Kept<'_, '_> {
-    fn text(&self, whole: Scope) -> String {
+    /// The condition for its branches, with the events that have none.
+    ///
+    /// # Errors
+    /// The branches, if only patterns tell them apart.
+    fn only(&self, all: &[Branches]) -> Result<Option<String>, String> {
+        let Some(own) = &self.branches else { return Ok(None) };
+        let only = choose::only(own, all)?;
+        Ok(only.map(|only| match self.scope.pull {
+            true => format!("(github.event_name == 'pull_request' || {only})"),
+            false => only,
+        }))
+    }
+
+    fn text(&self, whole: Scope, only: Option<String>) -> String {
         let mut value = Map::new();
-        let condition = condition::both(self.scope.condition(whole), self.own_condition.clone());
+        let events = condition::both(self.scope.condition(whole), only);
+        let condition = condition::both(events.as_deref(), self.own_condition.clone());
         for (key, given) in self.value.iter().filter(|(key, _)| *key != "if") {
             value.insert(key.clone(), given.clone());
             if let Some(condition) = condition.as_ref().filter(|_| value.len() == 1) {

@@ -249,6 +249,10 @@ fn addresses_and_organizations_become_the_inputs_that_say_it_all() {
             json!({"dagster_cloud_url": "https://acme.eu.dagster.cloud"}),
         ),
         (
+            "{DAGSTER_CLOUD_ORGANIZATION: acme, DAGSTER_CLOUD_URL: 'https://acme.dagster.cloud/staging'}",
+            json!({"dagster_cloud_url": "https://acme.dagster.cloud/staging"}),
+        ),
+        (
             "{DAGSTER_CLOUD_ORGANIZATION: '${{ secrets.O }}', DAGSTER_CLOUD_URL: '${{ secrets.U }}'}",
             json!({"organization": "${{ secrets.O }}", "dagster_cloud_url": "${{ secrets.U }}"}),
         ),
@@ -259,6 +263,130 @@ fn addresses_and_organizations_become_the_inputs_that_say_it_all() {
         inputs.as_object_mut().unwrap().remove("dagster_cloud_api_token");
         assert_eq!(inputs, want, "{env}");
     }
+}
+
+/// Two workflows for two deployments: what only one of them says is only for its branch.
+#[test]
+fn what_differs_by_branch_stays_so() {
+    let of = |branch: &str, python: &str, steps: &[&str]| {
+        let deploy = format!(
+            "{DEPLOY}\nwith: {{deployment: {branch}, python_version: '{python}'}}\nenv: {{INDEX: {branch}}}"
+        );
+        let steps: Vec<&str> = steps.iter().copied().chain([deploy.as_str()]).collect();
+        let text =
+            workflow(&format!("{{push: {{branches: [{branch}], paths-ignore: [{branch}/**]}}}}"), "", &steps);
+        format!("env: {{TARGET: {branch}}}\n{text}")
+    };
+    let pull = workflow("{pull_request: {types: [opened, closed]}}", "", &["run: make next", DEPLOY]);
+    let plan = plan(&facts(&[
+        ("a.yml", of("main", "3.11", &["run: make both $TARGET", "run: make main"])),
+        (
+            "b.yml",
+            of("next", "3.12", &["run: make both $TARGET", "run: make next"])
+                .replace(", paths-ignore: [next/**]", ""),
+        ),
+        ("c.yml", pull),
+    ]));
+    let (job, inputs) = job(&plan);
+    assert_eq!(inputs["python_version"], "${{ github.ref_name == 'main' && '3.11' || '3.12' }}");
+    let both = "${{ github.ref_name == 'main' && 'main' || 'next' }}";
+    assert_eq!((&job["env"]["TARGET"], &job["steps"][4]["env"]["INDEX"]), (&json!(both), &json!(both)));
+    let conditions: Vec<Option<&str>> = (1..4).map(|at| job["steps"][at]["if"].as_str()).collect();
+    assert_eq!(
+        conditions,
+        [
+            Some("github.event_name != 'pull_request'"),
+            Some("(github.event_name == 'pull_request' || github.ref_name == 'next')"),
+            Some("github.event_name != 'pull_request' && github.ref_name == 'main'"),
+        ]
+    );
+    let lines: Vec<String> = plan.lines.iter().map(ToString::to_string).collect();
+    let said = |what: &str| lines.iter().any(|line| line.contains(what));
+    assert!(said("paths-ignore of `push` → dropped: another workflow deploys without it"), "{lines:#?}");
+    assert!(said(&format!("env.TARGET → taken as `{both}`")), "{lines:#?}");
+}
+
+/// It was taken as a variable of the runner, which is empty: everything went to the default deployment.
+#[test]
+fn a_variable_of_an_old_script_is_not_one_of_the_runner() {
+    for script in [
+        "if [ $GITHUB_REF = refs/heads/main ]; then D=prod; else D=staging; fi",
+        "D=$(./name)",
+        "export D=staging",
+        "for D in a b; do",
+    ] {
+        let step = format!(
+            "run: |\n  {script}\n  dagster-cloud serverless deploy-python-executable . --deployment $D"
+        );
+        let plan = plan(&facts(&[("a.yml", workflow("push", "", &[&step]))]));
+        assert_eq!(job(&plan).1["deployment"], "$D", "{script}");
+        assert!(
+            plan.notes.iter().any(|note| note.starts_with("`$D` in the input `deployment`")),
+            "{:?}",
+            plan.notes
+        );
+    }
+    let steps = [
+        "run: echo \"D=x\" >> $GITHUB_ENV",
+        "run: dagster-cloud ci init --deployment $D",
+        "run: dg plus deploy",
+    ];
+    let plan = plan(&facts(&[("a.yml", workflow("push", "", &steps))]));
+    assert_eq!(job(&plan).1["deployment"], "${{ env.D }}");
+}
+
+/// Groups are of the whole repository: with one name, runs of two projects cancelled each other.
+#[test]
+fn each_workflow_has_a_concurrency_group_of_its_own() {
+    for (name, want) in [("dagster-plus.yml", "dagster-${{"), ("ml.yaml", "dagster-ml-${{")] {
+        let facts = Facts { workflow_name: name.into(), ..facts(&[]) };
+        let group = written(&plan(&facts))["concurrency"]["group"].clone();
+        assert!(group.as_str().unwrap().starts_with(want), "{group}");
+    }
+}
+
+#[test]
+fn scripts_of_other_jobs_keep_the_variables_of_their_workflow() {
+    let other = |run: &str| format!("  after:\n    runs-on: x\n    steps: [{{run: {run}}}]\n");
+    for (run, want) in [
+        ("python changed.py", json!({"DAGSTER_CLOUD_API_TOKEN": "${{ secrets.T }}", "X": "y"})),
+        ("gh pr list", json!({"GITHUB_TOKEN": "t"})),
+        ("pytest", Value::Null),
+    ] {
+        let top = "env: {DAGSTER_CLOUD_API_TOKEN: '${{ secrets.T }}', X: y, GITHUB_TOKEN: t, PYTHON_VERSION: '3.12'}\n";
+        let plan =
+            plan(&facts(&[("a.yml", format!("{top}{}{}", workflow("push", "", &[DEPLOY]), other(run)))]));
+        assert_eq!(written(&plan)["env"], want, "{run}");
+    }
+}
+
+#[test]
+fn images_that_some_runs_do_not_push_have_a_note() {
+    let push = |condition: &str| {
+        format!(
+            "name: Push a\nif: {condition}\nuses: docker/build-push-action@v6\nwith: {{push: true, tags: 'r/a:x-a'}}"
+        )
+    };
+    let deploy = "run: dagster-cloud ci set-build-output --location-name a --image-tag x-a";
+    for (condition, want) in
+        [("steps.prerun.outputs.result != 'skip'", 0), ("steps.changed.outputs.a == 'true'", 1)]
+    {
+        let plan = plan(&facts(&[("a.yml", workflow("push", "", &[&push(condition), deploy]))]));
+        let notes =
+            plan.notes.iter().filter(|note| note.starts_with("step \"Push a\" push an image only under"));
+        assert_eq!(notes.count(), want, "{:?}", plan.notes);
+    }
+}
+
+#[test]
+fn an_action_of_dagster_that_is_not_known_has_a_note() {
+    let old = "uses: dagster-io/cloud-branch-deployments-action/deploy@main";
+    let plan = plan(&facts(&[("a.yml", workflow("push", "", &[old]))]));
+    assert!(
+        plan.notes[0].starts_with(".github/workflows/a.yml uses dagster-io/cloud-branch"),
+        "{:?}",
+        plan.notes
+    );
 }
 
 /// Workflows that are cut, doubled or shifted somewhere must not end in a panic or in a file that is not YAML.

@@ -15,6 +15,8 @@ pub struct NewWorkflow {
     pub sources: Vec<String>,
     /// `name:`.
     pub name: String,
+    /// Start of the names of concurrency groups. Groups are of the whole repository, so each workflow needs its own.
+    pub group: String,
     /// Branches, paths … of `push`; `None` without that event.
     pub push: Option<Map<String, Value>>,
     /// The same of `pull_request`, without `types`.
@@ -105,10 +107,16 @@ impl NewWorkflow {
     }
 
     fn concurrency(&self) -> String {
-        match self.has_pull_requests() {
-            true => "\n# A newer commit of a pull request, or its end, stops the run before it; other deployments wait for each other.\nconcurrency:\n  group: dagster-${{ github.event.pull_request.number || github.ref }}\n  cancel-in-progress: ${{ github.event_name == 'pull_request' }}\n".to_string(),
-            false => "\n# Deployments of a branch wait for each other.\nconcurrency:\n  group: dagster-${{ github.ref }}\n  cancel-in-progress: false\n".to_string(),
-        }
+        let (why, of, cancel) = match self.has_pull_requests() {
+            true => (
+                "A newer commit of a pull request, or its end, stops the run before it; other deployments wait for each other.",
+                "github.event.pull_request.number || github.ref",
+                "${{ github.event_name == 'pull_request' }}",
+            ),
+            false => ("Deployments of a branch wait for each other.", "github.ref", "false"),
+        };
+        let group = &self.group;
+        format!("\n# {why}\nconcurrency:\n  group: {group}-${{{{ {of} }}}}\n  cancel-in-progress: {cancel}\n")
     }
 
     fn deploy_job(&self) -> String {
