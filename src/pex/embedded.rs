@@ -19,12 +19,15 @@ const MEMORY_KIB: u32 = 16 * 1024;
 /// Bytes of all files that are accepted.
 const LIMIT_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Path and content of each file; `None` if this program has none.
-pub(super) fn files() -> Option<io::Result<Vec<(String, Vec<u8>)>>> {
+/// Paths and contents.
+pub(super) type Files = Vec<(String, Vec<u8>)>;
+
+/// The files; `None` if this program has none.
+pub(super) fn files() -> Option<io::Result<Files>> {
     Some(unpack(PACKED?))
 }
 
-fn unpack(packed: &[u8]) -> io::Result<Vec<(String, Vec<u8>)>> {
+fn unpack(packed: &[u8]) -> io::Result<Files> {
     let mut records = Vec::new();
     let reader = LzmaReader::new_mem_limit(packed, MEMORY_KIB, None)?;
     reader.take(LIMIT_BYTES).read_to_end(&mut records)?;

@@ -11,7 +11,7 @@ use super::package::Package;
 use super::pin::Pin;
 use super::poetry_lock;
 use super::pylock;
-use super::uv_lock_graph::Unsure;
+use super::uv_lock_marker::Unsure;
 use super::uv_lock_reach::Selection;
 use super::{uv_lock_export, uv_lock_file};
 use crate::bounded_file::{self, TEXT_LIMIT_BYTES};

@@ -4,7 +4,8 @@
 //! and uv is asked. Source: answers of uv 0.13, with which `uv_lock_oracle` compares, and
 //! `crates/uv-resolver/src/lock/export` in uv's source.
 
-use super::uv_lock_graph::{Lock, Package, Unsure, list, table, text};
+use super::uv_lock_graph::{Lock, Package, list, table, text};
+use super::uv_lock_marker::Unsure;
 use super::uv_lock_reach::Selection;
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{MarkerEnvironment, PackageName};

@@ -4,22 +4,11 @@
 //! Source: files written by uv 0.4 to 0.13 (lock version 1, revisions 0 to 5), and the reader in uv's source
 //! (`crates/uv-resolver/src/lock`).
 
-use super::uv_lock_marker::{self, Names};
+use super::uv_lock_marker::{self, Names, Unsure};
 use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use toml::{Table, Value};
-
-/// Why only uv can read a lock, for the log.
-#[derive(Debug, PartialEq)]
-pub(super) struct Unsure(pub(super) String);
-
-impl Unsure {
-    /// For a reason in words.
-    pub(super) fn because<T>(reason: impl Into<String>) -> Result<T, Unsure> {
-        Err(Unsure(reason.into()))
-    }
-}
 
 /// The newest revision of lock version 1 that is known. uv 0.13 writes it.
 const NEWEST_REVISION: i64 = 5;

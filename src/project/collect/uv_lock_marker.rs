@@ -4,9 +4,19 @@
 //! `pep508_rs` makes of them, they can be too large; evaluated as written, their size does not matter.
 
 use super::requirement::Link;
-use super::uv_lock_graph::Unsure;
 use crate::wheel;
 use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree};
+
+/// Why only uv can read a lock, for the log.
+#[derive(Debug, PartialEq)]
+pub(super) struct Unsure(pub(super) String);
+
+impl Unsure {
+    /// For a reason in words.
+    pub(super) fn because<T>(reason: impl Into<String>) -> Result<T, Unsure> {
+        Err(Unsure(reason.into()))
+    }
+}
 
 /// The deepest nesting of brackets. uv writes two at most.
 const MAX_DEPTH: usize = 64;

@@ -6,7 +6,8 @@
 mod projects;
 
 use super::pylock::{self, Pylock};
-use super::uv_lock_graph::{Lock, Unsure};
+use super::uv_lock_graph::Lock;
+use super::uv_lock_marker::Unsure;
 use super::uv_lock_reach::Selection;
 use super::{uv_lock_export, uv_lock_file};
 use crate::host::Host;

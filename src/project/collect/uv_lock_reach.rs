@@ -3,7 +3,8 @@
 //! uv combines the markers of all ways that lead to a package, and leaves it to the reader of its answer to evaluate
 //! them. Here each is evaluated on the way. Source: `uv export` of uv 0.13, with which `uv_lock_oracle` compares.
 
-use super::uv_lock_graph::{Dependency, Lock, Unsure, encoded, encoded_project, extra_name};
+use super::uv_lock_graph::{Dependency, Lock, encoded, encoded_project, extra_name};
+use super::uv_lock_marker::Unsure;
 use crate::project::CollectOptions;
 use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
 use std::collections::{BTreeMap, BTreeSet};
