@@ -77,7 +77,7 @@ impl<'a> Asked<'a> {
         );
         if is_decided
             || !requirements.lines.iter().all(is_lasting)
-            || !limits(requirements).all(is_lasting_limit)
+            || !limits(requirements).all(|line| is_lasting_limit(line))
         {
             return None;
         }
@@ -268,7 +268,7 @@ fn pinned_name(line: &str) -> Option<String> {
 }
 
 /// Whether a constraint or override means the same files tomorrow.
-fn is_lasting_limit(line: &String) -> bool {
+fn is_lasting_limit(line: &str) -> bool {
     let is_link = line
         .parse::<Requirement<Link>>()
         .is_ok_and(|line| matches!(line.version_or_url, Some(VersionOrUrl::Url(_))));
