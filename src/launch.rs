@@ -36,13 +36,18 @@ pub fn config(setting: &str, text: &str) -> Result<Map<String, Value>, LaunchErr
     }
 }
 
-/// Read tags: a JSON object of texts. Numbers and booleans are taken as they are written.
+/// Read tags: a JSON object of texts. Whole numbers and booleans are taken as they are written; of other numbers it is not
+/// known how they were.
 ///
 /// # Errors
 /// If it is something else.
 pub fn tags(setting: &str, text: &str) -> Result<Vec<(String, String)>, LaunchError> {
     let value = |(key, value): (String, Value)| match value {
         Value::String(text) => Ok((key, text)),
+        Value::Number(number) if number.is_f64() => {
+            let problem = format!("write the value of `{key}` in quotes: 1.10 would become 1.1");
+            Err(LaunchError::BadJson { setting: setting.into(), problem })
+        }
         Value::Bool(_) | Value::Number(_) => Ok((key, value.to_string())),
         _ => {
             let problem = format!("the value of `{key}` must be a text");
@@ -162,15 +167,20 @@ mod tests {
 
     #[test]
     fn config_and_tags_are_objects_and_errors_do_not_show_them() {
-        let good = tags("--tags", r#"{"a": "x", "n": 1.50, "b": true}"#).unwrap();
+        let good = tags("--tags", r#"{"a": "x", "n": 150, "b": true}"#).unwrap();
         let good: Vec<(&str, &str)> = good.iter().map(|(key, value)| (&**key, &**value)).collect();
-        assert_eq!(good, [("a", "x"), ("n", "1.5"), ("b", "true")]);
+        assert_eq!(good, [("a", "x"), ("n", "150"), ("b", "true")]);
         for (text, want) in [
             ("{\"p\": \"s3cret\"", "--config cannot be used: line 1, column 14: not JSON"),
             ("[\"s3cret\"]", "--config cannot be used: it must be a JSON object"),
             ("s3cret", "--config cannot be used: line 1, column 1: not JSON"),
         ] {
             assert_eq!(config("--config", text).unwrap_err().to_string(), want);
+        }
+        for number in ["1.10", "1e3", "123456789012345678901234567890"] {
+            let error = tags("--tags", &format!("{{\"a\": {number}}}")).unwrap_err();
+            let says = "--tags cannot be used: write the value of `a` in quotes: 1.10 would become 1.1";
+            assert_eq!(error.to_string(), says);
         }
         let error = tags("--tags", r#"{"a": {"b": "s3cret"}}"#).unwrap_err();
         assert_eq!(error.to_string(), "--tags cannot be used: the value of `a` must be a text");
