@@ -85,9 +85,15 @@ pub fn perform(args: &RedeployArgs, host: &Host, progress: &Progress) -> Result<
     let client = deployment::client(&context, host, PythonVersion::DEFAULT).in_session(progress.session());
     let (client, documents) = deployment::existing(&context, &client, Client::documents)?;
     let (deployment, url) = (client.deployment().unwrap_or_default().to_string(), client.locations_page());
-    host.note(format!("Redeploying {} in {deployment} ({url})", args.locations.join(", ")));
+    let mut names: Vec<String> = Vec::new();
+    for name in &args.locations {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    host.note(format!("Redeploying {} in {deployment} ({url})", names.join(", ")));
     let reached = |phase| progress.put(|run| run.reach(phase));
-    let outcomes = redeploy::run(&client, &context, &documents, &args.locations, &reached)?;
+    let outcomes = redeploy::run(&client, &context, &documents, &names, &reached)?;
     say_failures(&outcomes, host);
     Ok(Redeployed { deployment, url, outcomes })
 }

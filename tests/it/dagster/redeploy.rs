@@ -47,11 +47,13 @@ fn the_same_document_is_sent_and_its_new_load_is_awaited() {
 #[test]
 fn several_are_sent_at_once_and_a_failure_is_that_of_its_code_location() {
     let standin = standin(&json!({"two": {"error": {"message": "ValueError: no", "stack": ["  File x\n"]}}}));
-    let output = redeploy(&standin, &["one", "two", "--format", "json"]);
+    // A name given twice is one code location.
+    let output = redeploy(&standin, &["one", "two", "one", "--format", "json"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&answer["deployment"], &answer["locations"][0]["state"]), (&json!("prod"), &json!("loaded")));
     assert_eq!(answer["locations"][1]["state"], "failed_to_load");
+    assert_eq!(answer["locations"].as_array().unwrap().len(), 2);
     insta::assert_snapshot!(messages(&stderr(&output)), @r#"
     error: the code location `two` was updated and failed to load:
     hint: `pexpress verify OUT_DIR` shows the same error without a deploy
