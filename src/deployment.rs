@@ -15,9 +15,9 @@ mod untrusted;
 
 pub use closed::{Outlived, outlived};
 pub use error::DeploymentError;
-pub use existing::{check_named, existing};
+pub use existing::{Change, existing, of_branch, to_change};
 pub use goal::{DeploySession, Goal, client};
-pub use question::{Question, confirm};
+pub use question::{Act, Question, confirm};
 pub use same_branch::reason_to_stay;
 pub use untrusted::{admit, with_request};
 
@@ -153,7 +153,7 @@ pub fn decide(
                 why: format!("the event of this CI run is not known ({system})"),
             })
         }
-        Trigger::Person if deployment_flag => Ok(named(true)),
+        Trigger::Person if deployment_flag || args.full_deployment => Ok(named(true)),
         Trigger::Person if !context.work_tree.exists() => {
             Err(DeploymentError::NotNamed { why: "there is no git work tree".into() })
         }

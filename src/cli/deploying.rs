@@ -61,6 +61,9 @@ pub struct RedeployArgs {
     /// The code locations.
     #[arg(value_name = "LOCATION", required = true)]
     pub locations: Vec<String>,
+    /// Redeploy in a full deployment without asking.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub dagster: DagsterArgs,
@@ -96,6 +99,9 @@ pub struct LaunchArgs {
     /// Cancel the run if this command is interrupted while it waits. Default: the run goes on.
     #[arg(long, requires = "wait")]
     pub cancel: bool,
+    /// Launch in a full deployment without asking.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub dagster: DagsterArgs,

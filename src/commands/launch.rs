@@ -7,7 +7,7 @@ use crate::cli::{Format, LaunchArgs};
 use crate::context::Context;
 use crate::dagster::runs::{RunOutcome, RunRequest};
 use crate::dagster::{Client, Session};
-use crate::deployment;
+use crate::deployment::{self, Act, Change};
 use crate::host::Host;
 use crate::launch::{self, LaunchError, Launched};
 use crate::render::{self, Exit};
@@ -132,10 +132,11 @@ fn launched(args: &LaunchArgs, progress: &Progress, found: &Found, host: &Host) 
         ..RunRequest::default()
     };
     let context = Context::read(&args.dagster, host.cwd(), host)?;
-    // A smoke test of a pull request must not run in a full deployment by default.
-    deployment::check_named(&context)?;
     let client = deployment::client(&context, host, PythonVersion::DEFAULT).in_session(progress.session());
-    let (client, _) = deployment::existing(&context, &client, Client::deployment_info)?;
+    let named_by_flag = args.dagster.deployment.is_some();
+    let change = Change { act: Act::Launch(&args.job), named_by_flag, yes: args.yes };
+    // A smoke test of a pull request must not run in a full deployment by default.
+    let (client, _) = deployment::to_change(&change, &context, &client, Client::deployment_info)?;
     let deployment = client.deployment().unwrap_or_default().to_string();
     let launched = launch::launch(&client, &request, args.repository.as_deref())?;
     let after_signal = if args.cancel { "it is cancelled" } else { "it goes on" };

@@ -89,10 +89,7 @@ fn at(
     let by_flag = args.dagster.deployment.is_some();
     match deployment::decide(context, None, &BranchArgs::default(), by_flag, host)? {
         Choice::Deploy(Destination::Branch(branch)) | Choice::Close(branch) => {
-            let name = client.branch_deployment_name(&branch.data.repo_name, &branch.data.branch_name)?;
-            let client = client.at(&name);
-            let before = Before::look(&client)?;
-            Ok((client, before))
+            Ok(deployment::of_branch(&branch, client, Before::look)?)
         }
         Choice::Deploy(Destination::Named { .. }) => Ok(deployment::existing(context, client, Before::look)?),
         Choice::Nothing(why) => Err(DeploymentError::NotNamed { why }.into()),

@@ -6,7 +6,7 @@ use super::progress::Progress;
 use crate::cli::{Format, RedeployArgs};
 use crate::context::Context;
 use crate::dagster::Client;
-use crate::deployment;
+use crate::deployment::{self, Act, Change};
 use crate::error::{Explain, Fault, error_text};
 use crate::host::Host;
 use crate::render::Exit;
@@ -81,19 +81,21 @@ impl Redeployed {
 /// If a code location does not exist, or Dagster+ refuses.
 pub fn perform(args: &RedeployArgs, host: &Host, progress: &Progress) -> Result<Redeployed, Error> {
     let context = Context::read(&args.dagster, host.cwd(), host)?;
-    deployment::check_named(&context)?;
     let client = deployment::client(&context, host, PythonVersion::DEFAULT).in_session(progress.session());
-    let (client, documents) = deployment::existing(&context, &client, Client::documents)?;
-    let (deployment, url) = (client.deployment().unwrap_or_default().to_string(), client.locations_page());
+    let named_by_flag = args.dagster.deployment.is_some();
+    let change = Change { act: Act::Redeploy, named_by_flag, yes: args.yes };
+    let (client, documents) = deployment::to_change(&change, &context, &client, Client::documents)?;
     let mut names: Vec<String> = Vec::new();
     for name in &args.locations {
         if !names.contains(name) {
             names.push(name.clone());
         }
     }
+    let updates = redeploy::updates(&client, &documents, &names)?;
+    let (deployment, url) = (client.deployment().unwrap_or_default().to_string(), client.locations_page());
     host.note(format!("Redeploying {} in {deployment} ({url})", names.join(", ")));
     let reached = |phase| progress.put(|run| run.reach(phase));
-    let outcomes = redeploy::run(&client, &context, &documents, &names, &reached)?;
+    let outcomes = redeploy::run(&client, &context, updates, &reached)?;
     say_failures(&outcomes, host);
     Ok(Redeployed { deployment, url, outcomes })
 }

@@ -4,9 +4,9 @@ use super::Error;
 use crate::cli::{Format, StatusArgs};
 use crate::context::Context;
 use crate::dagster::Client;
-use crate::dagster::operations::{BranchData, LoadState};
+use crate::dagster::operations::LoadState;
 use crate::deployment::args::BranchArgs;
-use crate::deployment::{self, Choice, DeploymentError, Destination};
+use crate::deployment::{self, Branch, Choice, DeploymentError, Destination};
 use crate::hex::short_hash;
 use crate::host::Host;
 use crate::render::Exit;
@@ -30,6 +30,9 @@ pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error
         Format::Text => status.table(host.data_columns()),
     };
     host.note(format!("{} ({})", status.deployment, status.url));
+    if status.locations.is_empty() {
+        host.note("It has no code locations");
+    }
     host.data(&text).map_err(Error::Stdout)?;
     Ok(Exit(0))
 }
@@ -56,12 +59,12 @@ impl Status {
 /// # Errors
 /// If a setting is missing, or Dagster+ refuses.
 pub fn read(args: &StatusArgs, host: &Host) -> Result<Status, Error> {
-    let mut context = Context::read(&args.dagster, host.cwd(), host)?;
+    let context = Context::read(&args.dagster, host.cwd(), host)?;
     let client = deployment::client(&context, host, PythonVersion::DEFAULT);
-    if args.branch {
-        context.endpoint.deployment = Some(branch_deployment(&context, &client, host)?);
-    }
-    let (client, states) = deployment::existing(&context, &client, Client::workspace)?;
+    let (client, states) = match args.branch {
+        true => deployment::of_branch(&branch(&context, host)?, &client, Client::workspace)?,
+        false => deployment::existing(&context, &client, Client::workspace)?,
+    };
     // It only adds details: the states are worth showing without them.
     let entries = client.workspace_entries().unwrap_or_else(|error| {
         host.say(&format!("warning: {error}"));
@@ -72,14 +75,13 @@ pub fn read(args: &StatusArgs, host: &Host) -> Result<Status, Error> {
     Ok(Status { deployment, url: client.locations_page(), locations })
 }
 
-/// The branch deployment of the branch that is checked out, or of the event's.
-fn branch_deployment(context: &Context, client: &Client, host: &Host) -> Result<String, Error> {
+/// The branch that is checked out, or the event's.
+fn branch(context: &Context, host: &Host) -> Result<Branch, Error> {
     let args = BranchArgs { deployment_for_branch: true, ..BranchArgs::default() };
     match deployment::decide(context, None, &args, false, host)? {
         Choice::Deploy(Destination::Branch(branch)) | Choice::Close(branch) => {
-            let BranchData { repo_name, branch_name, .. } = &branch.data;
-            host.note(format!("The branch deployment of the branch {branch_name}:"));
-            Ok(client.branch_deployment_name(repo_name, branch_name)?)
+            host.note(format!("The branch deployment of the branch {}:", branch.data.branch_name));
+            Ok(*branch)
         }
         Choice::Deploy(Destination::Named { .. }) | Choice::Nothing(_) => {
             Err(DeploymentError::NoBranch { why: "this run is not for a pull request or a branch" }.into())

@@ -35,12 +35,12 @@ pub enum DeploymentError {
     Untested { head: String, held: String },
     #[error("this run is for the tag `{tag}`, and only a branch can have a branch deployment")]
     Tag { tag: String },
-    #[error(
-        "deploying to the full deployment `{name}` needs a confirmation, and there is no terminal to ask in"
-    )]
-    NoConfirmation { name: String },
-    #[error("cancelled: you answered no, and nothing was deployed to `{name}`")]
-    Declined { name: String },
+    #[error("{what} the full deployment `{name}` needs a confirmation, and there is no terminal to ask in")]
+    NoConfirmation { what: &'static str, name: String },
+    #[error("cancelled: you answered no, and nothing was {what} `{name}`")]
+    Declined { what: &'static str, name: String },
+    #[error("the branch `{branch}` has no branch deployment yet: nothing was deployed for it")]
+    NotYet { branch: String },
 }
 
 fn known_deployments(known: &[String]) -> String {
@@ -89,9 +89,12 @@ impl Explain for DeploymentError {
             ),
             DeploymentError::Contradiction { .. } => Some("leave one of them out".into()),
             DeploymentError::NoBranch { .. } => Some(
-                "run this in a git checkout of a branch with a remote `origin`, or in a pull request's workflow".into(),
+                "run this in a git checkout of a branch with a remote `origin`, or in a pull request's workflow; or name a deployment with --deployment NAME".into(),
             ),
-            DeploymentError::NoConfirmation { .. } => Some("pass --yes to deploy there without confirmation".into()),
+            DeploymentError::NoConfirmation { .. } => Some("pass --yes to go on without confirmation".into()),
+            DeploymentError::NotYet { .. } => Some(
+                "`pexpress deploy --upload --update` deploys it, and `pexpress branch-deployment --create` creates an empty one; --deployment NAME names another deployment".into(),
+            ),
             DeploymentError::Declined { .. } | DeploymentError::NeverThere { .. } => None,
         }
     }

@@ -1,7 +1,7 @@
 //! What a run is to do at Dagster+, known before anything is read or built.
 
 use super::args::PublishArgs;
-use super::{Branch, Choice, DeploymentError, Destination, Question};
+use super::{Act, Branch, Choice, DeploymentError, Destination, Question};
 use crate::context::Context;
 use crate::context::args::DagsterArgs;
 use crate::context::event::Trigger;
@@ -79,6 +79,7 @@ pub fn decide(request: &Request<'_>, session: &Session, host: &Host) -> Result<G
     if let Choice::Deploy(destination) = &choice {
         if let Destination::Named { name, ask: true, .. } = destination {
             let question = Question {
+                act: Act::Deploy,
                 name,
                 organization_url: &context.endpoint.organization_url,
                 locations: if publish.yes { Vec::new() } else { (request.locations)() },

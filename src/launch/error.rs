@@ -21,13 +21,16 @@ pub enum LaunchError {
     },
     #[error("the run config does not fit the job `{job}`: {problems}")]
     BadConfig { job: String, problems: String },
-    #[error("the deployment `{deployment}` has no code location `{location}`{}", it_has(known))]
+    #[error(
+        "the deployment `{deployment}` has no code location `{location}`{}",
+        it_has("code locations", known)
+    )]
     UnknownLocation { deployment: String, location: String, known: Vec<String>, near: Option<String> },
     #[error(
         "the code location `{location}` has failed to load, or is still loading, so its jobs are not known"
     )]
     NotLoaded { location: String },
-    #[error("the code location `{location}` has no job `{job}`{}", it_has(known))]
+    #[error("the code location `{location}` has no job `{job}`{}", it_has("jobs", known))]
     UnknownJob { job: String, location: String, known: Vec<String>, near: Option<String> },
     #[error("the code location `{location}` has the job `{job}` {} {}", elsewhere(named.as_deref()), having.join(", "))]
     Repository { job: String, location: String, named: Option<String>, having: Vec<String> },
@@ -44,10 +47,10 @@ pub enum LaunchError {
 /// How many names are listed.
 const MOST_NAMES: usize = 20;
 
-fn it_has(known: &[String]) -> String {
+fn it_has(what: &str, known: &[String]) -> String {
     let shown: Vec<String> = known.iter().take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
     match known.len() {
-        0 => "; it has none".into(),
+        0 => format!("; it has no {what}"),
         all if all > MOST_NAMES => format!("; it has {} and {} more", shown.join(", "), all - MOST_NAMES),
         _ => format!("; it has {}", shown.join(", ")),
     }

@@ -18,8 +18,12 @@ use serde_json::{Map, Value};
 pub enum RedeployError {
     #[error(transparent)]
     Dagster(#[from] DagsterError),
-    #[error("the deployment `{deployment}` has no code location `{name}`; it has {}", known.join(", "))]
+    #[error("the deployment `{deployment}` has no code location `{name}`; it has {}", named(known))]
     Unknown { name: String, deployment: String, known: Vec<String> },
+}
+
+fn named(known: &[String]) -> String {
+    if known.is_empty() { "no code locations".into() } else { known.join(", ") }
 }
 
 impl Explain for RedeployError {
@@ -41,19 +45,28 @@ impl Explain for RedeployError {
     }
 }
 
-/// Load code locations of the deployment of `client` again, and wait for them. `documents` are those of the deployment;
-/// `reached` is called with the progress.
+/// The updates that load code locations again. `documents` are those of the deployment of `client`.
 ///
 /// # Errors
-/// If a code location does not exist, or Dagster+ does not answer.
+/// If a code location does not exist.
+pub fn updates(
+    client: &Client,
+    documents: &[Map<String, Value>],
+    names: &[String],
+) -> Result<Vec<Update>, RedeployError> {
+    names.iter().map(|name| update(client, documents, name)).collect()
+}
+
+/// Load code locations of the deployment of `client` again, and wait for them. `reached` is called with the progress.
+///
+/// # Errors
+/// If Dagster+ does not answer.
 pub fn run(
     client: &Client,
     context: &Context,
-    documents: &[Map<String, Value>],
-    names: &[String],
+    updates: Vec<Update>,
     reached: &dyn Fn(Phase),
 ) -> Result<Vec<Outcome>, RedeployError> {
-    let updates = names.iter().map(|name| update(client, documents, name)).collect::<Result<Vec<_>, _>>()?;
     let before = Before::look(client)?.for_same_documents();
     let is_queued = updates.iter().any(|update| update.document.contains_key("agent_queue"));
     let agent_type = agent_type(client, client.host())?;

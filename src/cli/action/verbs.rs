@@ -64,6 +64,7 @@ impl ActionInputs {
             wait,
             interval: LaunchArgs::INTERVAL_SECONDS,
             cancel: cancel_run && wait,
+            yes: true,
             dagster: self.deploy.dagster.clone(),
         })
     }
@@ -82,7 +83,7 @@ impl ActionInputs {
         let (locations, dagster) = (self.deploy.locations.clone(), self.deploy.dagster.clone());
         match locations.is_empty() {
             true => Err(missing("locations", "the command `redeploy` needs the names of code locations")),
-            false => Ok(RedeployArgs { locations, dagster }),
+            false => Ok(RedeployArgs { locations, yes: true, dagster }),
         }
     }
 

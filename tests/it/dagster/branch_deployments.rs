@@ -338,3 +338,69 @@ fn a_signal_before_a_document_is_printed_gives_one_of_its_own() {
         );
     }
 }
+
+/// A person who tried a branch once launched the jobs of prod.
+#[test]
+fn redeploy_and_launch_go_where_a_deploy_goes() {
+    let one = json!({"location_name": "one", "code_source": {"package_name": "p"}});
+    let deployments = json!([{"name": "prod", "locations": [one]}]);
+    let standin = Standin::start(json!({
+        "deployments": deployments, "jobs": {"one": {"__repository__": ["nightly"]}},
+    }));
+    let checkout = Checkout::new();
+    let by_person = |args: &[&str]| {
+        let mut command = pexpress();
+        standin.point(&mut command).args(args).current_dir(checkout.dir.path()).output().unwrap()
+    };
+    let commands = [&["redeploy", "one"][..], &["launch", "nightly", "-l", "one"]];
+    let mut said = Vec::new();
+    let mut all_fail = || {
+        for args in commands {
+            let output = by_person(args);
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{}", stderr(&output));
+            said.push(messages(&stderr(&output)));
+        }
+    };
+    // The detached head is for the full deployment, and nobody can be asked.
+    all_fail();
+    git(checkout.dir.path(), &["checkout", "-q", "feature/ä#1"]);
+    all_fail();
+    by_person(&["branch-deployment", "--create"]);
+    all_fail();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    error: redeploying in the full deployment `prod` needs a confirmation, and there is no terminal to ask in
+    hint: pass --yes to go on without confirmation
+    error: launching a run in the full deployment `prod` needs a confirmation, and there is no terminal to ask in
+    hint: pass --yes to go on without confirmation
+    error: the branch `feature/ä#1` has no branch deployment yet: nothing was deployed for it
+    hint: `pexpress deploy --upload --update` deploys it, and `pexpress branch-deployment --create` creates an empty one; --deployment NAME names another deployment
+    error: the branch `feature/ä#1` has no branch deployment yet: nothing was deployed for it
+    hint: `pexpress deploy --upload --update` deploys it, and `pexpress branch-deployment --create` creates an empty one; --deployment NAME names another deployment
+    error: the deployment `[HASH]` has no code location `one`; it has no code locations
+    error: the deployment `[HASH]` has no code location `one`; it has no code locations
+    "#);
+    let journal = standin.journal();
+    let changes = ["addOrUpdateLocationFromDocument", "deployLocations"];
+    assert!(changes.iter().all(|change| journal.count(change) == 0), "{:?}", journal.calls());
+    assert_eq!(standin.state()["runs"], json!({}));
+    for args in commands {
+        let output = by_person(&[args, &["--deployment", "prod"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_full_deployment_that_a_flag_names_is_meant_on_a_branch_too() {
+    let (checkout, standin) = (Checkout::new(), Standin::start(json!({})));
+    git(checkout.dir.path(), &["checkout", "-q", "feature/ä#1"]);
+    write_project(checkout.dir.path(), &[("one", "")]);
+    let mut command = pexpress();
+    let args = ["deploy", "--update", "--full-deployment"];
+    let output = standin.point(&mut command).args(args).current_dir(checkout.dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!(messages(&stderr(&output)), @r#"
+    error: deploying to the full deployment `prod` needs a confirmation, and there is no terminal to ask in
+    hint: pass --yes to go on without confirmation
+    "#);
+    assert_eq!(standin.journal().count(FIELD), 0);
+}

@@ -28,7 +28,9 @@ fn standin(runs: &Value) -> Standin {
 
 fn command(standin: &Standin, args: &[&str]) -> Command {
     let mut command = pexpress();
-    standin.point(&mut command).arg("launch").args(args);
+    standin.point(&mut command).args(["launch", "--yes"]).args(args);
+    // No work tree says which deployment is meant.
+    command.current_dir(std::env::temp_dir());
     command
 }
 

@@ -19,8 +19,9 @@ fn standin(load: &Value) -> Standin {
 }
 
 fn redeploy(standin: &Standin, args: &[&str]) -> Output {
-    let mut command = pexpress();
-    standin.point(&mut command).arg("redeploy").args(args).output().unwrap()
+    let (dir, mut command) = (tempfile::tempdir().unwrap(), pexpress());
+    standin.point(&mut command).args(["redeploy", "--yes"]).args(args);
+    command.current_dir(dir.path()).output().unwrap()
 }
 
 fn stderr(output: &Output) -> String {

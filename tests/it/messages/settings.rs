@@ -49,7 +49,7 @@ fn no_confirmation_is_possible() {
     command.args(&DEPLOY[..5]).args(["--organization", "acme", "--deployment", "prod"]);
     insta::assert_snapshot!(said(with_token(&mut command), dir.path()), @r#"
     error: deploying to the full deployment `prod` needs a confirmation, and there is no terminal to ask in
-    hint: pass --yes to deploy there without confirmation
+    hint: pass --yes to go on without confirmation
     "#);
 }
 
