@@ -155,22 +155,38 @@ pub fn both(one: Option<&str>, other: Option<String>) -> Option<String> {
 pub struct OfJob {
     /// The events that it lets through, of those that the workflow has.
     pub scope: Scope,
-    /// The branch that it is for.
-    pub branch: Option<String>,
+    /// The branches whose pushes it is for; empty if it does not say.
+    pub branches: Vec<String>,
     /// What it says besides.
     pub rest: Option<String>,
 }
 
 /// Take the condition of a job apart.
-pub fn of_job(condition: Option<&str>, mut scope: Scope) -> OfJob {
+pub fn of_job(condition: Option<&str>, scope: Scope) -> OfJob {
     let text = condition.map(bare).unwrap_or_default();
     if text.is_empty() {
-        return OfJob { scope, branch: None, rest: None };
+        return OfJob { scope, branches: Vec::new(), rest: None };
     }
-    if has_groups(&text) || text.contains("||") {
-        return OfJob { scope, branch: None, rest: Some(text) };
+    let ways: Vec<OfJob> = text.split("||").map(|way| of_way(way, scope)).collect();
+    // Several ways are one scope, unless one of them is for some branches and another for all.
+    let pushes = || ways.iter().filter(|way| way.scope.push);
+    let is_one = ways.iter().all(|way| way.rest.is_none())
+        && (pushes().all(|way| way.branches.is_empty()) || pushes().all(|way| !way.branches.is_empty()));
+    if has_groups(&text) || ways.len() > 1 && !is_one {
+        return OfJob { scope, branches: Vec::new(), rest: Some(text) };
     }
-    let mut branch = None;
+    let mut ways = ways.into_iter();
+    let first = ways.next().unwrap_or(OfJob { scope, branches: Vec::new(), rest: None });
+    ways.fold(first, |one, other| OfJob {
+        scope: one.scope.or(other.scope),
+        branches: [one.branches, other.branches].concat(),
+        rest: None,
+    })
+}
+
+/// Take conditions that all have to hold apart.
+fn of_way(text: &str, mut scope: Scope) -> OfJob {
+    let mut branches = Vec::new();
     let mut rest = Vec::new();
     for atom in text.split("&&").map(str::trim) {
         let words: Vec<&str> = atom.split_whitespace().collect();
@@ -188,12 +204,12 @@ pub fn of_job(condition: Option<&str>, mut scope: Scope) -> OfJob {
             }
             (Some("github.ref" | "github.ref_name"), Some("=="), Some(name)) => {
                 (scope.pull, scope.closed) = (false, false);
-                branch = Some(name.trim_start_matches("refs/heads/").to_string());
+                branches = vec![name.trim_start_matches("refs/heads/").to_string()];
             }
             _ => rest.push(atom),
         }
     }
-    OfJob { scope, branch, rest: (!rest.is_empty()).then(|| rest.join(" && ")) }
+    OfJob { scope, branches, rest: (!rest.is_empty()).then(|| rest.join(" && ")) }
 }
 
 #[cfg(test)]
@@ -232,27 +248,44 @@ mod tests {
     #[test]
     fn the_condition_of_a_job_says_what_it_is_for() {
         let scope = |push, pull, closed| Scope { push, pull, closed };
-        for (given, want, branch, rest) in [
+        for (given, want, branches, rest) in [
             (
                 "github.event_name == 'push' && github.ref == 'refs/heads/main'",
                 scope(true, false, false),
-                Some("main"),
+                &["main"][..],
                 None,
+            ),
+            ("github.ref == 'refs/heads/main' || github.event_name == 'pull_request'", ALL, &["main"], None),
+            (
+                "github.ref == 'refs/heads/main' || github.ref == 'refs/heads/next'",
+                scope(true, false, false),
+                &["main", "next"],
+                None,
+            ),
+            (
+                "github.ref == 'refs/heads/main' || github.event_name == 'workflow_dispatch'",
+                ALL,
+                &[],
+                Some("github.ref == 'refs/heads/main' || github.event_name == 'workflow_dispatch'"),
             ),
             (
                 "github.event_name == 'pull_request' && github.event.action != 'closed'",
                 scope(false, true, false),
-                None,
+                &[],
                 None,
             ),
-            ("${{ github.event.action == 'closed' }}", scope(false, false, true), None, None),
-            ("github.actor != 'x'", ALL, None, Some("github.actor != 'x'")),
-            ("a || b", ALL, None, Some("a || b")),
+            ("${{ github.event.action == 'closed' }}", scope(false, false, true), &[], None),
+            ("github.actor != 'x'", ALL, &[], Some("github.actor != 'x'")),
+            ("a || b", ALL, &[], Some("a || b")),
         ] {
             let found = of_job(Some(given), ALL);
             assert_eq!(
                 found,
-                OfJob { scope: want, branch: branch.map(String::from), rest: rest.map(String::from) }
+                OfJob {
+                    scope: want,
+                    branches: branches.iter().map(ToString::to_string).collect(),
+                    rest: rest.map(String::from)
+                }
             );
         }
     }

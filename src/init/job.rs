@@ -21,8 +21,8 @@ pub fn settle(
     inputs: &Inputs<'_, '_>,
     new: &mut NewWorkflow,
     lines: &mut Lines,
-) {
-    let Some(first) = jobs.first() else { return };
+) -> Vec<String> {
+    let Some(first) = jobs.first() else { return Vec::new() };
     let names: Vec<String> = jobs.iter().filter_map(|job| entry(job.job, "name")).collect();
     if let Some(name) =
         names.first().filter(|name| names.len() == jobs.len() && names.iter().all(|each| each == *name))
@@ -43,6 +43,26 @@ pub fn settle(
         top_keys(workflow, new, lines);
     }
     variables::settle(jobs, inputs, new, lines);
+    conditions_of_some(jobs)
+}
+
+/// Notes about conditions of jobs that other deploy jobs did not have: the new job has them for all deployments.
+fn conditions_of_some(jobs: &[DeployJob<'_>]) -> Vec<String> {
+    let deploys = || jobs.iter().filter(|job| job.style != Style::Session);
+    let others = |job: &DeployJob<'_>| deploys().any(|other| other.condition != job.condition);
+    let own = deploys().filter(|job| others(job));
+    let note = |job: &DeployJob<'_>| {
+        let ids = deploy_ids(job.workflow);
+        let condition = job.condition.as_ref()?;
+        let is_about_others = ids.iter().any(|id| condition.contains(&format!("needs.{id}.")));
+        (!is_about_others).then(|| {
+            format!(
+                "the condition of the job `{}`, `{condition}`, is for all deployments now: look at the `if` of the new job",
+                job.id
+            )
+        })
+    };
+    own.filter_map(note).collect()
 }
 
 fn runner(job: &DeployJob<'_>, new: &mut NewWorkflow, lines: &mut Lines) {
@@ -136,10 +156,14 @@ fn environments(jobs: &[DeployJob<'_>]) -> Option<(String, Value)> {
     let mut terms = Vec::new();
     for (job, value) in given {
         let name = value.get("name").unwrap_or(value);
-        let when = match job.branches.as_slice() {
-            _ if job.scope.pull => "github.event_name == 'pull_request'".to_string(),
+        let pushes = match job.branches.as_slice() {
             [branch] => format!("github.ref_name == '{branch}'"),
             _ => "github.event_name != 'pull_request'".to_string(),
+        };
+        let when = match (job.scope.push, job.scope.pull) {
+            (true, true) => format!("(github.event_name == 'pull_request' || {pushes})"),
+            (false, true) => "github.event_name == 'pull_request'".to_string(),
+            (_, false) => pushes,
         };
         let term = format!("{when} && {}", super::expand::term(&text(name))?);
         if !terms.contains(&term) {

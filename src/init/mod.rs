@@ -227,7 +227,7 @@ fn from_old(
         ))
     }));
     plan.notes.extend(others::settle(&workflows, &[jobs, fallback], &mut new, lines));
-    job::settle(jobs, style, &inputs, &mut new, lines);
+    plan.notes.extend(job::settle(jobs, style, &inputs, &mut new, lines));
     events::settle(jobs, facts.default_branch.as_deref(), path, &mut new, lines);
     jobs.iter().for_each(|job| inputs.tell(job, lines));
     plan.notes.append(&mut inputs.notes);

@@ -172,7 +172,7 @@ pub fn deploy_jobs(workflow: &Workflow) -> Vec<DeployJob<'_>> {
             id,
             job,
             scope: of_job.scope,
-            branches: of_job.branch.map_or_else(|| push_branches(workflow), |branch| vec![branch]),
+            branches: if of_job.branches.is_empty() { push_branches(workflow) } else { of_job.branches },
             condition: of_job.rest,
             style,
             is_fallback: false,

@@ -15,6 +15,12 @@ use serde_json::{Map, Value};
 const NEEDS_SETUP: [&str; 12] =
     ["python", "pip", "uv ", "dbt", "dagster", "poetry", "pdm", "hatch", "make", ".sh", "pytest", "dg "];
 
+/// First words of lines that do nothing by themselves.
+const FRAMES: [&str; 15] = [
+    ":", "cd", "set", "export", "echo", "mkdir", "for", "while", "do", "done", "if", "then", "else", "elif",
+    "fi",
+];
+
 /// A step that stays.
 struct Kept<'j, 'w> {
     job: &'j DeployJob<'w>,
@@ -180,11 +186,20 @@ fn rest_of_script(step: &Map<String, Value>) -> Option<String> {
     let lines = script::lines(&script);
     let is_replaced =
         |line: &&script::LogicalLine| line.commands.iter().any(|words| vendor::is_replaced(words));
-    let rest: Vec<&str> =
-        lines.iter().filter(|line| !is_replaced(line)).map(|line| line.written.as_str()).collect();
+    // A loop or branch has to have a command: `:` does nothing.
+    let without = |line: &script::LogicalLine| match is_replaced(&line) {
+        false => Some(line.written.clone()),
+        true if line.written.starts_with([' ', '\t']) => {
+            let margin = line.written.len() - line.written.trim_start().len();
+            Some(format!("{}:", &line.written[..margin]))
+        }
+        true => None,
+    };
+    let rest: Vec<String> = lines.iter().filter_map(without).collect();
     let text = rest.join("\n");
-    let is_frame = |line: &&str| {
-        ["cd ", "set ", "export ", "echo ", "mkdir "].iter().any(|word| line.trim_start().starts_with(word))
+    let is_frame = |line: &String| {
+        let first = line.split_whitespace().next().unwrap_or(":");
+        FRAMES.contains(&first.trim_end_matches(';'))
     };
     let does_something = !rest.iter().all(is_frame) && !installs_only(&text);
     does_something.then_some(text)

@@ -306,6 +306,47 @@ fn what_differs_by_branch_stays_so() {
     assert!(said(&format!("env.TARGET → taken as `{both}`")), "{lines:#?}");
 }
 
+/// The condition of one job kept what the other deploys from being deployed.
+#[test]
+fn conditions_of_jobs_choose_the_deployment() {
+    let of = |other: &str| {
+        let step = |deployment: &str| format!("{DEPLOY}\nwith: {{deployment: {deployment}}}");
+        let first = workflow(
+            "{push: {branches: [main, next]}, pull_request: {types: [opened, closed]}}",
+            &format!("    environment: prod\n    if: {other}\n"),
+            &[&step("prod")],
+        );
+        let second = workflow(
+            "x",
+            "    environment: next\n    if: github.ref == 'refs/heads/next'\n",
+            &[&step("staging")],
+        );
+        let second = second.split_once("deploy:").unwrap().1;
+        plan(&facts(&[("a.yml", format!("{first}  second:{second}"))]))
+    };
+    let (new, inputs) = job(&of("github.ref == 'refs/heads/main' || github.event_name == 'pull_request'"));
+    assert_eq!(inputs["deployment"], "${{ github.ref_name == 'main' && 'prod' || 'staging' }}");
+    assert_eq!(new.get("if"), None);
+    assert_eq!(
+        new["environment"],
+        "${{ (github.event_name == 'pull_request' || github.ref_name == 'main') && 'prod' || github.ref_name == 'next' && 'next' || '' }}"
+    );
+    let unclear = of("github.actor != 'bot'");
+    insta::assert_snapshot!(unclear.notes.join("\n"), @"the condition of the job `deploy`, `github.actor != 'bot'`, is for all deployments now: look at the `if` of the new job");
+}
+
+#[test]
+fn a_loop_around_a_deploy_leaves_no_broken_script() {
+    let around = |more: &str| {
+        format!("run: |\n  for l in a b; do\n    dagster-cloud ci deploy --location-name=$l\n{more}  done")
+    };
+    let steps = |more: &str| {
+        job(&plan(&facts(&[("a.yml", workflow("push", "", &[&around(more)]))]))).0["steps"].clone()
+    };
+    assert_eq!(steps("").as_array().unwrap().len(), 2);
+    assert_eq!(steps("    ./tell $l\n")[1]["run"], "for l in a b; do\n  :\n  ./tell $l\ndone");
+}
+
 /// It was taken as a variable of the runner, which is empty: everything went to the default deployment.
 #[test]
 fn a_variable_of_an_old_script_is_not_one_of_the_runner() {
