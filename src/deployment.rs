@@ -350,6 +350,9 @@ pub fn instead_of(
     if !matches!(error, DagsterError::NotFound { .. }) {
         return Err(error.into());
     }
+    if is_branch_name(name) {
+        return Err(DeploymentError::NoBranchDeployment { name: name.into(), by_inputs });
+    }
     match client.full_deployments() {
         // The list may fail too, because the organization itself does not exist.
         Err(asked) => {

@@ -31,11 +31,17 @@ pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error
     };
     host.note(format!("{} ({})", status.deployment, status.url));
     if status.locations.is_empty() {
+        host.note(NO_LOCATIONS);
+    }
+    if status.locations.is_empty() {
         host.note("It has no code locations");
     }
     host.data(&text).map_err(Error::Stdout)?;
     Ok(Exit(0))
 }
+
+/// In place of a table without rows.
+pub const NO_LOCATIONS: &str = "There are no code locations";
 
 /// A deployment and its code locations.
 pub struct Status {

@@ -21,6 +21,8 @@ pub enum DeploymentError {
     Github(#[from] GithubError),
     #[error("there is no deployment `{name}`{}", known_deployments(known))]
     Unknown { name: String, known: Vec<String>, by_inputs: bool },
+    #[error("there is no branch deployment `{name}`")]
+    NoBranchDeployment { name: String, by_inputs: bool },
     #[error("this run is for the full deployment `{name}`, which is not a branch deployment")]
     Full { name: String },
     #[error("the branch `{branch}` has no branch deployment that could be closed")]
@@ -84,6 +86,12 @@ impl Explain for DeploymentError {
             DeploymentError::Unknown { by_inputs: false, .. } => {
                 Some("name one with --deployment; for a branch deployment's base it is --base-deployment".into())
             }
+            DeploymentError::NoBranchDeployment { by_inputs: true, .. } => Some(
+                "deploy the branch first, or create its deployment in a step before with `command: branch-deployment` and `create: true`; for another deployment use the input `deployment`".into(),
+            ),
+            DeploymentError::NoBranchDeployment { by_inputs: false, .. } => Some(
+                "deploy the branch first, or create its deployment with `pexpress branch-deployment --create`".into(),
+            ),
             DeploymentError::Full { .. } => Some(
                 "pass --deployment-for-branch for the branch deployment of the branch that is checked out".into(),
             ),

@@ -109,9 +109,13 @@ impl Step<'_> {
         end_with_children();
         let status = status::read(&inputs.status(), self.host)?;
         let table = status.table(None);
-        self.host.note(table.trim_end());
+        let (said, shown) = match status.locations.is_empty() {
+            true => (status::NO_LOCATIONS, status::NO_LOCATIONS.to_string()),
+            false => (table.trim_end(), markdown::block(table.trim_end())),
+        };
+        self.host.note(said);
         let page = markdown::link(&markdown::code(&status.deployment), &status.url);
-        let summary = format!("### {page}\n\n{}", markdown::block(table.trim_end()));
+        let summary = format!("### {page}\n\n{shown}");
         let outputs = vec![("locations", json!(status.locations).to_string())];
         Ok(Told { outputs, ..Told::success(status.deployment, status.url, summary) })
     }

@@ -84,6 +84,22 @@ fn status_has_the_code_locations_as_output_and_summary() {
     );
     assert!(ran.summary.contains("/prod/locations)") && ran.summary.contains("loaded"), "{}", ran.summary);
     assert!(ran.log.contains("loaded"), "{}", ran.log);
+    scene.dagster.control("remove-location", &json!("one"));
+    let empty = pushed(&scene, "status").run();
+    assert!(
+        empty.summary.ends_with("/prod/locations)\n\nThere are no code locations\n"),
+        "{}",
+        empty.summary
+    );
+}
+
+/// It named the full deployments as what to choose from.
+#[test]
+fn a_pull_request_without_a_branch_deployment_is_told_how_to_get_one() {
+    let scene = scene(&json!({}));
+    let ran = requested(&scene, "status", "opened").run();
+    assert_eq!((ran.code, ran.output("result")), (Some(2), "failure"), "{}", ran.log);
+    insta::assert_snapshot!(plain(&messages(&ran.log)), @"::error title=pexpress::there is no branch deployment `[HASH]`%0Ahint: deploy the branch first, or create its deployment in a step before with `command: branch-deployment` and `create: true`; for another deployment use the input `deployment`");
 }
 
 #[test]
