@@ -1,6 +1,6 @@
 //! Arguments of `init`.
 
-use crate::init::ACTION;
+use crate::init::{ACTION, WORKFLOW};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ pub struct InitArgs {
     #[arg(long, value_name = "NAME")]
     pub deployment: Option<String>,
     /// Name of the workflow file in `.github/workflows`.
-    #[arg(long, value_name = "FILE", default_value = "dagster-plus.yml", value_parser = workflow_name)]
+    #[arg(long, value_name = "FILE", default_value = WORKFLOW, value_parser = workflow_name)]
     pub workflow: String,
     /// The action for `uses:`, with its tag or commit.
     #[arg(long, value_name = "OWNER/NAME@REF", default_value = ACTION, value_parser = action)]

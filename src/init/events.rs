@@ -142,6 +142,7 @@ fn tell(workflow: &Workflow, new: &NewWorkflow, lines: &mut Lines) {
         lines.add(workflow, &["concurrency"], "concurrency", Outcome::Taken, detail);
     }
     if workflow.root.contains_key("name") {
-        lines.add(workflow, &["name"], "name", Outcome::Dropped, "the new workflow is called `Dagster+`");
+        let detail = format!("the new workflow is called `{}`", new.name);
+        lines.add(workflow, &["name"], "name", Outcome::Dropped, detail);
     }
 }

@@ -18,6 +18,8 @@ pub struct Facts {
     pub directory: String,
     /// Modules that may have the definitions, if there is no project.
     pub candidates: Vec<Candidate>,
+    /// Project files in their directories.
+    pub own_files: Vec<String>,
     /// Python version that the project asks for, and the file that says so.
     pub python: Option<(String, String)>,
     /// The default branch.

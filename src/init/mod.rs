@@ -28,7 +28,7 @@ mod write;
 pub use facts::{Candidate, Facts, FoundLocation, FoundProject};
 pub use outcome::{Line, Outcome};
 pub use workflow::TextFile;
-pub use write::CHECKOUT;
+pub use write::{CHECKOUT, TAKEN_OVER};
 
 use inputs::Inputs;
 use old::{DeployJob, Style, deploy_jobs};
@@ -40,10 +40,15 @@ use write::NewWorkflow;
 
 /// The action, as in `uses:`. `scripts/set-owner` writes the owner here too.
 pub const ACTION: &str = "OWNER/pexpress@v1";
+/// The workflow file, unless another name is asked for.
+pub const WORKFLOW: &str = "dagster-plus.yml";
 /// Directory of workflows.
 pub const WORKFLOWS: &str = ".github/workflows";
 /// Ending of an old workflow that was moved. GitHub only runs files that end in `.yml` or `.yaml`.
 pub const MOVED_ENDING: &str = ".before-pexpress";
+
+/// Start of an action that has no owner yet.
+const STAND_IN: &str = "OWNER/";
 
 /// What to do.
 #[derive(Debug, Default)]
@@ -285,12 +290,15 @@ fn from_nothing(facts: &Facts, plan: &mut Plan) -> NewWorkflow {
 
 fn start(facts: &Facts) -> NewWorkflow {
     let stem = facts.workflow_name.rsplit_once('.').map_or("", |(stem, _)| stem);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    // A workflow of another name is for another project.
+    let (name, group) = match facts.workflow_name.as_str() {
+        WORKFLOW => ("Dagster+".to_string(), "dagster".to_string()),
+        _ => (format!("Dagster+ ({stem})"), format!("dagster-{}", stem.replace(|c| !is_plain(c), "-"))),
+    };
     NewWorkflow {
-        name: "Dagster+".to_string(),
-        group: match stem {
-            "dagster-plus" => "dagster".to_string(),
-            stem => format!("dagster-{stem}"),
-        },
+        name,
+        group,
         job_name: "Deploy to Dagster+".to_string(),
         action: facts.action.clone(),
         ..NewWorkflow::default()
@@ -320,6 +328,13 @@ fn project(facts: &Facts, jobs: &[DeployJob<'_>], plan: &mut Plan) {
         "the definitions were found in {}: look at dagster_cloud.yaml before you commit it",
         found.join(", ")
     ));
+    plan.notes.extend(facts.own_files.iter().map(|file| {
+        format!(
+            "{file} is there too, and the new {} does not use it: to deploy by it, delete the new files and run `pexpress init {} --workflow NAME.yml`",
+            files::below(&facts.directory, "dagster_cloud.yaml"),
+            old::directory_of(file),
+        )
+    }));
 }
 
 /// A note about a workflow with an action of Dagster+ that is not known here.
@@ -348,6 +363,9 @@ fn others_with_the_action(facts: &Facts, workflows: &[Workflow], path: &str) -> 
 }
 
 fn next_steps(facts: &Facts, new: &NewWorkflow, plan: &mut Plan) {
+    if facts.action.starts_with(STAND_IN) {
+        plan.next.push(format!("in `uses: {}`, OWNER stands for the owner of the action: put that name there, or run again with --action NAME/pexpress@TAG", facts.action));
+    }
     if plan.lacks_organization {
         plan.next.push("set the variable DAGSTER_CLOUD_ORGANIZATION of the repository (Settings → Secrets and variables → Actions → Variables), or run again with --organization NAME".into());
     }
@@ -370,7 +388,26 @@ fn next_steps(facts: &Facts, new: &NewWorkflow, plan: &mut Plan) {
             old.join(" and ")
         ));
     }
-    plan.next.push("commit the files on a branch and open a pull request".into());
+    plan.next.push(format!(
+        "commit the files on a branch and open a pull request: git add {}",
+        added(facts, plan)
+    ));
+}
+
+/// The files for `git add`, as a shell takes them.
+fn added(facts: &Facts, plan: &Plan) -> String {
+    let moves = plan.moves.iter().filter(|_| facts.replace).flat_map(|moved| [&moved.from, &moved.to]);
+    let mut paths: Vec<&String> = plan.files.iter().map(|file| &file.path).chain(moves).collect();
+    paths.sort();
+    paths.dedup();
+    // From a directory below, only `:/` means the top.
+    let top = if facts.directory == "." { "" } else { ":/" };
+    let is_plain = |path: &str| path.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
+    let shown = |path: &&String| match is_plain(path) {
+        true => format!("{top}{path}"),
+        false => format!("'{top}{}'", path.replace('\'', r"'\''")),
+    };
+    paths.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ pub const CHECKOUT: &str = "actions/checkout@3d3c42e5aac5ba805825da76410c181273b
 /// The id of the deploy step, for steps after it.
 pub const STEP_ID: &str = "pexpress";
 
+/// What the first lines of a workflow say that was made from old ones.
+pub const TAKEN_OVER: &str = "# Written by `pexpress init` from ";
+
 /// The new workflow.
 #[derive(Debug, Default)]
 pub struct NewWorkflow {
@@ -80,13 +83,10 @@ impl NewWorkflow {
             _ => "# Deploys to the full deployment.\n",
         };
         let from = match self.sources.as_slice() {
-            [] => String::new(),
-            sources => format!(" from {}", sources.join(", ")),
+            [] => "# Written by `pexpress init`".to_string(),
+            sources => format!("{TAKEN_OVER}{}", sources.join(", ")),
         };
-        format!(
-            "{what}# Written by `pexpress init`{from}.\nname: {}\n",
-            written(&json!(self.name)).trim_end()
-        )
+        format!("{what}{from}.\nname: {}\n", written(&json!(self.name)).trim_end())
     }
 
     fn events(&self) -> String {

@@ -43,10 +43,37 @@ pub struct Candidate {
 
 /// The code locations of `top`, one for each project directory, or those that its files name.
 pub fn find(top: &Path) -> Vec<Candidate> {
-    let named = of_workspace(top);
-    if !named.is_empty() {
-        return named;
+    let mut found = of_workspace(top);
+    if found.is_empty() {
+        found = of_files(top);
     }
+    distinguish(&mut found, top);
+    found
+}
+
+/// Give code locations of one name that of their directory: with the same name, one would replace the other.
+fn distinguish(found: &mut [Candidate], top: &Path) {
+    let below = |found: &Candidate| {
+        let parts: Vec<String> =
+            relative(&found.directory, top).iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        if parts == ["."] { Vec::new() } else { parts }
+    };
+    let by_directory = |found: &Candidate, _| below(found).pop();
+    let by_path = |found: &Candidate, _| Some(below(found).join("-")).filter(|name| !name.is_empty());
+    let by_number = |found: &Candidate, index| Some(format!("{}-{}", found.name, index + 1));
+    let ways: [&dyn Fn(&Candidate, usize) -> Option<String>; 3] = [&by_directory, &by_path, &by_number];
+    for way in ways {
+        let names: Vec<String> = found.iter().map(|found| found.name.clone()).collect();
+        for (index, candidate) in found.iter_mut().enumerate() {
+            if names.iter().filter(|name| **name == candidate.name).count() > 1 {
+                candidate.name = way(candidate, index).unwrap_or_else(|| candidate.name.clone());
+            }
+        }
+    }
+}
+
+/// One for each project directory.
+fn of_files(top: &Path) -> Vec<Candidate> {
     let mut best: BTreeMap<PathBuf, (usize, PathBuf)> = BTreeMap::new();
     let mut configured = Vec::new();
     for file in files(top) {
@@ -261,6 +288,21 @@ mod tests {
                     ("x/definitions.py", DEFS),
                 ],
                 &["shop-etl: . module_name=etl.defs"],
+            ),
+            (
+                &[
+                    ("a/pyproject.toml", ""),
+                    ("a/jobs/definitions.py", DEFS),
+                    ("b/pyproject.toml", ""),
+                    ("b/jobs/definitions.py", DEFS),
+                    ("c/b/pyproject.toml", ""),
+                    ("c/b/jobs/definitions.py", DEFS),
+                ],
+                &[
+                    "a: a module_name=jobs.definitions",
+                    "b: b module_name=jobs.definitions",
+                    "c-b: c/b module_name=jobs.definitions",
+                ],
             ),
             (
                 &[(

@@ -66,6 +66,7 @@ pub fn facts(repository: &Repository, args: &InitArgs, host: &Host) -> Facts {
         workflow_name: args.workflow.clone(),
         project: reading.as_ref().map(|reading| found_project(reading, repository)),
         directory: repository.name(&repository.directory),
+        own_files: own_files(&found, repository),
         candidates: found.into_iter().map(|found| candidate(found, repository)).collect(),
         python: python(
             &reading.as_ref().map_or(repository.directory.clone(), directory_of),
@@ -165,6 +166,14 @@ fn found_project(reading: &Reading, repository: &Repository) -> FoundProject {
         file: repository.name(&reading.file),
         locations: reading.locations.iter().map(location).collect(),
     }
+}
+
+/// The `dagster_cloud.yaml` files in directories of candidates.
+fn own_files(found: &[candidates::Candidate], repository: &Repository) -> Vec<String> {
+    let files = found.iter().map(|found| found.directory.join("dagster_cloud.yaml"));
+    let own: BTreeSet<String> =
+        files.filter(|file| file.is_file()).map(|file| repository.name(&file)).collect();
+    own.into_iter().collect()
 }
 
 fn candidate(found: candidates::Candidate, repository: &Repository) -> Candidate {

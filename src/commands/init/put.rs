@@ -2,7 +2,7 @@
 
 use crate::cli::InitArgs;
 use crate::error::{Explain, Fault};
-use crate::init::{Move, Plan, TextFile};
+use crate::init::{Move, Plan, TAKEN_OVER, TextFile};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -16,7 +16,7 @@ pub enum InitError {
     #[error("`{}` deploys already, and is a reusable workflow: only other workflows start it", path.display())]
     Reusable { path: PathBuf },
     #[error("`{}` exists and differs; nothing was written", path.display())]
-    Exists { path: PathBuf, is_old_workflow: bool },
+    Exists { path: PathBuf, is_old_workflow: bool, was_taken_over: bool },
     #[error("`{}` exists, where an old workflow would go; nothing was written", path.display())]
     MovedBefore { path: PathBuf },
     #[error("could not write `{}`; nothing was changed", path.display())]
@@ -49,6 +49,9 @@ impl Explain for InitError {
             InitError::Exists { is_old_workflow: true, .. } => {
                 Some("it is one of the old workflows: --replace moves it first; --workflow NAME.yml writes another file".into())
             }
+            InitError::Exists { was_taken_over: true, .. } => Some(
+                "it has what an earlier run took over from the old workflows, which are not read any more: change it by hand; --check shows the difference".into(),
+            ),
             InitError::Exists { .. } => Some("--check shows the difference, and --overwrite writes over it".into()),
             InitError::MovedBefore { .. } => Some("rename or delete it".into()),
             InitError::Write { .. } => None,
@@ -68,7 +71,9 @@ pub fn write(top: &Path, plan: &Plan, args: &InitArgs) -> Result<(), InitError> 
         let is_same = std::fs::read(&path).is_ok_and(|present| present == file.text.as_bytes());
         if path.exists() && !is_same && !args.overwrite {
             let is_old_workflow = plan.moves.iter().any(|moved| moved.from == file.path);
-            return Err(InitError::Exists { path, is_old_workflow });
+            let present = std::fs::read_to_string(&path).unwrap_or_default();
+            let was_taken_over = present.contains(TAKEN_OVER) && !file.text.contains(TAKEN_OVER);
+            return Err(InitError::Exists { path, is_old_workflow, was_taken_over });
         }
     }
     for moved in moves {

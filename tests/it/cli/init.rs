@@ -18,7 +18,77 @@ fn run(command: &mut Command) -> (i32, String, String) {
 }
 
 fn init(directory: &Path, args: &[&str]) -> (i32, String, String) {
-    run(pexpress().arg("init").args(args).current_dir(directory))
+    let (code, stdout, stderr) = run(pexpress().arg("init").args(args).current_dir(directory));
+    // Binaries that are published know their owner.
+    let is_said = |line: &&str| !line.contains("OWNER stands for");
+    (code, stdout.split_inclusive('\n').filter(is_said).collect(), stderr)
+}
+
+#[test]
+fn an_action_without_an_owner_is_named() {
+    let dir = project_tree(&[("definitions.py", "defs = Definitions()\n")]);
+    let command = &mut pexpress();
+    let (_, stdout, _) =
+        run(command.args(["init", "--action", "OWNER/x@v1", "--check"]).current_dir(dir.path()));
+    assert!(stdout.contains("in `uses: OWNER/x@v1`, OWNER stands for the owner of the action"), "{stdout}");
+}
+
+/// Two workflows of one concurrency group cancel each other in pull requests.
+#[test]
+fn each_workflow_has_its_own_name_and_group() {
+    let dir = project_tree(&[
+        ("a/jobs/definitions.py", "defs = Definitions()\n"),
+        ("a/setup.py", ""),
+        ("a/dagster_cloud.yaml", "locations:\n- {location_name: own, code_source: {module_name: jobs}}\n"),
+        ("b/jobs/definitions.py", "defs = Definitions()\n"),
+        ("b/setup.py", ""),
+    ]);
+    git_init(dir.path(), "main");
+    let heads: Vec<String> = ["dagster-plus.yml", "a.yml", "b.yml"]
+        .into_iter()
+        .map(|file| {
+            let (code, stdout, stderr) = init(
+                dir.path(),
+                &[&file[..1], "--organization", "acme", "--workflow", file]
+                    [usize::from(file.starts_with('d'))..],
+            );
+            assert_eq!(code, 0, "{stderr}");
+            assert_eq!(
+                stdout.contains("a/dagster_cloud.yaml is there too"),
+                file.starts_with('d'),
+                "{stdout}"
+            );
+            let text = std::fs::read_to_string(dir.path().join(WORKFLOWS).join(file)).unwrap();
+            let is_own = |line: &&str| ["name: ", "  group: "].iter().any(|key| line.starts_with(key));
+            text.lines().filter(is_own).collect::<Vec<_>>().join("\n")
+        })
+        .collect();
+    insta::assert_snapshot!(heads.join("\n"), @r#"
+    name: Dagster+
+      group: dagster-${{ github.event.pull_request.number || github.ref }}
+    name: Dagster+ (a)
+      group: dagster-a-${{ github.event.pull_request.number || github.ref }}
+    name: Dagster+ (b)
+      group: dagster-b-${{ github.event.pull_request.number || github.ref }}
+    "#);
+    let project = std::fs::read_to_string(dir.path().join("dagster_cloud.yaml")).unwrap();
+    let names: Vec<&str> = project.lines().filter(|line| line.contains("location_name")).collect();
+    assert_eq!(names, ["  - location_name: a", "  - location_name: b"]);
+}
+
+/// Overwriting the workflow would lose what it has from the old ones.
+#[test]
+fn what_was_taken_over_is_not_to_be_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&repository().join("tests/fixtures/init/classic"), dir.path());
+    git_init(dir.path(), "main");
+    init(dir.path(), &["--replace"]);
+    let (code, _, stderr) = init(dir.path(), &["--organization", "acme"]);
+    assert_eq!(code, 1);
+    insta::assert_snapshot!(stderr, @r#"
+    error: `.github/workflows/dagster-plus.yml` exists and differs; nothing was written
+    hint: it has what an earlier run took over from the old workflows, which are not read any more: change it by hand; --check shows the difference
+    "#);
 }
 
 /// A project file can name any directory.
