@@ -1,7 +1,7 @@
 //! The deploy job around its steps: where it runs, what it may do, its variables, its checkout.
 
 use super::inputs::Inputs;
-use super::old::{DeployJob, Role, Style};
+use super::old::{DeployJob, Role, Style, deploy_ids};
 use super::outcome::{Lines, Outcome};
 use super::variables;
 use super::workflow::{Workflow, entry, list, mapping, text};
@@ -202,11 +202,6 @@ fn condition(job: &DeployJob<'_>, path: &[&str], what: &str, new: &mut NewWorkfl
         }
     };
     lines.add(job.workflow, path, what, outcome, detail);
-}
-
-/// The ids of all deploy jobs of a workflow.
-pub fn deploy_ids(workflow: &Workflow) -> Vec<String> {
-    super::old::deploy_jobs(workflow).iter().map(|job| job.id.to_string()).collect()
 }
 
 /// A job that waits for others closes branch deployments even if these fail or do not run.

@@ -189,6 +189,11 @@ pub fn deploy_jobs(workflow: &Workflow) -> Vec<DeployJob<'_>> {
     jobs
 }
 
+/// The ids of all deploy jobs of a workflow.
+pub fn deploy_ids(workflow: &Workflow) -> Vec<String> {
+    deploy_jobs(workflow).iter().map(|job| job.id.to_string()).collect()
+}
+
 /// The events of a workflow.
 pub fn scope(workflow: &Workflow) -> Scope {
     let pull = workflow.event("pull_request").or_else(|| workflow.event("pull_request_target"));

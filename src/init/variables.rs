@@ -2,8 +2,7 @@
 
 use super::choose::{Choice, Given, choose};
 use super::inputs::{Inputs, VARIABLES};
-use super::job::deploy_ids;
-use super::old::{DeployJob, Role};
+use super::old::{DeployJob, Role, deploy_ids};
 use super::outcome::{Line, Lines, Outcome};
 use super::workflow::{Workflow, entry, mapping, text};
 use super::write::NewWorkflow;
