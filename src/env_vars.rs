@@ -46,8 +46,10 @@ pub const CI_SYSTEMS: &[(&str, &str)] = &[
     ("CONTINUOUS_INTEGRATION", "a CI system"),
     ("BUILD_NUMBER", "a CI system"),
     ("CI_NAME", "a CI system"),
-    ("CI", "a CI system"),
+    (CI, "a CI system"),
 ];
+/// Any value but empty, `0` or `false` says that a CI system runs this: nothing is asked then. Most systems set it.
+pub const CI: &str = "CI";
 /// `1` on a runner with debug logging.
 pub const RUNNER_DEBUG: &str = "RUNNER_DEBUG";
 /// Any non-empty value switches colours off. Source: no-color.org.
@@ -157,6 +159,16 @@ pub const PIP_INDEX_URL: &str = "PIP_INDEX_URL";
 pub const PIP_EXTRA_INDEX_URL: &str = "PIP_EXTRA_INDEX_URL";
 /// Pages and directories with distributions.
 pub const PIP_FIND_LINKS: &str = "PIP_FIND_LINKS";
+/// Files with constraints.
+pub const PIP_CONSTRAINT: &str = "PIP_CONSTRAINT";
+/// A true value: no index is asked, only `PIP_FIND_LINKS`.
+pub const PIP_NO_INDEX: &str = "PIP_NO_INDEX";
+/// Packages that are built from source, or `:all:`.
+pub const PIP_NO_BINARY: &str = "PIP_NO_BINARY";
+/// Packages that are never built from source, or `:all:`.
+pub const PIP_ONLY_BINARY: &str = "PIP_ONLY_BINARY";
+/// Address of a proxy.
+pub const PIP_PROXY: &str = "PIP_PROXY";
 /// pip's configuration file. Source: pip's user guide, "Configuration".
 pub const PIP_CONFIG_FILE: &str = "PIP_CONFIG_FILE";
 /// Base of system-wide configuration. Source: XDG Base Directory specification.

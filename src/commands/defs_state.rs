@@ -5,6 +5,7 @@ use super::progress::Progress;
 use super::{Error, here};
 use crate::cli::{DefsStateArgs, DefsStateCommand, DeployArgs};
 use crate::dagster::DagsterError;
+use crate::defs_state::DefsStateError;
 use crate::deployment::{self, DeploySession, DeploymentError, Destination, Goal, instead_of};
 use crate::host::Host;
 use crate::render::Exit;
@@ -37,7 +38,11 @@ fn refreshed(
     progress: &Progress,
 ) -> Result<Option<Value>, Error> {
     let Planned { building, plan, .. } = prepare(deploy, host, progress)?;
-    check_defs_state(&plan)?;
+    check_defs_state(&plan).map_err(|error| match error {
+        // The command itself asks for the refresh, and no flag.
+        DefsStateError::NoProjects { .. } => DefsStateError::NoProjects { by_flag: false },
+        error => error,
+    })?;
     let (name, is_branch) = match destination {
         Destination::Branch(branch) => {
             (deployment::put(branch, &session.context, &session.client)?.name, true)

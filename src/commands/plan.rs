@@ -192,9 +192,11 @@ fn difference(
         return Some(Difference::Absent.to_string());
     };
     // No file has this name: an unknown deps PEX counts as changed.
-    let deps = deps.as_deref().unwrap_or("deps-unknown.pex");
-    let tag = pex_tag(&[source, deps]);
+    let tag = pex_tag(&[source, deps.as_deref().unwrap_or("deps-unknown.pex")]);
     let code = Code::Pex { tag: &tag, python: plan.target.python };
     let document = location_document(&planned.location, code, additions);
-    before.difference(name, &document).map(|difference| difference.to_string())
+    Some(match before.difference(name, &document)? {
+        Difference::Deps if deps.is_none() => "its deps PEX is not known before it is built".to_string(),
+        difference => difference.to_string(),
+    })
 }

@@ -12,7 +12,7 @@ pub enum DefsStateError {
     #[error(transparent)]
     Dagster(#[from] DagsterError),
     #[error("none of the code locations is a dg project, and only those have state-backed components")]
-    NoProjects,
+    NoProjects { by_flag: bool },
     #[error(
         "the state of the definitions of `{location}` cannot be refreshed on this machine: its packages are for {platform}"
     )]
@@ -39,7 +39,7 @@ impl Explain for DefsStateError {
     fn fault(&self) -> Fault {
         match self {
             DefsStateError::Dagster(error) => error.fault(),
-            DefsStateError::NoProjects => Fault::Usage,
+            DefsStateError::NoProjects { .. } => Fault::Usage,
             DefsStateError::OtherPlatform { .. } | DefsStateError::File { .. } => Fault::Tool,
             _ => Fault::Project,
         }
@@ -48,7 +48,8 @@ impl Explain for DefsStateError {
     fn hint(&self) -> Option<String> {
         match self {
             DefsStateError::Dagster(error) => error.hint(),
-            DefsStateError::NoProjects => Some("leave --refresh-defs-state out, or name the dg project or workspace".into()),
+            DefsStateError::NoProjects { by_flag: false } => Some("name the dg project or workspace".into()),
+            DefsStateError::NoProjects { by_flag: true } => Some("leave --refresh-defs-state out, or name the dg project or workspace".into()),
             DefsStateError::OtherPlatform { .. } => {
                 Some("run it on Linux with the same processor, for example on the runner".into())
             }

@@ -117,7 +117,7 @@ fn hint(directory: &Path, by_inputs: bool) -> String {
     match (below.as_slice(), file_above(directory)) {
         ([only], _) => format!("there is a {only}: use that{how}"),
         ([], Some(file)) => format!("there is a `{}`: use that", file.display()),
-        ([], None) => "use the path of the file, or of its directory".to_string(),
+        ([], None) => "use the path of the file, or of its directory; `pexpress init` writes one".to_string(),
         (several, _) => format!("there are {}: use one of them{how}", several.join(", ")),
     }
 }

@@ -30,7 +30,7 @@ const FILES_OF_LINES: [&str; 6] = [
     "UV_OVERRIDE",
     "UV_BUILD_CONSTRAINT",
     "UV_EXCLUDE",
-    "PIP_CONSTRAINT",
+    env_vars::PIP_CONSTRAINT,
 ];
 
 /// These settings as text, with the content of the files that they name and without credentials.

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// If there is no dg project, or its packages are for another machine.
 pub(in crate::commands) fn check(plan: &Plan) -> Result<(), DefsStateError> {
     let mut projects = plan.locations.iter().filter(|planned| planned.location.dg.is_some());
-    let Some(first) = projects.next() else { return Err(DefsStateError::NoProjects) };
+    let Some(first) = projects.next() else { return Err(DefsStateError::NoProjects { by_flag: true }) };
     let platform = plan.target.platform;
     if cfg!(target_os = "linux") && platform.arch.to_string() == std::env::consts::ARCH {
         return Ok(());

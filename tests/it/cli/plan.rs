@@ -129,6 +129,7 @@ fn failed_or_unknown_code_locations_are_planned() {
     // Without a deps cache entry, the result of a build is not known.
     let unknown = planned(plan(&standin, dir.path()).args(TO_PROD));
     assert_eq!(unknown.jobs, [["good", "bad"]]);
+    insta::assert_snapshot!(lines(&unknown.stderr, "good: "), @"good: its deps PEX is not known before it is built");
     insta::assert_snapshot!(lines(&unknown.stderr, "--deps-cache-from"), @"warning: without --deps-cache-from every deps PEX counts as changed: only an entry of the deps cache shows what a build would produce");
     assert_only_asked(&standin);
 }

@@ -44,7 +44,7 @@ fn variables() -> Vec<(String, String)> {
 
 fn document() -> String {
     let mut document = String::from(
-        "# Environment variables\n\nThose that `pexpress` reads; `tests/it/cli/variables_doc.rs` writes and compares this file from `src/env_vars.rs`.\nVariables of the installer: [install.md](install.md).\n",
+        "# Environment variables\n\nThose that `pexpress` reads, each with what it is for.\nVariables of the installer: [install.md](install.md).\n\n<!-- Written by tests/it/cli/variables_doc.rs from src/env_vars.rs. -->\n",
     );
     let mut left = variables();
     for (heading, introduction, starts) in SECTIONS {

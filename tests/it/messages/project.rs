@@ -7,7 +7,7 @@ use crate::support::pexpress;
 fn no_project_file() {
     insta::assert_snapshot!(checked(&[("dagster_cloud.yaml", GONE)]), @r#"
     error: `[PROJECT]` has no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
-    hint: use the path of the file, or of its directory
+    hint: use the path of the file, or of its directory; `pexpress init` writes one
     "#);
 }
 

@@ -300,7 +300,7 @@ fn a_project_in_another_directory_is_found() {
         "#);
     insta::assert_snapshot!(said("empty"), @r#"
         error: `empty` has no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]
-        hint: use the path of the file, or of its directory
+        hint: use the path of the file, or of its directory; `pexpress init` writes one
         "#);
     let output = pexpress().args(["verify", "qss"]).current_dir(tree.path()).output().unwrap();
     insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr).replace(&root, "ROOT"), @r#"
@@ -486,7 +486,7 @@ fn each_mistake_in_a_dg_project_is_reported_with_place_and_fix() {
                 "`ROOT` has no code locations: no dagster_cloud.yaml (or .yml), no dg.toml, no pyproject.toml with [tool.dg]",
                 0,
                 0,
-                "use the path of the file, or of its directory",
+                "use the path of the file, or of its directory; `pexpress init` writes one",
             ),
         ),
         (
