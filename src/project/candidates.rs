@@ -51,6 +51,9 @@ pub fn find(top: &Path) -> Vec<Candidate> {
     found
 }
 
+/// A name for a code location and its index, if this way has one.
+type Naming<'a> = dyn Fn(&Candidate, usize) -> Option<String> + 'a;
+
 /// Give code locations of one name that of their directory: with the same name, one would replace the other.
 fn distinguish(found: &mut [Candidate], top: &Path) {
     let below = |found: &Candidate| {
@@ -61,7 +64,7 @@ fn distinguish(found: &mut [Candidate], top: &Path) {
     let by_directory = |found: &Candidate, _| below(found).pop();
     let by_path = |found: &Candidate, _| Some(below(found).join("-")).filter(|name| !name.is_empty());
     let by_number = |found: &Candidate, index| Some(format!("{}-{}", found.name, index + 1));
-    let ways: [&dyn Fn(&Candidate, usize) -> Option<String>; 3] = [&by_directory, &by_path, &by_number];
+    let ways: [&Naming<'_>; 3] = [&by_directory, &by_path, &by_number];
     for way in ways {
         let names: Vec<String> = found.iter().map(|found| found.name.clone()).collect();
         for (index, candidate) in found.iter_mut().enumerate() {
