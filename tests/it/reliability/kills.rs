@@ -95,10 +95,10 @@ impl Lane {
         };
         // Source PEX files are written while wheels still go to the cache, and sent at once.
         match () {
-            () if log.contains("code location  ") => Some("report"),
+            () if log.contains("code location  state") => Some("report"),
             () if log.contains("::group::Update") => Some("update"),
             () if named("deps-") == 2 => Some("upload"),
-            () if files(&self.path("cache")).len() > 1 => Some("cache"),
+            () if files(&self.path("cache/wheels")).len() > 1 => Some("cache"),
             () if named("") > 0 => Some("build"),
             () => None,
         }

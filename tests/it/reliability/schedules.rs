@@ -530,12 +530,14 @@ impl Lane {
     }
 }
 
-/// The word for each code location in the table of a report: `| SIGN | `NAME` | WORD | …`.
+/// The word for each code location in the table of a report: `| SIGN | `NAME` | WORD | …`, where a name may be a link,
+/// and a word may be followed by a link and lines of its own.
 fn rows(text: &str) -> BTreeMap<String, String> {
     let cells = text.lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| ")?.split(" | ").skip(1);
-        let name = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
-        Some((name.to_string(), cells.next()?.trim_end_matches(" |").to_string()))
+        let name = cells.next()?.trim_start_matches('[').strip_prefix('`')?.split('`').next()?;
+        let state = cells.next()?.trim_end_matches(" |");
+        Some((name.to_string(), state.split(['<', '(']).next()?.trim_end().to_string()))
     });
     cells.collect()
 }
