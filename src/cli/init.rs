@@ -19,7 +19,7 @@ pub struct InitArgs {
     /// Overwrite files that exist and differ.
     #[arg(long)]
     pub overwrite: bool,
-    /// Name of the organization: `acme` for https://acme.dagster.cloud. Default: from old workflows, or
+    /// Name of the organization: `acme` for `https://acme.dagster.cloud`. Default: from old workflows, or
     /// DAGSTER_CLOUD_ORGANIZATION.
     #[arg(long, value_name = "NAME")]
     pub organization: Option<String>,
