@@ -9,8 +9,8 @@ use crate::project;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// The named project. Otherwise the nearest one from the working directory upwards, which is reported; the working
-/// directory itself if there is none, which is then the place of the error.
+/// The named project. Otherwise the nearest one from the working directory upwards, which is reported; without one, the
+/// working directory, so that the error names it.
 pub fn project(named: Option<&Path>, host: &Host) -> PathBuf {
     if let Some(named) = named {
         return host.absolute(named);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Variables that say where a repository is, or what its references are called.
 const ELSEWHERE: [&str; 5] =
     ["GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_DISCOVERY_ACROSS_FILESYSTEM"];
-/// A text file longer than this is none of those that are read here, packed references excepted.
+/// Longer text files are left to git, except packed references.
 const LIMIT_BYTES: u64 = 64 * 1024;
 /// Packed references of more bytes are left to git.
 const PACKED_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
@@ -27,8 +27,8 @@ pub(super) struct GitDirectory {
 }
 
 impl GitDirectory {
-    /// The repository of a directory. Directories above `ceiling` are not searched. `None` if there is none, or if it is
-    /// not a plain one.
+    /// The repository of a directory. Directories above `ceiling` are not searched. `None` without a repository, or if it
+    /// is not a plain one.
     pub(super) fn of(
         directory: &Path,
         ceiling: Option<&Path>,

@@ -31,7 +31,7 @@ impl Client {
         }
     }
 
-    /// The number of the branch deployment of this name; `None` if there is none, or a full deployment has the name.
+    /// The number of the branch deployment of this name; `None` if it does not exist, or is a full deployment.
     ///
     /// # Errors
     /// Those of the call, and an unknown answer.

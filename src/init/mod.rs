@@ -309,7 +309,7 @@ fn name_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// The project file, if there is none.
+/// Writes a project file where it is missing.
 fn project(facts: &Facts, jobs: &[DeployJob<'_>], plan: &mut Plan) {
     if facts.project.is_some() {
         return;

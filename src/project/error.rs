@@ -234,7 +234,10 @@ impl Explain for ProjectError {
             ProjectError::NoWorkspaceProjects { .. } => {
                 Some("add `[[workspace.projects]]` with the `path` of each".to_string())
             }
-            ProjectError::NotFound { .. } | ProjectError::Read { .. } => None,
+            ProjectError::NotFound { .. } => {
+                Some("name a dagster_cloud.yaml, or the directory of a dg project or workspace".to_string())
+            }
+            ProjectError::Read { .. } => None,
         }
     }
 

@@ -6,7 +6,7 @@ use super::reading::Reading;
 use std::path::{Path, PathBuf};
 
 /// The file of the nearest project from `directory` upwards: a `dagster_cloud.yaml`, or the dg settings of a project or
-/// workspace. `None` if there is none.
+/// workspace.
 ///
 /// The search ends at the top of the repository, and where a directory belongs to another user: a project's code runs
 /// while it is built, and nobody should be able to place one above other people's directories.

@@ -1,7 +1,7 @@
 //! Deployed code locations, loaded again as they are.
 //!
 //! Dagster+ has no mutation for that which a client of its own uses. Sending the document that it has of a code location
-//! once more is an update like any other: its agent starts the code location anew. Source: `dagster-cloud workspace pull`
+//! once more is an update like any other: its agent starts the code location again. Source: `dagster-cloud workspace pull`
 //! and `sync` of dagster-cloud-cli 1.13.27, which read and send the same documents.
 
 use super::online::{agent_limits, agent_type};

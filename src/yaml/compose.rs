@@ -90,7 +90,12 @@ fn syntax_error(text: &str, error: &ScanError) -> YamlError {
     }
     // Helm and Jinja templates are the usual reason for a file that is almost YAML.
     let template = line.contains("{{") || line.contains("{%");
-    let hint = template.then(|| "this looks like a template; render it first".to_string());
+    let hint = match template {
+        true => Some("this looks like a template; render it first".to_string()),
+        false => kind
+            .contains("did not find expected")
+            .then(|| "compare the indentation of this line with that of the lines above it".to_string()),
+    };
     YamlError { problem: format!("this is not valid YAML: {}", error.kind()), hint, mark: at }
 }
 

@@ -1,4 +1,4 @@
-//! Commands of the action that neither build nor deploy: they ask or tell Dagster+ one thing.
+//! Commands of the action that neither build nor deploy: they send Dagster+ one question or request.
 
 use super::permission::{self, DeployPermission, PermissionDenied};
 use super::{Step, facts};
@@ -14,8 +14,8 @@ use crate::render::Exit;
 use crate::report::{self, Ended, Purpose, Run, RunResult, markdown};
 use serde_json::json;
 
-/// What such a command has to tell.
-struct Told {
+/// What such a command reports.
+struct StepResult {
     result: RunResult,
     reason: String,
     deployment: String,
@@ -27,10 +27,10 @@ struct Told {
     exit: Exit,
 }
 
-impl Told {
-    fn success(deployment: String, deployment_url: String, summary: String) -> Told {
+impl StepResult {
+    fn success(deployment: String, deployment_url: String, summary: String) -> StepResult {
         let (result, reason, outputs) = (RunResult::Success, String::new(), Vec::new());
-        Told { result, reason, deployment, deployment_url, outputs, summary, exit: Exit(0) }
+        StepResult { result, reason, deployment, deployment_url, outputs, summary, exit: Exit(0) }
     }
 }
 
@@ -45,14 +45,14 @@ impl Step<'_> {
                 false => self.skipped(why),
             };
         }
-        let told = match inputs.command {
+        let reported = match inputs.command {
             ActionCommand::Launch => self.launch(inputs),
             ActionCommand::Status => self.status(inputs),
             ActionCommand::Redeploy => self.redeploy(inputs),
             _ => self.branch_deployment(inputs),
         };
-        match told {
-            Ok(told) => self.tell_verb(&told),
+        match reported {
+            Ok(reported) => self.report_verb(&reported),
             Err(error) => self.failed_as(Purpose::Other, &error),
         }
     }
@@ -66,31 +66,36 @@ impl Step<'_> {
         Ok(Exit(0))
     }
 
-    fn tell_verb(&self, told: &Told) -> Result<Exit, Error> {
-        self.runner.add_summary(&format!("{}\n", told.summary))?;
+    fn report_verb(&self, reported: &StepResult) -> Result<Exit, Error> {
+        self.runner.add_summary(&format!("{}\n", reported.summary))?;
         let mut outputs = vec![
-            ("result", told.result.name().to_string()),
-            ("reason", told.reason.clone()),
-            ("deployment", told.deployment.clone()),
-            ("deployment_url", told.deployment_url.clone()),
-            ("is_branch_deployment", is_branch_name(&told.deployment).to_string()),
+            ("result", reported.result.name().to_string()),
+            ("reason", reported.reason.clone()),
+            ("deployment", reported.deployment.clone()),
+            ("deployment_url", reported.deployment_url.clone()),
+            ("is_branch_deployment", is_branch_name(&reported.deployment).to_string()),
         ];
-        outputs.extend(told.outputs.iter().cloned());
+        outputs.extend(reported.outputs.iter().cloned());
         self.runner.set_outputs(&outputs)?;
-        Ok(told.exit)
+        Ok(reported.exit)
     }
 
-    fn launch(&self, inputs: &ActionInputs) -> Result<Told, Error> {
+    fn launch(&self, inputs: &ActionInputs) -> Result<StepResult, Error> {
         let args = inputs.launch()?;
         let done = match launch::perform(&args, self.host)? {
             Performed::Done(done) => done,
             Performed::Interrupted { what, code } => {
-                let told = Told::success(
+                let reported = StepResult::success(
                     String::new(),
                     String::new(),
                     format!("### ⚠️ Cancelled\n\n{}", markdown::text(&what)),
                 );
-                return Ok(Told { result: RunResult::Cancelled, reason: what, exit: Exit(code), ..told });
+                return Ok(StepResult {
+                    result: RunResult::Cancelled,
+                    reason: what,
+                    exit: Exit(code),
+                    ..reported
+                });
             }
         };
         let run = [("run_id", done.launched.run_id.clone()), ("run_url", done.launched.url.clone())];
@@ -102,10 +107,10 @@ impl Step<'_> {
         let sign = if outcome.is_some() { "✅ Success of" } else { "🚀 Launched" };
         let summary =
             format!("### {sign} {job} in {}", markdown::link(&markdown::code(&deployment), &deployment_url));
-        Ok(Told::success(deployment, deployment_url, summary))
+        Ok(StepResult::success(deployment, deployment_url, summary))
     }
 
-    fn status(&self, inputs: &ActionInputs) -> Result<Told, Error> {
+    fn status(&self, inputs: &ActionInputs) -> Result<StepResult, Error> {
         end_with_children();
         let status = status::read(&inputs.status(), self.host)?;
         let table = status.table(None);
@@ -117,10 +122,10 @@ impl Step<'_> {
         let page = markdown::link(&markdown::code(&status.deployment), &status.url);
         let summary = format!("### {page}\n\n{shown}");
         let outputs = vec![("locations", json!(status.locations).to_string())];
-        Ok(Told { outputs, ..Told::success(status.deployment, status.url, summary) })
+        Ok(StepResult { outputs, ..StepResult::success(status.deployment, status.url, summary) })
     }
 
-    fn redeploy(&self, inputs: &ActionInputs) -> Result<Told, Error> {
+    fn redeploy(&self, inputs: &ActionInputs) -> Result<StepResult, Error> {
         end_with_children();
         let redeployed = redeploy::perform(&inputs.redeploy()?, self.host, &Progress::default())?;
         let locations = json!(redeployed.locations()).to_string();
@@ -128,11 +133,11 @@ impl Step<'_> {
         redeployed.result()?;
         let page = markdown::link(&markdown::code(&redeployed.deployment), &redeployed.url);
         let summary = format!("### ✅ Redeployed in {page}\n\n{}", markdown::block(&redeployed.lines()));
-        let told = Told::success(redeployed.deployment, redeployed.url, summary);
-        Ok(Told { outputs: vec![("changed", "true".into())], ..told })
+        let reported = StepResult::success(redeployed.deployment, redeployed.url, summary);
+        Ok(StepResult { outputs: vec![("changed", "true".into())], ..reported })
     }
 
-    fn branch_deployment(&self, inputs: &ActionInputs) -> Result<Told, Error> {
+    fn branch_deployment(&self, inputs: &ActionInputs) -> Result<StepResult, Error> {
         end_with_children();
         let args = inputs.branch_deployment();
         let found = match branch_deployment::perform(&args, self.host, &Progress::default())? {
@@ -144,12 +149,15 @@ impl Step<'_> {
                     "### Deployment {}",
                     markdown::link(&markdown::code(&status.deployment), &status.url)
                 );
-                return Ok(Told::success(status.deployment, status.url, summary));
+                return Ok(StepResult::success(status.deployment, status.url, summary));
             }
             Found::Nothing(why) => {
-                let told =
-                    Told::success(String::new(), String::new(), format!("### ➖ {}", markdown::text(&why)));
-                return Ok(Told { result: RunResult::Skipped, reason: why, ..told });
+                let reported = StepResult::success(
+                    String::new(),
+                    String::new(),
+                    format!("### ➖ {}", markdown::text(&why)),
+                );
+                return Ok(StepResult { result: RunResult::Skipped, reason: why, ..reported });
             }
         };
         self.host.note(format!("{} ({})", found.name, found.url));
@@ -164,6 +172,6 @@ impl Step<'_> {
             markdown::link(&markdown::code(&found.name), &found.url)
         );
         let outputs = vec![("changed", found.changed.to_string())];
-        Ok(Told { result, outputs, ..Told::success(found.name, found.url, summary) })
+        Ok(StepResult { result, outputs, ..StepResult::success(found.name, found.url, summary) })
     }
 }

@@ -26,6 +26,7 @@ fn invalid_yaml() {
     insta::assert_snapshot!(checked(&[("dagster_cloud.yaml", text)]), @r#"
     error: this is not valid YAML: while parsing a block collection, did not find expected '-' indicator
       at: dagster_cloud.yaml:3:4
+    hint: compare the indentation of this line with that of the lines above it
     "#);
 }
 

@@ -282,8 +282,9 @@ fn a_project_in_another_directory_is_found() {
         hint: did you mean `qs/dagster_cloud.yaml`?
         "#);
     insta::assert_snapshot!(said("two/nowhere.yaml"), @r#"
-        error: `two/nowhere.yaml` does not exist
-        "#);
+    error: `two/nowhere.yaml` does not exist
+    hint: name a dagster_cloud.yaml, or the directory of a dg project or workspace
+    "#);
     insta::assert_snapshot!(said("qs/pyproject.toml"), @r#"
         error: `qs/pyproject.toml` has no code locations: it has no [tool.dg]
           at: qs/pyproject.toml

@@ -28,7 +28,7 @@ fn exported(text: &str, words: &str) -> Result<Table, Unsure> {
     }
     let environment = options.target.marker_environment();
     let selection = Selection::new(name.as_ref(), &options)?;
-    export(&text.parse().unwrap(), Path::new("/work/project"), &selection, &environment)
+    export(&text.parse().unwrap(), Path::new("/srv/project"), &selection, &environment)
 }
 
 fn names(text: &str, words: &str) -> String {
@@ -128,12 +128,12 @@ fn the_document_is_that_of_uv() {
     sha256 = "04"
 
     [[packages]]
-    index = "file:///work/files"
+    index = "file:///srv/files"
     name = "tool"
     version = "1"
 
     [[packages.wheels]]
-    url = "file:///work/files/tool-1-py3-none-any.whl"
+    url = "file:///srv/files/tool-1-py3-none-any.whl"
 
     [packages.wheels.hashes]
     sha256 = "05"
