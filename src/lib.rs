@@ -41,6 +41,7 @@ pub mod cache;
 pub mod child_env;
 pub mod host;
 pub mod pex;
+pub mod image;
 pub mod wheel;
 pub mod error;
 pub mod bounded_file;
