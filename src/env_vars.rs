@@ -76,8 +76,14 @@ pub const SECRETS: &[&str] = &[
     "GH_ENTERPRISE_TOKEN",
     "CI_JOB_TOKEN",
     "ACTIONS_RUNTIME_TOKEN",
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    ACTIONS_ID_TOKEN_REQUEST_TOKEN,
 ];
+
+/// Where a job asks GitHub for its identity token; set with `permissions: id-token: write`. Source: GitHub's manual,
+/// "OpenID Connect reference".
+pub const ACTIONS_ID_TOKEN_REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
+/// The right to ask there.
+pub const ACTIONS_ID_TOKEN_REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
 
 /// Certificate authorities to trust in addition to the system's: a PEM file. Source: OpenSSL.
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";

@@ -31,6 +31,7 @@ pub mod launch;
 pub mod report;
 pub mod init;
 // speakers
+pub mod cloud_login;
 pub mod dagster;
 pub mod github;
 pub mod tools;

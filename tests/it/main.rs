@@ -7,6 +7,7 @@
 
 mod action;
 mod cli;
+mod cloud_login;
 mod dagster;
 mod deploy;
 mod github;

@@ -1,6 +1,7 @@
 //! Helpers of the tests: the program in a clean environment, sample projects, and tools from PyPI.
 
 pub mod act;
+pub mod clouds;
 pub mod environments;
 pub mod fake_uv;
 pub mod github_rows;
