@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! wheels/SHA256[0..2]/SHA256/NAME.whl    wheels as downloaded or built
+//! bytecode/KEY/…                         bytecode of wheels for images
 //! built/KEY                              which wheel was built from what: archive, commit or local package
 //! building/…                             scratch space of such builds
 //! fingerprints/…                         chroot fingerprints by wheel digest

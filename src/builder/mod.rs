@@ -15,6 +15,7 @@ pub mod fetch_error;
 pub mod fetch_job;
 mod from_source;
 pub mod git_source;
+pub mod image;
 pub mod left_out;
 pub mod local_packages;
 pub mod manifest;

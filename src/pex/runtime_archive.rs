@@ -3,12 +3,11 @@
 //! They are compressed here, so that the bytes of a PEX do not depend on where the files come from.
 
 use super::runtime::{WHEEL_SHA256, bootstrap_files};
-use super::writer::{NewMember, Payload, write_archive};
+use super::writer::write_files;
 use super::{PexError, embedded};
 use crate::hex::hex;
 use crate::wheel::{Archive, WheelError};
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
@@ -47,13 +46,8 @@ pub fn archive_of_embedded() -> Option<Result<Vec<u8>, PexError>> {
 
 fn archive_of(mut files: Vec<(String, Vec<u8>)>) -> Result<Vec<u8>, PexError> {
     files.sort();
-    let members = files.into_iter().map(|(path, content)| NewMember {
-        path: Cow::Owned(path),
-        executable: false,
-        payload: Payload::Bytes(Cow::Owned(content)),
-    });
     let mut archive = Cursor::new(Vec::new());
-    write_archive(&mut archive, members)?;
+    write_files(&mut archive, files.into_iter())?;
     Ok(archive.into_inner())
 }
 

@@ -90,7 +90,7 @@ pub(super) fn write_pex<'a, I: Iterator<Item = NewMember<'a>>>(
 }
 
 /// Write a plain ZIP archive. `entries` must be sorted by path.
-pub(super) fn write_archive<'a>(
+fn write_archive<'a>(
     out: &mut (impl Write + Seek),
     entries: impl Iterator<Item = NewMember<'a>>,
 ) -> Result<Written, PexError> {
@@ -100,6 +100,24 @@ pub(super) fn write_archive<'a>(
         zip.entry(&entry)?;
     }
     zip.finish()
+}
+
+/// Write files as a plain ZIP archive. They must be sorted by path, and each is needed only while it is written.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_files(
+    out: &mut (impl Write + Seek),
+    files: impl Iterator<Item = (String, Vec<u8>)>,
+) -> Result<Written, PexError> {
+    write_archive(
+        out,
+        files.map(|(path, content)| NewMember {
+            path: Cow::Owned(path),
+            executable: false,
+            payload: Payload::Bytes(Cow::Owned(content)),
+        }),
+    )
 }
 
 /// The members that every PEX has, sorted by path.

@@ -3,6 +3,7 @@
 //! This module only talks to child processes. The stages decide what to run.
 
 pub mod children;
+pub mod dialogue;
 pub mod environment;
 pub mod git_words;
 mod leftovers;
@@ -21,6 +22,7 @@ pub mod uv_pins;
 pub mod uv_project;
 mod uv_version;
 
+pub use dialogue::Dialogue;
 pub use environment::EnvironmentRequest;
 pub(crate) use leftovers::Leftovers;
 pub use pip_config::{PipConfig, is_true};

@@ -178,6 +178,16 @@ impl Process {
         self
     }
 
+    /// Unset all variables whose names start with `prefix`.
+    pub fn env_remove_prefix(mut self, prefix: &str) -> Process {
+        let starts = |name: &&OsStr| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+        let names = self.command.get_envs().map(|(name, _)| name).filter(starts);
+        for name in names.map(OsString::from).collect::<Vec<_>>() {
+            self.command.env_remove(name);
+        }
+        self
+    }
+
     /// Run in this directory.
     pub fn cwd(mut self, dir: &Path) -> Process {
         self.command.current_dir(dir);
@@ -208,6 +218,19 @@ impl Process {
             stderr: neutral(String::from_utf8_lossy(&stderr.finish().map_err(fail)?).trim_end()),
             name: self.name,
         })
+    }
+
+    /// Start it with pipes for stdin and stdout, and without stderr. Also returns the program, for messages.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) fn start_with_pipes(mut self) -> Result<(Child, PathBuf), ProcessError> {
+        let program = PathBuf::from(self.command.get_program());
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        match spawn(&mut self.command) {
+            Ok(child) => Ok((child, program)),
+            Err(source) => Err(ProcessError::Start { program, source }),
+        }
     }
 
     /// Run to the end, and check the status.

@@ -1,0 +1,3 @@
+//! Exact distributions and a source tree → the layers of an image.
+
+pub mod bytecode;
