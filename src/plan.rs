@@ -5,6 +5,7 @@
 
 pub mod images;
 pub mod shards;
+pub mod strategy;
 
 use crate::hex::hex;
 use crate::paths::relative;
