@@ -37,6 +37,7 @@ pub mod github;
 pub mod tools;
 // ground floor
 pub mod display;
+pub mod simple_index;
 pub mod net;
 pub mod cache;
 pub mod child_env;

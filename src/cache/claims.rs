@@ -34,6 +34,14 @@ impl Cache {
         true
     }
 
+    /// Wait until no other process makes what `name` stands for; others wait as long as the file is held. `None` where
+    /// nothing can be locked: then several may make it at once, and the last one to finish wins.
+    pub fn turn(&self, name: &str) -> Option<File> {
+        std::fs::create_dir_all(&self.root).ok()?;
+        let file = File::create(self.root.join(format!(".making-{name}"))).ok()?;
+        file_lock::exclusive(&file).is_ok().then_some(file)
+    }
+
     /// Let other processes see that this one uses the cache, until it ends.
     pub(super) fn mark_in_use(&self) {
         let mut held = lock(&HELD);

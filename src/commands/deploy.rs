@@ -16,6 +16,7 @@ use crate::deployment::{self, Branch, DeploySession, Deployment, Goal, goal};
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::project::Project;
+use crate::publish::record;
 use crate::render::Exit;
 use crate::report::{self, DeploymentReport, Ended, Problem, Purpose, Report, Run};
 use crate::update::{Online, Outcome};
@@ -141,6 +142,11 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     let Planned { building, plan, names, .. } = prepare(args, host, progress)?;
     if args.publish.refresh_defs_state {
         check_defs_state(&plan)?;
+    }
+    // Where no record of an earlier run may decide, uv is fetched while Dagster+ is asked.
+    let resolves = record::max_age(args.publish.resolve_max_age, host).is_zero();
+    if resolves && plan.deps.iter().any(|job| job.requirements.lock.is_none()) {
+        building.tools.expect_uv();
     }
     let made = |name: &str| progress.put(|run| run.branch_deployment = Some(name.into()));
     let connect = |(session, destination): (Box<DeploySession>, _)| {

@@ -94,7 +94,8 @@ pub fn split(url: &Url) -> (Url, Option<Login>) {
     (bare, Some(login))
 }
 
-fn split_indexes(value: &str) -> impl Iterator<Item = IndexUrl> + '_ {
+/// The index URLs in a variable, which may be written `NAME=URL`.
+pub fn split_indexes(value: &str) -> impl Iterator<Item = IndexUrl> + '_ {
     value.split([' ', '\t', '\n', ',']).filter(|text| !text.is_empty()).map(|text| {
         match text.split_once('=') {
             Some((name, url)) if !name.contains([':', '/']) => {

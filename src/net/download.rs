@@ -197,6 +197,21 @@ impl Downloader {
         Ok(stored)
     }
 
+    /// Get a file that is read once: it does not get into the cache, and is deleted when dropped.
+    ///
+    /// # Errors
+    /// When it is not available or has a wrong digest.
+    pub fn get_once(
+        &self,
+        wanted: &Wanted<'_>,
+        credentials: &Credentials,
+        progress: &dyn Progress,
+    ) -> Result<NamedTempFile, DownloadError> {
+        let (file, sha256) = self.transfer(wanted, credentials, progress)?;
+        check_digest(wanted, &sha256)?;
+        Ok(file)
+    }
+
     /// The file of this name and digest, if the cache has it undamaged.
     ///
     /// # Errors
@@ -237,6 +252,20 @@ impl Downloader {
         credentials: &Credentials,
         progress: &dyn Progress,
     ) -> Result<Stored, DownloadError> {
+        let (file, sha256) = self.transfer(wanted, credentials, progress)?;
+        check_digest(wanted, &sha256)?;
+        let path = self.cache.wheel_path(&sha256, wanted.file_name);
+        cache::persist(file, &path)?;
+        Ok(Stored { path, sha256, was_cached: false })
+    }
+
+    /// A temporary file with what the URL leads to, and its SHA-256.
+    fn transfer(
+        &self,
+        wanted: &Wanted<'_>,
+        credentials: &Credentials,
+        progress: &dyn Progress,
+    ) -> Result<(NamedTempFile, String), DownloadError> {
         let refuse = || DownloadError::Url {
             file_name: wanted.file_name.to_string(),
             url: SafeUrl::parse(wanted.url),
@@ -249,23 +278,7 @@ impl Downloader {
         };
         // Also after a failure: a bar that is never finished would stay on the screen.
         progress.finish(wanted.file_name);
-        let (file, sha256) = fetched?;
-        self.keep(file, wanted, sha256)
-    }
-
-    /// Compare and rename.
-    fn keep(&self, file: NamedTempFile, wanted: &Wanted<'_>, got: String) -> Result<Stored, DownloadError> {
-        if let Some(want) = wanted.sha256.filter(|want| *want != got) {
-            return Err(DownloadError::Digest {
-                file_name: wanted.file_name.to_string(),
-                url: SafeUrl::parse(wanted.url),
-                want: want.to_string(),
-                got,
-            });
-        }
-        let path = self.cache.wheel_path(&got, wanted.file_name);
-        cache::persist(file, &path)?;
-        Ok(Stored { path, sha256: got, was_cached: false })
+        fetched
     }
 
     fn copy(
@@ -374,15 +387,35 @@ impl From<CacheError> for TryFailure {
 
 /// Whether to retry. Downloads are idempotent, so every transient failure is retried.
 fn again(failure: TryFailure) -> Again<TryFailure> {
-    let TryFailure::Net(error) = failure else { return Again::No(failure) };
-    let is_transient = match error.transience() {
+    match failure {
+        TryFailure::Net(error) if is_transient(&error) => {
+            let retry_after = error.retry_after();
+            Again::After { error: TryFailure::Net(error), retry_after }
+        }
+        failure => Again::No(failure),
+    }
+}
+
+/// Whether a failed `GET` of a package index may succeed if it is repeated.
+pub fn is_transient(error: &Error) -> bool {
+    match error.transience() {
         Transience::Lasting => false,
         Transience::Unanswered | Transience::Ambiguous => true,
         Transience::Status(status) => TRANSIENT.contains(&status),
-    };
-    let retry_after = error.retry_after();
-    let error = TryFailure::Net(error);
-    if is_transient { Again::After { error, retry_after } } else { Again::No(error) }
+    }
+}
+
+/// Compare with the expected digest, if there is one.
+fn check_digest(wanted: &Wanted<'_>, got: &str) -> Result<(), DownloadError> {
+    match wanted.sha256.filter(|want| *want != got) {
+        None => Ok(()),
+        Some(want) => Err(DownloadError::Digest {
+            file_name: wanted.file_name.to_string(),
+            url: SafeUrl::parse(wanted.url),
+            want: want.to_string(),
+            got: got.to_string(),
+        }),
+    }
 }
 
 fn remove(path: &Path) -> Result<(), CacheError> {

@@ -1,10 +1,9 @@
 //! The settings of this machine that can change what uv resolves: its variables, and its and pip's configuration files.
 
-use super::memo::configuration_files;
 use crate::env_vars;
 use crate::host::Host;
 use crate::redact::without_userinfo;
-use crate::tools::PipConfig;
+use crate::tools::{PipConfig, configuration_files};
 use std::path::Path;
 
 /// Prefixes and endings of uv's variables that change where uv keeps files, how fast it is or who it is, and not what it

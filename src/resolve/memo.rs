@@ -9,10 +9,9 @@ use crate::cache::{Cache, CacheError};
 use crate::env_vars;
 use crate::hex::hex;
 use crate::host::Host;
-use crate::tools::{CompileRequest, Tools, Uv};
+use crate::tools::{CompileRequest, Tools, Uv, configuration_files};
 use crate::wheel::requirement::{self, Link};
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long an answer is valid.
@@ -95,13 +94,4 @@ fn is_public(request: &CompileRequest) -> bool {
         && request.index_pins.is_empty()
         && request.unnamed.is_empty()
         && lines.all(named)
-}
-
-/// Where uv looks for settings that apply to every project. Source: uv 0.13, "Configuration files".
-pub(super) fn configuration_files(host: &Host) -> Vec<PathBuf> {
-    let home = host.path_var(env_vars::HOME).map(|home| home.join(".config"));
-    let own = host.path_var(env_vars::XDG_CONFIG_HOME).or(home);
-    let directories =
-        own.into_iter().chain([Path::new("/etc").to_path_buf(), Path::new("/etc/xdg").to_path_buf()]);
-    directories.map(|directory| directory.join("uv/uv.toml")).collect()
 }

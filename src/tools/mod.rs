@@ -7,7 +7,9 @@ pub mod dialogue;
 pub mod environment;
 pub mod git_words;
 mod leftovers;
+mod package_sources;
 pub mod pip_config;
+mod pip_index;
 mod path_search;
 pub mod process;
 pub mod python;
@@ -15,8 +17,11 @@ pub mod runtime;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod uv;
+mod uv_by_pip;
 pub mod uv_compile;
+mod uv_config;
 mod uv_error;
+mod uv_fetch;
 mod uv_find;
 pub mod uv_pins;
 pub mod uv_project;
@@ -25,13 +30,16 @@ mod uv_version;
 pub use dialogue::Dialogue;
 pub use environment::EnvironmentRequest;
 pub(crate) use leftovers::Leftovers;
+pub use package_sources::PackageSources;
 pub use pip_config::{PipConfig, is_true};
 pub use process::{Output, Process, ProcessError};
 pub use python::{Python, PythonSource};
 pub use runtime::RuntimeError;
 pub use uv::Uv;
 pub use uv_compile::{CompileRequest, IndexSettings, NamedIndex};
+pub use uv_config::configuration_files;
 pub use uv_error::UvError;
+pub use uv_fetch::UvFetchError;
 pub use uv_project::{BuildRequest, ExportRequest, InstallRequest};
 pub use uv_version::UvVersion;
 
@@ -43,15 +51,22 @@ use crate::target::PythonVersion;
 use crate::threads::lock;
 use python::Pythons;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// uv, Pythons and other programs. Cheap to make; threads share one by reference.
 pub struct Tools {
     host: Host,
     cache: Cache,
-    uv: OnceLock<Uv>,
-    finding_uv: Mutex<()>,
+    uv: Arc<UvSlot>,
     pythons: Pythons,
+}
+
+/// uv, once it is found.
+#[derive(Default)]
+struct UvSlot {
+    found: OnceLock<Uv>,
+    /// Held while uv is looked for. The error of a search in the background, for the first who needs uv.
+    early: Mutex<Option<Error>>,
 }
 
 /// A tool is not available.
@@ -80,9 +95,19 @@ pub enum Error {
         uv_pins::MINIMUM
     )]
     OldUv { program: PathBuf, version: UvVersion },
-    /// There is neither a uv nor a pip that could download one.
-    #[error("found no uv {} or newer, and no Python with pip to fetch one", uv_pins::MINIMUM)]
+    /// There is no uv, and nothing that says where to get one.
+    #[error(
+        "found no uv {} or newer, no setting that names a package index to fetch one from, and no Python with pip, which knows one",
+        uv_pins::MINIMUM
+    )]
     NoUv,
+    /// uv could not be downloaded.
+    #[error("could not fetch uv {version}")]
+    FetchUv {
+        version: UvVersion,
+        #[source]
+        source: Box<UvFetchError>,
+    },
     /// pip could not download uv.
     #[error("could not fetch uv {version} with pip")]
     Fetch {
@@ -131,6 +156,7 @@ impl Explain for Error {
             Error::Runtime(RuntimeError::Find(source)) | Error::Environment { source, .. } => {
                 own_fault(source)
             }
+            Error::FetchUv { source, .. } => source.fault(),
             Error::Fetch { .. } => Fault::Remote,
             Error::PinBroken => Fault::Bug,
             _ => Fault::Tool,
@@ -144,7 +170,18 @@ impl Explain for Error {
             Error::NamedUv { .. } | Error::OldUv { .. } => {
                 Some(format!("use another one, or unset {} to have one downloaded", env_vars::PEXPRESS_UV))
             }
-            Error::NoUv | Error::NoPin => Some(format!("install uv, or set {}", env_vars::PEXPRESS_UV)),
+            Error::NoUv => Some(format!(
+                "install uv {} or newer (on a runner: `astral-sh/setup-uv`), or Python 3 with pip (`actions/setup-python`; on Debian and Ubuntu `apt-get install python3-pip`), or set {} to the URL of your package index",
+                uv_pins::MINIMUM,
+                env_vars::UV_DEFAULT_INDEX
+            )),
+            Error::NoPin => Some(format!("install uv, or set {}", env_vars::PEXPRESS_UV)),
+            Error::FetchUv { source, .. } => Some(source.hint().unwrap_or_else(|| {
+                format!(
+                    "let the index mirror this release of uv unchanged; or install uv, or set {}",
+                    env_vars::PEXPRESS_UV
+                )
+            })),
             Error::Fetch { .. } => Some(format!(
                 "pip's own settings (index, proxy, certificates) decide where it looks; or install uv, or set {}",
                 env_vars::PEXPRESS_UV
@@ -179,13 +216,7 @@ fn own_fault(source: &UvError) -> Fault {
 impl Tools {
     /// New tools. Nothing is searched yet.
     pub fn new(host: &Host) -> Tools {
-        Tools {
-            cache: Cache::new(host),
-            host: host.clone(),
-            uv: OnceLock::new(),
-            finding_uv: Mutex::new(()),
-            pythons: Pythons::new(host),
-        }
+        Tools { cache: Cache::new(host), host: host.clone(), uv: Arc::default(), pythons: Pythons::new(host) }
     }
 
     /// The cache directory.
@@ -211,13 +242,31 @@ impl Tools {
     /// When there is none and none can be downloaded, or the one chosen by the user cannot be used.
     pub fn uv(&self) -> Result<&Uv, Error> {
         // Otherwise threads that need uv at the same time would each download it.
-        let _one_at_a_time = lock(&self.finding_uv);
-        if let Some(uv) = self.uv.get() {
+        let mut early = lock(&self.uv.early);
+        if let Some(uv) = self.uv.found.get() {
             return Ok(uv);
         }
-        let uv = uv_find::find(&self.host, &self.cache, &self.pythons)?;
-        self.host.detail(format!("uv {} at `{}`", uv.version(), uv.program().display()));
-        Ok(self.uv.get_or_init(|| uv))
+        if let Some(error) = early.take() {
+            return Err(error);
+        }
+        let uv = find_uv(&self.host, &self.cache, &self.pythons)?;
+        Ok(self.uv.found.get_or_init(|| uv))
+    }
+
+    /// Start to look for uv in the background, because it will be needed. An error is that of the next [`Tools::uv`].
+    pub fn expect_uv(&self) {
+        let (slot, host) = (Arc::clone(&self.uv), self.host.clone());
+        let (cache, pythons) = (self.cache.clone(), self.pythons.clone());
+        std::thread::spawn(move || {
+            let mut early = lock(&slot.early);
+            if slot.found.get().is_some() || early.is_some() {
+                return;
+            }
+            match find_uv(&host, &cache, &pythons) {
+                Ok(uv) => drop(slot.found.set(uv)),
+                Err(error) => *early = Some(error),
+            }
+        });
     }
 
     /// An interpreter of this version, found on this machine or installed by uv.
@@ -239,4 +288,10 @@ impl Tools {
     pub fn pythons(&self) -> Vec<Python> {
         python::list(&self.host)
     }
+}
+
+fn find_uv(host: &Host, cache: &Cache, pythons: &Pythons) -> Result<Uv, Error> {
+    let uv = uv_find::find(host, cache, pythons)?;
+    host.detail(format!("uv {} at `{}`", uv.version(), uv.program().display()));
+    Ok(uv)
 }

@@ -117,7 +117,7 @@ pub(super) fn list(host: &Host) -> Vec<Python> {
 
 /// Executables of these names on `PATH`. pyenv's shims are scripts that need a fifth of a second to find their target,
 /// so the versions that they can lead to take their place.
-fn on_path(host: &Host, names: &[&str]) -> Vec<(PythonSource, PathBuf)> {
+pub(super) fn on_path(host: &Host, names: &[&str]) -> Vec<(PythonSource, PathBuf)> {
     let shims = pyenv_root(host).map(|root| root.join("shims"));
     let mut found = Vec::new();
     for dir in path_dirs(host) {

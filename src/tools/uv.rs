@@ -8,6 +8,7 @@ use super::pip_config::PipConfig;
 use super::process::{Output, Process, ProcessError};
 use super::python::Pythons;
 use super::uv_error::UvError;
+use super::uv_pins;
 use super::uv_version::UvVersion;
 use crate::child_env::{Purpose, is_index};
 use crate::host::Host;
@@ -82,8 +83,17 @@ impl Uv {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = UvVersion::parse(&text)
             .ok_or_else(|| output.unusable(format!("`{}` is not a version of uv", text.trim())))?;
+        Ok(Uv::of_version(version, program, host, pythons))
+    }
+
+    /// The pinned uv at `program`, which is not run to get its version.
+    pub(super) fn pinned(program: PathBuf, host: &Host, pythons: &Pythons) -> Uv {
+        Uv::of_version(uv_pins::VERSION, program, host, pythons)
+    }
+
+    fn of_version(version: UvVersion, program: PathBuf, host: &Host, pythons: &Pythons) -> Uv {
         let (host, pip, pythons) = (host.clone(), PipConfig::read(host), pythons.clone());
-        Ok(Uv { program, version, host, pip, pythons })
+        Uv { program, version, host, pip, pythons }
     }
 
     /// Where it is.

@@ -22,7 +22,7 @@ pub struct Pin {
     pub os: &'static str,
     /// Processor architecture, as Rust names it.
     pub arch: &'static str,
-    /// Platform tag to ask pip for.
+    /// Platform tag of the wheel.
     pub platform_tag: &'static str,
     /// SHA-256 of the wheel, lower-case hex.
     pub wheel_sha256: &'static str,
@@ -30,6 +30,17 @@ pub struct Pin {
     pub uv_crc32: u32,
     /// Size of the executable.
     pub uv_size_bytes: u64,
+}
+
+impl Pin {
+    /// Whether a file of this name can be the wheel, `uv-VERSION-py3-none-PLATFORM.whl`. Its platform may have several
+    /// tags with dots between them.
+    pub fn names(&self, file_name: &str) -> bool {
+        let platform = file_name
+            .strip_prefix(&format!("uv-{VERSION}-py3-none-"))
+            .and_then(|platform| platform.strip_suffix(".whl"));
+        platform.is_some_and(|platform| platform.split('.').any(|tag| tag == self.platform_tag))
+    }
 }
 
 /// Every platform for which uv can be downloaded.
@@ -53,7 +64,7 @@ pub const PINS: [Pin; 4] = [
     Pin {
         os: "macos",
         arch: "x86_64",
-        platform_tag: "macosx_11_0_x86_64",
+        platform_tag: "macosx_10_12_x86_64",
         wheel_sha256: "c16ed11e013557536b3e60065f1b912f6407bd6518e041b961e23ef9e6b4fbf5",
         uv_crc32: 0x12b4_b0d5,
         uv_size_bytes: 38_942_464,

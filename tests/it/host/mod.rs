@@ -3,4 +3,5 @@
 mod http;
 mod tls;
 mod tools;
+mod uv_fetch;
 mod uv_find;

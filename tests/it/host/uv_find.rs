@@ -1,4 +1,4 @@
-//! Where uv comes from: `PEXPRESS_UV`, `PATH`, the cache, or a download with pip.
+//! Where uv comes from: `PEXPRESS_UV`, `PATH`, the cache, or a download (`uv_fetch`), at last with pip.
 
 use crate::support::fake_uv::FakeUv;
 use crate::support::hosts::host_with;
@@ -63,7 +63,7 @@ fn without_uv_and_pip_the_error_says_what_to_install() {
     let error = tools(dir.path(), &[("PATH", &path(&[&bin]))]).uv().unwrap_err();
     assert_eq!(
         error_text(&error, false),
-        "error: found no uv 0.9.8 or newer, and no Python with pip to fetch one\nhint: install uv, or set PEXPRESS_UV"
+        "error: found no uv 0.9.8 or newer, no setting that names a package index to fetch one from, and no Python with pip, which knows one\nhint: install uv 0.9.8 or newer (on a runner: `astral-sh/setup-uv`), or Python 3 with pip (`actions/setup-python`; on Debian and Ubuntu `apt-get install python3-pip`), or set UV_DEFAULT_INDEX to the URL of your package index"
     );
 }
 
