@@ -5,13 +5,20 @@
 //! Specifications: "OCI Image Format Specification" 1.1 (manifest.md, image-index.md, config.md, descriptor.md), and
 //! "OCI Distribution Specification" 1.1 for names and tags.
 
+pub mod additions;
 pub mod config;
 pub mod digest;
 pub mod json;
+pub mod layer;
+pub mod layout;
 pub mod manifest;
 pub mod reference;
+pub mod tar;
 
+pub use additions::{AddedLayer, Additions};
 pub use config::Config;
 pub use digest::Digest;
+pub use layer::{LayerError, LayerWriter, Packing, Written};
+pub use layout::{Layout, LayoutError};
 pub use manifest::{Descriptor, Index, Manifest, Platform};
 pub use reference::{Reference, Repository, Tag};

@@ -61,6 +61,15 @@ pub enum Method {
     Deflated,
 }
 
+/// A part of a member, for [`Reader::both`].
+#[derive(Debug, Clone, Copy)]
+pub enum Piece<'a> {
+    /// Of its bytes in the archive.
+    Raw(&'a [u8]),
+    /// Of its content.
+    Content(&'a [u8]),
+}
+
 impl Archive {
     /// Read the central directory of a wheel.
     ///
@@ -169,22 +178,41 @@ impl Reader {
         data: &RawData,
         mut sink: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.both(name, data, |piece| match piece {
+            Piece::Raw(_) => Ok(()),
+            Piece::Content(piece) => sink(piece),
+        })
+    }
+
+    /// Pass both the bytes of a member and its content to `sink`, each in pieces and in order, while it is read once.
+    /// Size and CRC-32 of the content are checked.
+    ///
+    /// # Errors
+    /// As for [`Reader::content`].
+    pub fn both<E: From<WheelError>>(
+        &mut self,
+        name: &str,
+        data: &RawData,
+        mut sink: impl FnMut(Piece<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut crc = Crc::new();
         let mut size = 0_u64;
-        let mut checked = |piece: &[u8]| {
-            size += piece.len() as u64;
-            // Stop as soon as it is longer than promised: this bounds the work on a ZIP bomb.
-            if size > data.size_bytes {
-                return Ok(false);
+        let mut checked = |piece: Piece<'_>| {
+            if let Piece::Content(content) = piece {
+                size += content.len() as u64;
+                // Stop as soon as it is longer than promised: this bounds the work on a ZIP bomb.
+                if size > data.size_bytes {
+                    return Ok(false);
+                }
+                crc.update(content);
             }
-            crc.update(piece);
             sink(piece).map(|()| true)
         };
         let whole = match data.method {
             Method::Stored => {
                 let mut whole = true;
                 self.raw::<E>(name, data, |piece| {
-                    whole = whole && checked(piece)?;
+                    whole = whole && checked(Piece::Raw(piece))? && checked(Piece::Content(piece))?;
                     Ok(())
                 })?;
                 whole
@@ -222,7 +250,7 @@ impl Reader {
         &mut self,
         name: &str,
         data: &RawData,
-        sink: &mut impl FnMut(&[u8]) -> Result<bool, E>,
+        sink: &mut impl FnMut(Piece<'_>) -> Result<bool, E>,
     ) -> Result<bool, E> {
         self.seek_to_content(name, data)?;
         self.inflate.reset(false);
@@ -234,11 +262,16 @@ impl Reader {
             let status = self.inflate.decompress(piece, &mut self.inflated, FlushDecompress::None);
             let taken = self.inflate.total_in() - taken;
             let given = usize::try_from(self.inflate.total_out() - given).unwrap_or(0);
+            // `taken` is at most the length of `piece`.
+            let raw = &piece[..usize::try_from(taken).unwrap_or(0)];
+            if !raw.is_empty() && !sink(Piece::Raw(raw))? {
+                return Ok(false);
+            }
             self.file.consume(usize::try_from(taken).unwrap_or(0));
             self.position += taken;
             // `taken` is at most the length of `piece`, which is cut to `left`.
             left -= taken;
-            if !sink(&self.inflated[..given])? {
+            if !sink(Piece::Content(&self.inflated[..given]))? {
                 return Ok(false);
             }
             match status {

@@ -15,7 +15,7 @@ pub mod metadata;
 pub mod requirement;
 pub mod tags;
 
-pub use archive::{Archive, Member, RawData, Reader};
+pub use archive::{Archive, Member, Piece, RawData, Reader};
 pub use entry_points::EntryPoint;
 pub use error::WheelError;
 pub use filename::WheelName;
