@@ -6,6 +6,8 @@
 //! ```text
 //! wheels/SHA256[0..2]/SHA256/NAME.whl    wheels as downloaded or built
 //! bytecode/KEY/…                         bytecode of wheels for images
+//! layers/KEY[0..2]/KEY/layer.tar.gz     layers of images, by what they follow from
+//! bases/DIGEST                           what is known of base images
 //! built/KEY                              which wheel was built from what: archive, commit or local package
 //! building/…                             scratch space of such builds
 //! fingerprints/…                         chroot fingerprints by wheel digest

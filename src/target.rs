@@ -44,7 +44,7 @@ impl PythonVersion {
 
     /// The platform of the Serverless image for this version.
     pub fn serverless_platform(self) -> Platform {
-        Platform { glibc_minor: if self.minor >= 13 { 41 } else { 36 }, arch: Arch::X86_64 }
+        Platform { libc: Libc::Glibc(if self.minor >= 13 { 41 } else { 36 }), arch: Arch::X86_64 }
     }
 }
 
@@ -100,11 +100,20 @@ impl fmt::Display for Arch {
     }
 }
 
-/// A glibc Linux platform: `manylinux_2_MINOR_ARCH`.
+/// The C library of a Linux platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Libc {
+    /// glibc `2.Y`, which Dagster+ Serverless and most images have.
+    Glibc(u8),
+    /// musl `1.Y`, which Alpine has.
+    Musl(u8),
+}
+
+/// A Linux platform: `manylinux_2_MINOR_ARCH`, or `musllinux_1_MINOR_ARCH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Platform {
-    /// The `Y` of glibc `2.Y`.
-    pub glibc_minor: u8,
+    /// C library.
+    pub libc: Libc,
     /// Processor architecture.
     pub arch: Arch,
 }
@@ -117,7 +126,10 @@ impl Platform {
 
     /// The newest platform that `uv --python-platform` accepts and that is not newer than this one.
     pub fn uv_name(self) -> String {
-        let minor = match self.glibc_minor {
+        let Libc::Glibc(glibc_minor) = self.libc else {
+            return format!("{}-unknown-linux-musl", self.arch);
+        };
+        let minor = match glibc_minor {
             // uv knows every version from 2.31 to 2.40. An older platform than the target's is always compatible.
             minor if minor >= 31 => minor.min(Self::UV_NEWEST_GLIBC_MINOR),
             minor => Self::UV_OLD_GLIBC_MINORS.into_iter().rev().find(|known| *known <= minor).unwrap_or(17),
@@ -128,13 +140,16 @@ impl Platform {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "manylinux_2_{}_{}", self.glibc_minor, self.arch)
+        match self.libc {
+            Libc::Glibc(minor) => write!(f, "manylinux_2_{minor}_{}", self.arch),
+            Libc::Musl(minor) => write!(f, "musllinux_1_{minor}_{}", self.arch),
+        }
     }
 }
 
 impl FromStr for Platform {
     type Err = String;
-    /// Accepts `manylinux_2_28_x86_64`, `manylinux2014_x86_64`, uv's `x86_64-manylinux_2_28`.
+    /// Accepts `manylinux_2_28_x86_64`, `manylinux2014_x86_64`, uv's `x86_64-manylinux_2_28`, `musllinux_1_2_x86_64`.
     fn from_str(text: &str) -> Result<Self, String> {
         let refuse = || {
             format!(
@@ -151,6 +166,9 @@ impl FromStr for Platform {
             })
             .ok_or_else(refuse)?;
         let arch = if arch == "x86_64" { Arch::X86_64 } else { Arch::Aarch64 };
+        if let Some(minor) = system.strip_prefix("musllinux_1_").and_then(|minor| minor.parse().ok()) {
+            return Ok(Platform { libc: Libc::Musl(minor), arch });
+        }
         let glibc_minor = match system {
             "manylinux1" => 5,
             "manylinux2010" => 12,
@@ -162,7 +180,7 @@ impl FromStr for Platform {
         if glibc_minor < 17 {
             return Err(format!("`{text}` is older than manylinux2014, the oldest that uv resolves for"));
         }
-        Ok(Platform { glibc_minor, arch })
+        Ok(Platform { libc: Libc::Glibc(glibc_minor), arch })
     }
 }
 
@@ -258,6 +276,7 @@ mod tests {
             ("x86_64-manylinux_2_41", "manylinux_2_41_x86_64", "x86_64-manylinux_2_40"),
             ("manylinux2014_aarch64", "manylinux_2_17_aarch64", "aarch64-manylinux_2_17"),
             ("manylinux_2_30_x86_64", "manylinux_2_30_x86_64", "x86_64-manylinux_2_28"),
+            ("musllinux_1_2_aarch64", "musllinux_1_2_aarch64", "aarch64-unknown-linux-musl"),
         ] {
             let platform: Platform = text.parse().unwrap();
             assert_eq!((platform.to_string().as_str(), platform.uv_name().as_str()), (want, uv));

@@ -6,7 +6,7 @@
 
 use super::elf;
 use crate::error::{Explain, Fault};
-use crate::target::Target;
+use crate::target::{Libc, Target};
 use crate::wheel::{Archive, Member, WheelError};
 use std::path::Path;
 
@@ -71,8 +71,13 @@ impl Explain for CompiledError {
         let (target, where_to) = match self {
             CompiledError::Wheel(error) => return error.hint(),
             CompiledError::NewerGlibc { target, .. } => {
-                let minor = target.platform.glibc_minor;
-                (target, format!("on a runner with glibc 2.{minor} or older, such as {}", system(minor)))
+                let place = match target.platform.libc {
+                    Libc::Glibc(minor) => {
+                        format!("on a runner with glibc 2.{minor} or older, such as {}", system(minor))
+                    }
+                    Libc::Musl(_) => "in a container of Alpine Linux".to_string(),
+                };
+                (target, place)
             }
             CompiledError::Musl { target, .. } => {
                 (target, "on a runner with glibc instead of Alpine".to_string())
@@ -132,11 +137,17 @@ fn check_libraries(
     target: Target,
 ) -> Result<(), CompiledError> {
     let (wheel, member) = (wheel.to_string(), member.to_string());
-    if let Some(library) = needs.libraries.iter().find(|library| library.starts_with(MUSL)) {
+    let has_musl = matches!(target.platform.libc, Libc::Musl(_));
+    if let Some(library) = needs.libraries.iter().find(|library| library.starts_with(MUSL) && !has_musl) {
         return Err(CompiledError::Musl { wheel, member, library: library.clone(), target });
     }
+    // With musl, no version of glibc is there.
+    let there = match target.platform.libc {
+        Libc::Glibc(minor) => u32::from(minor),
+        Libc::Musl(_) => 0,
+    };
     match needs.newest_glibc() {
-        Some((library, version, minor)) if minor > u32::from(target.platform.glibc_minor) => {
+        Some((library, version, minor)) if minor > there => {
             let (library, version) = (library.to_string(), version.to_string());
             Err(CompiledError::NewerGlibc { wheel, member, library, version, target })
         }

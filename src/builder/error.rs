@@ -2,6 +2,7 @@
 
 use super::compiled::CompiledError;
 use super::fetch_error::FetchError;
+use super::image::ImageError;
 use super::manifest;
 use super::tree_error::TreeError;
 use crate::cache::CacheError;
@@ -32,6 +33,8 @@ pub enum BuildError {
     Wheel(#[from] WheelError),
     #[error(transparent)]
     Compiled(#[from] CompiledError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
     #[error(transparent)]
     Tree(#[from] TreeError),
     #[error("it was not built because the run had ended")]
@@ -94,6 +97,7 @@ impl BuildError {
             BuildError::Pex(error) => Some(error),
             BuildError::Wheel(error) => Some(error),
             BuildError::Compiled(error) => Some(error),
+            BuildError::Image(error) => Some(error),
             _ => None,
         }
     }

@@ -40,6 +40,10 @@ const NAMES: [&str; 17] = [
 /// A file that marks the directory it is in as a virtual environment. Source: PEP 405.
 const ENVIRONMENT_MARKER: &str = "pyvenv.cfg";
 
+/// A file that marks the directory it is in as an image layout, which pexpress or another tool wrote into the project.
+/// Source: OCI image specification, image-layout.md.
+const LAYOUT_MARKER: &str = "oci-layout";
+
 /// File with gitignore patterns of files not to ship, at the top of a project directory.
 pub const PEXIGNORE: &str = ".pexignore";
 
@@ -116,7 +120,8 @@ impl LeftOut {
         decision.is_ignore()
             || NAMES.contains(&name)
             || (!is_dir && is_bytecode(name))
-            || (is_dir && path.join(ENVIRONMENT_MARKER).is_file())
+            || (is_dir
+                && [ENVIRONMENT_MARKER, LAYOUT_MARKER].iter().any(|marker| path.join(marker).is_file()))
     }
 
     /// Why a file of the working directory is left out, with the place of the pattern if there is one. `file` is

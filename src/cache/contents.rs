@@ -15,13 +15,15 @@ pub struct Part {
 }
 
 /// All parts. Entries of the last ones are small records, which are read at once and made again if missing.
-pub const PARTS: [Part; 9] = [
+pub const PARTS: [Part; 11] = [
     Part { name: "wheels", what: "wheels, downloaded or built", depth: 2 },
+    Part { name: "layers", what: "layers of images", depth: 2 },
     Part { name: "environments", what: "Python environments", depth: 1 },
     Part { name: "builds", what: "PEX files of projects without OUT_DIR", depth: 1 },
     Part { name: "uv", what: "uv", depth: 1 },
     Part { name: "building", what: "builds that are running", depth: 1 },
     Part { name: "bytecode", what: "bytecode of wheels for images", depth: 1 },
+    Part { name: "bases", what: "records of base images", depth: 1 },
     Part { name: "built", what: "records of built wheels", depth: 1 },
     Part { name: "fingerprints", what: "digests of files in wheels", depth: 1 },
     Part { name: "resolutions", what: "answers of package indexes", depth: 1 },

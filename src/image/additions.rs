@@ -3,7 +3,7 @@
 use super::config::History;
 use super::{Config, Digest};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The time of everything, so that equal images have equal digests.
 pub const TIME: &str = "1970-01-01T00:00:00Z";
@@ -73,16 +73,14 @@ impl Additions {
         let mut wanted = self.env.clone();
         wanted.insert("PATH".into(), format!("{}:{path}", self.first_on_path));
         let mut env: Vec<String> = Vec::new();
-        let name = |pair: &str| pair.split_once('=').map_or(pair, |(name, _)| name).to_string();
+        let mut seen = BTreeSet::new();
         for pair in base.config.env.iter().flatten() {
-            let name = name(pair);
-            env.retain(|earlier| earlier.split_once('=').map_or(earlier.as_str(), |(name, _)| name) != name);
-            match wanted.remove(&name) {
-                Some(value) => env.push(format!("{name}={value}")),
-                // The same variable twice: what was wanted for it is in the list already.
-                None if name == "PATH" || self.env.contains_key(&name) => {}
-                None => env.push(pair.clone()),
+            let name = pair.split_once('=').map_or(pair.as_str(), |(name, _)| name);
+            if !seen.insert(name) {
+                continue;
             }
+            let value = wanted.remove(name).or_else(|| base.env(name).map(String::from));
+            env.push(format!("{name}={}", value.unwrap_or_default()));
         }
         env.extend(wanted.into_iter().map(|(name, value)| format!("{name}={value}")));
         env
@@ -142,7 +140,7 @@ mod tests {
         let text = String::from_utf8(made.to_bytes()).unwrap();
         let text = text.replace(&Digest::of("base").to_string(), "[BASE]");
         let text = text.replace(&Digest::of("ours").to_string(), "[OURS]");
-        insta::assert_snapshot!(text, @r#"{"architecture":"amd64","config":{"Env":["PATH=/opt/venv/bin:/usr/bin","LANG=C.UTF-8","VIRTUAL_ENV=/opt/venv"],"Labels":{"kept":"k","new":"v"},"StopSignal":"SIGINT","User":"app","WorkingDir":"/opt/dagster/app"},"created":"1970-01-01T00:00:00Z","history":[{"created_by":"ADD rootfs"},{"created_by":"CMD","empty_layer":true},{"created":"1970-01-01T00:00:00Z","created_by":"pexpress: a==1"}],"os":"linux","rootfs":{"diff_ids":["[BASE]","[OURS]"],"type":"layers"}}"#);
+        insta::assert_snapshot!(text, @r#"{"architecture":"amd64","config":{"Env":["PATH=/opt/venv/bin:/usr/bin","B=2","LANG=C.UTF-8","VIRTUAL_ENV=/opt/venv"],"Labels":{"kept":"k","new":"v"},"StopSignal":"SIGINT","User":"app","WorkingDir":"/opt/dagster/app"},"created":"1970-01-01T00:00:00Z","history":[{"created_by":"ADD rootfs"},{"created_by":"CMD","empty_layer":true},{"created":"1970-01-01T00:00:00Z","created_by":"pexpress: a==1"}],"os":"linux","rootfs":{"diff_ids":["[BASE]","[OURS]"],"type":"layers"}}"#);
     }
 
     #[test]

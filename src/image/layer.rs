@@ -10,6 +10,7 @@
 use super::Digest;
 use super::tar::{BLOCK_BYTES, Kind, Owner, padding, write_header};
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Write};
 
@@ -56,7 +57,7 @@ pub enum LayerError {
 }
 
 /// What was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// SHA-256 of the file.
     pub digest: Digest,

@@ -4,9 +4,8 @@
 
 use super::hash::TreeHash;
 use super::{PexError, is_bytecode, python_json};
-use crate::wheel::filename::normalized_name;
+use crate::wheel::dist_info::{self, DistInfo};
 use crate::wheel::legacy;
-use crate::wheel::metadata::Headers;
 use crate::wheel::{Archive, EntryPoint, Member, Metadata, RawData, Reader, WheelError, WheelName};
 use serde_json::json;
 use sha2::Sha256;
@@ -19,8 +18,6 @@ const STASH_DIR: &str = ".prefix";
 /// The member by which agents recognise the layout.
 const LAYOUT_FILE: &str = ".layout.json";
 const INSTALLER: &[u8] = b"pex\n";
-/// Larger METADATA, WHEEL and entry_points.txt are refused.
-const TEXT_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A wheel as a directory of a PEX. To make one, only the central directory and a few small members are read.
 #[derive(Debug)]
@@ -70,13 +67,12 @@ impl Chroot {
     ) -> Result<Chroot, PexError> {
         let wheel_name: WheelName = file_name.parse()?;
         let archive = Archive::open(wheel_path)?;
-        let dist_info = dist_info_dir(file_name, &wheel_name, &archive)?;
-        let mut texts =
-            Texts { wheel: file_name, dist_info: &dist_info, reader: archive.reader()?, archive: &archive };
+        let mut texts = DistInfo::open(file_name, &wheel_name, &archive)?;
+        let dist_info = texts.directory().to_string();
         let metadata_text = texts.required("METADATA")?;
         let metadata = Metadata::parse(file_name, &metadata_text)?;
-        check_identity(file_name, &wheel_name, &metadata)?;
-        let root_is_purelib = is_purelib(file_name, &texts.required("WHEEL")?)?;
+        dist_info::check_identity(file_name, &wheel_name, &metadata)?;
+        let root_is_purelib = dist_info::is_purelib(file_name, &texts.required("WHEEL")?)?;
         // Most wheels have no scripts.
         let entry_points = texts.optional("entry_points.txt")?.unwrap_or_default();
         let scripts = EntryPoint::scripts(file_name, &String::from_utf8_lossy(&entry_points))?;
@@ -188,70 +184,6 @@ impl Chroot {
             }
         }
         Ok(hash.finish())
-    }
-}
-
-/// The top-level dist-info directory that belongs to the file name. Names are compared after normalisation.
-fn dist_info_dir(file_name: &str, wheel_name: &WheelName, archive: &Archive) -> Result<String, WheelError> {
-    let mut found: Vec<&str> = archive
-        .members()
-        .iter()
-        .filter_map(|member| member.name.split_once('/').map(|(top, _)| top))
-        .filter(|top| {
-            let project = top.strip_suffix(".dist-info").and_then(|stem| stem.rsplit_once('-'));
-            project.is_some_and(|(name, _)| normalized_name(name) == wheel_name.name())
-        })
-        .collect();
-    // Members are sorted, so equal directories are adjacent.
-    found.dedup();
-    match found[..] {
-        [one] => Ok(one.to_string()),
-        [] => Err(WheelError::metadata(file_name, "it has no dist-info directory of its own name")),
-        _ => Err(WheelError::metadata(
-            file_name,
-            format!("it has several dist-info directories: {}", found.join(", ")),
-        )),
-    }
-}
-
-fn check_identity(file_name: &str, wheel_name: &WheelName, metadata: &Metadata) -> Result<(), WheelError> {
-    if metadata.normalized_name() != wheel_name.name() || metadata.version != *wheel_name.version() {
-        let reason = format!("METADATA is for `{}` {}", metadata.name, metadata.version);
-        return Err(WheelError::metadata(file_name, reason));
-    }
-    Ok(())
-}
-
-/// Read WHEEL: whether the root of the archive goes to purelib.
-fn is_purelib(file_name: &str, bytes: &[u8]) -> Result<bool, WheelError> {
-    let headers = Headers::parse(bytes);
-    let version = headers.first("Wheel-Version").unwrap_or("1.0");
-    if version.split('.').next() != Some("1") {
-        return Err(WheelError::metadata(file_name, format!("it has the unknown wheel format {version}")));
-    }
-    // Compared exactly, as pex does: `True` counts as false.
-    Ok(headers.first("Root-Is-Purelib") == Some("true"))
-}
-
-/// Reads the small files of the dist-info directory.
-struct Texts<'a> {
-    wheel: &'a str,
-    dist_info: &'a str,
-    archive: &'a Archive,
-    reader: Reader,
-}
-
-impl Texts<'_> {
-    fn optional(&mut self, name: &str) -> Result<Option<Vec<u8>>, WheelError> {
-        let path = format!("{}/{name}", self.dist_info);
-        let Some(member) = self.archive.get(&path) else { return Ok(None) };
-        self.reader.read(&path, &member.data, TEXT_LIMIT_BYTES).map(Some)
-    }
-
-    fn required(&mut self, name: &str) -> Result<Vec<u8>, WheelError> {
-        let missing = || WheelError::metadata(self.wheel, format!("`{}/{name}` is missing", self.dist_info));
-        let missing = missing();
-        self.optional(name)?.ok_or(missing)
     }
 }
 

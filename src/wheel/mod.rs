@@ -5,6 +5,7 @@
 //! Specification: "Binary distribution format" (PyPA), and APPNOTE.TXT 6.3 for the archive.
 
 pub mod archive;
+pub mod dist_info;
 pub mod entry_points;
 mod error;
 pub mod filename;

@@ -1,7 +1,7 @@
 //! Which wheels a target can use, and which of them is best.
 
 use super::WheelName;
-use crate::target::{Arch, Platform, Target};
+use crate::target::{Arch, Libc, Platform, Target};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -72,17 +72,25 @@ fn compatible_tags(target: &Target) -> Vec<String> {
     tags
 }
 
-/// The platform tags of a glibc platform, newest first. Each legacy name, such as
+/// The platform tags of a platform, newest first. Each legacy name, such as
 /// `manylinux2014`, follows the PEP 600 name that it stands for.
 fn platforms(platform: Platform) -> Vec<String> {
     let arch = platform.arch;
+    let glibc_minor = match platform.libc {
+        Libc::Glibc(minor) => minor,
+        // Source: PEP 656.
+        Libc::Musl(minor) => {
+            let names = (0..=minor).rev().map(|minor| format!("musllinux_1_{minor}_{arch}"));
+            return names.chain([format!("linux_{arch}")]).collect();
+        }
+    };
     // glibc 2.5 is the oldest for x86-64 (manylinux1). The policies for ARM start at 2.17.
     let oldest = match arch {
         Arch::X86_64 => 5,
         Arch::Aarch64 => 17,
     };
     let mut names = Vec::new();
-    for minor in (oldest..=platform.glibc_minor).rev() {
+    for minor in (oldest..=glibc_minor).rev() {
         names.push(format!("manylinux_2_{minor}_{arch}"));
         let legacy = match minor {
             17 => Some("manylinux2014"),
@@ -139,6 +147,17 @@ mod tests {
         let places: Vec<usize> = wanted.iter().map(|tag| tags.rank[*tag]).collect();
         assert!(places.is_sorted(), "{places:?}");
         assert_eq!((places[0], *places.last().unwrap()), (0, last));
+    }
+
+    #[test]
+    fn musl_takes_only_its_own_wheels() {
+        let target =
+            Target { python: "3.12".parse().unwrap(), platform: "musllinux_1_2_x86_64".parse().unwrap() };
+        let tags = Tags::for_target(&target);
+        assert_eq!(tags.rank["cp312-cp312-musllinux_1_2_x86_64"], 0);
+        assert!(tags.rank.contains_key("cp312-abi3-musllinux_1_1_x86_64"));
+        assert!(tags.rank.contains_key("py3-none-any"));
+        assert!(!tags.rank.keys().any(|tag| tag.contains("manylinux") || tag.contains("musllinux_1_3")));
     }
 
     #[test]

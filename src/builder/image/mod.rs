@@ -1,3 +1,23 @@
-//! Exact distributions and a source tree → the layers of an image.
+//! Exact distributions and a source tree → the layers, the config and the manifest of an image.
+//!
+//! ```text
+//! base layers        untouched
+//! venv               opt/venv/{pyvenv.cfg,bin/python}, usr/local/bin/{dagster,dagster-cloud}
+//! distributions      opt/venv/lib/python3.M/site-packages/…, opt/venv/bin/…: one large wheel or one bucket a layer
+//! source             opt/dagster/app/…, its dist-info in site-packages, and a `.pth` that makes it importable
+//! ```
+//!
+//! Equal inputs lead to equal bytes: entries are sorted, times and owners are zero, and nothing of this machine is in
+//! them. `docs/images.md` has the rules for users.
 
 pub mod bytecode;
+mod error;
+pub mod files;
+pub mod groups;
+pub mod install;
+pub mod key;
+pub mod record;
+pub mod stored;
+pub mod venv;
+
+pub use error::ImageError;

@@ -73,9 +73,9 @@ fn layout_json_says_how_to_install_it() {
 fn only_the_exact_word_true_means_purelib() {
     for (value, want) in [("true", true), ("True", false), ("false", false), ("", false)] {
         let text = format!("Wheel-Version: 1.0\nRoot-Is-Purelib: {value}\n");
-        assert_eq!(is_purelib("w", text.as_bytes()).unwrap(), want, "{value}");
+        assert_eq!(dist_info::is_purelib("w", text.as_bytes()).unwrap(), want, "{value}");
     }
-    insta::assert_snapshot!(is_purelib("w.whl", b"Wheel-Version: 2.0\n").unwrap_err().to_string(), @"the wheel `w.whl` has bad metadata: it has the unknown wheel format 2.0");
+    insta::assert_snapshot!(dist_info::is_purelib("w.whl", b"Wheel-Version: 2.0\n").unwrap_err().to_string(), @"the wheel `w.whl` has bad metadata: it has the unknown wheel format 2.0");
 }
 
 #[test]

@@ -1,0 +1,70 @@
+//! Layers in the cache, by key. Each is checked against its digest before it is used.
+
+use super::ImageError;
+use crate::builder::BuildError;
+use crate::cache::{Cache, persist, temporary_in, write_atomically};
+use crate::image::layout::is_blob;
+use crate::image::manifest::media_type;
+use crate::image::{Descriptor, Written};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+const BLOB: &str = "layer.tar.gz";
+const RECORD: &str = "layer.json";
+/// Size of one write.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// A layer as a file.
+#[derive(Debug, Clone)]
+pub struct StoredLayer {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its digests and size.
+    pub written: Written,
+}
+
+impl StoredLayer {
+    /// Its descriptor, without annotations.
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor::new(media_type::LAYER_GZIP, self.written.digest, self.written.size_bytes)
+    }
+}
+
+/// The stored layer of this key, if it exists and is undamaged.
+pub fn recall(cache: &Cache, key: &str) -> Option<StoredLayer> {
+    let entry = entry(cache, key);
+    if !cache.claim(&entry) {
+        return None;
+    }
+    let written: Written = serde_json::from_slice(&std::fs::read(entry.join(RECORD)).ok()?).ok()?;
+    let stored = StoredLayer { path: entry.join(BLOB), written };
+    is_blob(&stored.path, &stored.descriptor()).then_some(stored)
+}
+
+/// Write a layer to the cache.
+///
+/// # Errors
+/// Those of `write`, and when the cache cannot be written.
+pub fn keep(
+    cache: &Cache,
+    key: &str,
+    write: impl FnOnce(BufWriter<&mut File>) -> Result<Written, ImageError>,
+) -> Result<StoredLayer, BuildError> {
+    let entry = entry(cache, key);
+    let mut file = temporary_in(&entry)?;
+    cache.claim(&entry);
+    let written = write(BufWriter::with_capacity(BUFFER_BYTES, file.as_file_mut()))?;
+    let path = entry.join(BLOB);
+    persist(file, &path)?;
+    let record = entry.join(RECORD);
+    let failed =
+        |source: io::Error| crate::cache::CacheError { action: "write", path: record.clone(), source };
+    let text = serde_json::json!(written).to_string();
+    write_atomically(&record, |file| file.write_all(text.as_bytes()).map_err(failed))?;
+    Ok(StoredLayer { path, written })
+}
+
+fn entry(cache: &Cache, key: &str) -> PathBuf {
+    cache.root().join("layers").join(key.get(..2).unwrap_or_default()).join(key)
+}
