@@ -28,7 +28,7 @@ pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildErr
     let started = Instant::now();
     let _phase = context.display.phase(format!("Building the source PEX of {}", job.directory.display()));
     let scratch = scratch(context)?;
-    let (members, tree) = members(job, scratch.path(), context)?;
+    let Gathered { members, tree, .. } = members(job, scratch.path(), context)?;
     warn(job, &members, &tree, context)?;
     let pex = SourcePex::plan(in_order(members.entries), &context.target)?;
     let packages = job.local_packages.len();
@@ -41,29 +41,53 @@ pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildErr
 /// Those of [`build`], without those of writing.
 pub fn name(job: &SourceJob, context: &Context<'_>) -> Result<String, BuildError> {
     let scratch = scratch(context)?;
-    let (members, _) = members(job, scratch.path(), context)?;
+    let Gathered { members, .. } = members(job, scratch.path(), context)?;
     Ok(SourcePex::plan(in_order(members.entries), &context.target)?.file_name())
 }
 
-fn scratch(context: &Context<'_>) -> Result<Scratch, BuildError> {
+/// What an image takes of a build directory: its files, and the wheels of its local packages in their order (`None` where
+/// there is nothing to build), which are valid as long as `scratch`. Warns as for a source PEX.
+///
+/// # Errors
+/// When a local package does not build, or a file cannot be read.
+pub(super) fn files(
+    job: &SourceJob,
+    scratch: &Path,
+    context: &Context<'_>,
+) -> Result<(Tree, Vec<Option<PathBuf>>), BuildError> {
+    let Gathered { members, tree, wheels } = members(job, scratch, context)?;
+    warn(job, &members, &tree, context)?;
+    Ok((tree, wheels))
+}
+
+/// Everything of a build directory and its local packages.
+struct Gathered {
+    members: Members,
+    tree: Tree,
+    /// By index of [`SourceJob::local_packages`].
+    wheels: Vec<Option<PathBuf>>,
+}
+
+pub(super) fn scratch(context: &Context<'_>) -> Result<Scratch, BuildError> {
     let directory = context.tools.host().temp_dir();
     Scratch::shared(&directory).map_err(|source| BuildError::Temporary { directory, source })
 }
 
 /// The members of the PEX. Wheels of local packages are built below `scratch`.
-fn members(job: &SourceJob, scratch: &Path, context: &Context<'_>) -> Result<(Members, Tree), BuildError> {
+fn members(job: &SourceJob, scratch: &Path, context: &Context<'_>) -> Result<Gathered, BuildError> {
     let mut members = Members::default();
     let rules = LeftOut::read(&job.directory)?;
     // In order: the first file at a path wins.
-    for (package, wheel) in job.local_packages.iter().zip(wheels(job, scratch, context)) {
-        let Some(wheel) = wheel? else { continue };
+    let wheels: Vec<Option<PathBuf>> = wheels(job, scratch, context).into_iter().collect::<Result<_, _>>()?;
+    for (package, wheel) in job.local_packages.iter().zip(&wheels) {
+        let Some(wheel) = wheel else { continue };
         // Local packages with compiled modules are built on this machine too.
-        compiled::check(&wheel, &wheel_name(&wheel), context.target)?;
+        compiled::check(wheel, &wheel_name(wheel), context.target)?;
         // The project's `.pexignore` is for its own files. For other packages it counts only for files that are not
         // modules.
         let is_own = package.directory == job.directory;
         let their_rules = LeftOut::read(&package.directory)?;
-        for entry in local_packages::entries(&wheel)? {
+        for entry in local_packages::entries(wheel)? {
             let content = match &entry.content {
                 // Size and CRC are in the archive's directory, so nothing is read to compare.
                 Content::Member { member, .. } => Some((member.data.size_bytes, member.data.crc32)),
@@ -81,7 +105,7 @@ fn members(job: &SourceJob, scratch: &Path, context: &Context<'_>) -> Result<(Me
     let mut tree = working_directory::list(&job.directory, packages)?;
     members.add_tree(&tree);
     members.left_out.append(&mut tree.left_out);
-    Ok((members, tree))
+    Ok(Gathered { members, tree, wheels })
 }
 
 fn in_order(entries: BTreeMap<String, (SourceEntry, Origin)>) -> Vec<SourceEntry> {
@@ -95,7 +119,7 @@ fn wheel_name(wheel: &Path) -> String {
 /// Report what was left out, and warn about files that should perhaps not be shipped.
 fn warn(job: &SourceJob, members: &Members, tree: &Tree, context: &Context<'_>) -> Result<(), BuildError> {
     for path in &members.left_out {
-        context.tools.host().detail(format!("left out of the source PEX: {path}"));
+        context.tools.host().detail(format!("left out: {path}"));
     }
     let doubtful = doubtful::warnings(members.candidates(&job.directory), &job.directory);
     let directories = job.local_packages.iter().map(|package| &*package.directory).chain([&*job.directory]);

@@ -24,6 +24,8 @@ pub enum ImageError {
     },
     #[error("`/{path}` of the image would be a file and a directory")]
     FileAndDirectory { path: String },
+    #[error("`{path}` cannot be included at `{place}`")]
+    Include { path: PathBuf, place: PathBuf },
 }
 
 impl Explain for ImageError {
@@ -34,6 +36,7 @@ impl Explain for ImageError {
             ImageError::Layer(LayerError::Size { .. }) | ImageError::FileAndDirectory { .. } => {
                 Fault::Project
             }
+            ImageError::Include { .. } => Fault::Usage,
             ImageError::Layout(error) => match error {
                 LayoutError::Write(_) | LayoutError::Read { .. } => Fault::Tool,
                 _ => Fault::Project,
@@ -51,6 +54,9 @@ impl Explain for ImageError {
             }
             ImageError::Layer(_) => return None,
             ImageError::Read { .. } => "make it readable, or leave it out with a .pexignore",
+            ImageError::Include { .. } => {
+                "give a place for it: --image-include PATH:DEST, relative to /opt/dagster/app or an absolute path such as /srv/NAME"
+            }
             ImageError::FileAndDirectory { .. } => {
                 "two distributions of the project do not fit together: require only one of them"
             }

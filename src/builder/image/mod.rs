@@ -10,14 +10,26 @@
 //! Equal inputs lead to equal bytes: entries are sorted, times and owners are zero, and nothing of this machine is in
 //! them. `docs/images.md` has the rules for users.
 
-pub mod bytecode;
+pub mod editable;
 mod error;
 pub mod files;
 pub mod groups;
 pub mod install;
 pub mod key;
 pub mod record;
+pub mod source;
 pub mod stored;
 pub mod venv;
 
 pub use error::ImageError;
+
+use std::path::PathBuf;
+
+/// A file or directory that is in the image besides the build directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Include {
+    /// Absolute.
+    pub source: PathBuf,
+    /// Where it goes: relative to `/opt/dagster/app`, or absolute. Default: the same place next to the build directory.
+    pub destination: Option<String>,
+}

@@ -1,0 +1,123 @@
+//! Whether a local package can be installed as it lies in its directory, as by `pip install --editable`.
+//!
+//! Then its code is in the image once, and paths relative to it, such as `Path(__file__).parents[1] / "dbt"`, work as on
+//! the machine of its author. It can be if all files of its wheel are files of one directory below the package's: the
+//! directory that Python has to search. Compiled, generated and renamed files cannot be found there.
+
+use crate::builder::left_out::LeftOut;
+use crate::builder::working_directory::{Shipped, Tree};
+use crate::wheel::{Archive, Member};
+use flate2::Crc;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// The directory to search, relative to the package's and with `/`: empty for the package's own directory. `None` if the
+/// package cannot be installed in this way.
+pub fn import_root(archive: &Archive, tree: &Tree, rules: &LeftOut) -> Option<String> {
+    let (info, stem) = archive.members().iter().find_map(|member| {
+        let (stem, _) = member.name.split_once(".dist-info/")?;
+        (!stem.contains('/')).then(|| (format!("{stem}.dist-info/"), stem))
+    })?;
+    let data = format!("{stem}.data/");
+    let mut code = Vec::new();
+    for member in archive.members() {
+        match member.name.strip_prefix(&data) {
+            // Scripts are installed all the same.
+            Some(place) if place.starts_with("scripts/") => {}
+            Some(_) => return None,
+            None if member.name.starts_with(&info) => {}
+            None => code.push(member),
+        }
+    }
+    let is_left_out =
+        |member: &Member| rules.in_package(&member.name, Some((member.data.size_bytes, member.data.crc32)));
+    code.retain(|member| !is_left_out(member));
+    let Some(first) = code.first() else { return Some(String::new()) };
+    let mut roots: Vec<&str> = tree.files.keys().filter_map(|path| before(path, &first.name)).collect();
+    // The shortest first: a copy in a build directory is the less likely one.
+    roots.sort_by_key(|root| (root.matches('/').count(), *root));
+    let holds_all = |root: &&str| {
+        let holds = |member: &&Member| {
+            let path = if root.is_empty() { member.name.clone() } else { format!("{root}/{}", member.name) };
+            tree.files.get(&path).is_some_and(|file| is_same(file, member))
+        };
+        code.iter().all(holds)
+    };
+    roots.into_iter().find(holds_all).map(str::to_string)
+}
+
+/// The directory of a path that ends with `member`, without `/` at its end.
+fn before<'a>(path: &'a str, member: &str) -> Option<&'a str> {
+    let start = path.strip_suffix(member)?;
+    if start.is_empty() { Some("") } else { start.strip_suffix('/') }
+}
+
+fn is_same(file: &Shipped, member: &Member) -> bool {
+    let size = file.source.metadata().map(|data| data.len());
+    size.is_ok_and(|size| size == member.data.size_bytes) && crc32(&file.source) == Some(member.data.crc32)
+}
+
+fn crc32(path: &Path) -> Option<u32> {
+    let mut file = File::open(path).ok()?;
+    let (mut crc, mut buffer) = (Crc::new(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut buffer).ok()? {
+            0 => return Some(crc.sum()),
+            count => crc.update(&buffer[..count]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::working_directory;
+    use crate::wheel::fixture::{TestMember, dist_info, file, write_zip};
+
+    /// The root for a package with these files and a wheel with these members besides its dist-info.
+    fn root(files: &[(&str, &str)], members: &[(&str, &str)]) -> Option<String> {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join("package").join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let mut all = dist_info("shop-1", "shop", "1", "");
+        all.extend(members.iter().map(|(path, text)| file(path, text)).collect::<Vec<TestMember>>());
+        let wheel = write_zip(dir.path(), "shop-1-py3-none-any.whl", &all);
+        let package = dir.path().join("package");
+        let tree = working_directory::list(&package, std::iter::empty()).unwrap();
+        import_root(&Archive::open(&wheel).unwrap(), &tree, &LeftOut::read(&package).unwrap())
+    }
+
+    #[test]
+    fn the_root_is_the_directory_that_holds_every_file_of_the_wheel() {
+        let code = ("shop/__init__.py", "A = 1\n");
+        let flat = [code, ("setup.py", "")];
+        assert_eq!(root(&flat, &[code]).as_deref(), Some(""));
+        let src = [("src/shop/__init__.py", "A = 1\n"), ("src/shop/b.sql", "select 1")];
+        assert_eq!(root(&src, &[code, ("shop/b.sql", "select 1")]).as_deref(), Some("src"));
+        let copied = [("build/lib/shop/__init__.py", "A = 1\n"), ("code/shop/__init__.py", "A = 1\n")];
+        assert_eq!(root(&copied, &[code]).as_deref(), Some("code"));
+        let script = ("shop-1.data/scripts/run", "#!python\n");
+        assert_eq!(root(&flat, &[code, script]).as_deref(), Some(""));
+        assert_eq!(root(&flat, &[]).as_deref(), Some(""), "a package without modules");
+        let ignored = [code, ("shop/notes.txt", "x"), (".pexignore", "notes.txt\n")];
+        assert_eq!(root(&ignored, &[code, ("shop/notes.txt", "x")]).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn what_is_generated_renamed_or_in_several_places_is_not_editable() {
+        let code = ("shop/__init__.py", "A = 1\n");
+        for (files, members) in [
+            (&[code][..], &[code, ("shop/_version.py", "1")][..]),
+            (&[code, ("shop/_version.py", "0")], &[code, ("shop/_version.py", "1")]),
+            (&[("lib/__init__.py", "A = 1\n")], &[code]),
+            (&[code, ("src/other/__init__.py", "")], &[code, ("other/__init__.py", "")]),
+            (&[code], &[code, ("shop-1.data/data/etc/x", "")]),
+        ] {
+            assert_eq!(root(files, members), None, "{members:?}");
+        }
+    }
+}
