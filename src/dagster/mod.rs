@@ -9,6 +9,7 @@ pub mod artifacts;
 pub mod client;
 pub mod defs_state;
 pub mod error;
+pub mod image_registry;
 pub mod operations;
 mod removal;
 pub mod runs;

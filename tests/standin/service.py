@@ -161,8 +161,8 @@ class Root(RunRoot):
         config = self._service.config.get("serverless", {})
         return {
             "awsRegion": "us-west-2",
-            "awsAuthToken": "QVdTOnBhc3N3b3Jk",
-            "registryAllowCustomBase": False,
+            "awsAuthToken": config.get("auth_token", "QVdTOnBhc3N3b3Jk"),
+            "registryAllowCustomBase": config.get("allow_custom_base", False),
             "registryIsHarbor": config.get("is_harbor", False),
             "registryUrl": config.get("registry_url", "registry.example.test/acme"),
         }

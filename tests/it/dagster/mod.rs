@@ -4,6 +4,7 @@ mod answers;
 mod branch_deployments;
 mod calls;
 mod credentials;
+mod image_registry;
 mod launch;
 mod other_client;
 mod prune;
