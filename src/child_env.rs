@@ -27,6 +27,8 @@ pub enum Purpose {
     Fetch,
     /// To run the user's code without downloading anything.
     Code,
+    /// To ask a credential helper for a password of a registry: it may ask a cloud, with the cloud's own credentials.
+    Credentials,
 }
 
 /// Variables for [`Purpose::Own`], [`Purpose::Git`] and [`Purpose::Uv`]: programs, home directories, temporary files,
@@ -99,6 +101,27 @@ const INDEXES: [&str; 7] = [
     env_vars::PIP_FIND_LINKS,
 ];
 
+/// Prefixes of variables with which helpers for Amazon ECR, Google Artifact Registry, Azure and GHCR, and those that keep
+/// passwords on this machine, find what they need. Source: manuals of the clouds' SDKs, of pass and of secret services.
+const CLOUDS: [&str; 16] = [
+    "AWS_",
+    "AMAZON_",
+    "ECS_",
+    "GOOGLE_",
+    "CLOUDSDK_",
+    "GCLOUD_",
+    "GCE_",
+    "AZURE_",
+    "ARM_",
+    "ACR_",
+    "MSI_",
+    "IDENTITY_",
+    "DOCKER_",
+    "GNUPG",
+    "PASSWORD_STORE_",
+    "DBUS_",
+];
+
 /// The variables of a child with this purpose.
 pub fn for_child(host: &Host, purpose: Purpose) -> BTreeMap<OsString, OsString> {
     let secrets = host.tokens();
@@ -114,6 +137,10 @@ pub fn for_child(host: &Host, purpose: Purpose) -> BTreeMap<OsString, OsString> 
             // The user's code does not need package sources, and they often hold passwords.
             let sources = name.starts_with("UV_") || name.starts_with("PIP_") || name == env_vars::NETRC;
             !is_ours(name, host) && !sources && !holds_any(value, &secrets)
+        }
+        Purpose::Credentials => {
+            let is_of_cloud = CLOUDS.iter().any(|prefix| name.starts_with(prefix));
+            (is_listed(name) || is_of_cloud) && !is_ours(name, host) && !holds_any(value, &secrets)
         }
     };
     let all = host.full_env().filter(|(name, value)| gets(&name.to_string_lossy(), value));
@@ -174,7 +201,7 @@ mod tests {
     }
 
     /// Every credential of this run, under its own name or another.
-    const OURS: [&str; 17] = [
+    const OURS: [&str; 19] = [
         "DAGSTER_CLOUD_API_TOKEN=canary-of-the-organization",
         "DAGSTER_CLOUD_AGENT_TOKEN",
         "INPUT_DAGSTER_CLOUD_API_TOKEN",
@@ -186,6 +213,8 @@ mod tests {
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
         "ACTIONS_ID_TOKEN_REQUEST_URL",
         "CI_JOB_TOKEN",
+        "PEXPRESS_REGISTRY_PASSWORD",
+        "INPUT_REGISTRY_PASSWORD",
         "GITHUB_ENV",
         "GITHUB_OUTPUT",
         "UV_PUBLISH_TOKEN",
@@ -196,7 +225,9 @@ mod tests {
 
     #[test]
     fn no_child_gets_a_credential_of_this_run_or_of_the_runner() {
-        for child in [Purpose::Own, Purpose::Git, Purpose::Uv, Purpose::Fetch, Purpose::Code] {
+        for child in
+            [Purpose::Own, Purpose::Git, Purpose::Uv, Purpose::Fetch, Purpose::Code, Purpose::Credentials]
+        {
             assert_eq!(names(child, &OURS), [""; 0], "{child:?}");
         }
         let with = names(Purpose::Code, &["GITHUB_ACTIONS=true", "INPUT_DEPLOYMENT", "GITHUB_SHA"]);
@@ -286,6 +317,16 @@ mod tests {
         };
         assert_eq!(names(Purpose::Git, &vars), with("GIT_DIR"));
         assert_eq!(names(Purpose::Uv, &vars), with("UV_PYTHON_INSTALL_DIR"));
+    }
+
+    #[test]
+    fn a_credential_helper_gets_the_variables_of_its_cloud() {
+        let vars =
+            ["AWS_SECRET_ACCESS_KEY", "CLOUDSDK_CONFIG", "DOCKER_CONFIG", "HOME", "PATH", "XDG_RUNTIME_DIR"];
+        assert_eq!(names(Purpose::Credentials, &vars), vars);
+        let others = ["MY_DATABASE_PASSWORD", "UV_INDEX_X_PASSWORD", "AWS_TOKEN=canary-of-the-organization"];
+        let others = [others.as_slice(), &["GITHUB_TOKEN=canary-of-the-organization"]].concat();
+        assert_eq!(names(Purpose::Credentials, &others), [""; 0]);
     }
 
     #[test]

@@ -12,6 +12,10 @@ pub const PEXPRESS_JOB_INDEX: &str = "PEXPRESS_JOB_INDEX";
 pub const PEXPRESS_JOB_TOTAL: &str = "PEXPRESS_JOB_TOTAL";
 /// Id of the job at GitHub, for a link to its log, also from `action.yml`.
 pub const PEXPRESS_JOB_ID: &str = "PEXPRESS_JOB_ID";
+/// User name at the registry that images are pushed to.
+pub const PEXPRESS_REGISTRY_USERNAME: &str = "PEXPRESS_REGISTRY_USERNAME";
+/// Its password, or a token. Never sent to another registry, such as the one of the base image.
+pub const PEXPRESS_REGISTRY_PASSWORD: &str = "PEXPRESS_REGISTRY_PASSWORD";
 /// Set to `true` by GitHub's runner.
 pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 /// Variables of CI systems, each with the name of the system. Every system sets at least one. Source: the systems'
@@ -65,6 +69,13 @@ pub const HOME: &str = "HOME";
 /// Base of user caches. Source: XDG Base Directory specification.
 pub const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 
+/// A file of credentials for registries. Source of it and the next two: podman, `containers-auth.json`.
+pub const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
+/// Files of the session: `containers/auth.json` in it has credentials for registries.
+pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+/// Directory of Docker's `config.json`, which has credentials for registries. Default: `~/.docker`.
+pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+
 /// Variables with tokens of this run and the runner. They are masked in the log, and only a cloning git gets them.
 pub const SECRETS: &[&str] = &[
     "DAGSTER_CLOUD_API_TOKEN",
@@ -77,6 +88,8 @@ pub const SECRETS: &[&str] = &[
     "CI_JOB_TOKEN",
     "ACTIONS_RUNTIME_TOKEN",
     ACTIONS_ID_TOKEN_REQUEST_TOKEN,
+    PEXPRESS_REGISTRY_PASSWORD,
+    "INPUT_REGISTRY_PASSWORD",
 ];
 
 /// Where a job asks GitHub for its identity token; set with `permissions: id-token: write`. Source: GitHub's manual,

@@ -34,6 +34,7 @@ pub mod init;
 pub mod cloud_login;
 pub mod dagster;
 pub mod github;
+pub mod registry;
 pub mod tools;
 // ground floor
 pub mod display;

@@ -93,6 +93,11 @@ impl<'a> Request<'a> {
         Request::new(Method::GET, url, RequestBody::None)
     }
 
+    /// `HEAD url`.
+    pub fn head(url: &Url) -> Request<'a> {
+        Request::new(Method::HEAD, url, RequestBody::None)
+    }
+
     /// `POST url` with this body.
     pub fn post(url: &Url, body: &'a [u8]) -> Request<'a> {
         Request::new(Method::POST, url, RequestBody::Bytes(body))
@@ -106,6 +111,11 @@ impl<'a> Request<'a> {
     /// `PATCH url` with this body.
     pub fn patch(url: &Url, body: &'a [u8]) -> Request<'a> {
         Request::new(Method::PATCH, url, RequestBody::Bytes(body))
+    }
+
+    /// `PATCH url` with `length` bytes of `reader` as body, streamed.
+    pub fn patch_from(url: &Url, reader: &'a mut dyn Read, length: u64) -> Request<'a> {
+        Request::new(Method::PATCH, url, RequestBody::Reader { reader, length })
     }
 
     /// `DELETE url`.
@@ -141,7 +151,7 @@ impl<'a> Request<'a> {
     }
 
     fn follows_redirects(&self) -> bool {
-        self.method == Method::GET
+        matches!(self.method, Method::GET | Method::HEAD)
     }
 }
 
@@ -192,7 +202,8 @@ impl Agent {
         Ok(self.inner.proxies.for_url(url)?.map(|(_, shown)| shown))
     }
 
-    /// Send `request` and read the headers of the answer, whatever its status. Redirects are followed for `GET`.
+    /// Send `request` and read the headers of the answer, whatever its status. Redirects are followed for `GET`
+    /// and `HEAD`.
     ///
     /// # Errors
     /// If no answer came, or a redirect may not be followed.
@@ -345,7 +356,7 @@ fn redirect_target(from: &Url, location: &str) -> Result<Url, Error> {
 }
 
 /// Whether `url` points at this machine itself.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(UrlHost::Ipv4(address)) => address.is_loopback(),
         Some(UrlHost::Ipv6(address)) => address.is_loopback(),

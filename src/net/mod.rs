@@ -16,7 +16,7 @@ pub mod retry;
 pub mod trust;
 
 pub use crate::redact::{SafeUrl, Secret};
-pub use agent::{Agent, Request};
+pub use agent::{Agent, Request, is_loopback};
 pub use credentials::{Credentials, IndexUrl};
 pub use download::{DownloadError, Downloader};
 pub use progress::{Activity, Progress, Silent};

@@ -47,6 +47,15 @@ pub fn wait(child: &mut Child) -> io::Result<ExitStatus> {
     RUNNING.wait(child)
 }
 
+/// Wait for the end of a child for at most `limit`, then kill it and those of its group. `None` if it was killed.
+///
+/// # Errors
+/// When it cannot be waited for.
+#[cfg(unix)]
+pub fn wait_for(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    RUNNING.wait_for(child, limit)
+}
+
 /// End all running children, and start no more: this process is about to exit. Takes at most a little more than
 /// [`GRACE`].
 #[cfg(unix)]
@@ -64,6 +73,20 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
 #[allow(missing_docs, clippy::missing_errors_doc)]
 pub fn wait(child: &mut Child) -> io::Result<ExitStatus> {
     child.wait()
+}
+
+#[cfg(not(unix))]
+#[allow(missing_docs, clippy::missing_errors_doc)]
+pub fn wait_for(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let began = std::time::Instant::now();
+    while began.elapsed() < limit {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill()?;
+    child.wait().map(|_| None)
 }
 
 #[cfg(not(unix))]

@@ -4,6 +4,7 @@
 
 pub mod children;
 pub mod dialogue;
+mod credential_helper;
 pub mod environment;
 pub mod git_words;
 mod leftovers;
@@ -27,6 +28,7 @@ pub mod uv_pins;
 pub mod uv_project;
 mod uv_version;
 
+pub use credential_helper::credential_helpers;
 pub use dialogue::Dialogue;
 pub use environment::EnvironmentRequest;
 pub(crate) use leftovers::Leftovers;

@@ -14,7 +14,7 @@ use crate::host::{Host, Verbosity};
 use crate::threads::lock;
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -36,6 +36,8 @@ const PIPE_GRACE: Duration = Duration::from_secs(1);
 pub struct Process {
     name: String,
     command: Command,
+    stdin: Vec<u8>,
+    limit: Option<Duration>,
 }
 
 /// A child process that ended.
@@ -81,6 +83,14 @@ pub enum ProcessError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// It ran for too long and was killed.
+    #[error("`{name}` did not end within {} s", waited.as_secs())]
+    TimedOut {
+        /// Program and subcommand.
+        name: String,
+        /// How long it ran.
+        waited: Duration,
     },
     /// Its stdout does not have the expected form.
     #[error("`{name}` gave an unusable answer: {reason}")]
@@ -136,7 +146,7 @@ impl Process {
             .current_dir(host.cwd())
             // A child that asks a question must fail, not wait for an answer for ever.
             .stdin(Stdio::null());
-        Process { name, command }
+        Process { name, command, stdin: Vec::new(), limit: None }
     }
 
     /// Words of a subcommand: arguments that error messages show too.
@@ -194,6 +204,19 @@ impl Process {
         self
     }
 
+    /// Give it these bytes as stdin: fewer than a pipe holds, since they are written before its output is read.
+    pub fn stdin(mut self, bytes: &[u8]) -> Process {
+        self.command.stdin(Stdio::piped());
+        self.stdin = bytes.to_vec();
+        self
+    }
+
+    /// Kill it after this time.
+    pub fn limit(mut self, limit: Duration) -> Process {
+        self.limit = Some(limit);
+        self
+    }
+
     /// Run to the end. With `--verbose`, its stderr is shown while it runs. Does not return after this run was
     /// interrupted ([`children::end_all`]).
     ///
@@ -211,7 +234,17 @@ impl Process {
         let stdout = collect(child.stdout.take().ok_or_else(missing).map_err(fail)?, Keep::All, None);
         let show = (host.verbosity() == Verbosity::Verbose).then(|| (host.clone(), self.name.clone()));
         let stderr = collect(child.stderr.take().ok_or_else(missing).map_err(fail)?, Keep::End, show);
-        let status = children::wait(&mut child).map_err(fail)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A child that does not read it has its reasons, and its status tells.
+            let _ = stdin.write_all(&self.stdin);
+        }
+        let status = match self.limit {
+            None => children::wait(&mut child).map_err(fail)?,
+            Some(limit) => children::wait_for(&mut child, limit).map_err(fail)?.ok_or_else(|| {
+                let (name, waited) = (self.name.clone(), limit);
+                ProcessError::TimedOut { name, waited }
+            })?,
+        };
         Ok(Output {
             status,
             stdout: stdout.finish().map_err(fail)?,
@@ -427,6 +460,17 @@ mod tests {
         let (host, _, _) = host(&[]);
         let error = Process::new(&host, Purpose::Code, "/nowhere/uv").run(&host).unwrap_err();
         assert_eq!(error.to_string(), "could not start `/nowhere/uv`");
+    }
+
+    #[test]
+    fn a_child_reads_its_stdin_and_ends_in_time_or_is_killed() {
+        let (host, _, _) = host(&[("PATH", "/usr/bin:/bin")]);
+        let process =
+            |script: &str| Process::new(&host, Purpose::Code, "sh").args(["-c", script]).stdin(b"given");
+        let output = process("cat; sleep 0.1").limit(Duration::from_secs(30)).run(&host).unwrap();
+        assert_eq!(output.stdout, b"given");
+        let error = process("sleep 60 & sleep 60").limit(Duration::from_millis(200)).run(&host).unwrap_err();
+        assert_eq!(error.to_string(), "`sh` did not end within 0 s");
     }
 
     #[test]

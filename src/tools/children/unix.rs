@@ -71,6 +71,24 @@ impl Children {
         status
     }
 
+    pub fn wait_for(&self, child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        let pid = Pid::from_child(child);
+        let began = Instant::now();
+        while began.elapsed() < limit {
+            if has_ended(pid, WaitIdOptions::NOHANG)? {
+                return self.wait(child).map(Some);
+            }
+            std::thread::sleep(LOOK);
+        }
+        {
+            // Under the lock, and not reaped, so the pid is still the child's.
+            let state = self.unless_ending();
+            let leaders = state.running.iter().filter(|leader| leader.pid == pid).copied().collect();
+            Family::with_descendants(leaders).signal(Signal::KILL);
+        }
+        self.wait(child).map(|_| None)
+    }
+
     /// End the running children, which have `grace` to end by themselves. No more are started from here on.
     pub fn end(&self, grace: Duration) {
         let leaders = {
