@@ -243,6 +243,8 @@ pub const GITHUB_SERVER_URL: &str = "GITHUB_SERVER_URL";
 pub const GITHUB_API_URL: &str = "GITHUB_API_URL";
 /// Token for that API.
 pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+/// Who started the run.
+pub const GITHUB_ACTOR: &str = "GITHUB_ACTOR";
 /// File to append outputs to.
 pub const GITHUB_OUTPUT: &str = "GITHUB_OUTPUT";
 /// File to append the step summary to.

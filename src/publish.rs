@@ -8,6 +8,7 @@ pub mod cache_tags;
 pub mod deps_cache;
 mod publisher;
 pub mod record;
+pub mod registry_login;
 
 pub use cache_tags::{CacheTags, default_cache_tags};
 pub use publisher::{Published, Publisher, Recording};

@@ -45,6 +45,8 @@ pub struct Credentials {
     helper: Arc<HelperRunner>,
     /// Hosts that the pair in the environment is for.
     destinations: BTreeSet<String>,
+    /// Found before any file: by host.
+    given: BTreeMap<String, (Credential, String)>,
     /// Used if nothing else is found: by host.
     fallbacks: BTreeMap<String, (Login, String)>,
     places: Vec<(String, PathBuf)>,
@@ -133,6 +135,7 @@ impl Credentials {
             host: host.clone(),
             helper: Arc::new(helper),
             destinations: BTreeSet::new(),
+            given: BTreeMap::new(),
             fallbacks: BTreeMap::new(),
             places: places(host),
             asked: Mutex::default(),
@@ -142,6 +145,12 @@ impl Credentials {
     /// The pair in the environment is for the host of this repository.
     pub fn add_destination(&mut self, repository: &Repository) {
         self.destinations.insert(repository.host.clone());
+    }
+
+    /// A credential that the user asked for, for a host. Only the pair in the environment comes before it; `origin` says
+    /// where it is from, in words.
+    pub fn add_given(&mut self, registry: &str, credential: Credential, origin: &str) {
+        self.given.insert(registry.to_string(), (credential, origin.to_string()));
     }
 
     /// A login for a host, if nothing else is found; `origin` says where it is from, in words.
@@ -166,6 +175,10 @@ impl Credentials {
                 return Ok(lookup);
             }
             lookup.looked.push(variables);
+        }
+        if let Some(given) = self.given.get(&repository.host) {
+            lookup.found = Some(given.clone());
+            return Ok(lookup);
         }
         for (name, path) in &self.places {
             if let Some(found) = self.in_file(path, repository, &mut lookup)? {
@@ -295,7 +308,9 @@ mod tests {
         let lookup = credentials.find(&repository.parse().unwrap()).unwrap();
         lookup.found.map(|(credential, origin)| match credential {
             Credential::Login(login) => format!("{} from {origin}", login.password.reveal()),
-            other => panic!("{other:?}"),
+            Credential::IdentityToken(token) | Credential::RegistryToken(token) => {
+                format!("{} from {origin}", token.reveal())
+            }
         })
     }
 
@@ -366,6 +381,10 @@ mod tests {
         assert_eq!(found(&credentials, "other.example/a"), None);
         file(dir.path(), ".docker/config.json", "own");
         assert!(found(&credentials, "r.example/a").unwrap().starts_with("own from"));
+        // What the user asked for comes before any file.
+        let token = Credential::IdentityToken(Secret::new("asked"));
+        credentials.add_given("r.example", token, "the identity of this job");
+        assert_eq!(found(&credentials, "r.example/a").unwrap(), "asked from the identity of this job");
     }
 
     #[test]
