@@ -6,12 +6,19 @@
 
 pub mod cache_tags;
 pub mod deps_cache;
+pub mod desk;
+mod in_use;
+pub mod lookups;
 mod publisher;
 pub mod record;
 pub mod registry_login;
+pub mod wanted;
 
 pub use cache_tags::{CacheTags, default_cache_tags};
-pub use publisher::{Published, Publisher, Recording};
+pub use in_use::InUse;
+pub use publisher::{Published, Publisher, Recording, Settings};
+
+use desk::{Party, UrlDesk};
 
 use crate::dagster::artifacts::{Content, Stored};
 use crate::dagster::operations::{Method, PresignedUrl};
@@ -28,6 +35,8 @@ use std::thread::JoinHandle;
 const MOST_FILES_A_CALL: usize = 25;
 /// Parallel uploads.
 pub const WORKERS: usize = 6;
+/// Up to this size, a file that is probably new is sent at once: to look first would take as long.
+const SMALL_BYTES: u64 = 8 << 20;
 
 /// A PEX file to upload, named by its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +82,13 @@ pub struct SentFiles {
 /// The result for each file, by name.
 pub type Outcomes = BTreeMap<String, Result<UploadOutcome, Arc<DagsterError>>>;
 
+/// URLs for one file, as far as they are known.
+#[derive(Clone)]
+struct FileUrls {
+    get: Option<PresignedUrl>,
+    put: Option<PresignedUrl>,
+}
+
 /// Uploads files while others are still being built: call [`Uploads::send`] at any time, from any thread, and
 /// [`Uploads::finish`] once.
 pub struct Uploads {
@@ -82,6 +98,8 @@ pub struct Uploads {
 
 struct Shared {
     client: Client,
+    desk: Arc<UrlDesk>,
+    in_use: InUse,
     upload: bool,
     progress: Arc<dyn Progress>,
     state: Mutex<State>,
@@ -99,8 +117,15 @@ struct State {
 impl Uploads {
     /// Start the workers. Without `upload`, files are only checked.
     pub fn start(client: &Client, upload: bool, progress: Arc<dyn Progress>) -> Uploads {
+        Uploads::start_at(Arc::new(UrlDesk::new(client)), InUse::default(), upload, progress)
+    }
+
+    /// The same with URLs from this desk, and with what code locations use already.
+    pub fn start_at(desk: Arc<UrlDesk>, in_use: InUse, upload: bool, progress: Arc<dyn Progress>) -> Uploads {
         let shared = Arc::new(Shared {
-            client: client.clone(),
+            client: desk.client().clone(),
+            desk,
+            in_use,
             upload,
             progress,
             state: Mutex::default(),
@@ -171,51 +196,72 @@ impl Shared {
 
     /// Check the files, and upload the missing ones. A file that cannot be checked is uploaded too.
     fn publish(&self, files: &[Artifact]) -> Vec<(String, Result<UploadOutcome, DagsterError>)> {
-        let mut outcomes = Vec::new();
-        let mut missing = Vec::new();
-        for (file, (there, url)) in files.iter().zip(self.check(files)) {
-            match there {
-                Ok(true) => outcomes.push((file.name.clone(), Ok(UploadOutcome::AlreadyThere))),
-                // Upload even after a failed check: a needless upload only costs time.
-                Ok(false) | Err(_) if self.upload => missing.push((file, url)),
-                Ok(false) => outcomes.push((file.name.clone(), Err(not_stored(&file.name)))),
-                Err(error) => outcomes.push((file.name.clone(), Err(error))),
-            }
+        let (served, files): (Vec<&Artifact>, Vec<&Artifact>) =
+            files.iter().partition(|file| self.in_use.is_trusted(&file.name));
+        let mut outcomes: Vec<_> =
+            served.iter().map(|file| (file.name.clone(), Ok(UploadOutcome::AlreadyThere))).collect();
+        if files.is_empty() {
+            self.desk.leave(Party::Files);
+            return outcomes;
         }
-        outcomes.extend(self.upload_all(&missing));
+        for (file, urls) in files.iter().zip(self.urls(&files)) {
+            let urls = match urls {
+                Ok(urls) => urls,
+                Err(error) => {
+                    outcomes.push((file.name.clone(), Err(error)));
+                    continue;
+                }
+            };
+            let outcome = match self.is_there(file, urls.get.as_ref()) {
+                Ok(true) => Ok(UploadOutcome::AlreadyThere),
+                // Upload even after a failed check: a needless upload only costs time.
+                Ok(false) | Err(_) if self.upload => {
+                    let sent = self.upload_whole(file, urls);
+                    self.progress.finish(&file.name);
+                    sent.map(|()| UploadOutcome::Uploaded)
+                }
+                Ok(false) => Err(not_stored(&file.name)),
+                Err(error) => Err(error),
+            };
+            outcomes.push((file.name.clone(), outcome));
+        }
         outcomes
     }
 
-    /// For each file, whether the registry has it completely, and the URL to check it.
-    fn check(&self, files: &[Artifact]) -> Vec<(Result<bool, DagsterError>, Option<PresignedUrl>)> {
-        let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
-        let urls = match self.client.presigned_urls(&names, Method::Get) {
-            Ok(urls) => urls,
+    /// Whether the registry has a file completely. One that is small and probably new is not looked for.
+    fn is_there(&self, file: &Artifact, url: Option<&PresignedUrl>) -> Result<bool, DagsterError> {
+        let is_small = local_size(file).is_some_and(|bytes| bytes <= SMALL_BYTES);
+        match url {
+            Some(url) if !(self.upload && is_small && self.in_use.is_new(&file.name)) => {
+                let stored = self.client.stored(&file.name, url)?;
+                Ok(fits(stored, file) == Some(true))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// For each file, the URLs to look for it and to upload it.
+    fn urls(&self, files: &[&Artifact]) -> Vec<Result<FileUrls, DagsterError>> {
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        let put: &[&str] = if self.upload { &names } else { &[] };
+        match self.desk.ask(Party::Files, &names, put) {
+            Ok((get, put)) => {
+                let put = put.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+                get.into_iter().zip(put).map(|(get, put)| Ok(FileUrls { get: Some(get), put })).collect()
+            }
             Err(error) if self.upload => {
                 self.client.host().detail(format!("{error}; sending the files without looking for them"));
-                return names.iter().map(|_| (Ok(false), None)).collect();
+                self.upload_urls(&names).into_iter().map(|put| Ok(FileUrls { get: None, put })).collect()
             }
             Err(error) => {
                 let error = error.to_string();
-                return names.iter().map(|name| (Err(cannot_look(name, &error)), None)).collect();
+                names.iter().map(|name| Err(cannot_look(name, &error))).collect()
             }
-        };
-        let look = |(file, url): (&Artifact, PresignedUrl)| {
-            let stored = self.client.stored(&file.name, &url);
-            (stored.map(|stored| matches!(fits(stored, file), Some(true))), Some(url))
-        };
-        files.iter().zip(urls).map(look).collect()
+        }
     }
 
-    fn upload_all(
-        &self,
-        files: &[(&Artifact, Option<PresignedUrl>)],
-    ) -> Vec<(String, Result<UploadOutcome, DagsterError>)> {
-        if files.is_empty() {
-            return Vec::new();
-        }
-        let names: Vec<_> = files.iter().map(|(file, _)| file.name.as_str()).collect();
-        let urls = match self.client.presigned_urls(&names, Method::Put) {
+    fn upload_urls(&self, names: &[&str]) -> Vec<Option<PresignedUrl>> {
+        match self.client.presigned_urls(names, Method::Put) {
             Ok(urls) => urls.into_iter().map(Some).collect(),
             // Other calls would fail too, and nothing can be deployed without these files.
             Err(error) if error.is_out_of_reach() => {
@@ -224,30 +270,21 @@ impl Shared {
             }
             // Without a URL, each file asks for its own below, so that one bad file does not fail the others.
             Err(_) => vec![None; names.len()],
-        };
-        let upload = |(file, check_url): &(&Artifact, Option<PresignedUrl>), url| {
-            let outcome = self.upload_whole(file, url, check_url.as_ref());
-            self.progress.finish(&file.name);
-            (file.name.clone(), outcome.map(|()| UploadOutcome::Uploaded))
-        };
-        files.iter().zip(urls).map(|(file, url)| upload(file, url)).collect()
+        }
     }
 
     /// Upload a file, a second time if it arrives truncated: a store or proxy may report success anyway.
-    fn upload_whole(
-        &self,
-        file: &Artifact,
-        mut url: Option<PresignedUrl>,
-        check_url: Option<&PresignedUrl>,
-    ) -> Result<(), DagsterError> {
+    fn upload_whole(&self, file: &Artifact, urls: FileUrls) -> Result<(), DagsterError> {
+        let FileUrls { get, put: mut url } = urls;
         // Twice in a row is not an accident of the network.
         for _ in 0..2 {
             let url = match url.take() {
                 Some(url) => url,
                 None => self.client.presigned_url(&file.name, Method::Put)?,
             };
-            self.client.upload(&file.name, Content::File(&file.path), url, self.progress.as_ref())?;
-            if !self.is_damaged(file, check_url) {
+            let receipt =
+                self.client.upload(&file.name, Content::File(&file.path), url, self.progress.as_ref())?;
+            if receipt.proves_content || !self.is_damaged(file, get.as_ref()) {
                 return Ok(());
             }
             self.client.host().detail(format!("{}: did not arrive intact", file.name));
@@ -255,8 +292,8 @@ impl Shared {
         Err(DagsterError::Damaged { name: file.name.clone() })
     }
 
-    /// Whether the store has truncated a file that was just uploaded. `false` if it cannot be checked. `check_url` is
-    /// the URL from the first check, which may have expired.
+    /// Whether the store has truncated a file that was just uploaded. `false` if it cannot be checked. `check_url` may
+    /// have expired.
     fn is_damaged(&self, file: &Artifact, check_url: Option<&PresignedUrl>) -> bool {
         let look = |url: &PresignedUrl| {
             self.client.stored(&file.name, url).ok().and_then(|stored| fits(stored, file))

@@ -6,6 +6,7 @@ mod compared;
 mod confirm;
 mod connect_error;
 pub mod document;
+mod early;
 mod finish;
 mod images;
 pub mod online;
@@ -17,14 +18,17 @@ pub mod wait;
 
 pub use compared::Running;
 pub use connect_error::ConnectError;
+pub use early::Early;
 pub use online::Online;
 pub use running::Difference;
 
 use crate::context::inputs::WaitLimits;
 use crate::dagster::operations::{LoadState, PythonFailure};
+use crate::dagster::together::Metadata;
 use crate::dagster::{Client, DagsterError};
 use crate::error::{Explain, Fault, Place};
-use crate::publish::SentFiles;
+use crate::host::Host;
+use crate::publish::{InUse, SentFiles};
 use crate::threads::joined;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -186,7 +190,7 @@ impl Explain for UpdateError {
 pub struct Before {
     states: BTreeMap<String, LoadState>,
     /// `None` if the server does not report it.
-    metadata: Option<BTreeMap<String, String>>,
+    metadata: Option<Metadata>,
     /// Whether the documents are those that are there already, so that equal metadata says nothing.
     same_documents: bool,
 }
@@ -198,12 +202,24 @@ impl Before {
     /// Those of the call.
     pub fn look(client: &Client) -> Result<Before, DagsterError> {
         let (states, metadata) = std::thread::scope(|scope| {
-            let metadata = scope.spawn(|| metadata(client));
+            let metadata = scope.spawn(|| client.workspace_entries());
             let states = client.workspace();
             (states, joined(metadata))
         });
+        Before::from_answers(states, metadata, client.host())
+    }
+
+    /// The same from answers that are here already.
+    ///
+    /// # Errors
+    /// Why the code locations are not known.
+    pub(super) fn from_answers(
+        states: Result<Vec<LoadState>, DagsterError>,
+        metadata: Result<Metadata, DagsterError>,
+        host: &Host,
+    ) -> Result<Before, DagsterError> {
         let states = states?.into_iter().map(|state| (state.name.clone(), state)).collect();
-        Ok(Before { states, metadata, same_documents: false })
+        Ok(Before { states, metadata: known(metadata, host), same_documents: false })
     }
 
     /// The same for an update to the documents that are there already, which is to be awaited like any other.
@@ -213,27 +229,29 @@ impl Before {
 
     /// Look only at what code locations were last updated to.
     pub fn look_at_metadata(client: &Client) -> Before {
-        Before { metadata: metadata(client), ..Before::default() }
+        Before { metadata: known(client.workspace_entries(), client.host()), ..Before::default() }
     }
 
-    /// The deps PEX files that code locations run, as far as the server reports them.
-    pub fn deps_files(&self) -> Vec<String> {
-        let metadata =
-            self.metadata.iter().flatten().filter_map(|(_, text)| serde_json::from_str::<Value>(text).ok());
-        let names = metadata.flat_map(|value| running::files(&value));
-        names.filter(|name| name.starts_with("deps-")).collect::<BTreeSet<_>>().into_iter().collect()
+    /// The deps PEX files that these code locations run, as far as the server reports them.
+    pub fn deps_files<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let files: BTreeSet<String> = names.filter_map(|name| self.deps_file(name)).collect();
+        files.into_iter().collect()
+    }
+
+    /// The PEX files in use there, for a deploy with so many source PEX files.
+    pub(super) fn in_use(&self, sources: usize) -> InUse {
+        let files = |name: &str| self.metadata(name).map(|metadata| running::files(&metadata));
+        let served = self.names().filter(|name| self.is_serving(name)).filter_map(files).flatten();
+        let named = |metadata: &Metadata| metadata.keys().filter_map(|name| files(name)).flatten().collect();
+        InUse::new(self.metadata.as_ref().map(named), served.collect(), sources)
     }
 }
 
 /// What each code location was last updated to; `None` if the server does not report it.
-fn metadata(client: &Client) -> Option<BTreeMap<String, String>> {
-    match client.workspace_entries() {
-        Ok(entries) => Some(entries),
-        Err(error) => {
-            client.host().detail(format!("{error}; using only the state of the code locations"));
-            None
-        }
-    }
+fn known(metadata: Result<Metadata, DagsterError>, host: &Host) -> Option<Metadata> {
+    let tell =
+        |error: &DagsterError| host.detail(format!("{error}; using only the state of the code locations"));
+    metadata.inspect_err(tell).ok()
 }
 
 /// Update the code locations and wait for them. `reached` is called with the progress.
@@ -265,8 +283,8 @@ pub fn run(
     awaited.extend(taken);
     outcomes.extend(not_taken);
     if limits.wait {
-        let mut waited = wait::run(client, awaited, &updates, before, limits, reached);
-        confirm::run(client, &updates, before, &mut waited);
+        let (mut waited, stored) = wait::run(client, awaited, &updates, before, limits, reached);
+        confirm::run(client, &updates, before, stored, &mut waited);
         outcomes.extend(waited);
     } else {
         outcomes.extend(awaited.into_iter().map(|name| Outcome::new(name, Ok(Updated::NotAwaited))));

@@ -19,7 +19,7 @@ use crate::project::Project;
 use crate::publish::record;
 use crate::render::Exit;
 use crate::report::{self, DeploymentReport, Ended, Problem, Purpose, Report, Run};
-use crate::update::{Online, Outcome};
+use crate::update::{Early, Online, Outcome};
 use crate::verify::{Verified, for_want_of_secrets, unfit};
 pub(super) use defs_state::{check as check_defs_state, refresh as refresh_defs_state};
 pub(super) use images::{Chosen, choose};
@@ -138,6 +138,11 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
         Goal::Close(session, branch) => return close(&session, &branch, progress, host),
         Goal::Nothing(reason) => return Ok(nothing(reason, host)),
     };
+    let early = |(session, destination): &(Box<DeploySession>, _)| {
+        Early::ask(session, destination, &args.publish, host)
+    };
+    // Refreshing depends on the project in ways that are checked before any request.
+    let early = destination.as_ref().filter(|_| !args.publish.refresh_defs_state).map(early);
     // Before the branch deployment is created: a project that cannot be read must not leave one behind.
     let Planned { building, plan, names, .. } = prepare(args, host, progress)?;
     if args.publish.refresh_defs_state {
@@ -150,7 +155,7 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     }
     let made = |name: &str| progress.put(|run| run.branch_deployment = Some(name.into()));
     let connect = |(session, destination): (Box<DeploySession>, _)| {
-        Online::connect(*session, &destination, &args.publish, &made, host)
+        Online::connect(*session, &destination, &args.publish, early, &made, host)
     };
     let elsewhere =
         destination.as_ref().map(|(session, _)| pruning::named_elsewhere(args, session, host)).transpose()?;

@@ -16,7 +16,10 @@ use crate::deployment::{self, DeploySession, DeploymentError, Destination, Goal}
 use crate::host::Host;
 use crate::plan::shards::{Matrix, PlannedJobs};
 use crate::plan::{DepsJob, Plan, PlannedLocation};
+use crate::publish::desk::UrlDesk;
+use crate::publish::lookups::Lookups;
 use crate::publish::record::Asked;
+use crate::publish::wanted::Reading;
 use crate::publish::{deps_cache, record};
 use crate::render::Exit;
 use crate::resolve::Resolution;
@@ -24,6 +27,7 @@ use crate::scratch::Scratch;
 use crate::threads::joined;
 use crate::update::document::{Additions, Code, location_document};
 use crate::update::{Difference, Running, online};
+use std::sync::Arc;
 
 /// Run it.
 ///
@@ -151,17 +155,19 @@ struct Files {
 
 impl Files {
     fn find(plan: &Plan, args: &DeployArgs, running: &Running, context: &Context<'_>) -> Files {
-        let likely = running.deps_files();
+        let likely = running.deps_files(plan.locations.iter().map(|planned| &*planned.location.name));
         let (publish, host) = (&args.publish, running.client.host());
         let (tags, runtime) = (&publish.deps_cache_from, deps_cache::runtime());
+        let max_age = record::max_age(publish.resolve_max_age, host);
+        let wanted = Reading { tags, max_age, runtime: &runtime }.wanted(plan, &likely, host);
+        let lookups = Lookups::begin(Arc::new(UrlDesk::new(&running.client)), || wanted);
         let stored = |resolution: &Resolution| {
             let hash = deps_cache::resolution_hash(resolution, plan.target, &runtime)?;
-            Some(deps_cache::read(&running.client, tags, &hash, &likely)?.deps_pex_name)
+            Some(deps_cache::read(&lookups, tags, &hash)?.deps_pex_name)
         };
-        let max_age = record::max_age(publish.resolve_max_age, host);
         let recorded = |job: &DepsJob| {
             let asked = Asked::of(job, plan.target, &runtime, host)?;
-            Some(asked.read(&running.client, tags, &likely, max_age)?.entry.deps_pex_name)
+            Some(asked.read(&lookups, tags, max_age)?.entry.deps_pex_name)
         };
         std::thread::scope(|scope| {
             let sources = scope.spawn(|| in_parallel(&plan.sources, 1, |job| source::name(job, context)));

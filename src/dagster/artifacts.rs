@@ -7,8 +7,10 @@ use super::client::{Client, again};
 use super::error::{DagsterError, STORE};
 use super::operations::{Method, PresignedUrl};
 use super::session::Kind;
+use crate::hex::hex;
 use crate::net::retry::{self, Again, Backoff};
 use crate::net::{self, Activity, Progress, Request, Response};
+use md5::{Digest, Md5};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -61,24 +63,33 @@ impl<'a> Content<'a> {
     }
 }
 
-/// A reader that reports progress.
+/// What the store said about an upload that it accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Whether it proves that the store has exactly the bytes that were sent.
+    pub proves_content: bool,
+}
+
+/// A reader that reports progress, and hashes what it reads.
 struct Counted<'a> {
     source: &'a mut dyn Read,
     name: &'a str,
     progress: &'a dyn Progress,
+    md5: Md5,
 }
 
 impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let bytes = self.source.read(buffer)?;
         self.progress.advance(self.name, bytes as u64);
+        self.md5.update(&buffer[..bytes]);
         Ok(bytes)
     }
 }
 
 impl Client {
-    /// Write an object through `url`, or through a new URL if that is refused. Returns the size in bytes. `progress`
-    /// receives the bytes of each attempt.
+    /// Write an object through `url`, or through a new URL if that is refused. `progress` receives the bytes of each
+    /// attempt.
     ///
     /// # Errors
     /// When the store refuses, or cannot be reached within the retries.
@@ -88,7 +99,7 @@ impl Client {
         content: Content<'_>,
         url: PresignedUrl,
         progress: &dyn Progress,
-    ) -> Result<u64, DagsterError> {
+    ) -> Result<Receipt, DagsterError> {
         let mut url = url;
         let mut fresh = 0;
         loop {
@@ -117,12 +128,12 @@ impl Client {
         url: &PresignedUrl,
         number: u32,
         progress: &dyn Progress,
-    ) -> Result<u64, Again<DagsterError>> {
+    ) -> Result<Receipt, Again<DagsterError>> {
         let doing = || format!("upload `{name}`");
         // Opened for each attempt: a failed one has consumed the content.
         let (mut source, size_bytes) = content.open().map_err(Again::No)?;
         progress.start(Activity::Upload, name, Some(size_bytes));
-        let mut body = Counted { source: source.as_mut(), name, progress };
+        let mut body = Counted { source: source.as_mut(), name, progress, md5: Md5::new() };
         // The query of a presigned URL is a credential, so it must not appear in errors.
         let request = Request::put(&url.0, &mut body, size_bytes).confidential();
         let response = self.send(request, Kind::Upload(name), &doing(), number)?;
@@ -132,7 +143,8 @@ impl Client {
         if (200..300).contains(&response.status) {
             // Recorded at once: an interrupt from now on must report the file as uploaded.
             self.session().uploaded(name);
-            return Ok(size_bytes);
+            let proves_content = is_of_content(response.header("ETag"), &hex(body.md5.finalize()));
+            return Ok(Receipt { proves_content });
         }
         Err(self.refusal(doing(), &response, number))
     }
@@ -258,6 +270,12 @@ fn is_page(response: &Response) -> bool {
 
 fn page(doing: String, status: u16, attempts: u32) -> DagsterError {
     DagsterError::Status { doing, whom: STORE, status, attempts, body: "a web page".into() }
+}
+
+/// Whether an entity tag is the MD5 of what was sent. Stores that encrypt with keys of their own answer with another one.
+/// Source: Amazon S3, "Common Response Headers", `ETag`.
+fn is_of_content(tag: Option<&str>, md5: &str) -> bool {
+    tag.is_some_and(|tag| tag.trim().trim_matches('"').eq_ignore_ascii_case(md5))
 }
 
 /// Check the end of an object.

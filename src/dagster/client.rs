@@ -37,14 +37,21 @@ pub struct Operation {
     pub doing: &'static str,
     /// The document.
     pub query: &'static str,
-    /// The only root field.
+    /// The only root field, or the key of the first one.
     pub field: &'static str,
+    /// Keys of further root fields, of a document that asks several questions at once.
+    pub others: &'static [&'static str],
 }
 
 impl Operation {
     /// Whether it is a query.
     fn is_query(self) -> bool {
         self.query.starts_with("query")
+    }
+
+    /// Whether an answer has each of its fields.
+    fn is_answered_by(self, data: &Value) -> bool {
+        self.others.iter().chain([&self.field]).all(|key| data.get(*key).is_some())
     }
 
     fn kind(self) -> Kind<'static> {
@@ -244,6 +251,19 @@ impl Client {
         data.get_mut(operation.field).map(Value::take).ok_or_else(|| lacks_field(operation))
     }
 
+    /// Ask several questions with one document, and return the value of each root field by its key. There is one try:
+    /// whoever gets an error can ask each question by itself, with all retries.
+    ///
+    /// # Errors
+    /// Those of [`Client::call`], also when only one of the questions failed.
+    pub(super) fn call_together(
+        &self,
+        operation: Operation,
+        variables: Value,
+    ) -> Result<Value, DagsterError> {
+        self.without_retries().data(operation, &variables)
+    }
+
     fn data(&self, operation: Operation, variables: &Value) -> Result<Value, DagsterError> {
         let body = json!({"query": operation.query, "variables": variables}).to_string();
         let url = format!("{}/graphql", self.url());
@@ -371,7 +391,7 @@ impl Client {
                 // A mutation that started may have taken effect. A query has no effect.
                 (error, transient || (started && operation.is_query()))
             }
-            (Some(data), _) if errors.is_empty() && data.get(operation.field).is_some() => {
+            (Some(data), _) if errors.is_empty() && operation.is_answered_by(data) => {
                 return Ok(Reply::Data(data.clone()));
             }
             // Probably the answer to another request on this connection, such as one that was sent twice.

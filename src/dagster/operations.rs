@@ -18,10 +18,11 @@ use std::collections::BTreeMap;
 use url::Url;
 
 macro_rules! operation {
-    ($doing:literal, $field:literal, $file:literal) => {
+    ($doing:literal, $field:literal $(+ $others:literal)*, $file:literal) => {
         Operation {
             doing: $doing,
             field: $field,
+            others: &[$($others),*],
             query: include_str!(concat!("queries/", $file, ".graphql")),
         }
     };
@@ -30,7 +31,8 @@ pub(super) use operation;
 
 const SERVERLESS: Operation = operation!("ask for the registry", "serverless", "serverless");
 const AGENTS: Operation = operation!("ask for the agents", "agents", "agents");
-const WORKSPACE: Operation = operation!("ask for the code locations", "workspaceOrError", "workspace");
+pub(super) const WORKSPACE: Operation =
+    operation!("ask for the code locations", "workspaceOrError", "workspace");
 const WORKSPACE_WITHOUT_STAMPS: Operation =
     operation!("ask for the code locations", "workspaceOrError", "workspace_without_stamps");
 const WORKSPACE_ENTRIES: Operation =
@@ -73,11 +75,7 @@ impl Client {
     /// # Errors
     /// Those of the call.
     pub fn registry(&self) -> Result<Registry, DagsterError> {
-        let answer = self.call(SERVERLESS, json!({}))?;
-        Ok(Registry {
-            is_harbor: answer["registryIsHarbor"] == Value::Bool(true),
-            url: answer["registryUrl"].as_str().filter(|url| !url.is_empty()).map(String::from),
-        })
+        Ok(registry(&self.call(SERVERLESS, json!({}))?))
     }
 
     /// The deployment of this client.
@@ -85,11 +83,7 @@ impl Client {
     /// # Errors
     /// Those of the call.
     pub fn deployment_info(&self) -> Result<DeploymentInfo, DagsterError> {
-        let answer = self.call(DEPLOYMENT, json!({}))?;
-        Ok(DeploymentInfo {
-            name: text(&answer, "deploymentName").ok_or_else(|| lacks(DEPLOYMENT, "deploymentName"))?,
-            agent_type: text(&answer, "agentType"),
-        })
+        deployment_info(&self.call(DEPLOYMENT, json!({}))?)
     }
 
     /// The agents that serve the deployment.
@@ -97,19 +91,7 @@ impl Client {
     /// # Errors
     /// Those of the call.
     pub fn agents(&self) -> Result<Vec<AgentState>, DagsterError> {
-        let answer = self.call(AGENTS, json!({}))?;
-        let agents = answer.as_array().ok_or_else(|| lacks(AGENTS, "a list"))?;
-        let errors = |agent: &Value| {
-            let errors = agent["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
-            errors.iter().filter_map(|error| text(&error["error"], "message")).collect()
-        };
-        Ok(agents
-            .iter()
-            .map(|agent| AgentState {
-                status: text(agent, "status").unwrap_or_default(),
-                errors: errors(agent),
-            })
-            .collect())
+        agents(&self.call(AGENTS, json!({}))?)
     }
 
     /// The code locations of the deployment.
@@ -119,13 +101,7 @@ impl Client {
     /// # Errors
     /// Those of the call.
     pub fn workspace(&self) -> Result<Vec<LoadState>, DagsterError> {
-        let answer = self.call_or(WORKSPACE, WORKSPACE_WITHOUT_STAMPS)?;
-        let answer = member(WORKSPACE, answer, "Workspace")?;
-        let entries =
-            answer["locationEntries"].as_array().ok_or_else(|| lacks(WORKSPACE, "locationEntries"))?;
-        let state =
-            |entry| LoadState::read(entry).ok_or_else(|| lacks(WORKSPACE, "the name of a code location"));
-        entries.iter().map(state).collect()
+        load_states(self.call_or(WORKSPACE, WORKSPACE_WITHOUT_STAMPS)?)
     }
 
     /// The metadata to which each code location was last updated, as stored on the server.
@@ -133,16 +109,7 @@ impl Client {
     /// # Errors
     /// Those of the call.
     pub fn workspace_entries(&self) -> Result<BTreeMap<String, String>, DagsterError> {
-        let answer = self.call(WORKSPACE_ENTRIES, json!({}))?;
-        let entries = answer["workspaceEntries"]
-            .as_array()
-            .ok_or_else(|| lacks(WORKSPACE_ENTRIES, "workspaceEntries"))?;
-        Ok(entries
-            .iter()
-            .filter_map(|entry| {
-                Some((text(entry, "locationName")?, text(entry, "serializedDeploymentMetadata")?))
-            })
-            .collect())
+        stored_metadata(&self.call(WORKSPACE_ENTRIES, json!({}))?)
     }
 
     /// The document of each code location of the deployment, as an update takes it.
@@ -224,22 +191,7 @@ impl Client {
     /// Those of the call, and fewer URLs than objects.
     pub fn presigned_urls(&self, names: &[&str], method: Method) -> Result<Vec<PresignedUrl>, DagsterError> {
         let operation = if method == Method::Put { UPLOAD_URLS } else { DOWNLOAD_URLS };
-        let answer = self.call_registry(operation, json!({"filenames": names}))?;
-        let urls: Vec<_> = answer
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|item| Url::parse(item["url"].as_str()?).ok().map(PresignedUrl))
-            .collect();
-        if let Some((name, _)) = names.iter().zip(&urls).find(|(name, url)| is_for_other_object(&url.0, name))
-        {
-            return Err(lacks(operation, &format!("the URL of `{name}`; it is about another file")));
-        }
-        if urls.len() != names.len() {
-            return Err(lacks(operation, &format!("URLs: {} for {} files", urls.len(), names.len())));
-        }
-        Ok(urls)
+        urls(operation, names, &self.call_registry(operation, json!({"filenames": names}))?)
     }
 
     /// Query the registry. After it did not answer within the retries, later calls are made without retries.
@@ -263,6 +215,11 @@ impl Client {
             Ok(_) => Reach::Fine,
         };
         answer
+    }
+
+    /// Whether the registry did not answer within the retries.
+    pub(super) fn registry_has_failed(&self) -> bool {
+        *self.session().registry() == Reach::Failed
     }
 
     /// Add or update one code location. The others do not change.
@@ -346,6 +303,63 @@ impl Client {
             self.call(BRANCH_DEPLOYMENT_NAME, json!({"repoName": repository, "branchName": branch}))?;
         answer.as_str().map(String::from).ok_or_else(|| lacks(BRANCH_DEPLOYMENT_NAME, "a name"))
     }
+}
+
+pub(super) fn registry(answer: &Value) -> Registry {
+    Registry {
+        is_harbor: answer["registryIsHarbor"] == Value::Bool(true),
+        url: answer["registryUrl"].as_str().filter(|url| !url.is_empty()).map(String::from),
+    }
+}
+
+pub(super) fn deployment_info(answer: &Value) -> Result<DeploymentInfo, DagsterError> {
+    Ok(DeploymentInfo {
+        name: text(answer, "deploymentName").ok_or_else(|| lacks(DEPLOYMENT, "deploymentName"))?,
+        agent_type: text(answer, "agentType"),
+    })
+}
+
+pub(super) fn agents(answer: &Value) -> Result<Vec<AgentState>, DagsterError> {
+    let agents = answer.as_array().ok_or_else(|| lacks(AGENTS, "a list"))?;
+    let errors = |agent: &Value| {
+        let errors = agent["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+        errors.iter().filter_map(|error| text(&error["error"], "message")).collect()
+    };
+    let state =
+        |agent| AgentState { status: text(agent, "status").unwrap_or_default(), errors: errors(agent) };
+    Ok(agents.iter().map(state).collect())
+}
+
+pub(super) fn load_states(answer: Value) -> Result<Vec<LoadState>, DagsterError> {
+    let answer = member(WORKSPACE, answer, "Workspace")?;
+    let entries = answer["locationEntries"].as_array().ok_or_else(|| lacks(WORKSPACE, "locationEntries"))?;
+    let state = |entry| LoadState::read(entry).ok_or_else(|| lacks(WORKSPACE, "the name of a code location"));
+    entries.iter().map(state).collect()
+}
+
+pub(super) fn stored_metadata(answer: &Value) -> Result<BTreeMap<String, String>, DagsterError> {
+    let entries =
+        answer["workspaceEntries"].as_array().ok_or_else(|| lacks(WORKSPACE_ENTRIES, "workspaceEntries"))?;
+    let entry = |entry| Some((text(entry, "locationName")?, text(entry, "serializedDeploymentMetadata")?));
+    Ok(entries.iter().filter_map(entry).collect())
+}
+
+/// The URLs for these objects, in their order.
+pub(super) fn urls(
+    operation: Operation,
+    names: &[&str],
+    answer: &Value,
+) -> Result<Vec<PresignedUrl>, DagsterError> {
+    let items = answer.as_array().map(Vec::as_slice).unwrap_or_default().iter();
+    let urls: Vec<_> =
+        items.filter_map(|item| Url::parse(item["url"].as_str()?).ok().map(PresignedUrl)).collect();
+    if let Some((name, _)) = names.iter().zip(&urls).find(|(name, url)| is_for_other_object(&url.0, name)) {
+        return Err(lacks(operation, &format!("the URL of `{name}`; it is about another file")));
+    }
+    if urls.len() != names.len() {
+        return Err(lacks(operation, &format!("URLs: {} for {} files", urls.len(), names.len())));
+    }
+    Ok(urls)
 }
 
 fn object(value: Value) -> Option<Map<String, Value>> {

@@ -3,21 +3,17 @@
 //! Object name and content are those of dagster-cloud-cli (`requirements-HASH-TAG.txt`, a JSON object with two keys).
 //! The hash is our own: it is of the exact resolution, so an entry is never stale. docs/deps-cache.md has the reasons.
 
+use super::lookups::Lookups;
 use crate::dagster::artifacts::{Content, Stored};
-use crate::dagster::operations::{Method, PresignedUrl};
+use crate::dagster::operations::PresignedUrl;
 use crate::dagster::{Client, DagsterError};
 use crate::hex::hex;
 use crate::net::Silent;
 use crate::pex::{FORMAT_REVISION, PEX_VERSION};
 use crate::resolve::{Artifact, Resolution};
 use crate::target::Target;
-use crate::threads::joined;
 use base64::Engine;
 use sha1::{Digest, Sha1};
-use std::collections::BTreeMap;
-
-/// The most deps PEX files that are checked in advance, because each read of an entry checks all of them.
-const MOST_LIKELY: usize = 2;
 
 /// A deps PEX stored by an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,69 +91,35 @@ pub(super) fn is_deps_name(name: &str) -> bool {
 
 /// The first entry for a hash, in the order of `tags`, with a deps PEX that is stored completely. Every error is a miss
 /// with a note: the cache only saves time. A tag is only read when the ones before it miss.
-///
-/// `likely` are deps PEX files that the entry may name, such as those that run now. They are checked while the first
-/// entry is read; if it names one of them, that saves two round trips. If there are many, none is checked.
-pub fn read(client: &Client, tags: &[String], hash: &str, likely: &[String]) -> Option<CacheEntry> {
+pub fn read(lookups: &Lookups, tags: &[String], hash: &str) -> Option<CacheEntry> {
     let read = |text: &str| parse(text).ok_or_else(|| "it is not a cache entry".to_string());
     let names: Vec<String> = tags.iter().map(|tag| object_name(hash, tag)).collect();
-    read_as(client, &names, likely, &read, &|entry| entry)
+    read_as(lookups, &names, &read, &|entry| entry)
 }
 
 /// The same for objects of these names that say more than the name of a deps PEX. `read` says why an object cannot be
 /// used, and `entry_of` returns the part about the deps PEX.
 pub(super) fn read_as<T>(
-    client: &Client,
-    entries: &[String],
-    likely: &[String],
+    lookups: &Lookups,
+    names: &[String],
     read: &dyn Fn(&str) -> Result<T, String>,
     entry_of: &dyn Fn(&T) -> &CacheEntry,
 ) -> Option<T> {
-    if entries.is_empty() {
+    if let Err(error) = lookups.prepare(names) {
+        miss_by_error(lookups.client(), "", &error);
         return None;
     }
-    let likely = if likely.len() <= MOST_LIKELY { likely } else { &[] };
-    let names: Vec<_> = entries.iter().chain(likely).map(String::as_str).collect();
-    let mut entry_urls = match client.presigned_urls(&names, Method::Get) {
-        Ok(urls) => urls,
-        Err(error) => {
-            miss_by_error(client, "", &error);
-            return None;
-        }
-    };
-    let likely_urls = entry_urls.split_off(entries.len());
-    let mut entries = entries.iter().zip(entry_urls);
-    let (name, url) = entries.next()?;
-    let (first, checked) = std::thread::scope(|scope| {
-        let look = |(name, url): (&String, PresignedUrl)| {
-            let name = name.clone();
-            scope.spawn(move || {
-                let stored = client.stored(&name, &url);
-                (name, stored)
-            })
-        };
-        let looks: Vec<_> = likely.iter().zip(likely_urls).map(look).collect();
-        // On this thread, while the likely files are checked on others.
-        let first = read_entry(client, name, &url, read);
-        let checked = looks.into_iter().map(joined);
-        (first, checked.collect::<BTreeMap<_, _>>())
-    });
-    let usable = |found: T| is_stored(client, entry_of(&found), &checked).then_some(found);
-    first.and_then(usable).or_else(|| {
-        // One after the other: usually the first entry hits, and the others need no request.
-        let mut others = entries.filter_map(|(name, url)| read_entry(client, name, &url, read));
-        others.find_map(usable)
+    // One after the other: usually the first entry hits, and the others need no request.
+    names.iter().find_map(|name| {
+        let found = read_entry(lookups, name, read)?;
+        is_stored(lookups, entry_of(&found)).then_some(found)
     })
 }
 
 /// The entry with this object name. `None` if it does not exist, or with a note if it cannot be used.
-fn read_entry<T>(
-    client: &Client,
-    name: &str,
-    url: &PresignedUrl,
-    read: &dyn Fn(&str) -> Result<T, String>,
-) -> Option<T> {
-    match client.download_text(name, url) {
+fn read_entry<T>(lookups: &Lookups, name: &str, read: &dyn Fn(&str) -> Result<T, String>) -> Option<T> {
+    let client = lookups.client();
+    match lookups.text(name) {
         Ok(Some(text)) => read(&text).map_err(|why| miss(client, name, &why)).ok(),
         Ok(None) => {
             client.host().detail(format!("deps cache: no entry {name}"));
@@ -170,27 +132,15 @@ fn read_entry<T>(
     }
 }
 
-/// Whether the registry has the complete deps PEX of an entry. `checked` are those that were checked already.
-fn is_stored(
-    client: &Client,
-    entry: &CacheEntry,
-    checked: &BTreeMap<String, Result<Stored, DagsterError>>,
-) -> bool {
-    let deps = &entry.deps_pex_name;
-    let asked;
-    let stored = match checked.get(deps) {
-        Some(stored) => stored,
-        None => {
-            asked = client.presigned_url(deps, Method::Get).and_then(|url| client.stored(deps, &url));
-            &asked
-        }
-    };
-    match stored {
+/// Whether the registry has the complete deps PEX of an entry.
+fn is_stored(lookups: &Lookups, entry: &CacheEntry) -> bool {
+    let (client, deps) = (lookups.client(), &entry.deps_pex_name);
+    match lookups.stored(deps) {
         Ok(Stored::Whole { .. }) => return true,
         // A record and the entry of its resolution name the same file: one note for both.
         Ok(Stored::Absent) => miss_once(client, deps, "it is not in the registry any more"),
         Ok(Stored::Broken) => miss_once(client, deps, "it is not a whole PEX file"),
-        Err(error) => miss_by_error(client, deps, error),
+        Err(error) => miss_by_error(client, deps, &error),
     }
     false
 }

@@ -3,14 +3,17 @@
 
 use super::cache_tags::CacheTags;
 use super::deps_cache::{self, CacheEntry, object_name, resolution_hash};
+use super::desk::{Party, UrlDesk};
+use super::lookups::Lookups;
 use super::record::{Asked, Record, words};
-use super::{Artifact, Outcomes, SentFiles, UploadOutcome, Uploads};
+use super::wanted::Reading;
+use super::{Artifact, InUse, Outcomes, SentFiles, UploadOutcome, Uploads};
 use crate::builder::observer::{Observer, StoredDeps};
 use crate::builder::{BuiltDeps, PexFile};
 use crate::dagster::operations::Method;
 use crate::dagster::{Client, DagsterError};
 use crate::net::Progress;
-use crate::plan::DepsJob;
+use crate::plan::{DepsJob, Plan};
 use crate::resolve::Resolution;
 use crate::target::Target;
 use crate::threads::{into_inner, lock};
@@ -18,13 +21,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+/// What a [`Publisher`] goes by.
+pub struct Settings {
+    /// Tags of the deps cache.
+    pub tags: CacheTags,
+    /// PEX files that code locations use.
+    pub in_use: InUse,
+    /// Deps PEX files that entries and records of the cache may name, such as those that run now.
+    pub likely: Vec<String>,
+    /// How old a resolution record may be.
+    pub max_age: Duration,
+    /// Whether missing files are uploaded; otherwise they are only looked for.
+    pub upload: bool,
+}
+
 /// Publishes the files of a build.
 pub struct Publisher {
     client: Client,
     tags: CacheTags,
     target: Target,
     runtime: String,
-    likely: Vec<String>,
+    lookups: Lookups,
     uploads: Uploads,
     /// By hash: the deps PEX to record, and whether it came from the cache.
     entries: Mutex<BTreeMap<String, (CacheEntry, bool)>>,
@@ -71,40 +88,40 @@ impl Published {
 }
 
 impl Publisher {
-    /// Start. `runtime` is the version of the PEX runtime. Without `upload`, files are only checked.
+    /// Start to read what the build of `plan` will need, and to upload.
     pub fn start(
         client: &Client,
-        tags: CacheTags,
-        target: Target,
-        runtime: &str,
-        upload: bool,
+        plan: &Arc<Plan>,
+        settings: Settings,
         progress: Arc<dyn Progress>,
     ) -> Publisher {
+        let Settings { tags, in_use, likely, max_age, upload } = settings;
+        let (runtime, target) = (deps_cache::runtime(), plan.target);
+        let desk = Arc::new(UrlDesk::new(client));
+        desk.expect(Party::Ahead);
+        if !plan.sources.is_empty() {
+            desk.expect(Party::Files);
+        }
+        let lookups = {
+            let (plan, host) = (Arc::clone(plan), client.host().clone());
+            let (from, runtime) = (tags.from.clone(), runtime.clone());
+            Lookups::begin(Arc::clone(&desk), move || {
+                Reading { tags: &from, max_age, runtime: &runtime }.wanted(&plan, &likely, &host)
+            })
+        };
         Publisher {
             client: client.clone(),
             tags,
             target,
-            runtime: runtime.to_string(),
-            likely: Vec::new(),
-            uploads: Uploads::start(client, upload, progress),
+            runtime,
+            lookups,
+            uploads: Uploads::start_at(desk, in_use, upload, progress),
             entries: Mutex::default(),
-            max_age: Duration::ZERO,
+            max_age,
             resolved: Mutex::default(),
             recorded: Mutex::default(),
             records: Mutex::default(),
         }
-    }
-
-    /// The same, with resolution records of at most this age instead of resolving.
-    pub fn trusting_records(mut self, max_age: Duration) -> Publisher {
-        self.max_age = max_age;
-        self
-    }
-
-    /// The same, with deps PEX files that deps cache entries may name, such as those that run now.
-    pub fn expecting(mut self, likely: Vec<String>) -> Publisher {
-        self.likely = likely;
-        self
     }
 
     /// Wait for the uploads. Stored deps PEX files can then be recorded in the deps cache.
@@ -232,7 +249,7 @@ impl Observer for Publisher {
     fn recorded_deps(&self, job: &DepsJob) -> Option<(StoredDeps, Resolution)> {
         let asked = self.asked(job)?;
         let Record { entry, resolved_at, resolution } =
-            asked.read(&self.client, &self.tags.from, &self.likely, self.max_age)?;
+            asked.read(&self.lookups, &self.tags.from, self.max_age)?;
         let host = self.client.host();
         let age = host.clock.now().duration_since(resolved_at).unwrap_or_default();
         host.note(format!(
@@ -247,7 +264,7 @@ impl Observer for Publisher {
 
     fn stored_deps(&self, job: &DepsJob, resolution: &Resolution) -> Option<StoredDeps> {
         let hash = self.hash(resolution)?;
-        let entry = deps_cache::read(&self.client, &self.tags.from, &hash, &self.likely)?;
+        let entry = deps_cache::read(&self.lookups, &self.tags.from, &hash)?;
         self.client.host().note(format!("{}: already there, from the deps cache", entry.deps_pex_name));
         self.put_on_record(job, &entry, resolution);
         self.remember(hash, entry.clone(), true);

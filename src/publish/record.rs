@@ -5,8 +5,8 @@
 //! They are written by each run that resolves. docs/deps-cache.md has the rules.
 
 use super::deps_cache::{self, CacheEntry, resolution_hash};
+use super::lookups::Lookups;
 use crate::cache::is_sha256;
-use crate::dagster::Client;
 use crate::env_vars;
 use crate::hex::hex;
 use crate::host::Host;
@@ -111,20 +111,19 @@ impl<'a> Asked<'a> {
 
     /// The first record of these tags that is not older than `max_age`, agrees with the requirements, and has its deps
     /// PEX in the registry.
-    pub fn read(
-        &self,
-        client: &Client,
-        tags: &[String],
-        likely: &[String],
-        max_age: Duration,
-    ) -> Option<Record> {
-        if max_age.is_zero() && self.requirements.lock.is_none() {
+    pub fn read(&self, lookups: &Lookups, tags: &[String], max_age: Duration) -> Option<Record> {
+        if !self.has_use_for_records(max_age) {
             return None;
         }
-        let now = client.host().clock.now();
+        let now = lookups.client().host().clock.now();
         let read = |text: &str| self.usable(text, now, max_age);
         let names: Vec<String> = tags.iter().map(|tag| self.object_name(tag)).collect();
-        deps_cache::read_as(client, &names, likely, &read, &|record: &Record| &record.entry)
+        deps_cache::read_as(lookups, &names, &read, &|record: &Record| &record.entry)
+    }
+
+    /// Whether a record of the right age can exist.
+    pub(super) fn has_use_for_records(&self, max_age: Duration) -> bool {
+        !max_age.is_zero() || self.requirements.lock.is_some()
     }
 
     /// Name of the record with a tag.

@@ -142,6 +142,16 @@ pub fn run(
     })
 }
 
+/// The exact files that a lock file has decided, as far as it alone tells: [`run`] may still correct or refuse them.
+/// `None` if uv has to be asked.
+pub fn decided(requirements: &Requirements, target: Target) -> Option<Resolution> {
+    let lock = requirements.lock.as_ref()?;
+    match &lock.content {
+        LockContent::Pylock { text, complete: true } => choose(text, &lock.file, requirements, target).ok(),
+        LockContent::Pylock { .. } | LockContent::Constraints => None,
+    }
+}
+
 /// uv's answer as exact files.
 fn find(
     request: &CompileRequest,

@@ -70,8 +70,9 @@ impl Running {
         self.own.as_ref().filter(|own| own.has(name)).or(self.base.as_ref()).or(self.own.as_ref())
     }
 
-    /// Deps PEX files that an entry of the deps cache may name.
-    pub fn deps_files(&self) -> Vec<String> {
-        self.own.as_ref().or(self.base.as_ref()).map(Before::deps_files).unwrap_or_default()
+    /// Deps PEX files of these code locations, which an entry of the deps cache may name.
+    pub fn deps_files<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let before = self.own.as_ref().or(self.base.as_ref());
+        before.map(|before| before.deps_files(names)).unwrap_or_default()
     }
 }

@@ -1,13 +1,15 @@
 //! Whether an update is ours: what Dagster+ stores for a code location, compared with what it was updated to.
 //!
-//! Checked after a lost answer, and again at the end of a wait, because another client may deploy at the same time.
+//! Checked after a lost answer, and again at the end of a wait, because another client may deploy at the same time. The
+//! last look of a wait mostly shows it already.
 //! Callers have nothing else left to do, so failures are retried for about two minutes.
 
 use super::{Before, Outcome, Update, UpdateError, running};
+use crate::dagster::together::Metadata;
 use crate::dagster::{Client, DagsterError};
 use crate::net::retry::{self, Again, Backoff};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// After this many refusals of a token or deployment, over some seconds, there are no more attempts.
@@ -37,15 +39,22 @@ pub(super) fn taken(client: &Client, updates: &[Update], before: &Before) -> Opt
     Some(updates.iter().filter(is_taken).map(|update| update.name.clone()).collect())
 }
 
-/// Correct the outcomes of code locations that are no longer as they were updated.
-pub(super) fn run(client: &Client, updates: &[Update], before: &Before, outcomes: &mut [Outcome]) {
+/// Correct the outcomes of code locations that are no longer as they were updated. `stored` is what the server stored
+/// for each at the last look, if that look showed it.
+pub(super) fn run(
+    client: &Client,
+    updates: &[Update],
+    before: &Before,
+    stored: Option<Metadata>,
+    outcomes: &mut [Outcome],
+) {
     let seen = |outcome: &Outcome| {
         matches!(outcome.result, Ok(_) | Err(UpdateError::Load { .. } | UpdateError::LoadTimeout { .. }))
     };
     if !outcomes.iter().any(seen) {
         return;
     }
-    let now = match metadata(client, before) {
+    let now = match stored.map_or_else(|| metadata(client, before), |stored| Ok(Some(stored))) {
         Ok(Some(now)) => now,
         Ok(None) => return,
         Err(source) => {
@@ -88,7 +97,7 @@ pub(super) fn runs(metadata: &Value, update: &Update) -> Option<bool> {
 }
 
 /// What each code location was last updated to; `None` if the server does not report it.
-fn metadata(client: &Client, before: &Before) -> Result<Option<BTreeMap<String, String>>, DagsterError> {
+fn metadata(client: &Client, before: &Before) -> Result<Option<Metadata>, DagsterError> {
     let asked = retry::run(&Backoff::PATIENT, client.host().clock.as_ref(), |number| {
         match client.workspace_entries() {
             // The server could not answer before the update either, so a retry would not help.

@@ -10,7 +10,7 @@ use crate::deployment::args::PublishArgs;
 use crate::display::Display;
 use crate::host::Host;
 use crate::plan::{Plan, PlannedLocation};
-use crate::publish::{CacheTags, Published, Publisher, deps_cache, record};
+use crate::publish::{self, CacheTags, Published, Publisher, record};
 use crate::target::Target;
 use crate::verify::{self, Ended, traceback};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,24 +22,22 @@ impl Online {
         &self,
         publish: &PublishArgs,
         loads_all: bool,
-        target: Target,
+        plan: &Arc<Plan>,
         host: &Host,
     ) -> Publisher {
         // To be loaded here, a deps PEX has to be on this machine.
         let read = !publish.force_rebuild_deps && !loads_all;
         let from = if read { publish.deps_cache_from.clone() } else { Vec::new() };
         let tags = CacheTags { from, to: publish.deps_cache_to.clone() };
-        let progress = Arc::new(Display::new(host));
-        let likely = self.before.as_ref().map(Before::deps_files).unwrap_or_default();
-        let publisher = Publisher::start(
-            &self.client,
+        let of_plan = plan.locations.iter().map(|planned| planned.location.name.as_str());
+        let settings = publish::Settings {
             tags,
-            target,
-            &deps_cache::runtime(),
-            publish.upload_pex,
-            progress,
-        );
-        publisher.expecting(likely).trusting_records(record::max_age(publish.resolve_max_age, host))
+            in_use: self.before.as_ref().map(|before| before.in_use(plan.sources.len())).unwrap_or_default(),
+            likely: self.before.as_ref().map(|before| before.deps_files(of_plan)).unwrap_or_default(),
+            max_age: record::max_age(publish.resolve_max_age, host),
+            upload: publish.upload_pex,
+        };
+        Publisher::start(&self.client, plan, settings, Arc::new(Display::new(host)))
     }
 
     /// Update the code locations whose files are stored, and wait for them. `unfit` are those not to be updated;

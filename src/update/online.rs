@@ -3,16 +3,16 @@
 
 use super::document::Additions;
 use super::prune::Leftovers;
-use super::registry::{ask_registry, base_image_tag, image, judged_registry};
-use super::{Before, ConnectError};
+use super::registry::{ask_registry, base_image_tag, image, judged_registry, trusts_registry};
+use super::{Before, ConnectError, Early};
 use crate::context::Context;
 use crate::context::inputs::{SERVERLESS_AGENT_LIMIT, WaitLimits};
-use crate::dagster::operations::Registry;
+use crate::dagster::operations::{DeploymentInfo, Registry};
+use crate::dagster::together::Opening;
 use crate::dagster::{Client, DagsterError};
 use crate::deployment::args::PublishArgs;
 use crate::deployment::{self, Branch, DeploySession, Deployment, Destination, Question, instead_of};
 use crate::host::Host;
-use crate::threads::joined;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -39,8 +39,8 @@ pub struct Online {
 }
 
 impl Online {
-    /// Prepare the deployment, and look at what is there. `made` is called with the name of a branch deployment that
-    /// was created or updated.
+    /// Prepare the deployment, and look at what is there. `early` has what was asked about this destination already.
+    /// `made` is called with the name of a branch deployment that was created or updated.
     ///
     /// # Errors
     /// If the token is bad, the deployment does not exist, or the agents or the registry cannot run PEX files.
@@ -48,6 +48,7 @@ impl Online {
         session: DeploySession,
         destination: &Destination,
         publish: &PublishArgs,
+        early: Option<Early>,
         made: &dyn Fn(&str),
         host: &Host,
     ) -> Result<Online, ConnectError> {
@@ -56,7 +57,7 @@ impl Online {
         let (deployment, looked) = match destination {
             Destination::Branch(branch) => {
                 // Checked before anything is created.
-                check_base(&session, branch, publish, host)?;
+                check_base(&session, branch, publish, early, host)?;
                 let deployment = deployment::put(branch, &session.context, &session.client)?;
                 made(&deployment.name);
                 announce(&session, &deployment, Some(&branch.data.branch_name), host);
@@ -64,7 +65,15 @@ impl Online {
                 (deployment, looked)
             }
             Destination::Named { name, ask, is_default } => {
-                named(&session, name, *ask, *is_default, publish, host)?
+                let opening = early.and_then(Early::opening);
+                let opening = opening.unwrap_or_else(|| opening_of(&session, name, publish, host));
+                announce(&session, &called(name), None, host);
+                match Looked::from_opening(opening, name, publish, host) {
+                    Err(ConnectError::Dagster(error @ DagsterError::NotFound { .. })) => {
+                        instead(&session, (name, *ask, *is_default), error, publish, host)?
+                    }
+                    looked => (called(name), looked?),
+                }
             }
         };
         let client = session.client.at(&deployment.name);
@@ -177,31 +186,27 @@ fn announce(session: &DeploySession, deployment: &Deployment, branch: Option<&st
     host.note(format!("Deploying to the {kind} {}{branch} ({page})", deployment.name));
 }
 
-/// A deployment that exists already.
-fn named(
+fn called(name: &str) -> Deployment {
+    Deployment { name: name.into(), is_branch: deployment::is_branch_name(name) }
+}
+
+/// The deployment to use if there is none of this name; `ask` and `is_default` are those of the destination.
+fn instead(
     session: &DeploySession,
-    name: &str,
-    ask: bool,
-    is_default: bool,
+    (name, ask, is_default): (&str, bool, bool),
+    error: DagsterError,
     publish: &PublishArgs,
     host: &Host,
 ) -> Result<(Deployment, Looked), ConnectError> {
-    let called = |name: &str| Deployment { name: name.into(), is_branch: deployment::is_branch_name(name) };
-    announce(session, &called(name), None, host);
-    match Looked::look(session, name, publish, host) {
-        Err(ConnectError::Dagster(error @ DagsterError::NotFound { .. })) => {
-            let name = instead_of(name, is_default, error, &session.client, session.context.by_inputs)?;
-            // The question before the run was about the other name.
-            if ask {
-                let organization_url = &session.context.endpoint.organization_url;
-                let question = Question { name: &name, organization_url, ..Question::default() };
-                deployment::confirm(&question, publish.yes, host)?;
-            }
-            announce(session, &called(&name), None, host);
-            Ok((called(&name), Looked::look(session, &name, publish, host)?))
-        }
-        looked => Ok((called(name), looked?)),
+    let name = instead_of(name, is_default, error, &session.client, session.context.by_inputs)?;
+    // The question before the run was about the other name.
+    if ask {
+        let organization_url = &session.context.endpoint.organization_url;
+        let question = Question { name: &name, organization_url, ..Question::default() };
+        deployment::confirm(&question, publish.yes, host)?;
     }
+    announce(session, &called(&name), None, host);
+    Ok((called(&name), Looked::look(session, &name, publish, host)?))
 }
 
 /// An error if PEX files cannot run where a branch deployment would be, or the deployment that it is to be based on
@@ -210,9 +215,12 @@ fn check_base(
     session: &DeploySession,
     branch: &Branch,
     publish: &PublishArgs,
+    early: Option<Early>,
     host: &Host,
 ) -> Result<(), ConnectError> {
-    match (agent_type(&branch.at_base(&session.client), host), &branch.base) {
+    let info = early.and_then(Early::base);
+    let info = info.unwrap_or_else(|| branch.at_base(&session.client).deployment_info());
+    match (judged_agent_type(info, host), &branch.base) {
         (Ok(agent_type), base) => runs(agent_type.as_deref(), base.as_deref(), publish),
         (Err(error @ DagsterError::NotFound { .. }), Some(base)) => {
             let by_inputs = session.context.by_inputs;
@@ -230,29 +238,51 @@ struct Looked {
 }
 
 impl Looked {
-    /// Send all queries whose answers are needed before the build, in parallel.
+    /// Ask for all that has to be known before the build.
     fn look(
         session: &DeploySession,
         name: &str,
         publish: &PublishArgs,
         host: &Host,
     ) -> Result<Looked, ConnectError> {
-        let client = session.client.at(name);
-        let (agent_type, registry, before) = std::thread::scope(|scope| {
-            let agent_type = scope.spawn(|| agent_type(&client, host));
-            let registry = scope.spawn(|| ask_registry(&client, publish, host));
-            let before = publish.updates().then(|| Before::look(&client)).transpose();
-            (joined(agent_type), joined(registry), before)
-        });
-        let agent_type = agent_type?;
-        runs(agent_type.as_deref(), Some(name), publish)?;
-        Ok(Looked { agent_type, registry: judged_registry(registry, host)?, before: before? })
+        Looked::from_opening(opening_of(session, name, publish, host), name, publish, host)
     }
+
+    fn from_opening(
+        opening: Result<Opening, DagsterError>,
+        name: &str,
+        publish: &PublishArgs,
+        host: &Host,
+    ) -> Result<Looked, ConnectError> {
+        let opening = opening?;
+        let agent_type = judged_agent_type(opening.info, host)?;
+        runs(agent_type.as_deref(), Some(name), publish)?;
+        let registry = judged_registry(opening.registry.zip(trusts_registry(publish, host)), host)?;
+        let before = || Before::from_answers(opening.states, opening.metadata, host);
+        let before = publish.updates().then(before).transpose()?;
+        Ok(Looked { agent_type, registry, before })
+    }
+}
+
+fn opening_of(
+    session: &DeploySession,
+    name: &str,
+    publish: &PublishArgs,
+    host: &Host,
+) -> Result<Opening, DagsterError> {
+    session.client.at(name).opening(trusts_registry(publish, host).is_some())
 }
 
 /// `SERVERLESS` or `HYBRID`; `None` if the server does not report it.
 pub(super) fn agent_type(client: &Client, host: &Host) -> Result<Option<String>, DagsterError> {
-    match client.deployment_info() {
+    judged_agent_type(client.deployment_info(), host)
+}
+
+fn judged_agent_type(
+    info: Result<DeploymentInfo, DagsterError>,
+    host: &Host,
+) -> Result<Option<String>, DagsterError> {
+    match info {
         Ok(info) => Ok(info.agent_type),
         Err(error @ (DagsterError::GraphQl { .. } | DagsterError::Unexpected { .. })) => {
             host.detail(format!("{error}; the type of the agents is not known"));

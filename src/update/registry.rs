@@ -7,18 +7,23 @@ use crate::deployment::args::PublishArgs;
 use crate::env_vars;
 use crate::host::Host;
 
-/// The registry, and whether it is assumed to run PEX files whatever it says; `None` if it does not matter.
-pub(super) fn ask_registry(
-    client: &Client,
-    publish: &PublishArgs,
-    host: &Host,
-) -> Option<(Result<Registry, DagsterError>, bool)> {
+/// Whether the registry is assumed to run PEX files whatever it says; `None` if it does not matter.
+pub(super) fn trusts_registry(publish: &PublishArgs, host: &Host) -> Option<bool> {
     if publish.images.are_given() {
         return None;
     }
     let trusted = host.var(env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT).is_some();
     let needed = !trusted || base_image_tag(publish, host).is_some();
-    needed.then(|| (client.registry(), trusted))
+    needed.then_some(trusted)
+}
+
+/// The registry, and the same; `None` if it does not matter.
+pub(super) fn ask_registry(
+    client: &Client,
+    publish: &PublishArgs,
+    host: &Host,
+) -> Option<(Result<Registry, DagsterError>, bool)> {
+    trusts_registry(publish, host).map(|trusted| (client.registry(), trusted))
 }
 
 /// A registry that does not answer is assumed to run PEX files, with a warning, as in dagster-cloud-cli.

@@ -10,8 +10,8 @@
 use super::{Before, Outcome, Phase, Update, UpdateError, Updated, confirm};
 use crate::context::inputs::WaitLimits;
 use crate::dagster::operations::{LoadState, PythonFailure, WorkspaceEntry};
+use crate::dagster::together::{Look, Metadata};
 use crate::dagster::{Client, DagsterError};
-use crate::threads::joined;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,8 +61,10 @@ struct Watch<'a> {
     /// The code locations that the last query showed in an unknown state.
     unclear: BTreeSet<String>,
     doubtful_since: BTreeMap<String, Duration>,
-    /// What the server stores for each code location: queried at most once per look, when it matters. `Some(None)` if
-    /// it did not say.
+    /// What the server stored for each code location at the last look, if the look showed it.
+    stored: Option<Metadata>,
+    /// The same with the state of its load: queried at most once per look, when it matters. `Some(None)` if the server
+    /// did not say.
     entries: Option<Option<BTreeMap<String, WorkspaceEntry>>>,
     agent_seen: bool,
     agent_errors: Vec<String>,
@@ -70,7 +72,8 @@ struct Watch<'a> {
     is_refused: bool,
 }
 
-/// Wait for the code locations called `awaited`, which were updated just now.
+/// Wait for the code locations called `awaited`, which were updated just now. Also returns what the server stored for
+/// each code location at the last look, if that look showed it.
 pub(super) fn run(
     client: &Client,
     awaited: Vec<String>,
@@ -78,7 +81,7 @@ pub(super) fn run(
     before: &Before,
     limits: WaitLimits,
     reached: &dyn Fn(Phase),
-) -> Vec<Outcome> {
+) -> (Vec<Outcome>, Option<Metadata>) {
     let began = client.host().clock.elapsed();
     let mut watch = Watch {
         client,
@@ -88,6 +91,7 @@ pub(super) fn run(
         seen_loading: BTreeSet::new(),
         unclear: BTreeSet::new(),
         doubtful_since: BTreeMap::new(),
+        stored: None,
         entries: None,
         agent_seen: false,
         agent_errors: Vec::new(),
@@ -129,7 +133,7 @@ pub(super) fn run(
             pause = pause.mul_f64(1.5).min(LONGEST_PAUSE);
         }
     }
-    outcomes
+    (outcomes, watch.stored)
 }
 
 fn unseen(name: String, source: &Arc<DagsterError>) -> Outcome {
@@ -158,23 +162,18 @@ impl Watch<'_> {
         }
     }
 
-    /// Query once: the agents until one has been seen running, and the code locations.
+    /// Look once: at the agents until one has been seen running, and at the code locations.
     fn look(
         &mut self,
         pending: &mut Vec<String>,
         outcomes: &mut Vec<Outcome>,
         reached: &dyn Fn(Phase),
     ) -> Result<(), DagsterError> {
-        let client = self.client;
         // Stored metadata is only compared with states of the same moment.
-        self.entries = None;
-        let (agents, states) = std::thread::scope(|scope| {
-            let agents = (!self.agent_seen).then(|| scope.spawn(|| client.agents()));
-            let states = client.workspace();
-            (agents.map(joined), states)
-        });
+        (self.stored, self.entries) = (None, None);
+        let Look { agents, states, metadata } = self.client.look(!self.agent_seen);
         let mut unknown_agents = Ok(());
-        match agents.transpose() {
+        match agents.filter(|_| !self.agent_seen).transpose() {
             Ok(None) => {}
             Ok(Some(agents)) => {
                 self.agent_seen = agents.iter().any(|agent| agent.is_running());
@@ -184,6 +183,7 @@ impl Watch<'_> {
         }
         self.is_refused = states.as_ref().is_err_and(DagsterError::is_refusal);
         let states: BTreeMap<_, _> = states?.into_iter().map(|state| (state.name.clone(), state)).collect();
+        self.stored = metadata;
         let mut still = Vec::new();
         for name in pending.drain(..) {
             let result = match self.verdict(&name, states.get(&name)) {
@@ -281,7 +281,10 @@ impl Watch<'_> {
 
     /// Whether the server does not store the code location any more, although it accepted the update.
     fn is_gone(&mut self, name: &str) -> bool {
-        self.entries().is_some_and(|entries| !entries.contains_key(name))
+        match &self.stored {
+            Some(stored) => !stored.contains_key(name),
+            None => self.entries().is_some_and(|entries| !entries.contains_key(name)),
+        }
     }
 
     /// Whether the update changed nothing: the server stores the same metadata as before.
@@ -289,8 +292,13 @@ impl Watch<'_> {
         if self.before.same_documents {
             return false;
         }
-        let known = self.before.metadata.as_ref().and_then(|before| before.get(name)).cloned();
-        known.is_some_and(|before| self.entry(name).is_some_and(|entry| entry.metadata == before))
+        let Some(before) = self.before.metadata.as_ref().and_then(|before| before.get(name)) else {
+            return false;
+        };
+        match &self.stored {
+            Some(stored) => stored.get(name) == Some(before),
+            None => self.entry(name).is_some_and(|entry| entry.metadata == *before),
+        }
     }
 
     /// How the pending code locations fail, if a limit has passed. `waited` is measured before the query, so that one

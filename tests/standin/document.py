@@ -17,6 +17,15 @@ TOKEN = re.compile(
     re.VERBOSE | re.ASCII,
 )
 CONSTANTS = {"true": True, "false": False, "null": None}
+# Root fields of schema.graphql that may be null.
+NULLABLE = {
+    "generateServerlessPexUrl",
+    "getBranchDeploymentName",
+    "latestDefsStateInfo",
+    "markCliEvent",
+    "organizationSettings",
+    "serverless",
+}
 
 
 @dataclass
@@ -51,13 +60,23 @@ class Document:
         if not self.fields:
             raise ValueError("no operation")
 
-    def answer(self, root, variables):
-        """What was selected of what the methods of `root`, named like the root fields, return."""
-        values = self.defaults | variables
-        return {
-            f.key: self._selected(getattr(root, f.name)(**given(f.arguments, values)), f.selections)
-            for f in self.fields
-        }
+    def answer(self, root, variables, failing=None):
+        """(data, errors): what was selected of what the methods of `root`, named like the root fields, return.
+
+        Fields of `failing` fail with its text: they are null where the schema allows that, otherwise all data is.
+        """
+        values, failing = self.defaults | variables, failing or {}
+        data, errors = {}, []
+        for f in self.fields:
+            if f.name in failing:
+                errors.append({"message": failing[f.name], "path": [f.key]})
+                if data is not None:
+                    data = {**data, f.key: None} if f.name in NULLABLE else None
+                continue
+            value = self._selected(getattr(root, f.name)(**given(f.arguments, values)), f.selections)
+            if data is not None:
+                data[f.key] = value
+        return data, errors
 
     def _selected(self, value, selections):
         if value is None or not selections:

@@ -2,7 +2,7 @@
 
 A rule is a JSON object:
 
-    {"operation": "deployLocations",   a root field, or "PUT" / "GET" for the object store, or "*"
+    {"operation": "deployLocations",   a root field (of several in a document, any), or "PUT" / "GET" for the object store, or "*"
      "object": "deps-",                only calls whose object or file names contain this (optional)
      "call": 1,                        the first matching call that fails, from 1 (default 1)
      "times": 1,                       how many calls in a row fail (default 1; 0 = all from `call` on)
@@ -16,6 +16,7 @@ and ACTION is one of
     "status": 503, "headers": {..}, "body": "text"     that HTTP reply (body optional)
     "reset": true                                      connection reset before any reply
     "reset_upload_after": 1000                         so many bytes of the body are read, then a reset
+    "store_bytes": 5                                   so many bytes of the body are stored, with the reply for them
     "truncate": true                                   half of the true reply, then the connection closes
     "reset_mid_body": true                             likewise, with a reset
     "html": true                                       200 with a web page
@@ -46,12 +47,12 @@ class Faults:
             self._rules = [dict(rule) for rule in rules]
             self._seen = [0] * len(self._rules)
 
-    def next(self, operation, names=()):
-        """The rule that this call falls under, or None. Every matching rule counts the call."""
+    def next(self, operations, names=()):
+        """The rule that this call of these operations falls under, or None. Every matching rule counts the call."""
         chosen = None
         with self._lock:
             for index, rule in enumerate(self._rules):
-                if rule["operation"] not in ("*", operation):
+                if rule["operation"] not in ("*", *operations):
                     continue
                 if "object" in rule and not any(rule["object"] in name for name in names):
                     continue

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import hashlib
 import json
 import re
 import time
@@ -38,8 +39,9 @@ class GraphQLHandler(Handler):
             headers={k: v for k, v in self.headers.items() if k.lower() != "dagster-cloud-api-token"},
         )
         status, answer, call = self.prepare(body, entry)
-        names = (entry.get("variables") or {}).get("filenames", [])
-        fault = self.next_fault(entry.get("field", ""), names, deployment=call and call[2])
+        lists = [value for value in (entry.get("variables") or {}).values() if isinstance(value, list)]
+        names = [name for names in lists for name in names if isinstance(name, str)]
+        fault = self.next_fault(entry.get("fields", []), names, deployment=call and call[2])
         if fault:
             return self.play(fault, entry, lambda: self.finish_call(status, answer, call, entry))
         return self.reply(*self.finish_call(status, answer, call, entry))
@@ -116,9 +118,11 @@ class GraphQLHandler(Handler):
         service = self.world.service
         with service.lock:
             root = Root(service, deployment, self.headers.get("Idempotency-Key"))
-            data = entry["answer"] = document.answer(root, variables)
-        entry["status"] = 200
-        return 200, json.dumps({"data": data}), "application/json"
+            data, errors = document.answer(root, variables, self.world.config.get("field_errors", {}))
+        entry.update(status=200, answer=data, ended=time.time())
+        if errors:
+            entry["errors"] = errors
+        return 200, json.dumps({"data": data, "errors": errors} if errors else {"data": data}), "application/json"
 
 
 class StoreHandler(Handler):
@@ -162,12 +166,14 @@ class StoreHandler(Handler):
         name = unquote(url.path.removeprefix("/pex/"))
         entry = self.world.journal.request(server="store", method=method, object=name, headers=dict(self.headers))
         time.sleep(self.world.config.get("latency_seconds", 0))
-        fault = self.next_fault(method, (name,))
+        fault = self.next_fault((method,), (name,))
         if fault and "reset_upload_after" in fault:
             entry["fault"] = {"reset_upload_after": fault["reset_upload_after"]}
             self.rfile.read(min(fault["reset_upload_after"], int(self.headers.get("Content-Length") or 0)))
             return self.reset()
         body = self.read_body() if method == "PUT" else None
+        if fault and "store_bytes" in fault:
+            body, fault = body[: fault["store_bytes"]], None
 
         def true_reply():
             status, answer, kind, _ = self.answer(method, name, url, body, entry)
@@ -176,6 +182,7 @@ class StoreHandler(Handler):
         if fault:
             return self.play(fault, entry, true_reply)
         status, answer, kind, headers = self.answer(method, name, url, body, entry)
+        entry["ended"] = time.time()
         return self.reply(status, answer, kind, headers)
 
     def read_body(self):
@@ -195,7 +202,7 @@ class StoreHandler(Handler):
                 store.put(name, body, grant)
                 self.world.check_cache_entry(name, body)
                 entry.update(status=200, size=len(body))
-                return 200, b"", "application/xml", None
+                return 200, b"", "application/xml", self.entity_tag(body)
             data = store.get(name)
         except Refused as refused:
             entry.update(status=refused.status, refused=refused.code)
@@ -205,6 +212,11 @@ class StoreHandler(Handler):
             text = f"<?xml version='1.0'?><Error><Code>{refused.code}</Code></Error>"
             return refused.status, text.encode(), "application/xml", None
         return self.ranged(data, entry)
+
+    def entity_tag(self, body):
+        """As S3 answers an upload: the MD5, or with a key of one's own something else."""
+        kind = hashlib.md5 if self.world.config.get("entity_tags", "md5") == "md5" else hashlib.blake2s
+        return {"ETag": f'"{kind(body).hexdigest()[:32]}"'}
 
     def ranged(self, data, entry):
         """The object, or the one range asked for (`bytes=a-b`, `bytes=-n`)."""

@@ -70,9 +70,9 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
-    def next_fault(self, operation, names, deployment=None):
+    def next_fault(self, operations, names, deployment=None):
         """Turn the controls of the rule that this call falls under; the rule, if it says more than that."""
-        fault = self.world.faults.next(operation, names) or {}
+        fault = self.world.faults.next(operations, names) or {}
         for what, value in fault.get("before", {}).items():
             self.world.control(what, value, deployment=deployment)
         return fault if set(fault) - {"operation", "object", "call", "times", "apply", "before", "kind"} else None

@@ -49,7 +49,7 @@ impl Stages<'_> {
         let Stages { args, host, progress, plan, online, out_dir, .. } = self;
         let online = online.as_ref();
         let loads_all = args.verify == VerifyWhen::Always;
-        let publisher = online.map(|online| online.publisher(&args.publish, loads_all, plan.target, host));
+        let publisher = online.map(|online| online.publisher(&args.publish, loads_all, plan, host));
         let mut context = self.building.context(out_dir)?;
         if let Some(publisher) = &publisher {
             context = context.observed_by(publisher);

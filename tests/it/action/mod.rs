@@ -3,6 +3,7 @@
 mod commit;
 mod images;
 mod records;
+mod requests;
 mod runs;
 mod step;
 mod verbs;

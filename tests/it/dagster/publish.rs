@@ -5,6 +5,8 @@ use pexpress::dagster::DagsterError;
 use pexpress::dagster::operations::Method;
 use pexpress::net::Silent;
 use pexpress::publish::deps_cache::{self, CacheEntry, object_name};
+use pexpress::publish::desk::{Party, UrlDesk};
+use pexpress::publish::lookups::{Lookups, Wanted};
 use pexpress::publish::{Artifact, Outcomes, UploadOutcome, Uploads};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -169,7 +171,10 @@ fn a_cache_entry_is_found_again_under_its_tag() {
     standin.journal().assert_clean();
     let read = |tag: &str, hash, likely: &[String]| {
         let tags: Vec<String> = tag.split_whitespace().map(String::from).collect();
-        deps_cache::read(&client, &tags, hash, likely)
+        let texts = vec![tags.iter().map(|tag| object_name(hash, tag)).collect()];
+        let wanted = Wanted { texts, files: likely.to_vec() };
+        let lookups = Lookups::begin(Arc::new(UrlDesk::new(&client)), || wanted);
+        deps_cache::read(&lookups, &tags, hash)
     };
     assert_eq!(read("acme/proj", HASH, &[]), Some(entry()));
     assert_eq!((read("acme/other", HASH, &[]), read("acme/proj", "ff", &[])), (None, None));
@@ -179,10 +184,6 @@ fn a_cache_entry_is_found_again_under_its_tag() {
         assert_eq!(read("acme/proj", HASH, &[likely.to_string()]), Some(entry()));
         assert_eq!(standin.journal().count("generateServerlessPexUrl"), calls, "{likely}");
     }
-    standin.control("journal", &Value::Null);
-    let many = ["deps-0b.pex", "deps-fe.pex", "deps-ff.pex"].map(String::from);
-    assert_eq!(read("acme/proj", HASH, &many), Some(entry()));
-    assert_eq!(standin.journal().count("GET deps-"), 1);
     // Tags are read in their order, the next one only when those before it miss.
     standin.control("put-object", &json!({"name": object_name(HASH, "broken"), "text": "<html>"}));
     for (tags, reads) in [
@@ -223,7 +224,8 @@ fn a_cache_entry_that_cannot_be_used_is_a_miss_with_a_note() {
         }
         standin.control("faults", &faults);
         let connected = standin.connect();
-        assert!(deps_cache::read(&connected.client, &["t".into()], HASH, &[]).is_none(), "{says}");
+        let lookups = Lookups::none(Arc::new(UrlDesk::new(&connected.client)));
+        assert!(deps_cache::read(&lookups, &["t".into()], HASH).is_none(), "{says}");
         let heard = connected.heard.text();
         let notes = ["is not used: ", "the deps PEX is built instead", "cannot be used: "];
         let is_noted = notes.iter().any(|words| heard.contains(words));
@@ -250,9 +252,8 @@ fn a_web_page_instead_of_the_store_is_not_a_success() {
 fn a_file_that_arrived_cut_short_is_sent_again_and_never_called_stored() {
     let dir = tempfile::tempdir().unwrap();
     let file = pex(dir.path(), "source-a.pex", 10);
-    let cut = |call: u64| json!({"operation": "GET", "call": call, "before": {"put-object": {"name": "source-a.pex", "text": "cut"}}});
-    // The second look is the one after the upload.
-    let standin = Standin::start(json!({"faults": [cut(2)]}));
+    let cut = |times: u64| json!({"operation": "PUT", "times": times, "store_bytes": 5});
+    let standin = Standin::start(json!({"faults": [cut(1)]}));
     assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(UploadOutcome::Uploaded)));
     assert_eq!(
         (standin.journal().count("PUT"), &standin.state()["objects"]["source-a.pex"]),
@@ -260,15 +261,67 @@ fn a_file_that_arrived_cut_short_is_sent_again_and_never_called_stored() {
     );
     assert_eq!(
         standin.journal().count("generateServerlessPexUrl"),
-        3,
+        2,
         "the first URL to look by serves again"
     );
-    let standin = Standin::start(json!({"faults": [cut(2), cut(3)]}));
+    let standin = Standin::start(json!({"faults": [cut(2)]}));
     let error = one(publish(&standin.connect(), &[&file])).unwrap_err();
     assert!(matches!(&*error, DagsterError::Damaged { .. }), "{error}");
     // An expired URL for the check is replaced.
     let expired = json!({"operation": "GET", "call": 2, "status": 403});
-    let standin = Standin::start(json!({"faults": [expired, cut(3)]}));
+    let standin = Standin::start(json!({"faults": [expired, cut(1)]}));
     assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(UploadOutcome::Uploaded)));
     assert_eq!(standin.journal().count("PUT"), 2);
+    // A store whose reply does not tell what it has is looked at after each upload.
+    for (tags, looks) in [("md5", 1), ("opaque", 2)] {
+        let standin = Standin::start(json!({"entity_tags": tags}));
+        assert!(matches!(one(publish(&standin.connect(), &[&file])), Ok(UploadOutcome::Uploaded)));
+        assert_eq!(standin.journal().count("GET"), looks, "{tags}");
+    }
+}
+
+/// Names of objects that are read, and written, and the calls that this takes.
+fn ask_side_by_side(standin: &Standin, asks: &[(Party, &[&str], &[&str])]) -> usize {
+    standin.control("journal", &Value::Null);
+    let desk = UrlDesk::new(&standin.connect().client.at("prod"));
+    asks.iter().for_each(|(party, ..)| desk.expect(*party));
+    std::thread::scope(|scope| {
+        for (party, get, put) in asks {
+            let desk = &desk;
+            scope.spawn(move || {
+                let (reads, writes) = desk.ask(*party, get, put).unwrap();
+                assert_eq!((reads.len(), writes.len()), (get.len(), put.len()));
+                for (name, url) in get.iter().zip(reads).chain(put.iter().zip(writes)) {
+                    assert!(format!("{url:?}").contains(&format!("/{name}")), "{name}: {url:?}");
+                }
+            });
+        }
+    });
+    standin.journal().assert_clean();
+    standin.journal().count("generateServerlessPexUrl")
+}
+
+#[test]
+fn urls_for_all_who_are_about_to_ask_take_one_call() {
+    let standin = Standin::start(json!({}));
+    let ahead = (Party::Ahead, &["resolution-a.txt", "deps-a.pex"][..], &[][..]);
+    let files = (Party::Files, &["source-b.pex"][..], &["source-b.pex"][..]);
+    assert_eq!(ask_side_by_side(&standin, &[ahead, files]), 1);
+    assert_eq!(ask_side_by_side(&standin, &[ahead]), 1);
+    // A call for both kinds that fails is made for each kind, and for each who asked.
+    let refuse = |times: u64| {
+        let errors = json!([{"message": "no"}]);
+        standin.control(
+            "faults",
+            &json!([{"operation": "generateServerlessPexUrl", "times": times, "errors": errors}]),
+        );
+    };
+    refuse(1);
+    assert_eq!(ask_side_by_side(&standin, &[ahead, files]), 3);
+    refuse(2);
+    assert!(ask_side_by_side(&standin, &[ahead, files]) > 3);
+    // Nobody waits for long for a party that does not come.
+    let desk = UrlDesk::new(&standin.connect().client.at("prod"));
+    desk.expect(Party::Files);
+    assert_eq!(desk.ask(Party::Ahead, &["deps-a.pex"], &[]).unwrap().0.len(), 1);
 }

@@ -37,7 +37,9 @@ pub fn problems(request: &Value) -> Vec<String> {
         return vec!["not exactly one operation".to_string()];
     };
     let mut problems = variable_problems(operation, &request["variables"]);
-    if let Some(answer) = request.get("answer") {
+    // Null is the answer where a field failed that may not be null.
+    let failed = |answer: &Value| answer.is_null() && request.get("errors").is_some();
+    if let Some(answer) = request.get("answer").filter(|answer| !failed(answer)) {
         let place = Place { document, path: "data".to_string() };
         place.check_members(&[&operation.selection_set], operation.object_type(), answer, &mut problems);
     }

@@ -131,7 +131,7 @@ fn agent() -> Agent {
 pub struct Journal(pub Value);
 
 impl Journal {
-    /// GraphQL root fields, and `PUT NAME` or `GET NAME` for objects, in order.
+    /// GraphQL root fields (`a+b` for a document with two), and `PUT NAME` or `GET NAME` for objects, in order.
     pub fn calls(&self) -> Vec<String> {
         let requests = self.0["requests"].as_array().unwrap();
         requests
@@ -140,14 +140,32 @@ impl Journal {
                 Some("store") => {
                     format!("{} {}", request["method"].as_str().unwrap(), request["object"].as_str().unwrap())
                 }
-                _ => request["field"].as_str().unwrap_or("unreadable").to_string(),
+                _ => fields(request).map_or("unreadable".to_string(), |fields| fields.join("+")),
             })
             .collect()
     }
 
-    /// How many calls begin with `prefix`.
+    /// How many calls, or fields of a call, begin with `prefix`.
     pub fn count(&self, prefix: &str) -> usize {
-        self.calls().iter().filter(|call| call.starts_with(prefix)).count()
+        let begins = |call: &&String| call.starts_with(prefix) || call.contains(&format!("+{prefix}"));
+        self.calls().iter().filter(begins).count()
+    }
+
+    /// The longest chain of requests that each began after the one before had ended.
+    pub fn round_trips(&self) -> usize {
+        let mut times: Vec<(f64, f64)> = Vec::new();
+        for request in self.0["requests"].as_array().unwrap() {
+            let time = |key: &str| request[key].as_f64().unwrap_or_else(|| panic!("no {key}: {request:#}"));
+            times.push((time("time"), time("ended")));
+        }
+        times.sort_by(|one, other| one.1.total_cmp(&other.1));
+        let (mut trips, mut free) = (0, f64::MIN);
+        for (began, ended) in times {
+            if began >= free {
+                (trips, free) = (trips + 1, ended);
+            }
+        }
+        trips
     }
 
     /// Variables of each call of a root field.
@@ -155,7 +173,7 @@ impl Journal {
         let requests = self.0["requests"].as_array().unwrap();
         requests
             .iter()
-            .filter(|request| request["field"] == field)
+            .filter(|request| fields(request).is_some_and(|fields| fields.contains(&field)))
             .map(|request| request["variables"].clone())
             .collect()
     }
@@ -164,6 +182,14 @@ impl Journal {
     pub fn assert_clean(&self) {
         assert_eq!(self.0["violations"], json!([]), "{:#}", self.0["violations"]);
     }
+}
+
+/// The root fields of a request, each once.
+fn fields(request: &Value) -> Option<Vec<&str>> {
+    let mut fields: Vec<&str> =
+        request["fields"].as_array()?.iter().map(|name| name.as_str().unwrap()).collect();
+    fields.dedup();
+    Some(fields)
 }
 
 /// A clock on which time passes only by sleeping, so that waiting for minutes takes no time.

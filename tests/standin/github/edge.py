@@ -61,7 +61,7 @@ class GithubHandler(Handler):
         path = self.by_name(path)
         operation, known = self.world.contract.find(self.command, path)
         entry["operation"] = operation and operation.id
-        fault = self.world.faults.next(entry["operation"] or "?", (path,))
+        fault = self.world.faults.next((entry["operation"] or "?",), (path,))
         for what, value in (fault or {}).get("before", {}).items():
             self.world.control(what, value)
 
