@@ -10,6 +10,7 @@ use crate::github::runner::{Annotation, Level, Runner};
 use crate::host::{Host, SystemClock};
 use crate::net::SafeUrl;
 use crate::net::netrc::Netrc;
+use crate::project::dockerfile::{Facts as RecipeFacts, Recipe};
 use crate::project::python_version::infer;
 use crate::project::{Project, collect};
 use crate::report::Report;
@@ -27,8 +28,9 @@ use std::sync::Arc;
 pub type Parser = fn(&[u8]);
 
 /// Name and function of each parser. The names are those of the fuzz targets and their corpora.
-pub const PARSERS: [(&str, Parser); 20] = [
+pub const PARSERS: [(&str, Parser); 21] = [
     ("comment", comment),
+    ("dockerfile", dockerfile),
     ("elf", elf),
     ("event_payload", event_payload),
     ("foreign_text", foreign_text),
@@ -91,6 +93,18 @@ pub fn comment(bytes: &[u8]) {
             assert!(next.starts_with(comment.marker()));
             assert_eq!(comment.compose(Some(&next)).as_deref(), Some(next.as_str()), "once is not enough");
         }
+    }
+}
+
+/// A Dockerfile, and what becomes of its steps: each is one line of safe text with a line of the file.
+pub fn dockerfile(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let facts = RecipeFacts { has: &|path| path.len() % 2 == 0, requires: &|name| name.len() % 2 == 0 };
+    let Ok(recipe) = Recipe::of_dockerfile(&text, Path::new("Dockerfile"), &facts) else { return };
+    let count = text.split('\n').count();
+    for step in &recipe.steps {
+        assert!((1..=count).contains(&step.line), "line {} of {count}", step.line);
+        assert!(!step.text.contains('\n') && !step.becomes.is_empty(), "{step:?}");
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod additions;
 pub mod config;
 pub mod digest;
+pub mod dockerfile;
 pub mod json;
 pub mod layer;
 pub mod layout;

@@ -9,6 +9,7 @@ pub mod code_source;
 pub mod collect;
 mod defaults;
 mod dg;
+pub mod dockerfile;
 mod elsewhere;
 mod error;
 mod find;

@@ -12,6 +12,7 @@ mod dagster;
 mod deploy;
 mod github;
 mod host;
+mod image;
 mod messages;
 mod pex;
 mod project;

@@ -10,6 +10,7 @@
 //! Equal inputs lead to equal bytes: entries are sorted, times and owners are zero, and nothing of this machine is in
 //! them. `docs/images.md` has the rules for users.
 
+pub mod bytecode;
 pub mod editable;
 mod error;
 pub mod files;

@@ -1,0 +1,195 @@
+//! What becomes of files that a Dockerfile copies.
+
+use super::installed::Said;
+use super::{APP, Facts};
+
+/// Files that say how a project is installed: they may be copied anywhere.
+const PROJECT_FILES: [&str; 12] = [
+    "pyproject.toml",
+    "setup.py",
+    "setup.cfg",
+    "uv.lock",
+    "poetry.lock",
+    "pdm.lock",
+    "pylock.toml",
+    "Pipfile",
+    "Pipfile.lock",
+    "MANIFEST.in",
+    ".python-version",
+    "dagster_cloud_pre_install.sh",
+];
+/// Their beginnings.
+const PROJECT_PREFIXES: [&str; 4] = ["requirements", "README", "LICENSE", "constraints"];
+/// Where installed packages are, as a part of a path.
+const INSTALLED: [&str; 8] = [
+    ".venv",
+    "venv",
+    "site-packages",
+    "/usr/local/bin",
+    "/usr/local/lib/python",
+    "/root/.local",
+    "/wheels",
+    "/install",
+];
+/// Files of a Dagster instance, which Dagster+ and its agents provide.
+const INSTANCE_FILES: [&str; 2] = ["dagster.yaml", "workspace.yaml"];
+
+/// Where the files of a stage go.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    current: String,
+    /// All working directories.
+    visited: Vec<String>,
+    /// For quoted blanks.
+    pub(super) escape: char,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Places { current: "/".into(), visited: Vec::new(), escape: '\\' }
+    }
+}
+
+impl Places {
+    /// `WORKDIR`; `None` for one that is not known.
+    pub(super) fn enter(&mut self, path: Option<&str>) {
+        let Some(path) = path else { return };
+        self.current = self.absolute(path);
+        self.visited.push(self.current.clone());
+    }
+
+    pub(super) fn working_directory(&self) -> &str {
+        &self.current
+    }
+
+    fn absolute(&self, path: &str) -> String {
+        let path = path.trim_matches(['"', '\'']);
+        let joined =
+            if path.starts_with('/') { path.to_string() } else { format!("{}/{path}", self.current) };
+        let mut parts: Vec<&str> = Vec::new();
+        for part in joined.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => {
+                    parts.pop();
+                }
+                part => parts.push(part),
+            }
+        }
+        format!("/{}", parts.join("/"))
+    }
+
+    /// Whether a path is in a working directory, or where Dagster+ Serverless keeps the project.
+    pub(super) fn holds(&self, path: &str) -> bool {
+        let path = self.absolute(path);
+        let mut directories = self.visited.iter().map(String::as_str).chain([APP]);
+        // The root directory is a place for the project only in the templates, before `WORKDIR`.
+        directories.any(|directory| directory != "/" && is_below(&path, directory))
+    }
+
+    /// Whether a value names a path that is elsewhere in an image of pexpress.
+    pub(super) fn moves(&self, value: &str) -> bool {
+        self.moved(value) != value
+    }
+
+    /// A value such as `PYTHONPATH` with its paths as they are in an image of pexpress.
+    pub(super) fn moved(&self, value: &str) -> String {
+        let moved = value.split(':').map(|path| {
+            let directory =
+                self.visited.iter().find(|directory| *directory != "/" && is_below(path, directory));
+            match directory {
+                Some(directory) if directory != APP && !is_below(path, APP) => {
+                    format!("{APP}{}", &path[directory.len()..])
+                }
+                _ => path.to_string(),
+            }
+        });
+        moved.collect::<Vec<_>>().join(":")
+    }
+}
+
+fn is_below(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// An instruction `COPY` or `ADD`, variables replaced.
+pub(super) struct Copied<'a> {
+    pub(super) sources: &'a [String],
+    pub(super) to: &'a str,
+    /// Of `--from`.
+    pub(super) from: Option<&'a str>,
+    /// Where the stage that `from` names keeps its files.
+    pub(super) builder: Option<&'a Places>,
+    /// `ADD`: unpacks archives and downloads.
+    pub(super) unpacks: bool,
+    /// The content is in the Dockerfile.
+    pub(super) is_written_here: bool,
+}
+
+/// What becomes of it; `None` if pexpress does the same.
+pub(super) fn judge(copied: &Copied<'_>, places: &Places, facts: &Facts<'_>) -> Option<Said> {
+    if copied.is_written_here {
+        return Some(Said::needed(
+            "write the file in the build directory, and add it by --image-include PATH:DEST",
+        ));
+    }
+    match (copied.from, copied.builder) {
+        (Some(_), Some(builder)) => copied.sources.iter().find_map(|source| from_stage(source, builder)),
+        (Some(image), None) => from_image(image, copied.sources),
+        (None, _) => copied.sources.iter().find_map(|source| from_context(source, copied, places, facts)),
+    }
+}
+
+/// From a stage that installs packages: they come from their wheels here.
+fn from_stage(source: &str, builder: &Places) -> Option<Said> {
+    let is_installed = INSTALLED.iter().any(|part| source.contains(part));
+    if is_installed || builder.holds(source) {
+        return None;
+    }
+    Some(Said::needed("files that another stage makes: put them into a base image of your own"))
+}
+
+/// From another image. uv is only needed to install packages.
+fn from_image(image: &str, sources: &[String]) -> Option<Said> {
+    let repository = image.split(['@', ':']).next().unwrap_or(image);
+    if repository.ends_with("/uv")
+        || sources.iter().all(|source| source.ends_with("/uv") || source.ends_with("/uvx"))
+    {
+        return None;
+    }
+    Some(Said::needed("files of another image: put them into a base image of your own"))
+}
+
+fn from_context(source: &str, copied: &Copied<'_>, places: &Places, facts: &Facts<'_>) -> Option<Said> {
+    let is_address = source.contains("://") || source.starts_with("git@");
+    if copied.unpacks && is_address {
+        return Some(Said::needed(
+            "download it before pexpress runs, and add it by --image-include PATH:DEST, or put it into a base image",
+        ));
+    }
+    let is_archive =
+        [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"].iter().any(|end| source.ends_with(end));
+    if copied.unpacks && is_archive {
+        return Some(Said::needed("unpack it before pexpress runs: archives are not unpacked here"));
+    }
+    let name = source.trim_end_matches('/').rsplit('/').next().unwrap_or(source);
+    let name = name.trim_start_matches('*');
+    if PROJECT_FILES.contains(&name) || PROJECT_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        return None;
+    }
+    if INSTANCE_FILES.contains(&name) {
+        return Some(Said::told("Dagster+ and its agents provide the instance"));
+    }
+    let relative = source.trim_start_matches("./").trim_matches('/');
+    if !(relative.is_empty() || relative == "." || (facts.has)(relative)) {
+        return Some(Said::needed(format!(
+            "`{relative}` is not in the build directory: --image-include PATH[:DEST] adds it"
+        )));
+    }
+    if places.holds(copied.to) || (places.absolute(copied.to) == "/" && places.working_directory() == "/") {
+        return None;
+    }
+    let to = places.absolute(copied.to);
+    let source = if relative.is_empty() { "." } else { relative };
+    Some(Said::needed(format!("--image-include {source}:{to} adds it there")))
+}

@@ -1,0 +1,358 @@
+//! Goes through the instructions that make the image, and says what becomes of each.
+
+use super::copied::{self, Copied};
+use super::installed::{self, Said};
+use super::{APP, Base, Facts, Recipe, Step};
+use crate::foreign_text::neutral;
+use crate::image::dockerfile::{Command, Dockerfile, Instruction, Stage, commands, expand, pairs};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Characters of a step that messages show.
+const SHOWN_CHARS: usize = 100;
+/// Prefixes of variables that only tell a tool how to install, or Python where a virtual environment is.
+const INSTALL_VARIABLES: [&str; 8] = [
+    "UV_",
+    "PIP_",
+    "POETRY_",
+    "PDM_",
+    "PIPENV_",
+    "DEBIAN_FRONTEND",
+    "VIRTUAL_ENV",
+    "PYTHONDONTWRITEBYTECODE",
+];
+/// Variables that Docker itself gives to `FROM`, for the platforms of the builder and the image.
+const PLATFORM_VARIABLES: [&str; 2] = ["$TARGETPLATFORM", "$BUILDPLATFORM"];
+
+/// What becomes of a Dockerfile.
+pub(super) fn judge(dockerfile: &Dockerfile, file: &Path, facts: &Facts<'_>) -> Recipe {
+    let mut walk = Walk {
+        dockerfile,
+        file,
+        facts,
+        recipe: Recipe::default(),
+        builders: BTreeSet::new(),
+        places: BTreeMap::new(),
+    };
+    let last = dockerfile.stages.len() - 1;
+    let mut image = Scope::new(dockerfile);
+    for stage in walk.chain(last) {
+        walk.stage(stage, &mut image, true);
+    }
+    // What a builder does matters as far as its files are copied; each is looked at once.
+    let mut seen = BTreeSet::new();
+    while let Some(builder) = walk.builders.pop_last() {
+        let mut scope = Scope::new(dockerfile);
+        for stage in walk.chain(builder) {
+            if seen.insert(stage) {
+                walk.stage(stage, &mut scope, false);
+            }
+        }
+    }
+    walk.recipe.steps.sort_by_key(|step| step.line);
+    walk.recipe
+}
+
+/// What becomes of an install script.
+pub(super) fn script(text: &str, file: &Path, facts: &Facts<'_>) -> Vec<Step> {
+    let scope = copied::Places::default();
+    let mut steps = Vec::new();
+    for (at, line) in logical_lines(text) {
+        for command in commands(&line) {
+            if let Some(said) = installed::judge(&command, &scope, facts, true) {
+                steps.push(step(file, at, &command.words.join(" "), said));
+            }
+        }
+    }
+    steps
+}
+
+/// Lines with their numbers, continued ones joined.
+fn logical_lines(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    let mut continues = false;
+    for (at, line) in text.lines().enumerate() {
+        let part = line.trim_end().strip_suffix('\\');
+        match lines.last_mut().filter(|_| continues) {
+            Some((_, last)) => last.push_str(part.unwrap_or(line)),
+            None => lines.push((at + 1, part.unwrap_or(line).to_string())),
+        }
+        continues = part.is_some();
+    }
+    lines
+}
+
+fn step(file: &Path, line: usize, text: &str, said: Said) -> Step {
+    let one_line = neutral(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let mut shown: String = one_line.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < one_line.len() {
+        shown.push('…');
+    }
+    Step { file: file.to_path_buf(), line, text: shown, becomes: said.becomes, is_needed: said.is_needed }
+}
+
+/// The variables of a chain of stages, and where its files go.
+struct Scope {
+    values: BTreeMap<String, String>,
+    places: copied::Places,
+}
+
+impl Scope {
+    fn new(dockerfile: &Dockerfile) -> Scope {
+        let mut places = copied::Places::default();
+        places.escape = dockerfile.escape;
+        Scope { values: BTreeMap::new(), places }
+    }
+
+    /// The text with variables replaced; `None` if one has no value.
+    fn expand(&self, text: &str, escape: char) -> Option<String> {
+        let expanded = expand(text, escape, &|name| self.values.get(name).cloned())?;
+        expanded.unset.is_empty().then_some(expanded.text)
+    }
+}
+
+struct Walk<'a> {
+    dockerfile: &'a Dockerfile,
+    file: &'a Path,
+    facts: &'a Facts<'a>,
+    recipe: Recipe,
+    /// Stages that files are copied from.
+    builders: BTreeSet<usize>,
+    /// Where they keep their files.
+    places: BTreeMap<usize, copied::Places>,
+}
+
+impl Walk<'_> {
+    /// The stages that a stage is based on, and itself, from the lowest to the highest.
+    fn chain(&self, stage: usize) -> Vec<usize> {
+        let mut chain = vec![stage];
+        let mut lowest = stage;
+        while let Some(below) = self.dockerfile.stage_before(&self.image_of(lowest), lowest) {
+            chain.insert(0, below);
+            lowest = below;
+        }
+        chain
+    }
+
+    /// What a stage starts from, with the variables before the first `FROM`.
+    fn image_of(&self, stage: usize) -> String {
+        let image = &self.dockerfile.stages[stage].image;
+        self.global(image).unwrap_or_else(|| image.clone())
+    }
+
+    fn global(&self, text: &str) -> Option<String> {
+        let arguments = &self.dockerfile.arguments;
+        let value = |name: &str| {
+            let found = arguments.iter().rev().find(|(each, _)| each == name)?;
+            // A default may refer to arguments before it; one level is what is written.
+            let default = found.1.as_deref()?;
+            let before = |name: &str| {
+                let found = arguments.iter().find(|(each, _)| each == name)?;
+                found.1.clone().filter(|text| !text.contains('$'))
+            };
+            expand(default, self.dockerfile.escape, &before).map(|expanded| expanded.text)
+        };
+        let expanded = expand(text, self.dockerfile.escape, &value)?;
+        (expanded.unset.is_empty() && !expanded.text.is_empty()).then_some(expanded.text)
+    }
+
+    fn stage(&mut self, number: usize, scope: &mut Scope, in_image: bool) {
+        let dockerfile = self.dockerfile;
+        let stage = &dockerfile.stages[number];
+        let image = self.image_of(number);
+        if in_image && dockerfile.stage_before(&image, number).is_none() {
+            self.base(stage);
+        }
+        for instruction in &stage.instructions {
+            self.instruction(instruction, number, scope, in_image);
+        }
+    }
+
+    fn base(&mut self, stage: &Stage) {
+        let platform = stage.platform.as_deref().filter(|platform| {
+            let plain = platform.replace(['{', '}'], "");
+            !PLATFORM_VARIABLES.contains(&plain.as_str())
+        });
+        let platform = platform.and_then(|platform| self.global(platform));
+        let text = format!("FROM {}", stage.image);
+        match self.global(&stage.image) {
+            Some(reference) if reference.eq_ignore_ascii_case("scratch") => {
+                let becomes = "an image needs a base with Python: give one with --base-image";
+                self.say(stage.line, &text, Said::needed(becomes));
+            }
+            Some(reference) => self.recipe.base = Some(Base { reference, platform, line: stage.line }),
+            None => {
+                let becomes = "its variables have no values here: give the base with --base-image";
+                self.say(stage.line, &text, Said::needed(becomes));
+            }
+        }
+    }
+
+    fn say(&mut self, line: usize, text: &str, said: Said) {
+        self.recipe.steps.push(step(self.file, line, text, said));
+    }
+
+    fn instruction(&mut self, instruction: &Instruction, stage: usize, scope: &mut Scope, in_image: bool) {
+        let text = format!("{} {}", instruction.keyword, instruction.rest);
+        let said = match instruction.keyword.as_str() {
+            "ARG" => self.argument(instruction, scope),
+            "ENV" => return self.env(instruction, scope, in_image),
+            "WORKDIR" => {
+                let path = scope.expand(&instruction.rest, self.dockerfile.escape);
+                scope.places.enter(path.as_deref());
+                let here = scope.places.working_directory();
+                (in_image && here != APP).then(|| {
+                    Said::told(format!("the working directory is {APP}, where the build directory is"))
+                })
+            }
+            "COPY" | "ADD" => self.copied(instruction, stage, scope),
+            "RUN" => return self.run(instruction, scope, in_image),
+            "LABEL" if in_image => self.label(instruction, scope),
+            "LABEL" | "EXPOSE" | "SHELL" | "MAINTAINER" => None,
+            "CMD" => Some(Said::told("agents say what to start")),
+            _ if !in_image => None,
+            "HEALTHCHECK" => Some(Said::told("agents check the code server themselves")),
+            "ENTRYPOINT" => Some(Said::needed(
+                "the image has no entry point: agents start the code server with a command of their own; \
+                 move what the entry point prepares into the code",
+            )),
+            "USER" => Some(Said::needed(
+                "set the user in the base image, which is kept, or in the agent's container_context",
+            )),
+            "ONBUILD" => Some(Said::told("it only matters for images that are built on this one")),
+            _ => Some(Said::needed("set it in the base image, which is kept")),
+        };
+        if let Some(said) = said {
+            self.say(instruction.line, &text, said);
+        }
+    }
+
+    fn argument(&self, instruction: &Instruction, scope: &mut Scope) -> Option<Said> {
+        for word in instruction.rest.split_whitespace() {
+            let (name, value) = match word.split_once('=') {
+                Some((name, default)) => (name, scope.expand(default, self.dockerfile.escape)),
+                None => (word, self.global(&format!("${{{word}}}"))),
+            };
+            match value {
+                Some(value) => scope.values.insert(name.to_string(), value),
+                None => scope.values.remove(name),
+            };
+        }
+        None
+    }
+
+    fn env(&mut self, instruction: &Instruction, scope: &mut Scope, in_image: bool) {
+        let escape = self.dockerfile.escape;
+        let Some(pairs) = pairs(&instruction.rest, escape) else {
+            return self.say(instruction.line, "ENV", Said::needed("its form is not understood"));
+        };
+        let before = scope.values.clone();
+        for (name, value) in pairs {
+            let expanded = expand(&value, escape, &|name| before.get(name).cloned());
+            let value = expanded.filter(|expanded| expanded.unset.is_empty()).map(|expanded| expanded.text);
+            if let Some(value) = &value {
+                scope.values.insert(name.clone(), value.clone());
+            }
+            let only_installs = INSTALL_VARIABLES.iter().any(|prefix| name.starts_with(prefix));
+            if !in_image || only_installs || name == "PATH" {
+                continue;
+            }
+            // Without the value: it may be a secret.
+            let text = format!("ENV {name}");
+            match value {
+                None => {
+                    let becomes = format!("its value is not known here: --image-env {name}=VALUE");
+                    self.say(instruction.line, &text, Said::needed(becomes));
+                }
+                Some(value) if scope.places.moves(&value) => {
+                    let moved = scope.places.moved(&value);
+                    let becomes = format!("the build directory is at {APP}: --image-env {name}={moved}");
+                    self.say(instruction.line, &text, Said::needed(becomes));
+                }
+                Some(value) => {
+                    self.recipe.env.insert(name, value);
+                }
+            }
+        }
+    }
+
+    fn label(&mut self, instruction: &Instruction, scope: &Scope) -> Option<Said> {
+        let escape = self.dockerfile.escape;
+        for (name, value) in pairs(&instruction.rest, escape).unwrap_or_default() {
+            let name = scope.expand(&name, escape);
+            match name.zip(scope.expand(&value, escape)) {
+                Some((name, value)) => self.recipe.labels.insert(name, value),
+                None => return Some(Said::told("its value is not known here: --image-label NAME=VALUE")),
+            };
+        }
+        None
+    }
+
+    fn copied(&mut self, instruction: &Instruction, stage: usize, scope: &Scope) -> Option<Said> {
+        let from = instruction.flag("from").map(|from| self.global(from).unwrap_or_else(|| from.to_string()));
+        let builder = from.as_deref().and_then(|from| self.dockerfile.stage_before(from, stage));
+        self.builders.extend(builder);
+        let words = match instruction.array() {
+            Some(words) => words,
+            None => instruction.rest.split_whitespace().map(String::from).collect(),
+        };
+        let escape = self.dockerfile.escape;
+        let words: Option<Vec<String>> = words.iter().map(|word| scope.expand(word, escape)).collect();
+        let Some((to, sources)) = words.as_deref().and_then(<[String]>::split_last) else {
+            return Some(Said::needed("what it copies is not known here: --image-include PATH:DEST"));
+        };
+        let builder_places = builder.map(|builder| {
+            let known = self.places.remove(&builder).unwrap_or_else(|| self.places_of(builder));
+            (builder, known)
+        });
+        let copied = Copied {
+            sources,
+            to,
+            from: from.as_deref(),
+            builder: builder_places.as_ref().map(|(_, places)| places),
+            unpacks: instruction.keyword == "ADD",
+            is_written_here: !instruction.documents.is_empty(),
+        };
+        let said = copied::judge(&copied, &scope.places, self.facts);
+        self.places.extend(builder_places);
+        said
+    }
+
+    /// Where a builder keeps its files.
+    fn places_of(&self, builder: usize) -> copied::Places {
+        let mut scope = Scope::new(self.dockerfile);
+        for stage in self.chain(builder) {
+            for instruction in &self.dockerfile.stages[stage].instructions {
+                match instruction.keyword.as_str() {
+                    "ARG" => {
+                        self.argument(instruction, &mut scope);
+                    }
+                    "WORKDIR" => {
+                        let path = scope.expand(&instruction.rest, self.dockerfile.escape);
+                        scope.places.enter(path.as_deref());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        scope.places
+    }
+
+    fn run(&mut self, instruction: &Instruction, scope: &Scope, in_image: bool) {
+        let commands: Vec<Command> = match instruction.array() {
+            Some(words) => vec![Command { words, outputs: Vec::new() }],
+            None if instruction.documents.is_empty() => commands(&instruction.rest),
+            None => instruction.documents.iter().flat_map(|document| commands(document)).collect(),
+        };
+        let mut told = BTreeSet::new();
+        for command in commands {
+            let Some(said) = installed::judge(&command, &scope.places, self.facts, in_image) else {
+                continue;
+            };
+            // One answer for all commands of a step that need the same.
+            if told.insert(said.becomes.clone()) {
+                self.say(instruction.line, &format!("RUN {}", command.words.join(" ")), said);
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What a Dockerfile in a build directory asks for, and what becomes of it without Docker.
+//!
+//! Its base image, variables and labels are taken over. Steps that install what the project requires or copy the build
+//! directory are done by pexpress itself. Everything else is named with its line, and with what to do instead: nothing
+//! is dropped in silence. The same holds for the two install scripts of Dagster+ Serverless. Source of what is usual:
+//! the Dockerfile templates of dagster-cloud-cli 1.13.27 and dagster-dg-cli 1.13.27.
+
+mod copied;
+mod installed;
+mod judge;
+
+use crate::bounded_file;
+use crate::error::{Explain, Fault, Place};
+use crate::image::dockerfile::{Dockerfile, DockerfileError};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Names of the file, in the order in which they are looked for: Docker's, and podman's.
+const NAMES: [&str; 2] = ["Dockerfile", "Containerfile"];
+/// Run by the image of Dagster+ Serverless before and after packages are installed.
+const SCRIPTS: [&str; 2] = ["dagster_cloud_pre_install.sh", "dagster_cloud_post_install.sh"];
+/// Larger ones are refused.
+const LIMIT_BYTES: u64 = 1 << 20;
+
+/// Where a copied file goes in an image of pexpress, and the working directory.
+pub const APP: &str = "/opt/dagster/app";
+
+/// The Dockerfile and the scripts of a build directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recipe {
+    /// The Dockerfile.
+    pub file: Option<PathBuf>,
+    /// What its last stage starts from.
+    pub base: Option<Base>,
+    /// Variables that the image sets, less those that only say how packages are installed.
+    pub env: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Steps that need something else than an install, and steps to know about.
+    pub steps: Vec<Step>,
+}
+
+/// A base image in a Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// The reference, variables replaced.
+    pub reference: String,
+    /// `linux/amd64`, if it names one.
+    pub platform: Option<String>,
+    /// Line of the `FROM`.
+    pub line: usize,
+}
+
+/// A step with what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The file that it is in.
+    pub file: PathBuf,
+    /// From 1.
+    pub line: usize,
+    /// The step in one line, shortened.
+    pub text: String,
+    /// What becomes of it, or what to do instead.
+    pub becomes: String,
+    /// Whether the image would lack something without it.
+    pub is_needed: bool,
+}
+
+/// What is known about the project that the Dockerfile belongs to.
+pub struct Facts<'a> {
+    /// Whether the build directory has a file or directory at a relative path, which may have wildcards.
+    pub has: &'a dyn Fn(&str) -> bool,
+    /// Whether the project requires a distribution, by its normalised name.
+    pub requires: &'a dyn Fn(&str) -> bool,
+}
+
+/// A Dockerfile or a script cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// It cannot be read.
+    #[error("could not read `{file}`")]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is not a Dockerfile.
+    #[error("`{file}` is not a valid Dockerfile")]
+    Dockerfile {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: DockerfileError,
+    },
+    /// Steps would be missing in the image.
+    #[error("these steps cannot be done without Docker:{}", lines(steps))]
+    Needed {
+        /// At least one.
+        steps: Vec<Step>,
+    },
+}
+
+/// How many steps a message shows.
+const SHOWN_STEPS: usize = 20;
+
+fn lines(steps: &[Step]) -> String {
+    let shown = steps.iter().take(SHOWN_STEPS).map(|step| {
+        let file = step.file.display();
+        format!("\n  {file}:{}: {}\n    {}", step.line, step.text, step.becomes)
+    });
+    let more = steps.len().saturating_sub(SHOWN_STEPS);
+    let rest = if more > 0 { format!("\n  … {more} more") } else { String::new() };
+    shown.collect::<String>() + &rest
+}
+
+impl Explain for RecipeError {
+    fn fault(&self) -> Fault {
+        match self {
+            RecipeError::Read { .. } => Fault::Tool,
+            _ => Fault::Project,
+        }
+    }
+    fn hint(&self) -> Option<String> {
+        match self {
+            RecipeError::Read { .. } => None,
+            RecipeError::Dockerfile { .. } => {
+                Some("correct it, or pass --ignore-dockerfile to build without it".into())
+            }
+            RecipeError::Needed { .. } => {
+                Some("make these changes, or pass --ignore-dockerfile to build without the steps".into())
+            }
+        }
+    }
+    fn place(&self) -> Option<Place> {
+        let (file, line) = match self {
+            RecipeError::Read { file, .. } => (file, None),
+            RecipeError::Dockerfile { file, source } => (file, Some(source.line)),
+            RecipeError::Needed { steps } => {
+                let first = steps.first()?;
+                (&first.file, Some(first.line))
+            }
+        };
+        Some(Place { file: file.clone(), line, column: None })
+    }
+}
+
+impl Recipe {
+    /// Read the Dockerfile and the scripts of a build directory. `shown` is how messages name it.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is not a Dockerfile.
+    pub fn read(directory: &Path, shown: &Path, facts: &Facts<'_>) -> Result<Recipe, RecipeError> {
+        let mut recipe = Recipe::default();
+        for name in NAMES {
+            let file = shown.join(name);
+            let Some(text) = text_of(&directory.join(name), &file)? else { continue };
+            recipe = Recipe::of_dockerfile(&text, &file, facts)?;
+            break;
+        }
+        for name in SCRIPTS {
+            let file = shown.join(name);
+            if let Some(text) = text_of(&directory.join(name), &file)? {
+                recipe.steps.extend(judge::script(&text, &file, facts));
+            }
+        }
+        Ok(recipe)
+    }
+
+    /// What becomes of the text of a Dockerfile.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn of_dockerfile(text: &str, file: &Path, facts: &Facts<'_>) -> Result<Recipe, RecipeError> {
+        let dockerfile = Dockerfile::parse(text)
+            .map_err(|source| RecipeError::Dockerfile { file: file.to_path_buf(), source })?;
+        Ok(Recipe { file: Some(file.to_path_buf()), ..judge::judge(&dockerfile, file, facts) })
+    }
+
+    /// The steps that the image would lack.
+    ///
+    /// # Errors
+    /// When there are any.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        let steps: Vec<Step> = self.steps.iter().filter(|step| step.is_needed).cloned().collect();
+        if steps.is_empty() { Ok(()) } else { Err(RecipeError::Needed { steps }) }
+    }
+}
+
+/// The text of a file; `None` if there is none.
+fn text_of(path: &Path, shown: &Path) -> Result<Option<String>, RecipeError> {
+    match bounded_file::read(path, LIMIT_BYTES) {
+        Ok(content) => Ok(Some(String::from_utf8_lossy(&content).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(RecipeError::Read { file: shown.to_path_buf(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! Images: what is in them, and the programs that read them.
+
+mod bytecode;
