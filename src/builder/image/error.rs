@@ -1,7 +1,10 @@
 //! Errors of building an image.
 
 use crate::error::{Explain, Fault};
+use crate::image::config::ConfigError;
+use crate::image::tar::TarError;
 use crate::image::{LayerError, LayoutError};
+use crate::target::PythonVersion;
 use crate::wheel::WheelError;
 use std::io;
 use std::path::PathBuf;
@@ -26,6 +29,32 @@ pub enum ImageError {
     FileAndDirectory { path: String },
     #[error("`{path}` cannot be included at `{place}`")]
     Include { path: PathBuf, place: PathBuf },
+    #[error("could not read a layer of the base image")]
+    Tar(#[from] TarError),
+    #[error("a layer of the base image is compressed by Zstandard, which cannot be read")]
+    Zstandard,
+    #[error("the base image `{base}` is not for {wanted}; it is for {}", if has.is_empty() { "no platform".to_string() } else { has.join(", ") })]
+    Platform { base: String, wanted: String, has: Vec<String> },
+    #[error("the manifest and the config of the base image `{base}` name different numbers of layers")]
+    Layers { base: String },
+    #[error("the base image `{base}` has Python {}, and the code location needs {wanted}", versions(found))]
+    PythonVersion { base: String, found: Vec<PythonVersion>, wanted: PythonVersion },
+    #[error("no Python was found in the base image `{base}`")]
+    NoPython { base: String },
+    #[error("the base image `{base}` has neither glibc nor musl")]
+    NoLibc { base: String },
+    #[error("the base image `{base}` has an invalid config")]
+    BaseConfig {
+        base: String,
+        #[source]
+        source: ConfigError,
+    },
+    #[error("the base image `{base}` is in a registry, which cannot be read yet")]
+    NoRegistry { base: String },
+}
+
+fn versions(found: &[PythonVersion]) -> String {
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 impl Explain for ImageError {
@@ -37,6 +66,15 @@ impl Explain for ImageError {
                 Fault::Project
             }
             ImageError::Include { .. } => Fault::Usage,
+            ImageError::Tar(_)
+            | ImageError::Zstandard
+            | ImageError::Platform { .. }
+            | ImageError::Layers { .. }
+            | ImageError::PythonVersion { .. }
+            | ImageError::NoPython { .. }
+            | ImageError::NoLibc { .. }
+            | ImageError::BaseConfig { .. }
+            | ImageError::NoRegistry { .. } => Fault::Project,
             ImageError::Layout(error) => match error {
                 LayoutError::Write(_) | LayoutError::Read { .. } => Fault::Tool,
                 _ => Fault::Project,
@@ -54,6 +92,25 @@ impl Explain for ImageError {
             }
             ImageError::Layer(_) => return None,
             ImageError::Read { .. } => "make it readable, or leave it out with a .pexignore",
+            ImageError::Tar(_) | ImageError::Layers { .. } | ImageError::BaseConfig { .. } => {
+                "fetch the base image again, or use another one"
+            }
+            ImageError::Zstandard => {
+                "say what is in it: --image-python PATH and --platform, or use a base whose layers are compressed by gzip"
+            }
+            ImageError::Platform { .. } => "use another --base-image, or another --image-platform",
+            ImageError::PythonVersion { wanted, .. } => {
+                return Some(format!(
+                    "use a base image with Python {wanted}, such as `python:{wanted}-slim`, or change the code location's version with --python-version"
+                ));
+            }
+            ImageError::NoPython { .. } => {
+                "say where it is with --image-python, for example /usr/bin/python3.12, or use a base image with Python"
+            }
+            ImageError::NoLibc { .. } => {
+                "say what it runs with --platform, for example manylinux_2_28_x86_64"
+            }
+            ImageError::NoRegistry { .. } => "copy it to a layout first, and use --base-image oci:DIR",
             ImageError::Include { .. } => {
                 "give a place for it: --image-include PATH:DEST, relative to /opt/dagster/app or an absolute path such as /srv/NAME"
             }

@@ -10,6 +10,8 @@
 //! Equal inputs lead to equal bytes: entries are sorted, times and owners are zero, and nothing of this machine is in
 //! them. `docs/images.md` has the rules for users.
 
+pub mod base;
+pub mod build;
 pub mod bytecode;
 pub mod editable;
 mod error;
@@ -17,7 +19,9 @@ pub mod files;
 pub mod groups;
 pub mod install;
 pub mod key;
+pub mod name;
 pub mod record;
+pub mod scan;
 pub mod source;
 pub mod stored;
 pub mod venv;

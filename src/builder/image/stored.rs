@@ -2,13 +2,14 @@
 
 use super::ImageError;
 use crate::builder::BuildError;
-use crate::cache::{Cache, persist, temporary_in, write_atomically};
+use crate::cache::{Cache, CacheError, persist, temporary_in, write_atomically};
 use crate::image::layout::is_blob;
 use crate::image::manifest::media_type;
 use crate::image::{Descriptor, Written};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
+use tempfile::NamedTempFile;
 
 const BLOB: &str = "layer.tar.gz";
 const RECORD: &str = "layer.json";
@@ -51,15 +52,34 @@ pub fn keep(
     key: &str,
     write: impl FnOnce(BufWriter<&mut File>) -> Result<Written, ImageError>,
 ) -> Result<StoredLayer, BuildError> {
-    let entry = entry(cache, key);
-    let mut file = temporary_in(&entry)?;
-    cache.claim(&entry);
+    let mut file = temporary_in(&cache.dir("layers")?)?;
     let written = write(BufWriter::with_capacity(BUFFER_BYTES, file.as_file_mut()))?;
+    put(cache, key, file, written)
+}
+
+/// Write a layer whose key follows from its content.
+///
+/// # Errors
+/// As for [`keep`].
+pub fn keep_content(
+    cache: &Cache,
+    write: impl FnOnce(BufWriter<&mut File>) -> Result<Written, ImageError>,
+    key: impl FnOnce(&Written) -> String,
+) -> Result<(String, StoredLayer), BuildError> {
+    let mut file = temporary_in(&cache.dir("layers")?)?;
+    let written = write(BufWriter::with_capacity(BUFFER_BYTES, file.as_file_mut()))?;
+    let key = key(&written);
+    let stored = put(cache, &key, file, written)?;
+    Ok((key, stored))
+}
+
+fn put(cache: &Cache, key: &str, file: NamedTempFile, written: Written) -> Result<StoredLayer, BuildError> {
+    let entry = entry(cache, key);
     let path = entry.join(BLOB);
     persist(file, &path)?;
+    cache.claim(&entry);
     let record = entry.join(RECORD);
-    let failed =
-        |source: io::Error| crate::cache::CacheError { action: "write", path: record.clone(), source };
+    let failed = |source: io::Error| CacheError { action: "write", path: record.clone(), source };
     let text = serde_json::json!(written).to_string();
     write_atomically(&record, |file| file.write_all(text.as_bytes()).map_err(failed))?;
     Ok(StoredLayer { path, written })
