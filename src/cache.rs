@@ -7,6 +7,7 @@
 //! wheels/SHA256[0..2]/SHA256/NAME.whl    wheels as downloaded or built
 //! bytecode/KEY/…                         bytecode of wheels for images
 //! layers/KEY[0..2]/KEY/layer.tar.gz     layers of images, by what they follow from
+//! blobs/DIGEST[0..2]/DIGEST              layers of base images
 //! bases/DIGEST                           what is known of base images
 //! built/KEY                              which wheel was built from what: archive, commit or local package
 //! building/…                             scratch space of such builds

@@ -3,6 +3,7 @@
 pub mod action;
 mod caching;
 mod deploying;
+mod imaging;
 mod init;
 mod planning;
 mod reference;
@@ -16,6 +17,7 @@ pub use deploying::{
     BranchDeploymentArgs, DefsStateArgs, DefsStateCommand, LaunchArgs, PruneDeploymentArgs, RedeployArgs,
     StatusArgs,
 };
+pub use imaging::{BuildImageArgs, ImageOptions};
 pub use init::InitArgs;
 pub use planning::PlanArgs;
 pub use reference::{command, completions, manual};
@@ -148,6 +150,11 @@ pub enum Command {
     Source(ProjectArgs),
     /// Build the deps PEX of one project directory.
     Deps(ProjectArgs),
+    /// Build an OCI image layout of every code location, without Docker, and on demand push the images.
+    ///
+    /// An image runs on every agent of Dagster+ that runs images: Kubernetes, ECS, Docker and Serverless. Dependencies
+    /// are layers of their own, so that a push sends what changed.
+    Image(BuildImageArgs),
     /// Check a `dagster_cloud.yaml` (or dg project) and print its code locations with the defaults merged in.
     ///
     /// Runs no code and contacts no server. Problems that make every build fail are errors: an invalid requirement, a

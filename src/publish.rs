@@ -7,6 +7,7 @@
 pub mod cache_tags;
 pub mod deps_cache;
 pub mod desk;
+pub mod images;
 mod in_use;
 pub mod lookups;
 mod publisher;

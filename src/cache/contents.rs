@@ -15,9 +15,10 @@ pub struct Part {
 }
 
 /// All parts. Entries of the last ones are small records, which are read at once and made again if missing.
-pub const PARTS: [Part; 11] = [
+pub const PARTS: [Part; 12] = [
     Part { name: "wheels", what: "wheels, downloaded or built", depth: 2 },
     Part { name: "layers", what: "layers of images", depth: 2 },
+    Part { name: "blobs", what: "layers of base images", depth: 2 },
     Part { name: "environments", what: "Python environments", depth: 1 },
     Part { name: "builds", what: "PEX files of projects without OUT_DIR", depth: 1 },
     Part { name: "uv", what: "uv", depth: 1 },

@@ -10,10 +10,21 @@ use crate::paths::relative;
 use crate::plan::requirements_hash;
 use crate::project::{self, CollectOptions, LockUse, Requirements, TargetPython, Warning};
 use crate::resolve::Resolution;
-use crate::target::{PythonVersion, Target};
+use crate::target::{Platform, PythonVersion, Target};
 use crate::tools::Tools;
 use serde::Serialize;
 use std::path::Path;
+
+/// What decided on a Python version that nothing asks for.
+const DEFAULT_ORIGIN: &str = "the default";
+
+/// Python and platform of what is built, of the Python version that the project asks for and whether it is the default.
+pub type ChooseTarget<'a> = dyn FnMut(PythonVersion, bool) -> Result<(PythonVersion, Platform), Error> + 'a;
+
+/// The platform in the arguments; default: that of Dagster+ Serverless.
+pub fn serverless(args: &BuildArgs, python: PythonVersion) -> Platform {
+    args.platform.unwrap_or(python.serverless_platform())
+}
 
 /// The surroundings of one run that builds.
 pub struct Building<'a> {
@@ -43,9 +54,26 @@ impl<'a> Building<'a> {
         directories: &[&Path],
         host: &'a Host,
     ) -> Result<Building<'a>, Error> {
+        Building::with_target(args, root, directories, host, &mut |python, _| {
+            Ok((python, serverless(args, python)))
+        })
+    }
+
+    /// The same for a target that `choose` names.
+    ///
+    /// # Errors
+    /// If the Python version cannot be determined, and those of `choose`.
+    pub fn with_target(
+        args: &BuildArgs,
+        root: &Path,
+        directories: &[&Path],
+        host: &'a Host,
+        choose: &mut ChooseTarget<'_>,
+    ) -> Result<Building<'a>, Error> {
         let (python, python_origin, warnings) = python(args, root, directories)?;
         warnings.iter().for_each(|warning| host.warn(&warning.message));
-        let target = Target { python, platform: args.platform.unwrap_or(python.serverless_platform()) };
+        let (python, platform) = choose(python, python_origin == DEFAULT_ORIGIN)?;
+        let target = Target { python, platform };
         let lock_use = match (args.locked, args.no_locked) {
             (true, _) => LockUse::Required,
             (_, true) => LockUse::Ignored,
@@ -108,7 +136,7 @@ fn python(
         return Ok((version, "as requested".into(), Vec::new()));
     }
     let TargetPython { version, origin, warnings } = project::python_version::infer(root, directories)?;
-    let origin = origin.map_or_else(|| "the default".into(), |file| format!("from {file}"));
+    let origin = origin.map_or_else(|| DEFAULT_ORIGIN.into(), |file| format!("from {file}"));
     Ok((version, origin, warnings))
 }
 

@@ -23,7 +23,7 @@ use crate::update::{Early, Online, Outcome};
 use crate::verify::{Verified, for_want_of_secrets, unfit};
 pub(super) use defs_state::{check as check_defs_state, refresh as refresh_defs_state};
 pub(super) use images::{Chosen, choose};
-pub(super) use prepare::{Planned, prepare};
+pub(super) use prepare::{Planned, prepare, prepare_for};
 use stages::Stages;
 use std::sync::Arc;
 pub use telling::outcomes;

@@ -14,6 +14,7 @@ use crate::github::runner::RunnerError;
 use crate::launch::LaunchError;
 use crate::plan::images::ImagesError;
 use crate::project::{CollectError, ProjectErrors, PythonVersionError};
+use crate::publish::images::PushError;
 use crate::tools;
 use crate::update::ConnectError;
 use crate::update::prune::PruneError;
@@ -46,6 +47,11 @@ pub enum Error {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Build(#[from] BuildError),
+    #[error(transparent)]
+    PushImage(#[from] PushError),
+    /// The name of the default base image is not one.
+    #[error("the base image cannot be named: {0}")]
+    BaseName(String),
     #[error(transparent)]
     Verify(#[from] VerifyError),
     #[error(transparent)]
@@ -114,6 +120,7 @@ impl Error {
             Error::Ended(error) => Some(error.as_ref()),
             Error::Connect(error) => Some(error),
             Error::Build(error) => Some(error),
+            Error::PushImage(error) => Some(error),
             Error::Verify(error) => Some(error),
             Error::DefsState(error) => Some(error),
             Error::Launch(error) => Some(error),
@@ -134,6 +141,7 @@ impl Explain for Error {
             Error::UnknownLocation { .. } => Fault::Usage,
             Error::NotBuilt { fault, .. } | Error::NotDeployed { fault, .. } => *fault,
             Error::NotLoaded { .. } => Fault::Project,
+            Error::BaseName(_) => Fault::Bug,
             _ => self.inner().map_or(Fault::Tool, Explain::fault),
         }
     }

@@ -10,6 +10,7 @@ mod deploy;
 mod deps;
 mod error;
 mod here;
+mod image;
 mod init;
 pub mod interrupt;
 pub mod launch;
@@ -103,6 +104,7 @@ fn dispatch(invocation: Invocation, host: &Host, progress: &Progress) -> Result<
         Command::Cache { command } => cache::run(&command, invocation.global.format, host),
         Command::Deploy(args) => deploy::run(args, invocation.global.format, host),
         Command::Deps(args) => deps::run(&args, invocation.global.format, host),
+        Command::Image(args) => image::run(&args, invocation.global.format, host, progress),
         Command::Plan(args) => plan::run(&args, host),
         Command::Source(args) => source::run(&args, invocation.global.format, host),
         Command::Verify(args) => verify::run(&args, invocation.global.format, host),

@@ -189,14 +189,6 @@ impl Document {
     }
 }
 
-impl Platform {
-    /// Whether an image for `self` runs where `wanted` is asked for: a variant that is not asked for does not matter.
-    fn fits(&self, wanted: &Platform) -> bool {
-        let variant = wanted.variant.is_none() || self.variant.is_none() || self.variant == wanted.variant;
-        (&self.os, &self.architecture) == (&wanted.os, &wanted.architecture) && variant
-    }
-}
-
 impl Manifest {
     /// Its bytes, with sorted keys: equal manifests have equal digests.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -208,33 +200,6 @@ impl Index {
     /// Its bytes, with sorted keys.
     pub fn to_bytes(&self) -> Vec<u8> {
         canonical(self)
-    }
-
-    /// The image for a platform; the only image, if it does not say what it is for. `None` if none fits.
-    pub fn for_platform(&self, wanted: &Platform) -> Option<&Descriptor> {
-        let mut images = self.images();
-        match (images.next(), images.next()) {
-            (Some(only), None) if only.platform.is_none() => Some(only),
-            _ => self.images().find(|image| image.platform.as_ref().is_some_and(|has| has.fits(wanted))),
-        }
-    }
-
-    /// The platforms that there are images for, for a message.
-    pub fn platforms(&self) -> Vec<String> {
-        self.images().filter_map(|image| image.platform.as_ref().map(ToString::to_string)).collect()
-    }
-
-    /// The manifests that are images or indexes of images. Others, such as attestations, have the platform
-    /// `unknown/unknown` or say what they hold.
-    fn images(&self) -> impl Iterator<Item = &Descriptor> {
-        let is_image = |one: &&Descriptor| {
-            let kind = media_type::of_the_specification(&one.media_type);
-            let unknown = one.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
-            [media_type::MANIFEST, media_type::INDEX].contains(&kind)
-                && !unknown
-                && one.artifact_type.is_none()
-        };
-        self.manifests.iter().filter(is_image)
     }
 }
 
@@ -263,40 +228,6 @@ mod tests {
     fn what_has_manifests_is_an_index() {
         let text = br#"{"schemaVersion": 2, "manifests": []}"#;
         assert!(matches!(Document::parse(text).unwrap(), Document::Index(_)));
-    }
-
-    #[test]
-    fn an_index_picks_by_platform_and_skips_what_is_no_image() {
-        let platform = |os: &str, architecture: &str, variant: Option<&str>| Platform {
-            architecture: architecture.into(),
-            os: os.into(),
-            variant: variant.map(String::from),
-        };
-        let image = |content: &str, platform: Option<Platform>| Descriptor {
-            platform,
-            ..Descriptor::of(media_type::MANIFEST, content.as_bytes())
-        };
-        let index = |manifests: Vec<Descriptor>| Index {
-            schema_version: 2,
-            media_type: media_type::INDEX.into(),
-            manifests,
-            annotations: BTreeMap::new(),
-        };
-        let attestation = image("attestation", Some(platform("unknown", "unknown", None)));
-        let several = index(vec![
-            attestation.clone(),
-            image("arm", Some(platform("linux", "arm64", Some("v8")))),
-            image("intel", Some(platform("linux", "amd64", None))),
-        ]);
-        let found = |index: &Index, wanted| index.for_platform(&wanted).map(|one| one.digest);
-        let of = |content: &str| Some(Digest::of(content));
-        assert_eq!(found(&several, platform("linux", "amd64", None)), of("intel"));
-        assert_eq!(found(&several, platform("linux", "arm64", None)), of("arm"));
-        assert_eq!(found(&several, platform("linux", "arm64", Some("v7"))), None);
-        assert_eq!(found(&several, platform("linux", "s390x", None)), None);
-        assert_eq!(several.platforms(), ["linux/arm64/v8", "linux/amd64"]);
-        let single = index(vec![attestation, image("only", None)]);
-        assert_eq!(found(&single, platform("linux", "s390x", None)), of("only"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! "OCI Distribution Specification" 1.1 for names and tags.
 
 pub mod additions;
+pub mod choice;
 pub mod config;
 pub mod digest;
 pub mod dockerfile;

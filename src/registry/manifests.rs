@@ -4,7 +4,7 @@ use super::access::Access;
 use super::call::{Body, Call, Method};
 use super::client::Registries;
 use super::error::RegistryError;
-use super::platform;
+use crate::image::choice;
 use crate::image::manifest::{Document, media_type};
 use crate::image::{Digest, Manifest, Platform, Reference, Repository, Tag};
 use crate::net::Response;
@@ -142,7 +142,7 @@ impl Registries {
                     return Ok(Image { digest: first, fetched, manifest: *manifest });
                 }
                 Document::Index(index) => {
-                    let entry = platform::choose(&index, want).map_err(|have| RegistryError::Platform {
+                    let entry = choice::choose(&index, want).map_err(|have| RegistryError::Platform {
                         reference: reference.clone(),
                         want: want.clone(),
                         have,

@@ -21,7 +21,6 @@ mod error;
 mod helper;
 mod location;
 mod manifests;
-mod platform;
 mod push;
 mod referrers;
 mod slots;

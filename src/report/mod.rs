@@ -6,6 +6,7 @@
 pub mod comment;
 pub mod cut;
 pub mod facts;
+pub mod images;
 mod location_table;
 pub mod markdown;
 mod of_run;

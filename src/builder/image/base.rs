@@ -3,20 +3,25 @@
 use super::ImageError;
 use super::scan::{self, Inside, Scan};
 use crate::builder::BuildError;
-use crate::cache::Cache;
-use crate::image::layout::{DOCUMENT_LIMIT_BYTES, is_blob};
+use crate::cache::{Cache, CacheError, persist, temporary_in};
+use crate::image::choice::choose;
+use crate::image::layout::is_blob;
 use crate::image::manifest::{Document, Manifest};
 use crate::image::{Config, Descriptor, Digest, Layout, LayoutError, Platform as ImagePlatform, Reference};
+use crate::registry::Registries;
 use crate::target::{Arch, Libc, Platform, PythonVersion};
 use crate::threads::lock;
 use crate::tools::Tools;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 /// Indexes of indexes are followed this far.
 const DEPTH: usize = 4;
+const BUFFER_BYTES: usize = 128 * 1024;
 /// Releases of Debian that official images name in their history, and their glibc. Source: packages.debian.org, `libc6`.
 const DEBIAN: [(&str, u8); 3] = [("bullseye", 31), ("bookworm", 36), ("trixie", 41)];
 
@@ -76,6 +81,7 @@ pub struct Base {
 
 enum Blobs {
     Layout(Layout),
+    Registry(Registries, Reference),
 }
 
 /// The Python and the C library of a base.
@@ -103,14 +109,19 @@ impl Base {
     ///
     /// # Errors
     /// When it does not exist, is not an image, or is not for the platform.
-    pub fn find(name: BaseName, platform: &ImagePlatform, cwd: &Path) -> Result<Base, ImageError> {
+    pub fn find(
+        name: BaseName,
+        platform: &ImagePlatform,
+        cwd: &Path,
+        registries: &Registries,
+    ) -> Result<Base, ImageError> {
         let base = match &name {
             BaseName::Layout(path) => {
                 let (directory, tag) = layout_and_tag(cwd, path);
                 Base::of_layout(name.clone(), Layout::open(&directory)?, tag.as_deref(), platform)?
             }
             BaseName::Registry(reference) => {
-                return Err(ImageError::NoRegistry { base: reference.to_string() });
+                Base::of_registry(name.clone(), reference.clone(), registries, platform)?
             }
         };
         let has = base.config.platform();
@@ -143,11 +154,11 @@ impl Base {
                     return Ok(Base { name, digest, manifest, config, id, blobs, checked });
                 }
                 Document::Index(index) => {
-                    let found = index.for_platform(platform).cloned();
-                    descriptor = found.ok_or_else(|| ImageError::Platform {
+                    let found = choose(&index, platform).cloned();
+                    descriptor = found.map_err(|has| ImageError::Platform {
                         base: name.to_string(),
                         wanted: platform.to_string(),
-                        has: index.platforms(),
+                        has,
                     })?;
                 }
             }
@@ -155,10 +166,24 @@ impl Base {
         Err(LayoutError::Empty { directory: layout.directory().to_path_buf() }.into())
     }
 
+    fn of_registry(
+        name: BaseName,
+        reference: Reference,
+        registries: &Registries,
+        platform: &ImagePlatform,
+    ) -> Result<Base, ImageError> {
+        let image = registries.image(&reference, platform)?;
+        let (_, config) = registries.config(&reference.repository, &image.manifest)?;
+        let (digest, id, checked) = (image.digest, image.fetched.digest, Mutex::default());
+        let blobs = Blobs::Registry(registries.clone(), reference);
+        Ok(Base { name, digest, manifest: image.manifest, config, id, blobs, checked })
+    }
+
     /// The repository that its blobs are in, if it is in a registry.
     pub fn reference(&self) -> Option<&Reference> {
         match &self.blobs {
             Blobs::Layout(_) => None,
+            Blobs::Registry(_, reference) => Some(reference),
         }
     }
 
@@ -266,7 +291,7 @@ impl Base {
     ///
     /// # Errors
     /// When it is missing or damaged.
-    pub fn file(&self, descriptor: &Descriptor, _cache: &Cache) -> Result<PathBuf, BuildError> {
+    pub fn file(&self, descriptor: &Descriptor, cache: &Cache) -> Result<PathBuf, BuildError> {
         if let Some(path) = lock(&self.checked).get(&descriptor.digest) {
             return Ok(path.clone());
         }
@@ -278,20 +303,49 @@ impl Base {
                 }
                 path
             }
+            Blobs::Registry(registries, reference) => {
+                let hex = descriptor.digest.hex();
+                let path = cache.root().join("blobs").join(&hex[..2]).join(&hex);
+                cache.claim(&path);
+                if !is_blob(&path, descriptor) {
+                    let mut content =
+                        registries.blob(&reference.repository, descriptor).map_err(ImageError::from)?;
+                    fetch(&mut content, descriptor, &path, &self.name)?;
+                }
+                path
+            }
         };
         lock(&self.checked).insert(descriptor.digest, path.clone());
         Ok(path)
     }
+}
 
-    /// A small blob of it, such as its config.
-    ///
-    /// # Errors
-    /// As for [`Base::file`].
-    pub fn bytes(&self, descriptor: &Descriptor, cache: &Cache) -> Result<Vec<u8>, BuildError> {
-        let path = self.file(descriptor, cache)?;
-        let bytes = crate::bounded_file::read(&path, DOCUMENT_LIMIT_BYTES);
-        Ok(bytes.map_err(|source| ImageError::Read { path, source })?)
+/// Write a blob of a registry to the cache.
+fn fetch(
+    content: &mut impl Read,
+    descriptor: &Descriptor,
+    path: &Path,
+    base: &BaseName,
+) -> Result<(), BuildError> {
+    let mut file = temporary_in(path.parent().unwrap_or(Path::new(".")))?;
+    let failed = |source| CacheError { action: "write", path: path.to_path_buf(), source };
+    let (mut hash, mut size) = (Sha256::new(), 0_u64);
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let read = content
+            .read(&mut buffer)
+            .map_err(|source| ImageError::BaseContent { base: base.to_string(), source })?;
+        if read == 0 {
+            break;
+        }
+        size += read as u64;
+        hash.update(&buffer[..read]);
+        file.write_all(&buffer[..read]).map_err(failed)?;
     }
+    if size != descriptor.size || Digest::from_hasher(hash) != descriptor.digest {
+        return Err(ImageError::from(LayoutError::Damaged { path: path.to_path_buf() }).into());
+    }
+    Ok(persist(file, path)?)
 }
 
 /// The directory and the tag of `DIR[:TAG]`. A directory may have a colon in its name.

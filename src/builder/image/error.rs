@@ -1,9 +1,9 @@
 //! Errors of building an image.
 
 use crate::error::{Explain, Fault};
-use crate::image::config::ConfigError;
 use crate::image::tar::TarError;
 use crate::image::{LayerError, LayoutError};
+use crate::registry::RegistryError;
 use crate::target::PythonVersion;
 use crate::wheel::WheelError;
 use std::io;
@@ -43,14 +43,14 @@ pub enum ImageError {
     NoPython { base: String },
     #[error("the base image `{base}` has neither glibc nor musl")]
     NoLibc { base: String },
-    #[error("the base image `{base}` has an invalid config")]
-    BaseConfig {
+    #[error("could not read the base image `{base}`")]
+    BaseContent {
         base: String,
         #[source]
-        source: ConfigError,
+        source: io::Error,
     },
-    #[error("the base image `{base}` is in a registry, which cannot be read yet")]
-    NoRegistry { base: String },
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
 }
 
 fn versions(found: &[PythonVersion]) -> String {
@@ -72,9 +72,9 @@ impl Explain for ImageError {
             | ImageError::Layers { .. }
             | ImageError::PythonVersion { .. }
             | ImageError::NoPython { .. }
-            | ImageError::NoLibc { .. }
-            | ImageError::BaseConfig { .. }
-            | ImageError::NoRegistry { .. } => Fault::Project,
+            | ImageError::NoLibc { .. } => Fault::Project,
+            ImageError::BaseContent { .. } => Fault::Remote,
+            ImageError::Registry(error) => error.fault(),
             ImageError::Layout(error) => match error {
                 LayoutError::Write(_) | LayoutError::Read { .. } => Fault::Tool,
                 _ => Fault::Project,
@@ -92,7 +92,8 @@ impl Explain for ImageError {
             }
             ImageError::Layer(_) => return None,
             ImageError::Read { .. } => "make it readable, or leave it out with a .pexignore",
-            ImageError::Tar(_) | ImageError::Layers { .. } | ImageError::BaseConfig { .. } => {
+            ImageError::Registry(error) => return error.hint(),
+            ImageError::Tar(_) | ImageError::Layers { .. } | ImageError::BaseContent { .. } => {
                 "fetch the base image again, or use another one"
             }
             ImageError::Zstandard => {
@@ -110,7 +111,6 @@ impl Explain for ImageError {
             ImageError::NoLibc { .. } => {
                 "say what it runs with --platform, for example manylinux_2_28_x86_64"
             }
-            ImageError::NoRegistry { .. } => "copy it to a layout first, and use --base-image oci:DIR",
             ImageError::Include { .. } => {
                 "give a place for it: --image-include PATH:DEST, relative to /opt/dagster/app or an absolute path such as /srv/NAME"
             }

@@ -1,7 +1,7 @@
 //! The files of one layer, by path, and how they are written.
 
 use super::ImageError;
-use super::venv::{DAGSTER, VENV};
+use super::place::{DAGSTER, VENV};
 use crate::image::tar::Owner;
 use crate::image::{LayerError, LayerWriter, Packing, Written};
 use crate::wheel::archive::Method;

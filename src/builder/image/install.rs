@@ -5,8 +5,9 @@
 
 use super::ImageError;
 use super::files::{Content, LayerFiles, ROOT};
+use super::place::VENV;
 use super::record::{self, Row};
-use super::venv::{VENV, Venv};
+use super::venv::Venv;
 use crate::pex::script_stub;
 use crate::wheel::dist_info::{self, DistInfo};
 use crate::wheel::metadata::Headers;

@@ -1,6 +1,7 @@
 //! Keys of layers: what the bytes of a layer follow from, known before it is written.
 
-use super::venv::{VENV, Venv};
+use super::place::VENV;
+use super::venv::Venv;
 use crate::hex::hex;
 use crate::image::{Digest as BlobDigest, Packing};
 use sha2::{Digest, Sha256};

@@ -20,6 +20,7 @@ pub mod groups;
 pub mod install;
 pub mod key;
 pub mod name;
+pub mod place;
 pub mod record;
 pub mod scan;
 pub mod source;

@@ -3,7 +3,8 @@
 use super::editable::import_root;
 use super::files::{Content, LayerFiles, ROOT};
 use super::install::Install;
-use super::venv::{APP, DAGSTER, LOCAL, Venv};
+use super::place::{APP, DAGSTER, LOCAL};
+use super::venv::Venv;
 use super::{ImageError, Include};
 use crate::builder::left_out::LeftOut;
 use crate::builder::working_directory::{self, Shipped, Tree};

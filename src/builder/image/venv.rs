@@ -1,17 +1,9 @@
-//! Where things are in the image.
+//! The virtual environment of the image: its paths, and what is in it before distributions are installed.
 
 use super::files::{LayerFiles, ROOT};
+use super::place::VENV;
 use crate::target::PythonVersion;
 
-/// The virtual environment, relative to the root of the image.
-pub const VENV: &str = "opt/venv";
-/// The build directory of the code location, and the working directory of the image. Source: the vendor's own images
-/// use it (dagster-cloud-cli 1.13.27).
-pub const APP: &str = "opt/dagster/app";
-/// Everything of the code location.
-pub const DAGSTER: &str = "opt/dagster";
-/// Local packages from outside the build directory.
-pub const LOCAL: &str = "opt/dagster/local";
 /// Commands that must be found even when PATH was lost on the way.
 const COMMANDS: [&str; 2] = ["dagster", "dagster-cloud"];
 

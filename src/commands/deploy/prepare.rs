@@ -3,7 +3,7 @@
 use crate::builder::left_out;
 use crate::cli::DeployArgs;
 use crate::commands::Error;
-use crate::commands::building::{Building, warning_line};
+use crate::commands::building::{Building, ChooseTarget, serverless, warning_line};
 use crate::commands::progress::Progress;
 use crate::error::error_text;
 use crate::host::Host;
@@ -31,6 +31,20 @@ pub(in crate::commands) fn prepare<'a>(
     host: &'a Host,
     progress: &Progress,
 ) -> Result<Planned<'a>, Error> {
+    prepare_for(args, host, progress, &mut |python, _| Ok((python, serverless(&args.build, python))))
+}
+
+/// The same for another target than that of Serverless: of the Python version that the project asks for, and whether it
+/// is only the default, follow Python and platform.
+///
+/// # Errors
+/// Those of `target`, and a file of the project that cannot be used.
+pub(in crate::commands) fn prepare_for<'a>(
+    args: &DeployArgs,
+    host: &'a Host,
+    progress: &Progress,
+    target: &mut ChooseTarget<'_>,
+) -> Result<Planned<'a>, Error> {
     let mut project = Project::read(&host.absolute(args.project()), host)?;
     let mut warnings = std::mem::take(&mut project.warnings);
     let (root, file) = (project.root.clone(), project.file.clone());
@@ -45,7 +59,7 @@ pub(in crate::commands) fn prepare<'a>(
         run.locations.clone_from(&locations);
     });
     let directories: BTreeSet<&Path> = locations.iter().map(|location| &*location.directory).collect();
-    let building = Building::new(&args.build, &root, &Vec::from_iter(directories), host)?;
+    let building = Building::with_target(&args.build, &root, &Vec::from_iter(directories), host, target)?;
     progress.put(|run| {
         run.warnings.extend(building.warnings.iter().cloned());
         run.target = Some(building.target);

@@ -30,6 +30,8 @@ pub struct Found {
     pub mode: u32,
     /// Whose it is.
     pub owner: Owner,
+    /// When it was changed, in seconds since 1970; fractions in extended headers are left out.
+    pub time: u64,
     /// Bytes of its content.
     pub size_bytes: u64,
 }
@@ -142,7 +144,8 @@ impl<R: Read> Entries<R> {
         };
         let owner = Owner { uid: id(extensions.uid, 108..116)?, gid: id(extensions.gid, 116..124)? };
         let mode = u32::try_from(number(&block[100..108])? & 0o7777).unwrap_or(0);
-        Ok(Found { path: clean(&path), kind, mode, owner, size_bytes })
+        let time = number(&block[136..148])?;
+        Ok(Found { path: clean(&path), kind, mode, owner, time, size_bytes })
     }
 
     /// Read the content of the current entry, or the next part of it.

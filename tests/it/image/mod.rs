@@ -1,3 +1,7 @@
-//! Images: what is in them, and the programs that read them.
+//! Images of code locations: what is in them, that equal inputs give equal bytes, and what other tools read.
 
+mod base;
+mod build;
 mod bytecode;
+mod consumers;
+mod contract;

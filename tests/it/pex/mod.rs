@@ -1,6 +1,6 @@
 //! PEX files and wheels, with their real readers and hostile writers.
 
-mod agent;
+pub mod agent;
 mod hostile;
 mod interop;
 mod oracle;

@@ -1,6 +1,6 @@
 //! Chooses an image from an index.
 
-use crate::image::{Descriptor, Index, Platform};
+use super::{Descriptor, Index, Platform};
 use std::collections::BTreeSet;
 
 /// Marks manifests that say something about an image, such as its provenance. Source: BuildKit, "Attestation storage".

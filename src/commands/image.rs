@@ -1,0 +1,153 @@
+//! `pexpress image PROJECT OUT_DIR`: an image layout of each code location, and on demand in registries.
+
+use super::deploy::{Planned, prepare_for};
+use super::progress::Progress;
+use super::{Error, here};
+use crate::builder::BuildError;
+use crate::builder::image::base::{Base, BaseFacts, BaseName};
+use crate::builder::image::build::{BuiltImage, Images};
+use crate::cli::{BuildImageArgs, DeployArgs, Format};
+use crate::context::built::BuiltCommit;
+use crate::context::event;
+use crate::context::git::WorkTree;
+use crate::error::{Explain, error_text};
+use crate::host::Host;
+use crate::net::Agent;
+use crate::publish::images::{PushedImage, push};
+use crate::registry::{Credentials, Registries};
+use crate::render::Exit;
+use crate::report::images::{ImageReport, table};
+use crate::target::PythonVersion;
+use crate::tools::{Tools, credential_helpers};
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Run it.
+///
+/// # Errors
+/// If the project or the base cannot be read, or a code location cannot be built or pushed; the others are built anyway.
+pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progress) -> Result<Exit, Error> {
+    let project = here::project(args.file.as_deref(), host);
+    let deploy = DeployArgs { file: Some(project.clone()), ..args.deploy() };
+    let registries = registries(args, host);
+    let mut chosen = None;
+    let mut target = |python: PythonVersion, is_default: bool| {
+        let tools = Tools::new(host);
+        let (base, facts) = base(args, python, is_default, &registries, &tools, host)?;
+        let (version, platform) = (facts.version, facts.platform);
+        chosen = Some((base, facts));
+        Ok((version, platform))
+    };
+    let Planned { building, plan, .. } = prepare_for(&deploy, host, progress, &mut target)?;
+    let Some((base, facts)) = chosen else { return Ok(Exit(0)) };
+    host.note(format!("Base image: {} (Python {} at {})", base.name, facts.version, facts.python));
+    if args.build.dry_run {
+        let build = crate::cli::BuildArgs {
+            python_version: Some(facts.version),
+            platform: Some(facts.platform),
+            ..args.build.clone()
+        };
+        return super::deploy::run(DeployArgs { build, ..deploy }, format, host);
+    }
+    let out_dir = here::out_dir(args.out_dir.as_deref(), &project, host);
+    let context = building.context(&out_dir)?;
+    let options = args.image.options(host);
+    let images = Images { base: &base, facts: &facts, options: &options, context: &context };
+    let built = images.build(&plan)?;
+    let names: Vec<&str> = plan.locations.iter().map(|planned| planned.location.name.as_str()).collect();
+    let failed = failures(&names, &built, host);
+    let built: Vec<BuiltImage> = built.into_iter().flatten().collect();
+    let commit = commit(&project, host)?;
+    let mut reports = Vec::new();
+    for image in &built {
+        let (requests, sent) = (registries.requests(), registries.sent_bytes());
+        let pushed = args
+            .push
+            .iter()
+            .map(|repository| push(image, &base, repository, commit.as_deref(), &registries))
+            .collect::<Result<Vec<PushedImage>, _>>()?;
+        let (requests, sent) = (registries.requests() - requests, registries.sent_bytes() - sent);
+        reports.push(ImageReport::new(image, &pushed, requests, sent));
+    }
+    tell(&reports, context.warnings(), format, host)?;
+    super::cache::tidy(host);
+    match failed {
+        None => Ok(Exit(0)),
+        Some(error) => Err(error),
+    }
+}
+
+/// A client for the registries of the base and of `--push`. It asks nothing yet.
+fn registries(args: &BuildImageArgs, host: &Host) -> Registries {
+    let mut credentials = Credentials::new(host, credential_helpers(host));
+    args.push.iter().for_each(|repository| credentials.add_destination(repository));
+    Registries::new(host, &Agent::new(host), credentials)
+}
+
+/// The base image, and the Python in it. Where nothing asks for a Python version, that of a named base is taken.
+fn base(
+    args: &BuildImageArgs,
+    python: PythonVersion,
+    is_default: bool,
+    registries: &Registries,
+    tools: &Tools,
+    host: &Host,
+) -> Result<(Base, BaseFacts), Error> {
+    let options = &args.image;
+    let official = || BaseName::parse(&BaseName::official(python)).map_err(Error::BaseName);
+    let (name, wanted) = match options.base_image.clone() {
+        Some(name) => (name, Some(python).filter(|_| !is_default)),
+        None => (official()?, Some(python)),
+    };
+    let platform = options.image_platform.platform();
+    let base = Base::find(name, &platform, host.cwd(), registries).map_err(BuildError::from)?;
+    let facts = base.facts(wanted, &options.told(&args.build), tools)?;
+    Ok((base, facts))
+}
+
+/// The commit in the work tree, for the tag that is for people.
+fn commit(project: &Path, host: &Host) -> Result<Option<String>, Error> {
+    let directory = if project.is_dir() { project } else { project.parent().unwrap_or(project) };
+    Ok(BuiltCommit::read(&event::read(host)?, &WorkTree::at(directory, host), host).hash)
+}
+
+/// Print each failure once, with the code locations that have it.
+fn failures(names: &[&str], built: &[Result<BuiltImage, Arc<BuildError>>], host: &Host) -> Option<Error> {
+    let failed: Vec<(&str, &Arc<BuildError>)> =
+        names.iter().zip(built).filter_map(|(name, built)| Some((*name, built.as_ref().err()?))).collect();
+    for (at, (name, error)) in failed.iter().enumerate() {
+        if failed[..at].iter().any(|(_, earlier)| Arc::ptr_eq(earlier, error)) {
+            continue;
+        }
+        let others: Vec<&str> = failed[at + 1..]
+            .iter()
+            .filter(|(_, other)| Arc::ptr_eq(other, error))
+            .map(|(name, _)| *name)
+            .collect();
+        let text = error_text(error.as_ref(), host.color());
+        let same = if others.is_empty() {
+            String::new()
+        } else {
+            format!("\n  the same for: {}", others.join(", "))
+        };
+        host.say(&format!("{name}: {text}{same}"));
+    }
+    let fault = failed.first()?.1.fault();
+    let failed: Vec<String> = failed.into_iter().map(|(name, _)| name.to_string()).collect();
+    Some(Error::NotBuilt { failed, total: names.len(), fault })
+}
+
+fn tell(reports: &[ImageReport], warnings: Vec<String>, format: Format, host: &Host) -> Result<(), Error> {
+    if !reports.is_empty() {
+        host.note(table(reports).text(host.columns()));
+    }
+    match format {
+        Format::Json => super::print_json(host, &json!({ "locations": reports, "warnings": warnings })),
+        Format::Text if host.shows_notes_and_data() || reports.is_empty() => Ok(()),
+        Format::Text => {
+            let lines: Vec<String> = reports.iter().map(ImageReport::line).collect();
+            host.data(&lines.join("\n")).map_err(Error::Stdout)
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What was built and pushed of images, for people and as JSON.
+
+use super::table::{Table, size, time};
+use crate::builder::image::build::{BuiltImage, ImageLayer};
+use crate::publish::images::PushedImage;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The image of a code location.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImageReport {
+    /// The code location.
+    pub name: String,
+    /// By its content tag, in the first registry that it was pushed to.
+    pub reference: Option<String>,
+    /// All references with their tags, in the order of `--push`.
+    pub references: Vec<String>,
+    /// Of the manifest.
+    pub digest: String,
+    /// The layout.
+    pub directory: PathBuf,
+    /// The layers above those of the base, in order.
+    pub layers: Vec<LayerReport>,
+    /// Size of the layers of the base.
+    pub base_bytes: u64,
+    /// Bytes of request bodies to registries.
+    pub sent_bytes: u64,
+    /// Requests to registries, those for tokens included.
+    pub requests: u64,
+    #[serde(skip)]
+    elapsed: Duration,
+}
+
+/// A layer of an image.
+#[derive(Debug, Clone, Serialize)]
+pub struct LayerReport {
+    /// Of the compressed archive.
+    pub digest: String,
+    /// Its bytes.
+    pub size: u64,
+    /// What its bytes follow from.
+    pub key: String,
+    /// Whether it was there before this run.
+    pub reused: bool,
+    /// `pandas==2.3.3, …`, `venv`, `source`.
+    pub what: String,
+}
+
+impl ImageReport {
+    /// Put the parts together.
+    pub fn new(image: &BuiltImage, pushed: &[PushedImage], requests: u64, sent_bytes: u64) -> ImageReport {
+        let all = |pushed: &PushedImage| {
+            let commit = pushed.commit.as_ref().map(|(reference, _)| reference.to_string());
+            [Some(pushed.reference.to_string()), commit].into_iter().flatten().collect::<Vec<_>>()
+        };
+        ImageReport {
+            name: image.name.clone(),
+            reference: pushed.first().map(|pushed| pushed.reference.to_string()),
+            references: pushed.iter().flat_map(all).collect(),
+            digest: image.digest().to_string(),
+            directory: image.directory.clone(),
+            layers: image.layers.iter().map(LayerReport::new).collect(),
+            base_bytes: image.base_bytes,
+            sent_bytes,
+            requests,
+            elapsed: image.elapsed,
+        }
+    }
+
+    /// Name and image, for stdout.
+    pub fn line(&self) -> String {
+        let image = self.reference.clone().unwrap_or_else(|| self.directory.display().to_string());
+        format!("{}\t{image}", self.name)
+    }
+}
+
+impl LayerReport {
+    fn new(layer: &ImageLayer) -> LayerReport {
+        LayerReport {
+            digest: layer.stored.written.digest.to_string(),
+            size: layer.stored.written.size_bytes,
+            key: layer.key.clone(),
+            reused: layer.reused,
+            what: layer.what.clone(),
+        }
+    }
+}
+
+/// `code location  image  layers  size  reused  sent  time`, a line a code location.
+pub fn table(reports: &[ImageReport]) -> Table<7> {
+    let header = ["code location", "image", "layers", "size", "new", "sent", "time"].map(String::from);
+    let row = |report: &ImageReport| {
+        let bytes = |is_new: bool| {
+            let layers = report.layers.iter().filter(|layer| !is_new || !layer.reused);
+            layers.map(|layer| layer.size).sum::<u64>()
+        };
+        let digest = report.digest.trim_start_matches("sha256:");
+        [
+            report.name.clone(),
+            report.reference.clone().unwrap_or_else(|| digest.chars().take(16).collect()),
+            report.layers.len().to_string(),
+            size(bytes(false)),
+            size(bytes(true)),
+            if report.requests == 0 { "-".to_string() } else { size(report.sent_bytes) },
+            time(report.elapsed),
+        ]
+    };
+    Table {
+        rows: std::iter::once(header).chain(reports.iter().map(row)).collect(),
+        right: [false, false, true, true, true, true, true],
+        spare: &[6, 2, 4],
+    }
+}
