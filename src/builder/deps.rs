@@ -9,11 +9,13 @@ use crate::plan::DepsJob;
 use crate::project::{RequirementLine, ResolveSettings};
 use crate::resolve::{self, Allowed, Resolution, old_picks};
 use crate::target::Target;
+use crate::threads::joined;
 use crate::wheel::filename::normalized_name;
 use crate::wheel::legacy::Correction;
 use crate::wheel::requirement::Link;
 use pep508_rs::{Requirement, VersionOrUrl};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::time::Instant;
 
 /// A deps PEX and its contents.
@@ -163,13 +165,18 @@ fn assemble(
     for gap in pex.gaps() {
         context.warn(gap.to_string());
     }
-    let warnings = warnings(job, &resolution, &chroots, context);
-    warnings.iter().for_each(|warning| context.tools.host().warn(warning));
     let dagster = wheels.iter().find(|wheel| wheel.name == "dagster").map(|wheel| wheel.version.clone());
     let modules = modules(&chroots);
-    let _phase = context.display.phase(format!("Writing {}", short_name(&pex.file_name())));
-    let file = context
-        .write(&pex.file_name(), wheels.len(), started, |file| Ok(pex.write(file, context.runtime()?)?))?;
+    let (file, warnings) = std::thread::scope(|scope| {
+        // Some of them are uv's to find, which need not hold up the file.
+        let warnings = scope.spawn(|| warnings(job, &resolution, &chroots, context));
+        let _phase = context.display.phase(format!("Writing {}", short_name(&pex.file_name())));
+        let write = |file: &mut File| Ok(pex.write(file, context.runtime()?)?);
+        let file = context.write(&pex.file_name(), wheels.len(), started, write);
+        (file, joined(warnings))
+    });
+    warnings.iter().for_each(|warning| context.tools.host().warn(warning));
+    let file = file?;
     Ok(BuiltDeps { file, resolution, dagster_version: dagster, modules, warnings })
 }
 

@@ -6,18 +6,17 @@
 use super::fetch_error::FetchError;
 use super::fetch_job::{FetchedWheel, Job};
 use super::from_source::SourceBuilder;
+use super::on_index::OnIndex;
 use crate::env_vars;
-use crate::host::Host;
 use crate::net::download::Downloader;
 use crate::net::{Agent, Credentials, IndexUrl, Progress};
 use crate::project::ResolveSettings;
 use crate::resolve::{Artifact, Distribution, Resolution};
 use crate::target::Target;
 use crate::threads::{into_inner, lock};
-use crate::tools::{PipConfig, Tools};
+use crate::tools::{PackageSources, Tools};
 use crate::wheel::Tags;
 use std::cmp::Reverse;
-use std::ffi::OsString;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,17 +30,17 @@ const BUILDS: usize = 2;
 pub struct Fetcher<'a> {
     downloader: Downloader,
     builder: SourceBuilder<'a>,
-    host: Host,
+    agent: Agent,
+    sources: PackageSources,
 }
 
 impl<'a> Fetcher<'a> {
     /// A fetcher that uses pip's settings (proxy, certificates, indexes) as well as uv's, like uv when `tools` runs it.
     pub fn new(tools: &'a Tools) -> Fetcher<'a> {
-        let pip = PipConfig::read(tools.host()).uv_env(tools.host());
-        let pip = pip.into_iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-        let host = tools.host().with_vars(pip);
-        let downloader = Downloader::new(&host, &Agent::new(&host));
-        Fetcher { downloader, builder: SourceBuilder::new(tools), host }
+        let sources = PackageSources::read(tools.host());
+        let agent = Agent::new(&sources.host);
+        let downloader = Downloader::new(&sources.host, &agent);
+        Fetcher { downloader, builder: SourceBuilder::new(tools), agent, sources }
     }
 
     /// Get every distribution of `resolution` as a wheel in the cache. Returns them in the order of the resolution.
@@ -56,13 +55,15 @@ impl<'a> Fetcher<'a> {
         settings: &ResolveSettings,
         progress: &dyn Progress,
     ) -> Result<Vec<FetchedWheel>, FetchError> {
+        let credentials = Credentials::new(&self.sources.host, &index_urls(settings));
         let job = Job {
+            on_index: OnIndex::new(&self.sources, &self.agent, credentials.clone()),
             downloader: &self.downloader,
             target,
             tags: Tags::for_target(&target),
             settings,
             resolution,
-            credentials: Credentials::new(&self.host, &index_urls(settings)),
+            credentials,
             progress,
         };
         let all: Vec<_> = resolution.distributions.iter().enumerate().collect();
@@ -82,7 +83,8 @@ impl<'a> Fetcher<'a> {
     }
 
     fn limit(&self, variable: &str, default: usize) -> usize {
-        self.host
+        self.sources
+            .host
             .var(variable)
             .and_then(|value| value.trim().parse().ok())
             .filter(|n| *n > 0)
@@ -96,7 +98,9 @@ fn fetch(
     distribution: &Distribution,
 ) -> Result<FetchedWheel, FetchError> {
     match &distribution.artifact {
-        Artifact::Wheel(download) => job.wheel(job.download(download)?, &download.file_name, None),
+        Artifact::Wheel(download) => {
+            job.wheel(job.download(distribution, download)?, &download.file_name, None)
+        }
         Artifact::Sdist { download, subdirectory } => {
             builder.sdist(job, distribution, download, subdirectory.as_deref())
         }

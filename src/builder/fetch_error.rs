@@ -5,6 +5,7 @@ use super::git_source::GitError;
 use crate::cache::CacheError;
 use crate::error::{Explain, Fault};
 use crate::net::download::DownloadError;
+use crate::simple_index::IndexError;
 use crate::target::Target;
 use crate::tools::{self, UvError};
 use crate::wheel::WheelError;
@@ -23,6 +24,13 @@ pub enum FetchError {
     Wheel(#[from] WheelError),
     #[error(transparent)]
     Compiled(#[from] CompiledError),
+    /// No index has a file of the lock.
+    #[error("no package index has `{file_name}` with the SHA-256 in the lock file")]
+    NotOnIndex {
+        file_name: String,
+        #[source]
+        source: Option<Box<IndexError>>,
+    },
     /// A repository or commit is not available.
     #[error("could not get `{name}` from its Git repository")]
     Git {
@@ -68,6 +76,9 @@ impl Explain for FetchError {
             FetchError::Cache(error) => error.fault(),
             FetchError::Wheel(error) => error.fault(),
             FetchError::Compiled(error) => error.fault(),
+            FetchError::NotOnIndex { source, .. } => {
+                source.as_ref().map_or(Fault::Remote, |error| error.fault())
+            }
             FetchError::Git { source, .. } => source.fault(),
             FetchError::Build { source, .. } => source.fault(),
             FetchError::Unpack { .. }
@@ -84,6 +95,10 @@ impl Explain for FetchError {
             FetchError::Cache(error) => error.hint(),
             FetchError::Wheel(error) => error.hint(),
             FetchError::Compiled(error) => error.hint(),
+            FetchError::NotOnIndex { source, .. } => {
+                let hint = source.as_ref().and_then(|error| error.hint());
+                hint.or_else(|| Some("lock again, or let the index mirror this file unchanged".into()))
+            }
             FetchError::Git { source, .. } => source.hint(),
             FetchError::Build { name, source, .. } => source.hint().or_else(|| {
                 Some(format!(

@@ -1,10 +1,12 @@
 //! One resolution whose wheels are fetched: where they come from, and which of them fit the target.
 
 use super::fetch_error::FetchError;
-use crate::net::download::{DownloadError, Downloader, Stored, Wanted};
+use super::on_index::OnIndex;
+use crate::net::download::{Downloader, Stored, Wanted};
 use crate::net::{Credentials, Progress, SafeUrl};
 use crate::project::ResolveSettings;
 use crate::resolve::{Artifact, Distribution, Download, Resolution};
+use crate::simple_index::ON_INDEX;
 use crate::target::Target;
 use crate::wheel::{Tags, WheelName, filename::normalized_name};
 use std::path::PathBuf;
@@ -27,6 +29,7 @@ pub struct FetchedWheel {
 /// What fetching the distributions of one resolution needs.
 pub(super) struct Job<'a> {
     pub(super) downloader: &'a Downloader,
+    pub(super) on_index: OnIndex<'a>,
     pub(super) target: Target,
     pub(super) tags: Tags,
     pub(super) settings: &'a ResolveSettings,
@@ -38,14 +41,25 @@ pub(super) struct Job<'a> {
 
 impl Job<'_> {
     /// Download a file to the cache.
-    pub(super) fn download(&self, download: &Download) -> Result<Stored, DownloadError> {
+    pub(super) fn download(
+        &self,
+        distribution: &Distribution,
+        download: &Download,
+    ) -> Result<Stored, FetchError> {
+        // A file that is here need not be looked for on an index.
+        let known = download.sha256.as_deref().filter(|_| download.url.starts_with(ON_INDEX));
+        let found = known.map(|sha256| self.downloader.find(&download.file_name, sha256)).transpose()?;
+        if let Some(stored) = found.flatten() {
+            return Ok(stored);
+        }
+        let download = &self.on_index.located(distribution, download)?;
         let wanted = Wanted {
             file_name: &download.file_name,
             url: &download.url,
             sha256: download.sha256.as_deref(),
             size_bytes: download.size_bytes,
         };
-        self.downloader.get(&wanted, &self.credentials, self.progress)
+        Ok(self.downloader.get(&wanted, &self.credentials, self.progress)?)
     }
 
     /// A cached wheel, after checking its tags. `archive` is the source that it was built from.

@@ -119,11 +119,11 @@ impl<'a> SourceBuilder<'a> {
         if let Some(known) = known {
             let source = source(known);
             return self.built(job, &source, |scratch| {
-                let archive = job.download(download)?;
+                let archive = job.download(distribution, download)?;
                 self.tree_of_archive(job.target.python, &archive.path, &source, scratch)
             });
         }
-        let archive = job.download(download)?;
+        let archive = job.download(distribution, download)?;
         let source = source(format!("sdist {}", archive.sha256));
         self.built(job, &source, |scratch| {
             self.tree_of_archive(job.target.python, &archive.path, &source, scratch)

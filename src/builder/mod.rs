@@ -20,6 +20,7 @@ pub mod left_out;
 pub mod local_packages;
 pub mod manifest;
 pub mod observer;
+mod on_index;
 pub mod package_files;
 mod package_settings;
 pub mod secrets;

@@ -18,6 +18,9 @@ use std::io::{self, BufReader, Read};
 use ureq::http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use url::Url;
 
+/// Start of what stands for the URL of a file whose name and digest are known, and which is looked for on an index when it
+/// is needed. The URL of that index follows, or nothing for the default of the machine.
+pub const ON_INDEX: &str = "index:";
 /// The formats that are read, best first. Source: PEP 691, "Version + Format Selection".
 const FORMATS: &str =
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";

@@ -5,14 +5,16 @@ use super::requirement::{self, Scope};
 use super::text_encoding;
 use super::uv_lock_reach::Selection;
 use super::{
-    core_metadata, poetry_lock as poetry, pylock as lock, pyproject as project, requirements_txt as lines,
-    uv_lock_export, uv_lock_file,
+    core_metadata, poetry_lock as poetry, poetry_lock_export, pylock as lock, pyproject as project,
+    requirements_txt as lines, uv_lock_export, uv_lock_file,
 };
 use crate::error::Place;
 use crate::project::{CollectOptions, LockUse};
 use crate::target::Target;
-use pep508_rs::PackageName;
+use pep508_rs::{ExtraName, PackageName};
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::str::FromStr;
 
 fn place() -> Place {
     Place { file: "fuzz".into(), line: Some(1), column: None }
@@ -24,7 +26,20 @@ fn options(target: Target) -> CollectOptions {
 }
 
 pub(crate) fn poetry_lock(path: &Path, target: Target) {
-    let _ = poetry::read(path, &options(target));
+    let Ok(pins) = poetry::read(path, &options(target)) else { return };
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let Ok(document) = text.parse() else { return };
+    let environment = target.marker_environment();
+    let extras: Vec<ExtraName> = ExtraName::from_str("x").into_iter().collect();
+    let asked = poetry_lock_export::Asked {
+        lines: pins.into_iter().map(|pin| (pin.name, extras.clone())).collect(),
+        local: BTreeSet::new(),
+        environment: &environment,
+        index: "",
+    };
+    if let Ok(exported) = poetry_lock_export::export(&document, &asked) {
+        let _ = lock::reduce(exported, path, &options(target));
+    }
 }
 
 pub(crate) fn pylock(text: &str, target: Target) {

@@ -18,6 +18,9 @@ mod package;
 mod pin;
 mod poetry_constraint;
 mod poetry_lock;
+mod poetry_lock_export;
+#[cfg(test)]
+mod poetry_lock_oracle;
 mod poetry_written;
 mod pylock;
 mod pyproject;

@@ -5,6 +5,7 @@ mod compiled;
 mod fetch;
 mod local_packages;
 mod locked_releases;
+mod poetry_lock;
 pub mod releases;
 mod resolving;
 mod uv_project;

@@ -6,10 +6,15 @@ use super::super::foreseen::ForeseenLock;
 use super::super::locked::{self, Verdict};
 use super::super::locks::{self, LockFile};
 use super::super::pin::{Pin, Pinned};
+use super::super::poetry_lock_export;
+use super::super::uv_lock_marker::Unsure;
 use super::{Line, Visited, Walk};
-use crate::project::{LocalDistribution, Lock, LockContent, LockUse, Origin};
+use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
+use crate::project::{LocalDistribution, Lock, LockContent, LockUse, Origin, RequirementLine};
+use crate::tools::PackageSources;
 use std::collections::BTreeSet;
 use std::path::Path;
+use toml::{Table, Value};
 
 impl Walk<'_> {
     /// Let the lock file decide the versions, if there is one and it may.
@@ -42,8 +47,75 @@ impl Walk<'_> {
         if required {
             self.require_current(&lock, &verdict)?;
         }
+        let (lock, verdict) = self.with_files(lock, verdict);
         self.obey(lock, verdict);
         Ok(())
+    }
+
+    /// A poetry.lock that decides everything by itself becomes one with files, so that uv is not needed.
+    fn with_files(&self, mut lock: LockFile, mut verdict: Verdict) -> (LockFile, Verdict) {
+        if lock.file.file_name().is_none_or(|name| name != "poetry.lock") {
+            return (lock, verdict);
+        }
+        match self.export_poetry(&lock, &verdict) {
+            Ok((document, pinned)) => {
+                (lock.pylock, lock.has_files) = (Some(document.to_string()), true);
+                verdict.pinned = pinned;
+            }
+            Err(Unsure(reason)) => {
+                self.host.detail(format!("uv resolves with the pins of {}: {reason}", lock.file.display()));
+            }
+        }
+        (lock, verdict)
+    }
+
+    /// The poetry.lock as a pylock.toml for the target, and its pins.
+    fn export_poetry(
+        &self,
+        lock: &LockFile,
+        verdict: &Verdict,
+    ) -> Result<(Table, Vec<RequirementLine>), Unsure> {
+        let settings = &self.found.settings;
+        let is_limited = !settings.constraints.is_empty()
+            || !settings.overrides.is_empty()
+            || !settings.excludes.is_empty()
+            || settings.exclude_newer.is_some();
+        let is_elsewhere = settings.no_index || !settings.find_links.is_empty() || !settings.uv.is_empty();
+        if !verdict.loose.is_empty() || !self.found.local_distributions.is_empty() {
+            return Unsure::because("it does not decide everything");
+        }
+        if is_limited || is_elsewhere {
+            return Unsure::because("other settings have a say");
+        }
+        let index = settings.default_index.clone().unwrap_or_default();
+        if index.is_empty() && PackageSources::read(self.host).default_index().is_none() {
+            return Unsure::because("no default package index is known");
+        }
+        let asked_for = self.lines.values().map(|line| &line.asked);
+        let asked_for = asked_for.filter(|asked| asked.applies(&self.environment));
+        let local = self.visited.iter().filter_map(|visited| visited.package.as_ref()?.name.clone());
+        let asked = poetry_lock_export::Asked {
+            lines: asked_for.filter_map(|asked| Some((asked.name.clone()?, asked.extras.clone()))).collect(),
+            local: local.collect(),
+            environment: &self.environment,
+            index: &index,
+        };
+        let text = bounded_file::read_text(&lock.file, TEXT_LIMIT_BYTES);
+        let text = text.map_err(|error| Unsure(error.to_string()))?;
+        let document = text.parse().map_err(|error: toml::de::Error| Unsure(error.to_string()))?;
+        let exported = poetry_lock_export::export(&document, &asked)?;
+        let packages = exported.get("packages").and_then(Value::as_array).into_iter().flatten();
+        let pinned = packages.filter_map(|package| {
+            let (name, version) = (package.get("name")?.as_str()?, package.get("version")?.as_str()?);
+            Some(RequirementLine {
+                text: format!("{name}=={version}"),
+                name: Some(name.to_string()),
+                is_link: false,
+                places: vec![whole(&lock.file)],
+            })
+        });
+        let pinned = pinned.collect();
+        Ok((exported, pinned))
     }
 
     /// Say what a build would say of the lock file, as far as its text tells.
