@@ -17,6 +17,7 @@ mod not_found;
 pub mod python_version;
 mod inspect;
 mod reading;
+pub mod setup_py;
 mod unknown_key;
 mod workspace;
 

@@ -1,6 +1,6 @@
 //! Reads the files of one directory, without following what they name.
 
-use super::core_metadata::CoreMetadata;
+use super::core_metadata::{self, CoreMetadata};
 use super::error::{CollectError, whole};
 use super::pyproject::{self, BuildSystem, Group, PyProject, Raw, RequiresPython};
 use super::python_metadata;
@@ -11,6 +11,7 @@ use super::uv_workspace::{self, Workspace};
 use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use crate::error::Place;
 use crate::host::Host;
+use crate::project::setup_py::SetupPy;
 use crate::project::{Index, PackageBuild, ResolveSettings, Warning};
 use crate::target::Target;
 use crate::tools::Tools;
@@ -97,8 +98,9 @@ pub(super) fn read(
     }
     let project = project.unwrap_or_default();
     let source = metadata_source(directory, &project, request);
-    package.is_partial |= request.is_static && source.is_some();
-    if let Some(source) = source.filter(|_| !request.is_static) {
+    let needs_run = source.as_ref().is_some_and(|source| !matches!(source, MetadataSource::Written(_)));
+    package.is_partial |= request.is_static && needs_run;
+    if let Some(source) = source.filter(|_| !(request.is_static && needs_run)) {
         let metadata = source.read(directory, request, tools)?;
         check_python(metadata.requires_python.as_ref(), request)?;
         package.name = metadata.name;
@@ -151,8 +153,10 @@ fn check_python(python: Option<&RequiresPython>, request: Request<'_>) -> Result
     })
 }
 
-/// What has to be run to learn the requirements of a directory.
+/// Where the requirements of a directory come from, unless its pyproject.toml has them.
 enum MetadataSource {
+    /// Core metadata of a setup.py that does not have to be run.
+    Written(String),
     /// setup.py, with what has to be installed for it.
     SetupPy(Vec<String>),
     /// The build backend.
@@ -167,6 +171,10 @@ impl MetadataSource {
         tools: &Tools,
     ) -> Result<CoreMetadata, CollectError> {
         match self {
+            Self::Written(text) => {
+                let environment = request.target.marker_environment();
+                core_metadata::read(text.as_bytes(), &directory.join("setup.py"), &environment)
+            }
             Self::SetupPy(requires) => {
                 python_metadata::of_setup_py(directory, &requires, request.target, tools)
             }
@@ -175,7 +183,7 @@ impl MetadataSource {
     }
 }
 
-/// The requirements that only Python knows, if any.
+/// The requirements that only Python knows, or a setup.py.
 ///
 /// A `[project]` with dependencies needs no run of setup.py: setuptools itself takes them from the table then. Without
 /// any, releases of setuptools differ on whether setup.py counts, so the installed one is asked. Next to another
@@ -190,7 +198,8 @@ fn metadata_source(directory: &Path, project: &PyProject, request: Request<'_>) 
     }
     if has_script && (project.uses_setuptools() || !project.has_project) {
         let requires = if project.uses_setuptools() { system.requires } else { Vec::new() };
-        return Some(MetadataSource::SetupPy(requires));
+        let written = SetupPy::read(directory).and_then(|setup| setup.metadata());
+        return Some(written.map_or(MetadataSource::SetupPy(requires), MetadataSource::Written));
     }
     let is_setup_cfg = !project.has_project
         && !project.has_tool_metadata
