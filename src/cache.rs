@@ -9,7 +9,7 @@
 //! layers/KEY[0..2]/KEY/layer.tar.gz     layers of images, by what they follow from
 //! blobs/DIGEST[0..2]/DIGEST              layers of base images
 //! bases/DIGEST                           what is known of base images
-//! built/KEY                              which wheel was built from what: archive, commit or local package
+//! built/KEY                              which wheel was built from what archive or commit; recipes of local packages
 //! building/…                             scratch space of such builds
 //! fingerprints/…                         chroot fingerprints by wheel digest
 //! uv/VERSION/uv                          the fetched uv

@@ -11,6 +11,7 @@ pub mod images;
 mod in_use;
 pub mod lookups;
 mod publisher;
+pub mod recipes;
 pub mod record;
 pub mod registry_login;
 pub mod wanted;

@@ -1,100 +1,181 @@
 //! Local packages → their files at the top of the source PEX.
 //!
-//! Each is built to a wheel by its own backend (`setup.py` by setuptools), never inside the user's directory. The
-//! wheel's members are then copied. If a build reads only the package's own files ([`super::self_contained`]), its
-//! wheel is stored with the downloaded ones, and `built/DIGEST` in the cache names it.
+//! Each is built to a wheel by its own backend (`setup.py` by setuptools), never inside the user's directory. If the
+//! build reads only the package's own files ([`super::self_contained`]), a recipe is kept ([`super::recipe`]): in the
+//! cache as `built/KEY`, and in the registry. Where there is one already, nothing is built.
 
-use super::BuildError;
-use super::built_wheel::BuiltWheel;
-use super::dist_info;
+use super::observer::Observer;
 use super::package_settings::PackageSettings;
-use super::self_contained;
-use crate::cache::CacheError;
-use crate::net::download::sha256_of_file;
+use super::recipe::{ANY, Recipe};
+use super::self_contained::{self, SelfContained};
+use super::{BuildError, Context, dist_info};
 use crate::pex::{Content, SourceEntry};
+use crate::plan::SourceJob;
 use crate::project::{LocalPackage, PackageBuild, ResolveSettings};
 use crate::resolve;
 use crate::target::PythonVersion;
 use crate::tools::{BuildRequest, Tools};
 use crate::wheel::filename::normalized_name;
 use crate::wheel::{Archive, Member, WheelName};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Build one local package; `None` if it has nothing to build.
-///
-/// A wheel that is not cached goes to `scratch`. So the returned path is valid as long as `scratch`.
+/// A local package as it is before its build.
+#[derive(Debug)]
+pub struct Prepared {
+    has_nothing_to_build: bool,
+    /// If its build is known to be self-contained.
+    read: Option<SelfContained>,
+    recipe: Option<Recipe>,
+}
+
+/// The local packages of the source jobs of a plan, as they are before their builds.
+#[derive(Debug)]
+pub struct Packages(Vec<Vec<Prepared>>);
+
+impl Packages {
+    /// Read them, and the recipes that are in the cache.
+    pub fn read(jobs: &[SourceJob], context: &Context<'_>) -> Packages {
+        let of_job = |job: &SourceJob| {
+            let packages = job.local_packages.iter();
+            packages.map(|package| Prepared::read(package, &job.settings, context)).collect()
+        };
+        Packages(jobs.iter().map(of_job).collect())
+    }
+
+    /// The keys of the recipes that the registry may have, each once.
+    pub fn missing(&self) -> Vec<String> {
+        let keys: BTreeSet<&String> = self.0.iter().flatten().filter_map(Prepared::missing).collect();
+        keys.into_iter().cloned().collect()
+    }
+
+    /// Whether none of them has to be built, and no recipe is missing.
+    pub fn are_ready(&self) -> bool {
+        self.0.iter().flatten().all(|prepared| prepared.recipe.is_some() || prepared.has_nothing_to_build)
+    }
+
+    /// Those of one job, with the recipes that the observer has.
+    pub(super) fn of(job: &SourceJob, context: &Context<'_>) -> Vec<Prepared> {
+        let packages = Packages::read(std::slice::from_ref(job), context);
+        packages.complete(context.observer, context).into_iter().flatten().collect()
+    }
+
+    /// Ask the observer for the missing recipes. Returns the packages in the order of the jobs.
+    pub fn complete(mut self, observer: &dyn Observer, context: &Context<'_>) -> Vec<Vec<Prepared>> {
+        let keys = self.missing();
+        let found = if keys.is_empty() { Vec::new() } else { observer.recipes(&keys) };
+        let found = keys.iter().zip(found).filter_map(|(key, recipe)| Some((key, recipe?)));
+        let found: BTreeMap<&String, Recipe> = found.collect();
+        for (key, recipe) in &found {
+            keep(key, recipe, context);
+        }
+        for prepared in self.0.iter_mut().flatten() {
+            let recipe = prepared.missing().and_then(|key| found.get(key)).cloned();
+            prepared.recipe = prepared.recipe.take().or(recipe);
+        }
+        self.0
+    }
+}
+
+impl Prepared {
+    fn read(package: &LocalPackage, settings: &ResolveSettings, context: &Context<'_>) -> Prepared {
+        let read = self_contained(package, settings, context);
+        let recipe = read.as_ref().and_then(|read| kept(read, context));
+        Prepared { has_nothing_to_build: package.build == PackageBuild::None, read, recipe }
+    }
+
+    /// The key of its recipe, if the registry may have it.
+    fn missing(&self) -> Option<&String> {
+        let read = self.read.as_ref().filter(|read| read.is_shared && self.recipe.is_none())?;
+        Some(&read.key)
+    }
+}
+
+/// The package, if its build is known to be self-contained.
+fn self_contained(
+    package: &LocalPackage,
+    settings: &ResolveSettings,
+    context: &Context<'_>,
+) -> Option<SelfContained> {
+    let backend = match &package.build {
+        PackageBuild::Backend { backend } => backend.as_str(),
+        PackageBuild::SetupPy { build_requires } if build_requires.is_empty() => self_contained::SETUP_PY,
+        PackageBuild::SetupPy { .. } | PackageBuild::None => return None,
+    };
+    // Build settings may name files and variables outside the package.
+    PackageSettings::for_package(settings, package.name.as_deref())
+        .is_default()
+        .then(|| self_contained::read(package, backend, context.target, settings, context.tools))?
+}
+
+/// The recipe in the cache.
+fn kept(read: &SelfContained, context: &Context<'_>) -> Option<Recipe> {
+    let text = context.tools.cache().recall(place(&read.key))?;
+    let now = context.tools.host().clock.now();
+    Recipe::read(&text, &read.key, now, context.recipe_max_age).ok()
+}
+
+/// Store a recipe in the cache. Returns its text.
+fn keep(key: &str, recipe: &Recipe, context: &Context<'_>) -> Option<String> {
+    let text = recipe.text(key)?;
+    context.tools.keep(&place(key), &text);
+    Some(text)
+}
+
+/// Path of a recipe, below the cache directory.
+fn place(key: &str) -> String {
+    format!("built/{key}")
+}
+
+/// Build the wheel of one local package, or put it together by its recipe, in `out_dir`; `None` if it has nothing to
+/// build.
 ///
 /// # Errors
-/// When the backend fails or its requirements cannot be installed.
+/// When the backend fails or its requirements cannot be installed, or a file changes meanwhile.
 pub fn wheel(
     package: &LocalPackage,
-    python: PythonVersion,
+    prepared: &Prepared,
     settings: &ResolveSettings,
-    scratch: &Path,
-    tools: &Tools,
+    out_dir: &Path,
+    context: &Context<'_>,
 ) -> Result<Option<PathBuf>, BuildError> {
-    let has_settings = !PackageSettings::for_package(settings, package.name.as_deref()).is_default();
-    let read = match &package.build {
-        // Build settings may name files and variables outside the package.
-        PackageBuild::Backend { .. } if has_settings => None,
-        PackageBuild::None => return Ok(None),
-        PackageBuild::SetupPy { .. } => None,
-        PackageBuild::Backend { backend } => self_contained::read(package, backend, python, settings, tools),
+    if package.build == PackageBuild::None {
+        return Ok(None);
+    }
+    let host = context.tools.host();
+    let Some(read) = &prepared.read else {
+        return build(package, context.target.python, settings, out_dir, context.tools).map(Some);
     };
-    let Some(read) = read else {
-        return build(package, python, settings, scratch, tools).map(Some);
-    };
-    if let Some(wheel) = whole(package, tools, &read.key) {
-        tools.host().detail(format!("`{}` is unchanged since it was built", package.directory.display()));
+    // Another job may have built the package in the meantime.
+    let recipe = prepared.recipe.clone().or_else(|| kept(read, context));
+    if let Some(wheel) = recipe.map(|recipe| recipe.wheel(read, out_dir)).transpose()?.flatten() {
+        host.detail(format!(
+            "`{}` needs no build: at most contents changed since",
+            package.directory.display()
+        ));
         return Ok(Some(wheel));
     }
-    // Built inside the cache, where leftovers of killed runs are swept, and on the same file system for the rename.
-    let building = tools.cache().scratch("building")?;
-    let built = build(package, python, settings, building.path(), tools)?;
-    // A wheel with a file that was not read must not be reused: a change of that file would go unnoticed.
-    if is_of(package, &built) && read.made(&built)? {
-        return keep(&built, &read.key, tools).map(Some);
+    let wheel = build(package, context.target.python, settings, out_dir, context.tools)?;
+    if !is_of(package, &wheel) {
+        return Ok(Some(wheel));
     }
-    let fail = |source| BuildError::Temporary { directory: scratch.to_path_buf(), source };
-    std::fs::create_dir_all(scratch).map_err(fail)?;
-    let wheel = scratch.join(built.file_name().unwrap_or_default());
-    // The build directory in the cache is removed at the end of this function.
-    std::fs::copy(&built, &wheel).map_err(fail)?;
-    Ok(Some(wheel))
+    let Some(recipe) = Recipe::of(&wheel, read, host.clock.now())? else { return Ok(Some(wheel)) };
+    if let Some(text) = keep(&read.key, &recipe, context).filter(|_| read.is_shared) {
+        context.observer.recipe_made(&read.key, text);
+    }
+    // So that the PEX is the same with and without a build, to the byte: backends compress in other ways.
+    Ok(recipe.wheel(read, out_dir)?.or(Some(wheel)))
 }
 
-/// The recorded wheel, if it exists, is undamaged and belongs to this package.
-fn whole(package: &LocalPackage, tools: &Tools, key: &str) -> Option<PathBuf> {
-    let built = BuiltWheel::recall(tools, key)?;
-    let path = tools.cache().wheel_path(&built.sha256, &built.file_name);
-    let is_whole = sha256_of_file(&path).ok()? == built.sha256;
-    (is_whole && is_of(package, &path)).then_some(path)
-}
-
-/// Whether a wheel has the name of its package.
+/// Whether a wheel has the name of its package, and runs everywhere.
 fn is_of(package: &LocalPackage, wheel: &Path) -> bool {
     let file_name = wheel.file_name().unwrap_or_default().to_string_lossy();
-    match (&package.name, file_name.parse::<WheelName>()) {
+    let is_named = match (&package.name, file_name.parse::<WheelName>()) {
         (Some(name), Ok(wheel)) => wheel.name() == normalized_name(name),
         (None, Ok(_)) => true,
         (_, Err(_)) => false,
-    }
-}
-
-/// Store a wheel with the others, and record it.
-fn keep(wheel: &Path, key: &str, tools: &Tools) -> Result<PathBuf, BuildError> {
-    let fail = |action, path: &Path| {
-        let path = path.to_path_buf();
-        move |source| CacheError { action, path, source }
     };
-    let file_name = wheel.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let sha256 = sha256_of_file(wheel).map_err(fail("read", wheel))?;
-    let path = tools.cache().wheel_path(&sha256, &file_name);
-    let directory = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(directory).map_err(fail("create", directory))?;
-    std::fs::rename(wheel, &path).map_err(fail("rename", &path))?;
-    BuiltWheel { file_name, sha256 }.keep(tools, key);
-    Ok(path)
+    is_named && file_name.ends_with(ANY)
 }
 
 fn build(

@@ -23,6 +23,7 @@ pub mod observer;
 mod on_index;
 pub mod package_files;
 mod package_settings;
+pub mod recipe;
 pub mod secrets;
 mod self_contained;
 pub mod shadowed;
@@ -44,6 +45,7 @@ use crate::target::Target;
 use crate::threads::{into_inner, joined, lock};
 use crate::tools::Tools;
 use fetch::Fetcher;
+use local_packages::{Packages, Prepared};
 use observer::{NoObserver, Observer};
 use serde::Serialize;
 use shadowed::Modules;
@@ -52,6 +54,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
+
+/// How old a recipe may be by default: then a build could use a newer release of its backend.
+const RECIPE_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A finished PEX file.
 #[derive(Debug, Clone, Serialize)]
@@ -87,6 +92,8 @@ pub struct Context<'a> {
     pub display: &'a Display,
     /// Is called for each finished file.
     pub observer: &'a dyn Observer,
+    /// How old a recipe may be.
+    recipe_max_age: Duration,
     fetcher: Fetcher<'a>,
     runtime: OnceLock<Runtime>,
     opening: Mutex<()>,
@@ -117,6 +124,7 @@ impl<'a> Context<'a> {
             tools,
             display,
             observer: &NoObserver,
+            recipe_max_age: RECIPE_MAX_AGE,
             fetcher,
             runtime: OnceLock::new(),
             opening: Mutex::new(()),
@@ -128,6 +136,12 @@ impl<'a> Context<'a> {
     /// The same with an observer.
     pub fn observed_by(mut self, observer: &'a dyn Observer) -> Self {
         self.observer = observer;
+        self
+    }
+
+    /// The same with recipes of at most this age.
+    pub fn trusting_recipes(mut self, max_age: Duration) -> Self {
+        self.recipe_max_age = max_age;
         self
     }
 
@@ -248,11 +262,15 @@ pub struct Built {
     pub deps: Vec<Result<DepsPexFile, BuildError>>,
 }
 
-/// Build everything in a plan. One job's failure does not stop the others.
-pub fn run(plan: &Plan, context: &Context<'_>) -> Built {
+/// Build everything in a plan, with its local packages. One job's failure does not stop the others.
+pub fn run(plan: &Plan, packages: Packages, context: &Context<'_>) -> Built {
     let built = std::thread::scope(|scope| {
-        // One at a time: building a source PEX uses all processors by itself.
-        let sources = scope.spawn(|| in_parallel(&plan.sources, 1, |job| built_source(job, context)));
+        let sources = scope.spawn(|| {
+            let jobs: Vec<_> =
+                plan.sources.iter().zip(packages.complete(context.observer, context)).collect();
+            // One at a time: building a source PEX uses all processors by itself.
+            in_parallel(&jobs, 1, |(job, packages)| built_source(job, packages, context))
+        });
         // Two at once: while one waits for the resolver, the other can download.
         let deps = in_parallel(&plan.deps, 2, |job| deps::obtain(job, context));
         Built { sources: joined(sources), deps }
@@ -297,9 +315,13 @@ impl Built {
     }
 }
 
-fn built_source(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildError> {
+fn built_source(
+    job: &SourceJob,
+    packages: &[Prepared],
+    context: &Context<'_>,
+) -> Result<PexFile, BuildError> {
     context.go_on()?;
-    let file = source::build(job, context)?;
+    let file = source::build_with(job, packages, context)?;
     context.observer.source_built(&file);
     Ok(file)
 }

@@ -1,5 +1,6 @@
 //! Callbacks of a running build, so that uploads need not wait for its end.
 
+use super::recipe::Recipe;
 use super::{BuiltDeps, PexFile};
 use crate::plan::DepsJob;
 use crate::resolve::Resolution;
@@ -29,6 +30,12 @@ pub trait Observer: Sync {
     fn recorded_deps(&self, _job: &DepsJob) -> Option<(StoredDeps, Resolution)> {
         None
     }
+    /// The recipes that earlier runs stored under these keys, in their order.
+    fn recipes(&self, keys: &[String]) -> Vec<Option<Recipe>> {
+        vec![None; keys.len()]
+    }
+    /// The backend of a local package made this recipe.
+    fn recipe_made(&self, _key: &str, _text: String) {}
     /// The stored deps PEX of exactly these distributions, if there is one.
     fn stored_deps(&self, _job: &DepsJob, _resolution: &Resolution) -> Option<StoredDeps> {
         None

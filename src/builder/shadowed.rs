@@ -37,6 +37,11 @@ const UNUSED: [&str; 8] = ["benchmarks", "docs", "example", "examples", "scripts
 /// Modules at the top of a search path: name → its file, for messages.
 pub type Modules = BTreeMap<String, String>;
 
+/// Whether a module is one of Python's standard library that can be hidden.
+pub fn is_standard(module: &str) -> bool {
+    STANDARD.split_whitespace().any(|name| name == module)
+}
+
 /// The module name of a path relative to a directory of the search path: `a.py`, `a/__init__.py`, `a.cpython-….so`.
 pub fn module(path: &str) -> Option<&str> {
     match path.split_once('/') {

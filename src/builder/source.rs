@@ -2,6 +2,7 @@
 
 use super::doubtful::{self, Candidate};
 use super::left_out::LeftOut;
+use super::local_packages::{Packages, Prepared};
 use super::shadowed::{self, Modules};
 use super::working_directory::{self, Tree};
 use super::{BuildError, Context, PexFile, compiled, local_packages, submodules};
@@ -25,24 +26,40 @@ const PACKAGE_TEXT: &[u8] =
 /// # Errors
 /// When a local package does not build, a file cannot be read, or the PEX cannot be written.
 pub fn build(job: &SourceJob, context: &Context<'_>) -> Result<PexFile, BuildError> {
+    build_with(job, &Packages::of(job, context), context)
+}
+
+/// The same, with the local packages of the job.
+pub(super) fn build_with(
+    job: &SourceJob,
+    packages: &[Prepared],
+    context: &Context<'_>,
+) -> Result<PexFile, BuildError> {
     let started = Instant::now();
     let _phase = context.display.phase(format!("Building the source PEX of {}", job.directory.display()));
     let scratch = scratch(context)?;
-    let Gathered { members, tree, .. } = members(job, scratch.path(), context)?;
+    let Gathered { members, tree, .. } = members(job, packages, scratch.path(), context)?;
     warn(job, &members, &tree, context)?;
     let pex = SourcePex::plan(in_order(members.entries), &context.target)?;
     let packages = job.local_packages.len();
     context.write(&pex.file_name(), packages, started, |file| Ok(pex.write(file, context.runtime()?)?))
 }
 
-/// The file name that a source PEX would have. Nothing is written.
+/// The file names that the source PEX files of these jobs would have, with their local packages. Nothing is written.
 ///
 /// # Errors
-/// Those of [`build`], without those of writing.
-pub fn name(job: &SourceJob, context: &Context<'_>) -> Result<String, BuildError> {
-    let scratch = scratch(context)?;
-    let Gathered { members, .. } = members(job, scratch.path(), context)?;
-    Ok(SourcePex::plan(in_order(members.entries), &context.target)?.file_name())
+/// For each, those of [`build`], without those of writing.
+pub fn names(
+    jobs: &[SourceJob],
+    packages: Vec<Vec<Prepared>>,
+    context: &Context<'_>,
+) -> Vec<Result<String, BuildError>> {
+    let jobs: Vec<_> = jobs.iter().zip(packages).collect();
+    super::in_parallel(&jobs, 1, |(job, packages)| {
+        let scratch = scratch(context)?;
+        let Gathered { members, .. } = members(job, packages, scratch.path(), context)?;
+        Ok(SourcePex::plan(in_order(members.entries), &context.target)?.file_name())
+    })
 }
 
 /// What an image takes of a build directory: its files, and the wheels of its local packages in their order (`None` where
@@ -55,7 +72,8 @@ pub(super) fn files(
     scratch: &Path,
     context: &Context<'_>,
 ) -> Result<(Tree, Vec<Option<PathBuf>>), BuildError> {
-    let Gathered { members, tree, wheels } = members(job, scratch, context)?;
+    let packages = Packages::of(job, context);
+    let Gathered { members, tree, wheels } = members(job, &packages, scratch, context)?;
     warn(job, &members, &tree, context)?;
     Ok((tree, wheels))
 }
@@ -74,11 +92,17 @@ pub(super) fn scratch(context: &Context<'_>) -> Result<Scratch, BuildError> {
 }
 
 /// The members of the PEX. Wheels of local packages are built below `scratch`.
-fn members(job: &SourceJob, scratch: &Path, context: &Context<'_>) -> Result<Gathered, BuildError> {
+fn members(
+    job: &SourceJob,
+    packages: &[Prepared],
+    scratch: &Path,
+    context: &Context<'_>,
+) -> Result<Gathered, BuildError> {
     let mut members = Members::default();
     let rules = LeftOut::read(&job.directory)?;
     // In order: the first file at a path wins.
-    let wheels: Vec<Option<PathBuf>> = wheels(job, scratch, context).into_iter().collect::<Result<_, _>>()?;
+    let wheels = wheels(job, packages, scratch, context).into_iter();
+    let wheels: Vec<Option<PathBuf>> = wheels.collect::<Result<_, _>>()?;
     for (package, wheel) in job.local_packages.iter().zip(&wheels) {
         let Some(wheel) = wheel else { continue };
         // Local packages with compiled modules are built on this machine too.
@@ -152,13 +176,14 @@ fn warn_of_links(job: &SourceJob, reported: &Tree, context: &Context<'_>) -> Res
 /// The wheels of the local packages, in their order, built in parallel; `None` where there is nothing to build.
 fn wheels(
     job: &SourceJob,
+    packages: &[Prepared],
     scratch: &Path,
     context: &Context<'_>,
 ) -> Vec<Result<Option<PathBuf>, BuildError>> {
-    let numbered: Vec<_> = job.local_packages.iter().enumerate().collect();
-    super::in_parallel(&numbered, super::parallelism(), |(number, package)| {
+    let numbered: Vec<_> = job.local_packages.iter().zip(packages).enumerate().collect();
+    super::in_parallel(&numbered, super::parallelism(), |(number, (package, prepared))| {
         let scratch = scratch.join(number.to_string());
-        local_packages::wheel(package, context.target.python, &job.settings, &scratch, context.tools)
+        local_packages::wheel(package, prepared, &job.settings, &scratch, context)
     })
 }
 

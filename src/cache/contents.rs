@@ -25,7 +25,7 @@ pub const PARTS: [Part; 12] = [
     Part { name: "building", what: "builds that are running", depth: 1 },
     Part { name: "bytecode", what: "bytecode of wheels for images", depth: 1 },
     Part { name: "bases", what: "records of base images", depth: 1 },
-    Part { name: "built", what: "records of built wheels", depth: 1 },
+    Part { name: "built", what: "records and recipes of built wheels", depth: 1 },
     Part { name: "fingerprints", what: "digests of files in wheels", depth: 1 },
     Part { name: "resolutions", what: "answers of package indexes", depth: 1 },
 ];

@@ -6,7 +6,10 @@ mod images;
 use super::deploy::{Planned, prepare};
 use super::progress::Progress;
 use super::{Error, here};
+use crate::builder::local_packages::Packages;
 use crate::builder::manifest::pex_tag;
+use crate::builder::observer::Observer;
+use crate::builder::recipe::Recipe;
 use crate::builder::{BuildError, Context, deps, in_parallel, source};
 use crate::cli::{DeployArgs, PlanArgs};
 use crate::context::ContextError;
@@ -20,7 +23,7 @@ use crate::publish::desk::UrlDesk;
 use crate::publish::lookups::Lookups;
 use crate::publish::record::Asked;
 use crate::publish::wanted::Reading;
-use crate::publish::{deps_cache, record};
+use crate::publish::{deps_cache, recipes, record};
 use crate::render::Exit;
 use crate::resolve::Resolution;
 use crate::scratch::Scratch;
@@ -28,6 +31,7 @@ use crate::threads::joined;
 use crate::update::document::{Additions, Code, location_document};
 use crate::update::{Difference, Running, online};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Run it.
 ///
@@ -159,7 +163,10 @@ impl Files {
         let (publish, host) = (&args.publish, running.client.host());
         let (tags, runtime) = (&publish.deps_cache_from, deps_cache::runtime());
         let max_age = record::max_age(publish.resolve_max_age, host);
-        let wanted = Reading { tags, max_age, runtime: &runtime }.wanted(plan, &likely, host);
+        let packages = Packages::read(&plan.sources, context);
+        let missing = packages.missing();
+        let wanted =
+            Reading { tags, max_age, runtime: &runtime, recipes: &missing }.wanted(plan, &likely, host);
         let lookups = Lookups::begin(Arc::new(UrlDesk::new(&running.client)), || wanted);
         let stored = |resolution: &Resolution| {
             let hash = deps_cache::resolution_hash(resolution, plan.target, &runtime)?;
@@ -170,13 +177,29 @@ impl Files {
             Some(asked.read(&lookups, tags, max_age)?.entry.deps_pex_name)
         };
         std::thread::scope(|scope| {
-            let sources = scope.spawn(|| in_parallel(&plan.sources, 1, |job| source::name(job, context)));
+            let sources = scope.spawn(|| {
+                let packages = packages.complete(&Recipes { lookups: &lookups, tags, max_age }, context);
+                source::names(&plan.sources, packages, context)
+            });
             let deps = in_parallel(&plan.deps, 2, |job| match recorded(job) {
                 Some(name) => Ok(Some(name)),
                 None => deps::resolve(job, context).map(|resolution| stored(&resolution)),
             });
             Files { sources: joined(sources), deps }
         })
+    }
+}
+
+/// The recipes in the registry.
+struct Recipes<'a> {
+    lookups: &'a Lookups,
+    tags: &'a [String],
+    max_age: Duration,
+}
+
+impl Observer for Recipes<'_> {
+    fn recipes(&self, keys: &[String]) -> Vec<Option<Recipe>> {
+        recipes::read(self.lookups, self.tags, keys, self.max_age)
     }
 }
 

@@ -15,6 +15,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+/// Longer text objects are not read. Recipes are the longest.
+const TEXT_LIMIT_BYTES: u64 = 1 << 20;
 /// Transient statuses. An upload may be repeated, because it overwrites.
 const TRANSIENT: [u16; 7] = [408, 409, 429, 500, 502, 503, 504];
 /// How often to ask for a new URL after one was refused: it may have expired, or have been used by an attempt with a
@@ -162,7 +164,7 @@ impl Client {
             match response.status {
                 // Only 404 means that there is no entry.
                 404 => Ok(None),
-                200 => response.into_bytes(64 << 10).map(Some).map_err(lost),
+                200 => response.into_bytes(TEXT_LIMIT_BYTES).map(Some).map_err(lost),
                 _ => Err(self.refusal(doing, &response, number)),
             }
         });

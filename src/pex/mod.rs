@@ -38,7 +38,7 @@ pub use runtime::{PEX_VERSION, Runtime, WHEEL_FILE_NAME, WHEEL_SHA256};
 pub use runtime_archive::{archive_of_embedded, archive_of_wheel};
 pub use source::{Content, SourceEntry, SourcePex};
 pub use stub::script_stub;
-pub use writer::{Written, write_files};
+pub use writer::{WheelContent, WheelFile, Written, write_files, write_wheel};
 
 /// Version of the files written here. Raise it whenever the same wheels lead to different members, contents or modes.
 ///

@@ -13,7 +13,7 @@ use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 mod output;
 mod zip_records;
@@ -118,6 +118,52 @@ pub fn write_files(
             payload: Payload::Bytes(Cow::Owned(content)),
         }),
     )
+}
+
+/// A file to write into a wheel.
+pub struct WheelFile<'a> {
+    /// Path in the wheel.
+    pub path: &'a str,
+    /// Mode 0755 or 0644.
+    pub executable: bool,
+    /// Its content.
+    pub content: WheelContent<'a>,
+}
+
+/// Content of a file of a wheel.
+pub enum WheelContent<'a> {
+    /// In memory.
+    Text(&'a str),
+    /// A file, which must not have changed since it was read.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        size_bytes: u64,
+        /// Its CRC-32.
+        crc32: u32,
+    },
+}
+
+/// Write the archive of a wheel. `files` must be sorted by path.
+///
+/// # Errors
+/// When a file cannot be read or has changed, or `out` cannot be written.
+pub fn write_wheel<'w>(
+    out: &mut (impl Write + Seek),
+    files: &'w [WheelFile<'w>],
+) -> Result<Written, PexError> {
+    let member = |file: &'w WheelFile<'w>| {
+        let WheelFile { path, executable, content } = file;
+        let payload = match content {
+            WheelContent::Text(text) => Payload::Bytes(Cow::Borrowed(text.as_bytes())),
+            WheelContent::File { path, size_bytes, crc32 } => {
+                Payload::File { path, size_bytes: *size_bytes, crc32: *crc32 }
+            }
+        };
+        NewMember { path: Cow::Borrowed(path), executable: *executable, payload }
+    };
+    write_archive(out, files.iter().map(member))
 }
 
 /// The members that every PEX has, sorted by path.

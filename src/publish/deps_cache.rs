@@ -117,7 +117,11 @@ pub(super) fn read_as<T>(
 }
 
 /// The entry with this object name. `None` if it does not exist, or with a note if it cannot be used.
-fn read_entry<T>(lookups: &Lookups, name: &str, read: &dyn Fn(&str) -> Result<T, String>) -> Option<T> {
+pub(super) fn read_entry<T>(
+    lookups: &Lookups,
+    name: &str,
+    read: &dyn Fn(&str) -> Result<T, String>,
+) -> Option<T> {
     let client = lookups.client();
     match lookups.text(name) {
         Ok(Some(text)) => read(&text).map_err(|why| miss(client, name, &why)).ok(),

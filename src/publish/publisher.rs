@@ -5,10 +5,12 @@ use super::cache_tags::CacheTags;
 use super::deps_cache::{self, CacheEntry, object_name, resolution_hash};
 use super::desk::{Party, UrlDesk};
 use super::lookups::Lookups;
+use super::recipes;
 use super::record::{Asked, Record, words};
 use super::wanted::Reading;
 use super::{Artifact, InUse, Outcomes, SentFiles, UploadOutcome, Uploads};
 use crate::builder::observer::{Observer, StoredDeps};
+use crate::builder::recipe::Recipe;
 use crate::builder::{BuiltDeps, PexFile};
 use crate::dagster::operations::Method;
 use crate::dagster::{Client, DagsterError};
@@ -29,8 +31,12 @@ pub struct Settings {
     pub in_use: InUse,
     /// Deps PEX files that entries and records of the cache may name, such as those that run now.
     pub likely: Vec<String>,
-    /// How old a resolution record may be.
+    /// How old a resolution record, or a recipe, may be.
     pub max_age: Duration,
+    /// Keys of recipes that the build will ask for.
+    pub recipes: Vec<String>,
+    /// Whether a source PEX will be finished at once: no local package has to be built, and no recipe is asked for.
+    pub is_source_ready: bool,
     /// Whether missing files are uploaded; otherwise they are only looked for.
     pub upload: bool,
 }
@@ -51,7 +57,7 @@ pub struct Publisher {
     resolved: Mutex<BTreeMap<String, SystemTime>>,
     /// Deps PEX files that records name.
     recorded: Mutex<BTreeSet<String>>,
-    /// Records to write.
+    /// Records and recipes to write.
     records: Mutex<Vec<CacheObject>>,
 }
 
@@ -95,18 +101,19 @@ impl Publisher {
         settings: Settings,
         progress: Arc<dyn Progress>,
     ) -> Publisher {
-        let Settings { tags, in_use, likely, max_age, upload } = settings;
+        let Settings { tags, in_use, likely, max_age, recipes, is_source_ready, upload } = settings;
         let (runtime, target) = (deps_cache::runtime(), plan.target);
         let desk = Arc::new(UrlDesk::new(client));
         desk.expect(Party::Ahead);
-        if !plan.sources.is_empty() {
+        if !plan.sources.is_empty() && is_source_ready {
             desk.expect(Party::Files);
         }
         let lookups = {
             let (plan, host) = (Arc::clone(plan), client.host().clone());
             let (from, runtime) = (tags.from.clone(), runtime.clone());
             Lookups::begin(Arc::clone(&desk), move || {
-                Reading { tags: &from, max_age, runtime: &runtime }.wanted(&plan, &likely, &host)
+                let reading = Reading { tags: &from, max_age, runtime: &runtime, recipes: &recipes };
+                reading.wanted(&plan, &likely, &host)
             })
         };
         Publisher {
@@ -142,11 +149,11 @@ impl Publisher {
             let entries = entries.map(|(hash, (entry, _))| CacheObject {
                 name: object_name(hash, tag),
                 content: deps_cache::content(entry),
-                deps: entry.deps_pex_name.clone(),
+                deps: Some(entry.deps_pex_name.clone()),
             });
             let is_stored = |name: &str| cached.contains(name) || matches!(outcomes.get(name), Some(Ok(_)));
             let all = entries.chain(into_inner(self.records));
-            objects = all.filter(|object| is_stored(&object.deps)).collect();
+            objects = all.filter(|object| object.deps.as_deref().is_none_or(is_stored)).collect();
         }
         (Published { outcomes, cached }, Recording { client: self.client, objects })
     }
@@ -169,7 +176,7 @@ impl Publisher {
         let Some((asked, resolved_at)) = self.asked(job).zip(resolved_at) else { return };
         let record = Record { entry: entry.clone(), resolved_at, resolution: resolution.clone() };
         if let Some((tag, content)) = self.tags.to.as_ref().zip(asked.text(&record, &self.runtime)) {
-            let (name, deps) = (asked.object_name(tag), record.entry.deps_pex_name);
+            let (name, deps) = (asked.object_name(tag), Some(record.entry.deps_pex_name));
             lock(&self.records).push(CacheObject { name, content, deps });
         }
     }
@@ -184,14 +191,14 @@ pub struct Recording {
 struct CacheObject {
     name: String,
     content: String,
-    /// The deps PEX that it names.
-    deps: String,
+    /// The deps PEX that it names; recipes name none.
+    deps: Option<String>,
 }
 
 impl Recording {
     /// Write them, except for deps PEX files that do not load: the next run must build and load them again.
     pub fn write(mut self, but: &BTreeSet<String>) {
-        self.objects.retain(|object| !but.contains(&object.deps));
+        self.objects.retain(|object| object.deps.as_ref().is_none_or(|deps| !but.contains(deps)));
         if self.objects.is_empty() {
             return;
         }
@@ -213,9 +220,9 @@ impl Recording {
     fn tell(&self, object: &CacheObject, written: Result<(), DagsterError>) {
         let host = self.client.host();
         match written {
-            Ok(()) => host.detail(format!("deps cache: {} recorded in `{}`", object.deps, object.name)),
+            Ok(()) => host.detail(format!("deps cache: wrote `{}`", object.name)),
             Err(error) if self.client.is_first_to_meet(&error, &object.name) => {
-                host.warn(format!("{error}; the next run builds the deps PEX again"));
+                host.warn(format!("{error}; the next run builds what it is about again"));
             }
             Err(error) => host.detail(format!("deps cache: {error}")),
         }
@@ -244,6 +251,17 @@ impl Observer for Publisher {
 
     fn is_over(&self) -> bool {
         self.client.is_over()
+    }
+
+    fn recipes(&self, keys: &[String]) -> Vec<Option<Recipe>> {
+        recipes::read(&self.lookups, &self.tags.from, keys, self.max_age)
+    }
+
+    fn recipe_made(&self, key: &str, text: String) {
+        if let Some(tag) = &self.tags.to {
+            let name = recipes::object_name(key, tag);
+            lock(&self.records).push(CacheObject { name, content: text, deps: None });
+        }
     }
 
     fn recorded_deps(&self, job: &DepsJob) -> Option<(StoredDeps, Resolution)> {

@@ -2,6 +2,7 @@
 
 use super::deps_cache::{object_name, resolution_hash};
 use super::lookups::Wanted;
+use super::recipes;
 use super::record::Asked;
 use crate::host::Host;
 use crate::plan::{DepsJob, Plan};
@@ -19,6 +20,8 @@ pub struct Reading<'a> {
     pub max_age: Duration,
     /// Version of the PEX runtime.
     pub runtime: &'a str,
+    /// Keys of recipes.
+    pub recipes: &'a [String],
 }
 
 impl Reading<'_> {
@@ -37,6 +40,9 @@ impl Reading<'_> {
         }
         if !wanted.texts.is_empty() && likely.len() <= MOST_FILES {
             wanted.files = likely.to_vec();
+        }
+        if !self.max_age.is_zero() {
+            wanted.texts.extend(self.recipes.iter().map(|key| recipes::names(key, self.tags)));
         }
         wanted
     }

@@ -2,6 +2,7 @@
 
 use super::document::{Code, location_document};
 use super::{Before, Online, Outcome, Phase, Update, UpdateError, Updated};
+use crate::builder::local_packages::Packages;
 use crate::builder::manifest::{Origin, pex_tag};
 use crate::builder::{Built, DepsPexFile};
 use crate::dagster::Client;
@@ -23,6 +24,7 @@ impl Online {
         publish: &PublishArgs,
         loads_all: bool,
         plan: &Arc<Plan>,
+        packages: &Packages,
         host: &Host,
     ) -> Publisher {
         // To be loaded here, a deps PEX has to be on this machine.
@@ -35,6 +37,8 @@ impl Online {
             in_use: self.before.as_ref().map(|before| before.in_use(plan.sources.len())).unwrap_or_default(),
             likely: self.before.as_ref().map(|before| before.deps_files(of_plan)).unwrap_or_default(),
             max_age: record::max_age(publish.resolve_max_age, host),
+            recipes: packages.missing(),
+            is_source_ready: packages.are_ready(),
             upload: publish.upload_pex,
         };
         Publisher::start(&self.client, plan, settings, Arc::new(Display::new(host)))

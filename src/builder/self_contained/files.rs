@@ -1,15 +1,17 @@
-//! All files and links of a package's directory, with their digests.
+//! All directories, files and links of a package's directory, with the digests of files.
 //!
 //! Contents are read, not only sizes and times: a checkout, a restored cache or `cp -p` can change contents without
 //! changing these. This is fast because files are hashed on all processors, and because a directory with more than
 //! [`MOST_FILES`] or [`MOST_BYTES`] (such as a large environment) is not read: building is faster then.
 
 use crate::builder::in_parallel;
+use crate::builder::package_files::Fingerprint;
 use crate::builder::parallelism;
 use crate::executable::is_executable;
 use crate::pex::is_bytecode;
+use flate2::Crc;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -22,41 +24,59 @@ const MOST_BYTES: u64 = 400 << 20;
 /// member must come from a file that was read.
 const NOT_READ: [&str; 2] = [".git", ".hg"];
 
-type Sha256Digest = [u8; 32];
+pub(in crate::builder) type Sha256Digest = [u8; 32];
 
-/// The files of a directory, including links to files.
+/// What is in a directory. Links to files are files too.
 #[derive(Debug)]
-pub(super) struct Files(BTreeMap<PathBuf, Seen>);
+pub(in crate::builder) struct Files {
+    files: BTreeMap<PathBuf, Seen>,
+    /// Backends look for packages by directories, even empty ones.
+    directories: BTreeSet<PathBuf>,
+}
 
+/// A file or link.
 #[derive(Debug)]
-struct Seen {
+pub(in crate::builder) struct Seen {
     /// The target as written in a link; `None` for a file.
     link: Option<PathBuf>,
-    executable: bool,
+    /// Whether it is a link to a directory, which has no content of its own.
+    is_dir: bool,
+    /// Whether it may be executed.
+    pub(super) executable: bool,
     /// Digest of the content; zeros for a link to a directory.
-    digest: Sha256Digest,
+    pub(in crate::builder) digest: Sha256Digest,
+    /// Size and CRC-32 of the content.
+    pub(in crate::builder) fingerprint: Fingerprint,
 }
 
 impl Files {
     /// Read all files below `root`, which must be canonical. `None` when one cannot be read, is neither a file nor a
     /// directory, or is a link that is broken or leads out of `root`, and when there are too many.
     pub(super) fn read(root: &Path) -> Option<Files> {
-        let mut listing = Listing { root, bytes: 0, found: Vec::new() };
+        let mut listing = Listing { root, bytes: 0, found: Vec::new(), directories: BTreeSet::new() };
         listing.directory(root)?;
-        let digests = in_parallel(&listing.found, parallelism(), |found| match found.is_dir {
-            true => Some(Sha256Digest::default()),
-            false => digest(&found.path),
+        let contents = in_parallel(&listing.found, parallelism(), |found| match found.is_dir {
+            true => Some((Sha256Digest::default(), (0, 0))),
+            false => content(&found.path),
         });
-        let files = listing.found.into_iter().zip(digests).map(|(found, digest)| {
+        let files = listing.found.into_iter().zip(contents).map(|(found, content)| {
             let path = found.path.strip_prefix(root).ok()?.to_path_buf();
-            Some((path, Seen { link: found.link, executable: found.executable, digest: digest? }))
+            let Found { link, executable, is_dir, .. } = found;
+            let (digest, fingerprint) = content?;
+            Some((path, Seen { link, is_dir, executable, digest, fingerprint }))
         });
-        files.collect::<Option<_>>().map(Files)
+        Some(Files { files: files.collect::<Option<_>>()?, directories: listing.directories })
     }
 
-    /// Add names, modes, links and contents to a digest.
-    pub(super) fn update(&self, digest: &mut Sha256) {
-        for (path, seen) in &self.0 {
+    /// Add names, modes, links and contents to a digest; of files for which `is_free` returns true, not the content.
+    /// Directories of bytecode are added only `with_caches`.
+    pub(super) fn update(
+        &self,
+        digest: &mut Sha256,
+        with_caches: bool,
+        is_free: impl Fn(&Path, &Seen) -> bool,
+    ) {
+        for (path, seen) in &self.files {
             digest.update(path.as_os_str().as_encoded_bytes());
             // The zero byte ends the path, so that two different trees never give the same input.
             digest.update([0, u8::from(seen.executable), u8::from(seen.link.is_some())]);
@@ -64,20 +84,48 @@ impl Files {
                 digest.update(link.as_os_str().as_encoded_bytes());
                 digest.update([0]);
             }
-            digest.update(seen.digest);
+            let is_free = is_free(path, seen);
+            digest.update([u8::from(is_free)]);
+            if !is_free {
+                digest.update(seen.digest);
+            }
+        }
+        for path in self.directories.iter().filter(|path| with_caches || !path.ends_with("__pycache__")) {
+            digest.update(path.as_os_str().as_encoded_bytes());
+            digest.update([0]);
         }
     }
 
-    /// Whether there is a file with this content and with a path that is, or ends with, `path` (with `/`).
-    pub(super) fn have(&self, path: &str, digest: &Sha256Digest) -> bool {
-        self.0.iter().any(|(own, seen)| seen.digest == *digest && own.ends_with(path))
+    /// The file with this path, with `/`.
+    pub(in crate::builder) fn get(&self, path: &str) -> Option<&Seen> {
+        // A path with `//` or `.` in it is equal to another one as a path.
+        self.files
+            .get_key_value(Path::new(path))
+            .filter(|(own, seen)| is_text(own, path) && !seen.is_dir)
+            .map(|(_, seen)| seen)
     }
+
+    /// The paths of all files by content, those that are text and have `/` between names.
+    pub(in crate::builder) fn by_content(&self) -> HashMap<Sha256Digest, Vec<&str>> {
+        let mut found: HashMap<_, Vec<&str>> = HashMap::new();
+        for (path, seen) in self.files.iter().filter(|(_, seen)| !seen.is_dir) {
+            if let Some(path) = path.to_str() {
+                found.entry(seen.digest).or_default().push(path);
+            }
+        }
+        found
+    }
+}
+
+fn is_text(path: &Path, text: &str) -> bool {
+    path.to_str() == Some(text)
 }
 
 struct Listing<'a> {
     root: &'a Path,
     bytes: u64,
     found: Vec<Found>,
+    directories: BTreeSet<PathBuf>,
 }
 
 struct Found {
@@ -98,6 +146,7 @@ impl Listing<'_> {
                 continue;
             }
             if kind.is_dir() {
+                self.directories.insert(path.strip_prefix(self.root).ok()?.to_path_buf());
                 self.directory(&path)?;
             } else {
                 self.file(path, kind.is_symlink())?;
@@ -130,13 +179,18 @@ impl Listing<'_> {
     }
 }
 
-fn digest(path: &Path) -> Option<Sha256Digest> {
+fn content(path: &Path) -> Option<(Sha256Digest, Fingerprint)> {
     let mut file = File::open(path).ok()?;
-    let (mut digest, mut buffer) = (Sha256::new(), vec![0; 64 * 1024]);
+    let (mut digest, mut crc, mut buffer) = (Sha256::new(), Crc::new(), vec![0; 64 * 1024]);
+    let mut size_bytes = 0;
     loop {
         match file.read(&mut buffer).ok()? {
-            0 => return Some(digest.finalize().into()),
-            count => digest.update(&buffer[..count]),
+            0 => return Some((digest.finalize().into(), (size_bytes, crc.sum()))),
+            count => {
+                size_bytes += count as u64;
+                digest.update(&buffer[..count]);
+                crc.update(&buffer[..count]);
+            }
         }
     }
 }

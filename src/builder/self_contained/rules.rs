@@ -4,8 +4,11 @@
 //! time. Sources: the manuals of the backends, and where they do not say, hatchling 1.33, setuptools 83, flit-core 4.2,
 //! poetry-core 2.5, pdm-backend 2.5 and uv 0.13.
 
+use super::SETUP_PY;
 use crate::bounded_file::{TEXT_LIMIT_BYTES, read_text};
+use crate::builder::shadowed::is_standard;
 use crate::project::ResolveSettings;
+use crate::project::setup_py::SetupPy;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -14,10 +17,32 @@ const REQUIRES: [&str; 7] =
     ["hatchling", "flit-core", "poetry-core", "uv-build", "pdm-backend", "setuptools", "wheel"];
 
 /// Files with code of the user that a build runs.
-const CODE_FILES: [&str; 4] = ["setup.py", "hatch_build.py", "build.py", "pdm_build.py"];
+pub(super) const CODE_FILES: [&str; 4] = ["setup.py", "hatch_build.py", "build.py", "pdm_build.py"];
 
 /// Files with more settings of setuptools, which are not read here.
 const SETUPTOOLS_FILES: [&str; 2] = ["setup.cfg", "MANIFEST.in"];
+
+/// Modules that setuptools imports, besides those of Python. Source: setuptools 84.2, `_vendor`.
+const SETUPTOOLS_MODULES: [&str; 18] = [
+    "_distutils_hack",
+    "autocommand",
+    "backports",
+    "distutils",
+    "importlib_metadata",
+    "importlib_resources",
+    "inflect",
+    "jaraco",
+    "more_itertools",
+    "ordered_set",
+    "packaging",
+    "pkg_resources",
+    "platformdirs",
+    "setuptools",
+    "tomli",
+    "typing_extensions",
+    "wheel",
+    "zipp",
+];
 
 /// uv settings that add to the environment of a build more than the package asks for.
 const UV_BUILD_KEYS: [&str; 4] =
@@ -134,34 +159,138 @@ const PDM_VERSION: Allowed = Keys(&["path", "source"], &[]);
 const PDM_BUILD: Allowed =
     Keys(&["editable-backend", "excludes", "includes", "is-purelib", "package-dir", "source-includes"], &[]);
 
-/// Whether the package in `directory` is known to be built from the files in it.
-pub(super) fn stays_inside(directory: &Path, backend: &str, settings: &ResolveSettings) -> bool {
+/// What the configuration of a package says that is built only from its own files.
+#[derive(Debug)]
+pub(super) struct Configuration {
+    /// All texts in it, in lower case. A file that none of them names is not read for its metadata.
+    texts: Vec<String>,
+    /// Whether its wheel has files at the ends of their own paths: no setting moves one to another place.
+    pub(super) keeps_paths: bool,
+}
+
+impl Configuration {
+    /// Whether a text has the name of a file in it, in any case.
+    pub(super) fn mentions(&self, file_name: &str) -> bool {
+        let name = file_name.to_lowercase();
+        self.texts.iter().any(|text| text.contains(&name))
+    }
+}
+
+/// Read the configuration of the package in `directory`; `None` if its build may look at other files.
+pub(super) fn read(directory: &Path, backend: &str, settings: &ResolveSettings) -> Option<Configuration> {
+    if backend == SETUP_PY {
+        return read_setup_py(directory, settings);
+    }
+    let pyproject = table(&directory.join("pyproject.toml"))?;
+    let own = directory.join("hatch.toml");
+    let hatch =
+        if own.exists() && backend == "hatchling.build" { Some(Value::Table(table(&own)?)) } else { None };
+    if !stays_inside(directory, &pyproject, hatch.as_ref(), backend, settings) {
+        return None;
+    }
+    let keeps_paths = keeps_paths(&pyproject, hatch.as_ref(), backend);
+    let mut texts = Vec::new();
+    for said in hatch.iter().chain([&Value::Table(pyproject)]) {
+        collect_texts(said, &mut texts);
+    }
+    Some(Configuration { texts, keeps_paths })
+}
+
+/// The same for a `setup.py`, which setuptools runs with its directory in front of the search path.
+fn read_setup_py(directory: &Path, settings: &ResolveSettings) -> Option<Configuration> {
+    let setup = SetupPy::read(directory)?;
+    let has_uv_keys = UV_BUILD_KEYS.iter().any(|key| settings.uv.contains_key(*key));
+    if has_uv_keys || directory.join("MANIFEST.in").exists() || !setup.paths().into_iter().all(is_inside) {
+        return None;
+    }
+    for entry in directory.read_dir().ok()? {
+        let name = entry.ok()?.file_name().into_string().ok()?;
+        let module = name.split('.').next().unwrap_or(&name);
+        // setuptools would import such a module instead of its own or Python's. Metadata of a distribution may name
+        // plugins.
+        let is_imported = module != "setup" && (SETUPTOOLS_MODULES.contains(&module) || is_standard(module));
+        if is_imported || name.ends_with(".egg-info") || name.ends_with(".dist-info") {
+            return None;
+        }
+    }
+    let texts = setup.texts().into_iter().map(str::to_lowercase).collect();
+    Some(Configuration { texts, keeps_paths: setup.keeps_paths() })
+}
+
+fn collect_texts(said: &Value, texts: &mut Vec<String>) {
+    match said {
+        Value::String(text) => texts.push(text.to_lowercase()),
+        Value::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
+        Value::Table(table) => table.iter().for_each(|(key, value)| {
+            texts.push(key.to_lowercase());
+            collect_texts(value, texts);
+        }),
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => {}
+    }
+}
+
+/// Whether no setting of the backend puts a file at a path that is not the end of its own.
+fn keeps_paths(pyproject: &Table, hatch: Option<&Value>, backend: &str) -> bool {
+    match backend {
+        "hatchling.build" => tool(pyproject, "hatch").into_iter().chain(hatch).all(|said| {
+            let build = said.get("build");
+            let wheel = build.and_then(|build| build.get("targets")?.get("wheel"));
+            build.into_iter().chain(wheel).all(|said| {
+                let moves = |key| said.get(key).is_some();
+                // A list of sources only removes directories from the start of a path.
+                !moves("force-include")
+                    && !moves("shared-data")
+                    && said.get("sources").is_none_or(Value::is_array)
+            })
+        }),
+        "setuptools.build_meta" => {
+            let places = tool(pyproject, "setuptools").and_then(|said| said.get("package-dir"));
+            places.is_none_or(|places| {
+                places.as_table().is_some_and(|places| places.keys().all(String::is_empty))
+            })
+        }
+        "poetry.core.masonry.api" => {
+            let packages = tool(pyproject, "poetry").and_then(|said| said.get("packages"));
+            let packages = packages.and_then(Value::as_array);
+            packages.into_iter().flatten().all(|package| package.get("to").is_none())
+        }
+        "uv_build" => tool(pyproject, "uv").and_then(|uv| uv.get("build-backend")?.get("data")).is_none(),
+        "flit_core.buildapi" | "pdm.backend" => true,
+        _ => false,
+    }
+}
+
+/// Whether a package is known to be built from the files in its `directory`.
+fn stays_inside(
+    directory: &Path,
+    pyproject: &Table,
+    hatch: Option<&Value>,
+    backend: &str,
+    settings: &ResolveSettings,
+) -> bool {
     let has = |file: &&str| directory.join(file).exists();
-    let Some(pyproject) = table(&directory.join("pyproject.toml")) else { return false };
     !CODE_FILES.iter().any(&has)
         && !UV_BUILD_KEYS.iter().any(|key| settings.uv.contains_key(*key))
-        && builds_plainly(&pyproject)
+        && builds_plainly(pyproject)
         && pyproject.get("project").is_none_or(stays_in_directory)
         && match backend {
             "hatchling.build" => {
-                let own = directory.join("hatch.toml");
-                tool(&pyproject, "hatch").is_none_or(|said| allows(&HATCH, said))
-                    && (!own.exists() || table(&own).is_some_and(|said| allows(&HATCH, &Value::Table(said))))
+                tool(pyproject, "hatch").into_iter().chain(hatch).all(|said| allows(&HATCH, said))
             }
             "setuptools.build_meta" => {
                 !SETUPTOOLS_FILES.iter().any(&has)
-                    && tool(&pyproject, "distutils").is_none()
-                    && tool(&pyproject, "setuptools").is_none_or(|said| allows(&SETUPTOOLS, said))
+                    && tool(pyproject, "distutils").is_none()
+                    && tool(pyproject, "setuptools").is_none_or(|said| allows(&SETUPTOOLS, said))
             }
             "flit_core.buildapi" => {
                 let project = pyproject.get("project");
                 project.is_some_and(|project| project.get("dynamic").is_none())
-                    && tool(&pyproject, "flit").is_none_or(|said| allows(&FLIT, said))
+                    && tool(pyproject, "flit").is_none_or(|said| allows(&FLIT, said))
             }
-            "poetry.core.masonry.api" => tool(&pyproject, "poetry").is_none_or(|said| allows(&POETRY, said)),
-            "pdm.backend" => tool(&pyproject, "pdm").is_none_or(is_plain_pdm),
+            "poetry.core.masonry.api" => tool(pyproject, "poetry").is_none_or(|said| allows(&POETRY, said)),
+            "pdm.backend" => tool(pyproject, "pdm").is_none_or(is_plain_pdm),
             "uv_build" => {
-                let said = tool(&pyproject, "uv").and_then(|uv| uv.get("build-backend"));
+                let said = tool(pyproject, "uv").and_then(|uv| uv.get("build-backend"));
                 said.is_none_or(stays_in_directory)
             }
             // Unknown backends may read anything.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::builder::recipe::Recipe;
 use crate::host::Host;
 use crate::project::PackageBuild;
 use std::fs;
@@ -44,13 +45,10 @@ impl Fixture {
         let clock = std::sync::Arc::new(crate::host::SystemClock);
         let (out, err) = (Box::new(std::io::sink()), Box::new(std::io::sink()));
         let host = Host::for_test(env, self.dir.path(), out, err, clock);
-        let package = LocalPackage {
-            directory: self.path(""),
-            name: Some("shop".into()),
-            build: PackageBuild::Backend { backend: self.backend.into() },
-        };
-        let python = "3.11".parse().unwrap();
-        super::read(&package, self.backend, python, &self.settings, &Tools::new(&host))
+        let build = PackageBuild::Backend { backend: self.backend.into() };
+        let package = LocalPackage { directory: self.path(""), name: Some("shop".into()), build };
+        let target = Target::serverless("3.11".parse().unwrap());
+        super::read(&package, self.backend, target, &self.settings, &Tools::new(&host))
     }
     fn key(&self) -> String {
         self.read().expect("self-contained").key
@@ -64,7 +62,13 @@ fn everything_a_build_can_see_changes_the_key() {
     fixture.write(".pexignore", "shop/\n");
     let mut seen = vec![fixture.key()];
     for (file, text) in [
-        ("shop/__init__.py", "PRICE = 2\n"),
+        ("README.md", "Shop"),
+        ("README.md", "Shop!"),
+        ("shop/data.bin", "1"),
+        ("shop/data.bin", "2"),
+        ("shop/py.typed", ""),
+        ("shop/conftest.py", ""),
+        ("SHOP/__init__.py", ""),
         ("node_modules/chart/chart.js", "1"),
         (".cache/model.bin", "1"),
         (".venv/pyvenv.cfg", ""),
@@ -78,6 +82,10 @@ fn everything_a_build_can_see_changes_the_key() {
         fixture.write(file, text);
         seen.push(fixture.key());
     }
+    fs::create_dir(fixture.path("empty")).unwrap();
+    seen.push(fixture.key());
+    fs::rename(fixture.path("shop/conftest.py"), fixture.path("shop/Conftest.py")).unwrap();
+    seen.push(fixture.key());
     symlink("__init__.py", fixture.path("shop/again.py")).unwrap();
     seen.push(fixture.key());
     use std::os::unix::fs::PermissionsExt;
@@ -86,6 +94,8 @@ fn everything_a_build_can_see_changes_the_key() {
     fixture.env.push(("HATCH_BUILD_NO_HOOKS", "1"));
     seen.push(fixture.key());
     fixture.settings.build_constraints.push("hatchling<1.30".into());
+    seen.push(fixture.key());
+    fixture.env.push(("UV_EXCLUDE_NEWER", "2025-01-01"));
     seen.push(fixture.key());
     for (at, key) in seen.iter().enumerate() {
         assert!(!seen[..at].contains(key), "change {at} is not seen");
@@ -102,9 +112,101 @@ fn bytecode_and_the_insides_of_a_repository_do_not_count() {
     assert_eq!(fixture.key(), before);
 }
 
+/// `wheel` is a table of hatchling's.
+fn with_wheel(wheel: &str) -> Fixture {
+    Fixture::hatchling(&format!("[tool.hatch.build.targets.wheel]\n{wheel}"))
+}
+
 #[test]
-fn another_project_with_the_same_files_has_another_key() {
-    assert_ne!(Fixture::hatchling("").key(), Fixture::hatchling("").key());
+fn contents_that_are_only_copied_do_not_count() {
+    let named = "dynamic = ['version']\n[tool.hatch.version]\npath = 'shop/__init__.py'";
+    for (fixture, file, counts) in [
+        (Fixture::hatchling(""), "shop/__init__.py", false),
+        (Fixture::hatchling(""), "shop/defs/orders.sql", false),
+        (Fixture::hatchling(""), "target/manifest.json", false),
+        (Fixture::hatchling(""), "shop/logo.png", true),
+        (Fixture::hatchling(""), "README.md", true),
+        (Fixture::hatchling(""), "shop/script", true),
+        (Fixture::hatchling(&named.replace("version = '1'", "")), "shop/__init__.py", true),
+        (Fixture::hatchling(&named.replace("shop/__init__", "shop/__INIT__")), "shop/__init__.py", true),
+        (Fixture::hatchling(named), "shop/other.py", false),
+        (Fixture::hatchling("readme = 'docs/readme.html'"), "docs/readme.html", true),
+        (Fixture::hatchling("license-files = ['terms.json']"), "terms.json", true),
+        (with_wheel("packages = ['src/shop']"), "src/shop/__init__.py", false),
+        (with_wheel("sources = ['src']"), "src/shop/__init__.py", false),
+        (with_wheel("sources = { 'src/a' = 'shop' }"), "src/a/__init__.py", true),
+        (with_wheel("force-include = { lib = 'shop/lib' }"), "lib/__init__.py", true),
+        (with_wheel("shared-data = { lib = 'lib' }"), "lib/__init__.py", true),
+    ] {
+        fixture.write(file, "one");
+        let before = fixture.key();
+        fixture.write(file, "two");
+        assert_eq!(fixture.key() != before, counts, "{file}");
+    }
+    let executable = Fixture::hatchling("");
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(executable.path("shop/__init__.py"), fs::Permissions::from_mode(0o755)).unwrap();
+    let before = executable.key();
+    executable.write("shop/__init__.py", "two");
+    assert_ne!(executable.key(), before);
+}
+
+#[test]
+fn settings_that_move_files_are_found_in_each_backend() {
+    for (backend, requires, more, is_shared) in [
+        (HATCHLING, "hatchling", "", true),
+        ("setuptools.build_meta", "setuptools", "[tool.setuptools.package-dir]\n'' = 'src'", true),
+        ("setuptools.build_meta", "setuptools", "[tool.setuptools.package-dir]\nshop = 'lib/shop'", false),
+        (
+            "poetry.core.masonry.api",
+            "poetry-core",
+            "[tool.poetry]\npackages = [{ include = 'shop', from = 'src' }]",
+            true,
+        ),
+        (
+            "poetry.core.masonry.api",
+            "poetry-core",
+            "[tool.poetry]\npackages = [{ include = 'shop', to = 'lib' }]",
+            false,
+        ),
+        ("uv_build", "uv_build", "[tool.uv.build-backend]\nmodule-root = ''", true),
+        ("uv_build", "uv_build", "[tool.uv.build-backend.data]\ndata = 'share'", false),
+        ("flit_core.buildapi", "flit_core", "", true),
+        ("pdm.backend", "pdm-backend", "", true),
+    ] {
+        assert_eq!(
+            Fixture::new(backend, requires, more).read().unwrap().is_shared,
+            is_shared,
+            "{backend} {more}"
+        );
+    }
+    let mut linked = Fixture::hatchling("");
+    linked.settings.find_links.push("/wheels".into());
+    assert!(!linked.read().unwrap().is_shared);
+}
+
+#[test]
+fn the_key_is_that_of_the_same_files_elsewhere() {
+    assert_eq!(Fixture::hatchling("").key(), Fixture::hatchling("").key());
+    // Where the path may be in the wheel, it counts.
+    let moved = || with_wheel("force-include = { lib = 'shop/lib' }").key();
+    assert_ne!(moved(), moved());
+    let below = Fixture::hatchling("");
+    below.write("../.gitignore", "*.csv\n");
+    let deeper = Fixture::hatchling("");
+    deeper.write("../../.gitignore", "*.csv\n");
+    assert_ne!(below.key(), deeper.key());
+}
+
+#[test]
+fn credentials_of_an_index_do_not_count() {
+    let with = |url: &str| {
+        let mut fixture = Fixture::hatchling("");
+        fixture.settings.default_index = Some(url.into());
+        fixture.key()
+    };
+    assert_eq!(with("https://a:one@e.example/simple"), with("https://a:two@e.example/simple"));
+    assert_ne!(with("https://e.example/simple"), with("https://other.example/simple"));
 }
 
 #[test]
@@ -207,35 +309,186 @@ fn packages_with_outside_or_broken_links_are_not_cached() {
     }
 }
 
+/// The members of a wheel besides `.dist-info/RECORD`, which is written here.
 fn wheel(fixture: &Fixture, members: &[(&str, &str)]) -> std::path::PathBuf {
+    use base64::Engine as _;
     use std::io::Write;
     let path = fixture.dir.path().join("shop-1-py3-none-any.whl");
     let mut archive = zip::ZipWriter::new(fs::File::create(&path).unwrap());
+    let mut record = String::new();
     for (name, text) in members {
+        let digest = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(text));
+        record += &format!("{name},sha256={digest},{}\r\n", text.len());
         archive.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
         archive.write_all(text.as_bytes()).unwrap();
     }
+    archive.start_file("shop-1.dist-info/RECORD", zip::write::SimpleFileOptions::default()).unwrap();
+    archive.write_all(format!("{record}shop-1.dist-info/RECORD,,\r\n").as_bytes()).unwrap();
     archive.finish().unwrap();
     path
 }
 
+fn recipe(fixture: &Fixture, members: &[(&str, &str)]) -> Option<Recipe> {
+    let wheel = wheel(fixture, members);
+    Recipe::of(&wheel, &fixture.read().unwrap(), std::time::SystemTime::now()).unwrap()
+}
+
+/// The texts of the files that a recipe gives.
+fn given(recipe: &Recipe, fixture: &Fixture) -> Option<Vec<(String, String)>> {
+    let out = tempfile::tempdir().unwrap();
+    let wheel = recipe.wheel(&fixture.read().unwrap(), out.path()).unwrap()?;
+    let archive = crate::wheel::Archive::open(&wheel).unwrap();
+    let mut reader = archive.reader().unwrap();
+    let mut text = |name: &str, data| String::from_utf8(reader.read(name, data, 1 << 20).unwrap()).unwrap();
+    let members = archive.members().iter();
+    Some(members.map(|member| (member.name.clone(), text(&member.name, &member.data))).collect())
+}
+
+const INIT: (&str, &str) = ("shop/__init__.py", "PRICE = 1\n");
+const METADATA: (&str, &str) = ("shop-1.dist-info/METADATA", "M");
+
 #[test]
-fn a_wheel_with_files_from_elsewhere_is_not_kept() {
+fn only_copies_of_files_of_the_package_have_a_recipe() {
     let fixture = Fixture::hatchling("");
-    fixture.write("src/other/a.py", "A");
-    fixture.write("LICENSE", "L");
-    fixture.write(".git/config", "G");
-    let read = fixture.read().unwrap();
-    let plain =
-        [("shop/__init__.py", "PRICE = 1\n"), ("shop-1.dist-info/METADATA", "M"), ("other/a.py", "A")];
+    for (file, text) in [
+        ("src/other/a.py", "A"),
+        ("LICENSE", "L"),
+        ("LICENSE.py", "L.py"),
+        (".git/config", "G"),
+        ("one/twice/a.py", "T"),
+        ("two/twice/a.py", "T"),
+        ("one/apart/a.py", "1"),
+        ("two/apart/a.py", "2"),
+        ("one/data/a.bin", "T"),
+        ("two/data/a.bin", "T"),
+    ] {
+        fixture.write(file, text);
+    }
+    let plain = [INIT, METADATA, ("other/a.py", "A")];
     for (more, want) in [
         (("shop-1.dist-info/licenses/LICENSE", "L"), true),
         (("shop-1.dist-info/licenses/LICENSE", "another"), false),
+        (("shop-1.dist-info/licenses/LICENSE.py", "L.py"), false),
+        (("shop-1.dist-info/unknown.txt", "U"), false),
         (("shop/generated.py", "PRICE = 1\n"), false),
         (("shop/a.py", "A"), false),
         (("git/config", "G"), false),
+        // Which of the two is copied would matter after a change of one.
+        (("twice/a.py", "T"), false),
+        (("apart/a.py", "2"), true),
+        (("data/a.bin", "T"), true),
+        (("shop-1.data/purelib/other/b.py", "A"), false),
+        (("shop-1.data/scripts/tool", "A"), false),
     ] {
         let members: Vec<_> = plain.iter().copied().chain([more]).collect();
-        assert_eq!(read.made(&wheel(&fixture, &members)).unwrap(), want, "{more:?}");
+        assert_eq!(recipe(&fixture, &members).is_some(), want, "{more:?}");
+    }
+}
+
+#[test]
+fn a_recipe_gives_the_files_as_they_are_now() {
+    let fixture = Fixture::hatchling("");
+    fixture.write("src/other/a.py", "A");
+    let members = |init| [("other/a.py", "A"), METADATA, (INIT.0, init)];
+    let made = recipe(&fixture, &members(INIT.1)).unwrap();
+    let key = fixture.key();
+    fixture.write("shop/__init__.py", "PRICE = 2\n");
+    assert_eq!(fixture.key(), key);
+    let now = recipe(&fixture, &members("PRICE = 2\n")).unwrap();
+    assert_eq!(given(&made, &fixture), given(&now, &fixture));
+    let record = &given(&made, &fixture).unwrap()[2];
+    assert!(
+        record.0 == "shop-1.dist-info/RECORD" && record.1.contains("shop/__init__.py,sha256="),
+        "{record:?}"
+    );
+    // A file that changes after it was read would not agree with RECORD.
+    let read = fixture.read().unwrap();
+    fixture.write("shop/__init__.py", "PRICE = 3\n");
+    let out = tempfile::tempdir().unwrap();
+    assert!(made.wheel(&read, out.path()).is_err());
+    assert_eq!(out.path().read_dir().unwrap().count(), 0);
+    // A recipe of other files is not one of these.
+    fs::remove_file(fixture.path("src/other/a.py")).unwrap();
+    assert_eq!(given(&made, &fixture), None);
+}
+
+#[test]
+fn a_wheel_of_other_contents_than_were_read_has_no_recipe() {
+    let fixture = Fixture::hatchling("");
+    assert!(recipe(&fixture, &[INIT, METADATA]).is_some());
+    // It changed during the build.
+    assert!(recipe(&fixture, &[("shop/__init__.py", "PRICE = 2\n"), METADATA]).is_none());
+}
+
+#[test]
+fn a_stored_recipe_is_used_only_whole_young_and_for_its_key() {
+    let fixture = Fixture::hatchling("");
+    let recipe = recipe(&fixture, &[INIT, METADATA]).unwrap();
+    let (key, day) = (fixture.key(), std::time::Duration::from_secs(24 * 60 * 60));
+    let text = recipe.text(&key).unwrap();
+    let now = std::time::SystemTime::now();
+    assert_eq!(Recipe::read(&text, &key, now, day), Ok(recipe));
+    for at in 0..text.len() {
+        assert!(Recipe::read(&text[..at], &key, now, day).is_err(), "the first {at} bytes");
+        let mut damaged = text.clone().into_bytes();
+        damaged[at] ^= 1;
+        let damaged = String::from_utf8_lossy(&damaged).into_owned();
+        assert!(Recipe::read(&damaged, &key, now, day).is_err(), "byte {at}");
+    }
+    for (key, now, max_age) in [
+        ("0", now, day),
+        (&*key, now + day + day, day),
+        (&*key, now - day, day),
+        (&*key, now, std::time::Duration::ZERO),
+    ] {
+        assert!(Recipe::read(&text, key, now, max_age).is_err(), "{now:?} {max_age:?}");
+    }
+}
+
+fn setup_py(arguments: &str) -> Fixture {
+    let fixture = Fixture::new(SETUP_PY, "setuptools", "");
+    fs::remove_file(fixture.path("pyproject.toml")).unwrap();
+    let text = format!("from setuptools import find_packages, setup\nsetup(name='shop', {arguments})\n");
+    fixture.write("setup.py", &text);
+    fixture
+}
+
+#[test]
+fn a_setup_py_that_can_be_read_has_a_recipe() {
+    let plain = setup_py("packages=find_packages()");
+    let key = plain.key();
+    plain.write("shop/__init__.py", "PRICE = 2\n");
+    assert_eq!(plain.key(), key);
+    plain.write(
+        "setup.py",
+        "from setuptools import find_packages, setup\nsetup(name='shop', packages=['shop'])\n",
+    );
+    assert_ne!(plain.key(), key);
+    let with = |file: &str| {
+        let fixture = setup_py("packages=find_packages()");
+        fixture.write(file, "");
+        fixture.read().is_some()
+    };
+    for (file, is_read) in [
+        ("more/__init__.py", true),
+        ("shop/json.py", true),
+        ("setup.cfg", true),
+        ("README.md", true),
+        ("MANIFEST.in", false),
+        ("json.py", false),
+        ("json/__init__.py", false),
+        ("wheel/a.txt", false),
+        ("shop.egg-info/entry_points.txt", false),
+    ] {
+        assert_eq!(with(file), is_read, "{file}");
+    }
+    for (arguments, want) in [
+        ("packages=find_packages('src'), package_dir={'': 'src'}", Some(true)),
+        ("packages=['shop'], package_dir={'shop': 'lib'}", Some(false)),
+        ("packages=find_packages('../lib')", None),
+        ("packages=['shop'], package_dir={'': '/lib'}", None),
+        ("packages=['shop'], version=open('VERSION').read()", None),
+    ] {
+        assert_eq!(setup_py(arguments).read().map(|read| read.is_shared), want, "{arguments}");
     }
 }

@@ -1,6 +1,7 @@
 //! The stages of a deploy from building on; each records its result.
 
 use super::{pruning, telling};
+use crate::builder::local_packages::Packages;
 use crate::builder::manifest::Manifest;
 use crate::builder::{self, Built};
 use crate::cli::DeployArgs;
@@ -12,7 +13,7 @@ use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::plan::Plan;
 use crate::project::Warning;
-use crate::publish::{Published, Publisher, Recording};
+use crate::publish::{Published, Publisher, Recording, record};
 use crate::report::{self, DeploymentReport};
 use crate::update::{self, Online};
 use crate::verify::{Outcome, Rules, Verified, VerifyWhen};
@@ -49,8 +50,11 @@ impl Stages<'_> {
         let Stages { args, host, progress, plan, online, out_dir, .. } = self;
         let online = online.as_ref();
         let loads_all = args.verify == VerifyWhen::Always;
-        let publisher = online.map(|online| online.publisher(&args.publish, loads_all, plan, host));
-        let mut context = self.building.context(out_dir)?;
+        let max_age = record::max_age(args.publish.resolve_max_age, host);
+        let mut context = self.building.context(out_dir)?.trusting_recipes(max_age);
+        let packages = Packages::read(&plan.sources, &context);
+        let publisher =
+            online.map(|online| online.publisher(&args.publish, loads_all, plan, &packages, host));
         if let Some(publisher) = &publisher {
             context = context.observed_by(publisher);
         }
@@ -65,7 +69,7 @@ impl Stages<'_> {
         progress.planned();
         progress.stage("build");
         host.note(telling::heading(plan, &self.building.python_origin));
-        let built = Arc::new(builder::run(plan, &context));
+        let built = Arc::new(builder::run(plan, packages, &context));
         let warnings = context.warnings().into_iter().map(Warning::without_place);
         progress.put(|run| run.warnings.extend(warnings));
         // The context borrows the publisher, which `finish` consumes.

@@ -2,6 +2,7 @@
 
 mod commit;
 mod images;
+mod recipes;
 mod records;
 mod requests;
 mod runs;

@@ -1,11 +1,10 @@
 //! How many requests a push takes, and how many of them have to wait for one another.
 
 use crate::support::scene::Scene;
+use crate::support::small_project::write_lock;
 use crate::support::standin::Journal;
 use crate::support::step::Ran;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use std::path::Path;
 
 /// Longer than what a busy machine takes between two requests that are sent side by side.
 const LATENCY_SECONDS: f64 = 0.3;
@@ -17,21 +16,6 @@ fn push(scene: &Scene) -> (Ran, Journal) {
     let journal = scene.dagster.journal();
     journal.assert_clean();
     (ran, journal)
-}
-
-/// A lock file of the project's wheels next to its requirements.
-fn lock(dir: &Path) {
-    let mut text = "lock-version = '1.0'\ncreated-by = 'test'\n".to_string();
-    for name in ["dagster", "dagster-cloud"] {
-        let file = format!("{}-1.13.27-py3-none-any.whl", name.replace('-', "_"));
-        let bytes = std::fs::read(dir.join("wheels").join(&file)).unwrap();
-        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        text += &format!(
-            "[[packages]]\nname = '{name}'\nversion = '1.13.27'\n\
-             wheels = [{{name = '{file}', path = '../wheels/{file}', hashes = {{sha256 = '{digest}'}}}}]\n"
-        );
-    }
-    std::fs::write(dir.join("one/pylock.toml"), text).unwrap();
 }
 
 /// The requests up to the update, and all of them; the round trips of both.
@@ -48,7 +32,7 @@ fn a_push_of_one_line_takes_few_requests() {
     for (what, is_locked) in [("requirements.txt", false), ("pylock.toml", true)] {
         let scene = Scene::new(&[("one", "")], json!({}));
         if is_locked {
-            lock(scene.dir.path());
+            write_lock(scene.dir.path());
         }
         push(&scene);
         scene.dagster.control("config", &json!({"latency_seconds": LATENCY_SECONDS}));

@@ -103,7 +103,7 @@ fn an_unchanged_package_is_not_built_again() {
         let mut command = pexpress_with_uv();
         command.args(["-v", "source"]).arg(dir.path().join("app")).arg(dir.path().join("out"));
         let output = run(command.args(["--python-version", "3.11"]));
-        String::from_utf8_lossy(&output.stderr).contains("is unchanged since it was built")
+        String::from_utf8_lossy(&output.stderr).contains("needs no build")
     });
     assert_eq!(said, [false, true]);
 }

@@ -6,6 +6,7 @@ mod fetch;
 mod local_packages;
 mod locked_releases;
 mod poetry_lock;
+mod recipes;
 pub mod releases;
 mod resolving;
 mod uv_project;

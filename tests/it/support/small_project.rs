@@ -73,6 +73,21 @@ pub fn write_wheels(dir: &Path, versions: usize) {
     (1..=versions).for_each(|version| write_wheel(&wheels, "extra", &version.to_string()));
 }
 
+/// Write a lock file of the wheels of a project for its code location `one`.
+pub fn write_lock(dir: &Path) {
+    let mut text = "lock-version = '1.0'\ncreated-by = 'test'\n".to_string();
+    for name in ["dagster", "dagster-cloud"] {
+        let file = format!("{}-1.13.27-py3-none-any.whl", name.replace('-', "_"));
+        let bytes = std::fs::read(dir.join("wheels").join(&file)).unwrap();
+        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        text += &format!(
+            "[[packages]]\nname = '{name}'\nversion = '1.13.27'\n\
+             wheels = [{{name = '{file}', path = '../wheels/{file}', hashes = {{sha256 = '{digest}'}}}}]\n"
+        );
+    }
+    std::fs::write(dir.join("one/pylock.toml"), text).unwrap();
+}
+
 /// A project with these code locations, each in its own directory, with dagster and the given requirement lines. Names
 /// such as `error` have no meaning here: the stand-in's configuration decides how a location loads.
 pub fn write_project(dir: &Path, locations: &[(&str, &str)]) {
