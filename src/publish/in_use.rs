@@ -20,10 +20,11 @@ impl InUse {
     ///
     /// A file that serves is there, since agents fetch it at each start. It is looked for all the same where that costs
     /// little, because a deploy then also repairs a registry that lost it. With many files it would cost a request each;
-    /// if one of those is gone, its code location fails to load, and the next run looks for it.
+    /// if one of those is gone, its code location fails to load, and the next run looks for it. Deps PEX files are always
+    /// looked for: they are few, and the deps cache must not name one that is gone.
     pub fn new(named: Option<BTreeSet<String>>, served: BTreeSet<String>, sources: usize) -> InUse {
-        let trusted = if sources > MOST_LOOKED_FOR { served } else { BTreeSet::new() };
-        InUse { named, trusted }
+        let is_trusted = |name: &String| sources > MOST_LOOKED_FOR && name.starts_with("source-");
+        InUse { named, trusted: served.into_iter().filter(is_trusted).collect() }
     }
 
     /// Whether a file is stored without a look.
@@ -44,13 +45,14 @@ mod tests {
     #[test]
     fn only_many_files_that_serve_are_trusted() {
         let files = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
-        let of = |sources| {
-            InUse::new(Some(files(&["source-a.pex", "source-b.pex"])), files(&["source-a.pex"]), sources)
-        };
+        let (named, served) = (["source-a.pex", "source-b.pex"], ["source-a.pex", "deps-a.pex"]);
+        let of = |sources| InUse::new(Some(files(&named)), files(&served), sources);
         for (sources, trusted) in [(8, false), (9, true)] {
             let in_use = of(sources);
             assert_eq!(in_use.is_trusted("source-a.pex"), trusted);
-            assert!(!in_use.is_trusted("source-b.pex") && !in_use.is_trusted("source-c.pex"));
+            for other in ["source-b.pex", "source-c.pex", "deps-a.pex"] {
+                assert!(!in_use.is_trusted(other), "{other}");
+            }
             assert!(!in_use.is_new("source-b.pex") && in_use.is_new("source-c.pex"));
         }
         assert!(!InUse::default().is_new("source-a.pex"), "not known");

@@ -109,4 +109,9 @@ fn a_served_file_that_is_gone_is_a_failed_load_and_comes_back() {
     let again = step();
     assert_eq!((again.code, states(&again)[4].clone()), (Some(0), json!("loaded")), "{}", again.log);
     assert_eq!(again.json("locations")[4]["sent"]["source"], "uploaded");
+    // A deps PEX is always looked for.
+    let deps = tag.split(['=', ':']).find(|file| file.starts_with("deps-")).unwrap();
+    scene.dagster.control("delete-object", &json!(deps));
+    let (ran, _) = push(&scene);
+    assert_eq!(ran.json("locations")[4]["sent"]["deps"], "uploaded");
 }
