@@ -8,6 +8,8 @@ use crate::error::Place;
 use crate::foreign_text::neutral;
 use crate::github::runner::{Annotation, Level, Runner};
 use crate::host::{Host, SystemClock};
+use crate::image::manifest::Document;
+use crate::image::{Config, Descriptor};
 use crate::net::SafeUrl;
 use crate::net::netrc::Netrc;
 use crate::project::dockerfile::{Facts as RecipeFacts, Recipe};
@@ -19,7 +21,7 @@ use crate::report::facts::Facts;
 use crate::target::Target;
 use crate::wheel::archive::path_fault;
 use crate::wheel::{Archive, Metadata, WheelName, entry_points::EntryPoint};
-use crate::{context, foreign_json, pex, resolve, yaml};
+use crate::{context, foreign_json, pex, registry, resolve, yaml};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,12 +30,15 @@ use std::sync::Arc;
 pub type Parser = fn(&[u8]);
 
 /// Name and function of each parser. The names are those of the fuzz targets and their corpora.
-pub const PARSERS: [(&str, Parser); 21] = [
+pub const PARSERS: [(&str, Parser); 24] = [
+    ("auth_file", auth_file),
+    ("challenge", challenge),
     ("comment", comment),
     ("dockerfile", dockerfile),
     ("elf", elf),
     ("event_payload", event_payload),
     ("foreign_text", foreign_text),
+    ("image_manifest", image_manifest),
     ("json", json),
     ("metadata", metadata),
     ("netrc", netrc),
@@ -79,6 +84,16 @@ fn with_file(name: &str, bytes: &[u8], parse: impl FnOnce(&Path)) {
         std::fs::write(&path, bytes).expect("the temporary directory can be written");
         parse(&path);
     });
+}
+
+/// A file with credentials for registries.
+pub fn auth_file(bytes: &[u8]) {
+    registry::fuzzing::auth_file(bytes);
+}
+
+/// How a registry asks for credentials.
+pub fn challenge(bytes: &[u8]) {
+    registry::fuzzing::challenge(&String::from_utf8_lossy(bytes));
 }
 
 /// A comment on a pull request, which anyone with write access may have edited. The next comment is composed from the
@@ -130,6 +145,31 @@ pub fn foreign_text(bytes: &[u8]) {
     );
     assert!(!shown.chars().any(|each| each.is_control() && !matches!(each, '\n' | '\t')), "{shown:?}");
     assert_eq!(neutral(&shown).trim_end(), shown.trim_end(), "once is not enough");
+}
+
+/// A manifest, an index or a config of an image: what is written is what was read, and no digest is a path.
+pub fn image_manifest(bytes: &[u8]) {
+    let digests = |descriptors: &[Descriptor]| {
+        assert!(descriptors.iter().all(|one| one.digest.hex().len() == 64));
+    };
+    match Document::parse(bytes) {
+        Ok(Document::Manifest(manifest)) => {
+            digests(&manifest.layers);
+            let again = Document::parse(&manifest.to_bytes()).expect("what is written can be read");
+            assert_eq!(again, Document::Manifest(manifest));
+        }
+        Ok(Document::Index(index)) => {
+            digests(&index.manifests);
+            let again = Document::parse(&index.to_bytes()).expect("what is written can be read");
+            assert_eq!(again, Document::Index(index));
+        }
+        Err(_) => {}
+    }
+    if let Ok(config) = Config::parse(bytes) {
+        let _ = config.env("PATH");
+        let again = Config::parse(&config.to_bytes()).expect("what is written can be read");
+        assert_eq!(again, config);
+    }
 }
 
 /// Answers of servers.

@@ -2,7 +2,7 @@
 //!
 //! Sources: docker/cli, `cli/config/configfile`; containers-auth.json(5).
 
-use super::credentials::Credential;
+use super::credential::Credential;
 use crate::foreign_json;
 use crate::image::Repository;
 use crate::image::reference::DOCKER_HUB;

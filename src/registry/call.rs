@@ -8,6 +8,9 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use url::Url;
 
+/// Bytes of a chunk: GHCR takes less than 4 MiB. Source: rust-oci-client, issues 35 and 37.
+pub const CHUNK_BYTES: usize = (4 << 20) - (64 << 10);
+
 /// Opens some content from its start. Called again for each attempt.
 pub type Open<'a> = dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send + Sync + 'a;
 

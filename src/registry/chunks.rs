@@ -2,7 +2,7 @@
 //!
 //! Source: OCI distribution specification, "Pushing a blob in chunks".
 
-use super::call::{Body, Call, Method, Session, Upload};
+use super::call::{Body, CHUNK_BYTES, Call, Method, Session, Upload};
 use super::checked::Checked;
 use super::client::Registries;
 use super::error::RegistryError;
@@ -14,8 +14,6 @@ use crate::net::retry::Again;
 use std::io::{self, Read};
 use url::Url;
 
-/// Bytes of a chunk: GHCR takes less than 4 MiB. Source: rust-oci-client, issues 35 and 37.
-const CHUNK_BYTES: usize = (4 << 20) - (64 << 10);
 /// Limit for the chunks that a registry may ask for, which are held in memory.
 const LARGEST_CHUNK_BYTES: usize = 10 << 20;
 
@@ -34,7 +32,10 @@ impl Registries {
         session: Session,
     ) -> Result<Pushed, Again<RegistryError>> {
         let digest = upload.descriptor.digest;
-        let unreadable = |source| Again::No(RegistryError::Content { digest, source });
+        let unreadable = |source: io::Error| match source.downcast::<RegistryError>() {
+            Ok(error) => Again::No(error),
+            Err(source) => Again::No(RegistryError::Content { digest, source }),
+        };
         let mut source = Checked::new((upload.open)().map_err(unreadable)?, upload.descriptor);
         let size = session.least_chunk_bytes.clamp(CHUNK_BYTES, LARGEST_CHUNK_BYTES);
         let mut progress = Progress { url: session.url, position: 0 };

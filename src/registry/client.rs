@@ -4,7 +4,8 @@ use super::access::Access;
 use super::call::{Body, Call, Counted, Failure, Method};
 use super::challenge::{self, Challenge};
 use super::checked::Checked;
-use super::credentials::{Credential, Credentials, Lookup};
+use super::credential::Credential;
+use super::credentials::{Credentials, Lookup};
 use super::endpoint::Endpoint;
 use super::error::{RegistryError, Tried};
 use super::slots::Slots;
@@ -190,13 +191,7 @@ impl Registries {
     pub(super) fn again(&self, call: &Call<'_>, failure: Failure, attempts: u32) -> Again<RegistryError> {
         match failure {
             Failure::Final(error) => Again::No(error),
-            Failure::Content(source) => match call.body {
-                Body::Content(descriptor, _) => {
-                    Again::No(RegistryError::Content { digest: descriptor.digest, source })
-                }
-                // Bytes in memory can be read.
-                _ => Again::No(RegistryError::Content { digest: Digest::of([]), source }),
-            },
+            Failure::Content(source) => Again::No(unreadable(call, source)),
             Failure::Net(source) => {
                 let is_transient = source.transience() != Transience::Lasting;
                 let error = RegistryError::Net { doing: call.doing.to_string(), attempts, source };
@@ -375,6 +370,17 @@ fn said_in(bytes: &[u8]) -> Option<String> {
     });
     let errors: Vec<String> = errors.filter(|error| !error.is_empty()).collect();
     (!errors.is_empty()).then(|| errors.join("; "))
+}
+
+/// An error of the content that was to be sent. One of the registry that it comes from is that error.
+fn unreadable(call: &Call<'_>, source: io::Error) -> RegistryError {
+    // Bytes in memory can always be read.
+    let digest =
+        if let Body::Content(descriptor, _) = call.body { descriptor.digest } else { Digest::of([]) };
+    match source.downcast::<RegistryError>() {
+        Ok(error) => error,
+        Err(source) => RegistryError::Content { digest, source },
+    }
 }
 
 /// `host:port` for messages.

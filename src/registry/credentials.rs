@@ -1,6 +1,7 @@
 //! Finds the credentials for a repository, in the order of Docker and podman.
 
 use super::auth_file::{AuthFile, AuthFileError, Entry};
+use super::credential::Credential;
 use super::helper::{self, HelperError, HelperRunner};
 use crate::bounded_file;
 use crate::env_vars;
@@ -18,17 +19,6 @@ use std::sync::{Arc, Mutex};
 
 /// Files of credentials are small.
 const FILE_LIMIT_BYTES: u64 = 4 << 20;
-
-/// What proves to a registry who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credential {
-    /// User name and password.
-    Login(Login),
-    /// A long-lived token that is exchanged for others.
-    IdentityToken(Secret),
-    /// A token that is sent as it is.
-    RegistryToken(Secret),
-}
 
 /// The outcome of a search.
 #[derive(Debug, Clone, Default)]
@@ -371,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_from_elsewhere_is_the_last_resort() {
+    fn a_login_from_elsewhere_comes_before_the_files_or_after_them() {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().display().to_string();
         let mut credentials = Credentials::new(&host(dir.path(), &[("HOME", &home)]), nothing);

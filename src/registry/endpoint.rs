@@ -1,6 +1,7 @@
 //! What this run knows about one registry.
 
 use super::access::Access;
+use super::call::CHUNK_BYTES;
 use super::challenge::Challenge;
 use crate::image::reference::DOCKER_HUB;
 use crate::net::{Secret, is_loopback};
@@ -80,9 +81,11 @@ impl Endpoint {
         self.has_answered.store(true, Ordering::Release);
     }
 
-    /// Whether a blob of this size is to be sent in chunks, because one of its size or less was refused.
+    /// Whether a blob of this size is to be sent in chunks: because one of its size or less was refused, or because
+    /// any was and this one has several chunks, so that it would probably be refused too.
     pub fn wants_chunks(&self, size: u64) -> bool {
-        size >= self.too_large.load(Ordering::Relaxed)
+        let refused = self.too_large.load(Ordering::Relaxed);
+        size >= refused || (refused < u64::MAX && size > CHUNK_BYTES as u64)
     }
 
     /// Remember that a blob of this size was refused in one request.

@@ -284,6 +284,7 @@ fn refusal_hint(status: u16, said: &str, host: &str) -> Option<String> {
         404 if has("NAME_UNKNOWN") => "create the repository, or check its name".into(),
         404 => format!("check the name of the image: {host} may not be a registry, or has no such repository"),
         413 => "a proxy before the registry limits the size of requests: allow at least 4 MiB there (nginx: `client_max_body_size`)".into(),
+        405 | 416 => "the content is too large for one request, and the registry does not take it in chunks either: raise the limit there, or of a proxy before it".into(),
         429 => "the registry limits how much is asked: try again later, or log in to have a higher limit".into(),
         400 | 409 | 412 if ["IMMUTABLE", "ImageTagAlreadyExists", "immutable"].iter().any(|word| has(word)) => {
             "the repository does not let tags be moved".into()

@@ -3,7 +3,7 @@
 //! Source of the protocol: docker-credential-helpers, README, "Development"; Docker's manual, "Credential helper
 //! protocol".
 
-use super::credentials::Credential;
+use super::credential::Credential;
 use crate::foreign_json;
 use crate::foreign_text::neutral;
 use crate::net::Secret;

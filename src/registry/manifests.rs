@@ -181,9 +181,23 @@ impl Registries {
     ) -> Result<Tagged, RegistryError> {
         let reference = Reference::by_tag(repository.clone(), tag.clone());
         let digest = Digest::of(bytes);
-        if let Some(outcome) = self.meaning(&reference, tag, kind, digest)? {
-            return Ok(outcome);
+        match self.meaning(&reference, tag, kind, digest)? {
+            Some(outcome) => Ok(outcome),
+            None => self.tag_new(repository, tag, kind, media_type, bytes),
         }
+    }
+
+    /// Give a tag that had no meaning to a manifest.
+    pub(super) fn tag_new(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        kind: TagKind,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Tagged, RegistryError> {
+        let reference = Reference::by_tag(repository.clone(), tag.clone());
+        let digest = Digest::of(bytes);
         match self.put(&reference, media_type, bytes) {
             Ok(_) => Ok(Tagged::Written),
             // Another run may have been faster, and the repository may not let tags be moved.
@@ -195,7 +209,7 @@ impl Registries {
     }
 
     /// What a tag means now; `None` if nothing.
-    fn meaning(
+    pub(super) fn meaning(
         &self,
         reference: &Reference,
         tag: &Tag,

@@ -5,7 +5,8 @@
 use super::access::Access;
 use super::challenge::{Challenge, subject};
 use super::client::{Registries, authority, safe};
-use super::credentials::{Credential, Lookup};
+use super::credential::Credential;
+use super::credentials::Lookup;
 use super::endpoint::{Endpoint, Issued};
 use super::error::RegistryError;
 use crate::foreign_json;

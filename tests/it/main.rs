@@ -16,6 +16,7 @@ mod image;
 mod messages;
 mod pex;
 mod project;
+mod registry;
 mod reliability;
 mod repository;
 mod resolve;

@@ -4,6 +4,7 @@ pub mod act;
 pub mod clouds;
 pub mod environments;
 pub mod fake_uv;
+pub mod fault_registry;
 pub mod github_rows;
 pub mod github_standin;
 pub mod graphql;

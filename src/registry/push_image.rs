@@ -1,0 +1,66 @@
+//! Pushing a whole image: its blobs first, then its manifest under each tag.
+
+use super::client::Registries;
+use super::error::RegistryError;
+use super::manifests::{TagKind, Tagged};
+use super::push::{Blob, Pushed};
+use crate::image::{Digest, Reference, Repository, Tag};
+
+/// An image to push.
+#[derive(Debug, Clone, Copy)]
+pub struct Push<'a> {
+    /// Where to.
+    pub repository: &'a Repository,
+    /// Media type of the manifest.
+    pub media_type: &'a str,
+    /// The manifest.
+    pub manifest: &'a [u8],
+    /// Its names; at least one.
+    pub tags: &'a [(Tag, TagKind)],
+    /// Repositories that may have some of its blobs.
+    pub mount_from: &'a [Repository],
+}
+
+/// An image that a registry has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushedImage {
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// What became of each blob; none if the image was there already.
+    pub blobs: Vec<Pushed>,
+    /// What became of each tag.
+    pub tags: Vec<Tagged>,
+}
+
+impl Registries {
+    /// Push an image. No tag is written before everything that it needs is there. If a tag means this image already,
+    /// its blobs are there, and nothing is asked about them.
+    ///
+    /// # Errors
+    /// As for [`Registries::push_all`] and [`Registries::tag`].
+    pub fn push_image<'a, B>(&self, push: &Push<'_>, blobs: B) -> Result<PushedImage, RegistryError>
+    where
+        B: IntoIterator<Item = Blob<'a>>,
+        B::IntoIter: Send,
+    {
+        let digest = Digest::of(push.manifest);
+        let mut tags = Vec::new();
+        for (tag, kind) in push.tags {
+            let reference = Reference::by_tag(push.repository.clone(), tag.clone());
+            tags.push(self.meaning(&reference, tag, *kind, digest)?);
+        }
+        let is_there = tags.contains(&Some(Tagged::Existing));
+        let blobs =
+            if is_there { Vec::new() } else { self.push_all(push.repository, blobs, push.mount_from)? };
+        if !is_there && tags.iter().all(|known| matches!(known, Some(Tagged::KeptOther(_)))) {
+            // No tag is free for it, so it is written under its digest.
+            let reference = Reference::by_digest(push.repository.clone(), digest);
+            self.put_manifest(&reference, push.media_type, push.manifest)?;
+        }
+        let named = push.tags.iter().zip(tags).map(|((tag, kind), known)| match known {
+            Some(known) => Ok(known),
+            None => self.tag_new(push.repository, tag, *kind, push.media_type, push.manifest),
+        });
+        Ok(PushedImage { digest, blobs, tags: named.collect::<Result<_, _>>()? })
+    }
+}
