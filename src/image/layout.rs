@@ -338,11 +338,11 @@ impl Layout {
 
 /// Whether a file has the size and the digest of a descriptor.
 pub fn is_blob(path: &Path, descriptor: &Descriptor) -> bool {
-    let Ok(mut file) = File::open(path) else { return false };
-    // Cheap, and enough for most that are damaged.
-    if file.metadata().map_or(true, |data| data.len() != descriptor.size || !data.is_file()) {
+    // Cheap, and enough for most that are damaged. Before it is opened: opening a pipe would wait for a writer.
+    if fs::metadata(path).map_or(true, |data| data.len() != descriptor.size || !data.is_file()) {
         return false;
     }
+    let Ok(mut file) = File::open(path) else { return false };
     let mut hash = Sha256::new();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {

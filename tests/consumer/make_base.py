@@ -17,6 +17,9 @@ import sysconfig
 import tarfile
 
 VERSION = "%d.%d" % sys.version_info[:2]
+# Wheels may use these wherever they are installed (PEP 600), and glibc loads some by itself.
+ALLOWED = ["gcc_s.so.1", "stdc++.so.6", "m.so.6", "dl.so.2", "rt.so.1", "pthread.so.0", "util.so.1", "resolv.so.2"]
+ALLOWED += ["nss_files.so.2", "nss_dns.so.2"]
 # What a code server never imports.
 LEFT_OUT = {"test", "tests", "site-packages", "__pycache__", "idlelib", "tkinter", "ensurepip"}
 
@@ -30,6 +33,15 @@ def libraries(files):
             path = next((word for word in line.split() if word.startswith("/")), None)
             if path:
                 found.add(path)
+    [libc] = [path for path in found if path.endswith("/libc.so.6")]
+    allowed = [os.path.join(os.path.dirname(libc), f"lib{name}") for name in ALLOWED]
+    # Some are in another directory of the same system.
+    allowed += [os.path.join("/usr", path.lstrip("/")) for path in allowed]
+    names = {os.path.basename(path) for path in found}
+    for path in allowed:
+        if os.path.exists(path) and os.path.basename(path) not in names:
+            names.add(os.path.basename(path))
+            found.add(path)
     return sorted(found)
 
 

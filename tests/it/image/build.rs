@@ -387,6 +387,69 @@ fn directories_next_to_the_project_are_included_where_they_are_found() {
 }
 
 #[test]
+fn without_a_version_in_the_project_that_of_the_base_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    project(dir.path());
+    Base::official("3.12").write(&dir.path().join("base"));
+    let mut command = pexpress_with_uv();
+    command.current_dir(dir.path()).args([
+        "image",
+        ".",
+        "out",
+        "--no-image-bytecode",
+        "--base-image",
+        "oci:base",
+    ]);
+    run(&mut command);
+    let files = Layout::open(&dir.path().join("out/shop")).files();
+    assert_eq!(files["opt/venv/bin/python"].target.as_deref(), Some("/usr/local/bin/python3.12"));
+    assert!(files.contains_key("opt/venv/lib/python3.12/site-packages/dagster/__init__.py"));
+}
+
+/// A layout may come from anyone: nothing outside it is read, and a blob must be what it is called.
+#[test]
+fn a_damaged_base_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    project(dir.path());
+    let base = dir.path().join("base");
+    Base::official("3.11").write(&base);
+    let index = std::fs::read_to_string(base.join("index.json")).unwrap();
+    let manifest = Layout::open(&base).manifest();
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap()[7..].to_string();
+    let said = |change: &dyn Fn()| {
+        change();
+        let said = refused(dir.path(), &["--base-image", "oci:base"]);
+        std::fs::remove_dir_all(&base).unwrap();
+        Base::official("3.11").write(&base);
+        said.replace(&layer, "[LAYER]")
+    };
+    let write = |path: &str, text: &str| std::fs::write(base.join(path), text).unwrap();
+    insta::assert_snapshot!(said(&|| write("index.json", &index.replace("sha256:", "sha256:../../"))), @r#"
+    error: `base/index.json` cannot be used
+      caused by: it is not an image manifest: invalid digest "sha256:../../[HASH]": it must be `sha256:` and 64 digits of 0-9 and a-f
+      caused by: invalid digest "sha256:../../[HASH]": it must be `sha256:` and 64 digits of 0-9 and a-f
+    hint: write the layout again
+    "#);
+    insta::assert_snapshot!(said(&|| write("index.json", "{}")), @r#"
+    error: `base/index.json` cannot be used
+      caused by: it has schema version 0; only version 2 can be read
+    hint: write the layout again
+    "#);
+    insta::assert_snapshot!(said(&|| write(&format!("blobs/sha256/{layer}"), "other bytes")), @r#"
+    Base image: oci:base (Python 3.11 at /usr/local/bin/python3.11)
+    shop: error: `base/blobs/sha256/[HASH]` does not have the size and the digest that its name promises
+    hint: write the layout again
+    error: 1 of 1 code locations could not be built: shop
+    "#);
+    insta::assert_snapshot!(said(&|| std::fs::remove_file(base.join("blobs/sha256").join(&layer)).unwrap()), @r#"
+    Base image: oci:base (Python 3.11 at /usr/local/bin/python3.11)
+    shop: error: `base/blobs/sha256/[HASH]` does not have the size and the digest that its name promises
+    hint: write the layout again
+    error: 1 of 1 code locations could not be built: shop
+    "#);
+}
+
+#[test]
 fn bases_that_do_not_fit_are_refused_with_what_they_have() {
     let dir = tempfile::tempdir().unwrap();
     project(dir.path());
