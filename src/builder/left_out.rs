@@ -215,7 +215,7 @@ fn file_name(path: &str) -> &str {
 
 /// Files that no `.pexignore` can include again: PEX files, finished or not, and the credentials that Google's login
 /// action writes into the checkout. Source: its README, which asks to ignore `gha-creds-*.json`.
-fn is_never_shipped(name: &str) -> bool {
+pub(super) fn is_never_shipped(name: &str) -> bool {
     let is_pex = ["deps-", "source-"].iter().any(|start| {
         let hash = name.strip_prefix(start).and_then(|rest| rest.strip_suffix(".pex"));
         hash.is_some_and(|hash| hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))

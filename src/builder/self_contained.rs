@@ -37,9 +37,9 @@ const BACKEND_VARS: [&str; 8] =
 pub const SETUP_PY: &str = "setup.py";
 
 /// Endings of files that backends copy without reading them, unless a setting names one.
-const COPIED: [&str; 19] = [
-    "css", "csv", "graphql", "html", "ipynb", "j2", "jinja", "jinja2", "js", "json", "jsonl", "log",
-    "parquet", "py", "pyi", "sql", "tsv", "yaml", "yml",
+const COPIED: [&str; 23] = [
+    "css", "csv", "duckdb", "gpickle", "graphql", "html", "ipynb", "j2", "jinja", "jinja2", "js", "json",
+    "jsonl", "log", "msgpack", "parquet", "pkl", "py", "pyi", "sql", "tsv", "yaml", "yml",
 ];
 
 /// A package with a wheel that depends only on the files of its directory, as read at one moment.

@@ -5,6 +5,7 @@
 //! [`MOST_FILES`] or [`MOST_BYTES`] (such as a large environment) is not read: building is faster then.
 
 use crate::builder::in_parallel;
+use crate::builder::left_out::is_never_shipped;
 use crate::builder::package_files::Fingerprint;
 use crate::builder::parallelism;
 use crate::executable::is_executable;
@@ -141,8 +142,10 @@ impl Listing<'_> {
             let entry = entry.ok()?;
             let (name, path, kind) = (entry.file_name(), entry.path(), entry.file_type().ok()?);
             let name = name.to_string_lossy();
-            // Bytecode changes whenever the package is imported.
-            if is_bytecode(&name) || NOT_READ.contains(&&*name) {
+            // Bytecode changes whenever the package is imported, and credentials that Google's login action leaves in the
+            // checkout have another name in each job.
+            if is_bytecode(&name) || NOT_READ.contains(&&*name) || (!kind.is_dir() && is_never_shipped(&name))
+            {
                 continue;
             }
             if kind.is_dir() {

@@ -103,12 +103,15 @@ fn everything_a_build_can_see_changes_the_key() {
 }
 
 #[test]
-fn bytecode_and_the_insides_of_a_repository_do_not_count() {
+fn what_is_never_shipped_does_not_count() {
     let fixture = Fixture::hatchling("");
     fixture.write(".git/index", "x");
+    fixture.write("build/pexpress.json", "x");
     let before = fixture.key();
     fixture.write("shop/__pycache__/__init__.cpython-311.pyc", "x");
     fixture.write(".git/index", "y");
+    fixture.write("gha-creds-0123456789abcdef.json", "{}");
+    fixture.write(&format!("build/source-{}.pex", "0".repeat(40)), "x");
     assert_eq!(fixture.key(), before);
 }
 
