@@ -9,7 +9,7 @@ use crate::builder::image::name;
 use crate::error::{Explain, Fault};
 use crate::image::manifest::{Document, media_type};
 use crate::image::{Descriptor, Layout, LayoutError, Reference, Repository};
-use crate::registry::{Blob, Registries, RegistryError, TagKind, Tagged};
+use crate::registry::{Blob, Push, Registries, RegistryError, TagKind, Tagged};
 
 /// An image in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,33 +62,34 @@ pub fn push(
 ) -> Result<PushedImage, PushError> {
     let layout = Layout::open(&image.directory)?;
     let bytes = layout.read(&image.manifest)?;
-    let reference = Reference::by_tag(repository.clone(), image.tag.clone());
-    let there = registries.head_manifest(&reference)?;
-    let unchanged = there.is_some_and(|(digest, _)| digest == image.digest());
-    if !unchanged {
-        let Document::Manifest(manifest) = layout.document(&image.manifest)? else {
-            return Err(LayoutError::Empty { directory: image.directory.clone() }.into());
-        };
-        // Ours first, which are mostly few: those of the base are there already or mounted.
-        let ours = manifest.layers.iter().skip(base.manifest.layers.len());
-        let bases = manifest.layers.iter().take(base.manifest.layers.len());
-        let file = |descriptor: &Descriptor| {
-            Blob::of_file(descriptor.clone(), &layout.blob_path(&descriptor.digest))
-        };
-        let blobs: Vec<Blob<'_>> = ours.chain(bases).map(file).collect();
-        let from = base.reference().map(|reference| reference.repository.clone());
-        let from: Vec<Repository> = from.into_iter().filter(|from| from.host == repository.host).collect();
-        registries.push_all(repository, blobs, &from)?;
-        registries.push_all(repository, [file(&manifest.config)], &[])?;
-        registries.tag(repository, &image.tag, TagKind::Content, media_type::MANIFEST, &bytes)?;
-    }
-    let commit = match commit {
-        Some(commit) => {
-            let tag = name::commit_tag(&image.name, commit);
-            let tagged = registries.tag(repository, &tag, TagKind::Commit, media_type::MANIFEST, &bytes)?;
-            Some((Reference::by_tag(repository.clone(), tag), tagged))
-        }
-        None => None,
+    let Document::Manifest(manifest) = layout.document(&image.manifest)? else {
+        return Err(LayoutError::Empty { directory: image.directory.clone() }.into());
     };
-    Ok(PushedImage { reference, commit, unchanged })
+    // Ours first, which are mostly few: those of the base are there already or mounted.
+    let ours = manifest.layers.iter().skip(base.manifest.layers.len());
+    let bases = manifest.layers.iter().take(base.manifest.layers.len());
+    let file =
+        |descriptor: &Descriptor| Blob::of_file(descriptor.clone(), &layout.blob_path(&descriptor.digest));
+    let blobs: Vec<Blob<'_>> = ours.chain(bases).chain([&manifest.config]).map(file).collect();
+    let from: Vec<Repository> =
+        base.reference().map(|reference| reference.repository.clone()).into_iter().collect();
+    let content = (image.tag.clone(), TagKind::Content);
+    let commit = commit.map(|commit| (name::commit_tag(&image.name, commit), TagKind::Commit));
+    let tags: Vec<_> = [content].into_iter().chain(commit).collect();
+    let push = Push {
+        repository,
+        media_type: media_type::MANIFEST,
+        manifest: &bytes,
+        tags: &tags,
+        mount_from: &from,
+    };
+    let pushed = registries.push_image(&push, blobs)?;
+    let named = tags.iter().map(|(tag, _)| Reference::by_tag(repository.clone(), tag.clone()));
+    let mut named = named.zip(pushed.tags);
+    let content = named.next();
+    Ok(PushedImage {
+        reference: Reference::by_tag(repository.clone(), image.tag.clone()),
+        commit: named.next(),
+        unchanged: content.is_some_and(|(_, tagged)| tagged == Tagged::Existing),
+    })
 }

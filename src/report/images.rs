@@ -3,6 +3,7 @@
 use super::table::{Table, size, time};
 use crate::builder::image::build::{BuiltImage, ImageLayer};
 use crate::publish::images::PushedImage;
+use crate::registry::Tagged;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,7 +52,9 @@ impl ImageReport {
     /// Put the parts together.
     pub fn new(image: &BuiltImage, pushed: &[PushedImage], requests: u64, sent_bytes: u64) -> ImageReport {
         let all = |pushed: &PushedImage| {
-            let commit = pushed.commit.as_ref().map(|(reference, _)| reference.to_string());
+            // A tag that stays with another image is not one of this image.
+            let commit = pushed.commit.as_ref().filter(|(_, tagged)| !matches!(tagged, Tagged::KeptOther(_)));
+            let commit = commit.map(|(reference, _)| reference.to_string());
             [Some(pushed.reference.to_string()), commit].into_iter().flatten().collect::<Vec<_>>()
         };
         ImageReport {

@@ -5,3 +5,4 @@ mod build;
 mod bytecode;
 mod consumers;
 mod contract;
+mod push;
