@@ -17,7 +17,7 @@ pub use deploying::{
     BranchDeploymentArgs, DefsStateArgs, DefsStateCommand, LaunchArgs, PruneDeploymentArgs, RedeployArgs,
     StatusArgs,
 };
-pub use imaging::{BuildImageArgs, ImageOptions};
+pub use imaging::{BuildImageArgs, ImageOptions, ImagePlatform};
 pub use init::InitArgs;
 pub use planning::PlanArgs;
 pub use reference::{command, completions, manual};
@@ -25,6 +25,7 @@ pub use refused::wants_json;
 
 use crate::deployment::goal;
 use crate::host::{Color, LogSettings, Verbosity};
+use crate::publish::registry_login::RegistryArgs;
 use crate::target::{Platform, PythonVersion};
 use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -249,7 +250,7 @@ pub struct BuildArgs {
 }
 
 /// Arguments of `deploy`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct DeployArgs {
     /// `dagster_cloud.yaml`, or a directory with one or with a dg project or workspace. Default: the nearest one from
     /// the working directory upwards.
@@ -286,13 +287,27 @@ pub struct DeployArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub dagster: DagsterArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub image_options: ImageOptions,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryArgs,
 }
 
 impl DeployArgs {
+    /// The same for these code locations.
+    #[must_use]
+    pub fn of_locations(&self, locations: Vec<String>) -> DeployArgs {
+        DeployArgs { locations, ..self.clone() }
+    }
+
     /// The same arguments without publishing and updating.
     #[must_use]
     pub fn only_build(mut self) -> DeployArgs {
-        self.publish = PublishArgs::default();
+        // What is built stays the same.
+        let PublishArgs { strategy, image_registry, .. } = self.publish;
+        self.publish = PublishArgs { strategy, image_registry, ..PublishArgs::default() };
         self
     }
 

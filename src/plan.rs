@@ -13,7 +13,7 @@ use crate::project::{LocalPackage, Location, Requirements, ResolveSettings};
 use crate::target::Target;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,6 +83,22 @@ impl Plan {
         plan
     }
 
+    /// The same for some of its code locations, with the files that they need.
+    #[must_use]
+    pub fn only(mut self, wanted: impl Fn(&Location) -> bool) -> Plan {
+        self.locations.retain(|planned| wanted(&planned.location));
+        let (sources, deps) =
+            (self.locations.iter().map(|one| one.source), self.locations.iter().map(|one| one.deps));
+        let (sources, deps): (Vec<usize>, Vec<usize>) = (kept(sources), kept(deps));
+        for planned in &mut self.locations {
+            planned.source = place(&sources, planned.source);
+            planned.deps = place(&deps, planned.deps);
+        }
+        self.sources = chosen(self.sources, &sources);
+        self.deps = chosen(self.deps, &deps);
+        self
+    }
+
     fn source_job(&mut self, directory: &PathBuf, requirements: &Requirements) -> usize {
         position_or_push(
             &mut self.sources,
@@ -113,6 +129,22 @@ impl Plan {
             },
         )
     }
+}
+
+/// These numbers, each once, in order.
+fn kept(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
+    numbers.collect::<BTreeSet<usize>>().into_iter().collect()
+}
+
+/// The place that a number has after the others are gone.
+fn place(kept: &[usize], number: usize) -> usize {
+    kept.iter().take_while(|other| **other < number).count()
+}
+
+/// The jobs with these numbers.
+fn chosen<T>(jobs: Vec<T>, kept: &[usize]) -> Vec<T> {
+    let numbered = jobs.into_iter().enumerate();
+    numbered.filter(|(number, _)| kept.contains(number)).map(|(_, job)| job).collect()
 }
 
 fn position_or_push<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> usize {
@@ -202,6 +234,24 @@ mod tests {
         let chosen: Vec<_> = plan.locations.iter().map(|planned| (planned.source, planned.deps)).collect();
         assert_eq!(chosen, [(0, 0), (0, 0), (1, 0), (2, 1)]);
         assert_eq!((plan.sources.len(), plan.deps.len()), (3, 2));
+    }
+
+    #[test]
+    fn some_code_locations_keep_the_files_that_they_need() {
+        let requirements = BTreeMap::from([
+            (PathBuf::from("/a"), asking(&["dagster"])),
+            (PathBuf::from("/b"), asking(&["six"])),
+            (PathBuf::from("/c"), asking(&["dagster"])),
+        ]);
+        let locations = vec![location("1", "/a"), location("2", "/b"), location("3", "/c")];
+        let plan = Plan::decide(Target::serverless("3.11".parse().unwrap()), locations, &requirements);
+        let plan = plan.only(|location| location.name != "1");
+        let left: Vec<_> =
+            plan.locations.iter().map(|one| (&*one.location.name, one.source, one.deps)).collect();
+        assert_eq!(left, [("2", 0, 1), ("3", 1, 0)]);
+        let directories: Vec<_> =
+            plan.sources.iter().map(|job| job.directory.display().to_string()).collect();
+        assert_eq!((directories, plan.deps.len()), (vec!["/b".to_string(), "/c".to_string()], 2));
     }
 
     #[test]

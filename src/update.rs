@@ -15,6 +15,7 @@ pub mod redeploy;
 mod registry;
 mod running;
 pub mod wait;
+mod ways;
 
 pub use compared::Running;
 pub use connect_error::ConnectError;
@@ -28,6 +29,7 @@ use crate::dagster::together::Metadata;
 use crate::dagster::{Client, DagsterError};
 use crate::error::{Explain, Fault, Place};
 use crate::host::Host;
+use crate::publish::images::PushError;
 use crate::publish::{InUse, SentFiles};
 use crate::threads::joined;
 use serde_json::{Map, Value};
@@ -55,7 +57,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn new(name: String, result: Result<Updated, UpdateError>) -> Outcome {
+    /// Without files that were stored in this run.
+    pub fn new(name: String, result: Result<Updated, UpdateError>) -> Outcome {
         Outcome { name, sent: None, result }
     }
 }
@@ -94,6 +97,12 @@ pub enum UpdateError {
         location: String,
         #[source]
         source: Arc<DagsterError>,
+    },
+    #[error("the code location `{location}` was not updated, since its image could not be pushed")]
+    NotPushed {
+        location: String,
+        #[source]
+        source: Arc<PushError>,
     },
     #[error("the code location `{location}` was updated and failed to load:\n{failure}")]
     Load {
@@ -144,6 +153,7 @@ impl Explain for UpdateError {
             | UpdateError::NotPublished { source, .. }
             | UpdateError::Uncertain { source, .. }
             | UpdateError::Unseen { source, .. } => source.fault(),
+            UpdateError::NotPushed { source, .. } => source.fault(),
             UpdateError::Load { .. } => Fault::Project,
             UpdateError::LoadTimeout { .. } | UpdateError::NoAgent { .. } | UpdateError::Overtaken { .. } => {
                 Fault::Remote
@@ -154,6 +164,7 @@ impl Explain for UpdateError {
     fn hint(&self) -> Option<String> {
         match self {
             UpdateError::Refused { source, .. } | UpdateError::NotPublished { source, .. } => source.hint(),
+            UpdateError::NotPushed { source, .. } => source.hint(),
             UpdateError::Load { hint: Some(hint), .. } => Some(hint.clone()),
             UpdateError::Load { .. } => {
                 Some("`pexpress verify OUT_DIR` shows the same error without a deploy".into())

@@ -5,13 +5,20 @@
 mod variables;
 mod verbs;
 
-use super::{BranchArgs, BuildArgs, DagsterArgs, DeployArgs, PublishArgs, SnapshotBase, VerifyWhen};
+use super::{
+    BranchArgs, BuildArgs, DagsterArgs, DeployArgs, ImageOptions, ImagePlatform, PublishArgs, SnapshotBase,
+    VerifyWhen,
+};
+use crate::builder::image::base::BaseName;
 use crate::context::event;
+use crate::deployment::args::Strategy;
 use crate::deployment::images::{ImageArgs, NamedImage};
 use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
+use crate::image::Repository;
 use crate::net::Secret;
+use crate::publish::registry_login::RegistryArgs;
 use crate::target::PythonVersion;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -34,6 +41,10 @@ pub struct ActionInputs {
     pub reporting: Reporting,
     /// `github_token`.
     pub github_token: Option<Secret>,
+    /// `registry_username`.
+    pub registry_username: Option<String>,
+    /// `registry_password`.
+    pub registry_password: Option<Secret>,
     /// `shards`: how many jobs `plan` may make.
     pub shards: usize,
     /// Inputs of the commands that neither build nor deploy.
@@ -136,6 +147,8 @@ impl ActionInputs {
             build: inputs.build()?,
             publish: inputs.publish(force_rebuild_deps, &base)?,
             dagster: inputs.dagster()?,
+            image_options: inputs.image_options()?,
+            registry: inputs.registry(),
         };
         Ok(ActionInputs {
             command: command.unwrap_or(ActionCommand::Deploy),
@@ -150,6 +163,8 @@ impl ActionInputs {
                 commit_status: inputs.flag("commit_status", false)?,
             },
             github_token: inputs.secret("github_token", env_vars::GITHUB_TOKEN),
+            registry_username: inputs.text("registry_username").map(String::from),
+            registry_password: inputs.secret("registry_password", env_vars::PEXPRESS_REGISTRY_PASSWORD),
             shards: inputs.read_by("shards", super::planning::shards)?.unwrap_or(1),
             verbs: VerbInputs::read(&inputs)?,
         })
@@ -317,6 +332,8 @@ impl Inputs<'_> {
             image: self.text("image").map(String::from),
             base_image_tag: self.text("base_image_tag").map(String::from),
             images: self.images()?,
+            strategy: self.strategy()?,
+            image_registry: self.parsed::<Repository>("image_registry")?,
             defs_state_info: self.path("defs_state_info")?.map(|file| base.join(file)),
             refresh_defs_state: self.refresh_defs_state()?,
             ..PublishArgs::default()
@@ -355,6 +372,40 @@ impl Inputs<'_> {
                 Err(self.bad(name, problem))
             }
             None => Ok(images),
+        }
+    }
+
+    /// `strategy`, which the images that are named contradict.
+    fn strategy(&self) -> Result<Strategy, InputError> {
+        let words = [("auto", Strategy::Auto), ("pex", Strategy::Pex), ("image", Strategy::Image)];
+        let strategy = self.word("strategy", &words)?.unwrap_or_default();
+        let named = ["images", "image_tag"].into_iter().find(|name| self.text(name).is_some());
+        match named.filter(|_| strategy != Strategy::Auto) {
+            Some(named) => Err(self
+                .bad("strategy", format!("`{named}` names images that exist already, so nothing is built"))),
+            None => Ok(strategy),
+        }
+    }
+
+    /// `base_image` and `image_platform`.
+    fn image_options(&self) -> Result<ImageOptions, InputError> {
+        let platforms = [("linux/amd64", ImagePlatform::Amd64), ("linux/arm64", ImagePlatform::Arm64)];
+        Ok(ImageOptions {
+            base_image: self.read_by("base_image", BaseName::parse)?,
+            image_platform: self.word("image_platform", &platforms)?.unwrap_or_default(),
+            ..ImageOptions::default()
+        })
+    }
+
+    /// Who the job is at the clouds' registries.
+    fn registry(&self) -> RegistryArgs {
+        let text = |name| self.text(name).map(String::from);
+        RegistryArgs {
+            aws_role: text("aws_role"),
+            gcp_workload_identity_provider: text("gcp_workload_identity_provider"),
+            gcp_service_account: text("gcp_service_account"),
+            azure_client_id: text("azure_client_id"),
+            azure_tenant_id: text("azure_tenant_id"),
         }
     }
 

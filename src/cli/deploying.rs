@@ -1,8 +1,9 @@
 //! Flags of the commands that speak with Dagster+.
 
-use super::{BuildArgs, DeployArgs, PublishArgs, VerifyWhen};
+use super::{BuildArgs, DeployArgs, ImageOptions, PublishArgs, VerifyWhen};
 use crate::context::args::{DagsterArgs, seconds, secret};
 use crate::deployment::args::BranchArgs;
+use crate::publish::registry_login::RegistryArgs;
 use crate::redact::Secret;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -168,6 +169,8 @@ impl RefreshArgs {
                 ..PublishArgs::default()
             },
             dagster: self.dagster.clone(),
+            image_options: ImageOptions::default(),
+            registry: RegistryArgs::default(),
         }
     }
 }

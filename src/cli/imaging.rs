@@ -7,6 +7,7 @@ use crate::builder::image::build::Options;
 use crate::host::Host;
 use crate::image::tar::Owner;
 use crate::image::{Packing, Platform, Repository};
+use crate::publish::registry_login::RegistryArgs;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -30,6 +31,9 @@ pub struct BuildImageArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub image: ImageOptions,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub build: BuildArgs,
@@ -114,6 +118,8 @@ impl BuildImageArgs {
             build: self.build.clone(),
             publish: PublishArgs::default(),
             dagster: DagsterArgs::default(),
+            image_options: self.image.clone(),
+            registry: self.registry.clone(),
         }
     }
 }

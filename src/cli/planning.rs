@@ -1,7 +1,8 @@
 //! Arguments of `plan`.
 
-use super::{BuildArgs, DagsterArgs, DeployArgs, PublishArgs};
+use super::{BuildArgs, DagsterArgs, DeployArgs, ImageOptions, PublishArgs};
 use crate::plan::shards::MOST_SHARDS;
+use crate::publish::registry_login::RegistryArgs;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -31,6 +32,12 @@ pub struct PlanArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub dagster: DagsterArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub image_options: ImageOptions,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub registry: RegistryArgs,
 }
 
 impl PlanArgs {
@@ -45,6 +52,8 @@ impl PlanArgs {
             build: BuildArgs { dry_run: false, ..self.build.clone() },
             publish,
             dagster: self.dagster.clone(),
+            image_options: self.image_options.clone(),
+            registry: self.registry.clone(),
         }
     }
 }
@@ -52,8 +61,18 @@ impl PlanArgs {
 impl From<DeployArgs> for PlanArgs {
     /// The plan for a deploy, of one job.
     fn from(deploy: DeployArgs) -> PlanArgs {
-        let DeployArgs { file, out_dir: _, locations, verify: _, build, publish, dagster } = deploy;
-        PlanArgs { file, shards: 1, all: false, locations, build, publish, dagster }
+        let DeployArgs {
+            file,
+            out_dir: _,
+            locations,
+            verify: _,
+            build,
+            publish,
+            dagster,
+            image_options,
+            registry,
+        } = deploy;
+        PlanArgs { file, shards: 1, all: false, locations, build, publish, dagster, image_options, registry }
     }
 }
 

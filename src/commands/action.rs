@@ -70,8 +70,12 @@ fn mask(runner: &Runner, host: &Host) {
 }
 
 fn variables(inputs: &ActionInputs) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    let token = inputs.github_token.as_ref();
-    token.map(|token| (env_vars::GITHUB_TOKEN.into(), token.reveal().into())).into_iter().collect()
+    let token = inputs.github_token.as_ref().map(|token| (env_vars::GITHUB_TOKEN, token.reveal()));
+    let (username, password) = (inputs.registry_username.as_deref(), inputs.registry_password.as_ref());
+    let username = username.map(|name| (env_vars::PEXPRESS_REGISTRY_USERNAME, name));
+    let password = password.map(|password| (env_vars::PEXPRESS_REGISTRY_PASSWORD, password.reveal()));
+    let given = [token, username, password].into_iter().flatten();
+    given.map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// One step of a workflow.

@@ -3,6 +3,7 @@
 mod defs_state;
 mod dry_run;
 mod images;
+mod made_images;
 mod prepare;
 mod pruning;
 mod stages;
@@ -15,7 +16,8 @@ use crate::cli::{DeployArgs, Format};
 use crate::deployment::{self, Branch, DeploySession, Deployment, Goal, goal};
 use crate::error::{Explain, Fault};
 use crate::host::Host;
-use crate::project::Project;
+use crate::plan::strategy::{self, Decision, StrategyError, Way};
+use crate::project::{Location, Project};
 use crate::publish::record;
 use crate::render::Exit;
 use crate::report::{self, DeploymentReport, Ended, Problem, Purpose, Report, Run};
@@ -23,8 +25,10 @@ use crate::update::{Early, Online, Outcome};
 use crate::verify::{Verified, for_want_of_secrets, unfit};
 pub(super) use defs_state::{check as check_defs_state, refresh as refresh_defs_state};
 pub(super) use images::{Chosen, choose};
+use made_images::{MadeImages, Making};
 pub(super) use prepare::{Planned, prepare, prepare_for};
 use stages::Stages;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 pub use telling::outcomes;
 pub(super) use telling::say_failures;
@@ -154,8 +158,9 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
         building.tools.expect_uv();
     }
     let made = |name: &str| progress.put(|run| run.branch_deployment = Some(name.into()));
+    let locations: Vec<Location> = plan.locations.iter().map(|planned| planned.location.clone()).collect();
     let connect = |(session, destination): (Box<DeploySession>, _)| {
-        Online::connect(*session, &destination, &args.publish, early, &made, host)
+        Online::connect(*session, &destination, &locations, &args.publish, early, &made, host)
     };
     let elsewhere =
         destination.as_ref().map(|(session, _)| pruning::named_elsewhere(args, session, host)).transpose()?;
@@ -163,6 +168,14 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     if let Some(online) = &mut online {
         online.named_elsewhere = elsewhere.unwrap_or_default();
     }
+    let ways = match &online {
+        Some(online) => online.ways.clone(),
+        None => offline_ways(&locations, args)?,
+    };
+    let ways: Vec<(Location, Decision)> = locations.into_iter().zip(ways).collect();
+    say_ways(&ways, host);
+    let is_pex = |name: &str| ways.iter().any(|(one, decision)| one.name == name && decision.way == Way::Pex);
+    let plan = plan.only(|location| is_pex(&location.name));
     let (plan, out_dir) =
         (Arc::new(plan), here::out_dir(args.out_dir.as_deref(), &host.absolute(args.project()), host));
     if let Some(online) = online.as_mut().filter(|_| args.publish.refresh_defs_state) {
@@ -172,21 +185,57 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
         online.additions.defs_state_info = info;
     }
     let stages = Stages { args, host, progress, building, plan, online, out_dir };
-    let made = stages.build(&names)?;
-    let verified = stages.verify(made.manifest, &made.built, made.recording)?;
-    let verified = verified.as_deref();
-    let unfit = unfit(verified.unwrap_or_default());
-    let outcomes = stages.load(made.published.as_ref(), &made.built, &unfit);
-    // Last, after the wait for the load, so that the list has had the most time.
-    if let Some(changes) = made.changes {
-        let changes = changes.found(host);
-        progress.put(|run| run.changes = changes);
+    stages.begin(&names);
+    let making = Making { args, online: stages.online.as_ref(), out_dir: &stages.out_dir, progress, host };
+    let MadeImages { images, refused, mut not_built } = making.make(&ways)?;
+    let (mut outcomes, mut verified) = (refused, None);
+    if !stages.plan.locations.is_empty() {
+        let made = stages.build()?;
+        verified = stages.verify(made.manifest, &made.built, made.recording)?;
+        let unfit = unfit(verified.as_deref().unwrap_or_default());
+        outcomes.extend(stages.load(made.published.as_ref(), &made.built, &unfit));
+        // Last, after the wait for the load, so that the list has had the most time.
+        if let Some(changes) = made.changes {
+            let changes = changes.found(host);
+            progress.put(|run| run.changes = changes);
+        }
+        not_built = made.not_built.or(not_built);
     }
-    let deployed: Vec<&str> = stages.plan.locations.iter().map(|planned| &*planned.location.name).collect();
-    let ended = conclude(made.not_built, &outcomes, verified, &deployed)?;
+    outcomes.extend(stages.load_images(&images));
+    let outcomes = Arc::new(outcomes);
+    if stages.online.is_some() {
+        progress.put(|run| run.outcomes = Some(Arc::clone(&outcomes)));
+        telling::say_failures(&outcomes, host);
+    }
+    let deployed: Vec<&str> = ways.iter().map(|(location, _)| location.name.as_str()).collect();
+    let ended = conclude(not_built, &outcomes, verified.as_deref(), &deployed)?;
     match &stages.online {
         Some(online) => pruning::run(online, &names, &args.publish, progress, host).map(|()| ended),
         None => Ok(ended),
+    }
+}
+
+/// How the code locations would get to their agents, where Dagster+ has no part in the run.
+fn offline_ways(locations: &[Location], args: &DeployArgs) -> Result<Vec<Decision>, Error> {
+    let (strategy, registry) = (args.publish.strategy, args.publish.image_registry.as_ref());
+    let decide = |location| strategy::decide(strategy, registry, location, None);
+    Ok(locations.iter().map(decide).collect::<Result<_, StrategyError>>()?)
+}
+
+/// Say which code locations run from images, and why. PEX files are what one expects.
+fn say_ways(ways: &[(Location, Decision)], host: &Host) {
+    let mut said: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (location, Decision { way, reason }) in ways {
+        let what = match way {
+            Way::Pex => continue,
+            Way::Document => "the image of its entry".to_string(),
+            Way::Image(None) => "an image, which is not pushed".to_string(),
+            Way::Image(Some(to)) => format!("an image in {}", to.repository),
+        };
+        said.entry(format!("{what}: {reason}")).or_default().push(&location.name);
+    }
+    for (what, names) in said {
+        host.note(format!("{} → {what}", names.join(", ")));
     }
 }
 

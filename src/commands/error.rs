@@ -13,8 +13,10 @@ use crate::error::{Explain, Fault, Place};
 use crate::github::runner::RunnerError;
 use crate::launch::LaunchError;
 use crate::plan::images::ImagesError;
+use crate::plan::strategy::StrategyError;
 use crate::project::{CollectError, ProjectErrors, PythonVersionError};
 use crate::publish::images::PushError;
+use crate::publish::registry_login::RegistryLoginError;
 use crate::tools;
 use crate::update::ConnectError;
 use crate::update::prune::PruneError;
@@ -49,6 +51,10 @@ pub enum Error {
     Build(#[from] BuildError),
     #[error(transparent)]
     PushImage(#[from] PushError),
+    #[error(transparent)]
+    RegistryLogin(#[from] RegistryLoginError),
+    #[error(transparent)]
+    Strategy(#[from] StrategyError),
     /// The name of the default base image is not one.
     #[error("the base image cannot be named: {0}")]
     BaseName(String),
@@ -121,6 +127,8 @@ impl Error {
             Error::Connect(error) => Some(error),
             Error::Build(error) => Some(error),
             Error::PushImage(error) => Some(error),
+            Error::RegistryLogin(error) => Some(error),
+            Error::Strategy(error) => Some(error),
             Error::Verify(error) => Some(error),
             Error::DefsState(error) => Some(error),
             Error::Launch(error) => Some(error),

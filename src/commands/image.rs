@@ -6,19 +6,22 @@ use super::{Error, here};
 use crate::builder::BuildError;
 use crate::builder::image::base::{Base, BaseFacts, BaseName};
 use crate::builder::image::build::{BuiltImage, Images};
-use crate::cli::{BuildImageArgs, DeployArgs, Format};
+use crate::cli::{BuildArgs, BuildImageArgs, DeployArgs, Format, ImageOptions};
 use crate::context::built::BuiltCommit;
 use crate::context::event;
 use crate::context::git::WorkTree;
 use crate::error::{Explain, error_text};
 use crate::host::Host;
+use crate::image::Repository;
 use crate::net::Agent;
+use crate::plan::strategy::Destination;
 use crate::publish::images::{PushedImage, push};
-use crate::registry::{Credentials, Registries};
+use crate::publish::registry_login;
+use crate::registry::Registries;
 use crate::render::Exit;
 use crate::report::images::{ImageReport, table};
 use crate::target::PythonVersion;
-use crate::tools::{Tools, credential_helpers};
+use crate::tools::Tools;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,11 +33,11 @@ use std::sync::Arc;
 pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progress) -> Result<Exit, Error> {
     let project = here::project(args.file.as_deref(), host);
     let deploy = DeployArgs { file: Some(project.clone()), ..args.deploy() };
-    let registries = registries(args, host);
+    let registries = registries(args, host)?;
     let mut chosen = None;
     let mut target = |python: PythonVersion, is_default: bool| {
         let tools = Tools::new(host);
-        let (base, facts) = base(args, python, is_default, &registries, &tools, host)?;
+        let (base, facts) = base(&args.image, &args.build, python, is_default, &registries, &tools, host)?;
         let (version, platform) = (facts.version, facts.platform);
         chosen = Some((base, facts));
         Ok((version, platform))
@@ -43,7 +46,7 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     let Some((base, facts)) = chosen else { return Ok(Exit(0)) };
     host.note(format!("Base image: {} (Python {} at {})", base.name, facts.version, facts.python));
     if args.build.dry_run {
-        let build = crate::cli::BuildArgs {
+        let build = BuildArgs {
             python_version: Some(facts.version),
             platform: Some(facts.platform),
             ..args.build.clone()
@@ -78,23 +81,29 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     }
 }
 
-/// A client for the registries of the base and of `--push`. It asks nothing yet.
-fn registries(args: &BuildImageArgs, host: &Host) -> Registries {
-    let mut credentials = Credentials::new(host, credential_helpers(host));
-    args.push.iter().for_each(|repository| credentials.add_destination(repository));
-    Registries::new(host, &Agent::new(host), credentials)
+/// A client for the registries of the base and of `--push`.
+fn registries(args: &BuildImageArgs, host: &Host) -> Result<Registries, Error> {
+    let destination = |repository: &Repository| Destination {
+        repository: repository.clone(),
+        is_organization: false,
+        is_per_location: false,
+    };
+    let destinations: Vec<Destination> = args.push.iter().map(destination).collect();
+    let agent = Agent::new(host);
+    let credentials = registry_login::credentials(&destinations, &args.registry, None, &agent, host)?;
+    Ok(Registries::new(host, &agent, credentials))
 }
 
 /// The base image, and the Python in it. Where nothing asks for a Python version, that of a named base is taken.
-fn base(
-    args: &BuildImageArgs,
+pub(super) fn base(
+    options: &ImageOptions,
+    build: &BuildArgs,
     python: PythonVersion,
     is_default: bool,
     registries: &Registries,
     tools: &Tools,
     host: &Host,
 ) -> Result<(Base, BaseFacts), Error> {
-    let options = &args.image;
     let official = || BaseName::parse(&BaseName::official(python)).map_err(Error::BaseName);
     let (name, wanted) = match options.base_image.clone() {
         Some(name) => (name, Some(python).filter(|_| !is_default)),
@@ -102,7 +111,7 @@ fn base(
     };
     let platform = options.image_platform.platform();
     let base = Base::find(name, &platform, host.cwd(), registries).map_err(BuildError::from)?;
-    let facts = base.facts(wanted, &options.told(&args.build), tools)?;
+    let facts = base.facts(wanted, &options.told(build), tools)?;
     Ok((base, facts))
 }
 
@@ -113,7 +122,11 @@ fn commit(project: &Path, host: &Host) -> Result<Option<String>, Error> {
 }
 
 /// Print each failure once, with the code locations that have it.
-fn failures(names: &[&str], built: &[Result<BuiltImage, Arc<BuildError>>], host: &Host) -> Option<Error> {
+pub(super) fn failures(
+    names: &[&str],
+    built: &[Result<BuiltImage, Arc<BuildError>>],
+    host: &Host,
+) -> Option<Error> {
     let failed: Vec<(&str, &Arc<BuildError>)> =
         names.iter().zip(built).filter_map(|(name, built)| Some((*name, built.as_ref().err()?))).collect();
     for (at, (name, error)) in failed.iter().enumerate() {

@@ -18,7 +18,9 @@ use crate::dagster::Session;
 use crate::deployment::{self, DeploySession, DeploymentError, Destination, Goal};
 use crate::host::Host;
 use crate::plan::shards::{Matrix, PlannedJobs};
+use crate::plan::strategy::Way;
 use crate::plan::{DepsJob, Plan, PlannedLocation};
+use crate::project::Location;
 use crate::publish::desk::UrlDesk;
 use crate::publish::lookups::Lookups;
 use crate::publish::record::Asked;
@@ -78,17 +80,22 @@ pub fn jobs(args: &PlanArgs, host: &Host) -> Result<PlannedJobs, Error> {
                 );
             }
             let running = Running::look(&session, &destination)?;
-            let name = match &destination {
-                Destination::Named { name, .. } => Some(name.as_str()),
-                Destination::Branch(_) => None,
-            };
-            online::check_agents(&running.client, name, host)?;
+            let locations: Vec<Location> =
+                plan.locations.iter().map(|planned| planned.location.clone()).collect();
+            let ways = online::ways_of(&locations, &running.client, &deploy.publish, host)?;
             let additions =
                 online::lasting_additions(&session.context, &running.client, &deploy.publish, host)?;
             let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
             let files = Files::find(&plan, &deploy, &running, &building.context(out_dir.path())?);
+            let is_pex = |name: &str| {
+                let mut ways = plan.locations.iter().zip(&ways);
+                ways.any(|(planned, decision)| planned.location.name == name && decision.way == Way::Pex)
+            };
             let differs = |planned: &&PlannedLocation| {
-                let reason = difference(planned, &plan, &files, &running, &additions);
+                let reason = match is_pex(&planned.location.name) {
+                    true => difference(planned, &plan, &files, &running, &additions),
+                    false => Some("it runs from an image, which is only known when it is built".to_string()),
+                };
                 reason.as_ref().inspect(|reason| host.note(format!("{}: {reason}", planned.location.name)));
                 reason.map(|reason| jobs.reasons.insert(planned.location.name.clone(), reason)).is_some()
             };

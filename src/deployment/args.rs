@@ -1,9 +1,22 @@
 //! Flags that say which deployment a run goes to, and what it does there.
 
 use super::images::ImageArgs;
+use crate::image::Repository;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// How the code of a code location gets to its agent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Strategy {
+    /// An image where `build.registry` names a registry for it or PEX files cannot run, otherwise PEX files.
+    #[default]
+    Auto,
+    /// PEX files.
+    Pex,
+    /// An image.
+    Image,
+}
 
 /// What happens to built PEX files at Dagster+.
 #[derive(Debug, Clone, Default, Args)]
@@ -63,6 +76,12 @@ pub struct PublishArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub images: ImageArgs,
+    /// PEX files or images.
+    #[arg(long, value_enum, default_value_t, value_name = "STRATEGY", conflicts_with_all = ["image_of", "image_tag"])]
+    pub strategy: Strategy,
+    /// Push images to this repository, instead of `build.registry` of each code location or the organization's registry.
+    #[arg(long, value_name = "HOST/REPOSITORY", conflicts_with_all = ["image_of", "image_tag"])]
+    pub image_registry: Option<Repository>,
 }
 
 /// How long requirements stay resolved, unless something else is asked for.

@@ -3,23 +3,11 @@
 //! PEX files run in Dagster+ Serverless only, and not where the organization's registry is Harbor: the vendor starts
 //! code locations from images there. Hybrid agents always need an image.
 
+use crate::deployment::args::Strategy;
 use crate::error::{Explain, Fault, Place};
 use crate::image::Repository;
 use crate::project::Location;
-use clap::ValueEnum;
 use std::fmt;
-
-/// What the user asks for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Strategy {
-    /// An image where `build.registry` names a registry for it or PEX files cannot run, otherwise PEX files.
-    #[default]
-    Auto,
-    /// PEX files.
-    Pex,
-    /// An image.
-    Image,
-}
 
 /// What is known of the deployment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,6 +95,8 @@ pub enum StrategyError {
     BuildRegistry { name: String, problem: String, place: Place },
     #[error("Dagster+ names `{url}` as the registry of this organization, which is not a repository")]
     OrganizationRegistry { url: String },
+    #[error("{flag} names an image to run PEX files on, and the image of `{name}` is built here")]
+    PexImage { flag: &'static str, name: String },
     #[error("an image registry is given, but the strategy is to build PEX files")]
     Contradiction,
 }
@@ -114,7 +104,7 @@ pub enum StrategyError {
 impl Explain for StrategyError {
     fn fault(&self) -> Fault {
         match self {
-            StrategyError::Contradiction => Fault::Usage,
+            StrategyError::Contradiction | StrategyError::PexImage { .. } => Fault::Usage,
             StrategyError::NoOrganizationRegistry | StrategyError::OrganizationRegistry { .. } => {
                 Fault::Remote
             }
@@ -127,19 +117,20 @@ impl Explain for StrategyError {
     fn hint(&self) -> Option<String> {
         match self {
             StrategyError::NoRegistry { .. } => Some(
-                "name a repository with --image-registry HOST/REPOSITORY (input `image_registry`), or as `build: \
+                "name a repository with --image-registry, or as `build: \
                  {registry: …}` in the entry of the code location; an image that exists already is named by --image-of"
                     .into(),
             ),
             StrategyError::NoPex { .. } => {
-                Some("leave --strategy pex out, or write --strategy image (input `strategy`)".into())
+                Some("leave --strategy out, or set it to `image`".into())
             }
             StrategyError::NoOrganizationRegistry => {
                 Some("an organization that is new may need some minutes; or push elsewhere with --image-registry".into())
             }
             StrategyError::OrganizationRegistry { .. } => Some("push elsewhere with --image-registry".into()),
             StrategyError::BuildRegistry { .. } => Some("write it as HOST/REPOSITORY, without a tag".into()),
-            StrategyError::Contradiction => Some("leave --image-registry or --strategy pex out".into()),
+            StrategyError::PexImage { .. } => Some("name the base of that image with --base-image".into()),
+            StrategyError::Contradiction => Some("leave --image-registry or --strategy out".into()),
         }
     }
 
@@ -200,6 +191,22 @@ pub fn decide(
         (None, Some(facts)) => Some(organization(facts)?),
     };
     Ok(Decision { way: Way::Image(destination), reason })
+}
+
+/// An error if an image to run PEX files on is given by `flag`, and a code location runs from an image of its own.
+///
+/// # Errors
+/// Then.
+pub fn check_pex_image(
+    flag: &'static str,
+    locations: &[Location],
+    decisions: &[Decision],
+) -> Result<(), StrategyError> {
+    let mut both = locations.iter().zip(decisions);
+    match both.find(|(_, decision)| matches!(decision.way, Way::Image(_))) {
+        Some((location, _)) => Err(StrategyError::PexImage { flag, name: location.name.clone() }),
+        None => Ok(()),
+    }
 }
 
 fn build_registry(location: &Location) -> Result<Option<Repository>, StrategyError> {

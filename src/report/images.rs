@@ -71,6 +71,13 @@ impl ImageReport {
         }
     }
 
+    /// What was sent: `1.2 MB sent`, of how many layers.
+    pub fn sent(&self) -> String {
+        let reused = self.layers.iter().filter(|layer| layer.reused).count();
+        let sent = if self.sent_bytes == 0 { "nothing".to_string() } else { size(self.sent_bytes) };
+        format!("{sent} sent, {reused} of {} layers reused", self.layers.len())
+    }
+
     /// Name and image, for stdout.
     pub fn line(&self) -> String {
         let image = self.reference.clone().unwrap_or_else(|| self.directory.display().to_string());

@@ -100,8 +100,9 @@ impl View<'_> {
             let start = format!("| {} | {} | {} |", row.state.sign(), self.name(row), self.state(row));
             let dagster = row.dagster.as_deref().unwrap_or_default();
             let image = row.image.as_deref().map_or("–".to_string(), markdown::cell);
+            let note = row.image_note.as_deref().map(|note| format!("<br>{note}")).unwrap_or_default();
             match (has_files, self.has_file_columns) {
-                _ if has_images => format!("{start} {image} |"),
+                _ if has_images => format!("{start} {image}{note} |"),
                 (true, true) => {
                     format!("{start} {} | {} | {} |", some(&row.source), some(&row.deps), some(dagster))
                 }
@@ -168,6 +169,7 @@ mod tests {
             source,
             deps,
             image: None,
+            image_note: None,
             dagster,
             changes: None,
             error: None,

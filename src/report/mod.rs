@@ -22,6 +22,8 @@ pub use of_run::of_run;
 pub use run::{Ended, Run};
 pub use state::{LocationState, PreviousVersion};
 
+use images::ImageReport;
+
 use crate::builder::PexFile;
 use crate::dependencies::DependencyChanges;
 use crate::deployment::Deployment;
@@ -247,6 +249,9 @@ pub struct LocationReport {
     /// The image that it is updated to, in a run that deploys images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The image that was built here.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub built_image: Option<ImageReport>,
     /// Version of dagster in the deps PEX.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dagster_version: Option<String>,
@@ -276,7 +281,10 @@ pub struct LocationReport {
 impl LocationReport {
     /// Whether it has any result.
     pub fn is_decided(&self) -> bool {
-        self.pex_tag.is_some() || self.state.is_at_dagster() || !self.errors.is_empty()
+        self.pex_tag.is_some()
+            || self.built_image.is_some()
+            || self.state.is_at_dagster()
+            || !self.errors.is_empty()
     }
 }
 

@@ -3,8 +3,9 @@
 use super::{
     Ended, LocationReport, LocationState, PreviousVersion, Problem, Purpose, Report, Run, RunResult, Stage,
 };
-use crate::builder::DepsPexFile;
 use crate::builder::manifest::pex_tag;
+use crate::builder::{Built, DepsPexFile};
+use crate::plan::PlannedLocation;
 use crate::project::Location;
 use crate::publish::{SentFiles, UploadOutcome};
 use crate::update::Outcome;
@@ -124,12 +125,17 @@ impl Known<'_> {
             sent: outcome.and_then(|outcome| outcome.sent),
             dependencies: self.run.changes.get(&location.name).cloned(),
             image: self.run.images.get(&location.name).cloned(),
+            built_image: self
+                .run
+                .image_builds
+                .get(&location.name)
+                .and_then(|image| image.as_ref().ok())
+                .cloned(),
             problems,
             place: Some(location.place.clone()),
             ..LocationReport::default()
         };
-        if let Some((plan, built)) = &self.run.built {
-            let planned = &plan.locations[at];
+        if let Some((planned, built)) = self.planned(&location.name) {
             if let Some((source, deps)) = built.pair(planned) {
                 report.source_pex = Some(source.name.clone());
                 report.deps_pex = Some(deps.name().to_string());
@@ -147,6 +153,12 @@ impl Known<'_> {
         report
     }
 
+    /// The files of a code location that is deployed as PEX files.
+    fn planned(&self, name: &str) -> Option<(&PlannedLocation, &Built)> {
+        let (plan, built) = self.run.built.as_ref()?;
+        Some((plan.locations.iter().find(|planned| planned.location.name == name)?, built))
+    }
+
     /// Why it is not as requested, in the order of the stages.
     fn problems_of(&self, at: usize, verified: Option<&Verified>, outcome: Option<&Outcome>) -> Vec<Problem> {
         if self.run.purpose == Purpose::Check {
@@ -154,10 +166,11 @@ impl Known<'_> {
             return self.problems.iter().filter(|one| self.is_about(one, location)).cloned().collect();
         }
         let mut problems = Vec::new();
-        if let Some((plan, built)) = &self.run.built
+        let image = self.run.image_builds.get(&self.run.locations[at].name);
+        problems.extend(image.and_then(|image| image.as_ref().err()).cloned());
+        if let Some((planned, built)) = self.planned(&self.run.locations[at].name)
             && !self.run.excuses.iter().any(|excuse| excuse.location().is_none())
         {
-            let planned = &plan.locations[at];
             let (source, deps) = (&built.sources[planned.source], &built.deps[planned.deps]);
             let errors = source.as_ref().err().into_iter().chain(deps.as_ref().err());
             problems.extend(errors.map(Problem::from_error));
@@ -175,7 +188,7 @@ impl Known<'_> {
         verified: Option<&Verified>,
         outcome: Option<&Outcome>,
     ) -> LocationState {
-        let (run, is_built) = (self.run, report.pex_tag.is_some());
+        let (run, is_built) = (self.run, report.pex_tag.is_some() || report.built_image.is_some());
         if run.purpose == Purpose::Check {
             let is_doubtful = self.warnings.iter().any(|one| self.is_about(one, location));
             return match (report.errors.is_empty(), is_doubtful) {

@@ -1,7 +1,7 @@
 //! The outputs of the action's step: names as in `action.yml`, values as text.
 
 use super::facts::Facts;
-use super::{Report, cut};
+use super::{LocationReport, Report, cut};
 use serde_json::{Map, Value, json};
 
 /// How much of each error goes into an output: all outputs of a job together may have 1 MB.
@@ -24,6 +24,7 @@ pub fn from_report(report: &Report, facts: &Facts) -> Vec<(&'static str, String)
         ("commit", facts.commit_of(report).unwrap_or_default()),
         ("locations", locations(report).to_string()),
         ("pex_tags", pex_tags(report).to_string()),
+        ("images", images(report).to_string()),
         ("changed", report.changed().to_string()),
         ("timings", timings(report).to_string()),
         (
@@ -71,6 +72,17 @@ fn pex_tags(report: &Report) -> Value {
         .iter()
         .filter_map(|location| Some((location.name.clone(), Value::from(location.pex_tag.clone()?))));
     Value::Object(tags.collect::<Map<_, _>>())
+}
+
+/// The image of each code location that has one; `digest` where it was built here.
+fn images(report: &Report) -> Value {
+    let image = |location: &LocationReport| {
+        let digest = location.built_image.as_ref().map(|image| image.digest.clone());
+        let reference = location.image.clone();
+        let known = reference.is_some() || digest.is_some();
+        known.then(|| (location.name.clone(), json!({"reference": reference, "digest": digest})))
+    };
+    Value::Object(report.locations.iter().filter_map(image).collect::<Map<_, _>>())
 }
 
 /// Seconds by stage, and `total`.

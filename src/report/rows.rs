@@ -1,6 +1,7 @@
 //! Code locations as rows, the same for comment and summary, with errors folded below. Their table is
 //! `location_table`'s.
 
+use super::images::ImageReport;
 use super::{LocationReport, LocationState, PreviousVersion, Report, cut, markdown, table};
 use crate::dependencies::DependencyChanges;
 use crate::publish::UploadOutcome;
@@ -25,6 +26,9 @@ pub struct Row {
     /// The image that it is updated to, in a run that deploys images.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// What was sent of it, and how many of its layers were made.
+    #[serde(rename = "in", default, skip_serializing_if = "Option::is_none")]
+    pub image_note: Option<String>,
     /// Version of dagster.
     #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
     pub dagster: Option<String>,
@@ -62,6 +66,7 @@ fn row(location: &LocationReport, report: &Report) -> Row {
         source: file(&location.source_pex, location.sent.map(|sent| sent.source)),
         deps: file(&location.deps_pex, location.sent.map(|sent| sent.deps)),
         image: location.image.clone(),
+        image_note: location.built_image.as_ref().map(ImageReport::sent),
         dagster: versions(location),
         changes: location.dependencies.clone(),
         error: (!location.errors.is_empty()).then(|| location.errors.join("\n\n")),

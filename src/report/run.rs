@@ -1,5 +1,6 @@
 //! The results of the stages of a run, and how it ended: the data for a report.
 
+use super::images::ImageReport;
 use super::{DeploymentReport, LocationState, Problem, Purpose, table};
 use crate::builder::Built;
 use crate::dagster::session::Begun;
@@ -36,6 +37,8 @@ pub struct Run {
     pub removed: Vec<String>,
     /// The image of each code location, in a run that deploys images.
     pub images: BTreeMap<String, String>,
+    /// The images that were built here, or why they were not, by code location.
+    pub image_builds: BTreeMap<String, Result<ImageReport, Problem>>,
     /// Code locations of the deployment that had loaded before the run.
     pub serving: BTreeSet<String>,
     /// What was to be built, for these code locations in this order, and the results.

@@ -2,8 +2,8 @@
 
 use crate::dagster::DagsterError;
 use crate::deployment::DeploymentError;
-use crate::env_vars;
-use crate::error::{Explain, Fault};
+use crate::error::{Explain, Fault, Place};
+use crate::plan::strategy::StrategyError;
 use std::path::PathBuf;
 
 /// Nothing can be deployed there, or it cannot be determined what to deploy.
@@ -14,16 +14,11 @@ pub enum ConnectError {
     Dagster(#[from] DagsterError),
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
-    /// The organization is on Serverless on Kubernetes.
-    #[error(
-        "this organization runs code locations from images (its registry is Harbor), where PEX files cannot run"
-    )]
-    NoPexRuntime,
-    /// The deployment is not a Serverless one.
-    #[error(
-        "{} is a Hybrid deployment, and PEX files only run in Dagster+ Serverless", deployment.as_ref().map_or("the default deployment of this organization".to_string(), |name| format!("`{name}`"))
-    )]
-    Hybrid { deployment: Option<String> },
+    #[error(transparent)]
+    Strategy(#[from] StrategyError),
+    /// The registry decides between PEX files and images.
+    #[error("it is not known whether PEX files can run there")]
+    Registry(#[source] DagsterError),
     /// A base image tag without a registry.
     #[error(
         "the base image `{tag}` cannot be used: Dagster+ did not return the address of the organization's registry"
@@ -43,7 +38,8 @@ impl Explain for ConnectError {
         match self {
             ConnectError::Dagster(error) => error.fault(),
             ConnectError::Deployment(error) => error.fault(),
-            ConnectError::NoPexRuntime | ConnectError::Hybrid { .. } => Fault::Project,
+            ConnectError::Strategy(error) => error.fault(),
+            ConnectError::Registry(error) => error.fault(),
             ConnectError::NoRegistry { .. } => Fault::Remote,
             ConnectError::DefsStateInfo { .. } => Fault::Usage,
         }
@@ -53,15 +49,19 @@ impl Explain for ConnectError {
         match self {
             ConnectError::Dagster(error) => error.hint(),
             ConnectError::Deployment(error) => error.hint(),
-            ConnectError::NoPexRuntime => Some(format!(
-                "deploy images with `dagster-cloud serverless deploy`, or set {}=1 if PEX files do run there",
-                env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT
-            )),
-            ConnectError::Hybrid { .. } => Some(
-                "Hybrid agents run code locations from images: build and push them in a step before, and name them with --image-of, or a tag for all of them with --image-tag; nothing was built or changed".into(),
-            ),
+            ConnectError::Strategy(error) => error.hint(),
+            ConnectError::Registry(_) => {
+                Some("run again; with `pex` as --strategy, PEX files are deployed without this answer".into())
+            }
             ConnectError::NoRegistry { .. } => Some("set the full image with --image".to_string()),
             ConnectError::DefsStateInfo { .. } => None,
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        match self {
+            ConnectError::Strategy(error) => error.place(),
+            _ => None,
         }
     }
 }

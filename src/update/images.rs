@@ -19,7 +19,15 @@ impl Online {
                 updates.push(update);
             }
         }
-        let Some(before) = self.before.as_ref().filter(|_| !updates.is_empty()) else { return outcomes };
+        let Some(before) = &self.before else {
+            // Nothing is to be updated, and the images are there.
+            outcomes
+                .extend(updates.into_iter().map(|update| Outcome::new(update.name, Ok(Updated::Published))));
+            return outcomes;
+        };
+        if updates.is_empty() {
+            return outcomes;
+        }
         let limits = self.limits(updates.iter().any(|update| update.document.contains_key("agent_queue")));
         let mut updated = super::run(&self.client.patient(), updates, before, limits, reached);
         updated.iter_mut().for_each(explain);

@@ -3,8 +3,8 @@
 
 use super::document::Additions;
 use super::prune::Leftovers;
-use super::registry::{ask_registry, base_image_tag, image, judged_registry, trusts_registry};
-use super::{Before, ConnectError, Early};
+use super::registry::{ask_registry, base_image_tag, image, judged_registry, trusts, trusts_registry};
+use super::{Before, ConnectError, Early, ways};
 use crate::context::Context;
 use crate::context::inputs::{SERVERLESS_AGENT_LIMIT, WaitLimits};
 use crate::dagster::operations::{DeploymentInfo, Registry};
@@ -13,6 +13,8 @@ use crate::dagster::{Client, DagsterError};
 use crate::deployment::args::PublishArgs;
 use crate::deployment::{self, Branch, DeploySession, Deployment, Destination, Question, instead_of};
 use crate::host::Host;
+use crate::plan::strategy::Decision;
+use crate::project::Location;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -31,6 +33,8 @@ pub struct Online {
     pub additions: Additions,
     /// Code locations that other project files of the repository name; known if leftovers are to be removed.
     pub named_elsewhere: BTreeSet<String>,
+    /// How each code location gets to its agent, in the order of `locations`; none in a run whose images are named.
+    pub ways: Vec<Decision>,
     /// `SERVERLESS`, if the server reports it.
     agent_type: Option<String>,
     pub(super) changed_only: bool,
@@ -39,14 +43,15 @@ pub struct Online {
 }
 
 impl Online {
-    /// Prepare the deployment, and look at what is there. `early` has what was asked about this destination already.
+    /// Prepare the deployment for `locations`, and look at what is there. `early` has what was asked about this destination already.
     /// `made` is called with the name of a branch deployment that was created or updated.
     ///
     /// # Errors
-    /// If the token is bad, the deployment does not exist, or the agents or the registry cannot run PEX files.
+    /// If the token is bad, the deployment does not exist, or a code location cannot be deployed there as asked for.
     pub fn connect(
         session: DeploySession,
         destination: &Destination,
+        locations: &[Location],
         publish: &PublishArgs,
         early: Option<Early>,
         made: &dyn Fn(&str),
@@ -57,7 +62,7 @@ impl Online {
         let (deployment, looked) = match destination {
             Destination::Branch(branch) => {
                 // Checked before anything is created.
-                check_base(&session, branch, publish, early, host)?;
+                check_base(&session, branch, locations, publish, early, host)?;
                 let deployment = deployment::put(branch, &session.context, &session.client)?;
                 made(&deployment.name);
                 announce(&session, &deployment, Some(&branch.data.branch_name), host);
@@ -68,7 +73,7 @@ impl Online {
                 let opening = early.and_then(Early::opening);
                 let opening = opening.unwrap_or_else(|| opening_of(&session, name, publish, host));
                 announce(&session, &called(name), None, host);
-                match Looked::from_opening(opening, name, publish, host) {
+                match Looked::from_opening(opening, publish, host) {
                     Err(ConnectError::Dagster(error @ DagsterError::NotFound { .. })) => {
                         instead(&session, (name, *ask, *is_default), error, publish, host)?
                     }
@@ -76,6 +81,8 @@ impl Online {
                 }
             }
         };
+        let facts = ways::facts(looked.agent_type.as_deref(), looked.registry.as_ref(), trusts(host));
+        let ways = ways::decide(locations, publish, &facts)?;
         let client = session.client.at(&deployment.name);
         let commit = publish.code_location_details.as_ref().map(|details| details.commit_hash.as_str());
         let additions = Additions {
@@ -93,6 +100,7 @@ impl Online {
             client,
             base,
             before: looked.before,
+            ways,
             agent_type: looked.agent_type,
             changed_only: publish.changed_only,
             additions,
@@ -164,19 +172,28 @@ pub fn lasting_additions(
 ) -> Result<Additions, ConnectError> {
     let tagged = !publish.images.are_given() && base_image_tag(publish, host).is_some();
     let asked = if tagged { ask_registry(client, publish, host) } else { None };
-    let registry = judged_registry(asked, host)?;
+    let registry = judged_registry(asked, publish.strategy, host)?;
     let info = publish.defs_state_info.as_deref().map(|file| read_json(file, host)).transpose()?;
     let image = image(publish, registry.as_ref(), host)?;
     let repository_root = context.work_tree.root();
     Ok(Additions { image, defs_state_info: info, repository_root, ..Additions::default() })
 }
 
-/// An error if PEX files cannot run in the deployment of `client`, which was selected by `name`.
+/// How each of `locations` would get to its agent in the deployment of `client`, in their order.
 ///
 /// # Errors
-/// Hybrid agents, or Dagster+'s refusal.
-pub fn check_agents(client: &Client, name: Option<&str>, host: &Host) -> Result<(), ConnectError> {
-    runs_pex(agent_type(client, host)?.as_deref(), name)
+/// When one cannot be deployed there as asked for, or Dagster+ refuses.
+pub fn ways_of(
+    locations: &[Location],
+    client: &Client,
+    publish: &PublishArgs,
+    host: &Host,
+) -> Result<Vec<Decision>, ConnectError> {
+    let agent_type = agent_type(client, host)?;
+    let is_hybrid = agent_type.as_deref() == Some("HYBRID");
+    let asked = if is_hybrid { None } else { ask_registry(client, publish, host) };
+    let registry = judged_registry(asked, publish.strategy, host)?;
+    ways::decide(locations, publish, &ways::facts(agent_type.as_deref(), registry.as_ref(), trusts(host)))
 }
 
 fn announce(session: &DeploySession, deployment: &Deployment, branch: Option<&str>, host: &Host) {
@@ -209,11 +226,12 @@ fn instead(
     Ok((called(&name), Looked::look(session, &name, publish, host)?))
 }
 
-/// An error if PEX files cannot run where a branch deployment would be, or the deployment that it is to be based on
+/// An error if the code locations cannot be deployed where a branch deployment would be, or the deployment that it is to be based on
 /// does not exist.
 fn check_base(
     session: &DeploySession,
     branch: &Branch,
+    locations: &[Location],
     publish: &PublishArgs,
     early: Option<Early>,
     host: &Host,
@@ -221,7 +239,7 @@ fn check_base(
     let info = early.and_then(Early::base);
     let info = info.unwrap_or_else(|| branch.at_base(&session.client).deployment_info());
     match (judged_agent_type(info, host), &branch.base) {
-        (Ok(agent_type), base) => runs(agent_type.as_deref(), base.as_deref(), publish),
+        (Ok(agent_type), _) => ways::check_agents(locations, publish, agent_type.as_deref()),
         (Err(error @ DagsterError::NotFound { .. }), Some(base)) => {
             let by_inputs = session.context.by_inputs;
             Ok(instead_of(base, false, error, &session.client, by_inputs).map(drop)?)
@@ -245,19 +263,20 @@ impl Looked {
         publish: &PublishArgs,
         host: &Host,
     ) -> Result<Looked, ConnectError> {
-        Looked::from_opening(opening_of(session, name, publish, host), name, publish, host)
+        Looked::from_opening(opening_of(session, name, publish, host), publish, host)
     }
 
     fn from_opening(
         opening: Result<Opening, DagsterError>,
-        name: &str,
         publish: &PublishArgs,
         host: &Host,
     ) -> Result<Looked, ConnectError> {
         let opening = opening?;
         let agent_type = judged_agent_type(opening.info, host)?;
-        runs(agent_type.as_deref(), Some(name), publish)?;
-        let registry = judged_registry(opening.registry.zip(trusts_registry(publish, host)), host)?;
+        let asked = opening.registry.zip(trusts_registry(publish, host));
+        // What a Hybrid organization answers does not matter: it has no registry of its own.
+        let asked = asked.filter(|_| agent_type.as_deref() != Some("HYBRID"));
+        let registry = judged_registry(asked, publish.strategy, host)?;
         let before = || Before::from_answers(opening.states, opening.metadata, host);
         let before = publish.updates().then(before).transpose()?;
         Ok(Looked { agent_type, registry, before })
@@ -289,23 +308,6 @@ fn judged_agent_type(
             Ok(None)
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Images run on any agents.
-fn runs(
-    agent_type: Option<&str>,
-    deployment: Option<&str>,
-    publish: &PublishArgs,
-) -> Result<(), ConnectError> {
-    if publish.images.are_given() { Ok(()) } else { runs_pex(agent_type, deployment) }
-}
-
-/// Hybrid agents have no registry for PEX files. Source: `agentType`, as dagster-cloud-cli asks for it.
-fn runs_pex(agent_type: Option<&str>, deployment: Option<&str>) -> Result<(), ConnectError> {
-    match agent_type {
-        Some("HYBRID") => Err(ConnectError::Hybrid { deployment: deployment.map(String::from) }),
-        _ => Ok(()),
     }
 }
 

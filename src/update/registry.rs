@@ -3,7 +3,7 @@
 use super::ConnectError;
 use crate::dagster::operations::Registry;
 use crate::dagster::{Client, DagsterError};
-use crate::deployment::args::PublishArgs;
+use crate::deployment::args::{PublishArgs, Strategy};
 use crate::env_vars;
 use crate::host::Host;
 
@@ -12,9 +12,14 @@ pub(super) fn trusts_registry(publish: &PublishArgs, host: &Host) -> Option<bool
     if publish.images.are_given() {
         return None;
     }
-    let trusted = host.var(env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT).is_some();
-    let needed = !trusted || base_image_tag(publish, host).is_some();
+    let trusted = trusts(host);
+    let needed = !trusted || base_image_tag(publish, host).is_some() || publish.strategy == Strategy::Image;
     needed.then_some(trusted)
+}
+
+/// Whether PEX files are said to run wherever the registry is.
+pub(super) fn trusts(host: &Host) -> bool {
+    host.var(env_vars::DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT).is_some()
 }
 
 /// The registry, and the same; `None` if it does not matter.
@@ -26,14 +31,15 @@ pub(super) fn ask_registry(
     trusts_registry(publish, host).map(|trusted| (client.registry(), trusted))
 }
 
-/// A registry that does not answer is assumed to run PEX files, with a warning, as in dagster-cloud-cli.
+/// A registry that does not answer is an error, since it decides whether PEX files can run: unless PEX files are asked
+/// for, or said to run anyway.
 pub(super) fn judged_registry(
     asked: Option<(Result<Registry, DagsterError>, bool)>,
+    strategy: Strategy,
     host: &Host,
 ) -> Result<Option<Registry>, ConnectError> {
     match asked {
         None => Ok(None),
-        Some((Ok(registry), trusted)) if registry.is_harbor && !trusted => Err(ConnectError::NoPexRuntime),
         Some((Ok(registry), _)) => Ok(Some(registry)),
         Some((
             Err(
@@ -46,10 +52,11 @@ pub(super) fn judged_registry(
             ),
             _,
         )) => Err(error.into()),
-        Some((Err(error), _)) => {
+        Some((Err(error), trusted)) if trusted || strategy == Strategy::Pex => {
             host.warn(format!("{error}; continuing as if PEX files can run there"));
             Ok(None)
         }
+        Some((Err(error), _)) => Err(ConnectError::Registry(error)),
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) fn run(
     let Chosen { images, names } = choose(args, progress, host)?;
     let named_elsewhere = pruning::named_elsewhere(args, &session, host)?;
     let made = |name: &str| progress.put(|run| run.branch_deployment = Some(name.into()));
-    let mut online = Online::connect(session, destination, &args.publish, None, &made, host)?;
+    let mut online = Online::connect(session, destination, &[], &args.publish, None, &made, host)?;
     online.named_elsewhere = named_elsewhere;
     progress.put(|run| {
         run.deployment = Some(DeploymentReport::from_online(&online));

@@ -12,6 +12,7 @@ use crate::dependencies::Search;
 use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::plan::Plan;
+use crate::plan::images::ImageLocation;
 use crate::project::Warning;
 use crate::publish::{Published, Publisher, Recording, record};
 use crate::report::{self, DeploymentReport};
@@ -44,9 +45,23 @@ pub(super) struct Made {
 }
 
 impl Stages<'_> {
-    /// Build all files, and send those that are finished while others are still being built. `names` are all code
-    /// locations of the project file.
-    pub(super) fn build(&self, names: &BTreeSet<String>) -> Result<Made, Error> {
+    /// Record what is known before anything is built. `names` are all code locations of the project file.
+    pub(super) fn begin(&self, names: &BTreeSet<String>) {
+        let Stages { args, host, progress, online, out_dir, .. } = self;
+        let online = online.as_ref();
+        progress.put(|run| {
+            run.out_dir = Some(out_dir.clone());
+            run.deployment = online.map(DeploymentReport::from_online);
+            run.others =
+                online.map(|online| pruning::staying(online, names, &args.publish)).unwrap_or_default();
+            run.serving = online.map(Online::serving).unwrap_or_default();
+        });
+        progress.reached().others_note().into_iter().for_each(|note| host.note(note));
+        progress.planned();
+    }
+
+    /// Build all PEX files, and send those that are finished while others are still being built.
+    pub(super) fn build(&self) -> Result<Made, Error> {
         let Stages { args, host, progress, plan, online, out_dir, .. } = self;
         let online = online.as_ref();
         let loads_all = args.verify == VerifyWhen::Always;
@@ -58,15 +73,6 @@ impl Stages<'_> {
         if let Some(publisher) = &publisher {
             context = context.observed_by(publisher);
         }
-        progress.put(|run| {
-            run.out_dir = Some(out_dir.clone());
-            run.deployment = online.map(DeploymentReport::from_online);
-            run.others =
-                online.map(|online| pruning::staying(online, names, &args.publish)).unwrap_or_default();
-            run.serving = online.map(Online::serving).unwrap_or_default();
-        });
-        progress.reached().others_note().into_iter().for_each(|note| host.note(note));
-        progress.planned();
         progress.stage("build");
         host.note(telling::heading(plan, &self.building.python_origin));
         let built = Arc::new(builder::run(plan, packages, &context));
@@ -152,19 +158,24 @@ impl Stages<'_> {
         self.progress.put(|run| run.warnings.push(Warning::without_place(message)));
     }
 
-    /// Update the code locations and wait for them.
+    /// Update the code locations that run from PEX files, and wait for them.
     pub(super) fn load(
         &self,
         published: Option<&Published>,
         built: &Built,
         unfit: &BTreeSet<String>,
-    ) -> Arc<Vec<update::Outcome>> {
-        let Some((online, published)) = self.online.as_ref().zip(published) else { return Arc::default() };
+    ) -> Vec<update::Outcome> {
+        let Some((online, published)) = self.online.as_ref().zip(published) else { return Vec::new() };
         self.progress.stage("load");
         let reach = |phase| self.progress.put(|run| run.reach(phase));
-        let outcomes = Arc::new(online.finish(published, &self.plan, built, unfit, &reach));
-        self.progress.put(|run| run.outcomes = Some(Arc::clone(&outcomes)));
-        telling::say_failures(&outcomes, self.host);
-        outcomes
+        online.finish(published, &self.plan, built, unfit, &reach)
+    }
+
+    /// Update the code locations that run from images, and wait for them.
+    pub(super) fn load_images(&self, images: &[ImageLocation]) -> Vec<update::Outcome> {
+        let Some(online) = self.online.as_ref().filter(|_| !images.is_empty()) else { return Vec::new() };
+        self.progress.stage("load");
+        let reach = |phase| self.progress.put(|run| run.reach(phase));
+        online.deploy_images(images, &reach)
     }
 }

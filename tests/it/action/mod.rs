@@ -1,6 +1,7 @@
 //! The action: its step, what it says, and what it leaves.
 
 mod commit;
+mod built_images;
 mod images;
 mod recipes;
 mod records;

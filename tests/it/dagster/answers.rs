@@ -30,10 +30,11 @@ fn a_hybrid_deployment_is_refused_before_anything_is_built() {
     let full = deployed(&standin, &TO_PROD);
     assert_eq!(full.code, Some(1), "{}", full.stderr);
     insta::assert_snapshot!(full.stderr, @r#"
-        Deploying to the deployment prod ([URL]/prod/locations)
-        error: `prod` is a Hybrid deployment, and PEX files only run in Dagster+ Serverless
-        hint: Hybrid agents run code locations from images: build and push them in a step before, and name them with --image-of, or a tag for all of them with --image-tag; nothing was built or changed
-        "#);
+    Deploying to the deployment prod ([URL]/prod/locations)
+    error: `one` needs an image on a Hybrid deployment, and no registry is given to push it to
+      at: dagster_cloud.yaml:2:5
+    hint: name a repository with --image-registry, or as `build: {registry: …}` in the entry of the code location; an image that exists already is named by --image-of
+    "#);
     standin.control("journal", &Value::Null);
     let dir = tempfile::tempdir().unwrap();
     write_project(dir.path(), &[("one", "")]);

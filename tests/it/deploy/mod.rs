@@ -1,5 +1,6 @@
 //! Whole deploys through the program.
 
+mod built_images;
 mod cancelled;
 mod defs_state;
 pub mod images;

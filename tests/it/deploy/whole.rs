@@ -481,18 +481,31 @@ fn outcomes_decide_the_exit_code_and_the_table() {
 #[test]
 fn a_registry_without_a_pex_runtime_is_found_before_anything_is_built() {
     let harbor = json!({"serverless": {"is_harbor": true}});
-    let (ran, standin, dir) = deploy_one(harbor.clone(), &[]);
+    let (ran, standin, dir) = deploy_one(harbor.clone(), &["--strategy", "pex"]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.contains("DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT=1"), "{}", ran.stderr);
+    insta::assert_snapshot!(messages(&ran.stderr), @r#"
+    error: `one` cannot be deployed as PEX files: this organization's Serverless runs images only (its registry is Harbor)
+      at: dagster_cloud.yaml:2:5
+    hint: leave --strategy out, or set it to `image`
+    "#);
     assert!(!dir.path().join("out").exists());
     assert_eq!(standin.journal().count("generateServerlessPexUrl"), 0);
     let redirect = "DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT";
     let redirected = self::ran(deploy(&standin, dir.path()).args(TO_PROD).env(redirect, "1"));
     assert_eq!((redirected.code, redirected.state("one")), (Some(0), "loaded"), "{}", redirected.stderr);
     let rule = json!([{"operation": "serverless", "times": 0, "errors": [{"message": "no serverless"}]}]);
-    let (ran, ..) = deploy_one(json!({"faults": rule}), &[]);
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    insta::assert_snapshot!(messages(&ran.stderr), @"warning: could not ask for the registry: Dagster+ answered with errors: no serverless; continuing as if PEX files can run there");
+    let (asked, ..) = deploy_one(json!({"faults": rule}), &["--strategy", "pex"]);
+    assert_eq!(asked.code, Some(0), "{}", asked.stderr);
+    insta::assert_snapshot!(messages(&asked.stderr), @"warning: could not ask for the registry: Dagster+ answered with errors: no serverless; continuing as if PEX files can run there");
+    // Otherwise a failing question would decide for PEX files.
+    let (ran, standin, _) = deploy_one(json!({"faults": rule}), &[]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    insta::assert_snapshot!(messages(&ran.stderr), @r#"
+    error: it is not known whether PEX files can run there
+      caused by: could not ask for the registry: Dagster+ answered with errors: no serverless
+    hint: run again; with `pex` as --strategy, PEX files are deployed without this answer
+    "#);
+    assert_eq!(standin.journal().count("generateServerlessPexUrl"), 0);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Images of code locations: what is in them, that equal inputs give equal bytes, and what other tools read.
 
-mod base;
+pub mod base;
 mod build;
 mod bytecode;
 mod consumers;

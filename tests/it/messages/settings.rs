@@ -78,16 +78,18 @@ fn no_such_deployment() {
 #[test]
 fn hybrid() {
     insta::assert_snapshot!(of_organization(json!({"deployments": [{"name": "prod", "agent_type": "HYBRID"}]})), @r#"
-    error: `prod` is a Hybrid deployment, and PEX files only run in Dagster+ Serverless
-    hint: Hybrid agents run code locations from images: build and push them in a step before, and name them with --image-of, or a tag for all of them with --image-tag; nothing was built or changed
+    error: `shop` needs an image on a Hybrid deployment, and no registry is given to push it to
+      at: dagster_cloud.yaml:2:5
+    hint: name a repository with --image-registry, or as `build: {registry: …}` in the entry of the code location; an image that exists already is named by --image-of
     "#);
 }
 
 #[test]
 fn kubernetes() {
-    insta::assert_snapshot!(of_organization(json!({"serverless": {"is_harbor": true}})), @r#"
-    error: this organization runs code locations from images (its registry is Harbor), where PEX files cannot run
-    hint: deploy images with `dagster-cloud serverless deploy`, or set DAGSTER_CLOUD_DISABLE_PEX_DOCKER_REDIRECT=1 if PEX files do run there
+    insta::assert_snapshot!(of_organization_with(json!({"serverless": {"is_harbor": true}}), &["--strategy", "pex"]), @r#"
+    error: `shop` cannot be deployed as PEX files: this organization's Serverless runs images only (its registry is Harbor)
+      at: dagster_cloud.yaml:2:5
+    hint: leave --strategy out, or set it to `image`
     "#);
 }
 
@@ -116,10 +118,14 @@ fn with_token(command: &mut Command) -> &mut Command {
 
 /// What a deploy to `prod` of this organization says.
 fn of_organization(config: Value) -> String {
+    of_organization_with(config, &[])
+}
+
+fn of_organization_with(config: Value, args: &[&str]) -> String {
     let standin = Standin::start(config);
     let dir = project(&[]);
     let mut command = pexpress_with_uv();
-    standin.point(&mut command).args(DEPLOY).args(["--deployment", "prod"]);
+    standin.point(&mut command).args(DEPLOY).args(["--deployment", "prod"]).args(args);
     said(&mut command, dir.path())
 }
 

@@ -1,0 +1,183 @@
+//! `deploy` of code locations that run from images: built here, pushed, and named for the update.
+
+use super::prepare_for;
+use crate::builder::BuildError;
+use crate::builder::image::base::Base;
+use crate::builder::image::build::{BuiltImage, Images};
+use crate::builder::image::name;
+use crate::cli::DeployArgs;
+use crate::commands::Error;
+use crate::commands::image::{base, failures};
+use crate::commands::progress::Progress;
+use crate::host::Host;
+use crate::image::Repository;
+use crate::net::Agent;
+use crate::plan::images::ImageLocation;
+use crate::plan::strategy::{Decision, Destination, Way};
+use crate::project::Location;
+use crate::publish::images::push;
+use crate::publish::registry_login;
+use crate::registry::Registries;
+use crate::report::Problem;
+use crate::report::images::{ImageReport, table};
+use crate::target::PythonVersion;
+use crate::tools::Tools;
+use crate::update::{Online, Outcome, UpdateError};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What is to be updated, and what cannot be.
+#[derive(Default)]
+pub(super) struct MadeImages {
+    /// Code locations and the images that they are to run, all of them in their registries.
+    pub(super) images: Vec<ImageLocation>,
+    /// Code locations whose images were not pushed.
+    pub(super) refused: Vec<Outcome>,
+    /// Code locations whose images were not built.
+    pub(super) not_built: Option<Error>,
+}
+
+/// What the work has in common.
+pub(super) struct Making<'a> {
+    pub(super) args: &'a DeployArgs,
+    pub(super) online: Option<&'a Online>,
+    pub(super) out_dir: &'a Path,
+    pub(super) progress: &'a Progress,
+    pub(super) host: &'a Host,
+}
+
+impl Making<'_> {
+    /// Build the images of these code locations, and push them where they are to be deployed. Those whose entry names
+    /// their image are taken as they are.
+    pub(super) fn make(&self, locations: &[(Location, Decision)]) -> Result<MadeImages, Error> {
+        let mut made = MadeImages::default();
+        let mut to_build: BTreeMap<&str, (&Location, Option<&Destination>)> = BTreeMap::new();
+        for (location, decision) in locations {
+            match &decision.way {
+                Way::Pex => {}
+                Way::Document => made.images.extend(self.as_it_is(location)),
+                Way::Image(destination) => {
+                    to_build.insert(&location.name, (location, destination.as_ref()));
+                }
+            }
+        }
+        if !to_build.is_empty() {
+            self.build(&to_build, &mut made)?;
+        }
+        Ok(made)
+    }
+
+    fn as_it_is(&self, location: &Location) -> Option<ImageLocation> {
+        let image = location.document.get("image")?.as_str()?.to_string();
+        self.progress.put(|run| drop(run.images.insert(location.name.clone(), image.clone())));
+        Some(ImageLocation { location: location.clone(), image, replaces_own: false })
+    }
+
+    fn build(
+        &self,
+        wanted: &BTreeMap<&str, (&Location, Option<&Destination>)>,
+        made: &mut MadeImages,
+    ) -> Result<(), Error> {
+        let Making { args, host, progress, .. } = self;
+        progress.stage("build");
+        let destinations: Vec<Destination> =
+            wanted.values().filter_map(|(_, destination)| destination.cloned()).collect();
+        let agent = Agent::new(host);
+        let client = self.online.map(|online| &online.client);
+        let credentials = registry_login::credentials(&destinations, &args.registry, client, &agent, host)?;
+        let registries = Registries::new(host, &agent, credentials);
+        let mut chosen = None;
+        let mut target = |python: PythonVersion, is_default: bool| {
+            let tools = Tools::new(host);
+            let (base, facts) =
+                base(&args.image_options, &args.build, python, is_default, &registries, &tools, host)?;
+            let target = (facts.version, facts.platform);
+            chosen = Some((base, facts));
+            Ok(target)
+        };
+        // The project was read for PEX files, and said what there was to say. Only the target differs.
+        let silent = host.until(&Arc::new(AtomicBool::new(true)));
+        let names = wanted.keys().map(|name| (*name).to_string()).collect();
+        let planned = prepare_for(&args.of_locations(names), &silent, &Progress::default(), &mut target)?;
+        let Some((base, facts)) = chosen else { return Ok(()) };
+        host.note(format!("Base image: {} (Python {} at {})", base.name, facts.version, facts.python));
+        let context = planned.building.context(self.out_dir)?;
+        let options = args.image_options.options(host);
+        let built = Images { base: &base, facts: &facts, options: &options, context: &context }
+            .build(&planned.plan)?;
+        let warnings = context.warnings().into_iter().map(crate::project::Warning::without_place);
+        progress.put(|run| run.warnings.extend(warnings));
+        let names: Vec<&str> = planned.plan.locations.iter().map(|one| one.location.name.as_str()).collect();
+        self.record_failures(&names, &built);
+        made.not_built = failures(&names, &built, host);
+        progress.stage("upload");
+        let mut reports = Vec::new();
+        for image in built.into_iter().flatten() {
+            let (location, destination) = wanted[image.name.as_str()];
+            reports.extend(self.push(&image, location, destination, &base, &registries, made));
+        }
+        if !reports.is_empty() {
+            host.note(table(&reports).text(host.columns()));
+        }
+        progress.put(|run| {
+            run.image_builds.extend(reports.into_iter().map(|report| (report.name.clone(), Ok(report))));
+        });
+        Ok(())
+    }
+
+    fn record_failures(&self, names: &[&str], built: &[Result<BuiltImage, Arc<BuildError>>]) {
+        let failed = names.iter().zip(built).filter_map(|(name, built)| {
+            let problem = Problem::from_error(&**built.as_ref().err()?);
+            Some(((*name).to_string(), Err(problem)))
+        });
+        self.progress.put(|run| run.image_builds.extend(failed));
+    }
+
+    /// Push one image. A registry that refuses it keeps this code location from its update, and no other.
+    fn push(
+        &self,
+        image: &BuiltImage,
+        location: &Location,
+        destination: Option<&Destination>,
+        base: &Base,
+        registries: &Registries,
+        made: &mut MadeImages,
+    ) -> Option<ImageReport> {
+        let (Some(destination), Some(online)) = (destination, self.online) else {
+            return Some(ImageReport::new(image, &[], 0, 0));
+        };
+        let (requests, sent) = (registries.requests(), registries.sent_bytes());
+        let commit = online.additions.revision.commit_hash.as_deref();
+        let repository = repository_of(destination, &location.name);
+        match push(image, base, &repository, commit, registries) {
+            Ok(pushed) => {
+                let reference = pushed.reference.to_string();
+                self.progress.put(|run| drop(run.images.insert(location.name.clone(), reference.clone())));
+                made.images.push(ImageLocation {
+                    location: location.clone(),
+                    image: reference,
+                    replaces_own: false,
+                });
+                let (requests, sent) = (registries.requests() - requests, registries.sent_bytes() - sent);
+                Some(ImageReport::new(image, &[pushed], requests, sent))
+            }
+            Err(error) => {
+                let location = location.name.clone();
+                let error = UpdateError::NotPushed { location: location.clone(), source: Arc::new(error) };
+                made.refused.push(Outcome::new(location, Err(error)));
+                None
+            }
+        }
+    }
+}
+
+/// In Harbor each code location has its own repository. Source: what dagster-cloud-cli pushes to.
+fn repository_of(destination: &Destination, location: &str) -> Repository {
+    let mut repository = destination.repository.clone();
+    if destination.is_per_location {
+        repository.path = format!("{}/{}", repository.path, name::component(location));
+    }
+    repository
+}

@@ -1,0 +1,208 @@
+//! `deploy` of code locations that run from images: built, pushed to a strict registry, and deployed.
+
+use crate::deploy::whole::{Ran, TO_PROD, ran};
+use crate::image::base::Base;
+use crate::support::fault_registry::{Auth, FaultRegistry, Trouble, USER, Ways};
+use crate::support::pexpress_with_uv;
+use crate::support::said::{messages, plain};
+use crate::support::small_project::write_project;
+use crate::support::standin::Standin;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A project, a base image next to it, and Dagster+.
+struct Scene {
+    standin: Standin,
+    dir: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new(config: Value, locations: &[(&str, &str)]) -> Scene {
+        let dir = tempfile::tempdir().unwrap();
+        write_project(dir.path(), locations);
+        Base::official("3.11").write(&dir.path().join("base"));
+        Scene { standin: Standin::start(config), dir }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = pexpress_with_uv();
+        self.standin.point(&mut command).current_dir(self.dir.path()).stdin(Stdio::null());
+        command.args(["deploy", "dagster_cloud.yaml", "out", "--upload", "--update"]);
+        command.args(["--python-version", "3.11", "--base-image", "oci:base", "--no-image-bytecode"]);
+        command.args(TO_PROD).args(args);
+        command
+    }
+
+    fn deploy(&self, args: &[&str]) -> Ran {
+        ran(&mut self.command(args))
+    }
+
+    fn document(&self, name: &str) -> Value {
+        self.standin.state()["deployments"]["prod"]["locations"][name].clone()
+    }
+
+    /// Give the code location a registry of its own in the project file.
+    fn registry_of(&self, name: &str, registry: &str) {
+        let path = self.dir.path().join("dagster_cloud.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let entry = format!("{{directory: {name}}}");
+        assert!(text.contains(&entry));
+        std::fs::write(path, text.replace(&entry, &format!("{{directory: {name}, registry: {registry}}}")))
+            .unwrap();
+    }
+}
+
+fn hybrid() -> Value {
+    json!({"deployments": [{"name": "prod", "agent_type": "HYBRID"}]})
+}
+
+fn registry(auth: Auth) -> FaultRegistry {
+    FaultRegistry::new(Ways { auth, ..Ways::default() })
+}
+
+fn words(ran: &Ran, host: &str, dir: &Path) -> String {
+    plain(&ran.stderr).replace(host, "[REGISTRY]").replace(&dir.display().to_string(), "[DIR]")
+}
+
+#[test]
+fn a_hybrid_code_location_is_built_pushed_and_deployed() {
+    let registry = registry(Auth::Open);
+    let scene = Scene::new(hybrid(), &[("one", "")]);
+    scene.registry_of("one", &format!("{}/acme/app", registry.host()));
+    let first = scene.deploy(&[]);
+    assert_eq!((first.code, first.state("one")), (Some(0), "loaded"), "{}", first.stderr);
+    let reported = &first.document["locations"][0];
+    let digest = reported["digest"].as_str().unwrap();
+    let tag = format!("one-{}", &digest["sha256:".len()..][..16]);
+    let reference = format!("{}/acme/app:{tag}", registry.host());
+    assert_eq!((&reported["image"], &reported["reference"]), (&json!(reference), &json!(reference)));
+    assert!(
+        reported["sent_bytes"].as_u64().unwrap() > 0 && reported["requests"].as_u64().unwrap() > 0,
+        "{reported}"
+    );
+    assert_eq!(reported["layers"].as_array().unwrap().last().unwrap()["what"], "source");
+    let document = scene.document("one");
+    assert_eq!(
+        (&document["image"], document.get("pex_metadata"), document.get("build")),
+        (&json!(reference), None, None)
+    );
+    assert_eq!(registry.tag("acme/app", &tag).as_deref(), Some(digest));
+    assert_eq!(registry.tag("acme/app", "one-ab12").as_deref(), Some(digest), "the commit's tag");
+    assert_eq!(registry.problems(), [] as [String; 0]);
+    scene.standin.journal().assert_clean();
+
+    // Nothing has changed: nothing is sent.
+    let before = (registry.requests().len(), registry.received_bytes());
+    let again = scene.deploy(&["--changed-only"]);
+    assert_eq!((again.code, again.state("one")), (Some(0), "unchanged"), "{}", again.stderr);
+    assert_eq!(registry.received_bytes(), before.1);
+    assert!(registry.requests().len() - before.0 <= 10, "{:#?}", &registry.requests()[before.0..]);
+    assert_eq!(again.document["locations"][0]["sent_bytes"], 0);
+}
+
+#[test]
+fn the_log_says_what_is_built_and_why() {
+    let registry = registry(Auth::Open);
+    let scene = Scene::new(hybrid(), &[("one", "")]);
+    scene.registry_of("one", &format!("{}/acme/app", registry.host()));
+    let ran = scene.deploy(&[]);
+    insta::assert_snapshot!(words(&ran, &registry.host(), scene.dir.path()), @r#"
+    Deploying to the deployment prod (http://127.0.0.1:[PORT]/prod/locations)
+    one → an image in 127.0.0.1:[PORT]/acme/app: `build.registry` is set
+    Base image: oci:base (Python 3.11 at /usr/local/bin/python3.11)
+    code location  image                                          layers    size    new    sent    time
+    one            127.0.0.1:[PORT]/acme/app:one-3ed4e769e7f7a75b       4  [SIZE]  315 B  [SIZE]  [TIME]
+    waiting to load: one ([TIME])
+    one: loaded after [TIME]
+    code location  state   image
+    one            loaded  127.0.0.1:[PORT]/acme/app:one-3ed4e769e7f7a75b
+    "#);
+}
+
+#[test]
+fn serverless_with_harbor_gets_an_image_in_the_organizations_registry() {
+    let registry = registry(Auth::Basic);
+    let token = STANDARD.encode(format!("{}:{}", USER.0, USER.1));
+    let url = format!("{}/project/depl", registry.host());
+    let serverless = json!({"is_harbor": true, "registry_url": url, "auth_token": token});
+    let scene = Scene::new(json!({"serverless": serverless}), &[("My One", "")]);
+    let ran = scene.deploy(&[]);
+    assert_eq!((ran.code, ran.state("My One")), (Some(0), "loaded"), "{}", ran.stderr);
+    let image = scene.document("My One")["image"].as_str().unwrap().to_string();
+    // A repository of its own, whose name every registry takes.
+    let (repository, tag) = image.rsplit_once(':').unwrap();
+    let component = repository.strip_prefix(&format!("{url}/")).unwrap();
+    assert!(component.starts_with("my-one-") && component.len() == "my-one-".len() + 6, "{image}");
+    assert!(registry.tag(&format!("project/depl/{component}"), tag).is_some());
+    assert_eq!(registry.problems(), [] as [String; 0]);
+    assert!(!(ran.stderr + &ran.document.to_string()).contains("canary"));
+    assert_eq!(scene.standin.journal().count("generateServerlessPexUrl"), 0);
+}
+
+#[test]
+fn a_refused_push_updates_nothing() {
+    let registry = FaultRegistry::with_faults(Ways::default(), |request| {
+        (request.method == "PUT").then_some(Trouble::Status(403, None))
+    });
+    let scene = Scene::new(hybrid(), &[("one", "")]);
+    scene.registry_of("one", &format!("{}/acme/app", registry.host()));
+    let ran = scene.deploy(&[]);
+    assert_eq!((ran.code, ran.state("one")), (Some(3), "not_published"), "{}", ran.stderr);
+    assert_eq!(scene.document("one"), Value::Null);
+    assert_eq!(registry.tags(), []);
+    let home = std::env::var("HOME").unwrap();
+    insta::assert_snapshot!(messages(&ran.stderr).replace(&home, "[HOME]"), @r#"
+    error: the code location `one` was not updated, since its image could not be pushed
+      caused by: could not send sha256:[HASH] to `127.0.0.1:[PORT]/acme/app`: 127.0.0.1:[PORT] answered 403 (TOOMANYREQUESTS: later)
+    hint: no credentials for 127.0.0.1:[PORT] were found in PEXPRESS_REGISTRY_USERNAME and PEXPRESS_REGISTRY_PASSWORD, `[HOME]/.config/containers/auth.json` (the home directory), `[HOME]/.docker/config.json` (the home directory): run `docker login 127.0.0.1:[PORT]`, or set PEXPRESS_REGISTRY_USERNAME and PEXPRESS_REGISTRY_PASSWORD for the registry that is pushed to
+    error: 1 of 1 code locations could not be deployed: one
+    "#);
+}
+
+#[test]
+fn one_run_deploys_pex_files_and_images() {
+    let registry = registry(Auth::Open);
+    let scene = Scene::new(json!({}), &[("pex", ""), ("image", "")]);
+    scene.registry_of("image", &format!("{}/acme/app", registry.host()));
+    let ran = scene.deploy(&[]);
+    assert_eq!(
+        (ran.code, ran.state("pex"), ran.state("image")),
+        (Some(0), "loaded", "loaded"),
+        "{}",
+        ran.stderr
+    );
+    assert!(scene.document("pex")["pex_metadata"]["pex_tag"].is_string());
+    assert_eq!(scene.document("pex").get("image"), None);
+    assert_eq!(scene.document("image").get("pex_metadata"), None);
+    assert!(scene.document("image")["image"].as_str().unwrap().contains("/acme/app:image-"));
+    scene.standin.journal().assert_clean();
+}
+
+#[test]
+fn an_image_that_is_not_built_leaves_the_others_alone() {
+    let registry = registry(Auth::Open);
+    let scene = Scene::new(hybrid(), &[("good", ""), ("bad", "there-is-no-such-package")]);
+    let repository = format!("{}/acme/app", registry.host());
+    let ran = scene.deploy(&["--image-registry", &repository]);
+    assert_eq!((ran.code, ran.state("good")), (Some(1), "loaded"), "{}", ran.stderr);
+    assert_eq!(scene.document("bad"), Value::Null);
+    let errors = ran.document["locations"][1]["errors"].to_string();
+    assert!(errors.contains("there-is-no-such-package"), "{errors}");
+}
+
+#[test]
+fn without_dagster_an_image_layout_is_the_result() {
+    let scene = Scene::new(json!({}), &[("one", "")]);
+    let mut command = pexpress_with_uv();
+    command.current_dir(scene.dir.path()).stdin(Stdio::null());
+    command.args(["deploy", "dagster_cloud.yaml", "out", "--strategy", "image"]);
+    command.args(["--python-version", "3.11", "--base-image", "oci:base", "--no-image-bytecode"]);
+    let ran = ran(&mut command);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(scene.dir.path().join("out/one/index.json").exists());
+    let reported = &ran.document["locations"][0];
+    assert_eq!((&reported["reference"], &reported["sent_bytes"]), (&Value::Null, &json!(0)));
+}
