@@ -21,6 +21,7 @@ use crate::project::{Location, Project};
 use crate::publish::record;
 use crate::render::Exit;
 use crate::report::{self, DeploymentReport, Ended, Problem, Purpose, Report, Run};
+use crate::tools::EarlyRuntime;
 use crate::update::{Early, Online, Outcome};
 use crate::verify::{Verified, for_want_of_secrets, unfit};
 pub(super) use defs_state::{check as check_defs_state, refresh as refresh_defs_state};
@@ -142,6 +143,8 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
         Goal::Close(session, branch) => return close(&session, &branch, progress, host),
         Goal::Nothing(reason) => return Ok(nothing(reason, host)),
     };
+    // On a fresh machine this takes as long as all that Dagster+ is asked.
+    let _runtime = EarlyRuntime::make(host);
     let early = |(session, destination): &(Box<DeploySession>, _)| {
         Early::ask(session, destination, &args.publish, host)
     };

@@ -22,6 +22,11 @@ const LIMIT_BYTES: u64 = 32 * 1024 * 1024;
 /// Paths and contents.
 pub(super) type Files = Vec<(String, Vec<u8>)>;
 
+/// Whether this program has them.
+pub(super) fn is_there() -> bool {
+    PACKED.is_some()
+}
+
 /// The files; `None` if this program has none.
 pub(super) fn files() -> Option<io::Result<Files>> {
     Some(unpack(PACKED?))

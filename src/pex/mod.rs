@@ -35,7 +35,7 @@ pub use hash::is_bytecode;
 pub use info::PexInfo;
 pub use layout::Chroot;
 pub use runtime::{PEX_VERSION, Runtime, WHEEL_FILE_NAME, WHEEL_SHA256};
-pub use runtime_archive::{archive_of_embedded, archive_of_wheel};
+pub use runtime_archive::{archive_of_embedded, archive_of_wheel, is_embedded};
 pub use source::{Content, SourceEntry, SourcePex};
 pub use stub::script_stub;
 pub use writer::{WheelContent, WheelFile, Written, write_files, write_wheel};

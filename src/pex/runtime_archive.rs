@@ -36,6 +36,11 @@ pub fn archive_of_wheel(path: &Path) -> Result<Vec<u8>, PexError> {
     archive_of(files.collect::<Result<_, WheelError>>()?)
 }
 
+/// Whether this program brings the files along.
+pub fn is_embedded() -> bool {
+    embedded::is_there()
+}
+
 /// The same from the files that this program brings along, if it was built with them (`scripts/build-dist`).
 ///
 /// # Errors

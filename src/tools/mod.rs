@@ -36,7 +36,7 @@ pub use package_sources::PackageSources;
 pub use pip_config::{PipConfig, is_true};
 pub use process::{Output, Process, ProcessError};
 pub use python::{Python, PythonSource};
-pub use runtime::RuntimeError;
+pub use runtime::{EarlyRuntime, RuntimeError};
 pub use uv::Uv;
 pub use uv_compile::{CompileRequest, IndexSettings, NamedIndex};
 pub use uv_config::configuration_files;

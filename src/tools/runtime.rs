@@ -8,13 +8,17 @@ use super::uv::Settings;
 use super::{CompileRequest, Error, Tools};
 use crate::cache::{CacheError, write_atomically};
 use crate::hex::hex;
+use crate::host::Host;
 use crate::net::download::{DownloadError, Downloader, Wanted, sha256_of_file};
 use crate::net::{Agent, Credentials, Silent};
 use crate::pex::{self, PEX_VERSION, PexError, WHEEL_FILE_NAME, WHEEL_SHA256};
 use crate::target::{PythonVersion, Target};
+use crate::threads::lock;
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread::JoinHandle;
 use toml::{Table, Value};
 use url::Url;
 
@@ -35,6 +39,33 @@ pub enum RuntimeError {
     Find(#[source] super::UvError),
 }
 
+/// Held while the archive is made, which takes some tenths of a second: whoever comes second finds it in the cache.
+static MAKING: Mutex<()> = Mutex::new(());
+
+/// The archive of the PEX runtime, made in another thread from the files that this program brings along. The end of
+/// this value waits for it, so that no file is left half-written.
+pub struct EarlyRuntime(Option<JoinHandle<()>>);
+
+impl EarlyRuntime {
+    /// Begin. A program without these files waits until the runtime is needed.
+    pub fn make(host: &Host) -> EarlyRuntime {
+        let host = host.clone();
+        let make = move || {
+            // Whoever needs it gets the same error.
+            let tell = |error: Error| host.detail(format!("{error}; trying again when it is needed"));
+            Tools::new(&host).pex_runtime_archive().map_or_else(tell, drop);
+        };
+        EarlyRuntime(pex::is_embedded().then(|| std::thread::spawn(make)))
+    }
+}
+
+impl Drop for EarlyRuntime {
+    fn drop(&mut self) {
+        // A panic there was reported when it happened.
+        self.0.take().map(JoinHandle::join);
+    }
+}
+
 impl Tools {
     /// The files of the PEX runtime as one archive in the cache, with their digest checked. They are those that this
     /// program brings along, or else those of the wheel.
@@ -42,6 +73,7 @@ impl Tools {
     /// # Errors
     /// Those of [`Tools::pex_runtime`], and of writing to the cache.
     pub fn pex_runtime_archive(&self) -> Result<PathBuf, Error> {
+        let _one_at_a_time = lock(&MAKING);
         // The number changes when the same files lead to other bytes.
         let name = format!("runtime/pex-{PEX_VERSION}-1");
         let path = self.cache().root().join(format!("{name}.zip"));
