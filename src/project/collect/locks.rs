@@ -140,7 +140,11 @@ fn read_uv_lock(
     let document = uv_lock_file::read(&file)?;
     let name = package.name.as_ref().filter(|_| package.has_project);
     let read = match read_here(&document, &file, name, options, tools) {
-        Ok(exported) => pylock::reduce(exported, &file, options)?,
+        Ok(exported) => {
+            // It is large, and the export has what is needed of it.
+            drop(document);
+            pylock::reduce(exported, &file, options)?
+        }
         Err(Unsure(reason)) => {
             tools.host().detail(format!("uv reads {}: {reason}", file.display()));
             pylock::read(&ask_uv(&file, name, options, tools)?, &file, options)?

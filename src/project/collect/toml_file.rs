@@ -30,6 +30,11 @@ impl TomlFile {
         Ok(TomlFile { path: path.to_path_buf(), text })
     }
 
+    /// The text, without a byte order mark.
+    pub(in crate::project) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The document.
     pub(in crate::project) fn parse(&self) -> Result<DeValue<'_>, CollectError> {
         match DeTable::parse(&self.text) {

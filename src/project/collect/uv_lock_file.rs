@@ -18,6 +18,10 @@ use toml::{Table, Value};
 /// The file is not TOML, or cannot be read.
 pub(super) fn read(path: &Path) -> Result<Table, CollectError> {
     let file = TomlFile::read(path)?;
+    // A document whose values know their lines takes several times the memory; only an error needs it.
+    if let Ok(table) = file.text().parse() {
+        return Ok(table);
+    }
     let document = file.parse().map_err(|error| {
         let place = error.place().unwrap_or_else(|| whole(path));
         let hint = "regenerate it with `uv lock`, or build with --no-locked";
