@@ -247,6 +247,9 @@ pub struct BuildArgs {
     /// Also install this dependency group (PEP 735) of the project (repeatable).
     #[arg(long = "group", value_name = "NAME", value_parser = extra_name)]
     pub groups: Vec<String>,
+    /// Whether Dockerfiles are read. PEX files cannot do what they ask for, images can do some of it.
+    #[arg(skip)]
+    pub reads_dockerfiles: bool,
 }
 
 /// Arguments of `deploy`.
@@ -350,11 +353,25 @@ pub struct CheckArgs {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Output directory of `pexpress deploy`. Default: the one that it uses without OUT_DIR.
+    /// Output directory of `pexpress deploy` or `pexpress image`, or one image layout. Default: the one that they use
+    /// without OUT_DIR.
     pub out_dir: Option<PathBuf>,
     /// Only use this code location (repeatable, or separated by commas).
     #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
     pub locations: Vec<String>,
+    /// How to load an image.
+    #[arg(long = "verify", value_name = "HOW", value_enum, default_value_t)]
+    pub how: HowVerified,
+}
+
+/// How `verify` loads the code location of an image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum HowVerified {
+    /// Unpack the layers that pexpress wrote, and load them with a Python of this machine.
+    #[default]
+    Environment,
+    /// Unpack the whole image and start its own Python in it. Only as root, on Linux.
+    Container,
 }
 
 /// `-m MODULE ARGS`.

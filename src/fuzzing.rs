@@ -114,7 +114,11 @@ pub fn comment(bytes: &[u8]) {
 /// A Dockerfile, and what becomes of its steps: each is one line of safe text with a line of the file.
 pub fn dockerfile(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let facts = RecipeFacts { has: &|path| path.len() % 2 == 0, requires: &|name| name.len() % 2 == 0 };
+    let facts = RecipeFacts {
+        has: &|path| path.len() % 2 == 0,
+        requires: &|name| name.len() % 2 == 0,
+        chooses: false,
+    };
     let Ok(recipe) = Recipe::of_dockerfile(&text, Path::new("Dockerfile"), &facts) else { return };
     let count = text.split('\n').count();
     for step in &recipe.steps {

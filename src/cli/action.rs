@@ -295,6 +295,7 @@ impl Inputs<'_> {
         let locked = self.automatic("locked")?;
         let extras = self.names("extras")?;
         Ok(BuildArgs {
+            reads_dockerfiles: false,
             python_version: self.python_version()?,
             platform: self.parsed("platform")?,
             dry_run: false,

@@ -9,6 +9,7 @@ use crate::image::tar::Owner;
 use crate::image::{Packing, Platform, Repository};
 use crate::publish::registry_login::RegistryArgs;
 use clap::{Args, ValueEnum};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Arguments of `image`.
@@ -72,6 +73,13 @@ pub struct ImageOptions {
     /// Do not compile the modules of distributions. The image is smaller, and starts more slowly.
     #[arg(long = "no-image-bytecode")]
     pub no_bytecode: bool,
+    /// Also write a list of what is in each image, as CycloneDX JSON: `OUT_DIR/NAME.cdx.json`. With --push it is
+    /// attached to the image.
+    #[arg(long)]
+    pub sbom: bool,
+    /// Do not look at a Dockerfile in the build directory, and at the install scripts of Dagster+ Serverless.
+    #[arg(long)]
+    pub ignore_dockerfile: bool,
 }
 
 /// A platform of an image.
@@ -115,7 +123,7 @@ impl BuildImageArgs {
             out_dir: self.out_dir.clone(),
             locations: self.locations.clone(),
             verify: VerifyWhen::Never,
-            build: self.build.clone(),
+            build: BuildArgs { reads_dockerfiles: true, ..self.build.clone() },
             publish: PublishArgs::default(),
             dagster: DagsterArgs::default(),
             image_options: self.image.clone(),
@@ -148,6 +156,8 @@ impl ImageOptions {
             labels: self.labels.iter().cloned().collect(),
             includes: self.includes.iter().map(include).collect(),
             bytecode: !self.no_bytecode,
+            sbom: self.sbom,
+            dockerfiles: BTreeMap::new(),
         }
     }
 

@@ -85,6 +85,7 @@ impl<'a> Building<'a> {
             extras: args.extras.clone(),
             all_extras: args.all_extras,
             groups: args.groups.clone(),
+            reads_dockerfiles: args.reads_dockerfiles,
         };
         let (tools, display) = (Tools::new(host), Display::new(host));
         Ok(Building { host, tools, display, target, python_origin, warnings, options })

@@ -14,6 +14,7 @@ use crate::github::runner::RunnerError;
 use crate::launch::LaunchError;
 use crate::plan::images::ImagesError;
 use crate::plan::strategy::StrategyError;
+use crate::project::dockerfile::RecipeError;
 use crate::project::{CollectError, ProjectErrors, PythonVersionError};
 use crate::publish::images::PushError;
 use crate::publish::registry_login::RegistryLoginError;
@@ -37,6 +38,8 @@ pub enum Error {
     Images(#[from] ImagesError),
     #[error(transparent)]
     Collect(#[from] CollectError),
+    #[error(transparent)]
+    Dockerfile(#[from] RecipeError),
     #[error(transparent)]
     PythonVersion(#[from] PythonVersionError),
     #[error(transparent)]
@@ -119,6 +122,7 @@ impl Error {
             Error::Project(error) => Some(error),
             Error::Images(error) => Some(error),
             Error::Collect(error) => Some(error),
+            Error::Dockerfile(error) => Some(error),
             Error::PythonVersion(error) => Some(error),
             Error::Context(error) => Some(error),
             Error::Deployment(error) => Some(error),

@@ -1,5 +1,7 @@
 //! `pexpress image PROJECT OUT_DIR`: an image layout of each code location, and on demand in registries.
 
+mod dockerfile;
+
 use super::deploy::{Planned, prepare_for};
 use super::progress::Progress;
 use super::{Error, here};
@@ -34,15 +36,19 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     let project = here::project(args.file.as_deref(), host);
     let deploy = DeployArgs { file: Some(project.clone()), ..args.deploy() };
     let registries = registries(args, host)?;
+    let mut image_options = args.image.clone();
+    if let Some(base) = dockerfile::base(args, &project, host)? {
+        image_options.base_image = Some(base);
+    }
     let mut chosen = None;
     let mut target = |python: PythonVersion, is_default: bool| {
         let tools = Tools::new(host);
-        let (base, facts) = base(&args.image, &args.build, python, is_default, &registries, &tools, host)?;
+        let (base, facts) = base(&image_options, &args.build, python, is_default, &registries, &tools, host)?;
         let (version, platform) = (facts.version, facts.platform);
         chosen = Some((base, facts));
         Ok((version, platform))
     };
-    let Planned { building, plan, .. } = prepare_for(&deploy, host, progress, &mut target)?;
+    let Planned { building, plan, requirements, .. } = prepare_for(&deploy, host, progress, &mut target)?;
     let Some((base, facts)) = chosen else { return Ok(Exit(0)) };
     host.note(format!("Base image: {} (Python {} at {})", base.name, facts.version, facts.python));
     if args.build.dry_run {
@@ -54,8 +60,9 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
         return super::deploy::run(DeployArgs { build, ..deploy }, format, host);
     }
     let out_dir = here::out_dir(args.out_dir.as_deref(), &project, host);
+    let mut options = args.image.options(host);
+    options.dockerfiles = dockerfile::settings(args, &requirements, host)?;
     let context = building.context(&out_dir)?;
-    let options = args.image.options(host);
     let images = Images { base: &base, facts: &facts, options: &options, context: &context };
     let built = images.build(&plan)?;
     let names: Vec<&str> = plan.locations.iter().map(|planned| planned.location.name.as_str()).collect();

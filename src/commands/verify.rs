@@ -1,13 +1,14 @@
-//! `pexpress verify OUT_DIR`: load the code locations of built PEX files, as the Dagster+ agent does.
+//! `pexpress verify OUT_DIR`: load the code locations of built PEX files or images, as the Dagster+ agent does.
 
 use super::{Error, here};
-use crate::builder::manifest::Manifest;
-use crate::cli::{Format, VerifyArgs};
+use crate::builder::manifest::{FILE_NAME, Manifest};
+use crate::cli::{Format, HowVerified, VerifyArgs};
 use crate::display::Display;
 use crate::host::Host;
 use crate::render::Exit;
 use crate::tools::Tools;
-use crate::verify::{self, Definitions, Outcome, Verified};
+use crate::verify::image::{self, How, Image};
+use crate::verify::{self, Definitions, Outcome, Verified, VerifyError};
 use serde_json::json;
 use std::path::Path;
 
@@ -20,6 +21,12 @@ pub fn run(args: &VerifyArgs, format: Format, host: &Host) -> Result<Exit, Error
         Some(named) => host.absolute(named),
         None => here::out_dir(None, &here::project(None, host), host),
     };
+    if !image::layouts(&out_dir).is_empty() && !out_dir.join(FILE_NAME).exists() {
+        return images(args, &out_dir, format, host);
+    }
+    if args.how == HowVerified::Container {
+        return Err(VerifyError::NoImage { directory: out_dir }.into());
+    }
     let mut manifest = Manifest::read(&out_dir)?;
     if let Some(unknown) =
         args.locations.iter().find(|name| manifest.locations.iter().all(|entry| entry.name != **name))
@@ -29,11 +36,51 @@ pub fn run(args: &VerifyArgs, format: Format, host: &Host) -> Result<Exit, Error
     }
     manifest.locations.retain(|entry| args.locations.is_empty() || args.locations.contains(&entry.name));
     let verified = verify(&manifest, &out_dir, &Tools::new(host), &Display::new(host), false)?;
-    match format {
-        Format::Json => super::print_json(host, &json!({ "locations": verified }))?,
-        Format::Text => host.data(&text(&verified)).map_err(Error::Stdout)?,
-    }
+    print(&verified, format, host)?;
     conclude(&verified)
+}
+
+/// The same for image layouts.
+fn images(args: &VerifyArgs, directory: &Path, format: Format, host: &Host) -> Result<Exit, Error> {
+    let opened =
+        image::layouts(directory).iter().map(|layout| Image::open(layout)).collect::<Result<Vec<_>, _>>();
+    let mut images = opened.map_err(Error::from)?;
+    let name = |image: &Image| image.loading.name.clone();
+    if let Some(unknown) =
+        args.locations.iter().find(|wanted| images.iter().all(|image| name(image) != **wanted))
+    {
+        let known = images.iter().map(name).collect();
+        return Err(Error::UnknownLocation { name: unknown.clone(), file: directory.to_path_buf(), known });
+    }
+    images.retain(|image| args.locations.is_empty() || args.locations.contains(&image.loading.name));
+    let how = match args.how {
+        HowVerified::Environment => How::Environment,
+        HowVerified::Container => How::Container,
+    };
+    let (tools, display) = (Tools::new(host), Display::new(host));
+    let verified = image::run(&images, how, &tools, &display, false, &|location| tell(location, host))?;
+    print(&verified, format, host)?;
+    conclude(&verified)
+}
+
+fn print(verified: &[Verified], format: Format, host: &Host) -> Result<(), Error> {
+    match format {
+        Format::Json => super::print_json(host, &json!({ "locations": verified })),
+        Format::Text => host.data(&text(verified)).map_err(Error::Stdout),
+    }
+}
+
+/// Report one code location as soon as it is loaded, or not.
+fn tell(location: &Verified, host: &Host) {
+    match &location.outcome {
+        Outcome::Loaded { .. } => host.note(format!("{} loads: {}", location.name, summary(location))),
+        Outcome::Failed { .. } => {
+            let text = location.failure().map(|failure| failure.text).unwrap_or_default();
+            // One that is expected to load only elsewhere is not an error.
+            let text = if location.is_tolerated { text.trim_start_matches("error: ") } else { &text };
+            host.say(text);
+        }
+    }
 }
 
 /// Load all code locations of a manifest, and report each as soon as it is done.
@@ -47,17 +94,7 @@ pub fn verify(
     display: &Display,
     lenient: bool,
 ) -> Result<Vec<Verified>, Error> {
-    let done = |location: &Verified| match &location.outcome {
-        Outcome::Loaded { .. } => {
-            tools.host().note(format!("{} loads: {}", location.name, summary(location)))
-        }
-        Outcome::Failed { .. } => {
-            let text = location.failure().map(|failure| failure.text).unwrap_or_default();
-            // One that is expected to load only elsewhere is not an error.
-            let text = if location.is_tolerated { text.trim_start_matches("error: ") } else { &text };
-            tools.host().say(text);
-        }
-    };
+    let done = |location: &Verified| tell(location, tools.host());
     Ok(verify::run(manifest, out_dir, tools, display, lenient, &done)?)
 }
 

@@ -110,6 +110,8 @@ pub struct CollectOptions {
     pub all_extras: bool,
     /// Requested PEP 735 dependency groups.
     pub groups: Vec<String>,
+    /// Whether files of Docker builds are read by [`dockerfile`], and not reported as ignored.
+    pub reads_dockerfiles: bool,
 }
 
 /// How lock files are used.

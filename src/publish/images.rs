@@ -3,13 +3,20 @@
 //! A tag is written when everything that it needs is there. The content tag follows from the image, so it never gets
 //! another meaning; the commit tag is for people.
 
+use crate::bounded_file;
 use crate::builder::image::base::Base;
 use crate::builder::image::build::BuiltImage;
-use crate::builder::image::name;
+use crate::builder::image::{name, sbom};
 use crate::error::{Explain, Fault};
 use crate::image::manifest::{Document, media_type};
 use crate::image::{Descriptor, Layout, LayoutError, Reference, Repository};
-use crate::registry::{Blob, Push, Registries, RegistryError, TagKind, Tagged};
+use crate::registry::{Artifact, Blob, Push, Registries, RegistryError, TagKind, Tagged};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A list of a hundred thousand packages is not larger.
+const SBOM_LIMIT_BYTES: u64 = 64 << 20;
 
 /// An image in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +38,22 @@ pub enum PushError {
     /// The layout changed after it was written.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// The list of what is in the image was removed.
+    #[error("could not read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl Explain for PushError {
     fn fault(&self) -> Fault {
         match self {
             PushError::Registry(error) => error.fault(),
-            PushError::Layout(_) => Fault::Tool,
+            PushError::Layout(_) | PushError::Read { .. } => Fault::Tool,
         }
     }
 
@@ -45,6 +61,7 @@ impl Explain for PushError {
         match self {
             PushError::Registry(error) => error.hint(),
             PushError::Layout(error) => error.hint(),
+            PushError::Read { .. } => None,
         }
     }
 }
@@ -84,6 +101,9 @@ pub fn push(
         mount_from: &from,
     };
     let pushed = registries.push_image(&push, blobs)?;
+    if let Some(path) = &image.sbom {
+        attach(path, image, repository, registries)?;
+    }
     let named = tags.iter().map(|(tag, _)| Reference::by_tag(repository.clone(), tag.clone()));
     let mut named = named.zip(pushed.tags);
     let content = named.next();
@@ -92,4 +112,27 @@ pub fn push(
         commit: named.next(),
         unchanged: content.is_some_and(|(_, tagged)| tagged == Tagged::Existing),
     })
+}
+
+/// Attach the list of what is in the image, unless it has one.
+fn attach(
+    path: &Path,
+    image: &BuiltImage,
+    repository: &Repository,
+    registries: &Registries,
+) -> Result<(), PushError> {
+    let known = registries.referrers(repository, image.digest())?;
+    if known.iter().any(|one| one.artifact_type.as_deref() == Some(sbom::MEDIA_TYPE)) {
+        return Ok(());
+    }
+    let content = bounded_file::read(path, SBOM_LIMIT_BYTES)
+        .map_err(|source| PushError::Read { path: path.to_path_buf(), source })?;
+    let artifact = Artifact {
+        artifact_type: sbom::MEDIA_TYPE,
+        media_type: sbom::MEDIA_TYPE,
+        content: &content,
+        annotations: BTreeMap::new(),
+    };
+    registries.put_referrer(repository, &image.manifest, &artifact)?;
+    Ok(())
 }

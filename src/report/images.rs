@@ -21,6 +21,9 @@ pub struct ImageReport {
     pub digest: String,
     /// The layout.
     pub directory: PathBuf,
+    /// The list of what is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<PathBuf>,
     /// The layers above those of the base, in order.
     pub layers: Vec<LayerReport>,
     /// Size of the layers of the base.
@@ -63,6 +66,7 @@ impl ImageReport {
             references: pushed.iter().flat_map(all).collect(),
             digest: image.digest().to_string(),
             directory: image.directory.clone(),
+            sbom: image.sbom.clone(),
             layers: image.layers.iter().map(LayerReport::new).collect(),
             base_bytes: image.base_bytes,
             sent_bytes,

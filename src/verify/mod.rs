@@ -7,6 +7,7 @@
 mod advice;
 pub mod environment;
 mod excuse;
+pub mod image;
 mod rules;
 pub mod traceback;
 
@@ -20,6 +21,7 @@ use crate::child_env::Purpose;
 use crate::display::Display;
 use crate::error::{Explain, Fault, Place};
 use crate::host::Host;
+use crate::image::LayoutError;
 use crate::project::{Location, code_source};
 use crate::scratch::Scratch;
 use crate::target::PythonVersion;
@@ -227,6 +229,16 @@ pub enum VerifyError {
         #[source]
         source: ProcessError,
     },
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    #[error(transparent)]
+    Layer(#[from] image::UnpackError),
+    #[error("the image layout `{directory}` cannot be loaded: {reason}")]
+    Image { directory: PathBuf, reason: String },
+    #[error("`{directory}` holds no image layout")]
+    NoImage { directory: PathBuf },
+    #[error("an image can only be started here by root, on Linux")]
+    NoContainer,
     #[error("could not {action} `{path}`")]
     File {
         action: &'static str,
@@ -251,6 +263,8 @@ impl Explain for VerifyError {
     fn fault(&self) -> Fault {
         match self {
             VerifyError::NoResult { .. } => Fault::Project,
+            VerifyError::Layout(_) | VerifyError::Layer(_) | VerifyError::Image { .. } => Fault::Project,
+            VerifyError::NoImage { .. } | VerifyError::NoContainer => Fault::Usage,
             _ => self.inner().map_or(Fault::Tool, Explain::fault),
         }
     }
@@ -265,6 +279,14 @@ impl Explain for VerifyError {
             ),
             VerifyError::Damaged { .. } => Some(
                 "build the code locations again with `pexpress deploy`; every run writes its files again"
+                    .into(),
+            ),
+            VerifyError::Layout(error) => error.hint(),
+            VerifyError::Layer(_) | VerifyError::Image { .. } => {
+                Some("write the layout again with `pexpress image`".into())
+            }
+            VerifyError::NoContainer => Some(
+                "run it with sudo, or leave out --verify=container to load the environment of the image"
                     .into(),
             ),
             VerifyError::Unpack { .. } => Some("the file may be damaged; build it again".into()),
@@ -366,7 +388,7 @@ fn load(
         return Err(VerifyError::File { action: "remove", path: answer, source });
     }
     let document = serde_json::Value::Object(entry.document.clone()).to_string();
-    let output = Process::new(tools.host(), Purpose::Code, source.directory.join("pex"))
+    let process = Process::new(tools.host(), Purpose::Code, source.directory.join("pex"))
         .args(["-c", LOAD])
         .arg(&answer)
         .arg(document)
@@ -374,11 +396,16 @@ fn load(
         .env("PATH", environment::search_path([source, deps], tools.host()))
         // Bytecode written now is used for the next code location.
         .env_remove("PYTHONDONTWRITEBYTECODE")
-        .cwd(&source.site_packages.join("working_directory/root"))
-        .output(tools.host());
-    let output = output.map_err(|source| VerifyError::NoResult { location: entry.name.clone(), source })?;
-    match std::fs::read_to_string(&answer).ok().and_then(|text| serde_json::from_str(&text).ok()) {
-        Some(outcome) => Ok(Outcome::explained(outcome, entry, tools.host())),
-        None => Err(VerifyError::NoResult { location: entry.name.clone(), source: output.into_error() }),
+        .cwd(&source.site_packages.join("working_directory/root"));
+    answer_of(process, &answer, entry, tools.host())
+}
+
+/// Run a process that loads a code location, and read what it writes to `answer`.
+fn answer_of(process: Process, answer: &Path, entry: &Entry, host: &Host) -> Result<Outcome, VerifyError> {
+    let no_result = |source| VerifyError::NoResult { location: entry.name.clone(), source };
+    let output = process.output(host).map_err(no_result)?;
+    match std::fs::read_to_string(answer).ok().and_then(|text| serde_json::from_str(&text).ok()) {
+        Some(outcome) => Ok(Outcome::explained(outcome, entry, host)),
+        None => Err(no_result(output.into_error())),
     }
 }

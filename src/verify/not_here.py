@@ -49,8 +49,8 @@ class Unset:
 
     def __init__(self):
         here = os.path.realpath(os.getcwd())
-        # The working directory is two levels below the site-packages of the source PEX.
-        self.root = os.path.dirname(os.path.dirname(here)) + os.sep
+        # The working directory is two levels below the site-packages of the source PEX; an image names its own.
+        self.root = os.environ.pop("LOAD_ROOT", os.path.dirname(os.path.dirname(here)) + os.sep)
         self.users = {}
         # Name → lines of the user's that asked for it: (file, line, whether it asked for just this variable).
         self.asked = {}

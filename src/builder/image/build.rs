@@ -5,20 +5,26 @@ use super::bytecode::Compiler;
 use super::files::LayerFiles;
 use super::groups::groups;
 use super::install::Install;
+use super::loading::{LOCATION, Loading};
 use super::place::{APP, VENV};
+use super::sbom::{self, Packages};
 use super::source::Sources;
 use super::stored::{self, StoredLayer};
 use super::venv::Venv;
 use super::{ImageError, Include, key, name};
 use crate::builder::fetch_job::FetchedWheel;
 use crate::builder::{BuildError, Context, deps, in_parallel, parallelism, source};
+use crate::cache::{CacheError, write_atomically};
+use crate::image::json::canonical;
 use crate::image::layout::REF_NAME;
 use crate::image::manifest::{LAYER_KEY, Manifest, media_type};
 use crate::image::tar::Owner;
 use crate::image::{AddedLayer, Additions, Descriptor, Digest, Layout, Packing, Tag};
 use crate::plan::{DepsJob, Plan, PlannedLocation, SourceJob};
+use crate::project::Location;
 use crate::wheel::Archive;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,6 +49,27 @@ pub struct Options {
     pub includes: Vec<Include>,
     /// Whether modules of distributions are compiled.
     pub bytecode: bool,
+    /// Whether a list of what is in the image is written.
+    pub sbom: bool,
+    /// What Dockerfiles say, by build directory. [`Options::env`] and [`Options::labels`] win.
+    pub dockerfiles: BTreeMap<PathBuf, FromDockerfile>,
+}
+
+/// What is taken over from a Dockerfile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FromDockerfile {
+    /// Variables.
+    pub env: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The layers of a requirement set, and what is in them.
+#[derive(Debug, Clone)]
+struct Distributions {
+    layers: Vec<ImageLayer>,
+    /// `None` if no list of them is wanted.
+    packages: Option<Packages>,
 }
 
 /// A finished image.
@@ -56,6 +83,8 @@ pub struct BuiltImage {
     pub manifest: Descriptor,
     /// The tag that follows from the content.
     pub tag: Tag,
+    /// The list of what is in it.
+    pub sbom: Option<PathBuf>,
     /// The layers above those of the base, in order.
     pub layers: Vec<ImageLayer>,
     /// Size of the layers of the base.
@@ -116,7 +145,7 @@ impl Images<'_> {
     }
 
     /// The layers of a requirement set, the environment first.
-    fn distributions(&self, job: &DepsJob) -> Result<Vec<ImageLayer>, BuildError> {
+    fn distributions(&self, job: &DepsJob) -> Result<Distributions, BuildError> {
         let (context, settings) = (self.context, &job.requirements.settings);
         let resolution = deps::resolve(job, context)?;
         let wheels = context.fetcher.fetch(&resolution, context.target, settings, context.display)?;
@@ -140,6 +169,10 @@ impl Images<'_> {
         let sizes = wheels.iter().map(size).collect::<Result<Vec<u64>, _>>()?;
         let named: Vec<(&str, u64)> = wheels.iter().map(|wheel| wheel.name.as_str()).zip(sizes).collect();
         // The environment and the source are there besides, and one local package may be.
+        let packages = match self.options.sbom {
+            true => Some(Packages::read(&resolution, &wheels, &job.requirements.lines, &context.target)?),
+            false => None,
+        };
         let others = self.base.manifest.layers.len() + 3;
         let groups = groups(&named, others);
         let group = |group: &Vec<usize>| {
@@ -150,7 +183,7 @@ impl Images<'_> {
         for layer in in_parallel(&groups, parallelism(), group) {
             layers.push(layer?);
         }
-        Ok(layers)
+        Ok(Distributions { layers, packages })
     }
 
     fn skeleton(&self) -> Result<ImageLayer, BuildError> {
@@ -236,19 +269,42 @@ struct Shared<'a> {
     /// By index of [`Plan::sources`].
     sources: Vec<Result<Vec<ImageLayer>, Arc<BuildError>>>,
     /// By index of [`Plan::deps`].
-    distributions: Vec<Result<Vec<ImageLayer>, Arc<BuildError>>>,
+    distributions: Vec<Result<Distributions, Arc<BuildError>>>,
     started: Instant,
 }
 
 impl Shared<'_> {
     fn image(&self, planned: &PlannedLocation) -> Result<BuiltImage, Arc<BuildError>> {
-        let mut layers = self.distributions[planned.deps].clone()?;
+        let Distributions { mut layers, packages } = self.distributions[planned.deps].clone()?;
         layers.extend(self.sources[planned.source].clone()?);
-        self.layout(&planned.location.name, layers).map_err(Arc::new)
+        let mut image = self.layout(&planned.location, layers).map_err(Arc::new)?;
+        image.sbom = self.sbom(&image.name, packages.as_ref()).map_err(Arc::new)?;
+        Ok(image)
+    }
+
+    /// Write the list of what is in an image next to its layout. Without one, that of an earlier build is removed.
+    fn sbom(&self, name: &str, packages: Option<&Packages>) -> Result<Option<PathBuf>, BuildError> {
+        let Images { base, context, .. } = self.images;
+        let path = context.out_dir.join(format!("{}{}", name::component(name), sbom::FILE_ENDING));
+        let fail = |action| {
+            let path = path.clone();
+            move |source| CacheError { action, path, source }
+        };
+        let Some(packages) = packages else {
+            if path.exists() {
+                std::fs::remove_file(&path).map_err(fail("remove"))?;
+            }
+            return Ok(None);
+        };
+        let base_name = base.reference().map(ToString::to_string);
+        let document = packages.document(name, (base_name.as_deref(), &base.digest));
+        write_atomically(&path, |file| file.write_all(&document).map_err(fail("write")))?;
+        Ok(Some(path))
     }
 
     /// Write the layout of one location.
-    fn layout(&self, name: &str, layers: Vec<ImageLayer>) -> Result<BuiltImage, BuildError> {
+    fn layout(&self, location: &Location, layers: Vec<ImageLayer>) -> Result<BuiltImage, BuildError> {
+        let name = location.name.as_str();
         let Images { base, context, .. } = self.images;
         let directory = context.out_dir.join(name::component(name));
         let layout = Layout::create(&directory).map_err(ImageError::from)?;
@@ -268,7 +324,7 @@ impl Shared<'_> {
             descriptor.annotations.insert(LAYER_KEY.to_string(), key.clone());
             descriptors.push(descriptor);
         }
-        let config = self.additions(&layers).over(&base.config).to_bytes();
+        let config = self.additions(&location.directory, &layers).over(&base.config).to_bytes();
         let manifest = Manifest {
             schema_version: 2,
             media_type: media_type::MANIFEST.to_string(),
@@ -281,21 +337,26 @@ impl Shared<'_> {
         let mut manifest =
             layout.put(media_type::MANIFEST, &manifest.to_bytes()).map_err(ImageError::from)?;
         let tag = name::content_tag(name, &manifest.digest);
+        let loading = canonical(&Loading::new(name, &location.document));
         manifest.annotations.insert(REF_NAME.to_string(), tag.to_string());
+        manifest.annotations.insert(LOCATION.to_string(), String::from_utf8_lossy(&loading).into_owned());
         layout.finish(vec![manifest.clone()]).map_err(ImageError::from)?;
         let base_bytes = base.manifest.layers.iter().map(|layer| layer.size).sum();
         let (name, elapsed) = (name.to_string(), self.started.elapsed());
-        Ok(BuiltImage { name, directory, manifest, tag, layers, base_bytes, elapsed })
+        Ok(BuiltImage { name, directory, manifest, tag, sbom: None, layers, base_bytes, elapsed })
     }
 
-    fn additions(&self, layers: &[ImageLayer]) -> Additions {
+    fn additions(&self, directory: &Path, layers: &[ImageLayer]) -> Additions {
         let Images { base, options, .. } = self.images;
-        let mut env = options.env.clone();
+        let dockerfile = options.dockerfiles.get(directory).cloned().unwrap_or_default();
+        let mut env = dockerfile.env;
+        env.extend(options.env.clone());
         env.insert("VIRTUAL_ENV".into(), format!("/{VENV}"));
         let mut labels: BTreeMap<String, Option<String>> = BTreeMap::new();
         labels.insert(BASE_DIGEST.into(), Some(base.digest.to_string()));
         // The path of a layout must not decide about the digest of the image.
         labels.insert(BASE_NAME.into(), base.reference().map(ToString::to_string));
+        labels.extend(dockerfile.labels.into_iter().map(|(key, value)| (key, Some(value))));
         labels.extend(options.labels.iter().map(|(key, value)| (key.clone(), Some(value.clone()))));
         let added = |layer: &ImageLayer| AddedLayer {
             diff_id: layer.stored.written.diff_id,

@@ -72,7 +72,7 @@ pub(in crate::commands) fn prepare_for<'a>(
 }
 
 /// The code locations selected with `--location`; default: all.
-pub(super) fn select(project: Project, names: &[String]) -> Result<Vec<Location>, Error> {
+pub(in crate::commands) fn select(project: Project, names: &[String]) -> Result<Vec<Location>, Error> {
     let known = |name: &&String| project.locations.iter().any(|location| location.name == **name);
     if let Some(unknown) = names.iter().find(|name| !known(name)) {
         let known = project.locations.iter().map(|location| location.name.clone()).collect();

@@ -19,6 +19,7 @@ pub fn foresee(directory: &Path, target: Target, host: &Host) -> Result<Foreseen
         lock_use: LockUse::Automatic,
         extras: Vec::new(),
         all_extras: false,
+        reads_dockerfiles: false,
         groups: Vec::new(),
     };
     let mut foreseen = walk::walk_statically(directory, &options, &Tools::new(host), host)?;

@@ -22,7 +22,14 @@ fn place() -> Place {
 
 fn options(target: Target) -> CollectOptions {
     let extras = vec!["x".to_string()];
-    CollectOptions { target, lock_use: LockUse::Automatic, extras, all_extras: true, groups: Vec::new() }
+    CollectOptions {
+        target,
+        lock_use: LockUse::Automatic,
+        extras,
+        all_extras: true,
+        groups: Vec::new(),
+        reads_dockerfiles: false,
+    }
 }
 
 pub(crate) fn poetry_lock(path: &Path, target: Target) {

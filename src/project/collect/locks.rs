@@ -271,6 +271,7 @@ mod tests {
             lock_use: LockUse::Automatic,
             extras: Vec::new(),
             all_extras: false,
+            reads_dockerfiles: false,
             groups: Vec::new(),
         };
         let name = PackageName::new("proj".into()).ok();

@@ -77,9 +77,11 @@ pub fn collect(
     if requirements.lock.is_none() && options.lock_use == LockUse::Automatic {
         requirements.warnings.extend(unread::locks(&directory));
     }
-    let docker = unread::of_docker(&directory);
-    requirements.warnings.extend(docker.warnings);
-    docker.note.iter().for_each(|note| host.note(note));
+    if !options.reads_dockerfiles {
+        let docker = unread::of_docker(&directory);
+        requirements.warnings.extend(docker.warnings);
+        docker.note.iter().for_each(|note| host.note(note));
+    }
     for line in &requirements.left_out {
         host.note(line);
     }

@@ -62,7 +62,14 @@ type Choice<'a> = (&'a [&'a str], &'a [&'a str]);
 fn options(target: Target, extras: &[&str], groups: &[&str]) -> CollectOptions {
     let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
     let (extras, groups) = (owned(extras), owned(groups));
-    CollectOptions { target, lock_use: LockUse::Automatic, extras, all_extras: false, groups }
+    CollectOptions {
+        target,
+        lock_use: LockUse::Automatic,
+        extras,
+        all_extras: false,
+        groups,
+        reads_dockerfiles: false,
+    }
 }
 
 fn poetry(tools: &Tools, directory: &Path, words: &[&str]) -> Result<String, String> {

@@ -234,6 +234,7 @@ mod tests {
             lock_use: LockUse::Automatic,
             extras: extras.iter().map(ToString::to_string).collect(),
             all_extras: false,
+            reads_dockerfiles: false,
             groups: Vec::new(),
         }
     }

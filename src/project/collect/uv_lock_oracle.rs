@@ -120,7 +120,14 @@ struct Tally {
 fn options(target: Target, extras: &[&str], all_extras: bool, groups: &[&str]) -> CollectOptions {
     let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
     let (extras, groups) = (owned(extras), owned(groups));
-    CollectOptions { target, lock_use: LockUse::Automatic, extras, all_extras, groups }
+    CollectOptions {
+        target,
+        lock_use: LockUse::Automatic,
+        extras,
+        all_extras,
+        groups,
+        reads_dockerfiles: false,
+    }
 }
 
 /// What a lock offers: `None` for a root that is no project, and members, each with its extras and groups.

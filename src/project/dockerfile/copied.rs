@@ -1,6 +1,6 @@
 //! What becomes of files that a Dockerfile copies.
 
-use super::installed::Said;
+use super::said::Said;
 use super::{APP, Facts};
 
 /// Files that say how a project is installed: they may be copied anywhere.

@@ -2,26 +2,8 @@
 
 use super::Facts;
 use super::copied::Places;
+use super::said::Said;
 use crate::image::dockerfile::Command;
-
-/// What is said about a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
-    pub(super) becomes: String,
-    pub(super) is_needed: bool,
-}
-
-impl Said {
-    /// The image would lack something.
-    pub(super) fn needed(becomes: impl Into<String>) -> Said {
-        Said { becomes: becomes.into(), is_needed: true }
-    }
-
-    /// Nothing is missing.
-    pub(super) fn told(becomes: impl Into<String>) -> Said {
-        Said { becomes: becomes.into(), is_needed: false }
-    }
-}
 
 /// Words of a shell that are no commands.
 const KEYWORDS: [&str; 13] =
@@ -121,9 +103,13 @@ pub(super) fn judge(command: &Command, places: &Places, facts: &Facts<'_>, in_im
         ("python" | "python3", ["-m", "venv" | "virtualenv" | "ensurepip", ..]) | ("virtualenv", _) => None,
         ("pip" | "pip3", rest) => pip(rest, facts),
         ("uv", ["pip", rest @ ..]) => pip(rest, facts),
-        ("uv", ["sync", rest @ ..]) => uv_sync(rest),
+        ("uv", ["sync", rest @ ..]) => {
+            chosen(rest, &["--extra", "--all-extras", "--group", "--all-groups", "--only-group"], facts)
+        }
         ("uv", ["venv" | "lock" | "cache" | "export" | "python", ..]) => None,
-        ("poetry", ["install", rest @ ..]) => poetry(rest),
+        ("poetry", ["install", rest @ ..]) => {
+            chosen(rest, &["--with", "--extras", "-E", "--all-extras", "--all-groups"], facts)
+        }
         ("poetry", ["config" | "lock" | "export" | "check", ..]) => None,
         ("pdm" | "pipenv", ["install" | "sync", ..]) => None,
         ("dagster-cloud" | "dagster", ["--version"]) => None,
@@ -210,20 +196,13 @@ fn is_required(target: &str, facts: &Facts<'_>) -> bool {
     INSTALLERS.contains(&name.as_str()) || (facts.requires)(&name)
 }
 
-fn uv_sync(rest: &[&str]) -> Option<Said> {
-    let chosen = ["--extra", "--all-extras", "--group", "--all-groups", "--only-group"];
+/// Extras and groups that an installer is asked for. pexpress is asked by its own flags.
+fn chosen(rest: &[&str], options: &[&str], facts: &Facts<'_>) -> Option<Said> {
     let found =
-        rest.iter().find(|word| chosen.iter().any(|option| word.split('=').next() == Some(option)))?;
-    Some(Said::needed(format!(
-        "{found} is not read: list what it adds in the project's own dependencies, or in requirements.txt"
-    )))
-}
-
-fn poetry(rest: &[&str]) -> Option<Said> {
-    let chosen = ["--with", "--extras", "-E", "--all-extras", "--all-groups"];
-    let found =
-        rest.iter().find(|word| chosen.iter().any(|option| word.split('=').next() == Some(option)))?;
-    Some(Said::needed(format!("{found} is not read: list what it adds in the project's own dependencies")))
+        rest.iter().find(|word| options.iter().any(|option| word.split('=').next() == Some(option)))?;
+    (!facts.chooses).then(|| {
+        Said::needed(format!("{found} is not read: pass --extra, --all-extras or --group to pexpress"))
+    })
 }
 
 /// Packages of the operating system.

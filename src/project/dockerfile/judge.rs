@@ -1,7 +1,8 @@
 //! Goes through the instructions that make the image, and says what becomes of each.
 
 use super::copied::{self, Copied};
-use super::installed::{self, Said};
+use super::installed;
+use super::said::Said;
 use super::{APP, Base, Facts, Recipe, Step};
 use crate::foreign_text::neutral;
 use crate::image::dockerfile::{Command, Dockerfile, Instruction, Stage, commands, expand, pairs};

@@ -8,10 +8,12 @@
 mod copied;
 mod installed;
 mod judge;
+mod said;
 
 use crate::bounded_file;
 use crate::error::{Explain, Fault, Place};
 use crate::image::dockerfile::{Dockerfile, DockerfileError};
+use crate::image::reference::ReferenceError;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -73,6 +75,15 @@ pub struct Facts<'a> {
     pub has: &'a dyn Fn(&str) -> bool,
     /// Whether the project requires a distribution, by its normalised name.
     pub requires: &'a dyn Fn(&str) -> bool,
+    /// Whether extras or dependency groups are asked for.
+    pub chooses: bool,
+}
+
+impl Facts<'_> {
+    /// Where nothing is known yet: everything is there and required.
+    pub fn permissive() -> Facts<'static> {
+        Facts { has: &|_| true, requires: &|_| true, chooses: true }
+    }
 }
 
 /// A Dockerfile or a script cannot be followed.
@@ -95,6 +106,23 @@ pub enum RecipeError {
         /// Why.
         #[source]
         source: DockerfileError,
+    },
+    /// The base is not the name of an image.
+    #[error("`{file}` names a base image that cannot be used")]
+    Reference {
+        /// The file.
+        file: PathBuf,
+        /// Line of the `FROM`.
+        line: usize,
+        /// What is wrong with it.
+        #[source]
+        source: ReferenceError,
+    },
+    /// One run builds over one base.
+    #[error("the Dockerfiles name different base images:{}", bases.iter().map(|(file, line, base)| format!("\n  {}:{line}: {base}", file.display())).collect::<String>())]
+    Bases {
+        /// File, line and base.
+        bases: Vec<(PathBuf, usize, String)>,
     },
     /// Steps would be missing in the image.
     #[error("these steps cannot be done without Docker:{}", lines(steps))]
@@ -130,6 +158,10 @@ impl Explain for RecipeError {
             RecipeError::Dockerfile { .. } => {
                 Some("correct it, or pass --ignore-dockerfile to build without it".into())
             }
+            RecipeError::Reference { .. } => Some("correct it, or give the base with --base-image".into()),
+            RecipeError::Bases { .. } => {
+                Some("give one for all with --base-image, or build each with --location".into())
+            }
             RecipeError::Needed { .. } => {
                 Some("make these changes, or pass --ignore-dockerfile to build without the steps".into())
             }
@@ -139,6 +171,11 @@ impl Explain for RecipeError {
         let (file, line) = match self {
             RecipeError::Read { file, .. } => (file, None),
             RecipeError::Dockerfile { file, source } => (file, Some(source.line)),
+            RecipeError::Reference { file, line, .. } => (file, Some(*line)),
+            RecipeError::Bases { bases } => {
+                let (file, line, _) = bases.first()?;
+                (file, Some(*line))
+            }
             RecipeError::Needed { steps } => {
                 let first = steps.first()?;
                 (&first.file, Some(first.line))

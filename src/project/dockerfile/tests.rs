@@ -3,7 +3,11 @@ use super::*;
 /// The steps of a Dockerfile as `LINE! text → becomes`; `!` marks those that the image would lack. The build directory
 /// has everything but `elsewhere`, and the project requires dagster.
 fn read(text: &str) -> (Recipe, Vec<String>) {
-    let facts = Facts { has: &|path| !path.contains("elsewhere"), requires: &|name| name == "dagster" };
+    let facts = Facts {
+        has: &|path| !path.contains("elsewhere"),
+        requires: &|name| name == "dagster",
+        chooses: false,
+    };
     let dockerfile = Dockerfile::parse(text).unwrap();
     let recipe = judge::judge(&dockerfile, Path::new("Dockerfile"), &facts);
     let shown = recipe.steps.iter().map(|step| {
@@ -125,7 +129,7 @@ const SHOWN: &str = include_str!("steps.txt");
 
 #[test]
 fn an_install_script_counts_as_the_commands_in_it() {
-    let facts = Facts { has: &|_| true, requires: &|_| false };
+    let facts = Facts { has: &|_| true, requires: &|_| false, chooses: false };
     let steps = |text: &str| {
         let steps = judge::script(text, Path::new("dagster_cloud_post_install.sh"), &facts);
         steps.iter().map(|step| format!("{} {} {}", step.line, step.is_needed, step.text)).collect::<Vec<_>>()
@@ -140,7 +144,7 @@ fn an_install_script_counts_as_the_commands_in_it() {
 #[test]
 fn files_of_a_directory_are_read_and_errors_have_a_place() {
     let dir = tempfile::tempdir().unwrap();
-    let facts = Facts { has: &|_| true, requires: &|_| true };
+    let facts = Facts { has: &|_| true, requires: &|_| true, chooses: false };
     let read = || Recipe::read(dir.path(), Path::new("project"), &facts);
     assert_eq!(read().unwrap(), Recipe::default());
     std::fs::write(dir.path().join("Containerfile"), "FROM a\n").unwrap();

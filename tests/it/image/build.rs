@@ -126,14 +126,14 @@ pub fn image(dir: &Path, more: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn command(dir: &Path, more: &[&str]) -> Command {
+pub fn command(dir: &Path, more: &[&str]) -> Command {
     let mut command = pexpress_with_uv();
     command.current_dir(dir).args(["image", "dagster_cloud.yaml", "out", "--no-image-bytecode"]).args(more);
     command.args(["--python-version", "3.11"]);
     command
 }
 
-fn refused(dir: &Path, more: &[&str]) -> String {
+pub fn refused(dir: &Path, more: &[&str]) -> String {
     let output = command(dir, more).output().unwrap();
     assert!(!output.status.success());
     plain(&String::from_utf8(output.stderr).unwrap()).replace(&dir.display().to_string(), "[DIR]")

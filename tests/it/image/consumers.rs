@@ -19,7 +19,7 @@ fn base(version: &str) -> PathBuf {
 }
 
 /// Build the quickstart for this Python into `out/quickstart`.
-fn build(version: &str, out: &Path, more: &[&str]) -> Value {
+pub fn build(version: &str, out: &Path, more: &[&str]) -> Value {
     let project = quickstart();
     let base = format!("oci:{}", base(version).display());
     let mut command = pexpress_with_uv();
@@ -37,7 +37,7 @@ fn is_installed(tools: &[&str]) -> bool {
     missing.is_empty()
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     let is_root = String::from_utf8_lossy(&run(Command::new("id").arg("-u")).stdout).trim() == "0";
     if !is_root {
         not_run("a root directory is changed by root alone");

@@ -5,4 +5,7 @@ mod build;
 mod bytecode;
 mod consumers;
 mod contract;
+mod dockerfile;
 mod push;
+mod sbom;
+mod verify;

@@ -29,6 +29,7 @@ fn options(words: &str) -> CollectOptions {
         lock_use: LockUse::Automatic,
         extras: Vec::new(),
         all_extras: false,
+        reads_dockerfiles: false,
         groups: Vec::new(),
     };
     let mut words = words.split_whitespace();

@@ -14,6 +14,7 @@ fn exported(text: &str, words: &str) -> Result<Table, Unsure> {
         lock_use: LockUse::Automatic,
         extras: Vec::new(),
         all_extras: false,
+        reads_dockerfiles: false,
         groups: Vec::new(),
     };
     let mut words = words.split_whitespace();

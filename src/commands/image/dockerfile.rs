@@ -1,0 +1,109 @@
+//! The Dockerfiles of the build directories: what they decide about the images, and what they stop.
+
+use crate::builder::image::base::BaseName;
+use crate::builder::image::build::FromDockerfile;
+use crate::cli::BuildImageArgs;
+use crate::commands::Error;
+use crate::commands::deploy::select;
+use crate::host::Host;
+use crate::image::Reference;
+use crate::project::dockerfile::{Base, Facts, Recipe, RecipeError};
+use crate::project::{Project, Requirements};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Patterns of files that Docker leaves out of its context.
+const IGNORE_FILE: &str = ".dockerignore";
+
+/// The base that the Dockerfiles of the build directories name, if there are any and they agree.
+///
+/// # Errors
+/// When the project or a Dockerfile cannot be read, or they name different bases.
+pub(super) fn base(args: &BuildImageArgs, project: &Path, host: &Host) -> Result<Option<BaseName>, Error> {
+    if args.image.ignore_dockerfile || args.image.base_image.is_some() {
+        return Ok(None);
+    }
+    let project = Project::read(&host.absolute(project), host)?;
+    let locations = select(project, &args.locations)?;
+    let directories: BTreeSet<PathBuf> = locations.into_iter().map(|location| location.directory).collect();
+    let mut bases: Vec<(PathBuf, Base)> = Vec::new();
+    for directory in directories {
+        // What they require is known only after the base is.
+        let recipe = Recipe::read(&directory, &shown(&directory, host), &Facts::permissive())?;
+        bases.extend(recipe.file.zip(recipe.base));
+    }
+    let Some((file, base)) = bases.first() else { return Ok(None) };
+    if bases.iter().any(|(_, other)| other.reference != base.reference) {
+        let bases = bases.into_iter().map(|(file, base)| (file, base.line, base.reference)).collect();
+        return Err(RecipeError::Bases { bases }.into());
+    }
+    let platform = args.image.image_platform.platform().to_string();
+    if let Some(other) = base.platform.as_ref().filter(|other| **other != platform) {
+        let place = format!("{}:{}", file.display(), base.line);
+        host.warn(format!("{place} is for {other}; the image is for {platform} (--image-platform)"));
+    }
+    let reference: Reference = base.reference.parse().map_err(|source| RecipeError::Reference {
+        file: file.clone(),
+        line: base.line,
+        source,
+    })?;
+    Ok(Some(BaseName::Registry(reference)))
+}
+
+/// Variables and labels of the Dockerfile of each build directory.
+///
+/// # Errors
+/// When a step cannot be done without Docker.
+pub(super) fn settings(
+    args: &BuildImageArgs,
+    requirements: &BTreeMap<PathBuf, Arc<Requirements>>,
+    host: &Host,
+) -> Result<BTreeMap<PathBuf, FromDockerfile>, Error> {
+    let mut settings = BTreeMap::new();
+    for (directory, requirements) in requirements {
+        let shown = shown(directory, host);
+        if directory.join(IGNORE_FILE).is_file() {
+            let file = shown.join(IGNORE_FILE);
+            host.note(format!("{} is not used: .pexignore says what is left out", file.display()));
+        }
+        if args.image.ignore_dockerfile {
+            continue;
+        }
+        let facts = Facts {
+            has: &|path| is_there(directory, path),
+            requires: &|name| requirements.lines.iter().any(|line| line.name.as_deref() == Some(name)),
+            chooses: args.build.all_extras || !args.build.extras.is_empty() || !args.build.groups.is_empty(),
+        };
+        let recipe = Recipe::read(directory, &shown, &facts)?;
+        recipe.check()?;
+        tell(&recipe, host);
+        settings.insert(directory.clone(), FromDockerfile { env: recipe.env, labels: recipe.labels });
+    }
+    Ok(settings)
+}
+
+/// Say what became of a Dockerfile.
+fn tell(recipe: &Recipe, host: &Host) {
+    let Some(file) = &recipe.file else { return };
+    let (env, labels) = (recipe.env.len(), recipe.labels.len());
+    let file = file.display();
+    host.note(format!("{file} is read, not run: its base, {env} variables and {labels} labels are used"));
+    for step in &recipe.steps {
+        host.note(format!("  {}:{}: {}: {}", step.file.display(), step.line, step.text, step.becomes));
+    }
+}
+
+/// How messages name a directory.
+fn shown(directory: &Path, host: &Host) -> PathBuf {
+    directory.strip_prefix(host.cwd()).map_or_else(|_| directory.to_path_buf(), Path::to_path_buf)
+}
+
+/// Whether a build directory has a relative path, which may have wildcards.
+fn is_there(directory: &Path, path: &str) -> bool {
+    if path.contains(['*', '?', '[']) {
+        let pattern = format!("{}/{path}", glob::Pattern::escape(&directory.display().to_string()));
+        return glob::glob(&pattern).is_ok_and(|mut found| found.next().is_some());
+    }
+    directory.join(path).exists()
+}

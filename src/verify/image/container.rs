@@ -1,0 +1,63 @@
+//! Loads a code location in its unpacked image, with the image's own Python, as root in a mount namespace.
+
+use super::{Image, entry, note, unpack::Root, variables};
+use crate::child_env::Purpose;
+use crate::host::Host;
+use crate::tools::Process;
+use crate::verify::{LOAD, Outcome, VerifyError, answer_of};
+use serde_json::Value;
+use std::path::Path;
+
+/// Where the answer is in the image.
+const ANSWER: &str = "pexpress-answer.json";
+/// Mounts what a process expects, in a namespace that ends with it, and starts the command in the image. Arguments: the
+/// directory of the image; then variables and the command.
+const START: &str = r#"
+set -e
+root=$1 change=$(command -v chroot)
+shift
+for part in proc dev; do
+    mkdir -p "$root/$part"
+    mount --rbind "/$part" "$root/$part"
+done
+exec env -i LOAD_ROOT=/opt/dagster/ "$@" "$change" "$root" /opt/venv/bin/python -c "$CODE" "$ANSWER" "$DOCUMENT"
+"#;
+
+/// Unpack the image below `scratch`, and load its code location there.
+pub(super) fn load(image: &Image, scratch: &Path, host: &Host) -> Result<Outcome, VerifyError> {
+    if !is_root() {
+        return Err(VerifyError::NoContainer);
+    }
+    let root = scratch.join("image");
+    std::fs::create_dir(&root).map_err(|source| VerifyError::File {
+        action: "create",
+        path: root.clone(),
+        source,
+    })?;
+    let place = |path: &str| Some(path.to_string());
+    image.unpack(&mut Root::new(&root, &place), |_| true)?;
+    note(host, "the whole image is unpacked; its own Python loads the code location");
+    let directory = image.config.config.working_dir.clone().unwrap_or_else(|| "/".into());
+    let code = format!("import os\nos.chdir({})\n{LOAD}", Value::String(directory));
+    let mut process = Process::new(host, Purpose::Own, "unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", START, "sh"])
+        .arg(&root)
+        .env("CODE", code)
+        .env("ANSWER", format!("/{ANSWER}"))
+        .env("DOCUMENT", Value::Object(image.loading.document.clone()).to_string());
+    let path = image.config.env("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin");
+    for (name, value) in variables(image).chain([("PATH", path)]) {
+        process = process.arg(format!("{name}={value}"));
+    }
+    answer_of(process, &root.join(ANSWER), &entry(image), host)
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    cfg!(target_os = "linux") && rustix::process::geteuid().is_root()
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}

@@ -1,0 +1,91 @@
+//! Dockerfiles in the build directory: never run, and never ignored in silence.
+
+use super::base::Base;
+use super::build::{Layout, command, image, project, refused};
+use crate::support::run;
+use crate::support::said::plain;
+use std::path::Path;
+
+fn with_dockerfile(dir: &Path, text: &str) {
+    project(dir);
+    Base::official("3.11").write(&dir.join("base"));
+    std::fs::write(dir.join("shop/Dockerfile"), text).unwrap();
+}
+
+const USUAL: &str = "FROM python:3.11-slim\nWORKDIR /opt/dagster/app\nCOPY . .\nRUN pip install -e . dagster-cloud\n\
+    ENV ONE=1 TWO=2\nLABEL team=data\nCMD [\"dagster\", \"dev\"]\n";
+
+#[test]
+fn variables_and_labels_are_in_the_image_and_the_rest_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    with_dockerfile(dir.path(), USUAL);
+    std::fs::write(dir.path().join("shop/.dockerignore"), "data\n").unwrap();
+    let more = ["--base-image", "oci:base", "--image-env", "TWO=given"];
+    let output = run(&mut command(dir.path(), &more));
+    let said = plain(&String::from_utf8(output.stderr).unwrap());
+    let about: Vec<&str> =
+        said.lines().filter(|line| line.contains("ockerfile") || line.contains("ocker")).collect();
+    assert_eq!(
+        about,
+        [
+            "shop/.dockerignore is not used: .pexignore says what is left out",
+            "shop/Dockerfile is read, not run: its base, 2 variables and 1 labels are used",
+            "  shop/Dockerfile:7: CMD [\"dagster\", \"dev\"]: agents say what to start",
+        ]
+    );
+    let config = Layout::open(&dir.path().join("out/shop")).config();
+    let env: Vec<&str> =
+        config["config"]["Env"].as_array().unwrap().iter().filter_map(|one| one.as_str()).collect();
+    assert!(env.contains(&"ONE=1") && env.contains(&"TWO=given"), "{env:?}");
+    assert_eq!(config["config"]["Labels"]["team"], "data");
+}
+
+#[test]
+fn a_step_that_needs_docker_stops_the_build_unless_the_file_is_ignored() {
+    let dir = tempfile::tempdir().unwrap();
+    with_dockerfile(
+        dir.path(),
+        "FROM python:3.11-slim\nRUN apt-get update && apt-get install -y git\nRUN pip install boto3 large\n",
+    );
+    std::fs::write(dir.path().join("shop/dagster_cloud_post_install.sh"), "#!/bin/sh\ndbt deps\n").unwrap();
+    insta::assert_snapshot!(refused(dir.path(), &["--base-image", "oci:base", "--quiet"]), @r"
+    error: these steps cannot be done without Docker:
+      shop/Dockerfile:2: RUN apt-get install -y git
+        put it into a base image of your own: a Dockerfile with FROM and this step, built when it changes
+      shop/Dockerfile:3: RUN pip install boto3 large
+        the project does not require this: add to requirements.txt or pyproject.toml `boto3`
+      shop/dagster_cloud_post_install.sh:2: dbt deps
+        run it before pexpress, in a step of its own: the files that it makes in the build directory are copied
+      at: shop/Dockerfile:2
+    hint: make these changes, or pass --ignore-dockerfile to build without the steps
+    ");
+    assert!(!dir.path().join("out").exists());
+    image(dir.path(), &["--base-image", "oci:base", "--ignore-dockerfile"]);
+    assert!(dir.path().join("out/shop/index.json").exists());
+}
+
+#[test]
+fn the_base_is_taken_from_the_dockerfile() {
+    let dir = tempfile::tempdir().unwrap();
+    with_dockerfile(dir.path(), "ARG NAME=Not/A/Name\nFROM $NAME\n");
+    insta::assert_snapshot!(refused(dir.path(), &["--quiet"]), @r"
+    error: `shop/Dockerfile` names a base image that cannot be used
+      at: shop/Dockerfile:2
+      caused by: invalid image reference `Not/A/Name`: a repository has lower-case letters and digits, with `/`, `.`, `_` or `-` between them
+    hint: correct it, or give the base with --base-image
+    ");
+    let yaml = dir.path().join("dagster_cloud.yaml");
+    let text = std::fs::read_to_string(&yaml).unwrap();
+    let second =
+        "  - location_name: second\n    code_source: {module_name: shop}\n    build: {directory: second}\n";
+    std::fs::write(&yaml, text + second).unwrap();
+    std::fs::create_dir(dir.path().join("second")).unwrap();
+    std::fs::write(dir.path().join("second/Dockerfile"), "FROM python:3.12\n").unwrap();
+    insta::assert_snapshot!(refused(dir.path(), &["--quiet"]), @r"
+    error: the Dockerfiles name different base images:
+      second/Dockerfile:1: python:3.12
+      shop/Dockerfile:2: Not/A/Name
+      at: second/Dockerfile:1
+    hint: give one for all with --base-image, or build each with --location
+    ");
+}
