@@ -4,6 +4,7 @@
 //! do not matter, but each parser must return within bounded memory and time, and keep its promises.
 
 use crate::builder::elf;
+use crate::builder::image::scan::Scan;
 use crate::error::Place;
 use crate::foreign_text::neutral;
 use crate::github::runner::{Annotation, Level, Runner};
@@ -30,8 +31,9 @@ use std::sync::Arc;
 pub type Parser = fn(&[u8]);
 
 /// Name and function of each parser. The names are those of the fuzz targets and their corpora.
-pub const PARSERS: [(&str, Parser); 24] = [
+pub const PARSERS: [(&str, Parser); 25] = [
     ("auth_file", auth_file),
+    ("base_layer", base_layer),
     ("challenge", challenge),
     ("comment", comment),
     ("dockerfile", dockerfile),
@@ -89,6 +91,15 @@ fn with_file(name: &str, bytes: &[u8], parse: impl FnOnce(&Path)) {
 /// A file with credentials for registries.
 pub fn auth_file(bytes: &[u8]) {
     registry::fuzzing::auth_file(bytes);
+}
+
+/// A layer of a base image, as anyone may have written it. What is found is of this layer.
+pub fn base_layer(bytes: &[u8]) {
+    let mut scan = Scan::default();
+    if scan.layer(bytes).is_ok() {
+        let inside = scan.finish();
+        assert!(inside.pythons.iter().all(|path| path.starts_with('/') && path.contains("/python3.")));
+    }
 }
 
 /// How a registry asks for credentials.

@@ -29,6 +29,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Layers of a base that are fetched at once.
+const BASE_LAYERS: usize = 4;
 /// The label with the digest of the base. Source: OCI image specification, annotations.md.
 const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 /// The label with the name of the base.
@@ -131,6 +133,13 @@ impl Images<'_> {
             let sources = scope.spawn(|| {
                 in_parallel(&numbered, 1, |(number, job)| {
                     self.source_layers(job, &scratch.path().join(number.to_string())).map_err(Arc::new)
+                })
+            });
+            // Those of a registry are fetched meanwhile. An error is reported where the layer is put into a layout.
+            scope.spawn(|| {
+                let layers = &self.base.manifest.layers;
+                in_parallel(layers, BASE_LAYERS, |layer| {
+                    self.base.file(layer, self.context.tools.cache()).is_ok()
                 })
             });
             let distributions = in_parallel(&plan.deps, 2, |job| self.distributions(job).map_err(Arc::new));

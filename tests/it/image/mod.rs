@@ -7,5 +7,6 @@ mod consumers;
 mod contract;
 mod dockerfile;
 mod push;
+mod reuse;
 mod sbom;
 mod verify;
