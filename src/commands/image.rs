@@ -1,8 +1,8 @@
 //! `pexpress image PROJECT OUT_DIR`: an image layout of each code location, and on demand in registries.
 
-mod dockerfile;
+pub(super) mod dockerfile;
 
-use super::deploy::{Planned, prepare_for};
+use super::deploy::{Planned, prepare_for, select};
 use super::progress::Progress;
 use super::{Error, here};
 use crate::builder::BuildError;
@@ -17,6 +17,7 @@ use crate::host::Host;
 use crate::image::Repository;
 use crate::net::Agent;
 use crate::plan::strategy::Destination;
+use crate::project::Project;
 use crate::publish::images::{PushedImage, push};
 use crate::publish::registry_login;
 use crate::registry::Registries;
@@ -37,7 +38,9 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     let deploy = DeployArgs { file: Some(project.clone()), ..args.deploy() };
     let registries = registries(args, host)?;
     let mut image_options = args.image.clone();
-    if let Some(base) = dockerfile::base(args, &project, host)? {
+    let locations = select(Project::read(&host.absolute(&project), host)?, &args.locations)?;
+    let directories = locations.iter().map(|location| &*location.directory);
+    if let Some(base) = dockerfile::base(&image_options, directories, host)? {
         image_options.base_image = Some(base);
     }
     let mut chosen = None;
@@ -61,7 +64,7 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     }
     let out_dir = here::out_dir(args.out_dir.as_deref(), &project, host);
     let mut options = args.image.options(host);
-    options.dockerfiles = dockerfile::settings(args, &requirements, host)?;
+    options.dockerfiles = dockerfile::settings(&args.image, &args.build, false, &requirements, host)?;
     let context = building.context(&out_dir)?;
     let images = Images { base: &base, facts: &facts, options: &options, context: &context };
     let built = images.build(&plan)?;

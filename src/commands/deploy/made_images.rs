@@ -7,8 +7,9 @@ use crate::builder::image::build::{BuiltImage, Images};
 use crate::builder::image::name;
 use crate::cli::DeployArgs;
 use crate::commands::Error;
-use crate::commands::image::{base, failures};
+use crate::commands::image::{base, dockerfile, failures};
 use crate::commands::progress::Progress;
+use crate::deployment::args::Strategy;
 use crate::host::Host;
 use crate::image::Repository;
 use crate::net::Agent;
@@ -88,11 +89,16 @@ impl Making<'_> {
         let client = self.online.map(|online| &online.client);
         let credentials = registry_login::credentials(&destinations, &args.registry, client, &agent, host)?;
         let registries = Registries::new(host, &agent, credentials);
+        let mut image_options = args.image_options.clone();
+        let directories = wanted.values().map(|(location, _)| &*location.directory);
+        if let Some(base) = dockerfile::base(&image_options, directories, host)? {
+            image_options.base_image = Some(base);
+        }
         let mut chosen = None;
         let mut target = |python: PythonVersion, is_default: bool| {
             let tools = Tools::new(host);
             let (base, facts) =
-                base(&args.image_options, &args.build, python, is_default, &registries, &tools, host)?;
+                base(&image_options, &args.build, python, is_default, &registries, &tools, host)?;
             let target = (facts.version, facts.platform);
             chosen = Some((base, facts));
             Ok(target)
@@ -103,8 +109,11 @@ impl Making<'_> {
         let planned = prepare_for(&args.of_locations(names), &silent, &Progress::default(), &mut target)?;
         let Some((base, facts)) = chosen else { return Ok(()) };
         host.note(format!("Base image: {} (Python {} at {})", base.name, facts.version, facts.python));
+        let mut options = image_options.options(host);
+        let insists = args.publish.strategy == Strategy::Image;
+        options.dockerfiles =
+            dockerfile::settings(&image_options, &args.build, insists, &planned.requirements, host)?;
         let context = planned.building.context(self.out_dir)?;
-        let options = args.image_options.options(host);
         let built = Images { base: &base, facts: &facts, options: &options, context: &context }
             .build(&planned.plan)?;
         let warnings = context.warnings().into_iter().map(crate::project::Warning::without_place);

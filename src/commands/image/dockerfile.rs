@@ -2,13 +2,12 @@
 
 use crate::builder::image::base::BaseName;
 use crate::builder::image::build::FromDockerfile;
-use crate::cli::BuildImageArgs;
+use crate::cli::{BuildArgs, ImageOptions};
 use crate::commands::Error;
-use crate::commands::deploy::select;
 use crate::host::Host;
 use crate::image::Reference;
+use crate::project::Requirements;
 use crate::project::dockerfile::{Base, Facts, Recipe, RecipeError};
-use crate::project::{Project, Requirements};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,17 +19,19 @@ const IGNORE_FILE: &str = ".dockerignore";
 ///
 /// # Errors
 /// When the project or a Dockerfile cannot be read, or they name different bases.
-pub(super) fn base(args: &BuildImageArgs, project: &Path, host: &Host) -> Result<Option<BaseName>, Error> {
-    if args.image.ignore_dockerfile || args.image.base_image.is_some() {
+pub(in crate::commands) fn base<'d>(
+    options: &ImageOptions,
+    directories: impl IntoIterator<Item = &'d Path>,
+    host: &Host,
+) -> Result<Option<BaseName>, Error> {
+    if options.ignore_dockerfile || options.base_image.is_some() {
         return Ok(None);
     }
-    let project = Project::read(&host.absolute(project), host)?;
-    let locations = select(project, &args.locations)?;
-    let directories: BTreeSet<PathBuf> = locations.into_iter().map(|location| location.directory).collect();
+    let directories: BTreeSet<&Path> = directories.into_iter().collect();
     let mut bases: Vec<(PathBuf, Base)> = Vec::new();
     for directory in directories {
         // What they require is known only after the base is.
-        let recipe = Recipe::read(&directory, &shown(&directory, host), &Facts::permissive())?;
+        let recipe = Recipe::read(directory, &shown(directory, host), &Facts::permissive())?;
         bases.extend(recipe.file.zip(recipe.base));
     }
     let Some((file, base)) = bases.first() else { return Ok(None) };
@@ -38,7 +39,7 @@ pub(super) fn base(args: &BuildImageArgs, project: &Path, host: &Host) -> Result
         let bases = bases.into_iter().map(|(file, base)| (file, base.line, base.reference)).collect();
         return Err(RecipeError::Bases { bases }.into());
     }
-    let platform = args.image.image_platform.platform().to_string();
+    let platform = options.image_platform.platform().to_string();
     if let Some(other) = base.platform.as_ref().filter(|other| **other != platform) {
         let place = format!("{}:{}", file.display(), base.line);
         host.warn(format!("{place} is for {other}; the image is for {platform} (--image-platform)"));
@@ -53,10 +54,14 @@ pub(super) fn base(args: &BuildImageArgs, project: &Path, host: &Host) -> Result
 
 /// Variables and labels of the Dockerfile of each build directory.
 ///
+/// `insists` builds in spite of steps that cannot be done without Docker, and names them.
+///
 /// # Errors
-/// When a step cannot be done without Docker.
-pub(super) fn settings(
-    args: &BuildImageArgs,
+/// When a Dockerfile has such steps, or cannot be read.
+pub(in crate::commands) fn settings(
+    options: &ImageOptions,
+    build: &BuildArgs,
+    insists: bool,
     requirements: &BTreeMap<PathBuf, Arc<Requirements>>,
     host: &Host,
 ) -> Result<BTreeMap<PathBuf, FromDockerfile>, Error> {
@@ -67,16 +72,18 @@ pub(super) fn settings(
             let file = shown.join(IGNORE_FILE);
             host.note(format!("{} is not used: .pexignore says what is left out", file.display()));
         }
-        if args.image.ignore_dockerfile {
+        if options.ignore_dockerfile {
             continue;
         }
         let facts = Facts {
             has: &|path| is_there(directory, path),
             requires: &|name| requirements.lines.iter().any(|line| line.name.as_deref() == Some(name)),
-            chooses: args.build.all_extras || !args.build.extras.is_empty() || !args.build.groups.is_empty(),
+            chooses: build.all_extras || !build.extras.is_empty() || !build.groups.is_empty(),
         };
         let recipe = Recipe::read(directory, &shown, &facts)?;
-        recipe.check()?;
+        if !insists {
+            recipe.check()?;
+        }
         tell(&recipe, host);
         settings.insert(directory.clone(), FromDockerfile { env: recipe.env, labels: recipe.labels });
     }

@@ -163,7 +163,7 @@ impl Explain for RecipeError {
                 Some("give one for all with --base-image, or build each with --location".into())
             }
             RecipeError::Needed { .. } => {
-                Some("make these changes, or pass --ignore-dockerfile to build without the steps".into())
+                Some("make these changes, or build without the steps: --ignore-dockerfile, with deploy also --strategy image (input `strategy`)".into())
             }
         }
     }
