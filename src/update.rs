@@ -22,6 +22,7 @@ pub use connect_error::ConnectError;
 pub use early::Early;
 pub use online::Online;
 pub use running::Difference;
+pub use ways::offline;
 
 use crate::context::inputs::WaitLimits;
 use crate::dagster::operations::{LoadState, PythonFailure};

@@ -7,6 +7,7 @@
 use super::request::Call;
 use super::{CloudLoginError, CloudLogins};
 use crate::env_vars;
+use crate::host::Host;
 use crate::net::{Request, Secret};
 use url::Url;
 
@@ -16,13 +17,22 @@ const CALL: Call = Call {
     hint: "run the job again; if it fails again, see whether GitHub has an incident",
 };
 
+/// Whether GitHub gives this job such tokens.
+pub(super) fn is_given(host: &Host) -> bool {
+    given(host, env_vars::ACTIONS_ID_TOKEN_REQUEST_URL).is_some()
+}
+
+fn given<'a>(host: &'a Host, name: &str) -> Option<&'a str> {
+    host.var(name).filter(|value| !value.trim().is_empty())
+}
+
 /// A token for `audience`. It is valid for some minutes, and at no other cloud.
 pub(super) fn request(
     logins: &CloudLogins<'_>,
     cloud: &'static str,
     audience: &str,
 ) -> Result<Secret, CloudLoginError> {
-    let given = |name| logins.host.var(name).filter(|value| !value.trim().is_empty());
+    let given = |name| given(logins.host, name);
     let none = || CloudLoginError::NoIdToken { cloud, on_runner: logins.host.on_runner() };
     let url = given(env_vars::ACTIONS_ID_TOKEN_REQUEST_URL).and_then(|url| Url::parse(url).ok());
     let (Some(mut url), Some(token)) = (url, given(env_vars::ACTIONS_ID_TOKEN_REQUEST_TOKEN)) else {

@@ -90,6 +90,11 @@ impl CloudRegistry {
     }
 }
 
+/// Whether this job has an identity to show: a job of a fork, and one without `id-token: write`, has none.
+pub fn has_identity(host: &Host) -> bool {
+    id_token::is_given(host)
+}
+
 /// Logs in to registries with cloud identities.
 pub struct CloudLogins<'a> {
     host: &'a Host,

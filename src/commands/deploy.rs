@@ -16,13 +16,13 @@ use crate::cli::{DeployArgs, Format};
 use crate::deployment::{self, Branch, DeploySession, Deployment, Goal, goal};
 use crate::error::{Explain, Fault};
 use crate::host::Host;
-use crate::plan::strategy::{self, Decision, StrategyError, Way};
+use crate::plan::strategy::{Decision, Way};
 use crate::project::{Location, Project};
 use crate::publish::record;
 use crate::render::Exit;
 use crate::report::{self, DeploymentReport, Ended, Problem, Purpose, Report, Run};
 use crate::tools::EarlyRuntime;
-use crate::update::{Early, Online, Outcome};
+use crate::update::{self, Early, Online, Outcome};
 use crate::verify::{Verified, for_want_of_secrets, unfit};
 pub(super) use defs_state::{check as check_defs_state, refresh as refresh_defs_state};
 pub(super) use images::{Chosen, choose};
@@ -85,7 +85,7 @@ impl Performed {
         if self.exit.is_err() {
             let built = self.run.built.as_ref().map(|(_, built)| &**built);
             let verified = self.run.verified.as_deref().unwrap_or_default();
-            let (excuses, is_all) = for_want_of_secrets(built, verified, host);
+            let (excuses, is_all) = for_want_of_secrets(built, &self.run.images_not_built(), verified, host);
             excuses.iter().for_each(|excuse| host.warn(excuse.title()));
             self.run.excuses = excuses;
             self.exit = if is_all { Ok(Exit(0)) } else { self.exit };
@@ -162,6 +162,9 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     }
     let made = |name: &str| progress.put(|run| run.branch_deployment = Some(name.into()));
     let locations: Vec<Location> = plan.locations.iter().map(|planned| planned.location.clone()).collect();
+    // Also before it is created, and before anything is asked: settings that no run can use.
+    let offline = update::offline(&locations, &args.publish)?;
+    args.registry.identities()?;
     let connect = |(session, destination): (Box<DeploySession>, _)| {
         Online::connect(*session, &destination, &locations, &args.publish, early, &made, host)
     };
@@ -173,24 +176,23 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     }
     let ways = match &online {
         Some(online) => online.ways.clone(),
-        None => offline_ways(&locations, args)?,
+        None => offline,
     };
     let ways: Vec<(Location, Decision)> = locations.into_iter().zip(ways).collect();
     say_ways(&ways, host);
     let is_pex = |name: &str| ways.iter().any(|(one, decision)| one.name == name && decision.way == Way::Pex);
-    let plan = plan.only(|location| is_pex(&location.name));
-    let (plan, out_dir) =
-        (Arc::new(plan), here::out_dir(args.out_dir.as_deref(), &host.absolute(args.project()), host));
+    let out_dir = here::out_dir(args.out_dir.as_deref(), &host.absolute(args.project()), host);
     if let Some(online) = online.as_mut().filter(|_| args.publish.refresh_defs_state) {
         progress.stage("refresh");
         let is_branch = online.deployment.is_branch;
         let info = refresh_defs_state(&building, &plan, &online.client, is_branch, &out_dir)?;
         online.additions.defs_state_info = info;
     }
+    let plan = Arc::new(plan.only(|location| is_pex(&location.name)));
     let stages = Stages { args, host, progress, building, plan, online, out_dir };
     stages.begin(&names);
     let making = Making { args, online: stages.online.as_ref(), out_dir: &stages.out_dir, progress, host };
-    let MadeImages { images, refused, mut not_built } = making.make(&ways)?;
+    let MadeImages { images, refused, mut not_built } = making.make(&ways);
     let (mut outcomes, mut verified) = (refused, None);
     if !stages.plan.locations.is_empty() {
         let made = stages.build()?;
@@ -202,7 +204,7 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
             let changes = changes.found(host);
             progress.put(|run| run.changes = changes);
         }
-        not_built = made.not_built.or(not_built);
+        not_built = together(made.not_built, not_built);
     }
     outcomes.extend(stages.load_images(&images));
     let outcomes = Arc::new(outcomes);
@@ -216,13 +218,6 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
         Some(online) => pruning::run(online, &names, &args.publish, progress, host).map(|()| ended),
         None => Ok(ended),
     }
-}
-
-/// How the code locations would get to their agents, where Dagster+ has no part in the run.
-fn offline_ways(locations: &[Location], args: &DeployArgs) -> Result<Vec<Decision>, Error> {
-    let (strategy, registry) = (args.publish.strategy, args.publish.image_registry.as_ref());
-    let decide = |location| strategy::decide(strategy, registry, location, None);
-    Ok(locations.iter().map(decide).collect::<Result<_, StrategyError>>()?)
 }
 
 /// Say which code locations run from images, and why. PEX files are what one expects.
@@ -248,6 +243,20 @@ fn names(args: &DeployArgs, host: &Host) -> Vec<String> {
     if args.locations.is_empty() { all().collect() } else { args.locations.clone() }
 }
 
+/// One error about the PEX files and the images that were not built.
+fn together(pex: Option<Error>, images: Option<Error>) -> Option<Error> {
+    match (pex, images) {
+        (
+            Some(Error::NotBuilt { mut failed, total, fault }),
+            Some(Error::NotBuilt { failed: images, total: others, .. }),
+        ) => {
+            failed.extend(images);
+            Some(Error::NotBuilt { failed, total: total + others, fault })
+        }
+        (pex, images) => pex.or(images),
+    }
+}
+
 /// How the run ended, or a single error that says what is missing.
 fn conclude(
     not_built: Option<Error>,
@@ -255,8 +264,12 @@ fn conclude(
     verified: Option<&[Verified]>,
     names: &[&str],
 ) -> Result<Ended, Error> {
-    if let Some(error) = not_built {
-        return Err(error);
+    match not_built {
+        Some(Error::NotBuilt { failed, fault, .. }) => {
+            return Err(Error::NotBuilt { failed, total: names.len(), fault });
+        }
+        Some(error) => return Err(error),
+        None => {}
     }
     let failure = |name: &&str| {
         let outcome = outcomes.iter().find(|outcome| outcome.name == *name)?;

@@ -16,8 +16,10 @@ pub struct Facts {
     pub agent_type: Option<String>,
     /// Where the organization's own images are, if Dagster+ says it.
     pub organization_registry: Option<String>,
-    /// That registry is Harbor: PEX files cannot run there.
+    /// That registry is Harbor: PEX files cannot run there, and each code location has a repository of its own.
     pub is_harbor: bool,
+    /// PEX files are said to run there nevertheless.
+    pub is_trusted: bool,
 }
 
 /// How a code location gets to its agent.
@@ -157,7 +159,7 @@ pub fn decide(
 ) -> Result<Decision, StrategyError> {
     let (name, place) = (location.name.clone(), location.place.clone());
     let is_hybrid = facts.is_some_and(|facts| facts.agent_type.as_deref() == Some("HYBRID"));
-    let is_harbor = facts.is_some_and(|facts| facts.is_harbor);
+    let is_harbor = facts.is_some_and(|facts| facts.is_harbor && !facts.is_trusted);
     if strategy == Strategy::Pex {
         let why = match (is_hybrid, is_harbor) {
             _ if image_registry.is_some() => return Err(StrategyError::Contradiction),
@@ -247,7 +249,8 @@ mod tests {
 
     fn facts(agent_type: &str, registry: Option<&str>, is_harbor: bool) -> Option<Facts> {
         let agent_type = (!agent_type.is_empty()).then(|| agent_type.to_string());
-        Some(Facts { agent_type, organization_registry: registry.map(String::from), is_harbor })
+        let organization_registry = registry.map(String::from);
+        Some(Facts { agent_type, organization_registry, is_harbor, is_trusted: false })
     }
 
     fn said(strategy: Strategy, given: Option<&str>, entry: Value, facts: Option<&Facts>) -> String {

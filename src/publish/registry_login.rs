@@ -139,7 +139,10 @@ pub fn credentials(
         {
             credentials.add_fallback(registry, login, "the token of this job");
         }
-        if let Some(client) = dagster.filter(|_| destination.is_organization) {
+        // Another code location may push elsewhere on the same registry, and come first.
+        let is_organization =
+            destinations.iter().any(|one| one.is_organization && one.repository.host == registry);
+        if let Some(client) = dagster.filter(|_| is_organization) {
             let login = client.image_login()?;
             runner.mask(&login.password);
             let login = Login { username: login.username, password: login.password };

@@ -167,9 +167,10 @@ impl Known<'_> {
         }
         let mut problems = Vec::new();
         let image = self.run.image_builds.get(&self.run.locations[at].name);
-        problems.extend(image.and_then(|image| image.as_ref().err()).cloned());
+        let is_excused = self.run.excuses.iter().any(|excuse| excuse.location().is_none());
+        problems.extend(image.filter(|_| !is_excused).and_then(|image| image.as_ref().err()).cloned());
         if let Some((planned, built)) = self.planned(&self.run.locations[at].name)
-            && !self.run.excuses.iter().any(|excuse| excuse.location().is_none())
+            && !is_excused
         {
             let (source, deps) = (&built.sources[planned.source], &built.deps[planned.deps]);
             let errors = source.as_ref().err().into_iter().chain(deps.as_ref().err());

@@ -39,6 +39,8 @@ pub struct Run {
     pub images: BTreeMap<String, String>,
     /// The images that were built here, or why they were not, by code location.
     pub image_builds: BTreeMap<String, Result<ImageReport, Problem>>,
+    /// Code locations whose images were begun to be pushed.
+    pub pushing: BTreeSet<String>,
     /// Code locations of the deployment that had loaded before the run.
     pub serving: BTreeSet<String>,
     /// What was to be built, for these code locations in this order, and the results.
@@ -64,6 +66,12 @@ pub struct Run {
 }
 
 impl Run {
+    /// What the errors of images that were not built say.
+    pub fn images_not_built(&self) -> Vec<&str> {
+        let errors = self.image_builds.values().filter_map(|image| image.as_ref().err());
+        errors.map(|problem| problem.text.as_str()).collect()
+    }
+
     /// Record the progress of an update.
     pub fn reach(&mut self, phase: Phase) {
         let (names, state) = match phase {
@@ -123,15 +131,17 @@ impl Run {
             (None, true) => Some("the branch deployment may have been created or changed".into()),
             (None, false) => None,
         };
-        let count = |files| table::count(files, "PEX file");
-        let uploads = match (begun.uploaded.len(), begun.uploads.len()) {
+        let sent = |what, done, all| match (done, all) {
             (_, 0) => None,
-            (done, all) if done == all => Some(format!("{} had been uploaded", count(all))),
-            (0, all) => Some(format!("the upload of {} had begun", count(all))),
-            (done, all) => Some(format!("{done} of {} had been uploaded whole", count(all))),
+            (done, all) if done == all => Some(format!("{} had been uploaded", table::count(all, what))),
+            (0, all) => Some(format!("the upload of {} had begun", table::count(all, what))),
+            (done, all) => Some(format!("{done} of {} had been uploaded whole", table::count(all, what))),
         };
+        let uploads = sent("PEX file", begun.uploaded.len(), begun.uploads.len());
+        let pushed = self.pushing.iter().filter(|name| self.images.contains_key(*name)).count();
+        let pushed = sent("image", pushed, self.pushing.len()).filter(|_| updated.is_empty());
         let state = begun.defs_state.then(|| "the state of definitions may have been changed".to_string());
-        match (updated.is_empty(), uploads.or(state).or(branch)) {
+        let said = match (updated.is_empty(), uploads.or(state).or(branch)) {
             (false, _) if begun.removal => format!(
                 "{}; code locations that left the project file may have been removed; `pexpress status` shows it",
                 updated.join("; ")
@@ -142,6 +152,10 @@ impl Run {
             }
             (true, Some(what)) => format!("{what}, and no code location was changed"),
             (true, None) => "nothing was changed at Dagster+".into(),
+        };
+        match pushed {
+            Some(pushed) => format!("{said}; {pushed}"),
+            None => said,
         }
     }
 }
@@ -194,6 +208,11 @@ mod tests {
             said(branch(), &|run| run.is_closing = true),
             said(Begun::default(), &|run| run.is_closing = true),
             said(Begun { defs_state: true, branch_deployment: true, ..Begun::default() }, &|_| {}),
+            said(Begun::default(), &|run| run.pushing = files(1)),
+            said(Begun { uploads: files(2), uploaded: files(2), ..Begun::default() }, &|run| {
+                run.pushing = files(2);
+                run.images.insert("l0".into(), "host/app:l0-1".into());
+            }),
             said(Begun { uploads: files(2), ..Begun::default() }, &|_| {}),
             said(Begun { uploads: files(2), uploaded: files(1), ..Begun::default() }, &|_| {}),
             said(Begun { uploads: files(1), uploaded: files(1), ..Begun::default() }, &|_| {}),
@@ -218,6 +237,8 @@ mod tests {
         the branch deployment may or may not have been closed
         nothing was changed at Dagster+
         the state of definitions may have been changed, and no code location was changed
+        nothing was changed at Dagster+; the upload of 1 image had begun
+        2 PEX files had been uploaded, and no code location was changed; 1 of 2 images had been uploaded whole
         the upload of 2 PEX files had begun, and no code location was changed
         1 of 2 PEX files had been uploaded whole, and no code location was changed
         1 PEX file had been uploaded, and no code location was changed

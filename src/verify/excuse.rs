@@ -52,7 +52,13 @@ impl Excuse {
 }
 
 /// What only a missing secret explains of what was not built or does not load, and whether that is all of it.
-pub fn for_want_of_secrets(built: Option<&Built>, verified: &[Verified], host: &Host) -> (Vec<Excuse>, bool) {
+/// `images` are the texts of errors of images that were not built.
+pub fn for_want_of_secrets(
+    built: Option<&Built>,
+    images: &[&str],
+    verified: &[Verified],
+    host: &Host,
+) -> (Vec<Excuse>, bool) {
     let mut excuses = Vec::new();
     let mut others = false;
     for Verified { name, outcome, .. } in verified {
@@ -66,7 +72,8 @@ pub fn for_want_of_secrets(built: Option<&Built>, verified: &[Verified], host: &
     }
     let sources = built.iter().flat_map(|built| built.sources.iter().filter_map(|file| file.as_ref().err()));
     let deps = built.iter().flat_map(|built| built.deps.iter().filter_map(|file| file.as_ref().err()));
-    let errors: Vec<String> = sources.chain(deps).map(|error| error_text(error, false)).collect();
+    let errors = sources.chain(deps).map(|error| error_text(error, false));
+    let errors: Vec<String> = errors.chain(images.iter().map(|text| (*text).to_string())).collect();
     let wants_credentials = |error: &String| NO_CREDENTIALS.iter().any(|sign| error.contains(sign));
     if !others && !errors.is_empty() && errors.iter().all(wants_credentials) {
         excuses.push(Excuse::NotBuilt);

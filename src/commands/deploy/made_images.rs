@@ -6,10 +6,12 @@ use crate::builder::image::base::Base;
 use crate::builder::image::build::{BuiltImage, Images};
 use crate::builder::image::name;
 use crate::cli::DeployArgs;
+use crate::cloud_login::has_identity;
 use crate::commands::Error;
 use crate::commands::image::{base, dockerfile, failures};
 use crate::commands::progress::Progress;
 use crate::deployment::args::Strategy;
+use crate::error::{Explain, error_text};
 use crate::host::Host;
 use crate::image::Repository;
 use crate::net::Agent;
@@ -17,7 +19,7 @@ use crate::plan::images::ImageLocation;
 use crate::plan::strategy::{Decision, Destination, Way};
 use crate::project::Location;
 use crate::publish::images::push;
-use crate::publish::registry_login;
+use crate::publish::registry_login::{self, RegistryArgs};
 use crate::registry::Registries;
 use crate::report::Problem;
 use crate::report::images::{ImageReport, table};
@@ -52,7 +54,7 @@ pub(super) struct Making<'a> {
 impl Making<'_> {
     /// Build the images of these code locations, and push them where they are to be deployed. Those whose entry names
     /// their image are taken as they are.
-    pub(super) fn make(&self, locations: &[(Location, Decision)]) -> Result<MadeImages, Error> {
+    pub(super) fn make(&self, locations: &[(Location, Decision)]) -> MadeImages {
         let mut made = MadeImages::default();
         let mut to_build: BTreeMap<&str, (&Location, Option<&Destination>)> = BTreeMap::new();
         for (location, decision) in locations {
@@ -64,10 +66,23 @@ impl Making<'_> {
                 }
             }
         }
-        if !to_build.is_empty() {
-            self.build(&to_build, &mut made)?;
+        if !to_build.is_empty()
+            && let Err(error) = self.build(&to_build, &mut made)
+        {
+            made.not_built = Some(self.none_built(error, to_build.keys().copied().collect()));
         }
-        Ok(made)
+        made
+    }
+
+    /// Nothing could be built, as without a base image or a login: a failure of these code locations, and of no other.
+    fn none_built(&self, error: Error, names: Vec<&str>) -> Error {
+        let (problem, fault) = (Problem::from_error(&error), error.fault());
+        self.host.say(&format!("{}\n  for: {}", error_text(&error, self.host.color()), names.join(", ")));
+        let failed: Vec<String> = names.into_iter().map(String::from).collect();
+        self.progress.put(|run| {
+            run.image_builds.extend(failed.iter().map(|name| (name.clone(), Err(problem.clone()))));
+        });
+        Error::NotBuilt { total: failed.len(), failed, fault }
     }
 
     fn as_it_is(&self, location: &Location) -> Option<ImageLocation> {
@@ -87,7 +102,10 @@ impl Making<'_> {
             wanted.values().filter_map(|(_, destination)| destination.cloned()).collect();
         let agent = Agent::new(host);
         let client = self.online.map(|online| &online.client);
-        let credentials = registry_login::credentials(&destinations, &args.registry, client, &agent, host)?;
+        let nobody = RegistryArgs::default();
+        // A run that pushes nothing, as for a fork, often has no identity, and needs one for a private base at most.
+        let who = if client.is_none() && !has_identity(host) { &nobody } else { &args.registry };
+        let credentials = registry_login::credentials(&destinations, who, client, &agent, host)?;
         let registries = Registries::new(host, &agent, credentials);
         let mut image_options = args.image_options.clone();
         let directories = wanted.values().map(|(location, _)| &*location.directory);
@@ -125,14 +143,15 @@ impl Making<'_> {
         let mut reports = Vec::new();
         for image in built.into_iter().flatten() {
             let (location, destination) = wanted[image.name.as_str()];
-            reports.extend(self.push(&image, location, destination, &base, &registries, made));
+            let report = self.push(&image, location, destination, &base, &registries, made);
+            let built = report.iter().map(|report| (report.name.clone(), Ok(report.clone())));
+            // At once: an interrupt says what was pushed by then.
+            progress.put(|run| run.image_builds.extend(built));
+            reports.extend(report);
         }
         if !reports.is_empty() {
             host.note(table(&reports).text(host.columns()));
         }
-        progress.put(|run| {
-            run.image_builds.extend(reports.into_iter().map(|report| (report.name.clone(), Ok(report))));
-        });
         Ok(())
     }
 
@@ -160,6 +179,7 @@ impl Making<'_> {
         let (requests, sent) = (registries.requests(), registries.sent_bytes());
         let commit = online.additions.revision.commit_hash.as_deref();
         let repository = repository_of(destination, &location.name);
+        self.progress.put(|run| run.pushing.extend([location.name.clone()]));
         match push(image, base, &repository, commit, registries) {
             Ok(pushed) => {
                 let reference = pushed.reference.to_string();

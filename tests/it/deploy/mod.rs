@@ -1,6 +1,7 @@
 //! Whole deploys through the program.
 
 mod built_images;
+mod built_images_apart;
 mod cancelled;
 mod defs_state;
 pub mod images;
