@@ -6,6 +6,7 @@ use super::deploy::{Planned, prepare_for, select};
 use super::progress::Progress;
 use super::{Error, here};
 use crate::builder::BuildError;
+use crate::builder::image;
 use crate::builder::image::base::{Base, BaseFacts, BaseName};
 use crate::builder::image::build::{BuiltImage, Images};
 use crate::cli::{BuildArgs, BuildImageArgs, DeployArgs, Format, ImageOptions};
@@ -66,6 +67,7 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     let mut options = args.image.options(host);
     options.dockerfiles = dockerfile::settings(&args.image, &args.build, false, &requirements, host)?;
     let context = building.context(&out_dir)?;
+    let _turn = image::turn(&out_dir, building.tools.cache());
     let images = Images { base: &base, facts: &facts, options: &options, context: &context };
     let built = images.build(&plan)?;
     let names: Vec<&str> = plan.locations.iter().map(|planned| planned.location.name.as_str()).collect();

@@ -31,7 +31,11 @@ pub mod venv;
 
 pub use error::ImageError;
 
-use std::path::PathBuf;
+use crate::cache::Cache;
+use crate::hex::hex;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 /// A file or directory that is in the image besides the build directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,4 +44,13 @@ pub struct Include {
     pub source: PathBuf,
     /// Where it goes: relative to `/opt/dagster/app`, or absolute. Default: the same place next to the build directory.
     pub destination: Option<String>,
+}
+
+/// Wait until no other run writes images to this directory, which removes what its own images do not need; others wait
+/// as long as the file is held. `None` where nothing can be locked.
+pub fn turn(out_dir: &Path, cache: &Cache) -> Option<File> {
+    let out_dir = out_dir.canonicalize().unwrap_or_else(|_| out_dir.to_path_buf());
+    let digest = hex(Sha256::digest(out_dir.as_os_str().as_encoded_bytes()));
+    // Few digits, so that there are few lock files; two directories that share one only wait.
+    cache.turn(&format!("images-{}", &digest[..2]))
 }

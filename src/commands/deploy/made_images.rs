@@ -4,7 +4,7 @@ use super::prepare_for;
 use crate::builder::BuildError;
 use crate::builder::image::base::Base;
 use crate::builder::image::build::{BuiltImage, Images};
-use crate::builder::image::name;
+use crate::builder::image::{self, name};
 use crate::cli::DeployArgs;
 use crate::cloud_login::has_identity;
 use crate::commands::Error;
@@ -132,6 +132,8 @@ impl Making<'_> {
         options.dockerfiles =
             dockerfile::settings(&image_options, &args.build, insists, &planned.requirements, host)?;
         let context = planned.building.context(self.out_dir)?;
+        // What another run writes there now would replace images before they are pushed.
+        let _turn = image::turn(self.out_dir, planned.building.tools.cache());
         let built = Images { base: &base, facts: &facts, options: &options, context: &context }
             .build(&planned.plan)?;
         let warnings = context.warnings().into_iter().map(crate::project::Warning::without_place);

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// A project, a base image next to it, and Dagster+.
 struct Scene {
@@ -191,6 +192,30 @@ fn an_image_that_is_not_built_leaves_the_others_alone() {
     assert_eq!(scene.document("bad"), Value::Null);
     let errors = ran.document["locations"][1]["errors"].to_string();
     assert!(errors.contains("there-is-no-such-package"), "{errors}");
+}
+
+/// The second run removed what the first one was about to push.
+#[test]
+fn runs_at_once_share_an_output_directory() {
+    let mut waits = true;
+    let registry = FaultRegistry::with_faults(Ways::default(), move |request| {
+        let is_first = request.method == "PUT" && std::mem::take(&mut waits);
+        is_first.then_some(Trouble::Status(503, Some(3)))
+    });
+    let scene = Scene::new(hybrid(), &[("one", "")]);
+    scene.registry_of("one", &format!("{}/acme/app", registry.host()));
+    let mut first = scene.command(&[]);
+    let mut first = first.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while !registry.requests().iter().any(|request| request.contains("PUT")) {
+        assert!(first.try_wait().unwrap().is_none(), "it ended first");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::fs::write(scene.dir.path().join("one/defs.py"), "name = 'changed'\n").unwrap();
+    let second = scene.deploy(&[]);
+    let said = String::from_utf8(first.wait_with_output().unwrap().stderr).unwrap();
+    assert!(!said.contains("could not be pushed"), "{said}");
+    assert_eq!((second.code, second.state("one")), (Some(0), "loaded"), "{}", second.stderr);
+    assert_eq!(registry.problems(), [] as [String; 0]);
 }
 
 #[test]
