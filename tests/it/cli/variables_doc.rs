@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Names in the source that are set when the program is built or tested, and not read when it runs.
-const OF_BUILDS: [&str; 5] = [
+const OF_BUILDS: [&str; 6] = [
     "PEXPRESS_SOURCE_HASH",
     "PEXPRESS_TARGET",
     "PEXPRESS_PEX_RUNTIME",
