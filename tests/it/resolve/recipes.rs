@@ -285,7 +285,7 @@ fn a_recipe_gives_what_a_build_gives() {
     let seed = seed();
     eprintln!("PEXPRESS_SEED={seed}");
     let numbers: Vec<usize> = (0..PROJECTS.len()).collect();
-    pexpress::builder::in_parallel(&numbers, 2, |number| {
+    let counts = pexpress::builder::in_parallel(&numbers, 2, |number| {
         let (project, number) = (PROJECTS[*number], *number);
         let mut both = Both::new(number, Random::new(seed.wrapping_add(number as u64)));
         both.compare("nothing");
@@ -296,6 +296,10 @@ fn a_recipe_gives_what_a_build_gives() {
         }
         let (compared, unbuilt) = (both.compared, both.unbuilt);
         eprintln!("{unbuilt} of {compared} without a build: {project:?}");
-        assert!(unbuilt * 10 >= compared, "{project:?}: only {unbuilt} of {compared}");
+        (compared, unbuilt)
     });
+    let compared: u32 = counts.iter().map(|(compared, _)| compared).sum();
+    let unbuilt: u32 = counts.iter().map(|(_, unbuilt)| unbuilt).sum();
+    // Some projects have a broken link most of the time, for example, and then no recipe.
+    assert!(unbuilt * 5 >= compared, "only {unbuilt} of {compared} without a build");
 }
