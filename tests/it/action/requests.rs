@@ -51,7 +51,6 @@ fn a_server_that_answers_only_single_questions_gets_them() {
     let scene = Scene::new(&[("one", "")], json!({}));
     push(&scene);
     for config in [
-        json!({"field_errors": {"serverless": "internal"}}),
         json!({"field_errors": {"agents": "Unauthorized"}}),
         json!({"unknown_fields": ["workspaceEntries"]}),
         json!({"unknown_fields": ["updatedTimestamp"]}),

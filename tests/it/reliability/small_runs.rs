@@ -7,7 +7,11 @@ use std::process::{Command, Stdio};
 
 /// A small build backend with a known name, because only builds of known backends are cached.
 const BACKEND: &str = "\
-import pathlib, re, zipfile
+import base64, hashlib, pathlib, re, zipfile
+
+def row(member, content):
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b'=').decode()
+    return f'{member},sha256={digest},{len(content.encode())}\\n'
 
 def build_wheel(directory, config_settings=None, metadata_directory=None):
     text = pathlib.Path('pyproject.toml').read_text()
@@ -16,7 +20,8 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     members = {path.as_posix(): path.read_text() for path in sorted(pathlib.Path('.').glob('*.py'))}
     members[f'{info}/METADATA'] = f'Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n'
     members[f'{info}/WHEEL'] = 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n'
-    members[f'{info}/RECORD'] = ''.join(f'{member},,\\n' for member in [*members, f'{info}/RECORD'])
+    rows = ''.join(row(member, content) for member, content in members.items())
+    members[f'{info}/RECORD'] = rows + f'{info}/RECORD,,\\n'
     file_name = f'{name}-{version}-py3-none-any.whl'
     with zipfile.ZipFile(pathlib.Path(directory, file_name), 'w') as archive:
         for member, content in members.items():
