@@ -290,7 +290,7 @@ fn a_recipe_gives_what_a_build_gives() {
         let mut both = Both::new(number, Random::new(seed.wrapping_add(number as u64)));
         both.compare("nothing");
         let mut said = Vec::new();
-        for _ in 0..sized(15, 150) {
+        for _ in 0..sized(4, 150) {
             said.push(both.change());
             both.compare(&format!("{project:?}: {said:?}"));
         }
