@@ -69,7 +69,7 @@ pub enum BuildError {
         #[source]
         source: Option<io::Error>,
     },
-    #[error("could not use `{directory}` for the PEX files")]
+    #[error("could not use `{directory}` for the files that are built")]
     OutDir {
         directory: PathBuf,
         #[source]

@@ -108,7 +108,8 @@ fn common_end(one: &str, other: &str) -> usize {
     one.rsplit('/').zip(other.rsplit('/')).take_while(|(one, other)| one == other).count()
 }
 
-fn crc32(path: &Path) -> Option<u32> {
+/// Of the file's content, as archives have it; `None` if the file cannot be read.
+pub(super) fn crc32(path: &Path) -> Option<u32> {
     let mut file = File::open(path).ok()?;
     let (mut crc, mut buffer) = (Crc::new(), vec![0; 64 * 1024]);
     loop {

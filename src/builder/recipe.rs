@@ -5,7 +5,7 @@
 //! change of code needs no backend: the files are read from the tree, and `RECORD` gets their digests.
 //!
 //! What a recipe gives is compared with the wheel before it is stored; if anything but order and compression differs,
-//! there is none.
+//! no recipe is stored.
 
 use super::package_files::Fingerprint;
 use super::self_contained::SelfContained;

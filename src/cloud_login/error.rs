@@ -29,7 +29,7 @@ pub enum CloudLoginError {
     Network {
         /// What was asked for.
         doing: &'static str,
-        /// Why there is none.
+        /// Why no answer came.
         #[source]
         source: net::Error,
     },

@@ -23,7 +23,7 @@ use crate::publish::images::{PushedImage, push};
 use crate::publish::registry_login;
 use crate::registry::Registries;
 use crate::render::Exit;
-use crate::report::images::{ImageReport, table};
+use crate::report::images::{ImageFacts, ImageReport, table};
 use crate::target::PythonVersion;
 use crate::tools::Tools;
 use serde_json::json;
@@ -83,7 +83,8 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
             .map(|repository| push(image, &base, repository, commit.as_deref(), &registries))
             .collect::<Result<Vec<PushedImage>, _>>()?;
         let (requests, sent) = (registries.requests() - requests, registries.sent_bytes() - sent);
-        reports.push(ImageReport::new(image, &pushed, requests, sent));
+        let facts = ImageFacts::new(image, &pushed, requests, sent);
+        reports.push(ImageReport { name: image.name.clone(), image: facts });
     }
     tell(&reports, context.warnings(), format, host)?;
     super::cache::tidy(host);
@@ -171,7 +172,8 @@ fn tell(reports: &[ImageReport], warnings: Vec<String>, format: Format, host: &H
         Format::Json => super::print_json(host, &json!({ "locations": reports, "warnings": warnings })),
         Format::Text if host.shows_notes_and_data() || reports.is_empty() => Ok(()),
         Format::Text => {
-            let lines: Vec<String> = reports.iter().map(ImageReport::line).collect();
+            let line = |report: &ImageReport| format!("{}\t{}", report.name, report.image.place());
+            let lines: Vec<String> = reports.iter().map(line).collect();
             host.data(&lines.join("\n")).map_err(Error::Stdout)
         }
     }

@@ -84,7 +84,7 @@ pub fn jobs(args: &PlanArgs, host: &Host) -> Result<PlannedJobs, Error> {
                 plan.locations.iter().map(|planned| planned.location.clone()).collect();
             let ways = online::ways_of(&locations, &running.client, &deploy.publish, host)?;
             let additions =
-                online::lasting_additions(&session.context, &running.client, &deploy.publish, host)?;
+                online::lasting_additions(&session.context, &running.client, &deploy.publish, &ways, host)?;
             let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
             let files = Files::find(&plan, &deploy, &running, &building.context(out_dir.path())?);
             let is_pex = |name: &str| {

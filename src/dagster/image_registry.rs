@@ -29,7 +29,7 @@ impl Client {
     /// The login for the organization's image registry.
     ///
     /// # Errors
-    /// Those of the call, and when there is none: a new organization has none for some minutes.
+    /// Those of the call, and when the organization has no registry yet, as in its first minutes.
     pub fn image_login(&self) -> Result<ImageLogin, DagsterError> {
         let answer = self.call(IMAGE_REGISTRY, json!({}))?;
         let lacks =

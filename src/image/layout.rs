@@ -166,7 +166,7 @@ impl Layout {
     /// What a tag leads to, which may be an index again. Without a tag, the only image.
     ///
     /// # Errors
-    /// When there is none, or several and no tag.
+    /// When nothing has the tag, or there are several images and no tag is given.
     pub fn find(&self, tag: Option<&str>) -> Result<Descriptor, LayoutError> {
         let mut manifests = self.index()?.manifests;
         let directory = self.directory.clone();

@@ -45,7 +45,7 @@ pub struct RegistryArgs {
     pub azure_tenant_id: Option<String>,
 }
 
-/// Credentials for a registry could not be had.
+/// Credentials for a registry could not be obtained.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryLoginError {
     /// The cloud refused.

@@ -37,7 +37,7 @@ pub fn subject(scope: &str) -> &str {
     scope.rsplit_once(':').map_or(scope, |(subject, _)| subject)
 }
 
-/// The best challenge among the values of the header: a token rather than a password. `None` if there is none that can
+/// The best challenge among the values of the header: a token rather than a password. `None` if none can
 /// be met.
 pub fn choose<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<Challenge> {
     let all: Vec<Raw> = values.into_iter().flat_map(parse).collect();

@@ -41,7 +41,7 @@ impl Endpoint {
     /// The registry of a host. It is asked by https, or by http if it is this machine itself.
     ///
     /// # Errors
-    /// When the host is none.
+    /// When the text is not a host.
     pub fn new(host: &str) -> Result<Endpoint, url::ParseError> {
         let name = if host == DOCKER_HUB { HUB_REGISTRY } else { host };
         let plain = Url::parse(&format!("http://{name}/"))?;

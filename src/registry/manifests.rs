@@ -126,7 +126,7 @@ impl Registries {
     /// The image of a platform that a reference leads to.
     ///
     /// # Errors
-    /// When there is none, or none for the platform, and as for [`Registries::manifest`].
+    /// When nothing has this name, or no image is for the platform, and as for [`Registries::manifest`].
     pub fn image(&self, reference: &Reference, want: &Platform) -> Result<Image, RegistryError> {
         let absent = |reference: &Reference| RegistryError::Absent { reference: reference.clone() };
         let mut at = reference.clone();

@@ -8,19 +8,27 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The image of a code location.
+/// The image of a code location, in the report of `pexpress image`.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImageReport {
     /// The code location.
     pub name: String,
+    /// Its image.
+    #[serde(flatten)]
+    pub image: ImageFacts,
+}
+
+/// What is known of an image that was built.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImageFacts {
     /// By its content tag, in the first registry that it was pushed to.
     pub reference: Option<String>,
     /// All references with their tags, in the order of `--push`.
     pub references: Vec<String>,
     /// Of the manifest.
     pub digest: String,
-    /// The layout.
-    pub directory: PathBuf,
+    /// The directory of its OCI layout.
+    pub layout: PathBuf,
     /// The list of what is in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sbom: Option<PathBuf>,
@@ -51,21 +59,20 @@ pub struct LayerReport {
     pub what: String,
 }
 
-impl ImageReport {
+impl ImageFacts {
     /// Put the parts together.
-    pub fn new(image: &BuiltImage, pushed: &[PushedImage], requests: u64, sent_bytes: u64) -> ImageReport {
+    pub fn new(image: &BuiltImage, pushed: &[PushedImage], requests: u64, sent_bytes: u64) -> ImageFacts {
         let all = |pushed: &PushedImage| {
             // A tag that stays with another image is not one of this image.
             let commit = pushed.commit.as_ref().filter(|(_, tagged)| !matches!(tagged, Tagged::KeptOther(_)));
             let commit = commit.map(|(reference, _)| reference.to_string());
             [Some(pushed.reference.to_string()), commit].into_iter().flatten().collect::<Vec<_>>()
         };
-        ImageReport {
-            name: image.name.clone(),
+        ImageFacts {
             reference: pushed.first().map(|pushed| pushed.reference.to_string()),
             references: pushed.iter().flat_map(all).collect(),
             digest: image.digest().to_string(),
-            directory: image.directory.clone(),
+            layout: image.directory.clone(),
             sbom: image.sbom.clone(),
             layers: image.layers.iter().map(LayerReport::new).collect(),
             base_bytes: image.base_bytes,
@@ -82,10 +89,9 @@ impl ImageReport {
         format!("{sent} sent, {reused} of {} layers reused", self.layers.len())
     }
 
-    /// Name and image, for stdout.
-    pub fn line(&self) -> String {
-        let image = self.reference.clone().unwrap_or_else(|| self.directory.display().to_string());
-        format!("{}\t{image}", self.name)
+    /// Where it is: its reference, or its layout if no registry has it.
+    pub fn place(&self) -> String {
+        self.reference.clone().unwrap_or_else(|| self.layout.display().to_string())
     }
 }
 
@@ -104,14 +110,14 @@ impl LayerReport {
 /// `code location  image  layers  size  reused  sent  time`, a line a code location.
 pub fn table(reports: &[ImageReport]) -> Table<7> {
     let header = ["code location", "image", "layers", "size", "new", "sent", "time"].map(String::from);
-    let row = |report: &ImageReport| {
+    let row = |ImageReport { name, image: report }: &ImageReport| {
         let bytes = |is_new: bool| {
             let layers = report.layers.iter().filter(|layer| !is_new || !layer.reused);
             layers.map(|layer| layer.size).sum::<u64>()
         };
         let digest = report.digest.trim_start_matches("sha256:");
         [
-            report.name.clone(),
+            name.clone(),
             report.reference.clone().unwrap_or_else(|| digest.chars().take(16).collect()),
             report.layers.len().to_string(),
             size(bytes(false)),

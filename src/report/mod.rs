@@ -22,7 +22,7 @@ pub use of_run::of_run;
 pub use run::{Ended, Run};
 pub use state::{LocationState, PreviousVersion};
 
-use images::ImageReport;
+use images::ImageFacts;
 
 use crate::builder::PexFile;
 use crate::dependencies::DependencyChanges;
@@ -251,7 +251,7 @@ pub struct LocationReport {
     pub image: Option<String>,
     /// The image that was built here.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub built_image: Option<ImageReport>,
+    pub built_image: Option<ImageFacts>,
     /// Version of dagster in the deps PEX.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dagster_version: Option<String>,

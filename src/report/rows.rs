@@ -1,7 +1,7 @@
 //! Code locations as rows, the same for comment and summary, with errors folded below. Their table is
 //! `location_table`'s.
 
-use super::images::ImageReport;
+use super::images::ImageFacts;
 use super::{LocationReport, LocationState, PreviousVersion, Report, cut, markdown, table};
 use crate::dependencies::DependencyChanges;
 use crate::publish::UploadOutcome;
@@ -66,7 +66,8 @@ fn row(location: &LocationReport, report: &Report) -> Row {
         source: file(&location.source_pex, location.sent.map(|sent| sent.source)),
         deps: file(&location.deps_pex, location.sent.map(|sent| sent.deps)),
         image: location.image.clone(),
-        image_note: location.built_image.as_ref().map(ImageReport::sent),
+        // Nothing was sent of an image that no registry has.
+        image_note: location.image.as_ref().and(location.built_image.as_ref()).map(ImageFacts::sent),
         dagster: versions(location),
         changes: location.dependencies.clone(),
         error: (!location.errors.is_empty()).then(|| location.errors.join("\n\n")),

@@ -1,6 +1,6 @@
 //! The results of the stages of a run, and how it ended: the data for a report.
 
-use super::images::ImageReport;
+use super::images::ImageFacts;
 use super::{DeploymentReport, LocationState, Problem, Purpose, table};
 use crate::builder::Built;
 use crate::dagster::session::Begun;
@@ -38,7 +38,7 @@ pub struct Run {
     /// The image of each code location, in a run that deploys images.
     pub images: BTreeMap<String, String>,
     /// The images that were built here, or why they were not, by code location.
-    pub image_builds: BTreeMap<String, Result<ImageReport, Problem>>,
+    pub image_builds: BTreeMap<String, Result<ImageFacts, Problem>>,
     /// Code locations whose images were begun to be pushed.
     pub pushing: BTreeSet<String>,
     /// Code locations of the deployment that had loaded before the run.

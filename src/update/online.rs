@@ -3,7 +3,9 @@
 
 use super::document::Additions;
 use super::prune::Leftovers;
-use super::registry::{ask_registry, base_image_tag, image, judged_registry, trusts, trusts_registry};
+use super::registry::{
+    ask_registry, base_image_tag, has_pex, image, judged_registry, trusts, trusts_registry,
+};
 use super::{Before, ConnectError, Early, ways};
 use crate::context::Context;
 use crate::context::inputs::{SERVERLESS_AGENT_LIMIT, WaitLimits};
@@ -87,7 +89,7 @@ impl Online {
         let commit = publish.code_location_details.as_ref().map(|details| details.commit_hash.as_str());
         let additions = Additions {
             revision: session.context.revision(commit, host),
-            image: image(publish, looked.registry.as_ref(), host)?,
+            image: image(publish, &ways, looked.registry.as_ref(), host)?,
             defs_state_info,
             repository_root: session.context.work_tree.root(),
         };
@@ -160,7 +162,7 @@ fn agent_limit(limits: WaitLimits, is_given: bool, agent_type: Option<&str>, is_
 }
 
 /// What a run adds to documents, as far as it may tell them from those that are there: all but the commit. `client` is
-/// at a deployment that exists.
+/// at a deployment that exists, and `ways` are those of the run's code locations.
 ///
 /// # Errors
 /// A file or setting that cannot be read.
@@ -168,13 +170,14 @@ pub fn lasting_additions(
     context: &Context,
     client: &Client,
     publish: &PublishArgs,
+    ways: &[Decision],
     host: &Host,
 ) -> Result<Additions, ConnectError> {
-    let tagged = !publish.images.are_given() && base_image_tag(publish, host).is_some();
+    let tagged = has_pex(publish, ways) && base_image_tag(publish, host).is_some();
     let asked = if tagged { ask_registry(client, publish, host) } else { None };
     let registry = judged_registry(asked, publish.strategy, host)?;
     let info = publish.defs_state_info.as_deref().map(|file| read_json(file, host)).transpose()?;
-    let image = image(publish, registry.as_ref(), host)?;
+    let image = image(publish, ways, registry.as_ref(), host)?;
     let repository_root = context.work_tree.root();
     Ok(Additions { image, defs_state_info: info, repository_root, ..Additions::default() })
 }

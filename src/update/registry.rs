@@ -6,6 +6,7 @@ use crate::dagster::{Client, DagsterError};
 use crate::deployment::args::{PublishArgs, Strategy};
 use crate::env_vars;
 use crate::host::Host;
+use crate::plan::strategy::{Decision, Way};
 
 /// Whether the registry is assumed to run PEX files whatever it says; `None` if it does not matter.
 pub(super) fn trusts_registry(publish: &PublishArgs, host: &Host) -> Option<bool> {
@@ -60,20 +61,25 @@ pub(super) fn judged_registry(
     }
 }
 
+/// Whether code is in PEX files in this run: a variable about the image below them is for no other run.
+pub(super) fn has_pex(publish: &PublishArgs, ways: &[Decision]) -> bool {
+    !publish.images.are_given() && ways.iter().any(|decision| decision.way == Way::Pex)
+}
+
 pub(super) fn base_image_tag(publish: &PublishArgs, host: &Host) -> Option<String> {
     let variable = || host.var(env_vars::SERVERLESS_BASE_IMAGE_TAG).map(String::from);
     publish.base_image_tag.clone().or_else(variable)
 }
 
 /// The image that replaces the one in the project file: a flag, a variable, or a tag in the organization's registry.
-/// Source: the order of dagster-cloud-cli.
+/// `ways` are those of the run's code locations. Source: the order of dagster-cloud-cli.
 pub(super) fn image(
     publish: &PublishArgs,
+    ways: &[Decision],
     registry: Option<&Registry>,
     host: &Host,
 ) -> Result<Option<String>, ConnectError> {
-    // The code is in the images already: a variable about an image for PEX files is for other runs.
-    if publish.images.are_given() {
+    if !has_pex(publish, ways) {
         return Ok(None);
     }
     let whole = publish.image.clone();

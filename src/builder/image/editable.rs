@@ -5,12 +5,9 @@
 //! directory that Python has to search. Compiled, generated and renamed files cannot be found there.
 
 use crate::builder::left_out::LeftOut;
+use crate::builder::package_files::crc32;
 use crate::builder::working_directory::{Shipped, Tree};
 use crate::wheel::{Archive, Member};
-use flate2::Crc;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 
 /// The directory to search, relative to the package's and with `/`: empty for the package's own directory. `None` if the
 /// package cannot be installed in this way.
@@ -56,17 +53,6 @@ fn before<'a>(path: &'a str, member: &str) -> Option<&'a str> {
 fn is_same(file: &Shipped, member: &Member) -> bool {
     let size = file.source.metadata().map(|data| data.len());
     size.is_ok_and(|size| size == member.data.size_bytes) && crc32(&file.source) == Some(member.data.crc32)
-}
-
-fn crc32(path: &Path) -> Option<u32> {
-    let mut file = File::open(path).ok()?;
-    let (mut crc, mut buffer) = (Crc::new(), vec![0; 64 * 1024]);
-    loop {
-        match file.read(&mut buffer).ok()? {
-            0 => return Some(crc.sum()),
-            count => crc.update(&buffer[..count]),
-        }
-    }
 }
 
 #[cfg(test)]

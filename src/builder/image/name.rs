@@ -14,7 +14,8 @@ const TAG_LENGTH: usize = 128;
 const COMPONENT_LENGTH: usize = 100;
 
 /// The name as a component of a repository, and as a directory: lower-case letters and digits, with `-`, `_` or `.`
-/// between them. A name that has to change gets some digits of its SHA-256, so that no two names become one.
+/// between them. A name that has to change gets some digits of its SHA-256, so that no two names become one; so does one
+/// that ends like a file that is written beside image layouts.
 pub fn component(name: &str) -> String {
     let letter = |letter: char| match letter.to_ascii_lowercase() {
         letter if letter.is_ascii_alphanumeric() => letter,
@@ -33,7 +34,10 @@ pub fn component(name: &str) -> String {
     }
     text.truncate(COMPONENT_LENGTH);
     let text = text.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
-    distinct(name, text)
+    match [".json", ".pex"].into_iter().find(|end| text.ends_with(end)) {
+        Some(end) => format!("{}-{}", text.trim_end_matches(end), digits(name)),
+        None => distinct(name, text),
+    }
 }
 
 /// The tag that follows from the content of an image: `NAME-` and 16 digits of its digest.
@@ -59,12 +63,16 @@ fn tag(name: &str, end: &str) -> Tag {
 
 /// `text`, with digits of the name's SHA-256 if it differs from the name.
 fn distinct(name: &str, text: &str) -> String {
-    let digits = &hex(Sha256::digest(name))[..SHORT_DIGITS];
+    let digits = digits(name);
     match (text == name, text.is_empty()) {
         (true, false) => text.to_string(),
         (_, true) => format!("location-{digits}"),
         (false, false) => format!("{text}-{digits}"),
     }
+}
+
+fn digits(name: &str) -> String {
+    hex(Sha256::digest(name))[..SHORT_DIGITS].to_string()
 }
 
 #[cfg(test)]
@@ -86,6 +94,9 @@ mod tests {
             let component = component(name);
             let (start, want) = (component.split('-').next(), want.split('-').next());
             assert_eq!(start, want, "{name}: {component}");
+        }
+        for file in ["pexpress.json", "deps-0.pex"] {
+            assert!(!component(file).ends_with(&file[file.find('.').unwrap()..]), "{file}");
         }
         assert_ne!(component("My Location"), component("my location"));
         let digest = BlobDigest::of("");

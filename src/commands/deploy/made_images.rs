@@ -22,7 +22,7 @@ use crate::publish::images::push;
 use crate::publish::registry_login::{self, RegistryArgs};
 use crate::registry::Registries;
 use crate::report::Problem;
-use crate::report::images::{ImageReport, table};
+use crate::report::images::{ImageFacts, ImageReport, table};
 use crate::target::PythonVersion;
 use crate::tools::Tools;
 use crate::update::{Online, Outcome, UpdateError};
@@ -145,11 +145,10 @@ impl Making<'_> {
         let mut reports = Vec::new();
         for image in built.into_iter().flatten() {
             let (location, destination) = wanted[image.name.as_str()];
-            let report = self.push(&image, location, destination, &base, &registries, made);
-            let built = report.iter().map(|report| (report.name.clone(), Ok(report.clone())));
+            let facts = self.push(&image, location, destination, &base, &registries, made);
             // At once: an interrupt says what was pushed by then.
-            progress.put(|run| run.image_builds.extend(built));
-            reports.extend(report);
+            progress.put(|run| drop(run.image_builds.insert(image.name.clone(), Ok(facts.clone()))));
+            reports.push(ImageReport { name: image.name.clone(), image: facts });
         }
         if !reports.is_empty() {
             host.note(table(&reports).text(host.columns()));
@@ -174,15 +173,17 @@ impl Making<'_> {
         base: &Base,
         registries: &Registries,
         made: &mut MadeImages,
-    ) -> Option<ImageReport> {
+    ) -> ImageFacts {
         let (Some(destination), Some(online)) = (destination, self.online) else {
-            return Some(ImageReport::new(image, &[], 0, 0));
+            return ImageFacts::new(image, &[], 0, 0);
         };
         let (requests, sent) = (registries.requests(), registries.sent_bytes());
         let commit = online.additions.revision.commit_hash.as_deref();
         let repository = repository_of(destination, &location.name);
         self.progress.put(|run| run.pushing.extend([location.name.clone()]));
-        match push(image, base, &repository, commit, registries) {
+        let result = push(image, base, &repository, commit, registries);
+        let (requests, sent) = (registries.requests() - requests, registries.sent_bytes() - sent);
+        match result {
             Ok(pushed) => {
                 let reference = pushed.reference.to_string();
                 self.progress.put(|run| drop(run.images.insert(location.name.clone(), reference.clone())));
@@ -191,14 +192,13 @@ impl Making<'_> {
                     image: reference,
                     replaces_own: false,
                 });
-                let (requests, sent) = (registries.requests() - requests, registries.sent_bytes() - sent);
-                Some(ImageReport::new(image, &[pushed], requests, sent))
+                ImageFacts::new(image, &[pushed], requests, sent)
             }
             Err(error) => {
                 let location = location.name.clone();
                 let error = UpdateError::NotPushed { location: location.clone(), source: Arc::new(error) };
                 made.refused.push(Outcome::new(location, Err(error)));
-                None
+                ImageFacts::new(image, &[], requests, sent)
             }
         }
     }

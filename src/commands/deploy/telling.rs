@@ -7,6 +7,7 @@ use crate::error::{Explain, Fault, error_text};
 use crate::host::Host;
 use crate::plan::Plan;
 use crate::publish::UploadOutcome;
+use crate::report::images::ImageFacts;
 use crate::report::{self, LocationReport, Report, RunResult, rows};
 use crate::update::Outcome;
 use serde_json::json;
@@ -83,11 +84,14 @@ pub(super) fn print(report: &Report, format: Format, host: &Host) -> Result<(), 
 fn lines(report: &Report) -> String {
     let line = |location: &LocationReport| {
         let state = location.state.is_at_dagster().then(|| location.state.name());
-        let runs = location.pex_tag.clone().or(location.image.clone());
+        let built = || location.built_image.as_ref().map(ImageFacts::place);
+        let runs = location.pex_tag.clone().or(location.image.clone()).or_else(built);
         let columns = [Some(location.name.clone()), runs, state];
         columns.into_iter().flatten().collect::<Vec<_>>().join("\t")
     };
-    let has_code = |location: &&LocationReport| location.pex_tag.is_some() || location.image.is_some();
+    let has_code = |location: &&LocationReport| {
+        location.pex_tag.is_some() || location.image.is_some() || location.built_image.is_some()
+    };
     let built = report.locations.iter().filter(has_code);
     let lines: Vec<String> = built.map(line).collect();
     let out_dir = report.out_dir.as_deref().unwrap_or(Path::new("."));

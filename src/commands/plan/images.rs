@@ -29,7 +29,7 @@ pub(super) fn jobs(
         Scope::Compared(session, destination) => {
             let running = Running::look(&session, &destination)?;
             let additions =
-                online::lasting_additions(&session.context, &running.client, &deploy.publish, host)?;
+                online::lasting_additions(&session.context, &running.client, &deploy.publish, &[], host)?;
             let differs = |one: &&ImageLocation| {
                 let reason = difference(one, &running, &additions);
                 reason.as_ref().inspect(|reason| host.note(format!("{}: {reason}", one.location.name)));

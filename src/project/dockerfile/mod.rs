@@ -227,7 +227,7 @@ impl Recipe {
     }
 }
 
-/// The text of a file; `None` if there is none.
+/// The text of a file; `None` if the file does not exist.
 fn text_of(path: &Path, shown: &Path) -> Result<Option<String>, RecipeError> {
     match bounded_file::read(path, LIMIT_BYTES) {
         Ok(content) => Ok(Some(String::from_utf8_lossy(&content).into_owned())),

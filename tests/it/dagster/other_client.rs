@@ -117,8 +117,9 @@ fn a_full_deployment_gets_the_same_requests() {
     let shapes = |standin: &Standin| -> BTreeSet<String> {
         let state = standin.state();
         let names = state["objects"].as_object().unwrap().keys().cloned();
-        // Only ours records what the requirements were resolved to.
-        let names: Vec<_> = names.filter(|name| !name.starts_with("resolution-")).collect();
+        // Only ours records what the requirements were resolved to, and how local packages are built.
+        let is_ours = |name: &String| name.starts_with("resolution-") || name.starts_with("recipe-");
+        let names: Vec<_> = names.filter(|name| !is_ours(name)).collect();
         let hashes = |name: &String| {
             name.split('-')
                 .map(|part| part.trim_end_matches(".pex"))
@@ -131,8 +132,11 @@ fn a_full_deployment_gets_the_same_requests() {
     assert_eq!(shapes(&theirs), shapes(&ours));
     let entry = |standin: &Standin| {
         let texts = standin.state()["texts"].as_object().unwrap().clone();
-        let entry: Value = serde_json::from_str(texts.values().next().unwrap().as_str().unwrap()).unwrap();
-        entry["dagster_version"].clone()
+        let entries = texts.iter().filter(|(name, _)| name.starts_with("requirements-"));
+        let entries: Vec<Value> =
+            entries.map(|(_, text)| serde_json::from_str(text.as_str().unwrap()).unwrap()).collect();
+        assert_eq!(entries.len(), 1, "{texts:?}");
+        entries[0]["dagster_version"].clone()
     };
     assert_eq!(entry(&theirs), entry(&ours));
     for field in ["serverless", "agents", "workspaceOrError"] {

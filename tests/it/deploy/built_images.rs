@@ -87,6 +87,9 @@ fn a_hybrid_code_location_is_built_pushed_and_deployed() {
         reported["sent_bytes"].as_u64().unwrap() > 0 && reported["requests"].as_u64().unwrap() > 0,
         "{reported}"
     );
+    // The directory is that of the project, as in every report.
+    assert!(Path::new(reported["layout"].as_str().unwrap()).join("index.json").is_file(), "{reported}");
+    assert!(Path::new(reported["directory"].as_str().unwrap()).join("setup.py").is_file(), "{reported}");
     assert_eq!(reported["layers"].as_array().unwrap().last().unwrap()["what"], "source");
     let document = scene.document("one");
     assert_eq!(
@@ -164,6 +167,30 @@ fn a_refused_push_updates_nothing() {
     hint: no credentials for 127.0.0.1:[PORT] were found in PEXPRESS_REGISTRY_USERNAME and PEXPRESS_REGISTRY_PASSWORD, `[HOME]/.config/containers/auth.json` (the home directory), `[HOME]/.docker/config.json` (the home directory): run `docker login 127.0.0.1:[PORT]`, or set PEXPRESS_REGISTRY_USERNAME and PEXPRESS_REGISTRY_PASSWORD for the registry that is pushed to
     error: 1 of 1 code locations could not be deployed: one
     "#);
+}
+
+/// It is about the image below PEX files, and stays in the environment when a workflow moves to images.
+#[test]
+fn a_variable_about_the_image_of_pex_files_is_for_those_alone() {
+    let registry = registry(Auth::Open);
+    let scene = Scene::new(hybrid(), &[("one", "")]);
+    scene.registry_of("one", &format!("{}/acme/app", registry.host()));
+    let ran = ran(scene.command(&[]).env("SERVERLESS_BASE_IMAGE_TAG", "v1"));
+    assert_eq!((ran.code, ran.state("one")), (Some(0), "loaded"), "{}", ran.stderr);
+    assert!(scene.document("one")["image"].as_str().unwrap().contains("/acme/app:one-"));
+}
+
+#[test]
+fn an_image_that_is_only_built_is_named_by_its_layout() {
+    let scene = Scene::new(hybrid(), &[("one", "")]);
+    let mut command = pexpress_with_uv();
+    command.current_dir(scene.dir.path()).stdin(Stdio::null());
+    command.args(["deploy", "dagster_cloud.yaml", "out", "--strategy", "image", "--python-version", "3.11"]);
+    let ran = crate::support::run(command.args(["--base-image", "oci:base", "--no-image-bytecode"]));
+    let text = String::from_utf8(ran.stdout).unwrap();
+    let (name, place) = text.trim_end().split_once('\t').unwrap();
+    assert_eq!(name, "one");
+    assert!(Path::new(place).ends_with("out/one") && Path::new(place).join("index.json").is_file(), "{text}");
 }
 
 #[test]
