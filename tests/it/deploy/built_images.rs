@@ -89,7 +89,10 @@ fn a_hybrid_code_location_is_built_pushed_and_deployed() {
     );
     // The directory is that of the project, as in every report.
     assert!(Path::new(reported["layout"].as_str().unwrap()).join("index.json").is_file(), "{reported}");
-    assert!(Path::new(reported["directory"].as_str().unwrap()).join("setup.py").is_file(), "{reported}");
+    assert!(
+        Path::new(reported["directory"].as_str().unwrap()).join("requirements.txt").is_file(),
+        "{reported}"
+    );
     assert_eq!(reported["layers"].as_array().unwrap().last().unwrap()["what"], "source");
     let document = scene.document("one");
     assert_eq!(
