@@ -150,7 +150,19 @@ pub fn write_atomically<E: From<CacheError>>(
     path: &Path,
     write: impl FnOnce(&mut std::fs::File) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut file = temporary_in(path.parent().unwrap_or(Path::new(".")))?;
+    write_by_way_of(path.parent().unwrap_or(Path::new(".")), path, write)
+}
+
+/// The same by way of a temporary file in another directory of the same file system, one that is swept.
+///
+/// # Errors
+/// As for [`write_atomically`].
+pub fn write_by_way_of<E: From<CacheError>>(
+    dir: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut std::fs::File) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut file = temporary_in(dir)?;
     write(file.as_file_mut())?;
     Ok(persist(file, path)?)
 }

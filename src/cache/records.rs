@@ -3,7 +3,7 @@
 //! The first line of a file is the digest, the rest is the text. A damaged file, or one that was moved to another name,
 //! counts as missing: the caller makes it again and overwrites it.
 
-use super::{Cache, CacheError, write_atomically};
+use super::{Cache, CacheError, write_by_way_of};
 use crate::hex::hex;
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -23,7 +23,11 @@ impl Cache {
     /// When the cache cannot be written.
     pub fn keep(&self, name: impl AsRef<Path>, text: &str) -> Result<(), CacheError> {
         let path = self.root.join(&name);
-        write_atomically(&path, |file| {
+        // Of the part of the cache that it is in: deeper directories are not searched for leftovers.
+        let part =
+            name.as_ref().components().next().filter(|_| name.as_ref().parent() != Some(Path::new("")));
+        let directory = part.map_or_else(|| self.root.clone(), |part| self.root.join(part));
+        write_by_way_of(&directory, &path, |file| {
             let written = write!(file, "{}\n{text}", seal(name.as_ref(), text));
             written.map_err(|source| CacheError { action: "write", path: path.clone(), source })
         })

@@ -9,12 +9,14 @@ use super::{Config, Descriptor, Digest};
 use crate::bounded_file;
 use crate::cache::{CacheError, write_atomically};
 use crate::image::config::ConfigError;
+use crate::scratch;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The annotation of a manifest in `index.json` that holds its tag.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -138,6 +140,12 @@ impl Layout {
     /// The directory.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Remove what killed runs left half written.
+    pub fn sweep(&self, now: SystemTime) {
+        scratch::sweep(&self.directory, now);
+        scratch::sweep(&self.directory.join(BLOBS), now);
     }
 
     /// The file of a blob, whether it exists or not.
@@ -296,7 +304,8 @@ impl Layout {
         let (schema_version, annotations) = (2, std::collections::BTreeMap::new());
         let index =
             Index { schema_version, media_type: media_type::INDEX.to_string(), manifests, annotations };
-        for (name, text) in [(MARKER, MARKER_TEXT.as_bytes().to_vec()), (INDEX, index.to_bytes())] {
+        // The marker last: without an index, a directory must not be taken for a layout.
+        for (name, text) in [(INDEX, index.to_bytes()), (MARKER, MARKER_TEXT.as_bytes().to_vec())] {
             let path = self.directory.join(name);
             if fs::read(&path).is_ok_and(|before| before == text) {
                 continue;

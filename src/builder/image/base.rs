@@ -310,7 +310,7 @@ impl Base {
                 if !is_blob(&path, descriptor) {
                     let mut content =
                         registries.blob(&reference.repository, descriptor).map_err(ImageError::from)?;
-                    fetch(&mut content, descriptor, &path, &self.name)?;
+                    fetch(&mut content, descriptor, (&cache.dir("blobs")?, &path), &self.name)?;
                 }
                 path
             }
@@ -324,10 +324,10 @@ impl Base {
 fn fetch(
     content: &mut impl Read,
     descriptor: &Descriptor,
-    path: &Path,
+    (directory, path): (&Path, &Path),
     base: &BaseName,
 ) -> Result<(), BuildError> {
-    let mut file = temporary_in(path.parent().unwrap_or(Path::new(".")))?;
+    let mut file = temporary_in(directory)?;
     let failed = |source| CacheError { action: "write", path: path.to_path_buf(), source };
     let (mut hash, mut size) = (Sha256::new(), 0_u64);
     let mut buffer = vec![0; BUFFER_BYTES];

@@ -2,7 +2,7 @@
 
 use super::ImageError;
 use crate::builder::BuildError;
-use crate::cache::{Cache, CacheError, persist, temporary_in, write_atomically};
+use crate::cache::{Cache, CacheError, persist, temporary_in, write_by_way_of};
 use crate::image::layout::is_blob;
 use crate::image::manifest::media_type;
 use crate::image::{Descriptor, Written};
@@ -81,7 +81,7 @@ fn put(cache: &Cache, key: &str, file: NamedTempFile, written: Written) -> Resul
     let record = entry.join(RECORD);
     let failed = |source: io::Error| CacheError { action: "write", path: record.clone(), source };
     let text = serde_json::json!(written).to_string();
-    write_atomically(&record, |file| file.write_all(text.as_bytes()).map_err(failed))?;
+    write_by_way_of(&cache.dir("layers")?, &record, |file| file.write_all(text.as_bytes()).map_err(failed))?;
     Ok(StoredLayer { path, written })
 }
 
