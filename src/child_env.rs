@@ -29,6 +29,8 @@ pub enum Purpose {
     Code,
     /// To ask a credential helper for a password of a registry: it may ask a cloud, with the cloud's own credentials.
     Credentials,
+    /// To start a container: docker or podman, with their own variables.
+    Container,
 }
 
 /// Variables for [`Purpose::Own`], [`Purpose::Git`] and [`Purpose::Uv`]: programs, home directories, temporary files,
@@ -122,6 +124,9 @@ const CLOUDS: [&str; 16] = [
     "DBUS_",
 ];
 
+/// Prefixes of variables with which docker and podman find their daemon, settings and storage. Source: their manuals.
+const CONTAINERS: [&str; 3] = ["DOCKER_", "CONTAINER", "PODMAN_"];
+
 /// The variables of a child with this purpose.
 pub fn for_child(host: &Host, purpose: Purpose) -> BTreeMap<OsString, OsString> {
     let secrets = host.tokens();
@@ -141,6 +146,10 @@ pub fn for_child(host: &Host, purpose: Purpose) -> BTreeMap<OsString, OsString> 
         Purpose::Credentials => {
             let is_of_cloud = CLOUDS.iter().any(|prefix| name.starts_with(prefix));
             (is_listed(name) || is_of_cloud) && !is_ours(name, host) && !holds_any(value, &secrets)
+        }
+        Purpose::Container => {
+            let is_of_theirs = CONTAINERS.iter().any(|prefix| name.starts_with(prefix));
+            (is_listed(name) || is_of_theirs) && !holds_any(value, &secrets)
         }
     };
     let all = host.full_env().filter(|(name, value)| gets(&name.to_string_lossy(), value));
@@ -225,9 +234,15 @@ mod tests {
 
     #[test]
     fn no_child_gets_a_credential_of_this_run_or_of_the_runner() {
-        for child in
-            [Purpose::Own, Purpose::Git, Purpose::Uv, Purpose::Fetch, Purpose::Code, Purpose::Credentials]
-        {
+        for child in [
+            Purpose::Own,
+            Purpose::Git,
+            Purpose::Uv,
+            Purpose::Fetch,
+            Purpose::Code,
+            Purpose::Credentials,
+            Purpose::Container,
+        ] {
             assert_eq!(names(child, &OURS), [""; 0], "{child:?}");
         }
         let with = names(Purpose::Code, &["GITHUB_ACTIONS=true", "INPUT_DEPLOYMENT", "GITHUB_SHA"]);
@@ -327,6 +342,13 @@ mod tests {
         let others = ["MY_DATABASE_PASSWORD", "UV_INDEX_X_PASSWORD", "AWS_TOKEN=canary-of-the-organization"];
         let others = [others.as_slice(), &["GITHUB_TOKEN=canary-of-the-organization"]].concat();
         assert_eq!(names(Purpose::Credentials, &others), [""; 0]);
+    }
+
+    #[test]
+    fn docker_and_podman_find_their_daemon() {
+        let vars = ["CONTAINER_HOST", "DOCKER_HOST", "HOME", "PATH", "XDG_RUNTIME_DIR"];
+        assert_eq!(names(Purpose::Container, &vars), vars);
+        assert_eq!(names(Purpose::Container, &["AWS_PROFILE", "MY_DATABASE_PASSWORD"]), [""; 0]);
     }
 
     #[test]

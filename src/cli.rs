@@ -265,7 +265,7 @@ pub struct DeployArgs {
     /// Only use this code location (repeatable, or separated by commas).
     #[arg(long = "location", value_name = "NAME", value_delimiter = ',')]
     pub locations: Vec<String>,
-    /// Load code locations from their PEX files before they are updated.
+    /// Load code locations from their PEX files or images before they are updated.
     ///
     /// `always` (also `--verify` alone) loads all of them. `auto` loads those with a new deps PEX without a lock file,
     /// and all if nothing is deployed; when it deploys, an error that may be specific to this machine (an unset
@@ -370,7 +370,7 @@ pub enum HowVerified {
     /// Unpack the layers that pexpress wrote, and load them with a Python of this machine.
     #[default]
     Environment,
-    /// Unpack the whole image and start its own Python in it. Only as root, on Linux.
+    /// Start the image's own Python: as root on Linux in the unpacked image, otherwise by podman or docker.
     Container,
 }
 

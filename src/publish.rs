@@ -7,9 +7,11 @@
 pub mod cache_tags;
 pub mod deps_cache;
 pub mod desk;
+mod image_parts;
 pub mod images;
 mod in_use;
 pub mod lookups;
+pub mod named_images;
 mod publisher;
 pub mod recipes;
 pub mod record;

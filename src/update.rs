@@ -31,6 +31,7 @@ use crate::dagster::{Client, DagsterError};
 use crate::error::{Explain, Fault, Place};
 use crate::host::Host;
 use crate::publish::images::PushError;
+use crate::publish::named_images::NamedImageError;
 use crate::publish::{InUse, SentFiles};
 use crate::threads::joined;
 use serde_json::{Map, Value};
@@ -105,6 +106,12 @@ pub enum UpdateError {
         #[source]
         source: Arc<PushError>,
     },
+    #[error("the code location `{location}` was not updated")]
+    NoImage {
+        location: String,
+        #[source]
+        source: Arc<NamedImageError>,
+    },
     #[error("the code location `{location}` was updated and failed to load:\n{failure}")]
     Load {
         location: String,
@@ -155,6 +162,7 @@ impl Explain for UpdateError {
             | UpdateError::Uncertain { source, .. }
             | UpdateError::Unseen { source, .. } => source.fault(),
             UpdateError::NotPushed { source, .. } => source.fault(),
+            UpdateError::NoImage { source, .. } => source.fault(),
             UpdateError::Load { .. } => Fault::Project,
             UpdateError::LoadTimeout { .. } | UpdateError::NoAgent { .. } | UpdateError::Overtaken { .. } => {
                 Fault::Remote
@@ -166,6 +174,7 @@ impl Explain for UpdateError {
         match self {
             UpdateError::Refused { source, .. } | UpdateError::NotPublished { source, .. } => source.hint(),
             UpdateError::NotPushed { source, .. } => source.hint(),
+            UpdateError::NoImage { source, .. } => source.hint(),
             UpdateError::Load { hint: Some(hint), .. } => Some(hint.clone()),
             UpdateError::Load { .. } => {
                 Some("`pexpress verify OUT_DIR` shows the same error without a deploy".into())

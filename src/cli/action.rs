@@ -20,6 +20,7 @@ use crate::image::Repository;
 use crate::net::Secret;
 use crate::publish::registry_login::RegistryArgs;
 use crate::target::PythonVersion;
+use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 pub use verbs::VerbInputs;
@@ -390,10 +391,16 @@ impl Inputs<'_> {
 
     /// `base_image` and `image_platform`.
     fn image_options(&self) -> Result<ImageOptions, InputError> {
-        let platforms = [("linux/amd64", ImagePlatform::Amd64), ("linux/arm64", ImagePlatform::Arm64)];
+        const PLATFORM: &str = "image_platform";
+        let platform = |item: String| {
+            <ImagePlatform as ValueEnum>::from_str(&item, true).map_err(|_| {
+                self.bad(PLATFORM, "it can be `linux/amd64`, `linux/arm64`, or both with a comma".into())
+            })
+        };
+        let image_platform = self.list(PLATFORM).into_iter().map(platform).collect::<Result<_, _>>()?;
         Ok(ImageOptions {
             base_image: self.read_by("base_image", BaseName::parse)?,
-            image_platform: self.word("image_platform", &platforms)?.unwrap_or_default(),
+            image_platform,
             ..ImageOptions::default()
         })
     }

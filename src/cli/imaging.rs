@@ -9,7 +9,7 @@ use crate::image::tar::Owner;
 use crate::image::{Packing, Platform, Repository};
 use crate::publish::registry_login::RegistryArgs;
 use clap::{Args, ValueEnum};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Arguments of `image`.
@@ -48,9 +48,9 @@ pub struct ImageOptions {
     /// the official slim image of the Python version.
     #[arg(long, value_name = "REF", value_parser = BaseName::parse)]
     pub base_image: Option<BaseName>,
-    /// What the image runs on.
-    #[arg(long, value_name = "PLATFORM", value_enum, default_value_t)]
-    pub image_platform: ImagePlatform,
+    /// What the image runs on (repeatable, or separated by commas): several make an image index. Default: `linux/amd64`.
+    #[arg(long, value_name = "PLATFORM", value_enum, value_delimiter = ',')]
+    pub image_platform: Vec<ImagePlatform>,
     /// Also put this file or directory into the image (repeatable). Default for DEST: the same place next to the build
     /// directory, which is `/opt/dagster/app` in the image.
     #[arg(long = "image-include", value_name = "PATH[:DEST]")]
@@ -83,7 +83,7 @@ pub struct ImageOptions {
 }
 
 /// A platform of an image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum ImagePlatform {
     /// Intel and AMD, 64 bits.
     #[default]
@@ -159,6 +159,13 @@ impl ImageOptions {
             sbom: self.sbom,
             dockerfiles: BTreeMap::new(),
         }
+    }
+
+    /// The platforms that are asked for, each once, in an order that does not depend on how they were given.
+    pub fn platforms(&self) -> Vec<Platform> {
+        let asked: BTreeSet<ImagePlatform> = self.image_platform.iter().copied().collect();
+        let asked = if asked.is_empty() { BTreeSet::from([ImagePlatform::default()]) } else { asked };
+        asked.into_iter().map(ImagePlatform::platform).collect()
     }
 
     /// What the user says about the base.

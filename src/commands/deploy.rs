@@ -8,6 +8,7 @@ mod prepare;
 mod pruning;
 mod stages;
 mod telling;
+mod verified_images;
 
 use super::interrupt::{Stopped, guard};
 use super::progress::Progress;
@@ -192,12 +193,13 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     let stages = Stages { args, host, progress, building, plan, online, out_dir };
     stages.begin(&names);
     let making = Making { args, online: stages.online.as_ref(), out_dir: &stages.out_dir, progress, host };
-    let MadeImages { images, refused, mut not_built } = making.make(&ways);
-    let (mut outcomes, mut verified) = (refused, None);
+    let MadeImages { images, refused, mut not_built, mut verified } = making.make(&ways);
+    let mut outcomes = refused;
     if !stages.plan.locations.is_empty() {
         let made = stages.build()?;
-        verified = stages.verify(made.manifest, &made.built, made.recording)?;
-        let unfit = unfit(verified.as_deref().unwrap_or_default());
+        let loaded = stages.verify(made.manifest, &made.built, made.recording)?.unwrap_or_default();
+        let unfit = unfit(&loaded);
+        verified.extend(loaded);
         outcomes.extend(stages.load(made.published.as_ref(), &made.built, &unfit));
         // Last, after the wait for the load, so that the list has had the most time.
         if let Some(changes) = made.changes {
@@ -213,7 +215,7 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
         telling::say_failures(&outcomes, host);
     }
     let deployed: Vec<&str> = ways.iter().map(|(location, _)| location.name.as_str()).collect();
-    let ended = conclude(not_built, &outcomes, verified.as_deref(), &deployed)?;
+    let ended = conclude(not_built, &outcomes, &verified, &deployed)?;
     match &stages.online {
         Some(online) => pruning::run(online, &names, &args.publish, progress, host).map(|()| ended),
         None => Ok(ended),
@@ -261,7 +263,7 @@ fn together(pex: Option<Error>, images: Option<Error>) -> Option<Error> {
 fn conclude(
     not_built: Option<Error>,
     outcomes: &[Outcome],
-    verified: Option<&[Verified]>,
+    verified: &[Verified],
     names: &[&str],
 ) -> Result<Ended, Error> {
     match not_built {
@@ -279,7 +281,7 @@ fn conclude(
     if let Some(fault) = faults.iter().find(|fault| **fault == Fault::Project).or(faults.first()) {
         return Err(Error::NotDeployed { failed, total: names.len(), fault: *fault });
     }
-    verified.map_or(Ok(Exit(0)), super::verify::conclude).map(|_| Ended::Success)
+    super::verify::conclude(verified).map(|_| Ended::Success)
 }
 
 /// The pull request is closed: close its branch deployment, and build nothing.

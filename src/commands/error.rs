@@ -17,6 +17,7 @@ use crate::plan::strategy::StrategyError;
 use crate::project::dockerfile::RecipeError;
 use crate::project::{CollectError, ProjectErrors, PythonVersionError};
 use crate::publish::images::PushError;
+use crate::publish::named_images::NamedImageError;
 use crate::publish::registry_login::RegistryLoginError;
 use crate::tools;
 use crate::update::ConnectError;
@@ -54,6 +55,8 @@ pub enum Error {
     Build(#[from] BuildError),
     #[error(transparent)]
     PushImage(#[from] PushError),
+    #[error(transparent)]
+    NamedImage(#[from] NamedImageError),
     #[error(transparent)]
     RegistryLogin(#[from] RegistryLoginError),
     #[error(transparent)]
@@ -131,6 +134,7 @@ impl Error {
             Error::Connect(error) => Some(error),
             Error::Build(error) => Some(error),
             Error::PushImage(error) => Some(error),
+            Error::NamedImage(error) => Some(error),
             Error::RegistryLogin(error) => Some(error),
             Error::Strategy(error) => Some(error),
             Error::Verify(error) => Some(error),

@@ -1,15 +1,15 @@
 //! `pexpress image PROJECT OUT_DIR`: an image layout of each code location, and on demand in registries.
 
 pub(super) mod dockerfile;
+pub(super) mod platforms;
 
-use super::deploy::{Planned, prepare_for, select};
+use super::deploy::{Planned, select};
 use super::progress::Progress;
 use super::{Error, here};
 use crate::builder::BuildError;
 use crate::builder::image;
-use crate::builder::image::base::{Base, BaseFacts, BaseName};
-use crate::builder::image::build::{BuiltImage, Images};
-use crate::cli::{BuildArgs, BuildImageArgs, DeployArgs, Format, ImageOptions};
+use crate::builder::image::build::BuiltImage;
+use crate::cli::{BuildArgs, BuildImageArgs, DeployArgs, Format};
 use crate::context::built::BuiltCommit;
 use crate::context::event;
 use crate::context::git::WorkTree;
@@ -24,11 +24,11 @@ use crate::publish::registry_login;
 use crate::registry::Registries;
 use crate::render::Exit;
 use crate::report::images::{ImageFacts, ImageReport, table};
-use crate::target::PythonVersion;
-use crate::tools::Tools;
+use platforms::Prepared;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Run it.
 ///
@@ -36,25 +36,23 @@ use std::sync::Arc;
 /// If the project or the base cannot be read, or a code location cannot be built or pushed; the others are built anyway.
 pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progress) -> Result<Exit, Error> {
     let project = here::project(args.file.as_deref(), host);
-    let deploy = DeployArgs { file: Some(project.clone()), ..args.deploy() };
+    let mut deploy = DeployArgs { file: Some(project.clone()), ..args.deploy() };
     let registries = registries(args, host)?;
-    let mut image_options = args.image.clone();
     let locations = select(Project::read(&host.absolute(&project), host)?, &args.locations)?;
     let directories = locations.iter().map(|location| &*location.directory);
-    if let Some(base) = dockerfile::base(&image_options, directories, host)? {
-        image_options.base_image = Some(base);
+    if let Some(base) = dockerfile::base(&args.image, directories, host)? {
+        deploy.image_options.base_image = Some(base);
     }
-    let mut chosen = None;
-    let mut target = |python: PythonVersion, is_default: bool| {
-        let tools = Tools::new(host);
-        let (base, facts) = base(&image_options, &args.build, python, is_default, &registries, &tools, host)?;
-        let (version, platform) = (facts.version, facts.platform);
-        chosen = Some((base, facts));
-        Ok((version, platform))
+    let silence = Arc::new(AtomicBool::new(true));
+    let silent = host.until(&silence);
+    let prepared = platforms::prepare(&deploy, &registries, [host, &silent], progress)?;
+    silence.store(false, Ordering::Relaxed);
+    platforms::tell(&prepared, host);
+    let [Prepared { base, facts, planned: Planned { building, plan, requirements, .. }, .. }, ..] =
+        prepared.as_slice()
+    else {
+        return Ok(Exit(0));
     };
-    let Planned { building, plan, requirements, .. } = prepare_for(&deploy, host, progress, &mut target)?;
-    let Some((base, facts)) = chosen else { return Ok(Exit(0)) };
-    host.note(format!("Base image: {} (Python {} at {})", base.name, facts.version, facts.python));
     if args.build.dry_run {
         let build = BuildArgs {
             python_version: Some(facts.version),
@@ -65,11 +63,9 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     }
     let out_dir = here::out_dir(args.out_dir.as_deref(), &project, host);
     let mut options = args.image.options(host);
-    options.dockerfiles = dockerfile::settings(&args.image, &args.build, false, &requirements, host)?;
-    let context = building.context(&out_dir)?;
+    options.dockerfiles = dockerfile::settings(&args.image, &args.build, false, requirements, host)?;
     let _turn = image::turn(&out_dir, building.tools.cache());
-    let images = Images { base: &base, facts: &facts, options: &options, context: &context };
-    let built = images.build(&plan)?;
+    let (built, warnings) = platforms::build(&prepared, &options, &out_dir)?;
     let names: Vec<&str> = plan.locations.iter().map(|planned| planned.location.name.as_str()).collect();
     let failed = failures(&names, &built, host);
     let built: Vec<BuiltImage> = built.into_iter().flatten().collect();
@@ -77,16 +73,22 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     let mut reports = Vec::new();
     for image in &built {
         let (requests, sent) = (registries.requests(), registries.sent_bytes());
+        if !args.push.is_empty() {
+            progress.put(|run| run.pushing.extend([image.name.clone()]));
+        }
         let pushed = args
             .push
             .iter()
-            .map(|repository| push(image, &base, repository, commit.as_deref(), &registries))
+            .map(|repository| push(image, base, repository, commit.as_deref(), &registries))
             .collect::<Result<Vec<PushedImage>, _>>()?;
+        if let Some(first) = pushed.first() {
+            progress.put(|run| drop(run.images.insert(image.name.clone(), first.reference.to_string())));
+        }
         let (requests, sent) = (registries.requests() - requests, registries.sent_bytes() - sent);
         let facts = ImageFacts::new(image, &pushed, requests, sent);
         reports.push(ImageReport { name: image.name.clone(), image: facts });
     }
-    tell(&reports, context.warnings(), format, host)?;
+    tell(&reports, warnings, format, host)?;
     super::cache::tidy(host);
     match failed {
         None => Ok(Exit(0)),
@@ -105,27 +107,6 @@ fn registries(args: &BuildImageArgs, host: &Host) -> Result<Registries, Error> {
     let agent = Agent::new(host);
     let credentials = registry_login::credentials(&destinations, &args.registry, None, &agent, host)?;
     Ok(Registries::new(host, &agent, credentials))
-}
-
-/// The base image, and the Python in it. Where nothing asks for a Python version, that of a named base is taken.
-pub(super) fn base(
-    options: &ImageOptions,
-    build: &BuildArgs,
-    python: PythonVersion,
-    is_default: bool,
-    registries: &Registries,
-    tools: &Tools,
-    host: &Host,
-) -> Result<(Base, BaseFacts), Error> {
-    let official = || BaseName::parse(&BaseName::official(python)).map_err(Error::BaseName);
-    let (name, wanted) = match options.base_image.clone() {
-        Some(name) => (name, Some(python).filter(|_| !is_default)),
-        None => (official()?, Some(python)),
-    };
-    let platform = options.image_platform.platform();
-    let base = Base::find(name, &platform, host.cwd(), registries).map_err(BuildError::from)?;
-    let facts = base.facts(wanted, &options.told(build), tools)?;
-    Ok((base, facts))
 }
 
 /// The commit in the work tree, for the tag that is for people.

@@ -71,7 +71,7 @@ fn print(verified: &[Verified], format: Format, host: &Host) -> Result<(), Error
 }
 
 /// Report one code location as soon as it is loaded, or not.
-fn tell(location: &Verified, host: &Host) {
+pub(super) fn tell(location: &Verified, host: &Host) {
     match &location.outcome {
         Outcome::Loaded { .. } => host.note(format!("{} loads: {}", location.name, summary(location))),
         Outcome::Failed { .. } => {

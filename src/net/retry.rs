@@ -51,6 +51,14 @@ impl Backoff {
         jitter: random,
     };
 
+    /// For questions that a run can do without: one retry after half a second.
+    pub const QUESTION: Backoff = Backoff {
+        retries: 1,
+        first_pause: Duration::from_millis(500),
+        longest_pause: Duration::from_secs(2),
+        jitter: random,
+    };
+
     /// The same without jitter, for tests that compare pauses.
     pub const fn without_jitter(mut self) -> Backoff {
         self.jitter = || 0.0;

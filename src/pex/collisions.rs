@@ -32,8 +32,8 @@ pub struct Collision {
 
 impl fmt::Display for Collision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Collision { first, second, path, more } = self;
-        let more = if *more == 0 { String::new() } else { format!(" (and {more} further files)") };
+        let Collision { first, second, path, .. } = self;
+        let more = self.further();
         write!(
             f,
             "{first} and {second} both contain `{path}`{more} with different content; Dagster+ runs that of {first}, and \
@@ -42,11 +42,32 @@ impl fmt::Display for Collision {
     }
 }
 
-/// The collisions, one for each pair of distributions.
+impl Collision {
+    /// The same for an image, where the file of the second one is used.
+    pub fn in_image(&self) -> String {
+        let Collision { first, second, path, .. } = self;
+        format!(
+            "{first} and {second} both contain `{path}`{} with different content; the image has that of {second}, and uv \
+             or pip may have installed the other: require only one of them",
+            self.further()
+        )
+    }
+
+    fn further(&self) -> String {
+        if self.more == 0 { String::new() } else { format!(" (and {} further files)", self.more) }
+    }
+}
+
+/// The collisions in a deps PEX, one for each pair of distributions.
 pub fn collisions(chroots: &[Chroot]) -> Vec<Collision> {
     let mut chroots: Vec<&Chroot> = chroots.iter().collect();
     // The agent adds distributions in the order of their file names, and the first one wins.
     chroots.sort_by(|one, other| one.file_name().cmp(other.file_name()));
+    collisions_in_order(&chroots)
+}
+
+/// The collisions of distributions in this order.
+pub fn collisions_in_order(chroots: &[&Chroot]) -> Vec<Collision> {
     let mut seen: HashMap<&str, (usize, &RawData)> = HashMap::new();
     let mut pairs: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
     for (index, chroot) in chroots.iter().enumerate() {

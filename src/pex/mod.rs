@@ -27,7 +27,7 @@ mod source;
 mod stub;
 mod writer;
 
-pub use collisions::{Collision, collisions};
+pub use collisions::{Collision, collisions, collisions_in_order};
 pub use completeness::Gap;
 pub use deps::{Completeness, DepsPex};
 pub use error::PexError;

@@ -13,8 +13,35 @@ pub struct ImageLocation {
     pub location: Location,
     /// The whole reference.
     pub image: String,
+    /// What names it.
+    pub named_by: NamedBy,
     /// Whether the image replaces another one that `image:` in the project file names.
     pub replaces_own: bool,
+}
+
+/// What names an image, or made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// `--image-of`.
+    Flag,
+    /// `--image-tag`, with `build.registry`.
+    Tag,
+    /// `image:` in the project file.
+    Entry,
+    /// This run, which pushed it.
+    Build,
+}
+
+impl NamedBy {
+    /// The setting, for messages.
+    pub fn setting(self) -> &'static str {
+        match self {
+            NamedBy::Flag => "--image-of",
+            NamedBy::Tag => "--image-tag, with `build.registry`,",
+            NamedBy::Entry => "`image:`",
+            NamedBy::Build => "this run",
+        }
+    }
 }
 
 /// The images are not those of the code locations.
@@ -92,7 +119,11 @@ pub fn decide(
     let mut chosen = Vec::new();
     for location in locations {
         match choose(&location, args)? {
-            Some((image, replaces_own)) => chosen.push(ImageLocation { location, image, replaces_own }),
+            Some((image, named_by)) => {
+                let own = location.document.get("image").and_then(|image| image.as_str());
+                let replaces_own = own.is_some_and(|own| own != image);
+                chosen.push(ImageLocation { location, image, named_by, replaces_own });
+            }
             None => missing.push((location.name, location.place)),
         }
     }
@@ -121,19 +152,16 @@ fn check_names(known: &[String], file: &Path, args: &ImageArgs) -> Result<(), Im
     Ok(())
 }
 
-/// The image of a code location, and whether it replaces another.
-fn choose(location: &Location, args: &ImageArgs) -> Result<Option<(String, bool)>, ImagesError> {
+/// The image of a code location, and what names it.
+fn choose(location: &Location, args: &ImageArgs) -> Result<Option<(String, NamedBy)>, ImagesError> {
+    if let Some(named) = args.image_of.iter().find(|named| named.location == location.name) {
+        return Ok(Some((named.reference.clone(), NamedBy::Flag)));
+    }
+    if let Some(image) = tagged(location, args)? {
+        return Ok(Some((image, NamedBy::Tag)));
+    }
     let own = location.document.get("image").and_then(|image| image.as_str());
-    let named = args.image_of.iter().find(|named| named.location == location.name);
-    let image = match named {
-        Some(named) => Some(named.reference.clone()),
-        None => tagged(location, args)?,
-    };
-    let replaces = |image: &String| own.is_some_and(|own| own != image);
-    Ok(match image {
-        Some(image) => Some((image.clone(), replaces(&image))),
-        None => own.map(|own| (own.to_string(), false)),
-    })
+    Ok(own.map(|own| (own.to_string(), NamedBy::Entry)))
 }
 
 /// `REGISTRY:TAG`. Source: `ci set-build-output --image-tag` of dagster-cloud-cli 1.13.27.

@@ -3,13 +3,15 @@
 //! A tag is written when everything that it needs is there. The content tag follows from the image, so it never gets
 //! another meaning; the commit tag is for people.
 
+use super::image_parts::{self, Part};
 use crate::bounded_file;
 use crate::builder::image::base::Base;
 use crate::builder::image::build::BuiltImage;
 use crate::builder::image::{name, sbom};
 use crate::error::{Explain, Fault};
-use crate::image::manifest::{Document, media_type};
-use crate::image::{Descriptor, Layout, LayoutError, Reference, Repository};
+use crate::image::manifest::Document;
+use crate::image::{Descriptor, Layout, LayoutError, Manifest, Reference, Repository};
+use crate::plan::strategy::Destination;
 use crate::registry::{Artifact, Blob, Push, Registries, RegistryError, TagKind, Tagged};
 use std::collections::BTreeMap;
 use std::io;
@@ -78,31 +80,38 @@ pub fn push(
     registries: &Registries,
 ) -> Result<PushedImage, PushError> {
     let layout = Layout::open(&image.directory)?;
-    let bytes = layout.read(&image.manifest)?;
-    let Document::Manifest(manifest) = layout.document(&image.manifest)? else {
-        return Err(LayoutError::Empty { directory: image.directory.clone() }.into());
-    };
-    // Ours first, which are mostly few: those of the base are there already or mounted.
-    let ours = manifest.layers.iter().skip(base.manifest.layers.len());
-    let bases = manifest.layers.iter().take(base.manifest.layers.len());
-    let file =
-        |descriptor: &Descriptor| Blob::of_file(descriptor.clone(), &layout.blob_path(&descriptor.digest));
-    let blobs: Vec<Blob<'_>> = ours.chain(bases).chain([&manifest.config]).map(file).collect();
     let from: Vec<Repository> =
         base.reference().map(|reference| reference.repository.clone()).into_iter().collect();
+    let (bytes, blobs) = match image.parts.is_empty() {
+        true => {
+            let (manifest, bytes) = read_manifest(&layout, &image.manifest)?;
+            (bytes, blobs(&manifest, &layout, base))
+        }
+        false => {
+            let part = |part: &BuiltImage| {
+                let (manifest, bytes) = read_manifest(&layout, &part.manifest)?;
+                Ok::<_, PushError>(Part { descriptor: part.manifest.clone(), manifest, bytes })
+            };
+            let parts = image.parts.iter().map(part).collect::<Result<Vec<_>, _>>()?;
+            image_parts::push(&image.manifest, &parts, &layout, repository, &from, registries)?;
+            (layout.read(&image.manifest)?, Vec::new())
+        }
+    };
     let content = (image.tag.clone(), TagKind::Content);
     let commit = commit.map(|commit| (name::commit_tag(&image.name, commit), TagKind::Commit));
     let tags: Vec<_> = [content].into_iter().chain(commit).collect();
     let push = Push {
         repository,
-        media_type: media_type::MANIFEST,
+        media_type: &image.manifest.media_type,
         manifest: &bytes,
         tags: &tags,
         mount_from: &from,
     };
     let pushed = registries.push_image(&push, blobs)?;
-    if let Some(path) = &image.sbom {
-        attach(path, image, repository, registries)?;
+    for image in image.parts.iter().chain([image]) {
+        if let Some(path) = &image.sbom {
+            attach(path, image, repository, registries)?;
+        }
     }
     let named = tags.iter().map(|(tag, _)| Reference::by_tag(repository.clone(), tag.clone()));
     let mut named = named.zip(pushed.tags);
@@ -112,6 +121,32 @@ pub fn push(
         commit: named.next(),
         unchanged: content.is_some_and(|(_, tagged)| tagged == Tagged::Existing),
     })
+}
+
+/// The repository of a code location. In Harbor each has its own. Source: what dagster-cloud-cli pushes to.
+pub fn repository_of(destination: &Destination, location: &str) -> Repository {
+    let mut repository = destination.repository.clone();
+    if destination.is_per_location {
+        repository.path = format!("{}/{}", repository.path, name::component(location));
+    }
+    repository
+}
+
+/// The blobs of an image. Ours first, which are mostly few: those of the base are there already or mounted.
+fn blobs(manifest: &Manifest, layout: &Layout, base: &Base) -> Vec<Blob<'static>> {
+    let ours = manifest.layers.iter().skip(base.manifest.layers.len());
+    let bases = manifest.layers.iter().take(base.manifest.layers.len());
+    let file =
+        |descriptor: &Descriptor| Blob::of_file(descriptor.clone(), &layout.blob_path(&descriptor.digest));
+    ours.chain(bases).chain([&manifest.config]).map(file).collect()
+}
+
+/// A manifest of a layout, and exactly its bytes.
+fn read_manifest(layout: &Layout, descriptor: &Descriptor) -> Result<(Manifest, Vec<u8>), PushError> {
+    match layout.document(descriptor)? {
+        Document::Manifest(manifest) => Ok((*manifest, layout.read(descriptor)?)),
+        Document::Index(_) => Err(LayoutError::Empty { directory: layout.directory().to_path_buf() }.into()),
+    }
 }
 
 /// Attach the list of what is in the image, unless it has one.

@@ -40,6 +40,7 @@ struct Inner {
     host: Host,
     agent: Agent,
     credentials: Credentials,
+    backoff: Backoff,
     endpoints: Mutex<BTreeMap<String, Arc<Endpoint>>>,
     lookups: Mutex<BTreeMap<Repository, Arc<Lookup>>>,
     /// Where blobs are, by host and digest: paths of repositories.
@@ -54,10 +55,21 @@ struct Inner {
 impl Registries {
     /// A client with these credentials.
     pub fn new(host: &Host, agent: &Agent, credentials: Credentials) -> Registries {
+        Registries::with_backoff(host, agent, credentials, Backoff::UPLOAD)
+    }
+
+    /// The same with other retries.
+    pub fn with_backoff(
+        host: &Host,
+        agent: &Agent,
+        credentials: Credentials,
+        backoff: Backoff,
+    ) -> Registries {
         let inner = Inner {
             host: host.clone(),
             agent: agent.clone(),
             credentials,
+            backoff,
             endpoints: Mutex::default(),
             lookups: Mutex::default(),
             known: Mutex::default(),
@@ -171,7 +183,7 @@ impl Registries {
         &self,
         attempt: impl FnMut(u32) -> Result<T, Again<RegistryError>>,
     ) -> Result<T, RegistryError> {
-        let outcome = retry::run(&Backoff::UPLOAD, &*self.inner.host.clock, attempt);
+        let outcome = retry::run(&self.inner.backoff, &*self.inner.host.clock, attempt);
         outcome.map_err(|failed| failed.error)
     }
 

@@ -25,8 +25,11 @@ pub struct ImageFacts {
     pub reference: Option<String>,
     /// All references with their tags, in the order of `--push`.
     pub references: Vec<String>,
-    /// Of the manifest.
+    /// Of the manifest, or of the image index.
     pub digest: String,
+    /// The images of an image index.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<PlatformReport>,
     /// The directory of its OCI layout.
     pub layout: PathBuf,
     /// The list of what is in it.
@@ -42,6 +45,18 @@ pub struct ImageFacts {
     pub requests: u64,
     #[serde(skip)]
     elapsed: Duration,
+}
+
+/// The image of one platform.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlatformReport {
+    /// `linux/arm64`.
+    pub platform: String,
+    /// Of its manifest.
+    pub digest: String,
+    /// The list of what is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<PathBuf>,
 }
 
 /// A layer of an image.
@@ -72,6 +87,7 @@ impl ImageFacts {
             reference: pushed.first().map(|pushed| pushed.reference.to_string()),
             references: pushed.iter().flat_map(all).collect(),
             digest: image.digest().to_string(),
+            platforms: image.parts.iter().map(PlatformReport::new).collect(),
             layout: image.directory.clone(),
             sbom: image.sbom.clone(),
             layers: image.layers.iter().map(LayerReport::new).collect(),
@@ -92,6 +108,14 @@ impl ImageFacts {
     /// Where it is: its reference, or its layout if no registry has it.
     pub fn place(&self) -> String {
         self.reference.clone().unwrap_or_else(|| self.layout.display().to_string())
+    }
+}
+
+impl PlatformReport {
+    fn new(image: &BuiltImage) -> PlatformReport {
+        let platform = image.manifest.platform.as_ref().map(ToString::to_string);
+        let (platform, digest) = (platform.unwrap_or_default(), image.digest().to_string());
+        PlatformReport { platform, digest, sbom: image.sbom.clone() }
     }
 }
 

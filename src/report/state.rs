@@ -66,7 +66,11 @@ impl LocationState {
             Ok(Updated::Unchanged) => Unchanged,
             Ok(Updated::Loaded) => Loaded,
             Ok(Updated::NotAwaited) => Taken,
-            Err(UpdateError::NotPublished { .. } | UpdateError::NotPushed { .. }) => NotPublished,
+            Err(
+                UpdateError::NotPublished { .. }
+                | UpdateError::NotPushed { .. }
+                | UpdateError::NoImage { .. },
+            ) => NotPublished,
             Err(UpdateError::Refused { .. }) => NotUpdated,
             Err(UpdateError::Load { .. }) => FailedToLoad,
             Err(UpdateError::LoadTimeout { .. }) => Loading,

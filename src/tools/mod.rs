@@ -33,6 +33,7 @@ pub use dialogue::Dialogue;
 pub use environment::EnvironmentRequest;
 pub(crate) use leftovers::Leftovers;
 pub use package_sources::PackageSources;
+pub(crate) use path_search::which;
 pub use pip_config::{PipConfig, is_true};
 pub use process::{Output, Process, ProcessError};
 pub use python::{Python, PythonSource};

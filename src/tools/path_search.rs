@@ -6,7 +6,7 @@ use crate::host::Host;
 use std::path::{Path, PathBuf};
 
 /// Every executable file of this name on `PATH`, in its order.
-pub(super) fn which(host: &Host, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
+pub(crate) fn which(host: &Host, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
     let name = name.to_string();
     path_dirs(host).into_iter().map(move |dir| dir.join(&name)).filter(|path| is_program(path))
 }

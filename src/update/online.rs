@@ -139,6 +139,11 @@ impl Online {
         running.is_some_and(|name| name == deps_pex)
     }
 
+    /// Whether the code location runs this image already.
+    pub fn runs_image(&self, location: &str, reference: &str) -> bool {
+        self.before.as_ref().and_then(|before| before.image(location)).is_some_and(|image| image == reference)
+    }
+
     /// How long to wait.
     pub(super) fn limits(&self, is_queued: bool) -> WaitLimits {
         agent_limit(self.limits, self.agent_limit_is_given, self.agent_type.as_deref(), is_queued)

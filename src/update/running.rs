@@ -80,6 +80,11 @@ impl Before {
         files(&self.metadata(name)?).into_iter().find(|file| file.starts_with("deps-"))
     }
 
+    /// The image that a code location runs, if the server reports it.
+    pub fn image(&self, name: &str) -> Option<String> {
+        self.metadata(name)?["image"].as_str().map(String::from)
+    }
+
     /// Why an update of the code location `name` to `document` would change something; `None` if it has loaded without
     /// an error, from these PEX files, with otherwise the same document. Keys that only describe the commit do not
     /// count.

@@ -237,8 +237,14 @@ pub enum VerifyError {
     Image { directory: PathBuf, reason: String },
     #[error("`{directory}` holds no image layout")]
     NoImage { directory: PathBuf },
-    #[error("an image can only be started here by root, on Linux")]
+    #[error("an image can be started here by root on Linux, or by podman or docker, and neither is there")]
     NoContainer,
+    #[error("`{program}` could not take the image")]
+    Engine {
+        program: PathBuf,
+        #[source]
+        source: ProcessError,
+    },
     #[error("could not {action} `{path}`")]
     File {
         action: &'static str,
@@ -286,8 +292,11 @@ impl Explain for VerifyError {
                 Some("write the layout again with `pexpress image`".into())
             }
             VerifyError::NoContainer => Some(
-                "run it with sudo, or leave out --verify=container to load the environment of the image"
+                "run it with sudo, install podman or docker, or leave out --verify=container to load the environment of the image"
                     .into(),
+            ),
+            VerifyError::Engine { .. } => Some(
+                "check that it works for this user, for example with `docker info`; or run this with sudo".into(),
             ),
             VerifyError::Unpack { .. } => Some("the file may be damaged; build it again".into()),
             _ => self.inner().and_then(Explain::hint),
@@ -397,14 +406,23 @@ fn load(
         // Bytecode written now is used for the next code location.
         .env_remove("PYTHONDONTWRITEBYTECODE")
         .cwd(&source.site_packages.join("working_directory/root"));
-    answer_of(process, &answer, entry, tools.host())
+    answer_of(process, Some(&answer), entry, tools.host())
 }
 
-/// Run a process that loads a code location, and read what it writes to `answer`.
-fn answer_of(process: Process, answer: &Path, entry: &Entry, host: &Host) -> Result<Outcome, VerifyError> {
+/// Run a process that loads a code location, and read what it writes to `answer`, or to stdout.
+fn answer_of(
+    process: Process,
+    answer: Option<&Path>,
+    entry: &Entry,
+    host: &Host,
+) -> Result<Outcome, VerifyError> {
     let no_result = |source| VerifyError::NoResult { location: entry.name.clone(), source };
     let output = process.output(host).map_err(no_result)?;
-    match std::fs::read_to_string(answer).ok().and_then(|text| serde_json::from_str(&text).ok()) {
+    let text = match answer {
+        Some(answer) => std::fs::read_to_string(answer).ok(),
+        None => String::from_utf8(output.stdout.clone()).ok(),
+    };
+    match text.and_then(|text| serde_json::from_str(&text).ok()) {
         Some(outcome) => Ok(Outcome::explained(outcome, entry, host)),
         None => Err(no_result(output.into_error())),
     }

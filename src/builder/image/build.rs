@@ -2,6 +2,7 @@
 
 use super::base::{Base, BaseFacts};
 use super::bytecode::Compiler;
+use super::collisions;
 use super::files::LayerFiles;
 use super::groups::groups;
 use super::install::Install;
@@ -93,6 +94,8 @@ pub struct BuiltImage {
     pub base_bytes: u64,
     /// How long it took.
     pub elapsed: Duration,
+    /// The images of an image index, one a platform; none for a single image.
+    pub parts: Vec<BuiltImage>,
 }
 
 /// A layer above those of the base.
@@ -118,6 +121,8 @@ pub struct Images<'a> {
     pub options: &'a Options,
     /// The surroundings.
     pub context: &'a Context<'a>,
+    /// Whether images for other platforms follow, and [`super::platforms::together`] finishes the layouts.
+    pub is_part: bool,
 }
 
 impl Images<'_> {
@@ -184,6 +189,8 @@ impl Images<'_> {
         };
         let others = self.base.manifest.layers.len() + 3;
         let groups = groups(&named, others);
+        let order: Vec<&FetchedWheel> = groups.iter().flatten().map(|at| &wheels[*at]).collect();
+        collisions::warnings(&order, context).into_iter().for_each(|warning| context.warn(warning));
         let group = |group: &Vec<usize>| {
             let wheels: Vec<&FetchedWheel> = group.iter().map(|at| &wheels[*at]).collect();
             self.layer_of_wheels(&wheels, compiler.as_ref())
@@ -213,7 +220,8 @@ impl Images<'_> {
         let what = pins.collect::<Vec<_>>().join(", ");
         self.layer(key, what, || {
             let mut files = LayerFiles::default();
-            // In the order of names: of two files with one path the later stays.
+            let site_packages = self.venv().site_packages();
+            // Of two files with one path the later stays, here and in the layers above.
             for wheel in wheels {
                 let archive = Archive::open(&wheel.path)?;
                 let extra =
@@ -229,6 +237,12 @@ impl Images<'_> {
                 for path in files.extend(install.files()?) {
                     let host = self.context.tools.host();
                     host.detail(format!("`/{path}` of {} replaces that of another distribution", wheel.name));
+                }
+                if let (Some(compiler), Some(extra)) = (compiler, &extra) {
+                    let made = extra.members().iter().map(|member| &member.name);
+                    made.for_each(|pyc| files.kept(&format!("{site_packages}/{pyc}")));
+                    let lacking = compiler.lacking(&archive, extra);
+                    lacking.iter().for_each(|pyc| files.removed(&format!("{site_packages}/{pyc}")));
                 }
             }
             Ok(files)
@@ -255,7 +269,8 @@ impl Images<'_> {
     fn source_layers(&self, job: &SourceJob, scratch: &Path) -> Result<Vec<ImageLayer>, BuildError> {
         let _phase = self.context.display.phase(format!("Reading {}", job.directory.display()));
         let Options { packing, owner, includes, .. } = self.options;
-        let sources = Sources { venv: self.venv(), owner: *owner, includes };
+        let has_bytecode = self.options.bytecode;
+        let sources = Sources { venv: self.venv(), owner: *owner, includes, has_bytecode };
         let source = sources.of(job, scratch, self.context)?;
         let mut layers = Vec::new();
         let all = source.wheels.into_iter().chain([("source".to_string(), source.files)]);
@@ -294,7 +309,8 @@ impl Shared<'_> {
     /// Write the list of what is in an image next to its layout. Without one, that of an earlier build is removed.
     fn sbom(&self, name: &str, packages: Option<&Packages>) -> Result<Option<PathBuf>, BuildError> {
         let Images { base, context, .. } = self.images;
-        let path = context.out_dir.join(format!("{}{}", name::component(name), sbom::FILE_ENDING));
+        let platform = self.images.is_part.then(|| base.config.platform());
+        let path = context.out_dir.join(sbom::file_name(name, platform.as_ref()));
         let fail = |action| {
             let path = path.clone();
             move |source| CacheError { action, path, source }
@@ -317,6 +333,7 @@ impl Shared<'_> {
         let Images { base, context, .. } = self.images;
         let directory = context.out_dir.join(name::component(name));
         let layout = Layout::create(&directory).map_err(ImageError::from)?;
+        layout.sweep(context.tools.host().clock.now());
         let cache = context.tools.cache();
         let mut descriptors = Vec::new();
         for layer in &base.manifest.layers {
@@ -349,10 +366,14 @@ impl Shared<'_> {
         let loading = canonical(&Loading::new(name, &location.document));
         manifest.annotations.insert(REF_NAME.to_string(), tag.to_string());
         manifest.annotations.insert(LOCATION.to_string(), String::from_utf8_lossy(&loading).into_owned());
-        layout.finish(vec![manifest.clone()]).map_err(ImageError::from)?;
+        match self.images.is_part {
+            true => manifest.platform = Some(base.config.platform()),
+            false => layout.finish(vec![manifest.clone()]).map_err(ImageError::from)?,
+        }
         let base_bytes = base.manifest.layers.iter().map(|layer| layer.size).sum();
         let (name, elapsed) = (name.to_string(), self.started.elapsed());
-        Ok(BuiltImage { name, directory, manifest, tag, sbom: None, layers, base_bytes, elapsed })
+        let (sbom, parts) = (None, Vec::new());
+        Ok(BuiltImage { name, directory, manifest, tag, sbom, layers, base_bytes, elapsed, parts })
     }
 
     fn additions(&self, directory: &Path, layers: &[ImageLayer]) -> Additions {

@@ -8,7 +8,7 @@
 mod marshal;
 
 use crate::builder::BuildError;
-use crate::cache::{CacheError, write_atomically};
+use crate::cache::{CacheError, write_by_way_of};
 use crate::child_env::Purpose;
 use crate::hex::hex;
 use crate::net::download::sha256_of_file;
@@ -19,7 +19,7 @@ use crate::tools::dialogue::Limits;
 use crate::tools::{Dialogue, Process, ProcessError, Tools};
 use crate::wheel::{Archive, RawData, Reader};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Raise it whenever the same wheel and Python lead to other bytes.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 const SCRIPT: &str = include_str!("bytecode/compile.py");
 /// Larger sources are left out. Generated modules of real wheels have 4 MB.
 const SOURCE_LIMIT_BYTES: u64 = 16 << 20;
@@ -108,7 +108,7 @@ impl<'t> Compiler<'t> {
         if known.is_some_and(|digest| sha256_of_file(&path).is_ok_and(|found| found == digest)) {
             return Ok(Archive::open(&path)?);
         }
-        write_atomically::<BuildError>(&path, |file| self.compile(wheel, file))?;
+        write_by_way_of::<BuildError>(&cache.dir("bytecode")?, &path, |file| self.compile(wheel, file))?;
         let digest = sha256_of_file(&path).map_err(|source| CacheError {
             action: "read",
             path: path.clone(),
@@ -116,6 +116,14 @@ impl<'t> Compiler<'t> {
         })?;
         cache.keep(&name, &digest)?;
         Ok(Archive::open(&path)?)
+    }
+
+    /// Where bytecode of this wheel's modules would be and is not, below site-packages. In an image, a file of another
+    /// wheel at such a place would be loaded in place of this wheel's module.
+    pub fn lacking(&self, wheel: &Archive, bytecode: &Archive) -> Vec<String> {
+        let made: BTreeSet<&str> = bytecode.members().iter().map(|member| member.name.as_str()).collect();
+        let places = bytecode_places(wheel, &self.about.tag).into_iter();
+        places.filter(|place| !made.contains(place.as_str())).collect()
     }
 
     /// [`Compiler::bytecode`] of several wheels, each with its SHA-256, in as many processes as there are processors.
@@ -302,6 +310,12 @@ fn canonical(mut pyc: Vec<u8>, minor: u8) -> Option<Vec<u8>> {
     let code = marshal::canonical(pyc.split_off(HEADER_BYTES), minor)?;
     pyc.extend(code);
     Some(pyc)
+}
+
+/// Where a Python loads bytecode for the modules of a wheel from, below site-packages. `tag` is `cpython-311`.
+pub fn bytecode_places(wheel: &Archive, tag: &str) -> BTreeSet<String> {
+    let paths = wheel.members().iter().filter_map(|member| below_site_packages(&member.name));
+    paths.filter_map(|path| pyc_path(path, tag)).collect()
 }
 
 /// Where a member of a wheel is installed below site-packages; `None` if elsewhere.

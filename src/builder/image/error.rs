@@ -1,5 +1,6 @@
 //! Errors of building an image.
 
+use crate::builder::BuildError;
 use crate::error::{Explain, Fault};
 use crate::image::tar::TarError;
 use crate::image::{LayerError, LayoutError};
@@ -8,6 +9,7 @@ use crate::target::PythonVersion;
 use crate::wheel::WheelError;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// An image could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,12 @@ pub enum ImageError {
     },
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    #[error("could not build the image for {platform}")]
+    OnPlatform {
+        platform: String,
+        #[source]
+        source: Arc<BuildError>,
+    },
 }
 
 fn versions(found: &[PythonVersion]) -> String {
@@ -75,6 +83,7 @@ impl Explain for ImageError {
             | ImageError::NoLibc { .. } => Fault::Project,
             ImageError::BaseContent { .. } => Fault::Remote,
             ImageError::Registry(error) => error.fault(),
+            ImageError::OnPlatform { source, .. } => source.fault(),
             ImageError::Layout(error) => match error {
                 LayoutError::Write(_) | LayoutError::Read { .. } => Fault::Tool,
                 _ => Fault::Project,
@@ -93,6 +102,7 @@ impl Explain for ImageError {
             ImageError::Layer(_) => return None,
             ImageError::Read { .. } => "make it readable, or leave it out with a .pexignore",
             ImageError::Registry(error) => return error.hint(),
+            ImageError::OnPlatform { source, .. } => return source.hint(),
             ImageError::Tar(_) | ImageError::Layers { .. } | ImageError::BaseContent { .. } => {
                 "fetch the base image again, or use another one"
             }

@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// The owner of everything but the code location's own files.
 pub const ROOT: Owner = Owner { uid: 0, gid: 0 };
+/// What the name of a file begins with that removes another.
+const WHITEOUT: &str = ".wh.";
 const BUFFER_BYTES: usize = 128 * 1024;
 
 /// What a layer holds.
@@ -77,6 +79,20 @@ impl LayerFiles {
     /// Add a directory, which may be empty.
     pub fn directory(&mut self, path: String, owner: Owner) {
         self.entries.entry(path).or_insert(Entry { owner, kind: Kind::Directory });
+    }
+
+    /// Remove a file of this path from here and from all layers below, if there is one. Source: OCI image specification,
+    /// layer.md, "Whiteouts".
+    pub fn removed(&mut self, path: &str) {
+        self.entries.remove(path);
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        self.bytes(format!("{directory}/{WHITEOUT}{name}"), false, ROOT, Vec::new());
+    }
+
+    /// Do not remove it from the layers below any more, as there is one here.
+    pub fn kept(&mut self, path: &str) {
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        self.entries.remove(&format!("{directory}/{WHITEOUT}{name}"));
     }
 
     /// Whether a file or link of this path is there.

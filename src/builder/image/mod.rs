@@ -13,6 +13,7 @@
 pub mod base;
 pub mod build;
 pub mod bytecode;
+mod collisions;
 pub mod editable;
 mod error;
 pub mod files;
@@ -22,6 +23,7 @@ pub mod key;
 pub mod loading;
 pub mod name;
 pub mod place;
+pub mod platforms;
 pub mod record;
 pub mod sbom;
 pub mod scan;

@@ -4,10 +4,10 @@
 //! time nor a random number, so the same image has the same list. SPDX needs both. Source: "CycloneDX v1.6 JSON
 //! Reference"; package-url, "purl-spec", type `pypi`.
 
-use super::ImageError;
+use super::{ImageError, name};
 use crate::builder::fetch_job::FetchedWheel;
-use crate::image::Digest;
 use crate::image::json::canonical;
+use crate::image::{Digest, Platform};
 use crate::project::RequirementLine;
 use crate::resolve::{Artifact, Resolution};
 use crate::target::Target;
@@ -23,10 +23,17 @@ use url::Url;
 /// Media type of a list. Source: CycloneDX, "Media types".
 pub const MEDIA_TYPE: &str = "application/vnd.cyclonedx+json";
 /// What the name of a list ends with.
-pub const FILE_ENDING: &str = ".cdx.json";
+const FILE_ENDING: &str = ".cdx.json";
 
 /// Everything but these is percent-encoded in a purl. Source: purl-spec, "Character encoding".
 const IN_PURL: AsciiSet = NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+
+/// The file of the list of a code location's image, or of its image for one of several platforms.
+pub fn file_name(location: &str, platform: Option<&Platform>) -> String {
+    // No directory of a code location has a `+` in its name.
+    let platform = platform.map(|platform| format!("+{}", platform.to_string().replace('/', "-")));
+    format!("{}{}{FILE_ENDING}", name::component(location), platform.unwrap_or_default())
+}
 
 /// The distributions of an image, and which of them need which.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

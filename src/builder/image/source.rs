@@ -1,5 +1,6 @@
 //! The layer with the code location's own files: the build directory, its local packages, and what was asked for.
 
+use super::bytecode::bytecode_places;
 use super::editable::import_root;
 use super::files::{Content, LayerFiles, ROOT};
 use super::install::Install;
@@ -37,6 +38,8 @@ pub struct Sources<'a> {
     pub owner: Owner,
     /// Further files and directories.
     pub includes: &'a [Include],
+    /// Whether distributions have bytecode.
+    pub has_bytecode: bool,
 }
 
 impl Sources<'_> {
@@ -127,8 +130,15 @@ impl Collecting<'_> {
             replaced: dist_info::replaced(&archive)?,
             is_editable: root.is_some(),
         };
-        let files = install.files()?;
+        let mut files = install.files()?;
         let Some(root) = root else {
+            // Its modules have no bytecode, and must not get that of a distribution.
+            if self.sources.has_bytecode {
+                let venv = self.sources.venv;
+                let tag = format!("cpython-3{}", venv.python.minor());
+                let places = bytecode_places(&archive, &tag);
+                places.iter().for_each(|pyc| files.removed(&format!("{}/{pyc}", venv.site_packages())));
+            }
             let name = file_name.split('-').next().map(normalized_name).unwrap_or_default();
             self.made.wheels.push((name, files));
             return Ok(());

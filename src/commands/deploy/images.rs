@@ -10,6 +10,7 @@ use crate::deployment::{DeploySession, Destination};
 use crate::host::Host;
 use crate::plan::images::{self, ImageLocation};
 use crate::project::Project;
+use crate::publish::named_images;
 use crate::report::table::count;
 use crate::report::{DeploymentReport, Ended};
 use crate::update::Online;
@@ -89,6 +90,7 @@ pub(super) fn run(
 ) -> Result<Ended, Error> {
     // Before the branch deployment is created: images that are not there must not leave one behind.
     let Chosen { images, names } = choose(args, progress, host)?;
+    named_images::check(&images, &args.registry, host)?;
     let named_elsewhere = pruning::named_elsewhere(args, &session, host)?;
     let made = |name: &str| progress.put(|run| run.branch_deployment = Some(name.into()));
     let mut online = Online::connect(session, destination, &[], &args.publish, None, &made, host)?;
@@ -107,7 +109,7 @@ pub(super) fn run(
     progress.put(|run| run.outcomes = Some(Arc::clone(&outcomes)));
     telling::say_failures(&outcomes, host);
     let deployed: Vec<&str> = images.iter().map(|one| one.location.name.as_str()).collect();
-    let ended = super::conclude(None, &outcomes, None, &deployed)?;
+    let ended = super::conclude(None, &outcomes, &[], &deployed)?;
     pruning::run(&online, &names, &args.publish, progress, host)?;
     Ok(ended)
 }

@@ -1,35 +1,34 @@
 //! `deploy` of code locations that run from images: built here, pushed, and named for the update.
 
-use super::prepare_for;
 use crate::builder::BuildError;
+use crate::builder::image;
 use crate::builder::image::base::Base;
-use crate::builder::image::build::{BuiltImage, Images};
-use crate::builder::image::{self, name};
+use crate::builder::image::build::BuiltImage;
 use crate::cli::DeployArgs;
 use crate::cloud_login::has_identity;
 use crate::commands::Error;
-use crate::commands::image::{base, dockerfile, failures};
+use crate::commands::image::platforms::{self, Prepared};
+use crate::commands::image::{dockerfile, failures};
 use crate::commands::progress::Progress;
 use crate::deployment::args::Strategy;
 use crate::error::{Explain, error_text};
 use crate::host::Host;
-use crate::image::Repository;
 use crate::net::Agent;
-use crate::plan::images::ImageLocation;
+use crate::plan::images::{ImageLocation, NamedBy};
 use crate::plan::strategy::{Decision, Destination, Way};
 use crate::project::Location;
-use crate::publish::images::push;
+use crate::publish::images::{push, repository_of};
+use crate::publish::named_images;
 use crate::publish::registry_login::{self, RegistryArgs};
 use crate::registry::Registries;
 use crate::report::Problem;
 use crate::report::images::{ImageFacts, ImageReport, table};
-use crate::target::PythonVersion;
-use crate::tools::Tools;
 use crate::update::{Online, Outcome, UpdateError};
+use crate::verify::{Verified, unfit};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is to be updated, and what cannot be.
 #[derive(Default)]
@@ -40,6 +39,8 @@ pub(super) struct MadeImages {
     pub(super) refused: Vec<Outcome>,
     /// Code locations whose images were not built.
     pub(super) not_built: Option<Error>,
+    /// What was loaded here.
+    pub(super) verified: Vec<Verified>,
 }
 
 /// What the work has in common.
@@ -60,7 +61,7 @@ impl Making<'_> {
         for (location, decision) in locations {
             match &decision.way {
                 Way::Pex => {}
-                Way::Document => made.images.extend(self.as_it_is(location)),
+                Way::Document => self.take_as_it_is(location, &mut made),
                 Way::Image(destination) => {
                     to_build.insert(&location.name, (location, destination.as_ref()));
                 }
@@ -85,10 +86,24 @@ impl Making<'_> {
         Error::NotBuilt { total: failed.len(), failed, fault }
     }
 
-    fn as_it_is(&self, location: &Location) -> Option<ImageLocation> {
-        let image = location.document.get("image")?.as_str()?.to_string();
+    /// The image of its entry, unless that does not exist.
+    fn take_as_it_is(&self, location: &Location, made: &mut MadeImages) {
+        let Some(image) = location.document.get("image").and_then(|image| image.as_str()) else { return };
+        let (location, image, named_by) = (location.clone(), image.to_string(), NamedBy::Entry);
         self.progress.put(|run| drop(run.images.insert(location.name.clone(), image.clone())));
-        Some(ImageLocation { location: location.clone(), image, replaces_own: false })
+        let one = ImageLocation { location, image, named_by, replaces_own: false };
+        let checked = match self.online {
+            Some(_) => named_images::check(std::slice::from_ref(&one), &self.args.registry, self.host),
+            None => Ok(()),
+        };
+        match checked {
+            Ok(()) => made.images.push(one),
+            Err(source) => {
+                let name = one.location.name;
+                let error = UpdateError::NoImage { location: name.clone(), source: Arc::new(source) };
+                made.refused.push(Outcome::new(name, Err(error)));
+            }
+        }
     }
 
     fn build(
@@ -107,45 +122,40 @@ impl Making<'_> {
         let who = if client.is_none() && !has_identity(host) { &nobody } else { &args.registry };
         let credentials = registry_login::credentials(&destinations, who, client, &agent, host)?;
         let registries = Registries::new(host, &agent, credentials);
-        let mut image_options = args.image_options.clone();
-        let directories = wanted.values().map(|(location, _)| &*location.directory);
-        if let Some(base) = dockerfile::base(&image_options, directories, host)? {
-            image_options.base_image = Some(base);
-        }
-        let mut chosen = None;
-        let mut target = |python: PythonVersion, is_default: bool| {
-            let tools = Tools::new(host);
-            let (base, facts) =
-                base(&image_options, &args.build, python, is_default, &registries, &tools, host)?;
-            let target = (facts.version, facts.platform);
-            chosen = Some((base, facts));
-            Ok(target)
-        };
-        // The project was read for PEX files, and said what there was to say. Only the target differs.
-        let silent = host.until(&Arc::new(AtomicBool::new(true)));
         let names = wanted.keys().map(|name| (*name).to_string()).collect();
-        let planned = prepare_for(&args.of_locations(names), &silent, &Progress::default(), &mut target)?;
-        let Some((base, facts)) = chosen else { return Ok(()) };
-        host.note(format!("Base image: {} (Python {} at {})", base.name, facts.version, facts.python));
-        let mut options = image_options.options(host);
+        let mut args = args.of_locations(names);
+        let directories = wanted.values().map(|(location, _)| &*location.directory);
+        if let Some(base) = dockerfile::base(&args.image_options, directories, host)? {
+            args.image_options.base_image = Some(base);
+        }
+        // The project was read for PEX files, and said what there was to say. Only the target differs.
+        let silence = Arc::new(AtomicBool::new(true));
+        let silent = host.until(&silence);
+        let prepared = platforms::prepare(&args, &registries, [&silent, &silent], &Progress::default())?;
+        silence.store(false, Ordering::Relaxed);
+        platforms::tell(&prepared, host);
+        let [Prepared { base, planned, .. }, ..] = prepared.as_slice() else { return Ok(()) };
+        let mut options = args.image_options.options(host);
         let insists = args.publish.strategy == Strategy::Image;
         options.dockerfiles =
-            dockerfile::settings(&image_options, &args.build, insists, &planned.requirements, host)?;
-        let context = planned.building.context(self.out_dir)?;
+            dockerfile::settings(&args.image_options, &args.build, insists, &planned.requirements, host)?;
         // What another run writes there now would replace images before they are pushed.
         let _turn = image::turn(self.out_dir, planned.building.tools.cache());
-        let built = Images { base: &base, facts: &facts, options: &options, context: &context }
-            .build(&planned.plan)?;
-        let warnings = context.warnings().into_iter().map(crate::project::Warning::without_place);
+        let (built, warnings) = platforms::build(&prepared, &options, self.out_dir)?;
+        let warnings = warnings.into_iter().map(crate::project::Warning::without_place);
         progress.put(|run| run.warnings.extend(warnings));
         let names: Vec<&str> = planned.plan.locations.iter().map(|one| one.location.name.as_str()).collect();
         self.record_failures(&names, &built);
         made.not_built = failures(&names, &built, host);
+        let built: Vec<BuiltImage> = built.into_iter().flatten().collect();
+        made.verified = self.verify_images(&built, &planned.plan, wanted)?;
+        let unfit = unfit(&made.verified);
         progress.stage("upload");
         let mut reports = Vec::new();
-        for image in built.into_iter().flatten() {
+        for image in built {
             let (location, destination) = wanted[image.name.as_str()];
-            let facts = self.push(&image, location, destination, &base, &registries, made);
+            let destination = destination.filter(|_| !unfit.contains(&image.name));
+            let facts = self.push(&image, location, destination, base, &registries, made);
             // At once: an interrupt says what was pushed by then.
             progress.put(|run| drop(run.image_builds.insert(image.name.clone(), Ok(facts.clone()))));
             reports.push(ImageReport { name: image.name.clone(), image: facts });
@@ -190,6 +200,7 @@ impl Making<'_> {
                 made.images.push(ImageLocation {
                     location: location.clone(),
                     image: reference,
+                    named_by: NamedBy::Build,
                     replaces_own: false,
                 });
                 ImageFacts::new(image, &[pushed], requests, sent)
@@ -202,13 +213,4 @@ impl Making<'_> {
             }
         }
     }
-}
-
-/// In Harbor each code location has its own repository. Source: what dagster-cloud-cli pushes to.
-fn repository_of(destination: &Destination, location: &str) -> Repository {
-    let mut repository = destination.repository.clone();
-    if destination.is_per_location {
-        repository.path = format!("{}/{}", repository.path, name::component(location));
-    }
-    repository
 }

@@ -17,7 +17,7 @@ use crate::project::Warning;
 use crate::publish::{Published, Publisher, Recording, record};
 use crate::report::{self, DeploymentReport};
 use crate::update::{self, Online};
-use crate::verify::{Outcome, Rules, Verified, VerifyWhen};
+use crate::verify::{Rules, Verified, VerifyWhen};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -122,7 +122,9 @@ impl Stages<'_> {
         if let Some(recording) = recording {
             recording.write(&rules.broken_deps(verified.as_deref().unwrap_or_default()));
         }
-        self.progress.put(|run| run.verified = verified.clone());
+        if let Some(verified) = &verified {
+            self.progress.put(|run| run.verified.get_or_insert_default().extend(verified.clone()));
+        }
         Ok(verified)
     }
 
@@ -142,14 +144,7 @@ impl Stages<'_> {
             }
             verified => verified?,
         };
-        for Verified { name, outcome, is_tolerated } in &verified {
-            if let Outcome::Failed { not_here: Some(reason), .. } = outcome
-                && *is_tolerated
-            {
-                let error = outcome.error_line().unwrap_or_default();
-                self.warn(format!("{name} does not load here, but may load elsewhere: {reason} ({error})"));
-            }
-        }
+        verified.iter().filter_map(telling::tolerated).for_each(|warning| self.warn(warning));
         Ok(Some(verified))
     }
 

@@ -10,8 +10,16 @@ use crate::publish::UploadOutcome;
 use crate::report::images::ImageFacts;
 use crate::report::{self, LocationReport, Report, RunResult, rows};
 use crate::update::Outcome;
+use crate::verify::{self, Verified};
 use serde_json::json;
 use std::path::Path;
+
+/// A warning about a code location that does not load here, if that is tolerated.
+pub(super) fn tolerated(Verified { name, outcome, is_tolerated }: &Verified) -> Option<String> {
+    let verify::Outcome::Failed { not_here: Some(reason), .. } = outcome else { return None };
+    let error = outcome.error_line().unwrap_or_default();
+    is_tolerated.then(|| format!("{name} does not load here, but may load elsewhere: {reason} ({error})"))
+}
 
 /// Print each failure once, with the code locations that have it if there are several.
 pub fn say_failures(outcomes: &[Outcome], host: &Host) {

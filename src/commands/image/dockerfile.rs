@@ -39,10 +39,11 @@ pub(in crate::commands) fn base<'d>(
         let bases = bases.into_iter().map(|(file, base)| (file, base.line, base.reference)).collect();
         return Err(RecipeError::Bases { bases }.into());
     }
-    let platform = options.image_platform.platform().to_string();
-    if let Some(other) = base.platform.as_ref().filter(|other| **other != platform) {
+    let platforms: Vec<String> = options.platforms().iter().map(ToString::to_string).collect();
+    if let Some(other) = base.platform.as_ref().filter(|other| !platforms.contains(other)) {
         let place = format!("{}:{}", file.display(), base.line);
-        host.warn(format!("{place} is for {other}; the image is for {platform} (--image-platform)"));
+        let platforms = platforms.join(" and ");
+        host.warn(format!("{place} is for {other}; the image is for {platforms} (--image-platform)"));
     }
     let reference: Reference = base.reference.parse().map_err(|source| RecipeError::Reference {
         file: file.clone(),

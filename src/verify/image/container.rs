@@ -1,13 +1,17 @@
-//! Loads a code location in its unpacked image, with the image's own Python, as root in a mount namespace.
+//! Loads a code location with the image's own Python: as root in the unpacked image, in a mount namespace; for others by
+//! docker or podman.
 
+use super::engine::Engine;
 use super::{Image, entry, note, unpack::Root, variables};
 use crate::child_env::Purpose;
 use crate::host::Host;
-use crate::tools::Process;
+use crate::tools::{Process, which};
 use crate::verify::{LOAD, Outcome, VerifyError, answer_of};
 use serde_json::Value;
 use std::path::Path;
 
+/// Makes the namespace.
+const UNSHARE: &str = "unshare";
 /// Where the answer is in the image.
 const ANSWER: &str = "pexpress-answer.json";
 /// Mounts what a process expects, in a namespace that ends with it, and starts the command in the image. Arguments: the
@@ -25,8 +29,11 @@ exec env -i LOAD_ROOT=/opt/dagster/ "$@" "$change" "$root" /opt/venv/bin/python 
 
 /// Unpack the image below `scratch`, and load its code location there.
 pub(super) fn load(image: &Image, scratch: &Path, host: &Host) -> Result<Outcome, VerifyError> {
-    if !is_root() {
-        return Err(VerifyError::NoContainer);
+    if !is_root() || which(host, UNSHARE).next().is_none() {
+        return match Engine::find(host) {
+            Some(engine) => engine.load(image, scratch, host),
+            None => Err(VerifyError::NoContainer),
+        };
     }
     let root = scratch.join("image");
     std::fs::create_dir(&root).map_err(|source| VerifyError::File {
@@ -39,7 +46,7 @@ pub(super) fn load(image: &Image, scratch: &Path, host: &Host) -> Result<Outcome
     note(host, "the whole image is unpacked; its own Python loads the code location");
     let directory = image.config.config.working_dir.clone().unwrap_or_else(|| "/".into());
     let code = format!("import os\nos.chdir({})\n{LOAD}", Value::String(directory));
-    let mut process = Process::new(host, Purpose::Own, "unshare")
+    let mut process = Process::new(host, Purpose::Own, UNSHARE)
         .args(["--mount", "--propagation", "private", "sh", "-c", START, "sh"])
         .arg(&root)
         .env("CODE", code)
@@ -49,7 +56,7 @@ pub(super) fn load(image: &Image, scratch: &Path, host: &Host) -> Result<Outcome
     for (name, value) in variables(image).chain([("PATH", path)]) {
         process = process.arg(format!("{name}={value}"));
     }
-    answer_of(process, &root.join(ANSWER), &entry(image), host)
+    answer_of(process, Some(&root.join(ANSWER)), &entry(image), host)
 }
 
 #[cfg(unix)]

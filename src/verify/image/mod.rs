@@ -4,6 +4,7 @@
 //! On demand the whole image is unpacked and the code location is loaded in it, with the image's own Python.
 
 mod container;
+mod engine;
 mod unpack;
 
 pub use unpack::UnpackError;
@@ -15,8 +16,9 @@ use crate::child_env::Purpose;
 use crate::display::Display;
 use crate::env_vars;
 use crate::host::Host;
+use crate::image::choice::choose;
 use crate::image::manifest::{Document, LAYER_KEY, Manifest};
-use crate::image::{Config, Descriptor, Digest, Layout};
+use crate::image::{Config, Descriptor, Digest, Layout, Platform};
 use crate::scratch::Scratch;
 use crate::target::PythonVersion;
 use crate::tools::{Process, Tools};
@@ -60,8 +62,17 @@ impl Image {
         let text = descriptor.annotations.get(LOCATION);
         let loading = text.and_then(|text| serde_json::from_str(text).ok());
         let loading = loading.ok_or_else(|| refused("it does not say which code location it is for"))?;
-        let Document::Manifest(manifest) = layout.document(&descriptor)? else {
-            return Err(refused("it holds images of several platforms"));
+        let here = here();
+        let mut document = layout.document(&descriptor)?;
+        if let Document::Index(index) = &document {
+            let entry = choose(index, &here).map_err(|has| VerifyError::OtherPlatform {
+                file: directory.display().to_string(),
+                platform: has.join(" and "),
+            })?;
+            document = layout.document(entry)?;
+        }
+        let Document::Manifest(manifest) = document else {
+            return Err(refused("its image index names another one"));
         };
         let config = layout.config(&manifest)?;
         if config.rootfs.diff_ids.len() != manifest.layers.len() {
@@ -74,6 +85,15 @@ impl Image {
         VerifyError::Image { directory: self.layout.directory().into(), reason: reason.into() }
     }
 
+    /// Refuse layers that are not what the manifest says.
+    fn check(&self, layer: &Descriptor) -> Result<(), VerifyError> {
+        if self.layout.has(layer) {
+            return Ok(());
+        }
+        let reason = "its size or digest is not what the manifest says, or it is missing";
+        Err(self.refused(format!("the layer {} cannot be used: {reason}", layer.digest)))
+    }
+
     /// Unpack layers, each checked against the manifest and the config.
     fn unpack(&self, root: &mut Root<'_>, wanted: impl Fn(&Descriptor) -> bool) -> Result<(), VerifyError> {
         for (layer, diff_id) in self.manifest.layers.iter().zip(&self.config.rootfs.diff_ids) {
@@ -82,10 +102,7 @@ impl Image {
             }
             let path = self.layout.blob_path(&layer.digest);
             // Before anything is unpacked: what is damaged could fail in a way that looks like the user's fault.
-            if !self.layout.has(layer) {
-                let reason = "its size or digest is not what the manifest says, or it is missing";
-                return Err(self.refused(format!("the layer {} cannot be used: {reason}", layer.digest)));
-            }
+            self.check(layer)?;
             let fail = |source| VerifyError::File { action: "read", path: path.clone(), source };
             let hash = root.layer(unpack::open(&path).map_err(fail)?)?;
             if Digest::from_hasher(hash) != *diff_id {
@@ -98,18 +115,23 @@ impl Image {
 
     /// The file of the machine's kind cannot be loaded on another one.
     fn check_platform(&self) -> Result<(), VerifyError> {
-        let architecture = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
-        let platform = self.config.platform();
-        if cfg!(target_os = "linux") && platform.os == "linux" && platform.architecture == architecture {
+        let (platform, here) = (self.config.platform(), here());
+        if platform.os == here.os && platform.architecture == here.architecture {
             return Ok(());
         }
         let file = self.layout.directory().display().to_string();
         Err(VerifyError::OtherPlatform { file, platform: platform.to_string() })
     }
+}
+
+/// What images have to be for to be loaded on this machine.
+fn here() -> Platform {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    Platform { architecture: architecture.into(), os: std::env::consts::OS.into(), variant: None }
 }
 
 /// The layouts that a path names: itself, or the directories in it.
@@ -206,7 +228,7 @@ fn in_environment(image: &Image, scratch: &Path, tools: &Tools) -> Result<Outcom
         process = process.env(name, moved(value, scratch));
     }
     let process = process.env("PATH", search).env("VIRTUAL_ENV", &environment).cwd(&working_directory);
-    answer_of(process, &answer, &entry(image), host)
+    answer_of(process, Some(&answer), &entry(image), host)
 }
 
 /// The variables of the image, without its search path.

@@ -1,6 +1,6 @@
 //! The action with `images` and `image_tag`, for Hybrid deployments: what it deploys, reports and refuses.
 
-use crate::deploy::images::{PROJECT, hybrid};
+use crate::deploy::images::{NO_PROXY_THERE, PROJECT, hybrid};
 use crate::support::github_standin::READONLY;
 use crate::support::said::{messages, plain};
 use crate::support::scene::Scene;
@@ -14,6 +14,11 @@ fn scene() -> Scene {
     scene
 }
 
+/// A step that reaches no registry.
+fn step(scene: &Scene) -> Step<'_> {
+    scene.step().with("HTTPS_PROXY", NO_PROXY_THERE)
+}
+
 fn opened(step: Step<'_>) -> Ran {
     step.event("pull_request", &pull_request("opened")).run()
 }
@@ -25,10 +30,11 @@ fn a_pull_request_gets_images_one_comment_outputs_and_a_summary() {
     let info = json!({"info_mapping": {"key": {"version": "v1", "create_timestamp": 1.5}}});
     std::fs::create_dir(scene.dir.path().join("app")).unwrap();
     std::fs::write(scene.dir.path().join("app/state.json"), info.to_string()).unwrap();
-    let step = scene.step().with("INPUT_IMAGE_TAG", "ab12").with("INPUT_IMAGES", &format!("{images:#}"));
-    let step =
-        step.with("INPUT_WORKING_DIRECTORY", "app").with("INPUT_DAGSTER_CLOUD_FILE", "../dagster_cloud.yaml");
-    let ran = opened(step.with("INPUT_VERIFY", "auto").with("INPUT_DEFS_STATE_INFO", "state.json"));
+    let started = step(&scene).with("INPUT_IMAGE_TAG", "ab12").with("INPUT_IMAGES", &format!("{images:#}"));
+    let started = started
+        .with("INPUT_WORKING_DIRECTORY", "app")
+        .with("INPUT_DAGSTER_CLOUD_FILE", "../dagster_cloud.yaml");
+    let ran = opened(started.with("INPUT_VERIFY", "auto").with("INPUT_DEFS_STATE_INFO", "state.json"));
     assert_eq!((ran.code, ran.output("result")), (Some(0), "success"), "{}", ran.log);
     assert_eq!((ran.output("changed"), ran.output("pex_tags")), ("true", "{}"));
     assert_eq!(ran.json("locations")[0]["image"], "ghcr.io/acme/one:ab12");
@@ -55,7 +61,7 @@ fn a_pull_request_gets_images_one_comment_outputs_and_a_summary() {
         ("INPUT_IMAGE_TAG", "-etl"),
         ("INPUT_IMAGES", "one: ghcr.io/acme/one:-etl"),
     ] {
-        let closed = scene.step().with(input, value).event("pull_request", &pull_request("closed")).run();
+        let closed = step(&scene).with(input, value).event("pull_request", &pull_request("closed")).run();
         assert_eq!((closed.code, closed.output("result")), (Some(0), "closed"), "{}", closed.log);
     }
     scene.assert_clean();
@@ -65,7 +71,7 @@ fn a_pull_request_gets_images_one_comment_outputs_and_a_summary() {
 fn images_that_cannot_be_meant_are_refused_by_their_input() {
     let scene = scene();
     let said = |inputs: &[(&str, &str)]| {
-        let step = inputs.iter().fold(scene.step(), |step, (name, value)| step.with(name, value));
+        let step = inputs.iter().fold(step(&scene), |step, (name, value)| step.with(name, value));
         let ran = opened(step);
         assert_eq!((ran.code, ran.output("result")), (Some(2), "failure"), "{}", ran.log);
         messages(&ran.log)
@@ -100,9 +106,9 @@ fn a_run_that_may_not_deploy_does_nothing_with_images() {
     let scene = scene();
     let mut payload = pull_request("opened");
     payload["pull_request"]["head"]["repo"]["full_name"] = json!("someone/proj");
-    let step = || scene.step().with("INPUT_IMAGE_TAG", "t").with("INPUT_GITHUB_TOKEN", READONLY);
-    let fork = step().with("INPUT_DAGSTER_CLOUD_API_TOKEN", "").event("pull_request", &payload).run();
-    let off = opened(step().with("INPUT_DEPLOY", "false"));
+    let limited = || step(&scene).with("INPUT_IMAGE_TAG", "t").with("INPUT_GITHUB_TOKEN", READONLY);
+    let fork = limited().with("INPUT_DAGSTER_CLOUD_API_TOKEN", "").event("pull_request", &payload).run();
+    let off = opened(limited().with("INPUT_DEPLOY", "false"));
     for ran in [fork, off] {
         assert_eq!((ran.code, ran.output("result")), (Some(0), "skipped"), "{}", ran.log);
         assert!(!ran.log.contains("::group::Build"), "{}", ran.log);
@@ -115,11 +121,11 @@ fn plan_names_the_code_locations_whose_image_changed() {
     let scene = scene();
     let push =
         json!({"ref": "refs/heads/main", "repository": {"default_branch": "main", "full_name": "acme/proj"}});
-    let step = |tag| scene.step().with("INPUT_IMAGE_TAG", tag);
-    let first = step("a").event("push", &push).run();
+    let tagged = |tag| step(&scene).with("INPUT_IMAGE_TAG", tag);
+    let first = tagged("a").event("push", &push).run();
     assert_eq!(first.code, Some(0), "{}", first.log);
-    let planned = step("b").with("INPUT_COMMAND", "plan").event("push", &push).run();
+    let planned = tagged("b").with("INPUT_COMMAND", "plan").event("push", &push).run();
     assert_eq!(planned.json("matrix")["include"][0]["names"], json!(["one"]), "{}", planned.log);
-    let none = step("a").with("INPUT_COMMAND", "plan").event("push", &push).run();
+    let none = tagged("a").with("INPUT_COMMAND", "plan").event("push", &push).run();
     assert_eq!(none.output("matrix"), "", "{}", none.log);
 }

@@ -251,6 +251,32 @@ fn runs_at_once_share_an_output_directory() {
     assert_eq!(registry.problems(), [] as [String; 0]);
 }
 
+/// The dagster of these tests is a stand-in, which no code location can be loaded with.
+#[test]
+fn an_image_that_does_not_load_here_is_not_pushed_unless_it_may_load_elsewhere() {
+    let registry = registry(Auth::Open);
+    let scene = Scene::new(hybrid(), &[("one", "")]);
+    scene.registry_of("one", &format!("{}/acme/app", registry.host()));
+    let ran = scene.deploy(&["--verify"]);
+    assert_eq!((ran.code, ran.state("one")), (Some(1), "not_deployed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the code location `one` does not load here"), "{}", ran.stderr);
+    assert_eq!((registry.tags(), registry.requests()), (vec![], vec![]));
+    assert_eq!(scene.document("one"), Value::Null);
+    assert!(ran.document["verified"][0]["error"].is_string(), "{}", ran.document);
+
+    let ran = scene.deploy(&["--verify=auto"]);
+    assert_eq!((ran.code, ran.state("one")), (Some(0), "loaded"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("one does not load here, but may load elsewhere"), "{}", ran.stderr);
+    // It runs this very image now.
+    let ran = scene.deploy(&["--verify=auto"]);
+    assert!(!ran.stderr.contains("does not load here"), "{}", ran.stderr);
+    // A lock file decided the dependencies.
+    crate::support::small_project::write_lock(scene.dir.path());
+    std::fs::write(scene.dir.path().join("one/defs.py"), "name = 'changed'\n").unwrap();
+    let ran = scene.deploy(&["--verify=auto"]);
+    assert!(ran.code == Some(0) && !ran.stderr.contains("does not load here"), "{}", ran.stderr);
+}
+
 #[test]
 fn without_dagster_an_image_layout_is_the_result() {
     let scene = Scene::new(json!({}), &[("one", "")]);

@@ -2,11 +2,13 @@
 
 mod built_images;
 mod built_images_apart;
+mod built_images_platforms;
 mod cancelled;
 mod defs_state;
 pub mod images;
 mod interruptions;
 mod laws;
+mod named_images;
 mod verify;
 mod verify_auto;
 pub mod whole;

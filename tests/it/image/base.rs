@@ -12,7 +12,7 @@ use std::path::Path;
 pub struct Base {
     pub architecture: &'static str,
     pub config: Value,
-    /// Paths of its files, with their contents.
+    /// Paths of its files, with their contents; `PATH -> TARGET` is a link.
     pub files: Vec<(&'static str, &'static str)>,
     /// Docker's media types instead of OCI's.
     pub is_dockers: bool,
@@ -38,8 +38,35 @@ impl Base {
         }
     }
 
+    /// The same for another processor.
+    pub fn on(self, architecture: &'static str) -> Base {
+        Base { architecture, ..self }
+    }
+
     /// Write the layout.
     pub fn write(&self, directory: &Path) {
+        let manifest = self.put(directory);
+        let index = json!({"schemaVersion": 2, "manifests": [manifest]});
+        std::fs::write(directory.join("index.json"), index.to_string()).unwrap();
+    }
+
+    /// Write a layout of an image index with these images.
+    pub fn write_all(bases: &[Base], directory: &Path) {
+        let manifests = bases.iter().map(|base| {
+            let mut manifest = base.put(directory);
+            manifest["platform"] = json!({"os": "linux", "architecture": base.architecture});
+            manifest
+        });
+        let kind = "application/vnd.oci.image.index.v1+json";
+        let manifests: Vec<Value> = manifests.collect();
+        let index = json!({"schemaVersion": 2, "mediaType": kind, "manifests": manifests});
+        let index = blob(directory, kind, index.to_string().as_bytes());
+        let index = json!({"schemaVersion": 2, "manifests": [index]});
+        std::fs::write(directory.join("index.json"), index.to_string()).unwrap();
+    }
+
+    /// Write the blobs of the image. Returns what leads to it.
+    fn put(&self, directory: &Path) -> Value {
         std::fs::create_dir_all(directory.join("blobs/sha256")).unwrap();
         std::fs::write(directory.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
         let kind = |oci: &'static str, docker: &'static str| if self.is_dockers { docker } else { oci };
@@ -82,8 +109,7 @@ impl Base {
             let index = json!({"schemaVersion": 2, "mediaType": kind, "manifests": [attestation, manifest]});
             manifest = blob(directory, kind, index.to_string().as_bytes());
         }
-        let index = json!({"schemaVersion": 2, "manifests": [manifest]});
-        std::fs::write(directory.join("index.json"), index.to_string()).unwrap();
+        manifest
     }
 }
 
@@ -106,6 +132,10 @@ fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     use pexpress::image::tar::{Kind, Owner, padding, write_header};
     let mut out = Vec::new();
     for (path, content) in files {
+        if let Some((path, target)) = path.split_once(" -> ") {
+            write_header(&mut out, path, Kind::Link { target }, Owner::default());
+            continue;
+        }
         let size_bytes = content.len() as u64;
         write_header(&mut out, path, Kind::File { size_bytes, executable: true }, Owner::default());
         out.extend(content.bytes());

@@ -55,7 +55,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 ";
 
 /// Text that does not compress well.
-fn noise(length: usize) -> String {
+pub fn noise(length: usize) -> String {
     let mut state = 12345_u64;
     let mut letter = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -96,7 +96,7 @@ fn with_commands(wheels: &Path) {
 }
 
 /// Write a wheel of version 1.13.27. Paths that begin with `dist-info/` and `data/` are in these directories.
-fn wheel(wheels: &Path, module: &str, files: &[(String, String)]) {
+pub fn wheel(wheels: &Path, module: &str, files: &[(String, String)]) {
     let path = wheels.join(format!("{module}-1.13.27-py3-none-any.whl"));
     let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
     let metadata = format!("Metadata-Version: 2.1\nName: {module}\nVersion: 1.13.27\n");
@@ -174,7 +174,7 @@ impl Layout {
         content
     }
 
-    fn json(&self, descriptor: &Value) -> Value {
+    pub fn json(&self, descriptor: &Value) -> Value {
         serde_json::from_slice(&self.blob(descriptor)).unwrap()
     }
 
@@ -192,7 +192,11 @@ impl Layout {
 
     /// The layers that are not the base's.
     pub fn own_layers(&self) -> Vec<Vec<Entry>> {
-        let manifest = self.manifest();
+        self.layers_of(&self.manifest())
+    }
+
+    /// The same for a manifest.
+    pub fn layers_of(&self, manifest: &Value) -> Vec<Vec<Entry>> {
         let layers = manifest["layers"].as_array().unwrap();
         let ours = layers.iter().filter(|layer| layer["annotations"]["dev.pexpress.layer"].is_string());
         ours.map(|layer| entries(&self.blob(layer))).collect()

@@ -1,12 +1,15 @@
 //! Images of code locations: what is in them, that equal inputs give equal bytes, and what other tools read.
 
 pub mod base;
-mod build;
+pub mod build;
 mod bytecode;
+mod collisions;
 mod consumers;
 mod contract;
 mod dockerfile;
+mod platforms;
 mod push;
 mod reuse;
 mod sbom;
-mod verify;
+pub mod verify;
+mod verify_container;

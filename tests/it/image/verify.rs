@@ -19,7 +19,7 @@ fn refused(dir: &Path) -> String {
     plain(&String::from_utf8(output.stderr).unwrap())
 }
 
-fn built() -> tempfile::TempDir {
+pub fn built() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     project(dir.path());
     Base::official("3.11").write(&dir.path().join("base"));

@@ -3,6 +3,7 @@
 mod cache;
 mod cancelling;
 mod children;
+mod image_kills;
 mod kills;
 mod machines;
 mod schedules;
