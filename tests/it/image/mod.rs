@@ -1,6 +1,7 @@
 //! Images of code locations: what is in them, that equal inputs give equal bytes, and what other tools read.
 
 pub mod base;
+mod bases;
 pub mod build;
 mod bytecode;
 mod collisions;
