@@ -103,8 +103,8 @@ mod tests {
 
         Options:
               --location <NAME>  Only use this code location (repeatable, or separated by commas)
-              --verify[=<WHEN>]  Load code locations from their PEX files before they are updated [possible
-                                 values: never, auto, always]
+              --verify[=<WHEN>]  Load code locations from their PEX files or images before they are updated
+                                 [possible values: never, auto, always]
           -h, --help             Print help (see more with '--help')
 
         Deploying:
