@@ -18,6 +18,8 @@ pub struct Base {
     pub is_dockers: bool,
     /// In an index with an attestation.
     pub in_index: bool,
+    /// Its layer is compressed by Zstandard.
+    pub is_zstd: bool,
 }
 
 impl Base {
@@ -35,6 +37,7 @@ impl Base {
             ],
             is_dockers: false,
             in_index: false,
+            is_zstd: false,
         }
     }
 
@@ -71,16 +74,17 @@ impl Base {
         std::fs::write(directory.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
         let kind = |oci: &'static str, docker: &'static str| if self.is_dockers { docker } else { oci };
         let archive = archive(&self.files);
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-        gzip.write_all(&archive).unwrap();
-        let layer = blob(
-            directory,
-            kind(
+        let layer = if self.is_zstd {
+            blob(directory, "application/vnd.oci.image.layer.v1.tar+zstd", &zstd(&archive))
+        } else {
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+            gzip.write_all(&archive).unwrap();
+            let (oci, docker) = (
                 "application/vnd.oci.image.layer.v1.tar+gzip",
                 "application/vnd.docker.image.rootfs.diff.tar.gzip",
-            ),
-            &gzip.finish().unwrap(),
-        );
+            );
+            blob(directory, kind(oci, docker), &gzip.finish().unwrap())
+        };
         let config = json!({
             "architecture": self.architecture, "os": "linux", "config": self.config,
             "rootfs": {"type": "layers", "diff_ids": [digest(&archive)]},
@@ -111,6 +115,17 @@ impl Base {
         }
         manifest
     }
+}
+
+/// A frame of Zstandard with one block that is not compressed. Source: RFC 8878, sections 3.1.1.1 and 3.1.1.2.
+fn zstd(content: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(content.len()).unwrap();
+    assert!(size <= 128 << 10, "larger content needs several blocks");
+    // A single segment, with its size in four bytes.
+    let head = [&[0x28, 0xb5, 0x2f, 0xfd, 0xa0][..], &size.to_le_bytes()].concat();
+    // The last block, raw.
+    let block = (size << 3 | 1).to_le_bytes();
+    [&head, &block[..3], content].concat()
 }
 
 /// Write a blob. Returns its descriptor.

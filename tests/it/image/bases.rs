@@ -4,7 +4,9 @@ use super::base::Base;
 use super::build::{Layout, command, image, project, refused};
 use crate::support::small_project::write_wheel_of;
 use serde_json::{Value, json};
+use std::io::Read;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// A project that also needs `native`, which has a wheel for each of these platforms, with its name as content.
 fn project_with_wheels(dir: &Path, platforms: &[&str]) {
@@ -158,4 +160,30 @@ fn a_python_in_an_odd_place_is_found_and_that_on_path_comes_first() {
     hint: say where it is with --image-python, for example /usr/bin/python3.12, or use a base image with Python
     "#);
     image(dir.path(), &["--base-image", "oci:base", "--image-python", "/usr/bin/python3"]);
+}
+
+/// Such layers are not read, and need not be where it is known what is in them.
+#[test]
+fn layers_of_zstandard_need_both_flags_unless_the_config_says_all() {
+    let dir = tempfile::tempdir().unwrap();
+    project(dir.path());
+    let write = |base: Base| Base { is_zstd: true, ..base }.write(&dir.path().join("base"));
+    write(base(json!({}), &[("lib/libc.so.6", GLIBC_36), ("usr/bin/python3.11", "")]));
+    let oci = ["--base-image", "oci:base"];
+    insta::assert_snapshot!(refused(dir.path(), &oci), @r#"
+    error: a layer of the base image is compressed by Zstandard, which cannot be read
+    hint: say what is in it: --image-python PATH and --platform, or use a base whose layers are compressed by gzip
+    "#);
+    let told = ["--image-python", "/usr/bin/python3.11", "--platform", "manylinux_2_36_x86_64"];
+    image(dir.path(), &[&oci[..], &told].concat());
+    let manifest = Layout::open(&dir.path().join("out/shop")).manifest();
+    assert_eq!(manifest["layers"][0]["mediaType"], "application/vnd.oci.image.layer.v1.tar+zstd");
+    // The layer itself is a real one.
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap()[7..].to_string();
+    let file = std::fs::File::open(dir.path().join("out/shop/blobs/sha256").join(layer)).unwrap();
+    if let Ok(mut zstd) = Command::new("zstd").args(["-dc"]).stdin(file).stdout(Stdio::piped()).spawn() {
+        let mut archive = Vec::new();
+        zstd.stdout.take().unwrap().read_to_end(&mut archive).unwrap();
+        assert!(zstd.wait().unwrap().success() && archive.starts_with(b"lib/libc.so.6"));
+    }
 }
