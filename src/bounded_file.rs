@@ -14,6 +14,8 @@ pub const TEXT_LIMIT_BYTES: u64 = 32 << 20;
 /// Those of the file system, and [`io::ErrorKind::FileTooLarge`].
 pub fn read(path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
+    #[cfg(test)]
+    counted::READS.with_borrow_mut(|reads| *reads.entry(path.to_path_buf()).or_default() += 1);
     File::open(path)?.take(limit_bytes.saturating_add(1)).read_to_end(&mut content)?;
     if content.len() as u64 > limit_bytes {
         let problem = format!("it has more than {limit_bytes} bytes");
@@ -29,6 +31,23 @@ pub fn read(path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
 pub fn read_text(path: &Path, limit_bytes: u64) -> io::Result<String> {
     String::from_utf8(read(path, limit_bytes)?)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// How often each file is read, for tests that hold the cost of a run.
+#[cfg(test)]
+pub mod counted {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    thread_local! {
+        pub(super) static READS: RefCell<BTreeMap<PathBuf, usize>> = const { RefCell::new(BTreeMap::new()) };
+    }
+
+    /// The reads of this thread so far.
+    pub fn take() -> BTreeMap<PathBuf, usize> {
+        READS.take()
+    }
 }
 
 #[cfg(test)]

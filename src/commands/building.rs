@@ -8,7 +8,7 @@ use crate::host::Host;
 use crate::paths::lexically_normal;
 use crate::paths::relative;
 use crate::plan::requirements_hash;
-use crate::project::{self, CollectOptions, LockUse, Requirements, TargetPython, Warning};
+use crate::project::{self, CollectOptions, LockUse, Requirements, TargetPython, Warning, Workspaces};
 use crate::resolve::Resolution;
 use crate::target::{Platform, PythonVersion, Target};
 use crate::tools::Tools;
@@ -86,6 +86,7 @@ impl<'a> Building<'a> {
             all_extras: args.all_extras,
             groups: args.groups.clone(),
             reads_dockerfiles: args.reads_dockerfiles,
+            workspaces: Workspaces::default(),
         };
         let (tools, display) = (Tools::new(host), Display::new(host));
         Ok(Building { host, tools, display, target, python_origin, warnings, options })

@@ -4,7 +4,7 @@ use super::collect::{self, CollectError};
 use super::error::{ProjectError, ProjectErrors};
 use super::python_version::{self, PythonVersionError};
 use super::reading::{Reading, directory_of};
-use super::{Location, Project, Warning, code_source, dg, not_found, workspace};
+use super::{Location, Project, Warning, Workspaces, code_source, dg, not_found, workspace};
 use crate::error::{Explain, Place};
 use crate::host::Host;
 use crate::target::{PythonVersion, Target};
@@ -58,6 +58,7 @@ impl Reading {
             .collect();
         let python = self.python(&root, &directories);
         let target = Target { python, platform: python.serverless_platform() };
+        let workspaces = Workspaces::default();
         for directory in &directories {
             self.warnings.extend(collect::contradicting_pythons(directory));
             if !self
@@ -67,7 +68,7 @@ impl Reading {
             {
                 continue;
             }
-            match collect::foresee(directory, target, host) {
+            match collect::foresee(directory, target, &workspaces, host) {
                 Ok(mut foreseen) => {
                     self.warnings.append(&mut foreseen.requirements.warnings);
                     self.foreseen.insert(directory.clone(), foreseen);

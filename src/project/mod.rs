@@ -21,7 +21,7 @@ pub mod setup_py;
 mod unknown_key;
 mod workspace;
 
-pub use collect::{CollectError, Foreseen, collect};
+pub use collect::{CollectError, Foreseen, Workspaces, collect};
 pub use elsewhere::{PROJECT_FILES, named_elsewhere};
 pub use error::{ProjectError, ProjectErrors};
 pub use find::find;
@@ -112,6 +112,8 @@ pub struct CollectOptions {
     pub groups: Vec<String>,
     /// Whether files of Docker builds are read by [`dockerfile`], and not reported as ignored.
     pub reads_dockerfiles: bool,
+    /// The uv workspaces that were read for other build directories.
+    pub workspaces: Workspaces,
 }
 
 /// How lock files are used.

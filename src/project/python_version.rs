@@ -6,7 +6,7 @@
 //! files. Sources of the spellings in `.python-version`: pyenv (one version per line, the first counts, `#` comments)
 //! and uv (requests such as `cpython-3.12`, `cpython@3.12.4` and `python3.12`).
 
-use super::{CollectError, Warning, collect};
+use super::{CollectError, Warning, Workspaces, collect};
 use crate::error::{Explain, Fault, Place};
 use crate::paths::relative;
 use crate::target::PythonVersion;
@@ -92,13 +92,14 @@ pub fn infer(root: &Path, directories: &[&Path]) -> Result<TargetPython, PythonV
     let mut warnings = Vec::new();
     let mut pins = Vec::from_iter(pin(root, root, &mut warnings)?);
     let mut ranges = Vec::new();
+    let workspaces = Workspaces::default();
     for directory in directories {
         // A file next to dagster_cloud.yaml is for all code locations and wins over those below it.
         if pins.first().is_none_or(|pin| pin.name != FILE_NAME) {
             let own = if *directory == root { None } else { pin(directory, root, &mut warnings)? };
             // uv searches there too.
-            let above =
-                collect::workspace_root(directory).filter(|above| above != directory && above != root);
+            let above = collect::workspace_root(directory, &workspaces)
+                .filter(|above| above != directory && above != root);
             pins.extend(match (own, above) {
                 (None, Some(above)) => pin(&above, root, &mut warnings)?,
                 (own, _) => own,

@@ -4,7 +4,7 @@ use super::error::CollectError;
 use super::foreseen::Foreseen;
 use super::{unread, walk};
 use crate::host::Host;
-use crate::project::{CollectOptions, LockUse};
+use crate::project::{CollectOptions, LockUse, Workspaces};
 use crate::target::Target;
 use crate::tools::Tools;
 use std::path::Path;
@@ -13,13 +13,19 @@ use std::path::Path;
 ///
 /// # Errors
 /// The same as in a build.
-pub fn foresee(directory: &Path, target: Target, host: &Host) -> Result<Foreseen, CollectError> {
+pub fn foresee(
+    directory: &Path,
+    target: Target,
+    workspaces: &Workspaces,
+    host: &Host,
+) -> Result<Foreseen, CollectError> {
     let options = CollectOptions {
         target,
         lock_use: LockUse::Automatic,
         extras: Vec::new(),
         all_extras: false,
         reads_dockerfiles: false,
+        workspaces: workspaces.clone(),
         groups: Vec::new(),
     };
     let mut foreseen = walk::walk_statically(directory, &options, &Tools::new(host), host)?;

@@ -29,6 +29,7 @@ fn options(target: Target) -> CollectOptions {
         all_extras: true,
         groups: Vec::new(),
         reads_dockerfiles: false,
+        workspaces: Default::default(),
     }
 }
 

@@ -272,6 +272,7 @@ mod tests {
             extras: Vec::new(),
             all_extras: false,
             reads_dockerfiles: false,
+            workspaces: Default::default(),
             groups: Vec::new(),
         };
         let name = PackageName::new("proj".into()).ok();

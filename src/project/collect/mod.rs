@@ -49,6 +49,7 @@ pub use foresee::foresee;
 pub use foreseen::{Foreseen, ForeseenLock};
 pub use poetry_written::{lists_for_poetry, poetry_line};
 pub(super) use requirement::file_url;
+pub use uv_workspace::Workspaces;
 
 use crate::error::Place;
 use crate::host::Host;
@@ -94,8 +95,8 @@ pub fn only_with_docker(directory: &Path) -> Vec<Warning> {
 }
 
 /// The root of the uv workspace that the project in `directory` is in, if there is one and it can be read.
-pub(super) fn workspace_root(directory: &Path) -> Option<PathBuf> {
-    Some(uv_workspace::find(directory).ok()??.root)
+pub(super) fn workspace_root(directory: &Path, workspaces: &Workspaces) -> Option<PathBuf> {
+    Some(workspaces.find(directory).ok()??.root.clone())
 }
 
 /// The Python versions that a pyproject.toml allows.

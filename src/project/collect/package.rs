@@ -7,7 +7,7 @@ use super::python_metadata;
 use super::requirement::{ParsedRequirement, Scope};
 use super::requirements_txt;
 use super::uv_sources::Sources;
-use super::uv_workspace::{self, Workspace};
+use super::uv_workspace::{Workspace, Workspaces};
 use crate::bounded_file::{self, TEXT_LIMIT_BYTES};
 use crate::error::Place;
 use crate::host::Host;
@@ -18,6 +18,7 @@ use crate::tools::Tools;
 use pep508_rs::{ExtraName, PackageName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A directory, read.
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ pub(super) struct Package {
     /// `tool.uv.sources`, those of the workspace root included.
     pub(super) sources: Sources,
     /// The workspace that it is in.
-    pub(super) workspace: Option<Workspace>,
+    pub(super) workspace: Option<Arc<Workspace>>,
     /// Lines that replace others of the same name.
     pub(super) replacements: BTreeMap<PackageName, Vec<Raw>>,
     /// Warnings.
@@ -55,6 +56,8 @@ pub(super) struct Package {
 pub(super) struct Request<'a> {
     /// The build target.
     pub(super) target: &'a Target,
+    /// Those that are known.
+    pub(super) workspaces: &'a Workspaces,
     /// The line that named the directory; none for the build directory.
     pub(super) asked_by: Option<&'a Place>,
     /// Whether extras are requested.
@@ -84,7 +87,7 @@ pub(super) fn read(
     }
     let mut package = Package::default();
     if pyproject_toml.is_some() {
-        package.workspace = uv_workspace::find(directory)?;
+        package.workspace = request.workspaces.find(directory)?;
     }
     let project = pyproject_toml.as_deref().map(pyproject::read).transpose()?;
     check_python(project.as_ref().and_then(|project| project.requires_python.as_ref()), request)?;

@@ -69,6 +69,7 @@ fn options(target: Target, extras: &[&str], groups: &[&str]) -> CollectOptions {
         all_extras: false,
         groups,
         reads_dockerfiles: false,
+        workspaces: Default::default(),
     }
 }
 

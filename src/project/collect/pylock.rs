@@ -235,6 +235,7 @@ mod tests {
             extras: extras.iter().map(ToString::to_string).collect(),
             all_extras: false,
             reads_dockerfiles: false,
+            workspaces: Default::default(),
             groups: Vec::new(),
         }
     }

@@ -127,6 +127,7 @@ fn options(target: Target, extras: &[&str], all_extras: bool, groups: &[&str]) -
         all_extras,
         groups,
         reads_dockerfiles: false,
+        workspaces: Default::default(),
     }
 }
 

@@ -13,11 +13,14 @@ use crate::paths::resolved;
 use pep508_rs::{ExtraName, PackageName};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Sources by package name.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sources {
     entries: BTreeMap<PackageName, Vec<Source>>,
+    /// Those of the workspace root, for packages that are not in these.
+    root: Option<Arc<Sources>>,
 }
 
 /// One source.
@@ -75,14 +78,12 @@ impl Sources {
             let sources = values.iter().map(Source::read).collect::<Result<_, _>>()?;
             entries.insert(name, sources);
         }
-        Ok(Sources { entries })
+        Ok(Sources { entries, root: None })
     }
 
     /// These, and those of the workspace root for packages that are not in these.
-    pub(super) fn inherit(&mut self, root: &Sources) {
-        for (name, sources) in &root.entries {
-            self.entries.entry(name.clone()).or_insert_with(|| sources.clone());
-        }
+    pub(super) fn inherit(&mut self, root: &Arc<Sources>) {
+        self.root = Some(Arc::clone(root));
     }
 
     /// The source that applies to a requirement of that name on the target.
@@ -92,7 +93,8 @@ impl Sources {
         origin: Origin<'_>,
         scope: Scope<'_>,
     ) -> Result<Option<&Source>, CollectError> {
-        for source in self.entries.get(name).into_iter().flatten() {
+        let entry = self.entries.get(name).or_else(|| self.root.as_ref()?.entries.get(name));
+        for source in entry.into_iter().flatten() {
             let in_extra = source.extra.as_ref().is_none_or(|extra| origin == Origin::Extra(extra));
             let in_group = source.group.as_ref().is_none_or(|group| origin == Origin::Group(group));
             if in_extra

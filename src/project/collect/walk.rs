@@ -179,6 +179,7 @@ impl Walk<'_> {
         let scope = Scope::at(&directory, &environment);
         let request = Request {
             target: &self.options.target,
+            workspaces: &self.options.workspaces,
             asked_by: asked_by.as_ref(),
             with_extras: wants,
             is_static: self.is_static,

@@ -30,6 +30,7 @@ fn options(words: &str) -> CollectOptions {
         extras: Vec::new(),
         all_extras: false,
         reads_dockerfiles: false,
+        workspaces: Default::default(),
         groups: Vec::new(),
     };
     let mut words = words.split_whitespace();

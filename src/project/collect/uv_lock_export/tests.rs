@@ -15,6 +15,7 @@ fn exported(text: &str, words: &str) -> Result<Table, Unsure> {
         extras: Vec::new(),
         all_extras: false,
         reads_dockerfiles: false,
+        workspaces: Default::default(),
         groups: Vec::new(),
     };
     let mut words = words.split_whitespace();

@@ -68,7 +68,8 @@ impl Walk<'_> {
         }
         let scope = Scope::at(&visited.directory, &self.environment);
         let is_static = self.is_static;
-        let request = Request { target: &self.options.target, asked_by, with_extras: true, is_static };
+        let (target, workspaces) = (&self.options.target, &self.options.workspaces);
+        let request = Request { target, workspaces, asked_by, with_extras: true, is_static };
         let read = package::read(scope, request, self.tools, self.host)?;
         if let Some(package) = self.visited[index].package.as_mut() {
             package.extras = read.extras;

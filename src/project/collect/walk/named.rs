@@ -32,7 +32,7 @@ impl Walk<'_> {
         let source = package.sources.source_for(&name, origin, scope)?.cloned();
         let workspace = package.workspace.clone();
         if let Some(source) = source.filter(|_| !self.no_sources.covers(&name)) {
-            return self.follow(source, asked, origin, workspace.as_ref());
+            return self.follow(source, asked, origin, workspace.as_deref());
         }
         if let Some(member) = workspace.and_then(|workspace| workspace.members.get(&name).cloned()) {
             if asked.applies(&environment) {
