@@ -392,9 +392,8 @@ pub struct OwnFile {
 /// The file that this code location loads from the working directory, and not from a built package. A module is only
 /// searched if `worth_a_search`, because that lists all files.
 pub fn own_file(location: &Location, worth_a_search: bool) -> Option<OwnFile> {
-    let tree = if worth_a_search { Tree::read(&location.directory) } else { Tree::default() };
-    let (tree, declared) = (&tree, &Declared::read(&location.directory));
-    let look = Look { location, tree, declared };
+    let unread = (Tree::default(), Declared::default());
+    let look = Look { location, tree: &unread.0, declared: &unread.1 };
     if look.loads_from_elsewhere() {
         return None;
     }
@@ -404,7 +403,12 @@ pub fn own_file(location: &Location, worth_a_search: bool) -> Option<OwnFile> {
     }
     let (key, given) = MODULE_KEYS.iter().find_map(|key| Some((*key, look.code_source(key)?)))?;
     let parts: Vec<&str> = given.split('.').collect();
-    if !worth_a_search || !declared.builds_nothing || declared.has_packages_elsewhere {
+    // Without a use for them, no files are read.
+    if !worth_a_search {
+        return None;
+    }
+    let (tree, declared) = (Tree::read(&location.directory), Declared::read(&location.directory));
+    if !declared.builds_nothing || declared.has_packages_elsewhere {
         return None;
     }
     match tree.search(&parts, &look.roots()) {

@@ -90,7 +90,12 @@ impl Tree {
             *left -= 1;
             // A name that is not UTF-8 cannot be a module.
             let Ok(name) = entry.file_name().into_string() else { continue };
-            if !entry.path().is_dir() {
+            let is_dir = match entry.file_type() {
+                Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+                // What a link leads to.
+                _ => entry.path().is_dir(),
+            };
+            if !is_dir {
                 names.insert(name);
             } else if !name.starts_with('.')
                 && name != "node_modules"
