@@ -110,9 +110,12 @@ fn self_contained(
 
 /// The recipe in the cache.
 fn kept(read: &SelfContained, context: &Context<'_>) -> Option<Recipe> {
-    let text = context.tools.cache().recall(place(&read.key))?;
     let now = context.tools.host().clock.now();
-    Recipe::read(&text, &read.key, now, context.recipe_max_age).ok()
+    let with_key = |key: &str| {
+        let text = context.tools.cache().recall(place(key))?;
+        Recipe::read(&text, key, now, context.recipe_max_age).ok()
+    };
+    with_key(&read.key).or_else(|| with_key(&read.with_all_contents()?.key))
 }
 
 /// Store a recipe in the cache. Returns its text.
@@ -159,12 +162,31 @@ pub fn wheel(
     if !is_of(package, &wheel) {
         return Ok(Some(wheel));
     }
-    let Some(recipe) = Recipe::of(&wheel, read, host.clock.now())? else { return Ok(Some(wheel)) };
-    if let Some(text) = keep(&read.key, &recipe, context).filter(|_| read.is_shared) {
-        context.observer.recipe_made(&read.key, text);
-    }
+    let Some(recipe) = recipe_of(&wheel, read, context)? else { return Ok(Some(wheel)) };
     // So that the PEX is the same with and without a build, to the byte: backends compress in other ways.
     Ok(recipe.wheel(read, out_dir)?.or(Some(wheel)))
+}
+
+/// The recipe of a wheel that was just built; it is kept.
+///
+/// # Errors
+/// When the wheel cannot be read.
+fn recipe_of(
+    wheel: &Path,
+    read: &SelfContained,
+    context: &Context<'_>,
+) -> Result<Option<Recipe>, BuildError> {
+    let now = context.tools.host().clock.now();
+    if let Some(recipe) = Recipe::of(wheel, read, now)? {
+        if let Some(text) = keep(&read.key, &recipe, context).filter(|_| read.is_shared) {
+            context.observer.recipe_made(&read.key, text);
+        }
+        return Ok(Some(recipe));
+    }
+    // Two files are equal now, and it is not known which one was copied. That matters when one of them changes.
+    let Some(whole) = read.with_all_contents() else { return Ok(None) };
+    let recipe = Recipe::of(wheel, &whole, now)?;
+    Ok(recipe.inspect(|recipe| drop(keep(&whole.key, recipe, context))))
 }
 
 /// Whether a wheel has the name of its package, and runs everywhere.

@@ -43,7 +43,7 @@ const COPIED: [&str; 23] = [
 ];
 
 /// A package with a wheel that depends only on the files of its directory, as read at one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SelfContained {
     /// Key of its recipe: lower-case hex SHA-256 of everything that it depends on.
     pub key: String,
@@ -78,6 +78,17 @@ pub fn read(
 }
 
 impl SelfContained {
+    /// The same package under a key in which the contents of all files count, for a recipe that stays on this machine;
+    /// `None` if they count already.
+    pub(super) fn with_all_contents(&self) -> Option<SelfContained> {
+        self.is_shared.then(|| {
+            let mut digest = Sha256::new();
+            digest.update(&self.key);
+            self.files.update(&mut digest, false, |_, _| false);
+            SelfContained { key: hex(digest.finalize()), is_shared: false, ..self.clone() }
+        })
+    }
+
     /// Whether the content of a file does not count: it may be in the wheel, but nothing in `.dist-info` depends on it.
     pub(super) fn is_free(&self, path: &str, executable: bool) -> bool {
         let name = path.rsplit('/').next().unwrap_or(path);

@@ -172,8 +172,8 @@ impl Files {
         let max_age = record::max_age(publish.resolve_max_age, host);
         let packages = Packages::read(&plan.sources, context);
         let missing = packages.missing();
-        let wanted =
-            Reading { tags, max_age, runtime: &runtime, recipes: &missing }.wanted(plan, &likely, host);
+        let reading = Reading { tags, max_age, runtime: &runtime, recipes: &missing, recipe_tags: tags };
+        let wanted = reading.wanted(plan, &likely, host);
         let lookups = Lookups::begin(Arc::new(UrlDesk::new(&running.client)), || wanted);
         let stored = |resolution: &Resolution| {
             let hash = deps_cache::resolution_hash(resolution, plan.target, &runtime)?;

@@ -27,6 +27,8 @@ use std::time::{Duration, SystemTime};
 pub struct Settings {
     /// Tags of the deps cache.
     pub tags: CacheTags,
+    /// Tags under which recipes are read, even if deps PEX files are built in any case.
+    pub recipe_tags: Vec<String>,
     /// PEX files that code locations use.
     pub in_use: InUse,
     /// Deps PEX files that entries and records of the cache may name, such as those that run now.
@@ -45,6 +47,7 @@ pub struct Settings {
 pub struct Publisher {
     client: Client,
     tags: CacheTags,
+    recipe_tags: Vec<String>,
     target: Target,
     runtime: String,
     lookups: Lookups,
@@ -101,7 +104,8 @@ impl Publisher {
         settings: Settings,
         progress: Arc<dyn Progress>,
     ) -> Publisher {
-        let Settings { tags, in_use, likely, max_age, recipes, is_source_ready, upload } = settings;
+        let Settings { tags, recipe_tags, in_use, likely, max_age, recipes, is_source_ready, upload } =
+            settings;
         let (runtime, target) = (deps_cache::runtime(), plan.target);
         let desk = Arc::new(UrlDesk::new(client));
         desk.expect(Party::Ahead);
@@ -110,15 +114,22 @@ impl Publisher {
         }
         let lookups = {
             let (plan, host) = (Arc::clone(plan), client.host().clone());
-            let (from, runtime) = (tags.from.clone(), runtime.clone());
+            let (from, recipe_tags, runtime) = (tags.from.clone(), recipe_tags.clone(), runtime.clone());
             Lookups::begin(Arc::clone(&desk), move || {
-                let reading = Reading { tags: &from, max_age, runtime: &runtime, recipes: &recipes };
+                let reading = Reading {
+                    tags: &from,
+                    max_age,
+                    runtime: &runtime,
+                    recipes: &recipes,
+                    recipe_tags: &recipe_tags,
+                };
                 reading.wanted(&plan, &likely, &host)
             })
         };
         Publisher {
             client: client.clone(),
             tags,
+            recipe_tags,
             target,
             runtime,
             lookups,
@@ -254,7 +265,7 @@ impl Observer for Publisher {
     }
 
     fn recipes(&self, keys: &[String]) -> Vec<Option<Recipe>> {
-        recipes::read(&self.lookups, &self.tags.from, keys, self.max_age)
+        recipes::read(&self.lookups, &self.recipe_tags, keys, self.max_age)
     }
 
     fn recipe_made(&self, key: &str, text: String) {

@@ -22,17 +22,16 @@ pub struct Reading<'a> {
     pub runtime: &'a str,
     /// Keys of recipes.
     pub recipes: &'a [String],
+    /// The tags under which recipes are read.
+    pub recipe_tags: &'a [String],
 }
 
 impl Reading<'_> {
     /// What a build of this plan reads. `likely` are deps PEX files that entries and records may name, such as those that
     /// run now.
     pub fn wanted(&self, plan: &Plan, likely: &[String], host: &Host) -> Wanted {
-        if self.tags.is_empty() {
-            return Wanted::default();
-        }
         let mut wanted = Wanted::default();
-        for job in &plan.deps {
+        for job in plan.deps.iter().filter(|_| !self.tags.is_empty()) {
             let names = self.of_job(job, plan, host);
             if !names.is_empty() && !wanted.texts.contains(&names) {
                 wanted.texts.push(names);
@@ -41,8 +40,8 @@ impl Reading<'_> {
         if !wanted.texts.is_empty() && likely.len() <= MOST_FILES {
             wanted.files = likely.to_vec();
         }
-        if !self.max_age.is_zero() {
-            wanted.texts.extend(self.recipes.iter().map(|key| recipes::names(key, self.tags)));
+        if !self.max_age.is_zero() && !self.recipe_tags.is_empty() {
+            wanted.texts.extend(self.recipes.iter().map(|key| recipes::names(key, self.recipe_tags)));
         }
         wanted
     }

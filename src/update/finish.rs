@@ -34,6 +34,7 @@ impl Online {
         let of_plan = plan.locations.iter().map(|planned| planned.location.name.as_str());
         let settings = publish::Settings {
             tags,
+            recipe_tags: publish.deps_cache_from.clone(),
             in_use: self.before.as_ref().map(|before| before.in_use(plan.sources.len())).unwrap_or_default(),
             likely: self.before.as_ref().map(|before| before.deps_files(of_plan)).unwrap_or_default(),
             max_age: record::max_age(publish.resolve_max_age, host),

@@ -28,7 +28,7 @@ const NOT_READ: [&str; 2] = [".git", ".hg"];
 pub(in crate::builder) type Sha256Digest = [u8; 32];
 
 /// What is in a directory. Links to files are files too.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::builder) struct Files {
     files: BTreeMap<PathBuf, Seen>,
     /// Backends look for packages by directories, even empty ones.
@@ -36,7 +36,7 @@ pub(in crate::builder) struct Files {
 }
 
 /// A file or link.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::builder) struct Seen {
     /// The target as written in a link; `None` for a file.
     link: Option<PathBuf>,

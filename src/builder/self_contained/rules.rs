@@ -160,7 +160,7 @@ const PDM_BUILD: Allowed =
     Keys(&["editable-backend", "excludes", "includes", "is-purelib", "package-dir", "source-includes"], &[]);
 
 /// What the configuration of a package says that is built only from its own files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Configuration {
     /// All texts in it, in lower case. A file that none of them names is not read for its metadata.
     texts: Vec<String>,
