@@ -33,25 +33,29 @@ pub(super) fn files() -> Option<io::Result<Files>> {
 }
 
 fn unpack(packed: &[u8]) -> io::Result<Files> {
-    let mut records = Vec::new();
-    let reader = LzmaReader::new_mem_limit(packed, MEMORY_KIB, None)?;
-    reader.take(LIMIT_BYTES).read_to_end(&mut records)?;
-    let mut rest = records.as_slice();
+    // As a stream: at this moment, other threads have lock files in memory.
+    let mut reader = LzmaReader::new_mem_limit(packed, MEMORY_KIB, None)?.take(LIMIT_BYTES);
     let mut files = Vec::new();
-    while !rest.is_empty() {
-        let path = String::from_utf8(field(&mut rest)?.to_vec()).map_err(|_| damaged())?;
-        files.push((path, field(&mut rest)?.to_vec()));
+    while let Some(path) = field(&mut reader)? {
+        let path = String::from_utf8(path).map_err(|_| damaged())?;
+        files.push((path, field(&mut reader)?.ok_or_else(damaged)?));
     }
     Ok(files)
 }
 
-/// The next path or content.
-fn field<'a>(rest: &mut &'a [u8]) -> io::Result<&'a [u8]> {
-    let (length, after) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| damaged())?;
-    let (field, after) = after.split_at_checked(length).ok_or_else(damaged)?;
-    *rest = after;
-    Ok(field)
+/// The next path or content; `None` at the end.
+fn field(reader: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut length = Vec::with_capacity(4);
+    reader.take(4).read_to_end(&mut length)?;
+    if length.is_empty() {
+        return Ok(None);
+    }
+    let length: [u8; 4] = length.try_into().map_err(|_| damaged())?;
+    let length = u64::from(u32::from_le_bytes(length));
+    let capacity = usize::try_from(length.min(LIMIT_BYTES)).map_err(|_| damaged())?;
+    let mut field = Vec::with_capacity(capacity);
+    reader.take(length).read_to_end(&mut field)?;
+    if field.len() as u64 == length { Ok(Some(field)) } else { Err(damaged()) }
 }
 
 fn damaged() -> io::Error {
