@@ -22,7 +22,7 @@ use crate::report::facts::Facts;
 use crate::target::Target;
 use crate::wheel::archive::path_fault;
 use crate::wheel::{Archive, Metadata, WheelName, entry_points::EntryPoint};
-use crate::{context, foreign_json, pex, registry, resolve, yaml};
+use crate::{context, foreign_json, pex, registry, resolve, simple_index as index, yaml};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use std::sync::Arc;
 pub type Parser = fn(&[u8]);
 
 /// Name and function of each parser. The names are those of the fuzz targets and their corpora.
-pub const PARSERS: [(&str, Parser); 25] = [
+pub const PARSERS: [(&str, Parser); 26] = [
     ("auth_file", auth_file),
     ("base_layer", base_layer),
     ("challenge", challenge),
@@ -51,6 +51,7 @@ pub const PARSERS: [(&str, Parser); 25] = [
     ("python_version", python_version),
     ("requirement", requirement),
     ("requirements_txt", requirements_txt),
+    ("simple_index", simple_index),
     ("url", url),
     ("uv_lock", uv_lock),
     ("wheel_archive", wheel_archive),
@@ -250,6 +251,11 @@ pub fn requirement(bytes: &[u8]) {
 /// The lines of a requirements.txt.
 pub fn requirements_txt(bytes: &[u8]) {
     collect::fuzzing::requirements_txt(bytes, target());
+}
+
+/// A page of a package index, as JSON and as HTML.
+pub fn simple_index(bytes: &[u8]) {
+    index::fuzzing::page(bytes);
 }
 
 /// A URL as shown in messages: without user information and query.

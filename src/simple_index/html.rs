@@ -6,7 +6,9 @@ use std::io::{BufRead, Read};
 use url::Url;
 
 /// The longest tag that is read.
-const MOST_TAG_BYTES: u64 = 64 * 1024;
+const MOST_TAG_BYTES: usize = 64 * 1024;
+/// How a comment starts, after its `<`.
+const COMMENT: &[u8] = b"!--";
 
 /// Read the wanted files.
 pub(super) fn read(
@@ -46,21 +48,46 @@ pub(super) fn read(
     if is_html { Ok(files) } else { Err(Problem::Format("it is neither HTML nor JSON".into())) }
 }
 
-/// Read up to the end of a tag, which a `>` in quotes is not.
+/// Read up to the end of a tag, which a `>` in quotes is not; or of a comment, of which nothing is kept.
 fn read_tag(body: &mut impl BufRead, tag: &mut Vec<u8>) -> Result<(), Problem> {
     tag.clear();
-    let mut body = body.take(MOST_TAG_BYTES);
-    while body.read_until(b'>', tag).map_err(Problem::Read)? > 0 && is_in_quotes(tag) {}
+    let (mut start, mut open) = (0, None);
+    while start < MOST_TAG_BYTES {
+        let read = body.take((MOST_TAG_BYTES - start) as u64).read_until(b'>', tag).map_err(Problem::Read)?;
+        if tag.starts_with(COMMENT) {
+            return skip_comment(body, tag);
+        }
+        open = tag[start..].iter().fold(open, quote);
+        start = tag.len();
+        if read == 0 || open.is_none() {
+            break;
+        }
+    }
     Ok(())
 }
 
-fn is_in_quotes(tag: &[u8]) -> bool {
-    let quote = |open: Option<u8>, byte: &u8| match (open, byte) {
+/// The quote that is open after a byte.
+fn quote(open: Option<u8>, byte: &u8) -> Option<u8> {
+    match (open, byte) {
         (None, b'"' | b'\'') => Some(*byte),
         (Some(open), byte) if open == *byte => None,
         (open, _) => open,
-    };
-    tag.iter().fold(None, quote).is_some()
+    }
+}
+
+/// Read up to the end of a comment: an apostrophe in it is not a quote, and a link not a file.
+fn skip_comment(body: &mut impl BufRead, tag: &mut Vec<u8>) -> Result<(), Problem> {
+    while !tag.ends_with(b"-->") {
+        // The end may be in two pieces.
+        let kept = tag.len().saturating_sub(2);
+        tag.drain(..kept);
+        if body.take(MOST_TAG_BYTES as u64).read_until(b'>', tag).map_err(Problem::Read)? == 0 {
+            break;
+        }
+    }
+    tag.clear();
+    tag.extend_from_slice(COMMENT);
+    Ok(())
 }
 
 /// `<meta name="pypi:repository-version" content="1.0">` (PEP 629).
@@ -157,6 +184,22 @@ mod tests {
                 row("a-1.tar.gz", "https://h.example/files/a-1.tar.gz", None, true),
             ]
         );
+    }
+
+    /// Earlier, the apostrophe hid all links up to the next one.
+    #[test]
+    fn what_is_in_a_comment_is_neither_a_file_nor_a_quote() {
+        let text = "<html><!-- the index's files: <a href=a-1.zip> --><a href=a-1.whl>x</a><!---->\
+            <a href=a-1.tar.gz>y</a><!-- ends nowhere <a href=a-1.egg>";
+        let found: Vec<_> = files(text).unwrap().into_iter().map(|file| file.file_name).collect();
+        assert_eq!(found, ["a-1.whl", "a-1.tar.gz"]);
+    }
+
+    #[test]
+    fn a_tag_is_read_once_however_many_brackets_are_in_its_quotes() {
+        let many = ">".repeat(MOST_TAG_BYTES / 2);
+        let text = format!("<a title=\"{many}\" href=a-1.whl><a title=\"{many}{many}\" href=a-1.zip>");
+        assert_eq!(files(&text).unwrap().len(), 1, "a tag that is too long is cut");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! is read too. Pages are read as a stream, and of the files only those that the caller wants are kept: the page of a
 //! large project has several megabytes.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod html;
 mod json;
 
