@@ -23,7 +23,7 @@ use crate::publish::record;
 use crate::render::Exit;
 use crate::report::{self, DeploymentReport, Ended, Problem, Purpose, Report, Run};
 use crate::tools::EarlyRuntime;
-use crate::update::{self, Early, Online, Outcome};
+use crate::update::{self, Early, Intended, Online, Outcome};
 use crate::verify::{Verified, for_want_of_secrets, unfit};
 pub(super) use defs_state::{check as check_defs_state, refresh as refresh_defs_state};
 pub(super) use images::{Chosen, choose};
@@ -193,22 +193,23 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     let stages = Stages { args, host, progress, building, plan, online, out_dir };
     stages.begin(&names);
     let making = Making { args, online: stages.online.as_ref(), out_dir: &stages.out_dir, progress, host };
-    let MadeImages { images, refused, mut not_built, mut verified } = making.make(&ways);
-    let mut outcomes = refused;
+    let MadeImages { images, refused, mut not_built, mut verified, changes } = making.make(&ways);
+    let (mut intended, mut searches) = (Intended::refused(refused), Vec::from_iter(changes));
     if !stages.plan.locations.is_empty() {
         let made = stages.build()?;
         let loaded = stages.verify(made.manifest, &made.built, made.recording)?.unwrap_or_default();
         let unfit = unfit(&loaded);
         verified.extend(loaded);
-        outcomes.extend(stages.load(made.published.as_ref(), &made.built, &unfit));
-        // Last, after the wait for the load, so that the list has had the most time.
-        if let Some(changes) = made.changes {
-            let changes = changes.found(host);
-            progress.put(|run| run.changes = changes);
-        }
+        intended = intended.and(stages.intend(made.published.as_ref(), &made.built, &unfit));
+        searches.extend(made.changes);
         not_built = together(made.not_built, not_built);
     }
-    outcomes.extend(stages.load_images(&images));
+    let outcomes = stages.load(intended, &images);
+    // Last, after the wait for the load, so that the lists have had the most time.
+    for changes in searches {
+        let changes = changes.found(host);
+        progress.put(|run| run.changes.extend(changes));
+    }
     let outcomes = Arc::new(outcomes);
     if stages.online.is_some() {
         progress.put(|run| run.outcomes = Some(Arc::clone(&outcomes)));

@@ -16,7 +16,7 @@ use crate::target::PythonVersion;
 use crate::update::Before;
 use crate::update::prune::{self, Leftovers, PruneError};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Run the command: exit code 0, whether there is something to remove or not.
@@ -40,13 +40,15 @@ pub fn run(
     let (client, before) = at(args, &context, &client, host)?;
     let leftovers = before.leftovers(&names, &elsewhere, &revision);
     let outlived = outlived(&context, &client, &revision, host)?;
-    let found = Found { client, leftovers, outlived };
+    let image = |name: &String| Some((name.clone(), before.image(name)?));
+    let images = leftovers.removable.iter().filter_map(image).collect();
+    let found = Found { client, leftovers, outlived, images };
     found.tell(args.apply, host);
     if !args.apply {
         found.print(format, &[], false, host)?;
         return Ok(Exit(0));
     }
-    let Found { client, leftovers, outlived } = &found;
+    let Found { client, leftovers, outlived, .. } = &found;
     if !leftovers.removable.is_empty() {
         prune::confirm(client, &leftovers.removable, args.yes, host)?;
     }
@@ -124,6 +126,8 @@ struct Found {
     client: Client,
     leftovers: Leftovers,
     outlived: Vec<Outlived>,
+    /// The images that code locations run from, by name.
+    images: BTreeMap<String, String>,
 }
 
 impl Found {
@@ -151,13 +155,22 @@ impl Found {
             true => host.note(format!("Removing {what}")),
             false => host.note(format!("{what} can be removed; nothing was changed, add --apply to remove")),
         }
+        if !self.images.is_empty() {
+            host.note("Images stay in their registries: remove them by the rules of the registry");
+        }
     }
 
     fn print(&self, format: Format, gone: &[String], applied: bool, host: &Host) -> Result<(), Error> {
         let is_gone = |name: &String| gone.contains(name);
         let text = match format {
             Format::Json => {
-                let location = |name: &String| json!({"name": name, "removed": is_gone(name)});
+                let location = |name: &String| {
+                    let mut value = json!({"name": name, "removed": is_gone(name)});
+                    if let Some(image) = self.images.get(name) {
+                        value["image"] = json!(image);
+                    }
+                    value
+                };
                 let deployment = |one: &Outlived| {
                     let mut value = json!(one);
                     value["removed"] = Value::Bool(is_gone(&one.deployment));
@@ -178,11 +191,14 @@ impl Found {
         if text.is_empty() { Ok(()) } else { host.data(&text).map_err(Error::Stdout) }
     }
 
-    /// A line for each: what it is, its name, and for a branch deployment branch and pull request.
+    /// A line for each: what it is, its name, for a code location its image if it runs from one, and for a branch
+    /// deployment branch and pull request.
     fn lines(&self, is_gone: &dyn Fn(&String) -> bool) -> String {
         let end = |name: &String| if is_gone(name) { "removed" } else { "left over" };
-        let locations =
-            self.leftovers.removable.iter().map(|name| format!("code location\t{name}\t{}", end(name)));
+        let image =
+            |name: &String| self.images.get(name).map(|image| format!("\t{image}")).unwrap_or_default();
+        let line = |name: &String| format!("code location\t{name}\t{}{}", end(name), image(name));
+        let locations = self.leftovers.removable.iter().map(line);
         let deployments = self.outlived.iter().map(|one| {
             let Outlived { deployment, branch, pull_request } = one;
             format!("branch deployment\t{deployment}\t{}\t{branch}\t#{pull_request}", end(deployment))

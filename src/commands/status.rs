@@ -33,9 +33,6 @@ pub fn run(args: &StatusArgs, format: Format, host: &Host) -> Result<Exit, Error
     if status.locations.is_empty() {
         host.note(NO_LOCATIONS);
     }
-    if status.locations.is_empty() {
-        host.note("It has no code locations");
-    }
     host.data(&text).map_err(Error::Stdout)?;
     Ok(Exit(0))
 }

@@ -2,9 +2,11 @@
 
 use super::table::{Table, size, time};
 use crate::builder::image::build::{BuiltImage, ImageLayer};
+use crate::builder::image::contents;
 use crate::publish::images::PushedImage;
 use crate::registry::Tagged;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,6 +98,11 @@ impl ImageFacts {
             requests,
             elapsed: image.elapsed,
         }
+    }
+
+    /// The distributions in it, by normalised name.
+    pub fn distributions(&self) -> BTreeMap<String, String> {
+        self.layers.iter().flat_map(|layer| contents::distributions(&layer.what)).collect()
     }
 
     /// What was sent: `1.2 MB sent`, of how many layers.

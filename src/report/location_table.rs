@@ -88,6 +88,9 @@ impl View<'_> {
         let has_files = rows.iter().any(|row| !row.source.is_empty() || !row.deps.is_empty());
         let has_images = rows.iter().any(|row| row.image.is_some());
         let head = match (has_files, self.has_file_columns) {
+            _ if has_images && has_files => {
+                "| | Code location | State | Image or PEX files |\n|---|---|---|---|"
+            }
             _ if has_images => "| | Code location | State | Image |\n|---|---|---|---|",
             (true, true) => {
                 "| | Code location | State | Source PEX | Deps PEX | dagster |\n|---|---|---|---|---|---|"
@@ -99,10 +102,9 @@ impl View<'_> {
         let line = |row: &&Row| {
             let start = format!("| {} | {} | {} |", row.state.sign(), self.name(row), self.state(row));
             let dagster = row.dagster.as_deref().unwrap_or_default();
-            let image = row.image.as_deref().map_or("–".to_string(), markdown::cell);
-            let note = row.image_note.as_deref().map(|note| format!("<br>{note}")).unwrap_or_default();
             match (has_files, self.has_file_columns) {
-                _ if has_images => format!("{start} {image}{note} |"),
+                _ if has_images && row.image.is_some() => format!("{start} {} |", self.image(row, shared)),
+                _ if has_images => format!("{start} {} |", some(&build(row, shared))),
                 (true, true) => {
                     format!("{start} {} | {} | {} |", some(&row.source), some(&row.deps), some(dagster))
                 }
@@ -111,6 +113,16 @@ impl View<'_> {
             }
         };
         std::iter::once(head.to_string()).chain(rows.iter().map(line)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Its image, what was sent of it, and the version of dagster in it, unless the comment says it for all rows.
+    fn image(&self, row: &Row, shared: Option<&str>) -> String {
+        let dagster =
+            row.dagster.as_deref().filter(|version| self.has_file_columns || shared != Some(version));
+        let dagster = dagster.map(|version| format!("dagster {version}"));
+        let notes: Vec<String> = row.image_note.clone().into_iter().chain(dagster).collect();
+        let notes = if notes.is_empty() { String::new() } else { format!("<br>{}", notes.join(", ")) };
+        format!("{}{notes}", markdown::cell(row.image.as_deref().unwrap_or_default()))
     }
 
     /// Its name, as a link to its page where Dagster+ has one.

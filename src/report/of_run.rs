@@ -146,6 +146,11 @@ impl Known<'_> {
             report.dagster_cloud_version =
                 deps.and_then(|deps| deps.resolution().version_of("dagster-cloud")).map(String::from);
         }
+        if let Some(image) = &report.built_image {
+            let mut distributions = image.distributions();
+            report.dagster_version = distributions.remove("dagster");
+            report.dagster_cloud_version = distributions.remove("dagster-cloud");
+        }
         report.state = self.state(location, &report, verified, outcome);
         let was_serving = self.run.deployment.is_some() && self.run.serving.contains(&location.name);
         report.previous_version = was_serving.then(|| PreviousVersion::after(report.state)).flatten();

@@ -147,7 +147,7 @@ pub fn dependency_changes(rows: &[Row], limit: usize) -> String {
     let mut sets: Vec<(&DependencyChanges, Vec<&Row>)> = Vec::new();
     for row in rows {
         let Some(changes) = &row.changes else { continue };
-        match sets.iter_mut().find(|(known, _)| *known == changes) {
+        match sets.iter_mut().find(|(known, _)| known.is_alike(changes)) {
             Some((_, of)) => of.push(row),
             None => sets.push((changes, vec![row])),
         }

@@ -1,12 +1,12 @@
-//! From built files to updated code locations and their outcomes.
+//! From built files to the documents of their code locations.
 
 use super::document::{Code, location_document};
-use super::{Before, Online, Outcome, Phase, Update, UpdateError, Updated};
+use super::{Before, Intended, Online, Outcome, Update, UpdateError, Updated};
 use crate::builder::local_packages::Packages;
 use crate::builder::manifest::{Origin, pex_tag};
 use crate::builder::{Built, DepsPexFile};
 use crate::dagster::Client;
-use crate::dependencies::Search;
+use crate::dependencies::{Distributions, ImageReader, Ran, Search};
 use crate::deployment::args::PublishArgs;
 use crate::display::Display;
 use crate::host::Host;
@@ -14,8 +14,11 @@ use crate::plan::{Plan, PlannedLocation};
 use crate::publish::{self, CacheTags, Published, Publisher, record};
 use crate::target::Target;
 use crate::verify::{self, Ended, traceback};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// What each code location ran before.
+type BeforeRun = Box<dyn Fn(&str) -> Option<Ran>>;
 
 impl Online {
     /// Follow a build from here. `loads_all` is whether each code location is loaded here before it is updated.
@@ -45,56 +48,49 @@ impl Online {
         Publisher::start(&self.client, plan, settings, Arc::new(Display::new(host)))
     }
 
-    /// Update the code locations whose files are stored, and wait for them. `unfit` are those not to be updated;
-    /// `reached` is called with the progress. Code locations that were not built or are unfit have no outcome.
-    pub fn finish(
+    /// What is to be done about code locations that were built as PEX files. `unfit` are those not to be updated. Code
+    /// locations that were not built or are unfit have no outcome.
+    pub fn intend(
         &self,
         published: &Published,
         plan: &Plan,
         built: &Built,
         unfit: &BTreeSet<String>,
-        reached: &dyn Fn(Phase),
-    ) -> Vec<Outcome> {
-        let (mut outcomes, mut updates, mut stored) = (Vec::new(), Vec::new(), BTreeMap::new());
+    ) -> Intended {
+        let mut intended = Intended::default();
         for planned in plan.locations.iter().filter(|planned| !unfit.contains(&planned.location.name)) {
             let Some((source, deps)) = built.pair(planned) else { continue };
             let name = planned.location.name.clone();
             match published.pair(&source.name, deps.name()) {
                 Ok(sent) => {
-                    let update = self.update(planned, &source.name, deps, plan.target);
+                    let update = self.update_of(planned, &source.name, deps, plan.target);
                     let result = match self.is_left_alone(&update) {
                         true => Updated::Unchanged,
                         false if self.before.is_none() => Updated::Published,
                         false => {
-                            updates.push(update);
-                            stored.insert(name, sent);
+                            intended.updates.push(update);
+                            intended.stored.insert(name, sent);
                             continue;
                         }
                     };
-                    outcomes.push(Outcome { name, sent: Some(sent), result: Ok(result) });
+                    intended.outcomes.push(Outcome { name, sent: Some(sent), result: Ok(result) });
                 }
                 Err(source) => {
                     let error = UpdateError::NotPublished { location: name.clone(), source };
-                    outcomes.push(Outcome::new(name, Err(error)));
+                    intended.outcomes.push(Outcome::new(name, Err(error)));
                 }
             }
         }
-        if let Some(before) = &self.before
-            && !updates.is_empty()
-        {
-            let limits =
-                self.limits(updates.iter().any(|update| update.document.contains_key("agent_queue")));
-            let updated = super::run(&self.client.patient(), updates, before, limits, reached);
-            outcomes.extend(updated.into_iter().map(|mut outcome| {
-                explain(&mut outcome, plan, self.client.host());
-                outcome.sent = stored.get(&outcome.name).copied();
-                outcome
-            }));
-        }
-        outcomes
+        intended
     }
 
-    fn update(&self, planned: &PlannedLocation, source: &str, deps: &DepsPexFile, target: Target) -> Update {
+    fn update_of(
+        &self,
+        planned: &PlannedLocation,
+        source: &str,
+        deps: &DepsPexFile,
+        target: Target,
+    ) -> Update {
         let tag = pex_tag(&[source, deps.name()]);
         let location = &planned.location;
         let code = Code::Pex { tag: &tag, python: target.python };
@@ -102,17 +98,26 @@ impl Online {
         Update { name: location.name.clone(), document }
     }
 
-    /// Start to compute what changes in the dependencies of each code location: against what it ran before, or for a
-    /// branch deployment against what its base deployment runs.
+    /// Start to compute what changes in the dependencies of each code location that gets PEX files.
     pub fn dependency_changes(&self, plan: &Plan, built: &Built) -> Search {
+        Search::of_pex_files(self.client.patient(), plan, built, self.look_at_runs())
+    }
+
+    /// The same for code locations that get images: their names, with the reference of the image and what is in it.
+    pub fn image_changes(&self, reader: ImageReader, images: Vec<(String, String, Distributions)>) -> Search {
+        Search::of_images(self.client.patient(), reader, images, self.look_at_runs())
+    }
+
+    /// Finds out what a code location ran before, or for a branch deployment what its base deployment runs.
+    fn look_at_runs(&self) -> impl FnOnce() -> BeforeRun + Send + use<> {
         let (before, base) = (self.before.clone(), self.base.as_ref().map(Client::patient));
-        Search::begin(self.client.patient(), plan, built, move || {
+        move || {
             let before = match base {
                 Some(base) => Some(Before::look_at_metadata(&base)),
                 None => before,
             };
-            move |location: &str| before.as_ref()?.deps_file(location)
-        })
+            Box::new(move |location: &str| before.as_ref()?.ran(location))
+        }
     }
 
     /// Whether the update would change nothing, and only changed code locations are to be updated.
@@ -133,7 +138,7 @@ impl Online {
 }
 
 /// Name the user's files in the traceback of a code location that does not load at Dagster+, and the line to look at.
-fn explain(outcome: &mut Outcome, plan: &Plan, host: &Host) {
+pub(super) fn explain(outcome: &mut Outcome, plan: &Plan, host: &Host) {
     let planned = plan.locations.iter().find(|planned| planned.location.name == outcome.name);
     let Some(planned) = planned else { return };
     if let Err(UpdateError::Load { failure, place, hint, .. }) = &mut outcome.result {

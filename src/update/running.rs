@@ -5,6 +5,7 @@
 
 use super::Before;
 use crate::builder::manifest::pex_tag;
+use crate::dependencies::Ran;
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -80,9 +81,15 @@ impl Before {
         files(&self.metadata(name)?).into_iter().find(|file| file.starts_with("deps-"))
     }
 
-    /// The image that a code location runs, if the server reports it.
+    /// The image that a code location runs from, if it runs no PEX files and the server reports it.
     pub fn image(&self, name: &str) -> Option<String> {
-        self.metadata(name)?["image"].as_str().map(String::from)
+        let metadata = self.metadata(name)?;
+        files(&metadata).is_empty().then(|| metadata["image"].as_str().map(String::from))?
+    }
+
+    /// What a code location runs its distributions from, if the server reports it.
+    pub(super) fn ran(&self, name: &str) -> Option<Ran> {
+        self.deps_file(name).map(Ran::DepsPex).or_else(|| self.image(name).map(Ran::Image))
     }
 
     /// Why an update of the code location `name` to `document` would change something; `None` if it has loaded without
@@ -274,6 +281,8 @@ mod tests {
             document["image"] = json!(image);
             assert_eq!(runs.difference("one", document.as_object().unwrap()), want);
         }
+        assert_eq!(runs.image("one").as_deref(), Some("r.example/one:1"));
+        assert_eq!(before(true, None, Some(metadata().to_string())).image("one"), None);
     }
 
     #[test]

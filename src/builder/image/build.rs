@@ -12,7 +12,7 @@ use super::sbom::{self, Packages};
 use super::source::Sources;
 use super::stored::{self, StoredLayer};
 use super::venv::Venv;
-use super::{ImageError, Include, key, name};
+use super::{ImageError, Include, contents, key, name};
 use crate::builder::fetch_job::FetchedWheel;
 use crate::builder::{BuildError, Context, deps, in_parallel, parallelism, source};
 use crate::cache::{CacheError, write_atomically};
@@ -216,8 +216,9 @@ impl Images<'_> {
         let bytecode = compiler.map(Compiler::key);
         let digests = wheels.iter().map(|wheel| wheel.sha256.as_str());
         let key = key::of_wheels(self.venv(), self.options.packing, bytecode.as_deref(), digests);
-        let pins = wheels.iter().map(|wheel| format!("{}=={}", wheel.name, wheel.version));
-        let what = pins.collect::<Vec<_>>().join(", ");
+        let what = contents::of_distributions(
+            wheels.iter().map(|wheel| (wheel.name.as_str(), wheel.version.as_str())),
+        );
         self.layer(key, what, || {
             let mut files = LayerFiles::default();
             let site_packages = self.venv().site_packages();
@@ -390,7 +391,7 @@ impl Shared<'_> {
         labels.extend(options.labels.iter().map(|(key, value)| (key.clone(), Some(value.clone()))));
         let added = |layer: &ImageLayer| AddedLayer {
             diff_id: layer.stored.written.diff_id,
-            created_by: format!("pexpress: {}", layer.what),
+            created_by: contents::step(&layer.what),
         };
         Additions {
             first_on_path: format!("/{VENV}/bin"),

@@ -14,6 +14,7 @@ pub mod base;
 pub mod build;
 pub mod bytecode;
 mod collisions;
+pub mod contents;
 pub mod editable;
 mod error;
 pub mod files;

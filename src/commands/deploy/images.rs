@@ -105,7 +105,7 @@ pub(super) fn run(
     progress.stage("load");
     host.note(format!("Updating {} to images that are built already", count(images.len(), "code location")));
     let reach = |phase| progress.put(|run| run.reach(phase));
-    let outcomes = Arc::new(online.deploy_images(&images, &reach));
+    let outcomes = Arc::new(online.update(online.intend_images(&images), None, &reach));
     progress.put(|run| run.outcomes = Some(Arc::clone(&outcomes)));
     telling::say_failures(&outcomes, host);
     let deployed: Vec<&str> = images.iter().map(|one| one.location.name.as_str()).collect();

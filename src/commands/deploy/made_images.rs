@@ -10,6 +10,7 @@ use crate::commands::Error;
 use crate::commands::image::platforms::{self, Prepared};
 use crate::commands::image::{dockerfile, failures};
 use crate::commands::progress::Progress;
+use crate::dependencies::{ImageReader, Search};
 use crate::deployment::args::Strategy;
 use crate::error::{Explain, error_text};
 use crate::host::Host;
@@ -41,6 +42,8 @@ pub(super) struct MadeImages {
     pub(super) not_built: Option<Error>,
     /// What was loaded here.
     pub(super) verified: Vec<Verified>,
+    /// What changes in the dependencies of those whose images were pushed.
+    pub(super) changes: Option<Search>,
 }
 
 /// What the work has in common.
@@ -134,7 +137,7 @@ impl Making<'_> {
         let prepared = platforms::prepare(&args, &registries, [&silent, &silent], &Progress::default())?;
         silence.store(false, Ordering::Relaxed);
         platforms::tell(&prepared, host);
-        let [Prepared { base, planned, .. }, ..] = prepared.as_slice() else { return Ok(()) };
+        let [Prepared { base, planned, platform, .. }, ..] = prepared.as_slice() else { return Ok(()) };
         let mut options = args.image_options.options(host);
         let insists = args.publish.strategy == Strategy::Image;
         options.dockerfiles =
@@ -163,7 +166,19 @@ impl Making<'_> {
         if !reports.is_empty() {
             host.note(table(&reports).text(host.columns()));
         }
+        // After the uploads, whose requests are counted, and next to the wait for the load.
+        let reader = ImageReader { registries, platform: platform.clone() };
+        made.changes = self.changes(&reports, reader);
         Ok(())
+    }
+
+    /// Start to compute what changes in the dependencies of images that were pushed.
+    fn changes(&self, reports: &[ImageReport], reader: ImageReader) -> Option<Search> {
+        let pushed = reports.iter().filter_map(|ImageReport { name, image }| {
+            Some((name.clone(), image.reference.clone()?, image.distributions()))
+        });
+        let pushed: Vec<_> = pushed.collect();
+        self.online.filter(|_| !pushed.is_empty()).map(|online| online.image_changes(reader, pushed))
     }
 
     fn record_failures(&self, names: &[&str], built: &[Result<BuiltImage, Arc<BuildError>>]) {

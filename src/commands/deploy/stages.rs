@@ -16,7 +16,7 @@ use crate::plan::images::ImageLocation;
 use crate::project::Warning;
 use crate::publish::{Published, Publisher, Recording, record};
 use crate::report::{self, DeploymentReport};
-use crate::update::{self, Online};
+use crate::update::{self, Intended, Online};
 use crate::verify::{Rules, Verified, VerifyWhen};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -153,24 +153,24 @@ impl Stages<'_> {
         self.progress.put(|run| run.warnings.push(Warning::without_place(message)));
     }
 
-    /// Update the code locations that run from PEX files, and wait for them.
-    pub(super) fn load(
+    /// What is to be done about the code locations that run from PEX files.
+    pub(super) fn intend(
         &self,
         published: Option<&Published>,
         built: &Built,
         unfit: &BTreeSet<String>,
-    ) -> Vec<update::Outcome> {
-        let Some((online, published)) = self.online.as_ref().zip(published) else { return Vec::new() };
-        self.progress.stage("load");
-        let reach = |phase| self.progress.put(|run| run.reach(phase));
-        online.finish(published, &self.plan, built, unfit, &reach)
+    ) -> Intended {
+        match self.online.as_ref().zip(published) {
+            Some((online, published)) => online.intend(published, &self.plan, built, unfit),
+            None => Intended::default(),
+        }
     }
 
-    /// Update the code locations that run from images, and wait for them.
-    pub(super) fn load_images(&self, images: &[ImageLocation]) -> Vec<update::Outcome> {
-        let Some(online) = self.online.as_ref().filter(|_| !images.is_empty()) else { return Vec::new() };
+    /// Update the code locations that run from PEX files and `images`, and wait for all of them together.
+    pub(super) fn load(&self, intended: Intended, images: &[ImageLocation]) -> Vec<update::Outcome> {
+        let Some(online) = &self.online else { return Vec::new() };
         self.progress.stage("load");
         let reach = |phase| self.progress.put(|run| run.reach(phase));
-        online.deploy_images(images, &reach)
+        online.update(intended.and(online.intend_images(images)), Some(&self.plan), &reach)
     }
 }

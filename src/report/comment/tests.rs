@@ -63,6 +63,7 @@ fn a_comment_tells_each_location_and_folds_its_error() {
 fn changed_dependencies_are_shown_once_for_all_locations_that_share_them() {
     let changes = |count: usize| DependencyChanges {
         deps_pex_before: "deps-0.pex".into(),
+        image_before: String::new(),
         added: vec![("polars".into(), "1.2".into())],
         removed: vec![],
         changed: (0..count).map(|n| (format!("d_{n}"), "1".into(), "2".into())).collect(),

@@ -122,6 +122,25 @@ fn code_locations_that_left_the_file_are_removed() {
     standin.journal().assert_clean();
 }
 
+/// An image is one of a registry, where other deployments may still need it.
+#[test]
+fn a_code_location_with_an_image_is_removed_and_its_image_named() {
+    let mut left = location("left", REPOSITORY);
+    left["image"] = json!("ghcr.io/acme/app:left-0123456789abcdef");
+    let deployments = json!([{"name": "prod", "locations": [location("one", REPOSITORY), left]}]);
+    let (standin, dir) = (Standin::start(json!({"deployments": deployments})), project());
+    let listed = prune(&standin, dir.path(), &[], None);
+    let line = "code location\tleft\tleft over\tghcr.io/acme/app:left-0123456789abcdef\n";
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), line, "{}", stderr(&listed));
+    assert!(stderr(&listed).contains("Images stay in their registries"), "{}", stderr(&listed));
+    let output = prune(&standin, dir.path(), &["--apply", "--yes", "--format", "json"], None);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let want = json!({"name": "left", "removed": true, "image": "ghcr.io/acme/app:left-0123456789abcdef"});
+    assert_eq!(answer["locations"], json!([want]));
+    assert_eq!(names(&standin, "prod"), ["one"]);
+    standin.journal().assert_clean();
+}
+
 /// Each team of a repository has a file of its own, and all deploy to `prod`.
 #[test]
 fn what_another_project_file_of_the_repository_names_stays() {

@@ -212,6 +212,8 @@ fn one_run_deploys_pex_files_and_images() {
     assert_eq!(scene.document("pex").get("image"), None);
     assert_eq!(scene.document("image").get("pex_metadata"), None);
     assert!(scene.document("image")["image"].as_str().unwrap().contains("/acme/app:image-"));
+    // One call and one wait for both.
+    assert_eq!(scene.standin.journal().count("deployLocations"), 1);
     scene.standin.journal().assert_clean();
 }
 
@@ -289,4 +291,68 @@ fn without_dagster_an_image_layout_is_the_result() {
     assert!(scene.dir.path().join("out/one/index.json").exists());
     let reported = &ran.document["locations"][0];
     assert_eq!((&reported["reference"], &reported["sent_bytes"]), (&Value::Null, &json!(0)));
+}
+
+/// Without Dagster+ the image to run PEX files on was ignored, and another one built.
+#[test]
+fn an_image_for_pex_files_contradicts_one_that_is_built_also_without_dagster() {
+    let scene = Scene::new(json!({}), &[("one", "")]);
+    for flag in ["--image", "--base-image-tag"] {
+        let mut command = pexpress_with_uv();
+        command.current_dir(scene.dir.path()).stdin(Stdio::null());
+        command.args(["deploy", "dagster_cloud.yaml", "out", "--strategy", "image", flag, "v1"]);
+        command.args(["--python-version", "3.11", "--base-image", "oci:base"]);
+        let ran = ran(&mut command);
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        let says = format!("{flag} names an image to run PEX files on, and the image of `one` is built here");
+        assert!(ran.stderr.contains(&says), "{}", ran.stderr);
+        assert!(!scene.dir.path().join("out").exists());
+    }
+}
+
+/// The lists come from the image that is deployed: its manifest and config, and no layer of it.
+#[test]
+fn what_changes_in_the_dependencies_of_an_image_is_reported() {
+    let registry = registry(Auth::Open);
+    let repository = format!("{}/acme/app", registry.host());
+    let scene = Scene::new(hybrid(), &[("one", "extra==1"), ("two", "")]);
+    let deploy = || scene.deploy(&["--image-registry", &repository]);
+    let first = deploy();
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    assert!(!first.document.to_string().contains("image_before"), "{}", first.document);
+    assert_eq!(first.document["locations"][0]["dagster_version"], "1.13.27");
+    let before = scene.document("one")["image"].clone();
+
+    // One package changes, one comes, and another code location gets a line of code only.
+    write_project(scene.dir.path(), &[("one", "extra==2"), ("two", "")]);
+    std::fs::write(scene.dir.path().join("two/defs.py"), "name = 'other'\n").unwrap();
+    let (requests, bytes) = (registry.requests().len(), registry.received_bytes());
+    let second = deploy();
+    assert_eq!(second.code, Some(0), "{}", second.stderr);
+    let want = json!({"image_before": before, "added": [], "removed": [], "changed": [["extra", "1", "2"]]});
+    let [one, two] = [0, 1].map(|at| &second.document["locations"][at]);
+    assert_eq!((&one["dependencies"], two.get("dependencies")), (&want, None), "{}", second.stderr);
+    let asked = registry.requests()[requests..].to_vec();
+    assert!(registry.received_bytes() > bytes, "{asked:#?}");
+    let read = |what: &str| {
+        asked.iter().filter(|request| request.starts_with("GET") && request.contains(what)).count()
+    };
+    assert_eq!((read("/manifests/"), read("/blobs/")), (2, 2), "{asked:#?}");
+    assert_eq!(registry.problems(), [] as [String; 0]);
+}
+
+#[test]
+fn an_image_is_compared_with_the_pex_files_before_it() {
+    let registry = registry(Auth::Open);
+    let scene = Scene::new(json!({}), &[("one", "extra==1")]);
+    let first = scene.deploy(&[]);
+    assert_eq!((first.code, first.state("one")), (Some(0), "loaded"), "{}", first.stderr);
+    write_project(scene.dir.path(), &[("one", "extra==2")]);
+    let second = scene.deploy(&["--image-registry", &format!("{}/acme/app", registry.host())]);
+    assert_eq!((second.code, second.state("one")), (Some(0), "loaded"), "{}", second.stderr);
+    let want = json!({
+        "deps_pex_before": first.document["locations"][0]["deps_pex"], "added": [], "removed": [],
+        "changed": [["extra", "1", "2"]],
+    });
+    assert_eq!(second.document["locations"][0]["dependencies"], want, "{}", second.stderr);
 }
