@@ -20,6 +20,15 @@ const INPUTS: &[(&str, &str)] = &[
     ("--image-registry", "the input `image_registry`"),
     ("--image-platform", "the input `image_platform`"),
     ("--base-image", "the input `base_image`"),
+    ("--image-include", "the input `image_include`"),
+    ("--image-env", "the input `image_env`"),
+    ("--image-label", "the input `image_labels`"),
+    ("--image-owner", "the input `image_owner`"),
+    ("--image-python", "the input `image_python`"),
+    ("--image-compression", "the input `image_compression`"),
+    ("--no-image-bytecode", "`image_bytecode: false`"),
+    ("--sbom", "`sbom: true`"),
+    ("--ignore-dockerfile", "`ignore_dockerfile: true`"),
     ("--strategy", "the input `strategy`"),
     ("--aws-role", "the input `aws_role`"),
     ("--gcp-workload-identity-provider", "the input `gcp_workload_identity_provider`"),
@@ -133,6 +142,24 @@ mod tests {
         for (flag, input) in INPUTS {
             let name = input.trim_start_matches("the input ").trim_matches('`').split(':').next().unwrap();
             assert!(action.contains(&format!("\n  {name}:\n")), "{flag}: {name}");
+        }
+    }
+
+    #[test]
+    fn every_flag_about_images_has_an_input() {
+        let command = crate::cli::command();
+        let deploy = command.find_subcommand("deploy").unwrap();
+        let of_images = |arg: &&clap::Arg| {
+            arg.get_help_heading().is_some_and(|heading| ["Images", "Registries"].contains(&heading))
+        };
+        let flags: Vec<String> = deploy
+            .get_arguments()
+            .filter(of_images)
+            .filter_map(|arg| Some(format!("--{}", arg.get_long()?)))
+            .collect();
+        assert!(flags.len() > 10, "{flags:?}");
+        for flag in flags {
+            assert!(INPUTS.iter().any(|(known, _)| *known == flag), "{flag}");
         }
     }
 }

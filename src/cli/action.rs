@@ -2,14 +2,11 @@
 //!
 //! A blank input is one that was not given. Names and meanings: `action.yml`.
 
+mod images;
 mod variables;
 mod verbs;
 
-use super::{
-    BranchArgs, BuildArgs, DagsterArgs, DeployArgs, ImageOptions, ImagePlatform, PublishArgs, SnapshotBase,
-    VerifyWhen,
-};
-use crate::builder::image::base::BaseName;
+use super::{BranchArgs, BuildArgs, DagsterArgs, DeployArgs, PublishArgs, SnapshotBase, VerifyWhen};
 use crate::context::event;
 use crate::deployment::args::Strategy;
 use crate::deployment::images::{ImageArgs, NamedImage};
@@ -18,9 +15,7 @@ use crate::error::{Explain, Fault};
 use crate::host::Host;
 use crate::image::Repository;
 use crate::net::Secret;
-use crate::publish::registry_login::RegistryArgs;
 use crate::target::PythonVersion;
-use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 pub use verbs::VerbInputs;
@@ -148,7 +143,7 @@ impl ActionInputs {
             build: inputs.build()?,
             publish: inputs.publish(force_rebuild_deps, &base)?,
             dagster: inputs.dagster()?,
-            image_options: inputs.image_options()?,
+            image_options: inputs.image_options(&base)?,
             registry: inputs.registry(),
         };
         Ok(ActionInputs {
@@ -386,34 +381,6 @@ impl Inputs<'_> {
             Some(named) => Err(self
                 .bad("strategy", format!("`{named}` names images that exist already, so nothing is built"))),
             None => Ok(strategy),
-        }
-    }
-
-    /// `base_image` and `image_platform`.
-    fn image_options(&self) -> Result<ImageOptions, InputError> {
-        const PLATFORM: &str = "image_platform";
-        let platform = |item: String| {
-            <ImagePlatform as ValueEnum>::from_str(&item, true).map_err(|_| {
-                self.bad(PLATFORM, "it can be `linux/amd64`, `linux/arm64`, or both with a comma".into())
-            })
-        };
-        let image_platform = self.list(PLATFORM).into_iter().map(platform).collect::<Result<_, _>>()?;
-        Ok(ImageOptions {
-            base_image: self.read_by("base_image", BaseName::parse)?,
-            image_platform,
-            ..ImageOptions::default()
-        })
-    }
-
-    /// Who the job is at the clouds' registries.
-    fn registry(&self) -> RegistryArgs {
-        let text = |name| self.text(name).map(String::from);
-        RegistryArgs {
-            aws_role: text("aws_role"),
-            gcp_workload_identity_provider: text("gcp_workload_identity_provider"),
-            gcp_service_account: text("gcp_service_account"),
-            azure_client_id: text("azure_client_id"),
-            azure_tenant_id: text("azure_tenant_id"),
         }
     }
 

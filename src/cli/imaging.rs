@@ -174,7 +174,7 @@ impl ImageOptions {
     }
 }
 
-fn owner(text: &str) -> Result<Owner, String> {
+pub(super) fn owner(text: &str) -> Result<Owner, String> {
     let (uid, gid) = text.split_once(':').unwrap_or((text, text));
     match (uid.parse(), gid.parse()) {
         (Ok(uid), Ok(gid)) => Ok(Owner { uid, gid }),
@@ -182,14 +182,14 @@ fn owner(text: &str) -> Result<Owner, String> {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !text.contains('\0') => Ok((name.into(), value.into())),
         _ => Err("write it like `NAME=VALUE`".to_string()),
     }
 }
 
-fn absolute(text: &str) -> Result<String, String> {
+pub(super) fn absolute(text: &str) -> Result<String, String> {
     match text.starts_with('/') && !text.ends_with('/') {
         true => Ok(text.to_string()),
         false => Err("it is an absolute path in the image, such as `/usr/bin/python3.12`".to_string()),

@@ -90,6 +90,26 @@ impl CloudRegistry {
     }
 }
 
+/// A cloud with image registries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloud {
+    /// Amazon ECR.
+    Amazon,
+    /// Artifact Registry.
+    Google,
+    /// Azure Container Registry.
+    Azure,
+}
+
+/// The cloud that a registry is of, by its host name.
+pub fn cloud(registry_host: &str) -> Option<Cloud> {
+    CloudRegistry::of(registry_host).map(|registry| match registry {
+        CloudRegistry::Ecr(_) => Cloud::Amazon,
+        CloudRegistry::Google => Cloud::Google,
+        CloudRegistry::Azure => Cloud::Azure,
+    })
+}
+
 /// Whether this job has an identity to show: a job of a fork, and one without `id-token: write`, has none.
 pub fn has_identity(host: &Host) -> bool {
     id_token::is_given(host)

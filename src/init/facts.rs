@@ -42,6 +42,8 @@ pub struct Facts {
     pub present: BTreeMap<String, String>,
     /// What the Dockerfiles of code locations do that PEX files cannot, a sentence each.
     pub docker: Vec<String>,
+    /// What the Dockerfiles of code locations do that an image of pexpress would lack, a sentence each.
+    pub image_obstacles: Vec<String>,
     /// Files other than workflows that mention Dagster+'s tools.
     pub elsewhere: Vec<String>,
     /// What is wrong with the project, a sentence each.

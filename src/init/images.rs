@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 /// The image of one code location.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Image {
-    location: Option<String>,
+pub(super) struct Image {
+    pub(super) location: Option<String>,
     tag: String,
     /// The whole reference, if a step names it.
     reference: Option<String>,
@@ -127,7 +127,7 @@ fn only(locations: &[FoundLocation]) -> Option<String> {
 }
 
 /// The images that steps name, each once.
-fn named(jobs: &[DeployJob<'_>]) -> Vec<Image> {
+pub(super) fn named(jobs: &[DeployJob<'_>]) -> Vec<Image> {
     let mut images: Vec<Image> = Vec::new();
     for job in jobs {
         for (_, call, env) in job.calls().filter(|(_, call, _)| call.kind == Kind::ImageOutput) {
@@ -151,7 +151,7 @@ fn named(jobs: &[DeployJob<'_>]) -> Vec<Image> {
 }
 
 /// All `tags:` of steps that push an image.
-fn pushed(jobs: &[DeployJob<'_>]) -> Vec<String> {
+pub(super) fn pushed(jobs: &[DeployJob<'_>]) -> Vec<String> {
     let mut references = Vec::new();
     for job in jobs {
         for step in &job.steps {

@@ -27,6 +27,8 @@ const DEFAULT_DEPLOYMENT: &str = "prod";
 pub struct Inputs<'a, 'j> {
     facts: &'a Facts,
     jobs: &'a [DeployJob<'j>],
+    /// Whether pexpress builds images, rather than PEX files.
+    pub builds_images: bool,
     /// The inputs.
     pub map: Map<String, Value>,
     /// For the reader.
@@ -36,7 +38,7 @@ pub struct Inputs<'a, 'j> {
 impl<'a, 'j> Inputs<'a, 'j> {
     /// No inputs yet.
     pub fn new(facts: &'a Facts, jobs: &'a [DeployJob<'j>]) -> Self {
-        Inputs { facts, jobs, map: Map::new(), notes: Vec::new() }
+        Inputs { facts, jobs, builds_images: false, map: Map::new(), notes: Vec::new() }
     }
 
     /// Decide all of them.
@@ -317,6 +319,10 @@ impl<'a, 'j> Inputs<'a, 'j> {
             Setting::Deploy => {
                 taken("command").unwrap_or_else(|| dropped("the command `deploy` is the default"))
             }
+            Setting::ImageTag | Setting::Image if self.builds_images => {
+                dropped("the tag of an image follows from what is in it")
+            }
+            Setting::BuildStrategy if self.builds_images => dropped("images are what pexpress builds here"),
             Setting::ImageTag | Setting::Image => taken("image_tag")
                 .or_else(|| taken("images"))
                 .unwrap_or_else(|| dropped("PEX files need no image")),

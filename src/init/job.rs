@@ -244,6 +244,9 @@ fn permissions(job: &DeployJob<'_>, style: Style, new: &mut NewWorkflow, lines: 
         let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
         let what = format!("permissions.{name}");
         match (name.as_str(), text(access).as_str()) {
+            (own, _) if new.own_permissions.contains_key(own) => {
+                lines.add(job.workflow, &path, &what, Outcome::Kept, "")
+            }
             ("contents", "read") | ("pull-requests", _) => {
                 lines.add(job.workflow, &path, &what, Outcome::Kept, "")
             }
@@ -264,7 +267,7 @@ fn permissions(job: &DeployJob<'_>, style: Style, new: &mut NewWorkflow, lines: 
 fn default_permissions(new: &mut NewWorkflow) {
     let steps: String = new.before.iter().chain(&new.after).map(String::as_str).collect();
     for (sign, scope) in [("ghcr.io", "packages"), ("git push", "contents")] {
-        if steps.contains(sign) {
+        if steps.contains(sign) && !new.own_permissions.contains_key(scope) {
             new.permissions.insert(scope.into(), "write".into());
         }
     }

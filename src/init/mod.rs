@@ -7,6 +7,7 @@
 mod choose;
 mod condition;
 pub mod diff;
+mod docker_builds;
 mod events;
 mod expand;
 mod facts;
@@ -18,6 +19,7 @@ mod keep;
 mod old;
 mod others;
 mod outcome;
+mod registries;
 mod script;
 mod steps;
 mod variables;
@@ -33,8 +35,10 @@ pub use write::{CHECKOUT, TAKEN_OVER};
 use inputs::Inputs;
 use old::{DeployJob, Style, deploy_jobs};
 use outcome::Lines;
+use registries::Registry;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use workflow::Workflow;
 use write::NewWorkflow;
 
@@ -210,14 +214,26 @@ fn from_old(
     let mut new = start(facts);
     let workflows = events::workflows(jobs);
     new.sources = workflows.iter().map(|workflow| name_of(&workflow.file.path).to_string()).collect();
-    plan.notes.extend(steps::settle(jobs, style, &mut new, lines));
+    let replaced = match style {
+        Style::Images => docker_builds::replaced(jobs, facts).unwrap_or_else(|why| {
+            plan.notes.push(why);
+            None
+        }),
+        _ => None,
+    };
+    let drops = |step: &old::Step<'_>, job: &DeployJob<'_>| replaced.as_ref()?.drops(step, job);
+    plan.notes.extend(steps::settle(jobs, style, &drops, &mut new, lines));
     let checkout_path = job::checkout(jobs, &mut new, lines);
     let mut inputs = Inputs::new(facts, jobs);
+    inputs.builds_images = replaced.is_some();
     inputs.settle(style, checkout_path.as_deref());
-    if style == Style::Images {
-        let built = images::settle(jobs, facts, &mut inputs);
-        new.before.extend(built);
+    match &replaced {
+        Some(replaced) => plan.next.extend(replaced.settle(jobs, &mut inputs.map, &mut new)),
+        None if style == Style::Images => new.before.extend(images::settle(jobs, facts, &mut inputs)),
+        None => {}
     }
+    // What is left to do then is what it is for PEX files.
+    let style = if replaced.is_some() { Style::Pex } else { style };
     if jobs.iter().any(|job| job.calls().any(|(_, call, _)| call.kind == vendor::Kind::DefsState)) {
         match style {
             Style::Images => plan.notes.push("the old workflow refreshes the state of definitions before it builds images: if a component keeps one, run `pexpress defs-state refresh` in a step before that".into()),
@@ -284,6 +300,13 @@ fn from_nothing(facts: &Facts, plan: &mut Plan) -> NewWorkflow {
     new.job.insert("timeout-minutes".into(), 30.into());
     let mut inputs = Inputs::new(facts, &[]);
     inputs.settle(Style::Pex, None);
+    let found = facts.project.iter().flat_map(|project| &project.locations);
+    let registries = found.filter_map(|location| location.registry.clone());
+    let registries: BTreeMap<Registry, String> = registries.map(|one| (Registry::of(&one), one)).collect();
+    if !registries.is_empty() {
+        plan.notes.push("code locations with `build.registry` are deployed as images, which pexpress builds and pushes; `strategy: pex` deploys PEX files instead".into());
+        plan.next.extend(registries::settle(&registries, &Map::new(), false, &mut inputs.map, &mut new));
+    }
     new.inputs = inputs.map;
     new
 }

@@ -42,8 +42,14 @@ enum Decision {
     Silent,
 }
 
-/// Set the steps of `new`, and tell what became of each. Returns notes.
-pub fn settle(jobs: &[DeployJob<'_>], style: Style, new: &mut NewWorkflow, lines: &mut Lines) -> Vec<String> {
+/// Set the steps of `new`, and tell what became of each. `drops` says why a step goes whatever else it is for. Returns notes.
+pub fn settle(
+    jobs: &[DeployJob<'_>],
+    style: Style,
+    drops: &dyn Fn(&Step<'_>, &DeployJob<'_>) -> Option<String>,
+    new: &mut NewWorkflow,
+    lines: &mut Lines,
+) -> Vec<String> {
     let whole = jobs.iter().map(|job| job.scope).reduce(Scope::or).unwrap_or(Scope {
         push: true,
         pull: true,
@@ -60,7 +66,8 @@ pub fn settle(jobs: &[DeployJob<'_>], style: Style, new: &mut NewWorkflow, lines
         let boundary = boundary(job);
         let mut at = 0;
         for step in &job.steps {
-            let (outcome, detail) = match decide(step, job, style, &needs, &ids) {
+            let dropped = drops(step, job).map(Decision::Drop);
+            let (outcome, detail) = match dropped.unwrap_or_else(|| decide(step, job, style, &needs, &ids)) {
                 Decision::Silent => continue,
                 Decision::Drop(why) => (Outcome::Dropped, why),
                 Decision::Keep(value, own_condition) => {

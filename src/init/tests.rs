@@ -1,5 +1,7 @@
 //! Single decisions, each for a small workflow. `tests/it/cli/init.rs` has whole repositories.
 
+mod images;
+
 use super::{Facts, FoundLocation, FoundProject, Plan, TextFile, plan};
 use serde_json::{Value, json};
 

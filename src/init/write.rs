@@ -2,6 +2,7 @@
 
 use super::keep::{indented, written};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// The checkout action, pinned; `examples/workflows/` has the same.
 pub const CHECKOUT: &str = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1";
@@ -30,6 +31,8 @@ pub struct NewWorkflow {
     pub top: Map<String, Value>,
     /// `permissions` of the deploy job besides its own.
     pub permissions: Map<String, Value>,
+    /// Scopes that the deploy step writes with, and why.
+    pub own_permissions: BTreeMap<&'static str, &'static str>,
     /// Other keys of the deploy job, in order.
     pub job: Map<String, Value>,
     /// The name of the deploy job.
@@ -141,6 +144,9 @@ impl NewWorkflow {
         }
         if self.has_pull_requests() {
             text += "  pull-requests: write # for the comment\n";
+        }
+        for (name, why) in &self.own_permissions {
+            text += &format!("  {name}: write # {why}\n");
         }
         for (name, access) in &self.permissions {
             text += &format!("  {name}: {} # for the steps that were kept\n", super::workflow::text(access));

@@ -139,3 +139,41 @@ fn a_token_of_the_environment_is_not_shown() {
     let inputs = ActionInputs::read(&host(&[("GITHUB_TOKEN", "ghs_x")])).unwrap();
     assert!(inputs.github_token.is_some() && !format!("{inputs:?}").contains("ghs_x"));
 }
+
+#[test]
+fn inputs_about_images_become_what_the_flags_are() {
+    let env = [
+        ("HOME", "/home/me"),
+        ("INPUT_WORKING_DIRECTORY", "apps"),
+        ("INPUT_IMAGE_INCLUDE", "dbt\n\n ~/models:/srv/models \n"),
+        ("INPUT_IMAGE_ENV", "A=1\nB=x=y z"),
+        ("INPUT_IMAGE_LABELS", "org.example.team=data"),
+        ("INPUT_IMAGE_OWNER", "1000"),
+        ("INPUT_IMAGE_PYTHON", "/usr/bin/python3.12"),
+        ("INPUT_IMAGE_COMPRESSION", "gzip-single"),
+        ("INPUT_IMAGE_BYTECODE", "false"),
+        ("INPUT_SBOM", "true"),
+        ("INPUT_IGNORE_DOCKERFILE", "true"),
+    ];
+    let images = ActionInputs::read(&host(&env)).unwrap().deploy.image_options;
+    assert_eq!(images.includes, ["apps/dbt", "/home/me/models:/srv/models"]);
+    let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
+    assert_eq!(images.env, [pair("A", "1"), pair("B", "x=y z")]);
+    assert_eq!(images.labels, [pair("org.example.team", "data")]);
+    let owner = images.owner.unwrap();
+    assert_eq!((owner.uid, owner.gid, images.python.as_deref()), (1000, 1000, Some("/usr/bin/python3.12")));
+    assert!(images.no_bytecode && images.sbom && images.ignore_dockerfile);
+    for (name, value, says) in [
+        (
+            "INPUT_IMAGE_ENV",
+            "A=1\ncanary",
+            "the input `image_env` is `***`: line 2: write it like `NAME=VALUE`",
+        ),
+        ("INPUT_IMAGE_OWNER", "me", "the input `image_owner` is `me`: an owner is a number"),
+        ("INPUT_IMAGE_PYTHON", "python", "it is an absolute path in the image"),
+        ("INPUT_IMAGE_COMPRESSION", "zstd", "it can be `gzip`, `gzip-single`"),
+    ] {
+        let error = ActionInputs::read(&host(&[(name, value)])).unwrap_err().to_string();
+        assert!(error.contains(says) && !error.contains("canary"), "{error}");
+    }
+}

@@ -10,6 +10,7 @@ use crate::init::{
     Candidate, Facts, FoundLocation, FoundProject, MOVED_ENDING, TextFile, WORKFLOWS, named_projects,
 };
 use crate::paths::{relative, shortened};
+use crate::project::dockerfile::{self, RecipeError};
 use crate::project::{self, Project, Reading, candidates, python_version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -82,6 +83,7 @@ pub fn facts(repository: &Repository, args: &InitArgs, host: &Host) -> Facts {
         deployment: args.deployment.clone(),
         replace: args.replace,
         docker: docker(&directories, repository),
+        image_obstacles: image_obstacles(&directories, repository),
         problems: unread
             .into_iter()
             .chain(reading.iter().flat_map(|reading| &reading.errors).map(|error| problem(error, repository)))
@@ -218,6 +220,29 @@ fn docker(directories: &BTreeSet<PathBuf>, repository: &Repository) -> Vec<Strin
         None => warning.message,
     };
     warnings.map(shown).collect()
+}
+
+/// Steps that `pexpress image` would stop at, and Dockerfiles that it cannot follow.
+fn image_obstacles(directories: &BTreeSet<PathBuf>, repository: &Repository) -> Vec<String> {
+    let mut obstacles = Vec::new();
+    let mut bases = BTreeSet::new();
+    for directory in directories {
+        let name = repository.name(directory);
+        let shown = Path::new(if name == "." { "" } else { &name });
+        let read = dockerfile::Recipe::read(directory, shown, &dockerfile::Facts::permissive());
+        bases.extend(read.as_ref().ok().and_then(|recipe| Some(recipe.base.as_ref()?.reference.clone())));
+        match read.and_then(|recipe| recipe.check()) {
+            Ok(()) => {}
+            Err(RecipeError::Needed { steps }) => obstacles.extend(
+                steps.iter().map(|step| format!("{}:{}: `{}`", step.file.display(), step.line, step.text)),
+            ),
+            Err(error) => obstacles.push(error.to_string()),
+        }
+    }
+    if bases.len() > 1 {
+        obstacles.push(format!("the Dockerfiles start from {}", Vec::from_iter(bases).join(" and ")));
+    }
+    obstacles
 }
 
 fn problem(error: &project::ProjectError, repository: &Repository) -> String {

@@ -163,7 +163,7 @@ impl Explain for RecipeError {
                 Some("give one for all with --base-image, or build each with --location".into())
             }
             RecipeError::Needed { .. } => {
-                Some("make these changes, or build without the steps: --ignore-dockerfile, with deploy also --strategy image (input `strategy`)".into())
+                Some("make these changes, or build without these steps with --ignore-dockerfile".into())
             }
         }
     }

@@ -161,7 +161,7 @@ fn files_of_a_directory_are_read_and_errors_have_a_place() {
       project/dagster_cloud_pre_install.sh:1: apk add git
         put it into a base image of your own: a Dockerfile with FROM and this step, built when it changes
       at: project/Dockerfile:2
-    hint: make these changes, or build without the steps: --ignore-dockerfile, with deploy also --strategy image (input `strategy`)
+    hint: make these changes, or build without these steps with --ignore-dockerfile
     ");
     std::fs::write(dir.path().join("Dockerfile"), "FROM b\nNO\n").unwrap();
     let error = read().unwrap_err();

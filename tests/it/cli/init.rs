@@ -319,7 +319,7 @@ fn json_has_what_became_of_each_line() {
     assert_eq!(document["written"], false);
     let lines = document["lines"].as_array().unwrap();
     let login = lines.iter().find(|line| line["what"] == "step \"Log in\"").unwrap();
-    assert_eq!((&login["outcome"], &login["line"]), (&"kept".into(), &22.into()));
+    assert_eq!((&login["outcome"], &login["line"]), (&"dropped".into(), &22.into()));
 }
 
 #[test]
