@@ -1,7 +1,9 @@
 //! The action: its step, what it says, and what it leaves.
 
-mod commit;
 mod built_images;
+mod built_images_events;
+mod built_images_runs;
+mod commit;
 mod images;
 mod recipes;
 mod records;

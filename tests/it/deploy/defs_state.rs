@@ -2,6 +2,9 @@
 //! Their dagster is a small stand-in too; the ignored test has the real one.
 
 use crate::deploy::whole::{Ran, TO_PROD, in_pull_request, payload, ran};
+use crate::image::base::Base;
+use crate::image::build::Layout;
+use crate::support::fault_registry::{FaultRegistry, Ways};
 use crate::support::github_standin::GithubStandin;
 use crate::support::pexpress_with_uv;
 use crate::support::said::{lines, messages};
@@ -141,9 +144,13 @@ impl Scene {
     }
 
     fn deploy(&self) -> Ran {
+        self.deploy_with(&[])
+    }
+
+    fn deploy_with(&self, args: &[&str]) -> Ran {
         let mut command = self.command(&["deploy"]);
         command.arg(self.dir.path().join("out")).args(["--upload", "--update", "--refresh-defs-state"]);
-        ran(command.args(TO_PROD))
+        ran(command.args(TO_PROD).args(args))
     }
 }
 
@@ -181,6 +188,30 @@ fn a_deploy_refreshes_the_state_first_and_deploys_with_it() {
 
     assert_eq!(scene.deploy().code, Some(0));
     assert_eq!(scene.standin.state()["deployments"]["prod"]["defs_state"]["tables[prod]"], "v2");
+    scene.standin.journal().assert_clean();
+}
+
+/// The refresh ran after the image was pushed, and the image had the state from before.
+#[test]
+fn an_image_has_the_state_too() {
+    let mut config = variables();
+    config["deployments"] = json!([{"name": "prod", "agent_type": "HYBRID"}]);
+    let scene = Scene::new(config);
+    Base::official("3.11").write(&scene.dir.path().join("base"));
+    scene.write(".pexignore", "base\nwheels\nout\n");
+    let registry = FaultRegistry::new(Ways::default());
+    let repository = format!("{}/acme/app", registry.host());
+    let image = ["--image-registry", &repository, "--base-image", "oci:base", "--python-version", "3.11"];
+    let ran = scene.deploy_with(&image);
+    assert_eq!((ran.code, ran.state("shop")), (Some(0), "loaded"), "{}", ran.stderr);
+    let state = scene.standin.state();
+    let document = &state["deployments"]["prod"]["locations"]["shop"];
+    assert!(document["image"].as_str().unwrap().starts_with(&repository), "{document:#}");
+    assert_eq!(document["defs_state_info"]["info_mapping"]["tables[prod]"]["version"], "v1");
+    let files = Layout::open(&scene.dir.path().join("out/shop")).files();
+    let path = "opt/dagster/app/src/shop/defs/.local_defs_state/local/state";
+    let entry = files.get(path).unwrap_or_else(|| panic!("{:#?}", files.keys()));
+    assert_eq!(entry.text(), "from the refresh");
     scene.standin.journal().assert_clean();
 }
 

@@ -6,6 +6,7 @@ mod children;
 mod image_kills;
 mod kills;
 mod machines;
+mod registry_secrets;
 mod schedules;
 mod secrets;
 mod small_runs;

@@ -18,7 +18,7 @@ const INDEX_PASSWORD: &str = "canary-index-password";
 const RUNTIME_TOKEN: &str = "canary-runtime-token";
 
 /// A uv that records its arguments and environment, and does its work.
-fn spying_uv(dir: &Path) -> PathBuf {
+pub fn spying_uv(dir: &Path) -> PathBuf {
     let (script, log) = (dir.join("uv"), dir.join("children"));
     let text = format!(
         "#!/bin/sh\n{{ printf '%s\\n' \"$@\"; tr '\\0' '\\n' </proc/$$/environ; }} >>'{}'\nexec '{}' \"$@\"\n",
@@ -30,7 +30,7 @@ fn spying_uv(dir: &Path) -> PathBuf {
 }
 
 /// All files below `dir`, with what is in them.
-fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten() {
         let path = entry.unwrap().path();
@@ -43,7 +43,7 @@ fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-fn has(bytes: &[u8], secret: &str) -> bool {
+pub fn has(bytes: &[u8], secret: &str) -> bool {
     bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
 }
 

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod clouds;
+pub mod docker_registry;
 pub mod environments;
 pub mod fake_uv;
 pub mod fault_registry;

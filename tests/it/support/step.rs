@@ -137,8 +137,16 @@ impl Running {
 
     /// SIGINT for it alone, as the runner sends it when a run is cancelled.
     pub fn interrupt(&self) {
+        self.send(rustix::process::Signal::INT);
+    }
+
+    /// A signal for it alone. Nothing happens if it has ended.
+    pub fn send(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        match rustix::process::kill_process(pid, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// SIGKILL for it and all its children. Returns its log, if it was still running.
