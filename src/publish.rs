@@ -10,6 +10,7 @@ pub mod desk;
 mod image_parts;
 pub mod images;
 mod in_use;
+pub mod known_layers;
 pub mod lookups;
 pub mod named_images;
 mod publisher;

@@ -55,6 +55,22 @@ impl<'a> Fetcher<'a> {
         settings: &ResolveSettings,
         progress: &dyn Progress,
     ) -> Result<Vec<FetchedWheel>, FetchError> {
+        let all: Vec<usize> = (0..resolution.distributions.len()).collect();
+        self.fetch_some(resolution, &all, target, settings, progress)
+    }
+
+    /// The same for the distributions at these positions, in their order.
+    ///
+    /// # Errors
+    /// As for [`Fetcher::fetch`].
+    pub fn fetch_some(
+        &self,
+        resolution: &Resolution,
+        wanted: &[usize],
+        target: Target,
+        settings: &ResolveSettings,
+        progress: &dyn Progress,
+    ) -> Result<Vec<FetchedWheel>, FetchError> {
         let credentials = Credentials::new(&self.sources.host, &index_urls(settings));
         let job = Job {
             on_index: OnIndex::new(&self.sources, &self.agent, credentials.clone()),
@@ -66,20 +82,14 @@ impl<'a> Fetcher<'a> {
             credentials,
             progress,
         };
-        let all: Vec<_> = resolution.distributions.iter().enumerate().collect();
-        let (mut wheels, sources): (Vec<_>, Vec<_>) = all
-            .into_iter()
-            .partition(|(_, distribution)| matches!(distribution.artifact, Artifact::Wheel(_)));
+        let all = wanted.iter().map(|at| &resolution.distributions[*at]).enumerate();
+        let (mut wheels, sources): (Vec<_>, Vec<_>) =
+            all.partition(|(_, distribution)| matches!(distribution.artifact, Artifact::Wheel(_)));
         // Largest first, so that no large download starts when all others are finished.
         wheels.sort_by_key(|(_, distribution)| Reverse(size(distribution)));
         let downloads = self.limit(env_vars::UV_CONCURRENT_DOWNLOADS, DOWNLOADS);
         let builds = self.limit(env_vars::UV_CONCURRENT_BUILDS, BUILDS);
-        run_pools(
-            &self.builder,
-            &job,
-            &[(&wheels, downloads), (&sources, builds)],
-            resolution.distributions.len(),
-        )
+        run_pools(&self.builder, &job, &[(&wheels, downloads), (&sources, builds)], wanted.len())
     }
 
     fn limit(&self, variable: &str, default: usize) -> usize {

@@ -4,6 +4,7 @@ use super::{BuildArgs, DagsterArgs, DeployArgs, PublishArgs, VerifyWhen};
 use crate::builder::image::Include;
 use crate::builder::image::base::{BaseName, Told};
 use crate::builder::image::build::Options;
+use crate::builder::image::known::KnownLayers;
 use crate::host::Host;
 use crate::image::tar::Owner;
 use crate::image::{Packing, Platform, Repository};
@@ -157,6 +158,9 @@ impl ImageOptions {
             includes: self.includes.iter().map(include).collect(),
             bytecode: !self.no_bytecode,
             sbom: self.sbom,
+            known: KnownLayers::default(),
+            only_known: false,
+            whole_if_new: false,
             dockerfiles: BTreeMap::new(),
         }
     }

@@ -45,7 +45,7 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     }
     let silence = Arc::new(AtomicBool::new(true));
     let silent = host.until(&silence);
-    let prepared = platforms::prepare(&deploy, &registries, [host, &silent], progress)?;
+    let prepared = platforms::prepare(&deploy, &registries, [host, &silent], &[], progress)?;
     silence.store(false, Ordering::Relaxed);
     platforms::tell(&prepared, host);
     let [Prepared { base, facts, planned: Planned { building, plan, requirements, .. }, .. }, ..] =

@@ -1,6 +1,7 @@
 //! `pexpress plan PROJECT --shards N`: the code locations that a deploy would change, spread over jobs. Nothing is
 //! created or changed at Dagster+.
 
+mod built_images;
 mod images;
 
 use super::deploy::{Planned, prepare};
@@ -18,7 +19,7 @@ use crate::dagster::Session;
 use crate::deployment::{self, DeploySession, DeploymentError, Destination, Goal};
 use crate::host::Host;
 use crate::plan::shards::{Matrix, PlannedJobs};
-use crate::plan::strategy::Way;
+use crate::plan::strategy::Decision;
 use crate::plan::{DepsJob, Plan, PlannedLocation};
 use crate::project::Location;
 use crate::publish::desk::UrlDesk;
@@ -32,6 +33,7 @@ use crate::scratch::Scratch;
 use crate::threads::joined;
 use crate::update::document::{Additions, Code, location_document};
 use crate::update::{Difference, Running, online};
+use built_images::BuiltImages;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,11 +76,6 @@ pub fn jobs(args: &PlanArgs, host: &Host) -> Result<PlannedJobs, Error> {
     let Planned { building, plan, .. } = prepare(&deploy, host, &Progress::default())?;
     let changed: Vec<&PlannedLocation> = match scope {
         Scope::Compared(session, destination) => {
-            if deploy.publish.deps_cache_from.is_empty() {
-                host.warn(
-                    "without --deps-cache-from every deps PEX counts as changed: only an entry of the deps cache shows what a build would produce",
-                );
-            }
             let running = Running::look(&session, &destination)?;
             let locations: Vec<Location> =
                 plan.locations.iter().map(|planned| planned.location.clone()).collect();
@@ -86,16 +83,22 @@ pub fn jobs(args: &PlanArgs, host: &Host) -> Result<PlannedJobs, Error> {
             let additions =
                 online::lasting_additions(&session.context, &running.client, &deploy.publish, &ways, host)?;
             let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
-            let files = Files::find(&plan, &deploy, &running, &building.context(out_dir.path())?);
-            let is_pex = |name: &str| {
-                let mut ways = plan.locations.iter().zip(&ways);
-                ways.any(|(planned, decision)| planned.location.name == name && decision.way == Way::Pex)
+            let ways: Vec<(Location, Decision)> = locations.into_iter().zip(ways).collect();
+            let images = BuiltImages::find(&ways, &deploy, &running, out_dir.path(), host);
+            let has_pex = images.count() < plan.locations.len();
+            if has_pex && deploy.publish.deps_cache_from.is_empty() {
+                host.warn(
+                    "without --deps-cache-from every deps PEX counts as changed: only an entry of the deps cache shows what a build would produce",
+                );
+            }
+            let files = match has_pex {
+                true => Files::find(&plan, &deploy, &running, &building.context(out_dir.path())?),
+                false => Files::default(),
             };
             let differs = |planned: &&PlannedLocation| {
-                let reason = match is_pex(&planned.location.name) {
-                    true => difference(planned, &plan, &files, &running, &additions),
-                    false => Some("it runs from an image, which is only known when it is built".to_string()),
-                };
+                let reason = images
+                    .difference(&planned.location, &running, &additions)
+                    .unwrap_or_else(|()| difference(planned, &plan, &files, &running, &additions));
                 reason.as_ref().inspect(|reason| host.note(format!("{}: {reason}", planned.location.name)));
                 reason.map(|reason| jobs.reasons.insert(planned.location.name.clone(), reason)).is_some()
             };
@@ -157,6 +160,7 @@ fn scope(args: &PlanArgs, deploy: &DeployArgs, host: &Host) -> Result<Scope, Err
 const CLOSED: &str = "the pull request is closed";
 
 /// Names of the PEX files that a deploy would build.
+#[derive(Default)]
 struct Files {
     /// By index of [`Plan::sources`].
     sources: Vec<Result<String, BuildError>>,

@@ -71,6 +71,9 @@ pub struct Descriptor {
 /// The annotation of a layer that pexpress wrote: the key that its contents follow from.
 pub const LAYER_KEY: &str = "dev.pexpress.layer";
 
+/// The annotation of an image that pexpress wrote: what is in the layers of its base, if they had to be read to know it.
+pub const BASE_NOTE: &str = "dev.pexpress.base";
+
 impl Descriptor {
     /// A descriptor without annotations.
     pub fn new(media_type: &str, digest: Digest, size: u64) -> Descriptor {

@@ -21,7 +21,7 @@ pub struct Repository {
 pub struct Tag(String);
 
 /// The name of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
     /// Where it is.
     pub repository: Repository,

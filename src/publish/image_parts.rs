@@ -1,5 +1,6 @@
 //! The images of an image index → a registry, before the index itself.
 
+use crate::builder::image::build::BuiltImage;
 use crate::image::manifest::LAYER_KEY;
 use crate::image::{Descriptor, Layout, Manifest, Reference, Repository};
 use crate::registry::{Blob, Registries, RegistryError};
@@ -20,7 +21,7 @@ pub(super) struct Part {
 /// # Errors
 /// When the registry refuses or cannot be reached, or the layout was changed.
 pub(super) fn push(
-    index: &Descriptor,
+    image: &BuiltImage,
     parts: &[Part],
     layout: &Layout,
     repository: &Repository,
@@ -28,7 +29,7 @@ pub(super) fn push(
     registries: &Registries,
 ) -> Result<(), RegistryError> {
     let named = |descriptor: &Descriptor| Reference::by_digest(repository.clone(), descriptor.digest);
-    if registries.head_manifest(&named(index))?.is_some() {
+    if registries.head_manifest(&named(&image.manifest))?.is_some() {
         return Ok(());
     }
     let layers = || parts.iter().flat_map(|part| &part.manifest.layers);
@@ -37,9 +38,15 @@ pub(super) fn push(
     // Ours first, which are mostly few: those of the bases are there already or mounted.
     let all = layers().filter(is_ours).chain(configs).chain(layers().filter(|layer| !is_ours(layer)));
     let mut known = BTreeSet::new();
-    let once = all.filter(|one| known.insert(one.digest));
-    let blobs: Vec<Blob<'_>> =
-        once.map(|one| Blob::of_file(one.clone(), &layout.blob_path(&one.digest))).collect();
+    let once = all.filter(|one| known.insert(one.digest)).cloned();
+    let (there, here): (Vec<Descriptor>, Vec<Descriptor>) =
+        once.partition(|one| image.elsewhere.contains(&one.digest));
+    registries.look_for(repository, &there, mount_from)?;
+    let file = |one: Descriptor| {
+        let path = layout.blob_path(&one.digest);
+        Blob::of_file(one, &path)
+    };
+    let blobs: Vec<Blob<'_>> = here.into_iter().map(file).collect();
     registries.push_all(repository, blobs, mount_from)?;
     for Part { descriptor, bytes, .. } in parts {
         registries.put_manifest(&named(descriptor), &descriptor.media_type, bytes)?;

@@ -51,6 +51,13 @@ pub enum PushError {
     },
 }
 
+impl PushError {
+    /// Whether the registry has lost a layer that it was known to have, and that the layout lacks.
+    pub fn is_for_want_of_a_layer(&self) -> bool {
+        matches!(self, PushError::Registry(RegistryError::Gone { .. }))
+    }
+}
+
 impl Explain for PushError {
     fn fault(&self) -> Fault {
         match self {
@@ -82,10 +89,11 @@ pub fn push(
     let layout = Layout::open(&image.directory)?;
     let from: Vec<Repository> =
         base.reference().map(|reference| reference.repository.clone()).into_iter().collect();
-    let (bytes, blobs) = match image.parts.is_empty() {
+    let (bytes, there, blobs) = match image.parts.is_empty() {
         true => {
             let (manifest, bytes) = read_manifest(&layout, &image.manifest)?;
-            (bytes, blobs(&manifest, &layout, base))
+            let (there, blobs) = blobs(image, &manifest, &layout, base);
+            (bytes, there, blobs)
         }
         false => {
             let part = |part: &BuiltImage| {
@@ -93,8 +101,8 @@ pub fn push(
                 Ok::<_, PushError>(Part { descriptor: part.manifest.clone(), manifest, bytes })
             };
             let parts = image.parts.iter().map(part).collect::<Result<Vec<_>, _>>()?;
-            image_parts::push(&image.manifest, &parts, &layout, repository, &from, registries)?;
-            (layout.read(&image.manifest)?, Vec::new())
+            image_parts::push(image, &parts, &layout, repository, &from, registries)?;
+            (layout.read(&image.manifest)?, Vec::new(), Vec::new())
         }
     };
     let content = (image.tag.clone(), TagKind::Content);
@@ -107,7 +115,7 @@ pub fn push(
         tags: &tags,
         mount_from: &from,
     };
-    let pushed = registries.push_image(&push, blobs)?;
+    let pushed = registries.push_rest(&push, &there, blobs)?;
     for image in image.parts.iter().chain([image]) {
         if let Some(path) = &image.sbom {
             attach(path, image, repository, registries)?;
@@ -132,13 +140,22 @@ pub fn repository_of(destination: &Destination, location: &str) -> Repository {
     repository
 }
 
-/// The blobs of an image. Ours first, which are mostly few: those of the base are there already or mounted.
-fn blobs(manifest: &Manifest, layout: &Layout, base: &Base) -> Vec<Blob<'static>> {
+/// The blobs of an image: those that the layout lacks, and those to send. Ours first, which are mostly few: those of the
+/// base are there already or mounted.
+fn blobs(
+    image: &BuiltImage,
+    manifest: &Manifest,
+    layout: &Layout,
+    base: &Base,
+) -> (Vec<Descriptor>, Vec<Blob<'static>>) {
     let ours = manifest.layers.iter().skip(base.manifest.layers.len());
     let bases = manifest.layers.iter().take(base.manifest.layers.len());
     let file =
         |descriptor: &Descriptor| Blob::of_file(descriptor.clone(), &layout.blob_path(&descriptor.digest));
-    ours.chain(bases).chain([&manifest.config]).map(file).collect()
+    let all = ours.chain(bases).chain([&manifest.config]);
+    let (there, here): (Vec<&Descriptor>, Vec<&Descriptor>) =
+        all.partition(|descriptor| image.elsewhere.contains(&descriptor.digest));
+    (there.into_iter().cloned().collect(), here.into_iter().map(file).collect())
 }
 
 /// A manifest of a layout, and exactly its bytes.

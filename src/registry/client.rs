@@ -12,7 +12,7 @@ use super::slots::Slots;
 use crate::foreign_json;
 use crate::foreign_text::neutral;
 use crate::host::Host;
-use crate::image::{Digest, Repository};
+use crate::image::{Digest, Reference, Repository};
 use crate::net::retry::{self, Again, Backoff};
 use crate::net::{Agent, Request, Response, SafeUrl, Secret, Transience};
 use crate::redact;
@@ -45,6 +45,8 @@ struct Inner {
     lookups: Mutex<BTreeMap<Repository, Arc<Lookup>>>,
     /// Where blobs are, by host and digest: paths of repositories.
     known: Mutex<BTreeMap<(String, Digest), BTreeSet<String>>>,
+    /// What tags meant when they were read.
+    read: Mutex<BTreeMap<Reference, Digest>>,
     /// Never shown, even if a registry repeats them.
     secrets: Mutex<Vec<Secret>>,
     requests: AtomicU64,
@@ -73,6 +75,7 @@ impl Registries {
             endpoints: Mutex::default(),
             lookups: Mutex::default(),
             known: Mutex::default(),
+            read: Mutex::default(),
             secrets: Mutex::default(),
             requests: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
@@ -171,6 +174,15 @@ impl Registries {
     pub(super) fn add_home(&self, repository: &Repository, digest: Digest) {
         let mut known = lock(&self.inner.known);
         known.entry((repository.host.clone(), digest)).or_default().insert(repository.path.clone());
+    }
+
+    /// What a tag meant when it was read in this run.
+    pub(super) fn meant(&self, reference: &Reference) -> Option<Digest> {
+        lock(&self.inner.read).get(reference).copied()
+    }
+
+    pub(super) fn set_meant(&self, reference: &Reference, digest: Digest) {
+        lock(&self.inner.read).insert(reference.clone(), digest);
     }
 
     /// Send a request, again after transient failures. Other statuses are returned.

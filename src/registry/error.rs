@@ -171,6 +171,14 @@ pub enum RegistryError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// Content that an image there names, and that is not there.
+    #[error("`{repository}` lacks {digest}, which an image in it names")]
+    Gone {
+        /// Its digest.
+        digest: Digest,
+        /// The repository.
+        repository: Repository,
+    },
     /// A content tag that means something else.
     #[error("the tag `{tag}` of `{repository}` is taken by {digest}, and tags are not moved")]
     TagTaken {

@@ -120,6 +120,7 @@ impl Registries {
         if let Some(got) = told.filter(|told| *told != digest.to_string()) {
             return Err(wrong_digest(reference, digest, got));
         }
+        self.set_meant(reference, digest);
         Ok(Some(Fetched { digest, media_type, bytes }))
     }
 
@@ -216,6 +217,9 @@ impl Registries {
         kind: TagKind,
         want: Digest,
     ) -> Result<Option<Tagged>, RegistryError> {
+        if self.meant(reference) == Some(want) {
+            return Ok(Some(Tagged::Existing));
+        }
         match self.head_manifest(reference)? {
             None => Ok(None),
             Some((digest, _)) if digest == want => Ok(Some(Tagged::Existing)),

@@ -20,7 +20,7 @@ use url::Url;
 /// Statuses of a PUT that say that the body is too much for one request. GHCR and old Artifactory servers, and proxies.
 const TOO_LARGE: [u16; 2] = [413, 416];
 /// Threads of [`Registries::push_all`].
-const THREADS: usize = 6;
+pub(super) const THREADS: usize = 6;
 
 /// How a blob came to be in a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

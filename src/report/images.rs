@@ -72,6 +72,8 @@ pub struct LayerReport {
     pub key: String,
     /// Whether it was there before this run.
     pub reused: bool,
+    /// Whether the layout has it; if not, only the registry does.
+    pub in_layout: bool,
     /// `pandas==2.3.3, …`, `venv`, `source`.
     pub what: String,
 }
@@ -129,10 +131,11 @@ impl PlatformReport {
 impl LayerReport {
     fn new(layer: &ImageLayer) -> LayerReport {
         LayerReport {
-            digest: layer.stored.written.digest.to_string(),
-            size: layer.stored.written.size_bytes,
+            digest: layer.written.digest.to_string(),
+            size: layer.written.size_bytes,
             key: layer.key.clone(),
             reused: layer.reused,
+            in_layout: layer.path.is_some(),
             what: layer.what.clone(),
         }
     }

@@ -12,12 +12,13 @@ use crate::registry::Registries;
 use crate::target::{Arch, Libc, Platform, PythonVersion};
 use crate::threads::lock;
 use crate::tools::Tools;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// Indexes of indexes are followed this far.
 const DEPTH: usize = 4;
@@ -77,6 +78,19 @@ pub struct Base {
     blobs: Blobs,
     /// Blobs that were checked in this run.
     checked: Mutex<BTreeMap<Digest, PathBuf>>,
+    /// What is in its layers, once it was needed.
+    inside: OnceLock<Inside>,
+    /// The same as an image over this base says.
+    told: Option<Inside>,
+}
+
+/// What is in the layers of a base, as an image over it says in its annotation [`crate::image::manifest::BASE_NOTE`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseNote {
+    /// Digest of the base's manifest for the platform.
+    pub manifest: Digest,
+    /// What is in it.
+    pub inside: Inside,
 }
 
 enum Blobs {
@@ -148,10 +162,8 @@ impl Base {
             match layout.document(&descriptor)? {
                 Document::Manifest(manifest) => {
                     let config = layout.config(&manifest)?;
-                    let (id, checked) = (descriptor.digest, Mutex::default());
                     let blobs = Blobs::Layout(layout);
-                    let manifest = *manifest;
-                    return Ok(Base { name, digest, manifest, config, id, blobs, checked });
+                    return Ok(Base::new((name, digest), (descriptor.digest, *manifest), config, blobs));
                 }
                 Document::Index(index) => {
                     let found = choose(&index, platform).cloned();
@@ -174,9 +186,31 @@ impl Base {
     ) -> Result<Base, ImageError> {
         let image = registries.image(&reference, platform)?;
         let (_, config) = registries.config(&reference.repository, &image.manifest)?;
-        let (digest, id, checked) = (image.digest, image.fetched.digest, Mutex::default());
         let blobs = Blobs::Registry(registries.clone(), reference);
-        Ok(Base { name, digest, manifest: image.manifest, config, id, blobs, checked })
+        let manifest = (image.fetched.digest, image.manifest);
+        Ok(Base::new((name, image.digest), manifest, config, blobs))
+    }
+
+    fn new(
+        (name, digest): (BaseName, Digest),
+        (id, manifest): (Digest, Manifest),
+        config: Config,
+        blobs: Blobs,
+    ) -> Base {
+        let (checked, inside, told) = (Mutex::default(), OnceLock::new(), None);
+        Base { name, digest, manifest, config, id, blobs, checked, inside, told }
+    }
+
+    /// The same, with what images over it say of what is in its layers.
+    #[must_use]
+    pub fn with_notes(mut self, notes: &[BaseNote]) -> Base {
+        self.told = notes.iter().find(|note| note.manifest == self.id).map(|note| note.inside.clone());
+        self
+    }
+
+    /// What images over it are to say of it: what its layers had to be read for.
+    pub fn note(&self) -> Option<BaseNote> {
+        self.inside.get().map(|inside| BaseNote { manifest: self.id, inside: inside.clone() })
     }
 
     /// The repository that its blobs are in, if it is in a registry.
@@ -206,6 +240,9 @@ impl Base {
         let libc = told.platform.map(|platform| platform.libc).or_else(|| self.debian_glibc());
         let needs_layers = libc.is_none() || (official.is_none() && told.python.is_none());
         let inside = if needs_layers { self.inside(tools)? } else { Inside::default() };
+        if needs_layers {
+            self.inside.get_or_init(|| inside.clone());
+        }
         let libc = libc
             .or_else(|| inside.libc())
             .ok_or_else(|| ImageError::NoLibc { base: self.name.to_string() })?;
@@ -272,7 +309,7 @@ impl Base {
     fn inside(&self, tools: &Tools) -> Result<Inside, BuildError> {
         let record = format!("bases/{}", self.id.hex());
         let known = tools.cache().recall(&record).and_then(|text| serde_json::from_str(&text).ok());
-        if let Some(known) = known {
+        if let Some(known) = known.or_else(|| self.told.clone()) {
             return Ok(known);
         }
         tools.host().detail(format!("reading the layers of {}", self.name));

@@ -1,30 +1,25 @@
 //! The plan and a base image → one image layout for each code location.
 
 use super::base::{Base, BaseFacts};
-use super::bytecode::Compiler;
-use super::collisions;
-use super::files::LayerFiles;
-use super::groups::groups;
-use super::install::Install;
+use super::distributions::{Distributions, Layers};
 use super::loading::{LOCATION, Loading};
+pub use super::options::{FromDockerfile, Options};
 use super::place::{APP, VENV};
 use super::sbom::{self, Packages};
 use super::source::Sources;
-use super::stored::{self, StoredLayer};
+use super::stored;
+pub use super::stored::ImageLayer;
 use super::venv::Venv;
-use super::{ImageError, Include, contents, key, name};
-use crate::builder::fetch_job::FetchedWheel;
-use crate::builder::{BuildError, Context, deps, in_parallel, parallelism, source};
+use super::{ImageError, contents, key, name};
+use crate::builder::{BuildError, Context, in_parallel, source};
 use crate::cache::{CacheError, write_atomically};
 use crate::image::json::canonical;
 use crate::image::layout::REF_NAME;
-use crate::image::manifest::{LAYER_KEY, Manifest, media_type};
-use crate::image::tar::Owner;
-use crate::image::{AddedLayer, Additions, Descriptor, Digest, Layout, Packing, Tag};
-use crate::plan::{DepsJob, Plan, PlannedLocation, SourceJob};
+use crate::image::manifest::{BASE_NOTE, LAYER_KEY, Manifest, media_type};
+use crate::image::{AddedLayer, Additions, Descriptor, Digest, Layout, Tag};
+use crate::plan::{Plan, PlannedLocation, SourceJob};
 use crate::project::Location;
-use crate::wheel::Archive;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,44 +31,6 @@ const BASE_LAYERS: usize = 4;
 const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 /// The label with the name of the base.
 const BASE_NAME: &str = "org.opencontainers.image.base.name";
-
-/// What the user asks for.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// How layers are compressed.
-    pub packing: Packing,
-    /// Owner of the code location's files.
-    pub owner: Owner,
-    /// Variables of the image.
-    pub env: BTreeMap<String, String>,
-    /// Labels of the image.
-    pub labels: BTreeMap<String, String>,
-    /// Further files.
-    pub includes: Vec<Include>,
-    /// Whether modules of distributions are compiled.
-    pub bytecode: bool,
-    /// Whether a list of what is in the image is written.
-    pub sbom: bool,
-    /// What Dockerfiles say, by build directory. [`Options::env`] and [`Options::labels`] win.
-    pub dockerfiles: BTreeMap<PathBuf, FromDockerfile>,
-}
-
-/// What is taken over from a Dockerfile.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FromDockerfile {
-    /// Variables.
-    pub env: BTreeMap<String, String>,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// The layers of a requirement set, and what is in them.
-#[derive(Debug, Clone)]
-struct Distributions {
-    layers: Vec<ImageLayer>,
-    /// `None` if no list of them is wanted.
-    packages: Option<Packages>,
-}
 
 /// A finished image.
 #[derive(Debug, Clone)]
@@ -90,25 +47,14 @@ pub struct BuiltImage {
     pub sbom: Option<PathBuf>,
     /// The layers above those of the base, in order.
     pub layers: Vec<ImageLayer>,
+    /// Layers, also of the base, that the layout lacks: the repository that the image is for has them.
+    pub elsewhere: BTreeSet<Digest>,
     /// Size of the layers of the base.
     pub base_bytes: u64,
     /// How long it took.
     pub elapsed: Duration,
     /// The images of an image index, one a platform; none for a single image.
     pub parts: Vec<BuiltImage>,
-}
-
-/// A layer above those of the base.
-#[derive(Debug, Clone)]
-pub struct ImageLayer {
-    /// What the bytes follow from.
-    pub key: String,
-    /// `pandas==2.3.3, …`, `venv`, `source`.
-    pub what: String,
-    /// Whether it was there before this run.
-    pub reused: bool,
-    /// The file.
-    pub stored: StoredLayer,
 }
 
 /// Builds the images of one plan.
@@ -142,12 +88,20 @@ impl Images<'_> {
             });
             // Those of a registry are fetched meanwhile. An error is reported where the layer is put into a layout.
             scope.spawn(|| {
-                let layers = &self.base.manifest.layers;
-                in_parallel(layers, BASE_LAYERS, |layer| {
+                let known =
+                    self.options.known.of(plan.locations.iter().map(|one| one.location.name.as_str()));
+                let layers = self.base.manifest.layers.iter();
+                let is_wanted = |layer: &&Descriptor| !self.options.only_known && !known.has(&layer.digest);
+                let layers: Vec<&Descriptor> = layers.filter(is_wanted).collect();
+                in_parallel(&layers, BASE_LAYERS, |layer| {
                     self.base.file(layer, self.context.tools.cache()).is_ok()
                 })
             });
-            let distributions = in_parallel(&plan.deps, 2, |job| self.distributions(job).map_err(Arc::new));
+            let Images { base, facts, options, context, .. } = *self;
+            let layers = Layers { base, facts, options, context };
+            let jobs: Vec<usize> = (0..plan.deps.len()).collect();
+            let distributions =
+                in_parallel(&jobs, 2, |number| layers.distributions(plan, *number).map_err(Arc::new));
             (crate::threads::joined(sources), distributions)
         });
         let shared = Shared { images: self, sources, distributions, started };
@@ -156,114 +110,6 @@ impl Images<'_> {
 
     fn venv(&self) -> Venv {
         Venv { python: self.facts.version }
-    }
-
-    /// The layers of a requirement set, the environment first.
-    fn distributions(&self, job: &DepsJob) -> Result<Distributions, BuildError> {
-        let (context, settings) = (self.context, &job.requirements.settings);
-        let resolution = deps::resolve(job, context)?;
-        let wheels = context.fetcher.fetch(&resolution, context.target, settings, context.display)?;
-        if let Some(behind) = deps::behind(job, &resolution, context) {
-            context.warn(behind);
-        }
-        let _phase = context.display.phase(format!("Writing the layers of {} distributions", wheels.len()));
-        let compiler = match self.options.bytecode {
-            true => {
-                let site_packages = format!("/{}", self.venv().site_packages());
-                Some(Compiler::new(context.tools, self.venv().python, &site_packages)?)
-            }
-            false => None,
-        };
-        let size = |wheel: &FetchedWheel| {
-            let path = &wheel.path;
-            path.metadata()
-                .map(|data| data.len())
-                .map_err(|source| ImageError::Read { path: path.clone(), source })
-        };
-        let sizes = wheels.iter().map(size).collect::<Result<Vec<u64>, _>>()?;
-        let named: Vec<(&str, u64)> = wheels.iter().map(|wheel| wheel.name.as_str()).zip(sizes).collect();
-        // The environment and the source are there besides, and one local package may be.
-        let packages = match self.options.sbom {
-            true => Some(Packages::read(&resolution, &wheels, &job.requirements.lines, &context.target)?),
-            false => None,
-        };
-        let others = self.base.manifest.layers.len() + 3;
-        let groups = groups(&named, others);
-        let order: Vec<&FetchedWheel> = groups.iter().flatten().map(|at| &wheels[*at]).collect();
-        collisions::warnings(&order, context).into_iter().for_each(|warning| context.warn(warning));
-        let group = |group: &Vec<usize>| {
-            let wheels: Vec<&FetchedWheel> = group.iter().map(|at| &wheels[*at]).collect();
-            self.layer_of_wheels(&wheels, compiler.as_ref())
-        };
-        let mut layers = vec![self.skeleton()?];
-        for layer in in_parallel(&groups, parallelism(), group) {
-            layers.push(layer?);
-        }
-        Ok(Distributions { layers, packages })
-    }
-
-    fn skeleton(&self) -> Result<ImageLayer, BuildError> {
-        let (packing, python) = (self.options.packing, &self.facts.python);
-        let key = key::of_skeleton(self.venv(), packing, python);
-        self.layer(key, "venv".to_string(), || Ok(self.venv().skeleton(python)))
-    }
-
-    fn layer_of_wheels(
-        &self,
-        wheels: &[&FetchedWheel],
-        compiler: Option<&Compiler<'_>>,
-    ) -> Result<ImageLayer, BuildError> {
-        let bytecode = compiler.map(Compiler::key);
-        let digests = wheels.iter().map(|wheel| wheel.sha256.as_str());
-        let key = key::of_wheels(self.venv(), self.options.packing, bytecode.as_deref(), digests);
-        let what = contents::of_distributions(
-            wheels.iter().map(|wheel| (wheel.name.as_str(), wheel.version.as_str())),
-        );
-        self.layer(key, what, || {
-            let mut files = LayerFiles::default();
-            let site_packages = self.venv().site_packages();
-            // Of two files with one path the later stays, here and in the layers above.
-            for wheel in wheels {
-                let archive = Archive::open(&wheel.path)?;
-                let extra =
-                    compiler.map(|compiler| compiler.bytecode(&archive, &wheel.sha256)).transpose()?;
-                let install = Install {
-                    file_name: &wheel.file_name,
-                    archive: &archive,
-                    extra: extra.as_ref(),
-                    venv: self.venv(),
-                    replaced: BTreeMap::new(),
-                    is_editable: false,
-                };
-                for path in files.extend(install.files()?) {
-                    let host = self.context.tools.host();
-                    host.detail(format!("`/{path}` of {} replaces that of another distribution", wheel.name));
-                }
-                if let (Some(compiler), Some(extra)) = (compiler, &extra) {
-                    let made = extra.members().iter().map(|member| &member.name);
-                    made.for_each(|pyc| files.kept(&format!("{site_packages}/{pyc}")));
-                    let lacking = compiler.lacking(&archive, extra);
-                    lacking.iter().for_each(|pyc| files.removed(&format!("{site_packages}/{pyc}")));
-                }
-            }
-            Ok(files)
-        })
-    }
-
-    /// The layer of this key, from the cache or written now.
-    fn layer(
-        &self,
-        key: String,
-        what: String,
-        files: impl FnOnce() -> Result<LayerFiles, BuildError>,
-    ) -> Result<ImageLayer, BuildError> {
-        let cache = self.context.tools.cache();
-        if let Some(stored) = stored::recall(cache, &key) {
-            return Ok(ImageLayer { key, what, reused: true, stored });
-        }
-        let files = files()?;
-        let stored = stored::keep(cache, &key, |output| files.write(output, self.options.packing))?;
-        Ok(ImageLayer { key, what, reused: false, stored })
     }
 
     /// The layers of a build directory, that of its own files last.
@@ -282,7 +128,7 @@ impl Images<'_> {
                 |output| files.write(output, *packing),
                 |written| key::of_content(*packing, written.diff_id),
             )?;
-            layers.push(ImageLayer { key, what, reused: false, stored });
+            layers.push(ImageLayer::new(key, what, false, stored));
         }
         Ok(layers)
     }
@@ -332,26 +178,38 @@ impl Shared<'_> {
     fn layout(&self, location: &Location, layers: Vec<ImageLayer>) -> Result<BuiltImage, BuildError> {
         let name = location.name.as_str();
         let Images { base, context, .. } = self.images;
+        let known = self.images.options.known.of([name]);
+        let mut elsewhere = BTreeSet::new();
         let directory = context.out_dir.join(name::component(name));
         let layout = Layout::create(&directory).map_err(ImageError::from)?;
         layout.sweep(context.tools.host().clock.now());
         let cache = context.tools.cache();
         let mut descriptors = Vec::new();
         for layer in &base.manifest.layers {
-            layout.put_file(layer, &base.file(layer, cache)?).map_err(ImageError::from)?;
+            match known.has(&layer.digest) {
+                true => drop(elsewhere.insert(layer.digest)),
+                false if self.images.options.only_known => {
+                    return Err(ImageError::NewLayer { what: "the base image".into() }.into());
+                }
+                false => drop(layout.put_file(layer, &base.file(layer, cache)?).map_err(ImageError::from)?),
+            }
             let mut descriptor = layer.clone();
             descriptor.media_type = media_type::of_the_specification(&layer.media_type).to_string();
             // A base that was made in this way too: its layers are not ours.
             descriptor.annotations.remove(LAYER_KEY);
             descriptors.push(descriptor);
         }
-        for ImageLayer { key, stored, .. } in &layers {
-            let mut descriptor = stored.descriptor();
-            layout.put_file(&descriptor, &stored.path).map_err(ImageError::from)?;
+        for ImageLayer { key, written, path, .. } in &layers {
+            let mut descriptor = stored::descriptor(written);
+            match path {
+                Some(path) => drop(layout.put_file(&descriptor, path).map_err(ImageError::from)?),
+                None => drop(elsewhere.insert(descriptor.digest)),
+            }
             descriptor.annotations.insert(LAYER_KEY.to_string(), key.clone());
             descriptors.push(descriptor);
         }
         let config = self.additions(&location.directory, &layers).over(&base.config).to_bytes();
+        let note = base.note().map(|note| String::from_utf8_lossy(&canonical(&note)).into_owned());
         let manifest = Manifest {
             schema_version: 2,
             media_type: media_type::MANIFEST.to_string(),
@@ -359,7 +217,7 @@ impl Shared<'_> {
             config: layout.put(media_type::CONFIG, &config).map_err(ImageError::from)?,
             layers: descriptors,
             subject: None,
-            annotations: BTreeMap::new(),
+            annotations: note.into_iter().map(|note| (BASE_NOTE.to_string(), note)).collect(),
         };
         let mut manifest =
             layout.put(media_type::MANIFEST, &manifest.to_bytes()).map_err(ImageError::from)?;
@@ -371,10 +229,11 @@ impl Shared<'_> {
             true => manifest.platform = Some(base.config.platform()),
             false => layout.finish(vec![manifest.clone()]).map_err(ImageError::from)?,
         }
-        let base_bytes = base.manifest.layers.iter().map(|layer| layer.size).sum();
         let (name, elapsed) = (name.to_string(), self.started.elapsed());
         let (sbom, parts) = (None, Vec::new());
-        Ok(BuiltImage { name, directory, manifest, tag, sbom, layers, base_bytes, elapsed, parts })
+        let layers_of_base = &base.manifest.layers;
+        let base_bytes = layers_of_base.iter().map(|layer| layer.size).sum();
+        Ok(BuiltImage { name, directory, manifest, tag, sbom, layers, elsewhere, base_bytes, elapsed, parts })
     }
 
     fn additions(&self, directory: &Path, layers: &[ImageLayer]) -> Additions {
@@ -390,7 +249,7 @@ impl Shared<'_> {
         labels.extend(dockerfile.labels.into_iter().map(|(key, value)| (key, Some(value))));
         labels.extend(options.labels.iter().map(|(key, value)| (key.clone(), Some(value.clone()))));
         let added = |layer: &ImageLayer| AddedLayer {
-            diff_id: layer.stored.written.diff_id,
+            diff_id: layer.written.diff_id,
             created_by: contents::step(&layer.what),
         };
         Additions {

@@ -35,6 +35,8 @@ const SOURCE_LIMIT_BYTES: u64 = 16 << 20;
 const LIMITS: Limits = Limits { time: Duration::from_secs(60), size_bytes: 256 << 20 };
 /// After this many files that end Python or exceed the limits, the others of a wheel are left out.
 const MOST_LOST: usize = 3;
+/// No version of Python has had as many patch releases.
+const MOST_PATCHES: u32 = 50;
 /// Bytes of a `.pyc` file before the code: magic number, flags, hash of the source. Source: PEP 552.
 const HEADER_BYTES: usize = 16;
 
@@ -91,6 +93,12 @@ impl<'t> Compiler<'t> {
     /// of Python. Part of the keys of layers with bytecode.
     pub fn key(&self) -> String {
         format!("{FORMAT}-{}", self.about.version)
+    }
+
+    /// The keys that compilers of a Python version may have, by patch release. Any of them does for an image: the format
+    /// of bytecode stays the same within a version, and what compiles here is seldom what runs there.
+    pub fn possible_keys(python: PythonVersion) -> impl Iterator<Item = String> {
+        (0..MOST_PATCHES).map(move |patch| format!("{FORMAT}-{python}.{patch}"))
     }
 
     /// The bytecode of a wheel, from the cache or compiled now. Names of members are paths below site-packages, such as

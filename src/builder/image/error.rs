@@ -51,6 +51,8 @@ pub enum ImageError {
         #[source]
         source: io::Error,
     },
+    #[error("its layer of {what} is not known to be there")]
+    NewLayer { what: String },
     #[error(transparent)]
     Registry(#[from] RegistryError),
     #[error("could not build the image for {platform}")]
@@ -78,6 +80,7 @@ impl Explain for ImageError {
             | ImageError::Zstandard
             | ImageError::Platform { .. }
             | ImageError::Layers { .. }
+            | ImageError::NewLayer { .. }
             | ImageError::PythonVersion { .. }
             | ImageError::NoPython { .. }
             | ImageError::NoLibc { .. } => Fault::Project,
@@ -99,7 +102,7 @@ impl Explain for ImageError {
             ImageError::Layer(LayerError::Size { .. }) => {
                 "do not change files while the image is built, or leave this one out with a .pexignore"
             }
-            ImageError::Layer(_) => return None,
+            ImageError::Layer(_) | ImageError::NewLayer { .. } => return None,
             ImageError::Read { .. } => "make it readable, or leave it out with a .pexignore",
             ImageError::Registry(error) => return error.hint(),
             ImageError::OnPlatform { source, .. } => return source.hint(),

@@ -15,14 +15,17 @@ pub mod build;
 pub mod bytecode;
 mod collisions;
 pub mod contents;
+mod distributions;
 pub mod editable;
 mod error;
 pub mod files;
 pub mod groups;
 pub mod install;
 pub mod key;
+pub mod known;
 pub mod loading;
 pub mod name;
+pub mod options;
 pub mod place;
 pub mod platforms;
 pub mod record;
@@ -31,6 +34,7 @@ pub mod scan;
 pub mod source;
 pub mod stored;
 pub mod venv;
+pub mod wheels;
 
 pub use error::ImageError;
 

@@ -45,6 +45,14 @@ pub fn content_tag(name: &str, digest: &BlobDigest) -> Tag {
     tag(name, &digest.hex()[..DIGITS])
 }
 
+/// Whether a tag has the form of [`content_tag`] for this code location.
+pub fn is_content_tag(name: &str, tag: &Tag) -> bool {
+    let of_nothing = content_tag(name, &BlobDigest::of(""));
+    let start = &of_nothing.as_str()[..of_nothing.as_str().len() - DIGITS];
+    let digits = tag.as_str().strip_prefix(start);
+    digits.is_some_and(|digits| digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// The tag for people: `NAME-COMMIT`.
 pub fn commit_tag(name: &str, commit: &str) -> Tag {
     tag(name, commit)

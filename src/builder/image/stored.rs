@@ -25,11 +25,30 @@ pub struct StoredLayer {
     pub written: Written,
 }
 
-impl StoredLayer {
-    /// Its descriptor, without annotations.
-    pub fn descriptor(&self) -> Descriptor {
-        Descriptor::new(media_type::LAYER_GZIP, self.written.digest, self.written.size_bytes)
+/// A layer above those of the base: in the cache, or known to be in a registry.
+#[derive(Debug, Clone)]
+pub struct ImageLayer {
+    /// What the bytes follow from.
+    pub key: String,
+    /// `pandas==2.3.3, …`, `venv`, `source`.
+    pub what: String,
+    /// Whether it was there before this run.
+    pub reused: bool,
+    /// Its digests and size.
+    pub written: Written,
+    /// The file; `None` if only the repository that the image is for has it.
+    pub path: Option<PathBuf>,
+}
+
+impl ImageLayer {
+    pub(super) fn new(key: String, what: String, reused: bool, stored: StoredLayer) -> ImageLayer {
+        ImageLayer { key, what, reused, written: stored.written, path: Some(stored.path) }
     }
+}
+
+/// The descriptor of a layer, without annotations.
+pub fn descriptor(written: &Written) -> Descriptor {
+    Descriptor::new(media_type::LAYER_GZIP, written.digest, written.size_bytes)
 }
 
 /// The stored layer of this key, if it exists and is undamaged.
@@ -40,7 +59,7 @@ pub fn recall(cache: &Cache, key: &str) -> Option<StoredLayer> {
     }
     let written: Written = serde_json::from_slice(&std::fs::read(entry.join(RECORD)).ok()?).ok()?;
     let stored = StoredLayer { path: entry.join(BLOB), written };
-    is_blob(&stored.path, &stored.descriptor()).then_some(stored)
+    is_blob(&stored.path, &descriptor(&stored.written)).then_some(stored)
 }
 
 /// Write a layer to the cache.

@@ -4,6 +4,7 @@ use crate::builder::BuildError;
 use crate::builder::image;
 use crate::builder::image::base::Base;
 use crate::builder::image::build::BuiltImage;
+use crate::builder::image::known::KnownLayers;
 use crate::cli::DeployArgs;
 use crate::cloud_login::has_identity;
 use crate::commands::Error;
@@ -19,14 +20,15 @@ use crate::plan::images::{ImageLocation, NamedBy};
 use crate::plan::strategy::{Decision, Destination, Way};
 use crate::project::Location;
 use crate::publish::images::{push, repository_of};
+use crate::publish::known_layers::{self, Pushing};
 use crate::publish::named_images;
 use crate::publish::registry_login::{self, RegistryArgs};
 use crate::registry::Registries;
 use crate::report::Problem;
 use crate::report::images::{ImageFacts, ImageReport, table};
 use crate::update::{Online, Outcome, UpdateError};
-use crate::verify::{Verified, unfit};
-use std::collections::BTreeMap;
+use crate::verify::{Verified, VerifyWhen, unfit};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -134,40 +136,61 @@ impl Making<'_> {
         // The project was read for PEX files, and said what there was to say. Only the target differs.
         let silence = Arc::new(AtomicBool::new(true));
         let silent = host.until(&silence);
-        let prepared = platforms::prepare(&args, &registries, [&silent, &silent], &Progress::default())?;
+        let known = self.known_layers(wanted, &registries);
+        let hosts = [&silent, &silent];
+        let mut prepared = platforms::prepare(&args, &registries, hosts, &known.bases, &Progress::default())?;
         silence.store(false, Ordering::Relaxed);
         platforms::tell(&prepared, host);
-        let [Prepared { base, planned, platform, .. }, ..] = prepared.as_slice() else { return Ok(()) };
+        let [Prepared { planned, platform, .. }, ..] = prepared.as_slice() else { return Ok(()) };
+        let platform = platform.clone();
         let mut options = args.image_options.options(host);
         let insists = args.publish.strategy == Strategy::Image;
         options.dockerfiles =
             dockerfile::settings(&args.image_options, &args.build, insists, &planned.requirements, host)?;
         // What another run writes there now would replace images before they are pushed.
         let _turn = image::turn(self.out_dir, planned.building.tools.cache());
-        let (built, warnings) = platforms::build(&prepared, &options, self.out_dir)?;
-        let warnings = warnings.into_iter().map(crate::project::Warning::without_place);
-        progress.put(|run| run.warnings.extend(warnings));
-        let names: Vec<&str> = planned.plan.locations.iter().map(|one| one.location.name.as_str()).collect();
-        self.record_failures(&names, &built);
-        made.not_built = failures(&names, &built, host);
-        let built: Vec<BuiltImage> = built.into_iter().flatten().collect();
-        made.verified = self.verify_images(&built, &planned.plan, wanted)?;
-        let unfit = unfit(&made.verified);
-        progress.stage("upload");
+        options.known = known;
+        options.whole_if_new = args.verify == VerifyWhen::Auto;
         let mut reports = Vec::new();
-        for image in built {
-            let (location, destination) = wanted[image.name.as_str()];
-            let destination = destination.filter(|_| !unfit.contains(&image.name));
-            let facts = self.push(&image, location, destination, base, &registries, made);
-            // At once: an interrupt says what was pushed by then.
-            progress.put(|run| drop(run.image_builds.insert(image.name.clone(), Ok(facts.clone()))));
-            reports.push(ImageReport { name: image.name.clone(), image: facts });
+        loop {
+            let [Prepared { base, planned, .. }, ..] = prepared.as_slice() else { return Ok(()) };
+            let (built, warnings) = platforms::build(&prepared, &options, self.out_dir)?;
+            let warnings = warnings.into_iter().map(crate::project::Warning::without_place);
+            progress.put(|run| run.warnings.extend(warnings));
+            let names: Vec<&str> =
+                planned.plan.locations.iter().map(|one| one.location.name.as_str()).collect();
+            self.record_failures(&names, &built);
+            made.not_built = super::together(made.not_built.take(), failures(&names, &built, host));
+            let built: Vec<BuiltImage> = built.into_iter().flatten().collect();
+            made.verified.extend(self.verify_images(&built, &planned.plan, wanted)?);
+            let unfit = unfit(&made.verified);
+            progress.stage("upload");
+            let mut incomplete = BTreeSet::new();
+            for image in built {
+                let (location, destination) = wanted[image.name.as_str()];
+                let destination = destination.filter(|_| !unfit.contains(&image.name));
+                match self.push(&image, location, destination, base, &registries, made) {
+                    None => drop(incomplete.insert(image.name)),
+                    Some(facts) => {
+                        // At once: an interrupt says what was pushed by then.
+                        progress
+                            .put(|run| drop(run.image_builds.insert(image.name.clone(), Ok(facts.clone()))));
+                        reports.push(ImageReport { name: image.name, image: facts });
+                    }
+                }
+            }
+            if incomplete.is_empty() {
+                break;
+            }
+            progress.stage("build");
+            options.known = KnownLayers::default();
+            prepared = prepared.into_iter().map(|one| one.only(&incomplete)).collect();
         }
         if !reports.is_empty() {
             host.note(table(&reports).text(host.columns()));
         }
         // After the uploads, whose requests are counted, and next to the wait for the load.
-        let reader = ImageReader { registries, platform: platform.clone() };
+        let reader = ImageReader { registries, platform };
         made.changes = self.changes(&reports, reader);
         Ok(())
     }
@@ -181,6 +204,25 @@ impl Making<'_> {
         self.online.filter(|_| !pushed.is_empty()).map(|online| online.image_changes(reader, pushed))
     }
 
+    /// Layers that need not be made, since images that run now have them. None in a run that builds everything, or
+    /// loads it here.
+    fn known_layers(
+        &self,
+        wanted: &BTreeMap<&str, (&Location, Option<&Destination>)>,
+        registries: &Registries,
+    ) -> KnownLayers {
+        let is_whole = self.args.publish.force_rebuild_deps || self.args.verify == VerifyWhen::Always;
+        let Some(online) = self.online.filter(|_| !is_whole) else { return KnownLayers::default() };
+        let mut images = online.images_now(wanted.keys().copied());
+        let pushing = wanted.values().filter_map(|(location, destination)| {
+            let repository = repository_of((*destination)?, &location.name);
+            let (location, runs) = (location.name.clone(), images.remove(&location.name));
+            Some(Pushing { location, repository, runs })
+        });
+        let pushing: Vec<Pushing> = pushing.collect();
+        known_layers::find(&pushing, registries, self.host)
+    }
+
     fn record_failures(&self, names: &[&str], built: &[Result<BuiltImage, Arc<BuildError>>]) {
         let failed = names.iter().zip(built).filter_map(|(name, built)| {
             let problem = Problem::from_error(&**built.as_ref().err()?);
@@ -189,7 +231,8 @@ impl Making<'_> {
         self.progress.put(|run| run.image_builds.extend(failed));
     }
 
-    /// Push one image. A registry that refuses it keeps this code location from its update, and no other.
+    /// Push one image. A registry that refuses it keeps this code location from its update, and no other. `None` if it
+    /// has to be built with all its layers.
     fn push(
         &self,
         image: &BuiltImage,
@@ -198,9 +241,9 @@ impl Making<'_> {
         base: &Base,
         registries: &Registries,
         made: &mut MadeImages,
-    ) -> ImageFacts {
+    ) -> Option<ImageFacts> {
         let (Some(destination), Some(online)) = (destination, self.online) else {
-            return ImageFacts::new(image, &[], 0, 0);
+            return Some(ImageFacts::new(image, &[], 0, 0));
         };
         let (requests, sent) = (registries.requests(), registries.sent_bytes());
         let commit = online.additions.revision.commit_hash.as_deref();
@@ -218,13 +261,18 @@ impl Making<'_> {
                     named_by: NamedBy::Build,
                     replaces_own: false,
                 });
-                ImageFacts::new(image, &[pushed], requests, sent)
+                Some(ImageFacts::new(image, &[pushed], requests, sent))
+            }
+            Err(error) if error.is_for_want_of_a_layer() => {
+                let again = "its image is built again, with all layers";
+                self.host.warn(format!("{}: {error}; {again}", location.name));
+                None
             }
             Err(error) => {
                 let location = location.name.clone();
                 let error = UpdateError::NotPushed { location: location.clone(), source: Arc::new(error) };
                 made.refused.push(Outcome::new(location, Err(error)));
-                ImageFacts::new(image, &[], requests, sent)
+                Some(ImageFacts::new(image, &[], requests, sent))
             }
         }
     }

@@ -78,7 +78,9 @@ impl Making<'_> {
                 let is_decided = lock
                     .is_some_and(|lock| !matches!(lock.content, LockContent::Pylock { complete: false, .. }));
                 let reference = format!("{}:{}", repository_of(destination, &image.name), image.tag);
-                !is_decided && !online.runs_image(&image.name, &reference)
+                // What is taken over as it is runs already, as a deps PEX of the cache does.
+                let is_here = image.layers.iter().all(|layer| layer.path.is_some());
+                is_here && !is_decided && !online.runs_image(&image.name, &reference)
             }
         }
     }

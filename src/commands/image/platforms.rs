@@ -1,7 +1,7 @@
 //! What `image` and `deploy` have in common: the same images for each platform that is asked for.
 
 use crate::builder::BuildError;
-use crate::builder::image::base::{Base, BaseFacts, BaseName};
+use crate::builder::image::base::{Base, BaseFacts, BaseName, BaseNote};
 use crate::builder::image::build::{Images, Options};
 use crate::builder::image::platforms;
 use crate::cli::DeployArgs;
@@ -28,8 +28,17 @@ pub(in crate::commands) struct Prepared<'h> {
     pub(in crate::commands) planned: Planned<'h>,
 }
 
+impl Prepared<'_> {
+    /// The same for these code locations.
+    pub(in crate::commands) fn only(mut self, names: &BTreeSet<String>) -> Self {
+        self.planned.plan = self.planned.plan.only(|location| names.contains(&location.name));
+        self
+    }
+}
+
 /// Read the project and the base image for each platform, at least for one. What there is to say about the project is
-/// said through the first host, and recorded in `progress`; through the second one it would be said once more.
+/// said through the first host, and recorded in `progress`; through the second one it would be said once more. `notes` are
+/// those of images over the base.
 ///
 /// # Errors
 /// When the project or a base image cannot be read, or has no Python that fits.
@@ -37,6 +46,7 @@ pub(in crate::commands) fn prepare<'h>(
     args: &DeployArgs,
     registries: &Registries,
     [first, others]: [&'h Host; 2],
+    notes: &[BaseNote],
     progress: &Progress,
 ) -> Result<Vec<Prepared<'h>>, Error> {
     let mut all: Vec<Prepared<'h>> = Vec::new();
@@ -47,7 +57,8 @@ pub(in crate::commands) fn prepare<'h>(
         };
         let mut chosen = None;
         let mut target = |python: PythonVersion, is_default: bool| {
-            let (base, facts) = base(args, &platform, (python, is_default), registries, &Tools::new(host))?;
+            let (base, facts) =
+                base(args, &platform, (python, is_default), registries, notes, &Tools::new(host))?;
             let target = (facts.version, facts.platform);
             chosen = Some((base, facts));
             Ok(target)
@@ -64,6 +75,7 @@ fn base(
     platform: &Platform,
     (python, is_default): (PythonVersion, bool),
     registries: &Registries,
+    notes: &[BaseNote],
     tools: &Tools,
 ) -> Result<(Base, BaseFacts), Error> {
     let official = || BaseName::parse(&BaseName::official(python)).map_err(Error::BaseName);
@@ -72,6 +84,7 @@ fn base(
         None => (official()?, Some(python)),
     };
     let base = Base::find(name, platform, tools.host().cwd(), registries).map_err(BuildError::from)?;
+    let base = base.with_notes(notes);
     let facts = base.facts(wanted, &args.image_options.told(&args.build), tools)?;
     Ok((base, facts))
 }

@@ -12,6 +12,7 @@ use crate::plan::images::ImageLocation;
 use crate::plan::shards::PlannedJobs;
 use crate::update::document::{Additions, Code, location_document};
 use crate::update::{Difference, Running, online};
+use serde_json::{Map, Value};
 
 /// The jobs that deploy what has changed.
 ///
@@ -51,12 +52,21 @@ pub(super) fn jobs(
 
 fn difference(one: &ImageLocation, running: &Running, additions: &Additions) -> Option<String> {
     let name = &one.location.name;
-    let Some(before) = running.before(name).filter(|before| before.has(name)) else {
-        return Some(Difference::Absent.to_string());
-    };
-    if is_moving(&one.image) {
+    if is_moving(&one.image) && running.before(name).is_some_and(|before| before.has(name)) {
         return Some("its image has no tag that stays".into());
     }
     let document = location_document(&one.location, Code::Image(&one.image), additions);
-    before.difference(name, &document).map(|difference| difference.to_string())
+    document_difference(name, &document, running)
+}
+
+/// Why a code location with this document is to be deployed; `None` if it runs that already.
+pub(super) fn document_difference(
+    name: &str,
+    document: &Map<String, Value>,
+    running: &Running,
+) -> Option<String> {
+    let Some(before) = running.before(name).filter(|before| before.has(name)) else {
+        return Some(Difference::Absent.to_string());
+    };
+    before.difference(name, document).map(|difference| difference.to_string())
 }

@@ -68,7 +68,6 @@ fn a_hybrid_deployment_has_no_plan() {
     let stderr = String::from_utf8(stderr).unwrap();
     assert_eq!((status.code(), stdout.as_slice()), (Some(1), &b""[..]), "{stderr}");
     insta::assert_snapshot!(messages(&stderr), @r#"
-    warning: without --deps-cache-from every deps PEX counts as changed: only an entry of the deps cache shows what a build would produce
     error: `one` needs an image on a Hybrid deployment, and no registry is given to push it to
       at: dagster_cloud.yaml:2:5
     hint: name a repository with --image-registry, or as `build: {registry: …}` in the entry of the code location; an image that exists already is named by --image-of

@@ -7,6 +7,7 @@ mod cancelled;
 mod defs_state;
 pub mod images;
 mod interruptions;
+mod known_layers;
 mod laws;
 mod named_images;
 mod verify;

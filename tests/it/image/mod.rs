@@ -9,7 +9,7 @@ mod consumers;
 mod contract;
 mod dockerfile;
 mod platforms;
-mod push;
+pub mod push;
 mod reuse;
 mod sbom;
 pub mod verify;

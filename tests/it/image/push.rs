@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// A registry with a base image, `base/python:3.11`, as an index, whose blobs are at another host.
-fn base_registry(dir: &Path) -> FaultRegistry {
+pub fn base_registry(dir: &Path) -> FaultRegistry {
     let layout = dir.join("base");
     Base { in_index: true, ..Base::official("3.11") }.write(&layout);
     let registry = FaultRegistry::new(Ways { redirects_blobs: true, ..Ways::default() });

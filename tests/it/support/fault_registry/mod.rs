@@ -214,6 +214,15 @@ impl FaultRegistry {
         self.store.lock().unwrap().blob(path, &digest.to_string()).cloned()
     }
 
+    pub fn manifest(&self, path: &str, digest: &str) -> Option<Vec<u8>> {
+        self.store.lock().unwrap().manifest(path, digest).cloned()
+    }
+
+    /// Lose a blob, without a word about the images that need it.
+    pub fn lose_blob(&self, path: &str, digest: &str) {
+        assert!(self.store.lock().unwrap().lose_blob(path, digest), "{path} has no {digest}");
+    }
+
     /// What a tag means.
     pub fn tag(&self, path: &str, tag: &str) -> Option<String> {
         self.store.lock().unwrap().tag(path, tag)

@@ -68,6 +68,14 @@ impl Store {
         self.repositories.get(path)?.blobs.get(digest)
     }
 
+    pub fn manifest(&self, path: &str, digest: &str) -> Option<&Vec<u8>> {
+        self.repositories.get(path)?.manifests.get(digest).map(|(_, content)| content)
+    }
+
+    pub fn lose_blob(&mut self, path: &str, digest: &str) -> bool {
+        self.repositories.get_mut(path).is_some_and(|repository| repository.blobs.remove(digest).is_some())
+    }
+
     pub fn tag(&self, path: &str, tag: &str) -> Option<String> {
         self.repositories.get(path)?.tags.get(tag).cloned()
     }
