@@ -13,7 +13,7 @@ use crate::project::{LocalPackage, Location, Requirements, ResolveSettings};
 use crate::target::Target;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -74,9 +74,11 @@ impl Plan {
         requirements: &BTreeMap<PathBuf, Arc<Requirements>>,
     ) -> Plan {
         let mut plan = Plan { target, sources: Vec::new(), deps: Vec::new(), locations: Vec::new() };
+        let mut sources: HashMap<PathBuf, usize> = HashMap::new();
         for location in locations {
             let asked = &requirements[&location.directory];
-            let source = plan.source_job(&location.directory, asked);
+            let source = sources.entry(location.directory.clone());
+            let source = *source.or_insert_with_key(|directory| plan.source_job(directory, asked));
             let deps = plan.deps_job(&location.directory, asked);
             plan.locations.push(PlannedLocation { location, source, deps });
         }
@@ -99,16 +101,13 @@ impl Plan {
         self
     }
 
-    fn source_job(&mut self, directory: &PathBuf, requirements: &Requirements) -> usize {
-        position_or_push(
-            &mut self.sources,
-            |job| &job.directory == directory,
-            || SourceJob {
-                directory: directory.clone(),
-                local_packages: requirements.local_packages.clone(),
-                settings: requirements.settings.clone(),
-            },
-        )
+    fn source_job(&mut self, directory: &Path, requirements: &Requirements) -> usize {
+        self.sources.push(SourceJob {
+            directory: directory.to_path_buf(),
+            local_packages: requirements.local_packages.clone(),
+            settings: requirements.settings.clone(),
+        });
+        self.sources.len() - 1
     }
 
     fn deps_job(&mut self, directory: &Path, requirements: &Arc<Requirements>) -> usize {
