@@ -57,7 +57,7 @@ fn a_step_that_needs_docker_stops_the_build_unless_the_file_is_ignored() {
       shop/dagster_cloud_post_install.sh:2: dbt deps
         run it before pexpress, in a step of its own: the files that it makes in the build directory are copied
       at: shop/Dockerfile:2
-    hint: make these changes, or build without the steps: --ignore-dockerfile, with deploy also --strategy image (input `strategy`)
+    hint: make these changes, or build without these steps with --ignore-dockerfile
     ");
     assert!(!dir.path().join("out").exists());
     image(dir.path(), &["--base-image", "oci:base", "--ignore-dockerfile"]);
