@@ -181,6 +181,8 @@ fn jobs_of_a_matrix_push_their_images_and_share_a_comment() {
         );
     }
     images.assert_law("after both jobs");
+    // Also of the plan, which must not ask for PEX files where there are none.
+    images.scene.assert_clean();
 }
 
 /// When a run is cancelled.

@@ -78,7 +78,7 @@ fn images_reach_every_kind_of_registry_through_the_events_of_a_repository() {
         let synchronized = start(workspace.pull_request(EXAMPLE, "synchronize"));
         assert_ne!(image(&synchronized, "deploy", &standin, &registry, kind), main);
         let [comment] = &github.bodies()[..] else { panic!("{:#?}", github.bodies()) };
-        assert!(comment.contains("sent, 3 of 4 layers reused"), "{comment}");
+        assert!(comment.contains("sent, 4 of 5 layers reused"), "{comment}");
 
         let closed = start(workspace.pull_request(EXAMPLE, "closed"));
         assert_eq!(closed.output("deploy", "result"), "closed");
