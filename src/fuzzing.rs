@@ -13,7 +13,7 @@ use crate::image::manifest::Document;
 use crate::image::{Config, Descriptor};
 use crate::net::SafeUrl;
 use crate::net::netrc::Netrc;
-use crate::project::dockerfile::{Facts as RecipeFacts, Recipe};
+use crate::project::dockerfile::{Facts as RecipeFacts, Found, Recipe};
 use crate::project::python_version::infer;
 use crate::project::{Project, collect};
 use crate::report::Report;
@@ -127,7 +127,8 @@ pub fn comment(bytes: &[u8]) {
 pub fn dockerfile(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let facts = RecipeFacts {
-        has: &|path| path.len() % 2 == 0,
+        find: &|path| (path.len() % 2 == 0).then(|| Found::inside(path)),
+        adds: &|path| path.len() % 3 == 0,
         requires: &|name| name.len() % 2 == 0,
         chooses: false,
     };

@@ -230,7 +230,7 @@ impl Include {
     ///
     /// # Errors
     /// When that place would be outside `/opt/dagster`, or the destination is not a path that can be written to.
-    fn place(&self, build_directory: &Path) -> Result<String, ImageError> {
+    pub fn place(&self, build_directory: &Path) -> Result<String, ImageError> {
         let (given, text) = match &self.destination {
             Some(text) => (true, text.clone()),
             None => (false, relative(&self.source, build_directory).to_string_lossy().into_owned()),

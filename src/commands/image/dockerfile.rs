@@ -6,8 +6,10 @@ use crate::cli::{BuildArgs, ImageOptions};
 use crate::commands::Error;
 use crate::host::Host;
 use crate::image::Reference;
+use crate::paths::lexically_normal;
 use crate::project::Requirements;
-use crate::project::dockerfile::{Base, Facts, Recipe, RecipeError};
+use crate::project::dockerfile::{Base, Facts, Found, Recipe, RecipeError};
+use crate::report::table::count;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -76,8 +78,10 @@ pub(in crate::commands) fn settings(
         if options.ignore_dockerfile {
             continue;
         }
+        let included = included(options, directory, host);
         let facts = Facts {
-            has: &|path| is_there(directory, path),
+            find: &|path| find(directory, path, host),
+            adds: &|path| included.iter().any(|place| Path::new(path).starts_with(place)),
             requires: &|name| requirements.lines.iter().any(|line| line.name.as_deref() == Some(name)),
             chooses: build.all_extras || !build.extras.is_empty() || !build.groups.is_empty(),
         };
@@ -85,18 +89,21 @@ pub(in crate::commands) fn settings(
         if !insists {
             recipe.check()?;
         }
-        tell(&recipe, host);
+        tell(&recipe, options.base_image.is_none(), host);
         settings.insert(directory.clone(), FromDockerfile { env: recipe.env, labels: recipe.labels });
     }
     Ok(settings)
 }
 
-/// Say what became of a Dockerfile.
-fn tell(recipe: &Recipe, host: &Host) {
+/// Say what became of a Dockerfile. `has_base` is whether its base is that of the image.
+fn tell(recipe: &Recipe, has_base: bool, host: &Host) {
     let Some(file) = &recipe.file else { return };
-    let (env, labels) = (recipe.env.len(), recipe.labels.len());
-    let file = file.display();
-    host.note(format!("{file} is read, not run: its base, {env} variables and {labels} labels are used"));
+    let counted = |number: usize, what: &str| (number > 0).then(|| count(number, what));
+    let base = has_base.then(|| "its base".to_string());
+    let used = [base, counted(recipe.env.len(), "variable"), counted(recipe.labels.len(), "label")];
+    let used: Vec<String> = used.into_iter().flatten().collect();
+    let used = if used.is_empty() { "nothing".to_string() } else { used.join(", ") };
+    host.note(format!("{} is read, not run; used: {used}", file.display()));
     for step in &recipe.steps {
         host.note(format!("  {}:{}: {}: {}", step.file.display(), step.line, step.text, step.becomes));
     }
@@ -107,11 +114,32 @@ fn shown(directory: &Path, host: &Host) -> PathBuf {
     directory.strip_prefix(host.cwd()).map_or_else(|_| directory.to_path_buf(), Path::to_path_buf)
 }
 
-/// Whether a build directory has a relative path, which may have wildcards.
-fn is_there(directory: &Path, path: &str) -> bool {
-    if path.contains(['*', '?', '[']) {
-        let pattern = format!("{}/{path}", glob::Pattern::escape(&directory.display().to_string()));
-        return glob::glob(&pattern).is_ok_and(|mut found| found.next().is_some());
-    }
-    directory.join(path).exists()
+/// Absolute paths in the image of what `--image-include` adds; the build says what is wrong with one.
+fn included(options: &ImageOptions, directory: &Path, host: &Host) -> Vec<PathBuf> {
+    let includes = options.options(host).includes;
+    includes.iter().filter_map(|one| Some(Path::new("/").join(one.place(directory).ok()?))).collect()
+}
+
+/// What a relative path, which may have wildcards, is in the build directory or in one above it, up to the working
+/// directory or the top of the repository: Docker's context is one of them.
+fn find(directory: &Path, path: &str, host: &Host) -> Option<Found> {
+    let is_top = |above: &Path| above == host.cwd() || above.join(".git").exists();
+    let height = directory.ancestors().position(is_top).unwrap_or(0);
+    let found = directory.ancestors().take(height + 1).find_map(|context| first(context, path))?;
+    Some(Found {
+        path: shown(&found, host).display().to_string(),
+        is_file: found.is_file(),
+        is_inside: found.starts_with(directory),
+    })
+}
+
+fn first(context: &Path, path: &str) -> Option<PathBuf> {
+    let found = if path.contains(['*', '?', '[']) {
+        let pattern = format!("{}/{path}", glob::Pattern::escape(&context.display().to_string()));
+        glob::glob(&pattern).ok()?.next()?.ok()?
+    } else {
+        context.join(path)
+    };
+    let found = lexically_normal(&found);
+    (found.starts_with(context) && found.exists()).then_some(found)
 }

@@ -181,15 +181,25 @@ fn from_context(source: &str, copied: &Copied<'_>, places: &Places, facts: &Fact
         return Some(Said::told("Dagster+ and its agents provide the instance"));
     }
     let relative = source.trim_start_matches("./").trim_matches('/');
-    if !(relative.is_empty() || relative == "." || (facts.has)(relative)) {
+    let relative = if relative.is_empty() { "." } else { relative };
+    let to = places.absolute(copied.to);
+    let below = format!("{}/{}", to.trim_end_matches('/'), relative.rsplit('/').next().unwrap_or(relative));
+    if (facts.adds)(&to) || (facts.adds)(&below) {
+        return None;
+    }
+    let Some(found) = (facts.find)(relative) else {
         return Some(Said::needed(format!(
             "`{relative}` is not in the build directory: --image-include PATH[:DEST] adds it"
         )));
-    }
-    if places.holds(copied.to) || (places.absolute(copied.to) == "/" && places.working_directory() == "/") {
+    };
+    let is_in_place = places.holds(copied.to) || (to == "/" && places.working_directory() == "/");
+    if found.is_inside && is_in_place {
         return None;
     }
-    let to = places.absolute(copied.to);
-    let source = if relative.is_empty() { "." } else { relative };
-    Some(Said::needed(format!("--image-include {source}:{to} adds it there")))
+    // The content of a directory goes into the one that is named, and a file below it.
+    let to = if found.is_file && copied.to.ends_with(['/', '.']) { below } else { to };
+    Some(Said::needed(match found.is_inside {
+        true => format!("--image-include {}:{to} adds it there", found.path),
+        false => format!("it is outside the build directory: --image-include {}:{to} adds it", found.path),
+    }))
 }

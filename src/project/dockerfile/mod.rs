@@ -69,20 +69,40 @@ pub struct Step {
     pub is_needed: bool,
 }
 
+/// A file or directory that a Dockerfile copies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// As `--image-include` takes it.
+    pub path: String,
+    /// Whether it is a file.
+    pub is_file: bool,
+    /// Whether it is the build directory, or in it.
+    pub is_inside: bool,
+}
+
 /// What is known about the project that the Dockerfile belongs to.
 pub struct Facts<'a> {
-    /// Whether the build directory has a file or directory at a relative path, which may have wildcards.
-    pub has: &'a dyn Fn(&str) -> bool,
+    /// What a relative path is, which may have wildcards. Docker's context may be a directory above the build directory.
+    pub find: &'a dyn Fn(&str) -> Option<Found>,
+    /// Whether `--image-include` puts something at a path of the image.
+    pub adds: &'a dyn Fn(&str) -> bool,
     /// Whether the project requires a distribution, by its normalised name.
     pub requires: &'a dyn Fn(&str) -> bool,
     /// Whether extras or dependency groups are asked for.
     pub chooses: bool,
 }
 
+impl Found {
+    /// A directory in the build directory.
+    pub fn inside(path: &str) -> Found {
+        Found { path: path.to_string(), is_file: false, is_inside: true }
+    }
+}
+
 impl Facts<'_> {
     /// Where nothing is known yet: everything is there and required.
     pub fn permissive() -> Facts<'static> {
-        Facts { has: &|_| true, requires: &|_| true, chooses: true }
+        Facts { find: &|path| Some(Found::inside(path)), adds: &|_| true, requires: &|_| true, chooses: true }
     }
 }
 

@@ -4,7 +4,14 @@ use super::*;
 /// has everything but `elsewhere`, and the project requires dagster.
 fn read(text: &str) -> (Recipe, Vec<String>) {
     let facts = Facts {
-        has: &|path| !path.contains("elsewhere"),
+        find: &|path| match path {
+            path if path.contains("elsewhere") => None,
+            path if path.starts_with("above") => {
+                Some(Found { path: format!("../{path}"), is_file: true, is_inside: false })
+            }
+            path => Some(Found::inside(path)),
+        },
+        adds: &|path| path.starts_with("/included"),
         requires: &|name| name == "dagster",
         chooses: false,
     };
@@ -119,6 +126,8 @@ HEALTHCHECK CMD true
 STOPSIGNAL SIGINT
 ENTRYPOINT [\"tini\", \"--\"]
 CMD [\"dagster\", \"code-server\", \"start\"]
+COPY above/profiles.yml /srv/
+COPY above/models /included/models
 ";
     let shown = read(text).1.join("\n").replace(" → ", "\n    ");
     assert_eq!(shown, SHOWN.trim_end());
@@ -129,7 +138,7 @@ const SHOWN: &str = include_str!("steps.txt");
 
 #[test]
 fn an_install_script_counts_as_the_commands_in_it() {
-    let facts = Facts { has: &|_| true, requires: &|_| false, chooses: false };
+    let facts = Facts { requires: &|_| false, chooses: false, ..Facts::permissive() };
     let steps = |text: &str| {
         let steps = judge::script(text, Path::new("dagster_cloud_post_install.sh"), &facts);
         steps.iter().map(|step| format!("{} {} {}", step.line, step.is_needed, step.text)).collect::<Vec<_>>()
@@ -144,7 +153,7 @@ fn an_install_script_counts_as_the_commands_in_it() {
 #[test]
 fn files_of_a_directory_are_read_and_errors_have_a_place() {
     let dir = tempfile::tempdir().unwrap();
-    let facts = Facts { has: &|_| true, requires: &|_| true, chooses: false };
+    let facts = Facts { chooses: false, ..Facts::permissive() };
     let read = || Recipe::read(dir.path(), Path::new("project"), &facts);
     assert_eq!(read().unwrap(), Recipe::default());
     std::fs::write(dir.path().join("Containerfile"), "FROM a\n").unwrap();

@@ -29,7 +29,7 @@ fn variables_and_labels_are_in_the_image_and_the_rest_is_said() {
         about,
         [
             "shop/.dockerignore is not used: .pexignore says what is left out",
-            "shop/Dockerfile is read, not run: its base, 2 variables and 1 labels are used",
+            "shop/Dockerfile is read, not run; used: 2 variables, 1 label",
             "  shop/Dockerfile:7: CMD [\"dagster\", \"dev\"]: agents say what to start",
         ]
     );
@@ -62,6 +62,35 @@ fn a_step_that_needs_docker_stops_the_build_unless_the_file_is_ignored() {
     assert!(!dir.path().join("out").exists());
     image(dir.path(), &["--base-image", "oci:base", "--ignore-dockerfile"]);
     assert!(dir.path().join("out/shop/index.json").exists());
+}
+
+/// `docker build --file shop/Dockerfile .`, as in repositories with several code locations.
+#[test]
+fn files_of_a_context_above_the_build_directory_can_be_included() {
+    let dir = tempfile::tempdir().unwrap();
+    with_dockerfile(
+        dir.path(),
+        "FROM python:3.11-slim\nCOPY dbt/ /opt/dagster/dbt/\nCOPY limits.txt /srv/\nCOPY shop/ /opt/dagster/app/\n",
+    );
+    std::fs::create_dir(dir.path().join("dbt")).unwrap();
+    std::fs::write(dir.path().join("dbt/project.yml"), "name: x\n").unwrap();
+    std::fs::write(dir.path().join("limits.txt"), "1\n").unwrap();
+    insta::assert_snapshot!(refused(dir.path(), &["--base-image", "oci:base", "--quiet"]), @r"
+    error: these steps cannot be done without Docker:
+      shop/Dockerfile:2: COPY dbt/ /opt/dagster/dbt/
+        it is outside the build directory: --image-include dbt:/opt/dagster/dbt adds it
+      shop/Dockerfile:3: COPY limits.txt /srv/
+        it is outside the build directory: --image-include limits.txt:/srv/limits.txt adds it
+      at: shop/Dockerfile:2
+    hint: make these changes, or build without the steps: --ignore-dockerfile, with deploy also --strategy image (input `strategy`)
+    ");
+    let include =
+        ["--image-include", "dbt:/opt/dagster/dbt", "--image-include", "limits.txt:/srv/limits.txt"];
+    image(dir.path(), &[&["--base-image", "oci:base"][..], &include].concat());
+    let files = Layout::open(&dir.path().join("out/shop")).files();
+    for (path, text) in [("opt/dagster/dbt/project.yml", "name: x\n"), ("srv/limits.txt", "1\n")] {
+        assert_eq!(files[path].text(), text, "{path}");
+    }
 }
 
 #[test]
