@@ -8,6 +8,7 @@ mod images;
 mod pex_files;
 
 pub use images::ImageReader;
+pub use pex_files::{are_those_of, stored};
 
 use crate::builder::Built;
 use crate::dagster::Client;

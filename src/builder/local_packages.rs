@@ -153,7 +153,7 @@ pub fn wheel(
     let recipe = prepared.recipe.clone().or_else(|| kept(read, context));
     if let Some(wheel) = recipe.map(|recipe| recipe.wheel(read, out_dir)).transpose()?.flatten() {
         host.detail(format!(
-            "`{}` needs no build: at most contents changed since",
+            "`{}` needs no build: at most contents of its files have changed",
             package.directory.display()
         ));
         return Ok(Some(wheel));

@@ -202,6 +202,7 @@ impl Recipe {
         let paths: BTreeSet<&str> = given.iter().map(|file| file.path).collect();
         let is_whole = is_dist_info_of(directory, package.name.as_deref())
             && is_file_name(&self.file_name)
+            && is_file_of(&self.file_name, directory)
             && self.file_name.ends_with(ANY)
             && paths.len() == given.len()
             && given.iter().all(is_plain);
@@ -264,6 +265,16 @@ fn below<'p>(path: &'p str, end: &str) -> Option<&'p str> {
 fn is_dist_info_of(directory: &str, name: Option<&str>) -> bool {
     let stem = directory.strip_suffix(".dist-info").and_then(|stem| stem.split_once('-'));
     stem.is_some_and(|(own, _)| name.is_none_or(|name| normalized_name(own) == normalized_name(name)))
+}
+
+/// Whether a wheel's file name has the name and version of its `.dist-info` directory.
+fn is_file_of(file_name: &str, directory: &str) -> bool {
+    let stem = directory.strip_suffix(".dist-info").and_then(|stem| stem.split_once('-'));
+    let mut parts = file_name.split('-');
+    let own = parts.next().zip(parts.next());
+    own.zip(stem).is_some_and(|((name, version), (other, of_other))| {
+        normalized_name(name) == normalized_name(other) && version == of_other
+    })
 }
 
 /// A row of `RECORD`, without line end. Source: "Recording installed projects" (PyPA).

@@ -33,6 +33,8 @@ use std::path::{Path, PathBuf};
 const BACKEND_VARS: [&str; 8] =
     ["HATCH_", "PDM_", "POETRY_", "FLIT_", "SETUPTOOLS_", "DISTUTILS_", "PYTHON", "SOURCE_DATE_EPOCH"];
 
+/// Directories with further modules, for the backend too.
+const PYTHONPATH: &str = "PYTHONPATH";
 /// Stands for the backend of a `setup.py`: setuptools, of any release.
 pub const SETUP_PY: &str = "setup.py";
 
@@ -65,6 +67,10 @@ pub fn read(
     settings: &ResolveSettings,
     tools: &Tools,
 ) -> Option<SelfContained> {
+    // Whatever is there can change a build.
+    if tools.host().var(PYTHONPATH).is_some_and(|path| !path.is_empty()) {
+        return None;
+    }
     let directory = package.directory.canonicalize().ok()?;
     let configuration = rules::read(&directory, backend, settings)?;
     let files = Files::read(&directory)?;

@@ -1,10 +1,12 @@
 //! The distributions of deps PEX files, from memory, a file on this machine, or parts of one in Dagster+'s registry.
 
-use super::Distributions;
+use super::{Distributions, same_version};
 use crate::builder::DepsPexFile;
 use crate::dagster::Client;
 use crate::dagster::operations::{Method, PresignedUrl};
 use crate::pex::inspect::{self, InspectError, Span};
+use crate::resolve::{Artifact, Distribution, Resolution};
+use crate::wheel::filename::normalized_name;
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -44,16 +46,28 @@ pub(super) fn read_stored(client: &Client, files: &[&str]) -> BTreeMap<String, D
             return BTreeMap::new();
         }
     };
-    let read = |name: &str, url: &PresignedUrl| {
-        inspect::distributions(|span| match span {
-            Span::Last(bytes) => client.piece(name, url, None, bytes),
-            Span::At { start, bytes } => client.piece(name, url, Some(start), bytes),
-        })
-    };
     let named = files.iter().zip(&urls);
-    named
-        .filter_map(|(name, url)| Some((name.to_string(), ok_or_detail(client, name, read(name, url))?)))
-        .collect()
+    named.filter_map(|(name, url)| Some((name.to_string(), stored(client, name, url)?))).collect()
+}
+
+/// The distributions in a deps PEX; `None`, with a detail message, if they cannot be read.
+pub fn stored(client: &Client, name: &str, url: &PresignedUrl) -> Option<Distributions> {
+    let read = inspect::distributions(|span| match span {
+        Span::Last(bytes) => client.piece(name, url, None, bytes),
+        Span::At { start, bytes } => client.piece(name, url, Some(start), bytes),
+    });
+    ok_or_detail(client, name, read)
+}
+
+/// Whether these are the distributions of a resolution.
+pub fn are_those_of(resolution: &Resolution, held: &Distributions) -> bool {
+    let has = |one: &Distribution| {
+        let held = held.get(&normalized_name(&one.name));
+        // The version of a commit may depend on how much of the history a build sees.
+        let version = one.version.as_ref().filter(|_| !matches!(one.artifact, Artifact::Git { .. }));
+        held.is_some_and(|held| version.is_none_or(|version| same_version(held, version)))
+    };
+    held.len() == resolution.distributions.len() && resolution.distributions.iter().all(has)
 }
 
 pub(super) fn read_local(path: &Path) -> Result<Distributions, InspectError<std::io::Error>> {

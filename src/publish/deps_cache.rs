@@ -165,7 +165,7 @@ fn miss(client: &Client, name: &str, why: &str) {
 /// run, the run reports it.
 fn miss_by_error(client: &Client, name: &str, error: &DagsterError) {
     match !client.is_over() && client.is_first_to_meet(error, name) {
-        true => client.host().note(format!("deps cache: {error}; the deps PEX is built instead")),
+        true => client.host().note(format!("deps cache: {error}; this run does without it")),
         false => client.host().detail(format!("deps cache: {error}")),
     }
 }

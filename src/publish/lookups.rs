@@ -13,6 +13,7 @@ use super::desk::{Party, UrlDesk};
 use crate::dagster::artifacts::Stored;
 use crate::dagster::operations::{Method, PresignedUrl};
 use crate::dagster::{Client, DagsterError};
+use crate::dependencies::{self, Distributions};
 use crate::threads::lock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -110,6 +111,11 @@ impl Lookups {
                 found
             }
         }
+    }
+
+    /// Names and versions of what a stored deps PEX holds; `None` if they cannot be read.
+    pub fn distributions(&self, name: &str) -> Option<Distributions> {
+        dependencies::stored(self.client(), name, &self.url(name).ok()?)
     }
 
     /// Ask for the URLs of these objects in one call, unless they are known.

@@ -14,6 +14,7 @@ use crate::builder::recipe::Recipe;
 use crate::builder::{BuiltDeps, PexFile};
 use crate::dagster::operations::Method;
 use crate::dagster::{Client, DagsterError};
+use crate::dependencies::are_those_of;
 use crate::net::Progress;
 use crate::plan::{DepsJob, Plan};
 use crate::resolve::Resolution;
@@ -294,6 +295,14 @@ impl Observer for Publisher {
     fn stored_deps(&self, job: &DepsJob, resolution: &Resolution) -> Option<StoredDeps> {
         let hash = self.hash(resolution)?;
         let entry = deps_cache::read(&self.lookups, &self.tags.from, &hash)?;
+        // An entry has no digest. Before a record of it is believed for a day, the file itself is asked; where a lock file
+        // decides, there are no records, and each run would pay for the question.
+        let held = self.asked(job).and_then(|_| self.lookups.distributions(&entry.deps_pex_name));
+        if held.is_some_and(|held| !are_those_of(resolution, &held)) {
+            let why = "it has other packages than the requirements were resolved to";
+            self.client.host().note(format!("deps cache: `{}` is not used: {why}", entry.deps_pex_name));
+            return None;
+        }
         self.client.host().note(format!("{}: already there, from the deps cache", entry.deps_pex_name));
         self.put_on_record(job, &entry, resolution);
         self.remember(hash, entry.clone(), true);

@@ -7,9 +7,12 @@ use super::{Download, ResolveError};
 use crate::cache;
 use crate::paths::lexically_normal;
 use crate::wheel::WheelName;
+use crate::wheel::filename::normalized_name;
+use pep440_rs::Version;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::str::FromStr;
 
 /// The parts of a lock that we read.
 #[derive(Debug, Deserialize)]
@@ -126,8 +129,24 @@ impl Package {
                     "`{file_name}` with a SHA-256 that is not 64 hexadecimal digits"
                 )));
             }
+            if let Ok(wheel) = file_name.parse::<WheelName>()
+                && !self.is_of(&wheel)
+            {
+                let whole = self.version.as_deref().unwrap_or_default();
+                return Err(refuse(&format!(
+                    "that is of another package or version: `{file_name}`, and it is {whole}"
+                )));
+            }
         }
         Ok(())
+    }
+
+    /// Whether a wheel has the name and version of the package. The version of the package may lack the local part.
+    fn is_of(&self, wheel: &WheelName) -> bool {
+        let version = self.version.as_deref().and_then(|version| Version::from_str(version).ok());
+        let own = wheel.version();
+        wheel.name() == normalized_name(&self.name)
+            && version.is_none_or(|version| *own == version || own.clone().without_local() == version)
     }
 }
 
@@ -212,6 +231,27 @@ mod tests {
         ] {
             let got = file(name, url).download(Path::new("/p")).map(|download| download.file_name);
             assert_eq!(got.as_deref(), want, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_wheel_is_of_the_package_and_version_that_lists_it() {
+        let digest = "ab".repeat(32);
+        for (name, version, file, is_right) in [
+            ("six", "1.17.0", "six-1.17.0-py2.py3-none-any.whl", true),
+            ("zope-event", "5.0", "zope.event-5.0.0-py3-none-any.whl", true),
+            ("torch", "2.3.1", "torch-2.3.1+cpu-cp311-cp311-linux_x86_64.whl", true),
+            ("torch", "2.3.1+cpu", "torch-2.3.1+cpu-cp311-cp311-linux_x86_64.whl", true),
+            ("six", "1.17.0", "six-1.16.0-py2.py3-none-any.whl", false),
+            ("torch", "2.3.1+cu121", "torch-2.3.1+cpu-cp311-cp311-linux_x86_64.whl", false),
+            ("six", "1.17.0", "seven-1.17.0-py2.py3-none-any.whl", false),
+        ] {
+            let text = format!(
+                "lock-version = '1.0'\n[[packages]]\nname = '{name}'\nversion = '{version}'\n\
+                 wheels = [{{ name = '{file}', url = 'https://e.example/{file}', hashes = {{ sha256 = '{digest}' }} }}]"
+            );
+            let read = Pylock::parse(&text, Path::new("pylock.toml"));
+            assert_eq!(read.is_ok(), is_right, "{name} {version} {file}: {read:?}");
         }
     }
 

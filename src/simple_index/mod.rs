@@ -17,6 +17,7 @@ use crate::net::{Agent, Credentials, Error, Request, Response, SafeUrl};
 use crate::wheel::filename::normalized_name;
 use flate2::read::MultiGzDecoder;
 use std::io::{self, BufReader, Read};
+use std::time::{Duration, Instant};
 use ureq::http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use url::Url;
 
@@ -27,7 +28,9 @@ pub const ON_INDEX: &str = "index:";
 const FORMATS: &str =
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
 /// Limit of a page. The largest of the public index has some 30 MB.
-const MOST_BYTES: u64 = 256 << 20;
+const MOST_BYTES: u64 = 64 << 20;
+/// Limit of the time in which a page arrives: a few bytes now and then would otherwise keep a run for ever.
+const MOST_TIME: Duration = Duration::from_secs(120);
 const BUFFER_BYTES: usize = 32 * 1024;
 
 /// A file of a project.
@@ -166,6 +169,7 @@ fn parse(response: Response, is_wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Ind
     let broken = response.failure();
     let body = response.into_reader();
     // A limit on both sides of the compression: a few bytes can become very many.
+    let body = Timed { body, end: Instant::now() + MOST_TIME };
     let body = BufReader::with_capacity(BUFFER_BYTES, body.take(MOST_BYTES));
     let body: Box<dyn Read + '_> = if is_gzip { Box::new(MultiGzDecoder::new(body)) } else { Box::new(body) };
     let body = BufReader::with_capacity(BUFFER_BYTES, body.take(MOST_BYTES));
@@ -174,6 +178,22 @@ fn parse(response: Response, is_wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Ind
         Problem::Read(source) => TryFailure::Net(broken(source)),
         Problem::Format(problem) => TryFailure::Page(IndexError::Page { url: SafeUrl::from(&base), problem }),
     })
+}
+
+/// A body that has to arrive by a time.
+struct Timed<R> {
+    body: R,
+    end: Instant,
+}
+
+impl<R: Read> Read for Timed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if Instant::now() > self.end {
+            let text = format!("the page did not arrive within {} seconds", MOST_TIME.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
+        self.body.read(buffer)
+    }
 }
 
 /// Why a page could not be read.
@@ -205,6 +225,16 @@ fn resolve(base: &Url, url: &str) -> Option<(Url, Option<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_that_takes_too_long_is_an_error() {
+        let now = Instant::now();
+        let mut body = Timed { body: &b"abc"[..], end: now + MOST_TIME };
+        assert_eq!(body.read(&mut [0; 2]).unwrap(), 2);
+        let Some(before) = now.checked_sub(Duration::from_millis(1)) else { return };
+        body.end = before;
+        assert_eq!(body.read(&mut [0; 2]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
 
     #[test]
     fn the_page_of_a_project_is_below_the_index() {

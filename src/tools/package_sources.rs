@@ -16,6 +16,8 @@ use url::Url;
 pub struct PackageSources {
     /// The host with pip's settings as the variables that our client reads: proxy, certificates, trusted hosts.
     pub host: Host,
+    /// The host as it is.
+    own: Host,
     /// The index that settings name as the default.
     default: Option<IndexUrl>,
     /// Further indexes.
@@ -31,6 +33,7 @@ impl PackageSources {
     pub fn read(host: &Host) -> PackageSources {
         let pip = PipConfig::read(host);
         let vars = pip.uv_env(host).into_iter();
+        let own = host.clone();
         let host = host.with_vars(vars.map(|(name, value)| (OsString::from(name), OsString::from(value))));
         let configured = ConfiguredSources::read(&host);
         let named = |names: &[&str]| -> Vec<IndexUrl> {
@@ -44,7 +47,14 @@ impl PackageSources {
             links.split(',').map(str::trim).filter(|link| !link.is_empty()).map(str::to_string).collect();
         find_links.extend(configured.find_links);
         let default = default.or(configured.default);
-        PackageSources { default, further, find_links, no_index: pip.no_index || configured.no_index, host }
+        PackageSources {
+            default,
+            further,
+            find_links,
+            no_index: pip.no_index || configured.no_index,
+            host,
+            own,
+        }
     }
 
     /// The credentials for all of them.
@@ -61,6 +71,16 @@ impl PackageSources {
             Some(index) => web_url(&index.url),
             None => pip_index::default_index(&self.host),
         }
+    }
+
+    /// The variable that names the default index, if that is neither a web address nor a path.
+    pub fn unusable_default(&self) -> Option<&'static str> {
+        let names = [env_vars::UV_DEFAULT_INDEX, env_vars::UV_INDEX_URL, env_vars::PIP_INDEX_URL];
+        let variable =
+            names.into_iter().find(|name| self.own.var(name).is_some_and(|text| !text.is_empty()))?;
+        let url = &self.default.as_ref()?.url;
+        let is_local = url.starts_with("file:") || self.host.absolute(Path::new(url)).exists();
+        (web_url(url).is_none() && !is_local).then_some(variable)
     }
 
     /// Further indexes.
@@ -115,10 +135,25 @@ mod tests {
             (&[("PIP_INDEX_URL", "https://b/s")], Some("https://b/s")),
             (&[("PIP_INDEX_URL", "https://b/s"), ("PIP_NO_INDEX", "1")], None),
             (&[("PIP_INDEX_URL", "file:///w")], None),
+            (&[("UV_DEFAULT_INDEX", "h.example/simple")], None),
             (&[], None),
         ] {
             let found = sources(vars).default_index();
             assert_eq!(found.as_ref().map(Url::as_str), want, "{vars:?}");
+        }
+    }
+
+    #[test]
+    fn a_default_that_is_no_address_is_told_by_its_variable() {
+        for (vars, want) in [
+            (&[("UV_DEFAULT_INDEX", "h.example/simple")][..], Some("UV_DEFAULT_INDEX")),
+            (&[("UV_INDEX_URL", "http://u:p@[::1")], Some("UV_INDEX_URL")),
+            (&[("PIP_INDEX_URL", "ftp://h.example/simple")], Some("PIP_INDEX_URL")),
+            (&[("PIP_INDEX_URL", "file:///w")], None),
+            (&[("UV_DEFAULT_INDEX", "https://h.example/simple")], None),
+            (&[], None),
+        ] {
+            assert_eq!(sources(vars).unusable_default(), want, "{vars:?}");
         }
     }
 

@@ -30,6 +30,9 @@ pub enum UvFetchError {
     Index(#[from] IndexError),
     #[error(transparent)]
     Download(#[from] DownloadError),
+    /// A setting names an index by something that our client cannot ask.
+    #[error("{variable} is not the http or https URL of a package index")]
+    Setting { variable: &'static str },
     /// The index was read, and does not have the pinned file.
     #[error("{index} has no uv {} for {platform} with the pinned SHA-256 {sha256}", uv_pins::VERSION)]
     NotOffered { index: SafeUrl, platform: &'static str, sha256: &'static str },
@@ -40,6 +43,7 @@ impl Explain for UvFetchError {
         match self {
             UvFetchError::Index(error) => error.fault(),
             UvFetchError::Download(error) => error.fault(),
+            UvFetchError::Setting { .. } => Fault::Usage,
             UvFetchError::NotOffered { .. } => Fault::Remote,
         }
     }
@@ -48,6 +52,9 @@ impl Explain for UvFetchError {
         match self {
             UvFetchError::Index(error) => error.hint(),
             UvFetchError::Download(error) => error.hint(),
+            UvFetchError::Setting { .. } => {
+                Some("write the whole URL, such as https://HOST/simple; or install uv".into())
+            }
             UvFetchError::NotOffered { .. } => None,
         }
     }
@@ -112,7 +119,8 @@ fn by_ourselves(host: &Host, pin: &'static Pin) -> Result<Option<tempfile::Named
             Err(error) => drop(first_error.get_or_insert(error)),
         }
     }
-    first_error.map_or(Ok(None), Err)
+    let unusable = || sources.unusable_default().map(|variable| UvFetchError::Setting { variable });
+    first_error.or_else(unusable).map_or(Ok(None), Err)
 }
 
 struct Client {
@@ -160,7 +168,10 @@ impl Client {
         url: &str,
         size: Option<u64>,
     ) -> Result<tempfile::NamedTempFile, UvFetchError> {
-        let wanted = Wanted { file_name, url, sha256: Some(self.pin.wheel_sha256), size_bytes: size };
+        // The wheel is a compressed executable and a few texts: an endless answer ends here and not on a full disk.
+        let most = self.pin.uv_size_bytes;
+        let size_bytes = Some(size.map_or(most, |size| size.min(most)));
+        let wanted = Wanted { file_name, url, sha256: Some(self.pin.wheel_sha256), size_bytes };
         Ok(self.downloader.get_once(&wanted, &self.credentials, &Silent)?)
     }
 }

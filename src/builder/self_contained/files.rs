@@ -144,6 +144,10 @@ impl Listing<'_> {
             let name = name.to_string_lossy();
             // Bytecode changes whenever the package is imported, and credentials that Google's login action leaves in the
             // checkout have another name in each job.
+            // Some backends ship whatever else is there.
+            if kind.is_dir() && name == "__pycache__" && !has_bytecode_alone(&path) {
+                return None;
+            }
             if is_bytecode(&name) || NOT_READ.contains(&&*name) || (!kind.is_dir() && is_never_shipped(&name))
             {
                 continue;
@@ -180,6 +184,11 @@ impl Listing<'_> {
         path.canonicalize().ok().filter(|target| target.starts_with(self.root))?;
         fs::read_link(path).ok()
     }
+}
+
+fn has_bytecode_alone(directory: &Path) -> bool {
+    let mut entries = fs::read_dir(directory).into_iter().flatten();
+    entries.all(|entry| entry.is_ok_and(|entry| is_bytecode(&entry.file_name().to_string_lossy())))
 }
 
 fn content(path: &Path) -> Option<(Sha256Digest, Fingerprint)> {

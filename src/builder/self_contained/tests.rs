@@ -115,6 +115,16 @@ fn what_is_never_shipped_does_not_count() {
     assert_eq!(fixture.key(), before);
 }
 
+#[test]
+fn what_the_key_cannot_show_is_built() {
+    let mut fixture = Fixture::hatchling("");
+    fixture.env.push(("PYTHONPATH", "elsewhere"));
+    assert!(fixture.read().is_none());
+    let fixture = Fixture::hatchling("");
+    fixture.write("shop/__pycache__/data.json", "{}");
+    assert!(fixture.read().is_none());
+}
+
 /// `wheel` is a table of hatchling's.
 fn with_wheel(wheel: &str) -> Fixture {
     Fixture::hatchling(&format!("[tool.hatch.build.targets.wheel]\n{wheel}"))

@@ -145,8 +145,13 @@ impl Making<'_> {
         let platform = platform.clone();
         let mut options = args.image_options.options(host);
         let insists = args.publish.strategy == Strategy::Image;
-        options.dockerfiles =
-            dockerfile::settings(&args.image_options, &args.build, insists, &planned.requirements, host)?;
+        options.dockerfiles = dockerfile::settings(
+            &self.args.image_options,
+            &args.build,
+            insists,
+            &planned.requirements,
+            host,
+        )?;
         // What another run writes there now would replace images before they are pushed.
         let _turn = image::turn(self.out_dir, planned.building.tools.cache());
         options.known = known;

@@ -119,3 +119,41 @@ fn a_record_that_cannot_be_used_costs_a_resolution_and_changes_nothing() {
     assert_eq!(ran.json("locations")[0]["sent"]["deps"], "uploaded", "{}", ran.log);
     deployed.scene.assert_clean();
 }
+
+/// It would be believed by every run after it, once a record of it is written.
+#[test]
+fn an_entry_that_names_a_file_with_other_packages_is_not_used() {
+    let scene = Scene::new(&[("one", "extra==1"), ("two", "extra==2")], json!({}));
+    let first = push(scene.step());
+    assert_eq!(first.code, Some(0), "{}", first.log);
+    let deps_of = |ran: &Ran| {
+        let tags = ran.json("pex_tags");
+        ["one", "two"].map(|name| {
+            let tag = tags[name].as_str().unwrap();
+            let file = &tag[tag.find("deps-").unwrap()..];
+            file[..file.find(".pex").unwrap() + ".pex".len()].to_string()
+        })
+    };
+    let [one, two] = deps_of(&first);
+    let state = scene.dagster.state();
+    for (name, text) in state["texts"].as_object().unwrap() {
+        let text = text.as_str().unwrap();
+        match name.starts_with("requirements-") {
+            true => {
+                // Each names the file of the other.
+                let text = text.replace(&one, "deps-x").replace(&two, &one).replace("deps-x", &two);
+                scene.dagster.control("put-object", &json!({"name": name, "text": text}));
+            }
+            false => scene.dagster.control("delete-object", &json!(name)),
+        }
+    }
+    let again = push(scene.step());
+    assert_eq!((again.code, deps_of(&again)), (Some(0), [one, two]), "{}", again.log);
+    assert_eq!(
+        again.log.matches("it has other packages than the requirements were resolved to").count(),
+        2,
+        "{}",
+        again.log
+    );
+    scene.assert_clean();
+}

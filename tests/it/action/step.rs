@@ -418,7 +418,7 @@ fn a_common_refusal_is_reported_once() {
         (
             json!({"operation": "GET", "times": 0, "status": 403}),
             0,
-            "the object store answered 403 Forbidden; the deps PEX is built instead",
+            "the object store answered 403 Forbidden; this run does without it",
         ),
     ] {
         let scene = Scene::new(&locations, json!({"faults": [fault]}));
