@@ -82,7 +82,7 @@ fn files_of_a_context_above_the_build_directory_can_be_included() {
       shop/Dockerfile:3: COPY limits.txt /srv/
         it is outside the build directory: --image-include limits.txt:/srv/limits.txt adds it
       at: shop/Dockerfile:2
-    hint: make these changes, or build without the steps: --ignore-dockerfile, with deploy also --strategy image (input `strategy`)
+    hint: make these changes, or build without these steps with --ignore-dockerfile
     ");
     let include =
         ["--image-include", "dbt:/opt/dagster/dbt", "--image-include", "limits.txt:/srv/limits.txt"];
