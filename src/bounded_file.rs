@@ -16,12 +16,24 @@ pub fn read(path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     #[cfg(test)]
     counted::READS.with_borrow_mut(|reads| *reads.entry(path.to_path_buf()).or_default() += 1);
+    refuse_pipe(path)?;
     File::open(path)?.take(limit_bytes.saturating_add(1)).read_to_end(&mut content)?;
     if content.len() as u64 > limit_bytes {
         let problem = format!("it has more than {limit_bytes} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
     }
     Ok(content)
+}
+
+/// A named pipe that lies among the files would block whoever opens it. Those of the shell (`<(command)`) are in `/dev`.
+fn refuse_pipe(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    if std::os::unix::fs::FileTypeExt::is_fifo(&path.metadata()?.file_type())
+        && !["/dev", "/proc"].iter().any(|place| path.starts_with(place))
+    {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a named pipe and not a file"));
+    }
+    Ok(())
 }
 
 /// The same as text.
@@ -65,6 +77,22 @@ mod tests {
             (error.kind(), error.to_string().as_str()),
             (io::ErrorKind::FileTooLarge, "it has more than 4 bytes")
         );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_named_pipe_among_the_files_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            rustix::fs::makedev(0, 0),
+        )
+        .unwrap();
+        assert_eq!(read(&path, 5).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 
     #[cfg(target_os = "linux")]

@@ -37,7 +37,9 @@ fn refreshed(
     host: &Host,
     progress: &Progress,
 ) -> Result<Option<Value>, Error> {
-    let Planned { building, plan, .. } = prepare(deploy, host, progress)?;
+    let mut planned = prepare(deploy, host, progress)?;
+    planned.check_files(|_| true)?;
+    let Planned { building, plan, .. } = planned;
     check_defs_state(&plan).map_err(|error| match error {
         // The command itself asks for the refresh, and no flag.
         DefsStateError::NoProjects { .. } => DefsStateError::NoProjects { by_flag: false },

@@ -152,9 +152,10 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     // Refreshing depends on the project in ways that are checked before any request.
     let early = destination.as_ref().filter(|_| !args.publish.refresh_defs_state).map(early);
     // Before the branch deployment is created: a project that cannot be read must not leave one behind.
-    let Planned { building, plan, names, .. } = prepare(args, host, progress)?;
+    let mut planned = prepare(args, host, progress)?;
+    let (building, plan) = (&planned.building, &planned.plan);
     if args.publish.refresh_defs_state {
-        check_defs_state(&plan)?;
+        check_defs_state(plan)?;
     }
     // Where no record of an earlier run may decide, uv is fetched while Dagster+ is asked.
     let resolves = record::max_age(args.publish.resolve_max_age, host).is_zero();
@@ -181,6 +182,10 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     };
     let ways: Vec<(Location, Decision)> = locations.into_iter().zip(ways).collect();
     say_ways(&ways, host);
+    planned.check_files(|location| {
+        ways.iter().any(|(one, decision)| one.name == location.name && decision.way != Way::Document)
+    })?;
+    let Planned { building, plan, names, .. } = planned;
     let is_pex = |name: &str| ways.iter().any(|(one, decision)| one.name == name && decision.way == Way::Pex);
     let out_dir = here::out_dir(args.out_dir.as_deref(), &host.absolute(args.project()), host);
     if let Some(online) = online.as_mut().filter(|_| args.publish.refresh_defs_state) {

@@ -40,6 +40,7 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     let registries = registries(args, host)?;
     let locations = select(Project::read(&host.absolute(&project), host)?, &args.locations)?;
     let directories = locations.iter().map(|location| &*location.directory);
+    dockerfile::check_included(&args.image, directories.clone(), host)?;
     if let Some(base) = dockerfile::base(&args.image, directories, host)? {
         deploy.image_options.base_image = Some(base);
     }
@@ -79,7 +80,7 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
         let pushed = args
             .push
             .iter()
-            .map(|repository| push(image, base, repository, commit.as_deref(), &registries))
+            .map(|repository| push(image, base, repository, commit.as_deref(), true, &registries))
             .collect::<Result<Vec<PushedImage>, _>>()?;
         if let Some(first) = pushed.first() {
             progress.put(|run| drop(run.images.insert(image.name.clone(), first.reference.to_string())));

@@ -19,7 +19,7 @@ use crate::dagster::Session;
 use crate::deployment::{self, DeploySession, DeploymentError, Destination, Goal};
 use crate::host::Host;
 use crate::plan::shards::{Matrix, PlannedJobs};
-use crate::plan::strategy::Decision;
+use crate::plan::strategy::{Decision, Way};
 use crate::plan::{DepsJob, Plan, PlannedLocation};
 use crate::project::Location;
 use crate::publish::desk::UrlDesk;
@@ -73,17 +73,21 @@ pub fn jobs(args: &PlanArgs, host: &Host) -> Result<PlannedJobs, Error> {
         return images::jobs(args.shards, scope, &deploy, host);
     }
     let mut jobs = PlannedJobs::default();
-    let Planned { building, plan, .. } = prepare(&deploy, host, &Progress::default())?;
+    let mut planned = prepare(&deploy, host, &Progress::default())?;
     let changed: Vec<&PlannedLocation> = match scope {
         Scope::Compared(session, destination) => {
             let running = Running::look(&session, &destination)?;
             let locations: Vec<Location> =
-                plan.locations.iter().map(|planned| planned.location.clone()).collect();
+                planned.plan.locations.iter().map(|planned| planned.location.clone()).collect();
             let ways = online::ways_of(&locations, &running.client, &deploy.publish, host)?;
             let additions =
                 online::lasting_additions(&session.context, &running.client, &deploy.publish, &ways, host)?;
             let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
             let ways: Vec<(Location, Decision)> = locations.into_iter().zip(ways).collect();
+            planned.check_files(|location| {
+                ways.iter().any(|(one, decision)| one.name == location.name && decision.way != Way::Document)
+            })?;
+            let Planned { building, plan, .. } = &planned;
             let images = BuiltImages::find(&ways, &deploy, &running, out_dir.path(), host);
             let has_pex = images.count() < plan.locations.len();
             if has_pex && deploy.publish.deps_cache_from.is_empty() {
@@ -92,13 +96,13 @@ pub fn jobs(args: &PlanArgs, host: &Host) -> Result<PlannedJobs, Error> {
                 );
             }
             let files = match has_pex {
-                true => Files::find(&plan, &deploy, &running, &building.context(out_dir.path())?),
+                true => Files::find(plan, &deploy, &running, &building.context(out_dir.path())?),
                 false => Files::default(),
             };
             let differs = |planned: &&PlannedLocation| {
                 let reason = images
                     .difference(&planned.location, &running, &additions)
-                    .unwrap_or_else(|()| difference(planned, &plan, &files, &running, &additions));
+                    .unwrap_or_else(|()| difference(planned, plan, &files, &running, &additions));
                 reason.as_ref().inspect(|reason| host.note(format!("{}: {reason}", planned.location.name)));
                 reason.map(|reason| jobs.reasons.insert(planned.location.name.clone(), reason)).is_some()
             };
@@ -107,13 +111,13 @@ pub fn jobs(args: &PlanArgs, host: &Host) -> Result<PlannedJobs, Error> {
         Scope::All(reason) => {
             host.note(format!("All code locations are planned: {reason}"));
             jobs.reason = Some(reason);
-            plan.locations.iter().collect()
+            planned.plan.locations.iter().collect()
         }
         Scope::Nothing(_) => Vec::new(),
     };
     let named: Vec<_> =
         changed.iter().map(|planned| (planned.location.name.as_str(), planned.deps)).collect();
-    Ok(spread(jobs, &named, plan.locations.len(), args.shards, host))
+    Ok(spread(jobs, &named, planned.plan.locations.len(), args.shards, host))
 }
 
 /// Spread `changed` of `total` code locations over jobs, and say so.

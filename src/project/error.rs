@@ -115,6 +115,14 @@ pub enum ProjectError {
         /// Where.
         place: Place,
     },
+    /// A name that would steer a terminal, or end a line.
+    #[error("{what} has control characters")]
+    Control {
+        /// The key and its parent.
+        what: String,
+        /// Where.
+        place: Place,
+    },
     /// Two locations with one name.
     #[error("two code locations are named `{name}`; the first is {first}")]
     DuplicateName {
@@ -218,6 +226,7 @@ impl Explain for ProjectError {
             ),
             ProjectError::WrongType { hint, .. } => hint.clone(),
             ProjectError::Blank { .. } => Some("give it a name".to_string()),
+            ProjectError::Control { .. } => Some("give it a name of letters, digits and signs".to_string()),
             ProjectError::DuplicateName { .. } => Some("rename one of them".to_string()),
             ProjectError::CodeSource { given, .. } if given == "none" => Some(
                 "set the one that says where your definitions are, such as `module_name: my_project.definitions`".into(),
@@ -260,6 +269,7 @@ impl Explain for ProjectError {
             | ProjectError::MissingKey { place, .. }
             | ProjectError::WrongType { place, .. }
             | ProjectError::Blank { place, .. }
+            | ProjectError::Control { place, .. }
             | ProjectError::DuplicateName { place, .. }
             | ProjectError::CodeSource { place, .. }
             | ProjectError::BuildDirectory { place, .. }

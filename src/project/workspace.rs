@@ -238,6 +238,11 @@ impl Inspector<'_> {
             self.reading.errors.push(ProjectError::Blank { what, place });
             return None;
         }
+        if name.chars().any(char::is_control) {
+            let what = format!("`location_name` of {owner}");
+            self.reading.errors.push(ProjectError::Control { what, place });
+            return None;
+        }
         if let Some(first) = names.get(&name) {
             let first = format!("on line {first}");
             self.reading.errors.push(ProjectError::DuplicateName { name, first, place });

@@ -16,7 +16,8 @@ pub(super) struct Part {
 }
 
 /// Bring the image of each platform to a repository: all layers and configs, each once, then each manifest under its
-/// digest. Nothing is asked about them if the index is there, which is written after them.
+/// digest. Nothing is asked about them if the index is there, which is written after them, unless
+/// `looks_again`.
 ///
 /// # Errors
 /// When the registry refuses or cannot be reached, or the layout was changed.
@@ -26,10 +27,12 @@ pub(super) fn push(
     layout: &Layout,
     repository: &Repository,
     mount_from: &[Repository],
+    looks_again: bool,
     registries: &Registries,
 ) -> Result<(), RegistryError> {
     let named = |descriptor: &Descriptor| Reference::by_digest(repository.clone(), descriptor.digest);
-    if registries.head_manifest(&named(&image.manifest))?.is_some() {
+    let is_there = registries.head_manifest(&named(&image.manifest))?.is_some();
+    if is_there && !looks_again {
         return Ok(());
     }
     let layers = || parts.iter().flat_map(|part| &part.manifest.layers);
@@ -49,6 +52,9 @@ pub(super) fn push(
     let blobs: Vec<Blob<'_>> = here.into_iter().map(file).collect();
     registries.push_all(repository, blobs, mount_from)?;
     for Part { descriptor, bytes, .. } in parts {
+        if is_there && registries.head_manifest(&named(descriptor))?.is_some() {
+            continue;
+        }
         registries.put_manifest(&named(descriptor), &descriptor.media_type, bytes)?;
     }
     Ok(())

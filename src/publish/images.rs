@@ -75,7 +75,8 @@ impl Explain for PushError {
     }
 }
 
-/// Push one image to a repository.
+/// Push one image to a repository. If its tag is there already, nothing is asked about its parts, unless `looks_again`:
+/// then what the registry has lost is sent.
 ///
 /// # Errors
 /// When the registry refuses or cannot be reached, or the layout was changed.
@@ -84,16 +85,17 @@ pub fn push(
     base: &Base,
     repository: &Repository,
     commit: Option<&str>,
+    looks_again: bool,
     registries: &Registries,
 ) -> Result<PushedImage, PushError> {
     let layout = Layout::open(&image.directory)?;
     let from: Vec<Repository> =
         base.reference().map(|reference| reference.repository.clone()).into_iter().collect();
-    let (bytes, there, blobs) = match image.parts.is_empty() {
+    let (bytes, there, here) = match image.parts.is_empty() {
         true => {
             let (manifest, bytes) = read_manifest(&layout, &image.manifest)?;
-            let (there, blobs) = blobs(image, &manifest, &layout, base);
-            (bytes, there, blobs)
+            let (there, here) = blobs(image, &manifest, &layout, base);
+            (bytes, there, here)
         }
         false => {
             let part = |part: &BuiltImage| {
@@ -101,7 +103,7 @@ pub fn push(
                 Ok::<_, PushError>(Part { descriptor: part.manifest.clone(), manifest, bytes })
             };
             let parts = image.parts.iter().map(part).collect::<Result<Vec<_>, _>>()?;
-            image_parts::push(image, &parts, &layout, repository, &from, registries)?;
+            image_parts::push(image, &parts, &layout, repository, &from, looks_again, registries)?;
             (layout.read(&image.manifest)?, Vec::new(), Vec::new())
         }
     };
@@ -115,7 +117,7 @@ pub fn push(
         tags: &tags,
         mount_from: &from,
     };
-    let pushed = registries.push_rest(&push, &there, blobs)?;
+    let pushed = registries.push_rest(&push, &there, here)?;
     for image in image.parts.iter().chain([image]) {
         if let Some(path) = &image.sbom {
             attach(path, image, repository, registries)?;
@@ -124,10 +126,15 @@ pub fn push(
     let named = tags.iter().map(|(tag, _)| Reference::by_tag(repository.clone(), tag.clone()));
     let mut named = named.zip(pushed.tags);
     let content = named.next();
+    let unchanged = content.is_some_and(|(_, tagged)| tagged == Tagged::Existing);
+    if looks_again && unchanged && image.parts.is_empty() {
+        let (manifest, _) = read_manifest(&layout, &image.manifest)?;
+        registries.push_all(repository, blobs(image, &manifest, &layout, base).1, &from)?;
+    }
     Ok(PushedImage {
         reference: Reference::by_tag(repository.clone(), image.tag.clone()),
         commit: named.next(),
-        unchanged: content.is_some_and(|(_, tagged)| tagged == Tagged::Existing),
+        unchanged,
     })
 }
 

@@ -78,7 +78,9 @@ fn read(program: String, output: &Output) -> Result<Option<Credential>, HelperEr
         if said.iter().any(|text| MISSES.iter().any(|miss| text.contains(miss))) {
             return Ok(None);
         }
-        let said = said.into_iter().find(|text| !text.is_empty());
+        // Helpers write their errors to stdout, where an answer, with its password, would be too.
+        let may_be_answer = |text: &String| text.contains(['{', '"']) || text.contains("Secret");
+        let said = said.into_iter().find(|text| !text.is_empty() && !may_be_answer(text));
         let said = said.unwrap_or_else(|| "it said nothing".into()).chars().take(500).collect();
         return Err(HelperError::Failed { program, said });
     }
@@ -144,6 +146,11 @@ mod tests {
             ),
             (1, "::error::no session\n", Err("`docker-credential-x` failed: | ::error::no session".into())),
             (2, "", Err("`docker-credential-x` failed: it said nothing".into())),
+            (
+                1,
+                r#"{"Username": "u", "Secret": "hunter2"}"#,
+                Err("`docker-credential-x` failed: it said nothing".into()),
+            ),
         ] {
             assert_eq!(asked("x", code, stdout, ""), want, "{stdout}");
         }

@@ -3,7 +3,7 @@
 use super::base::{Base, BaseFacts};
 use super::bytecode::Compiler;
 use super::files::LayerFiles;
-use super::groups::groups;
+use super::groups::{MOST_LAYERS, groups};
 use super::install::Install;
 use super::known::Shared;
 use super::options::Options;
@@ -67,6 +67,13 @@ impl Layers<'_> {
             wheels.named().iter().map(|wheel| (wheel.name.as_str(), wheel.size_bytes)).collect();
         // The environment and the source are there besides, and one local package may be.
         let groups = groups(&named, self.base.manifest.layers.len() + 3);
+        let total = groups.len() + self.base.manifest.layers.len() + 3;
+        if total > MOST_LAYERS && !only_known {
+            context.warn(format!(
+                "the image has up to {total} layers, {} of them from its base; Docker runs at most 127: use a base with fewer layers",
+                self.base.manifest.layers.len()
+            ));
+        }
         let mut found: Vec<Option<ImageLayer>> =
             groups.iter().map(|group| self.known_layer(&known, &chosen(&wheels, group))).collect();
         let (mut known, is_new) = (known, found.iter().any(Option::is_none));

@@ -8,7 +8,7 @@ use crate::registry::RegistryError;
 use crate::target::PythonVersion;
 use crate::wheel::WheelError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// An image could not be built.
@@ -29,8 +29,8 @@ pub enum ImageError {
     },
     #[error("`/{path}` of the image would be a file and a directory")]
     FileAndDirectory { path: String },
-    #[error("`{path}` cannot be included at `{place}`")]
-    Include { path: PathBuf, place: PathBuf },
+    #[error("`{path}` cannot be included at `{place}`: {}", if *is_given { "the environment and the top of the image are not for files of a project" } else { "its place next to the build directory would be outside of /opt/dagster" })]
+    Include { path: PathBuf, place: PathBuf, is_given: bool },
     #[error("could not read a layer of the base image")]
     Tar(#[from] TarError),
     #[error("a layer of the base image is compressed by Zstandard, which cannot be read")]
@@ -51,7 +51,7 @@ pub enum ImageError {
         #[source]
         source: io::Error,
     },
-    #[error("its layer of {what} is not known to be there")]
+    #[error("its layer of {what} is not in the image that runs, or is built from source")]
     NewLayer { what: String },
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -123,6 +123,12 @@ impl Explain for ImageError {
             }
             ImageError::NoLibc { .. } => {
                 "say what it runs with --platform, for example manylinux_2_28_x86_64"
+            }
+            ImageError::Include { place, is_given: false, .. } if place.parent() != Some(Path::new("/")) => {
+                return Some(format!(
+                    "if that is the place that the code expects, say so: --image-include PATH:{}",
+                    place.display()
+                ));
             }
             ImageError::Include { .. } => {
                 "give a place for it: --image-include PATH:DEST, relative to /opt/dagster/app or an absolute path such as /srv/NAME"

@@ -12,7 +12,7 @@ const LARGE_BYTES: u64 = 1_000_000;
 /// The others are spread over this many layers.
 const BUCKETS: u8 = 16;
 /// Above it, larger wheels share layers too: Docker ends at 127 layers, and some tools earlier.
-const MOST_LAYERS: usize = 100;
+pub const MOST_LAYERS: usize = 100;
 
 /// The layers of distributions, each given by its normalised name and the size of its wheel: lists of indexes into
 /// `wheels`. `others` is the number of layers that the image has besides.

@@ -225,6 +225,16 @@ fn is_executable(_: &Path) -> bool {
 }
 
 impl Include {
+    /// Check that it exists and has a place.
+    ///
+    /// # Errors
+    /// When it cannot be read, and as for [`Include::place`].
+    pub fn check(&self, build_directory: &Path) -> Result<(), ImageError> {
+        let unreadable = |error| ImageError::Read { path: self.source.clone(), source: error };
+        self.source.metadata().map_err(unreadable)?;
+        self.place(build_directory).map(drop)
+    }
+
     /// Where it goes, relative to the root of the image. Without a destination it keeps its place relative to the build
     /// directory, which is `/opt/dagster/app` in the image.
     ///
@@ -236,7 +246,8 @@ impl Include {
             None => (false, relative(&self.source, build_directory).to_string_lossy().into_owned()),
         };
         let place = crate::paths::lexically_normal(&Path::new("/").join(APP).join(&text));
-        let refuse = || ImageError::Include { path: self.source.clone(), place: place.clone() };
+        let refuse =
+            || ImageError::Include { path: self.source.clone(), place: place.clone(), is_given: given };
         let place_text = place.strip_prefix("/").ok().and_then(Path::to_str).unwrap_or_default();
         let is_ours = place.starts_with(PathBuf::from("/").join(DAGSTER)) && place_text != DAGSTER;
         let is_free = given && place_text.contains('/') && !place_text.starts_with("opt/venv");

@@ -25,7 +25,8 @@ pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error
     if args.publish.images.are_given() {
         return images(args, format, host);
     }
-    let Planned { building, plan, requirements, .. } = prepare(args, host, &Progress::default())?;
+    let planned = prepare(args, host, &Progress::default())?.without_images();
+    let Planned { building, plan, requirements, .. } = planned;
     let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
     let context = building.context(out_dir.path())?;
     let resolve = |job| {

@@ -130,6 +130,7 @@ impl Making<'_> {
         let names = wanted.keys().map(|name| (*name).to_string()).collect();
         let mut args = args.of_locations(names);
         let directories = wanted.values().map(|(location, _)| &*location.directory);
+        dockerfile::check_included(&args.image_options, directories.clone(), host)?;
         if let Some(base) = dockerfile::base(&args.image_options, directories, host)? {
             args.image_options.base_image = Some(base);
         }
@@ -254,7 +255,8 @@ impl Making<'_> {
         let commit = online.additions.revision.commit_hash.as_deref();
         let repository = repository_of(destination, &location.name);
         self.progress.put(|run| run.pushing.extend([location.name.clone()]));
-        let result = push(image, base, &repository, commit, registries);
+        let again = self.args.publish.force_rebuild_deps;
+        let result = push(image, base, &repository, commit, again, registries);
         let (requests, sent) = (registries.requests() - requests, registries.sent_bytes() - sent);
         match result {
             Ok(pushed) => {

@@ -20,6 +20,35 @@ pub(in crate::commands) struct Planned<'a> {
     pub(in crate::commands) requirements: BTreeMap<PathBuf, Arc<Requirements>>,
     /// All code locations of the project file, whether they are built or not.
     pub(in crate::commands) names: BTreeSet<String>,
+    /// Build directories without requirements, where that may be right: their code locations name their images.
+    without_files: BTreeMap<PathBuf, Error>,
+}
+
+impl<'a> Planned<'a> {
+    /// Check that the code locations for which a build is needed have requirements.
+    ///
+    /// # Errors
+    /// For the first that has none.
+    pub(in crate::commands) fn check_files(
+        &mut self,
+        is_built: impl Fn(&Location) -> bool,
+    ) -> Result<(), Error> {
+        let locations = self.plan.locations.iter().map(|planned| &planned.location);
+        let mut lacking = locations
+            .filter(|location| self.without_files.contains_key(&location.directory) && is_built(location));
+        match lacking.next().map(|location| location.directory.clone()) {
+            Some(directory) => self.without_files.remove(&directory).map_or(Ok(()), Err),
+            None => Ok(()),
+        }
+    }
+
+    /// Leave out the code locations without requirements, which name their images.
+    #[must_use]
+    pub(in crate::commands) fn without_images(mut self) -> Planned<'a> {
+        let without_files = &self.without_files;
+        self.plan = self.plan.only(|location| !without_files.contains_key(&location.directory));
+        self
+    }
 }
 
 /// Read the project, and collect its requirements.
@@ -64,11 +93,11 @@ pub(in crate::commands) fn prepare_for<'a>(
         run.warnings.extend(building.warnings.iter().cloned());
         run.target = Some(building.target);
     });
-    let requirements = collect(&building, &locations)?;
+    let (requirements, without_files) = collect(&building, &locations)?;
     let warnings = requirements.values().flat_map(|asked| asked.warnings.iter().cloned());
     progress.put(|run| run.warnings.extend(warnings));
     let plan = Plan::decide(building.target, locations, &requirements);
-    Ok(Planned { building, plan, requirements, names })
+    Ok(Planned { building, plan, requirements, names, without_files })
 }
 
 /// The code locations selected with `--location`; default: all.
@@ -82,11 +111,12 @@ pub(in crate::commands) fn select(project: Project, names: &[String]) -> Result<
     Ok(project.locations.into_iter().filter(wanted).collect())
 }
 
-/// The requirements of each distinct build directory.
+/// The requirements of each distinct build directory; and the directories without any that may be right.
+#[allow(clippy::type_complexity)]
 fn collect(
     building: &Building<'_>,
     locations: &[Location],
-) -> Result<BTreeMap<PathBuf, Arc<Requirements>>, Error> {
+) -> Result<(BTreeMap<PathBuf, Arc<Requirements>>, BTreeMap<PathBuf, Error>), Error> {
     let mut requirements = BTreeMap::new();
     let mut without_files: BTreeMap<PathBuf, Error> = BTreeMap::new();
     for Location { directory, place, .. } in locations {
@@ -107,8 +137,16 @@ fn collect(
             Err(error) => return Err(error),
         }
     }
+    // An image that the entry names may be deployed as it is, which only the deployment decides.
+    let has_image = |directory: &Path| {
+        let mut here = locations.iter().filter(|location| *location.directory == *directory);
+        here.all(|location| location.document.get("image").is_some_and(|image| image.is_string()))
+    };
+    let (images, mut without_files): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        without_files.into_iter().partition(|(directory, _)| has_image(directory));
+    requirements.extend(images.keys().map(|directory| (directory.clone(), Arc::default())));
     match without_files.pop_last() {
-        None => Ok(requirements),
+        None => Ok((requirements, images)),
         Some((_, last)) => {
             let said = without_files.values().map(|error| error_text(error, building.host.color()));
             said.for_each(|text| building.host.say(&text));

@@ -1,5 +1,6 @@
 //! The Dockerfiles of the build directories: what they decide about the images, and what they stop.
 
+use crate::builder::BuildError;
 use crate::builder::image::base::BaseName;
 use crate::builder::image::build::FromDockerfile;
 use crate::cli::{BuildArgs, ImageOptions};
@@ -53,6 +54,20 @@ pub(in crate::commands) fn base<'d>(
         source,
     })?;
     Ok(Some(BaseName::Registry(reference)))
+}
+
+/// Check what `--image-include` adds to the images of these build directories, before anything is fetched.
+///
+/// # Errors
+/// When something does not exist, or has no place.
+pub(in crate::commands) fn check_included<'d>(
+    options: &ImageOptions,
+    directories: impl IntoIterator<Item = &'d Path>,
+    host: &Host,
+) -> Result<(), Error> {
+    let includes = options.options(host).includes;
+    let check = |directory: &Path| includes.iter().try_for_each(|include| include.check(directory));
+    directories.into_iter().try_for_each(check).map_err(|error| BuildError::from(error).into())
 }
 
 /// Variables and labels of the Dockerfile of each build directory.

@@ -63,7 +63,8 @@ pub(in crate::commands) fn prepare<'h>(
             chosen = Some((base, facts));
             Ok(target)
         };
-        let planned = prepare_for(args, host, &progress, &mut target)?;
+        let mut planned = prepare_for(args, host, &progress, &mut target)?;
+        planned.check_files(|_| true)?;
         all.extend(chosen.map(|(base, facts)| Prepared { platform, base, facts, planned }));
     }
     Ok(all)

@@ -54,14 +54,14 @@ pub(super) fn of_docker(directory: &Path) -> OfDocker {
         .is_some_and(|text| text.lines().any(|line| line.trim().trim_start_matches('/') == "Dockerfile"));
     let Some(text) = read("Dockerfile").filter(|_| !is_ignored) else { return found };
     let Some((line, packages)) = system_packages(&text) else {
-        found.note = Some("`Dockerfile` is not used: PEX files run on Dagster's own image");
+        found.note = Some("`Dockerfile` is not used for PEX files, which run on Dagster's own image");
         return found;
     };
     let names: Vec<String> = packages.iter().map(|name| format!("`{name}`")).collect();
     let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
     found.warnings.push(Warning {
         message: format!(
-            "the system packages of this file{names} will not be there, because PEX files run on Dagster's own image: \
+            "the system packages of this file{names} will not be there for PEX files, which run on Dagster's own image: \
              if the code needs them, use a base image that has them (--base-image-tag, input `base_image_tag`); \
              else name the file in .pexignore"
         ),
@@ -124,7 +124,7 @@ mod tests {
         ");
         insta::assert_snapshot!(found(&["dagster_cloud_pre_install.sh", "Dockerfile"]), @"
         this script is not run, because PEX files hold Python packages only: list those in the project's requirements, and for anything else use a base image (--base-image-tag, input `base_image_tag`)
-        `Dockerfile` is not used: PEX files run on Dagster's own image
+        `Dockerfile` is not used for PEX files, which run on Dagster's own image
         ");
     }
 
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(found.note, None);
         let [warning] = found.warnings.as_slice() else { panic!("{found:?}") };
         assert_eq!(warning.place.as_ref().unwrap().line, Some(4));
-        insta::assert_snapshot!(warning.message, @"the system packages of this file (`libpq-dev`, `curl`) will not be there, because PEX files run on Dagster's own image: if the code needs them, use a base image that has them (--base-image-tag, input `base_image_tag`); else name the file in .pexignore");
+        insta::assert_snapshot!(warning.message, @"the system packages of this file (`libpq-dev`, `curl`) will not be there for PEX files, which run on Dagster's own image: if the code needs them, use a base image that has them (--base-image-tag, input `base_image_tag`); else name the file in .pexignore");
     }
 
     #[test]

@@ -60,8 +60,12 @@ impl Image {
         let layout = Layout::open(directory)?;
         let descriptor = layout.find(None)?;
         let text = descriptor.annotations.get(LOCATION);
-        let loading = text.and_then(|text| serde_json::from_str(text).ok());
+        let loading: Option<Loading> = text.and_then(|text| serde_json::from_str(text).ok());
         let loading = loading.ok_or_else(|| refused("it does not say which code location it is for"))?;
+        let is_steering = |loading: &Loading| loading.name.chars().any(char::is_control);
+        if is_steering(&loading) {
+            return Err(refused("the name of its code location has control characters"));
+        }
         let here = here();
         let mut document = layout.document(&descriptor)?;
         if let Document::Index(index) = &document {

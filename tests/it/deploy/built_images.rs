@@ -183,6 +183,34 @@ fn a_variable_about_the_image_of_pex_files_is_for_those_alone() {
     assert!(scene.document("one")["image"].as_str().unwrap().contains("/acme/app:one-"));
 }
 
+/// Nothing is built for it, so nothing is asked about its requirements.
+#[test]
+fn an_entry_with_its_own_image_needs_no_project() {
+    let registry = registry(Auth::Open);
+    let scene = Scene::new(hybrid(), &[("one", "")]);
+    scene.registry_of("one", &format!("{}/acme/app", registry.host()));
+    let path = scene.dir.path().join("dagster_cloud.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let entry =
+        "  - {location_name: pre, code_source: {module_name: pre}, image: '127.0.0.1:9/acme/pre:v1'}\n";
+    std::fs::write(path, text + entry).unwrap();
+    let ran = scene.deploy(&[]);
+    assert_eq!(
+        (ran.code, ran.state("one"), ran.state("pre")),
+        (Some(0), "loaded", "loaded"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(scene.document("pre")["image"], "127.0.0.1:9/acme/pre:v1");
+    // Where PEX files run, its code has to come from somewhere.
+    let serverless = Scene::new(json!({}), &[("one", "")]);
+    let path = serverless.dir.path().join("dagster_cloud.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(path, text + entry).unwrap();
+    let ran = serverless.deploy(&[]);
+    assert!(ran.code == Some(1) && ran.stderr.contains("has no requirements.txt"), "{}", ran.stderr);
+}
+
 #[test]
 fn an_image_that_is_only_built_is_named_by_its_layout() {
     let scene = Scene::new(hybrid(), &[("one", "")]);

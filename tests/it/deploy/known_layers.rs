@@ -310,14 +310,20 @@ fn a_plan_names_images_that_would_differ_without_building_them() {
         reason(&matrix, &said)
     };
     assert_eq!(of(&PLAIN), None);
-    assert_eq!(of(&[]).as_deref(), Some("its layer of dagster-cloud==1.13.27 is not known to be there"));
+    assert_eq!(
+        of(&[]).as_deref(),
+        Some("its layer of dagster-cloud==1.13.27 is not in the image that runs, or is built from source")
+    );
     let defs = scene.dir.path().join("one/defs.py");
     std::fs::write(&defs, "name = 'changed'\n").unwrap();
     assert_eq!(of(&PLAIN).as_deref(), Some("its `image` differs"));
     std::fs::write(&defs, "name = 'one'\n").unwrap();
     let bumped = PACKAGES.map(|(name, version)| if name == "extra" { (name, "2") } else { (name, version) });
     scene.lock(&bumped);
-    assert_eq!(of(&PLAIN).as_deref(), Some("its layer of extra==2 is not known to be there"));
+    assert_eq!(
+        of(&PLAIN).as_deref(),
+        Some("its layer of extra==2 is not in the image that runs, or is built from source")
+    );
     assert_eq!(scene.registry.received_bytes(), received);
 }
 

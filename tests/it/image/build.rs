@@ -383,10 +383,8 @@ fn directories_next_to_the_project_are_included_where_they_are_found() {
         assert!(files.contains_key(path), "{path}");
     }
     insta::assert_snapshot!(refused(dir.path(), &[&base[..], &["--image-include", "base:/opt/venv/lib"]].concat()), @r#"
-    Base image: oci:base (Python 3.11 at /usr/local/bin/python3.11)
-    shop: error: `base` cannot be included at `/opt/venv/lib`
+    error: `base` cannot be included at `/opt/venv/lib`: the environment and the top of the image are not for files of a project
     hint: give a place for it: --image-include PATH:DEST, relative to /opt/dagster/app or an absolute path such as /srv/NAME
-    error: 1 of 1 code locations could not be built: shop
     "#);
 }
 

@@ -72,6 +72,11 @@ fn an_image_over_a_base_of_another_registry_is_pushed_once() {
     assert_eq!(destination.received_bytes(), received);
     let requests = &destination.requests()[before..];
     assert!(requests.iter().all(|one| one.starts_with("HEAD") || one.contains("/token")), "{requests:#?}");
+    // A layer that the registry has lost since is sent again.
+    destination.lose_blob("team/shop", second["layers"][1]["digest"].as_str().unwrap());
+    assert!(destination.tags().iter().any(|(_, is_whole)| !is_whole));
+    assert!(pushed()["sent_bytes"].as_u64().unwrap() > 0);
+    assert!(destination.tags().iter().all(|(_, is_whole)| *is_whole));
     // One changed line of source.
     std::fs::write(dir.path().join("shop/src/shop/__init__.py"), "def main(): print('changed')\n").unwrap();
     let third = pushed();

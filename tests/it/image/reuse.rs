@@ -26,7 +26,9 @@ fn only_what_the_registry_lacks_is_sent() {
     assert_eq!(first["digest"], tag);
     let again = location(dir.path(), &["--base-image", "oci:base", "--push", &push]);
     assert_eq!(again["sent_bytes"], 0);
-    assert!(again["requests"].as_u64().unwrap() <= 2, "{}", again["requests"]);
+    // The tags, and then each blob, since a registry may have lost one: ours, the layer of the base, and the config.
+    let blobs = again["layers"].as_array().unwrap().len() as u64 + 2;
+    assert!(again["requests"].as_u64().unwrap() <= 2 + blobs, "{}", again["requests"]);
     std::fs::write(dir.path().join("shop/data.txt"), "changed\n").unwrap();
     let changed = location(dir.path(), &["--base-image", "oci:base", "--push", &push]);
     assert!(changed["sent_bytes"].as_u64().unwrap() < 100_000, "{}", changed["sent_bytes"]);
