@@ -64,7 +64,7 @@ impl Inputs<'_> {
         lines.enumerate().map(|(at, line)| (at + 1, line)).filter(|(_, line)| !line.is_empty())
     }
 
-    /// Lines `NAME=VALUE`. Values are not shown, since somebody may have put a password there.
+    /// Lines `NAME=VALUE`. Errors do not show values: one may be a password.
     fn pairs(&self, name: &'static str) -> Result<Vec<(String, String)>, InputError> {
         let read = |(number, line)| {
             pair(line).map_err(|problem| InputError {
