@@ -8,6 +8,7 @@ use super::facts::Facts;
 use super::images::{named, pushed};
 use super::old::{DeployJob, Role, Step, Style};
 use super::registries::{self, Registry};
+use super::script;
 use super::steps::session_ids;
 use super::workflow::{entry, mapping, text};
 use super::write::NewWorkflow;
@@ -20,6 +21,10 @@ const PLAIN_INPUTS: [&str; 9] =
 /// Flags of `docker build` that do.
 const OTHER_FLAGS: [&str; 8] =
     ["--build-arg", "--target", "--secret", "--ssh", "-f ", "--file", "--platform", "buildx bake"];
+
+/// Commands of `docker` that build and push, or only look.
+const BUILD_VERBS: [&str; 10] =
+    ["build", "buildx", "image", "images", "info", "inspect", "pull", "push", "tag", "version"];
 
 /// What takes the place of Docker builds.
 #[derive(Debug, Default)]
@@ -115,9 +120,24 @@ fn uses_action(step: &Step<'_>, action: &str) -> bool {
 
 /// Whether a step builds or pushes an image, or prepares that.
 fn is_build(step: &Step<'_>) -> bool {
-    let is_login =
-        uses_action(step, "docker/login-action") || uses_action(step, "aws-actions/amazon-ecr-login");
+    let is_login = uses_action(step, "docker/login-action")
+        || uses_action(step, "aws-actions/amazon-ecr-login")
+        || is_login_script(step);
     step.role == Role::DockerTool && !is_login
+}
+
+/// Whether a script does nothing else with Docker than log in and out.
+fn is_login_script(step: &Step<'_>) -> bool {
+    let verbs = docker_verbs(step);
+    !verbs.is_empty() && verbs.iter().all(|verb| verb == "login" || verb == "logout")
+}
+
+/// The first argument of each `docker` in the script of a step.
+fn docker_verbs(step: &Step<'_>) -> Vec<String> {
+    let lines = script::lines(&entry(step.step, "run").unwrap_or_default());
+    let commands = lines.into_iter().flat_map(|line| line.commands);
+    let docker = commands.filter(|words| words.first().is_some_and(|word| word == "docker"));
+    docker.map(|words| words.into_iter().nth(1).unwrap_or_default()).collect()
 }
 
 fn is_plain_build(step: &Step<'_>) -> bool {
@@ -129,7 +149,10 @@ fn is_plain_build(step: &Step<'_>) -> bool {
         });
     }
     match entry(step.step, "run") {
-        Some(script) => !OTHER_FLAGS.iter().any(|flag| script.contains(flag)),
+        Some(script) => {
+            let is_known = |verb: &String| BUILD_VERBS.contains(&verb.as_str());
+            docker_verbs(step).iter().all(is_known) && !OTHER_FLAGS.iter().any(|flag| script.contains(flag))
+        }
         None => true,
     }
 }
@@ -159,7 +182,7 @@ fn identities(jobs: &[DeployJob<'_>]) -> Map<String, Value> {
             }
         }
     }
-    // Half of an identity is none.
+    // A cloud needs both inputs of an identity.
     let has = |inputs: &Map<String, Value>, name: &str| inputs.contains_key(name);
     if !has(&inputs, "gcp_workload_identity_provider") {
         inputs.shift_remove("gcp_service_account");
@@ -218,8 +241,9 @@ impl Replaced {
     fn keeps_logins(&self, jobs: &[DeployJob<'_>]) -> bool {
         jobs.iter().any(|job| {
             job.steps.iter().any(|step| {
-                let is_login =
-                    uses_action(step, "docker/login-action") || Registry::of_login(step, job).is_some();
+                let is_login = uses_action(step, "docker/login-action")
+                    || is_login_script(step)
+                    || Registry::of_login(step, job).is_some();
                 is_login && self.drops(step, job).is_none()
             })
         })
