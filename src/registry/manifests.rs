@@ -205,7 +205,11 @@ impl Registries {
             Err(error @ RegistryError::Refused { status: 400 | 403 | 409 | 412 | 422, .. }) => {
                 self.meaning(&reference, tag, kind, digest)?.ok_or(error)
             }
-            Err(error) => Err(error),
+            // It may have been written all the same, and the answer was lost.
+            Err(error) => match self.head_manifest(&reference) {
+                Ok(Some((stored, _))) if stored == digest => Ok(Tagged::Written),
+                _ => Err(error),
+            },
         }
     }
 

@@ -1,9 +1,10 @@
 //! One fault at a time: what is tried again, after which pause, and what is not.
 
-use super::{anonymous, blob};
+use super::{Sample, anonymous, blob, two_tags};
 use crate::support::fault_registry::{FaultRegistry, Trouble, Ways};
 use pexpress::error::error_text;
-use pexpress::registry::Pushed;
+use pexpress::image::manifest::media_type;
+use pexpress::registry::{Push, Pushed, Tagged};
 
 /// A registry that fails the first `times` requests of a method in this way.
 fn failing(method: &'static str, times: usize, trouble: Trouble) -> FaultRegistry {
@@ -94,4 +95,37 @@ fn what_lasts_is_given_up_after_the_retries_with_the_words_of_the_registry() {
     let client = anonymous();
     client.registries.push_blob(&to, &layer.descriptor, &*layer.open, &[]).unwrap_err();
     assert_eq!((client.clock.slept().len(), registry.requests().len()), (0, 2));
+}
+
+/// A proxy that drops each answer to a manifest, after the registry has stored it.
+#[test]
+fn a_tag_that_is_written_without_an_answer_is_seen() {
+    let is_manifest = |path: &str| path.contains("/manifests/");
+    for trouble in [Trouble::CutAfter, Trouble::Status(502, None)] {
+        let registry = FaultRegistry::with_faults(Ways::default(), move |request| {
+            (request.method == "PUT" && is_manifest(&request.path)).then_some(trouble)
+        });
+        let (client, repository, tags) = (anonymous(), registry.repository("team/app"), two_tags());
+        let sample = Sample::new("a", &[1000]);
+        let push = Push {
+            repository: &repository,
+            media_type: media_type::MANIFEST,
+            manifest: &sample.manifest,
+            tags: &tags,
+            mount_from: &[],
+        };
+        let pushed = client.registries.push_image(&push, sample.blobs());
+        match trouble {
+            Trouble::CutAfter => assert_eq!(pushed.unwrap().tags, [Tagged::Written; 2]),
+            // Nothing was stored: the first error stays.
+            _ => {
+                let text = error_text(&pushed.unwrap_err(), false).replace(&registry.host(), "[HOST]");
+                insta::assert_snapshot!(text, @r"
+                error: could not write `[HOST]/team/app:app-0123456789abcdef` after 7 attempts: [HOST] answered 502 (TOOMANYREQUESTS: later)
+                hint: the registry has a problem of its own: run the job again
+                ");
+            }
+        }
+        assert_eq!(registry.problems(), [""; 0], "{trouble:?}");
+    }
 }
