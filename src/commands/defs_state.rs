@@ -38,7 +38,7 @@ fn refreshed(
     progress: &Progress,
 ) -> Result<Option<Value>, Error> {
     let mut planned = prepare(deploy, host, progress)?;
-    planned.check_files(|_| true)?;
+    planned.check_all_files()?;
     let Planned { building, plan, .. } = planned;
     check_defs_state(&plan).map_err(|error| match error {
         // The command itself asks for the refresh, and no flag.

@@ -182,9 +182,7 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     };
     let ways: Vec<(Location, Decision)> = locations.into_iter().zip(ways).collect();
     say_ways(&ways, host);
-    planned.check_files(|location| {
-        ways.iter().any(|(one, decision)| one.name == location.name && decision.way != Way::Document)
-    })?;
+    planned.check_files(&ways)?;
     let Planned { building, plan, names, .. } = planned;
     let is_pex = |name: &str| ways.iter().any(|(one, decision)| one.name == name && decision.way == Way::Pex);
     let out_dir = here::out_dir(args.out_dir.as_deref(), &host.absolute(args.project()), host);

@@ -19,7 +19,7 @@ use crate::dagster::Session;
 use crate::deployment::{self, DeploySession, DeploymentError, Destination, Goal};
 use crate::host::Host;
 use crate::plan::shards::{Matrix, PlannedJobs};
-use crate::plan::strategy::{Decision, Way};
+use crate::plan::strategy::Decision;
 use crate::plan::{DepsJob, Plan, PlannedLocation};
 use crate::project::Location;
 use crate::publish::desk::UrlDesk;
@@ -84,9 +84,7 @@ pub fn jobs(args: &PlanArgs, host: &Host) -> Result<PlannedJobs, Error> {
                 online::lasting_additions(&session.context, &running.client, &deploy.publish, &ways, host)?;
             let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
             let ways: Vec<(Location, Decision)> = locations.into_iter().zip(ways).collect();
-            planned.check_files(|location| {
-                ways.iter().any(|(one, decision)| one.name == location.name && decision.way != Way::Document)
-            })?;
+            planned.check_files(&ways)?;
             let Planned { building, plan, .. } = &planned;
             let images = BuiltImages::find(&ways, &deploy, &running, out_dir.path(), host);
             let has_pex = images.count() < plan.locations.len();

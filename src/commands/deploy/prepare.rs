@@ -8,35 +8,51 @@ use crate::commands::progress::Progress;
 use crate::error::error_text;
 use crate::host::Host;
 use crate::plan::Plan;
+use crate::plan::strategy::{Decision, Way};
 use crate::project::{CollectError, Location, Project, Requirements, code_source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The requirements of each build directory.
+type Collected = BTreeMap<PathBuf, Arc<Requirements>>;
+
+/// Build directories without requirements, where that may be right: their code locations name their images.
+type WithoutFiles = BTreeMap<PathBuf, Error>;
+
 /// What to build, and the requirements of each build directory.
 pub(in crate::commands) struct Planned<'a> {
     pub(in crate::commands) building: Building<'a>,
     pub(in crate::commands) plan: Plan,
-    pub(in crate::commands) requirements: BTreeMap<PathBuf, Arc<Requirements>>,
+    pub(in crate::commands) requirements: Collected,
     /// All code locations of the project file, whether they are built or not.
     pub(in crate::commands) names: BTreeSet<String>,
-    /// Build directories without requirements, where that may be right: their code locations name their images.
-    without_files: BTreeMap<PathBuf, Error>,
+    without_files: WithoutFiles,
 }
 
 impl<'a> Planned<'a> {
-    /// Check that the code locations for which a build is needed have requirements.
+    /// Check that the code locations for which these ways need a build have requirements.
     ///
     /// # Errors
     /// For the first that has none.
-    pub(in crate::commands) fn check_files(
-        &mut self,
-        is_built: impl Fn(&Location) -> bool,
-    ) -> Result<(), Error> {
-        let locations = self.plan.locations.iter().map(|planned| &planned.location);
-        let mut lacking = locations
-            .filter(|location| self.without_files.contains_key(&location.directory) && is_built(location));
-        match lacking.next().map(|location| location.directory.clone()) {
+    pub(in crate::commands) fn check_files(&mut self, ways: &[(Location, Decision)]) -> Result<(), Error> {
+        let built = ways.iter().filter(|(_, decision)| decision.way != Way::Document);
+        let directories = built.map(|(location, _)| location.directory.clone()).collect();
+        self.check_directories(directories)
+    }
+
+    /// The same where all are built.
+    ///
+    /// # Errors
+    /// For the first that has none.
+    pub(in crate::commands) fn check_all_files(&mut self) -> Result<(), Error> {
+        let locations = self.plan.locations.iter();
+        self.check_directories(locations.map(|planned| planned.location.directory.clone()).collect())
+    }
+
+    fn check_directories(&mut self, directories: Vec<PathBuf>) -> Result<(), Error> {
+        let lacking = directories.into_iter().find(|directory| self.without_files.contains_key(directory));
+        match lacking {
             Some(directory) => self.without_files.remove(&directory).map_or(Ok(()), Err),
             None => Ok(()),
         }
@@ -112,13 +128,9 @@ pub(in crate::commands) fn select(project: Project, names: &[String]) -> Result<
 }
 
 /// The requirements of each distinct build directory; and the directories without any that may be right.
-#[allow(clippy::type_complexity)]
-fn collect(
-    building: &Building<'_>,
-    locations: &[Location],
-) -> Result<(BTreeMap<PathBuf, Arc<Requirements>>, BTreeMap<PathBuf, Error>), Error> {
-    let mut requirements = BTreeMap::new();
-    let mut without_files: BTreeMap<PathBuf, Error> = BTreeMap::new();
+fn collect(building: &Building<'_>, locations: &[Location]) -> Result<(Collected, WithoutFiles), Error> {
+    let mut requirements = Collected::new();
+    let mut without_files = WithoutFiles::new();
     for Location { directory, place, .. } in locations {
         if requirements.contains_key(directory) || without_files.contains_key(directory) {
             continue;
@@ -142,7 +154,7 @@ fn collect(
         let mut here = locations.iter().filter(|location| *location.directory == *directory);
         here.all(|location| location.document.get("image").is_some_and(|image| image.is_string()))
     };
-    let (images, mut without_files): (BTreeMap<_, _>, BTreeMap<_, _>) =
+    let (images, mut without_files): (WithoutFiles, WithoutFiles) =
         without_files.into_iter().partition(|(directory, _)| has_image(directory));
     requirements.extend(images.keys().map(|directory| (directory.clone(), Arc::default())));
     match without_files.pop_last() {

@@ -64,7 +64,7 @@ pub(in crate::commands) fn prepare<'h>(
             Ok(target)
         };
         let mut planned = prepare_for(args, host, &progress, &mut target)?;
-        planned.check_files(|_| true)?;
+        planned.check_all_files()?;
         all.extend(chosen.map(|(base, facts)| Prepared { platform, base, facts, planned }));
     }
     Ok(all)
