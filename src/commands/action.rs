@@ -156,11 +156,12 @@ impl<'a> Step<'a> {
     /// Read the project and stop.
     fn check(&self, inputs: ActionInputs) -> Result<Exit, Error> {
         end_with_children();
-        let checked = Checked::read(inputs.deploy.project(), self.host);
+        let checked = Checked::read(inputs.deploy.project(), &inputs.deploy.publish, self.host);
         let table = checked.table(self.host.columns());
         if !table.is_empty() {
             self.host.note(table.trim_end());
         }
+        checked.say_ways(self.host);
         // On a runner the annotations are the lines of the log.
         if !self.runner.is_present() {
             checked.say_warnings(self.host);

@@ -1,18 +1,22 @@
 //! `check`: the code locations that a build or deploy would work on, or all that is wrong with their files.
 //!
 //! The JSON document always has `file`, `locations`, `errors` and `warnings`; the errors are printed to stderr as well.
+//! `strategy` of a code location is null where only Dagster+ knows whether it gets PEX files or an image.
 
-use super::{Error, here};
+use super::{Error, deploy, here};
 use crate::builder::left_out;
 use crate::cli::{CheckArgs, Format};
+use crate::deployment::args::PublishArgs;
 use crate::error::{Explain, Place, error_text};
 use crate::host::Host;
 use crate::paths::relative;
+use crate::plan::strategy::Decision;
 use crate::project::{Location, Project, Reading, Warning};
 use crate::render::Exit;
 use crate::report::table::Table;
 use crate::report::{self, Ended, Problem, Purpose, Report, Run};
 use crate::resolve::{self, Refusal};
+use crate::update;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -20,6 +24,8 @@ use std::path::Path;
 pub struct Checked {
     /// The code locations, and the file that names them.
     reading: Reading,
+    /// How each is deployed, as far as no answer of Dagster+ is needed; empty if settings are wrong.
+    ways: Vec<(Location, Decision)>,
     errors: Vec<Box<dyn Explain>>,
     warnings: Vec<Warning>,
 }
@@ -29,8 +35,9 @@ pub struct Checked {
 /// # Errors
 /// When stdout cannot be written.
 pub fn run(args: &CheckArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    let checked = Checked::read(&here::project(args.file.as_deref(), host), host);
+    let checked = Checked::read(&here::project(args.file.as_deref(), host), &PublishArgs::default(), host);
     checked.say(host);
+    checked.say_ways(host);
     let text = match format {
         Format::Json => format!("{:#}", document(&checked)),
         Format::Text => checked.table(host.data_columns()),
@@ -42,8 +49,8 @@ pub fn run(args: &CheckArgs, format: Format, host: &Host) -> Result<Exit, Error>
 }
 
 impl Checked {
-    /// Read the project that `file` names.
-    pub fn read(file: &Path, host: &Host) -> Checked {
+    /// Read the project that `file` names. `publish` has the settings that decide how code locations are deployed.
+    pub fn read(file: &Path, publish: &PublishArgs, host: &Host) -> Checked {
         let mut reading = Project::inspect(file, host);
         reading.examine(host);
         let mut warnings = std::mem::take(&mut reading.warnings);
@@ -62,7 +69,15 @@ impl Checked {
                 None => {}
             }
         }
-        Checked { reading, errors, warnings }
+        let decisions = update::offline(&reading.locations, publish);
+        let decisions = decisions.map_err(|error| errors.push(Box::new(error))).unwrap_or_default();
+        let ways = reading.locations.iter().cloned().zip(decisions).collect();
+        Checked { reading, ways, errors, warnings }
+    }
+
+    /// Say which code locations are deployed as images, and why.
+    pub fn say_ways(&self, host: &Host) {
+        deploy::say_foreseen(&self.ways, host);
     }
 
     /// Print all errors and warnings.
@@ -112,12 +127,15 @@ fn warning_text(warning: &Warning) -> String {
 fn document(checked: &Checked) -> Value {
     let reading = &checked.reading;
     let root = root(reading);
+    let way = |name: &str| checked.ways.iter().find(|(location, _)| location.name == name);
     let locations = reading.locations.iter().map(|location| {
+        let strategy = way(&location.name).and_then(|(_, decision)| decision.settled());
         json!({
             "name": location.name,
             "directory": relative(&location.directory, root),
             "file": location.place.file,
             "line": location.place.line,
+            "strategy": strategy,
             "document": location.document,
         })
     });

@@ -181,7 +181,7 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
         None => offline,
     };
     let ways: Vec<(Location, Decision)> = locations.into_iter().zip(ways).collect();
-    say_ways(&ways, host);
+    say_ways(&ways, "which is not pushed", host);
     planned.check_files(&ways)?;
     let Planned { building, plan, names, .. } = planned;
     let is_pex = |name: &str| ways.iter().any(|(one, decision)| one.name == name && decision.way == Way::Pex);
@@ -226,14 +226,20 @@ fn pipeline(args: &DeployArgs, progress: &Progress, host: &Host) -> Result<Ended
     }
 }
 
-/// Say which code locations run from images, and why. PEX files are what one expects.
-fn say_ways(ways: &[(Location, Decision)], host: &Host) {
+/// Say which code locations would run from images, and why, as far as it is known without Dagster+.
+pub(super) fn say_foreseen(ways: &[(Location, Decision)], host: &Host) {
+    say_ways(ways, "in a registry that the deploy asks Dagster+ for", host);
+}
+
+/// Say which code locations run from images, and why. PEX files are what one expects. `elsewhere` is said of an image
+/// without a registry.
+fn say_ways(ways: &[(Location, Decision)], elsewhere: &str, host: &Host) {
     let mut said: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (location, Decision { way, reason }) in ways {
         let what = match way {
             Way::Pex => continue,
             Way::Document => "the image of its entry".to_string(),
-            Way::Image(None) => "an image, which is not pushed".to_string(),
+            Way::Image(None) => format!("an image, {elsewhere}"),
             Way::Image(Some(to)) => format!("an image in {}", to.repository),
         };
         said.entry(format!("{what}: {reason}")).or_default().push(&location.name);

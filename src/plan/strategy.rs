@@ -83,6 +83,18 @@ pub struct Decision {
     pub reason: Reason,
 }
 
+impl Decision {
+    /// `pex` or `image` of one that was made without an answer of Dagster+; `None` if that answer decides.
+    #[must_use]
+    pub fn settled(&self) -> Option<&'static str> {
+        match (&self.way, self.reason) {
+            (Way::Image(_) | Way::Document, _) => Some("image"),
+            (Way::Pex, Reason::Serverless) => None,
+            (Way::Pex, _) => Some("pex"),
+        }
+    }
+}
+
 /// A code location cannot be deployed in the way that is asked for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[allow(missing_docs)] // the messages say what the fields are

@@ -12,8 +12,11 @@ use crate::error::error_text;
 use crate::host::Host;
 use crate::plan::PlannedLocation;
 use crate::plan::images::ImageLocation;
+use crate::plan::strategy::Decision;
+use crate::project::Location;
 use crate::render::Exit;
 use crate::scratch::Scratch;
+use crate::update;
 use serde_json::json;
 
 /// Collect and resolve every code location; build nothing.
@@ -25,7 +28,13 @@ pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error
     if args.publish.images.are_given() {
         return images(args, format, host);
     }
-    let planned = prepare(args, host, &Progress::default())?.without_images();
+    let planned = prepare(args, host, &Progress::default())?;
+    let locations: Vec<Location> =
+        planned.plan.locations.iter().map(|planned| planned.location.clone()).collect();
+    let decisions = update::offline(&locations, &args.publish)?;
+    let ways: Vec<(Location, Decision)> = locations.into_iter().zip(decisions).collect();
+    super::say_foreseen(&ways, host);
+    let planned = planned.without_images();
     let Planned { building, plan, requirements, .. } = planned;
     let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
     let context = building.context(out_dir.path())?;
@@ -46,6 +55,8 @@ pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error
         let mut document = json!(asked);
         document["name"] = json!(planned.location.name);
         document["directory"] = json!(directory);
+        let way = ways.iter().find(|(location, _)| location.name == planned.location.name);
+        document["strategy"] = json!(way.and_then(|(_, decision)| decision.settled()));
         locations.push(document);
     }
     match format {

@@ -132,6 +132,23 @@ fn the_log_says_what_is_built_and_why() {
     "#);
 }
 
+/// A dry run spoke of distributions alone.
+#[test]
+fn a_dry_run_says_how_each_would_be_deployed() {
+    let scene = Scene::new(hybrid(), &[("one", ""), ("two", "")]);
+    scene.registry_of("one", "r.example/acme/app");
+    let ran = scene.deploy(&["--dry-run"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    insta::assert_snapshot!(words(&ran, "-", scene.dir.path()), @"one → an image in r.example/acme/app: `build.registry` is set");
+    let strategies = ran.document["locations"].as_array().unwrap().iter().map(|one| &one["strategy"]);
+    // Without a registry, Dagster+ decides, and a dry run asks nobody.
+    assert_eq!(strategies.collect::<Vec<_>>(), [&json!("image"), &json!(null)]);
+    assert_eq!(scene.standin.journal().calls(), [] as [&str; 0]);
+
+    let ran = scene.deploy(&["--dry-run", "--strategy", "pex", "--image-registry", "r.example/acme/app"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+}
+
 #[test]
 fn serverless_with_harbor_gets_an_image_in_the_organizations_registry() {
     let registry = registry(Auth::Basic);

@@ -407,10 +407,6 @@ fn errors_in_requirements_that_do_not_depend_on_flags_are_found() {
             "dagster_cloud.yaml",
             "locations:\n- location_name: a\n  image: i\n  code_source: {module_name: app}\n",
         )],
-        &[(
-            "dagster_cloud.yaml",
-            "locations:\n- location_name: a\n  build: {registry: r}\n  code_source: {module_name: app}\n",
-        )],
         &[("pyproject.toml", dynamic)],
         &[
             ("requirements.txt", "dagster-cloud\n./lib\n"),
@@ -419,6 +415,9 @@ fn errors_in_requirements_that_do_not_depend_on_flags_are_found() {
     ] {
         assert_eq!(said(files), "", "{files:?}");
     }
+    let registry =
+        "locations:\n- location_name: a\n  build: {registry: r}\n  code_source: {module_name: app}\n";
+    insta::assert_snapshot!(said(&[("dagster_cloud.yaml", registry)]), @"a → an image in docker.io/library/r: `build.registry` is set");
 }
 
 #[test]
@@ -600,6 +599,7 @@ fn the_json_document_has_locations_and_errors_whatever_the_outcome() {
                 "directory": "sub",
                 "file": file,
                 "line": 3,
+                "strategy": null,
                 "document": {
                     "location_name": "a",
                     "code_source": {"package_name": "p"},
@@ -619,6 +619,48 @@ fn the_json_document_has_locations_and_errors_whatever_the_outcome() {
     );
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.starts_with("error: unknown key `imge` in code location `b`\n"), "{stderr}");
+}
+
+/// Nobody learned before a deploy that a code location would become an image.
+#[test]
+fn code_locations_that_become_images_are_named_with_the_reason() {
+    let text = "locations:\n- location_name: a\n  code_source: {module_name: m}\n  build: {registry: r.example/acme/a}\n- location_name: b\n  code_source: {module_name: m}\n";
+    let tree = project_tree(&[
+        ("dagster_cloud.yaml", text),
+        ("m.py", ""),
+        ("requirements.txt", "dagster\ndagster-cloud\n"),
+    ]);
+    let check = |args: &[&str]| pexpress().arg("check").args(args).arg(tree.path()).output().unwrap();
+    insta::assert_snapshot!(String::from_utf8_lossy(&check(&[]).stderr), @"a → an image in r.example/acme/a: `build.registry` is set");
+    let document = json(&check(&["--format", "json"]));
+    let strategies = document["locations"].as_array().unwrap().iter().map(|one| &one["strategy"]);
+    // Without a registry, Dagster+ decides.
+    assert_eq!(strategies.collect::<Vec<_>>(), [&json!("image"), &json!(null)]);
+    let action = |name: &str, value: &str| {
+        let mut command = pexpress();
+        command.arg("action").env("INPUT_COMMAND", "check").env(name, value);
+        let output = command.env("GITHUB_WORKSPACE", tree.path()).current_dir(tree.path()).output().unwrap();
+        String::from_utf8_lossy(&output.stderr)
+            .lines()
+            .filter(|line| line.contains('→'))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    insta::assert_snapshot!(action("INPUT_IMAGE_REGISTRY", "r.example/all"), @"a, b → an image in r.example/all: an image registry is given");
+    insta::assert_snapshot!(action("INPUT_STRATEGY", "image"), @r"
+    a → an image in r.example/acme/a: as asked for
+    b → an image, in a registry that the deploy asks Dagster+ for: as asked for
+    ");
+
+    std::fs::write(tree.path().join("dagster_cloud.yaml"), text.replace("acme/a", "acme/a:tag")).unwrap();
+    let output = check(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).replace(&tree.path().display().to_string(), "ROOT");
+    insta::assert_snapshot!(said, @r"
+    error: `build.registry` of `a` is not a repository: invalid image reference `r.example/acme/a:tag`: a repository has lower-case letters and digits, with `/`, `.`, `_` or `-` between them
+      at: ROOT/dagster_cloud.yaml:2:3
+    hint: write it as HOST/REPOSITORY, without a tag
+    ");
 }
 
 #[test]
