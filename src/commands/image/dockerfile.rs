@@ -116,9 +116,12 @@ fn tell(recipe: &Recipe, has_base: bool, host: &Host) {
     let counted = |number: usize, what: &str| (number > 0).then(|| count(number, what));
     let base = has_base.then(|| "its base".to_string());
     let used = [base, counted(recipe.env.len(), "variable"), counted(recipe.labels.len(), "label")];
-    let used: Vec<String> = used.into_iter().flatten().collect();
-    let used = if used.is_empty() { "nothing".to_string() } else { used.join(", ") };
-    host.note(format!("{} is read, not run; used: {used}", file.display()));
+    let mut used: Vec<String> = used.into_iter().flatten().collect();
+    if used.is_empty() {
+        used.push("nothing".to_string());
+    }
+    let instead = if has_base { "" } else { "; --base-image takes the place of its base" };
+    host.note(format!("{} is read, not run; used: {}{instead}", file.display(), used.join(", ")));
     for step in &recipe.steps {
         host.note(format!("  {}:{}: {}: {}", step.file.display(), step.line, step.text, step.becomes));
     }

@@ -29,7 +29,7 @@ fn variables_and_labels_are_in_the_image_and_the_rest_is_said() {
         about,
         [
             "shop/.dockerignore is not used: .pexignore says what is left out",
-            "shop/Dockerfile is read, not run; used: 2 variables, 1 label",
+            "shop/Dockerfile is read, not run; used: 2 variables, 1 label; --base-image takes the place of its base",
             "  shop/Dockerfile:7: CMD [\"dagster\", \"dev\"]: agents say what to start",
         ]
     );
