@@ -50,7 +50,7 @@ const LONG_VERSION: &str = concat!(
     env!("PEXPRESS_TARGET"),
 );
 
-/// Build the two PEX files of each Dagster+ Serverless code location, natively and fast.
+/// Build the PEX files or the image of each Dagster+ code location, natively and fast, and deploy them.
 #[derive(Debug, Parser)]
 #[command(
     name = "pexpress",
@@ -145,7 +145,7 @@ pub fn extra_name(text: &str) -> Result<String, String> {
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Build both PEX files of every code location of a `dagster_cloud.yaml`, or of a dg project or workspace.
+    /// Build the PEX files or the image of every code location of a `dagster_cloud.yaml`, dg project or workspace.
     Deploy(DeployArgs),
     /// Build the source PEX of one project directory.
     Source(ProjectArgs),
@@ -172,9 +172,9 @@ pub enum Command {
     Init(InitArgs),
     /// Print the code locations that have changed since they were deployed, as a matrix of jobs for a workflow.
     Plan(PlanArgs),
-    /// Load the code locations of built PEX files as the Dagster+ agent does, and print what they define.
+    /// Load the code locations of built PEX files or images as the Dagster+ agent does, and print what they define.
     Verify(VerifyArgs),
-    /// Show the code locations of a deployment: their state and the PEX files they run.
+    /// Show the code locations of a deployment: their state and the PEX files or images they run.
     Status(StatusArgs),
     /// Print the name of the branch deployment of this pull request or branch. --create creates it, --close closes it.
     BranchDeployment(BranchDeploymentArgs),
@@ -259,7 +259,7 @@ pub struct DeployArgs {
     /// the working directory upwards.
     #[arg(value_name = "DAGSTER_CLOUD_YAML")]
     pub file: Option<PathBuf>,
-    /// Directory for the PEX files, created if missing. Default: a directory for this project in the cache.
+    /// Directory for what is built, created if missing. Default: a directory for this project in the cache.
     #[arg(value_name = "OUT_DIR")]
     pub out_dir: Option<PathBuf>,
     /// Only use this code location (repeatable, or separated by commas).

@@ -1,4 +1,4 @@
-//! pexpress builds the two PEX files of a Dagster+ Serverless code location and deploys them.
+//! pexpress builds what a Dagster+ code location runs from, its two PEX files or its image, and deploys it.
 //!
 //! Data goes one way. Each arrow is a type that the next stage takes:
 //!

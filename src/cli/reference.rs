@@ -89,8 +89,8 @@ mod tests {
             }
         }
         let deploy = command().find_subcommand("deploy").unwrap().clone();
-        insta::assert_snapshot!(deploy.term_width(100).render_help().to_string(), @r#"
-        Build both PEX files of every code location of a `dagster_cloud.yaml`, or of a dg project or
+        insta::assert_snapshot!(deploy.term_width(100).render_help().to_string(), @r"
+        Build the PEX files or the image of every code location of a `dagster_cloud.yaml`, dg project or
         workspace
 
         Usage: deploy [OPTIONS] [DAGSTER_CLOUD_YAML] [OUT_DIR]
@@ -98,7 +98,7 @@ mod tests {
         Arguments:
           [DAGSTER_CLOUD_YAML]  `dagster_cloud.yaml`, or a directory with one or with a dg project or
                                 workspace. Default: the nearest one from the working directory upwards
-          [OUT_DIR]             Directory for the PEX files, created if missing. Default: a directory for
+          [OUT_DIR]             Directory for what is built, created if missing. Default: a directory for
                                 this project in the cache
 
         Options:
@@ -108,16 +108,17 @@ mod tests {
           -h, --help             Print help (see more with '--help')
 
         Deploying:
-              --upload  Upload the PEX files to the registry of the organization [alias: --upload-pex]
-              --update  Update the code locations to the PEX files, and wait until they have loaded [alias:
-                        --update-code-location]
+              --upload  Upload the PEX files to the registry of the organization, and push the images
+                        [alias: --upload-pex]
+              --update  Update the code locations to the PEX files or images, and wait until they have
+                        loaded [alias: --update-code-location]
 
         Dagster+:
               --deployment <NAME>  Name of the full deployment. Default: the one in the URL,
                                    DAGSTER_CLOUD_DEPLOYMENT, `prod`, or the only one
 
         `pexpress deploy --help` shows all flags
-        "#);
+        ");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `pexpress deploy DAGSTER_CLOUD_YAML OUT_DIR`: both PEX files of every code location, and on demand their deployment.
+//! `pexpress deploy DAGSTER_CLOUD_YAML OUT_DIR`: the PEX files or the image of every code location, and on demand their
+//! deployment.
 
 mod defs_state;
 mod dry_run;

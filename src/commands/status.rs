@@ -1,4 +1,4 @@
-//! `status`: the code locations of a deployment, their state, and the PEX files they run.
+//! `status`: the code locations of a deployment, their state, and the PEX files or images they run.
 
 use super::Error;
 use crate::cli::{Format, StatusArgs};

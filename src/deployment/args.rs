@@ -18,17 +18,17 @@ pub enum Strategy {
     Image,
 }
 
-/// What happens to built PEX files at Dagster+.
+/// What happens to built PEX files and images at Dagster+.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Deploying")]
 pub struct PublishArgs {
-    /// Upload the PEX files to the registry of the organization.
+    /// Upload the PEX files to the registry of the organization, and push the images.
     #[arg(long = "upload", visible_alias = "upload-pex")]
     pub upload_pex: bool,
-    /// Update the code locations to the PEX files, and wait until they have loaded.
+    /// Update the code locations to the PEX files or images, and wait until they have loaded.
     #[arg(long = "update", visible_alias = "update-code-location")]
     pub update_code_location: bool,
-    /// Skip code locations that already run exactly these PEX files, loaded without an error.
+    /// Skip code locations that already run exactly these PEX files or this image, loaded without an error.
     #[arg(long)]
     pub changed_only: bool,
     /// After a deploy that succeeds, remove code locations of this repository that the project file does not name any more,
