@@ -8,6 +8,7 @@ pub mod cache_tags;
 pub mod deps_cache;
 pub mod desk;
 mod image_parts;
+pub mod image_records;
 pub mod images;
 mod in_use;
 pub mod known_layers;

@@ -73,7 +73,7 @@ impl<'a> Fetcher<'a> {
     ) -> Result<Vec<FetchedWheel>, FetchError> {
         let credentials = Credentials::new(&self.sources.host, &index_urls(settings));
         let job = Job {
-            on_index: OnIndex::new(&self.sources, &self.agent, credentials.clone()),
+            on_index: OnIndex::new(&self.sources, settings, &self.agent, credentials.clone()),
             downloader: &self.downloader,
             target,
             tags: Tags::for_target(&target),

@@ -25,7 +25,7 @@ pub enum FetchError {
     #[error(transparent)]
     Compiled(#[from] CompiledError),
     /// No index has a file of the lock.
-    #[error("no package index has `{file_name}` with the SHA-256 in the lock file")]
+    #[error("no package index has `{file_name}` with the expected SHA-256")]
     NotOnIndex {
         file_name: String,
         #[source]

@@ -29,7 +29,7 @@ pub struct FetchedWheel {
 /// What fetching the distributions of one resolution needs.
 pub(super) struct Job<'a> {
     pub(super) downloader: &'a Downloader,
-    pub(super) on_index: OnIndex<'a>,
+    pub(super) on_index: OnIndex,
     pub(super) target: Target,
     pub(super) tags: Tags,
     pub(super) settings: &'a ResolveSettings,

@@ -1,24 +1,35 @@
 //! Finds files on package indexes whose names and digests a lock file has, without their URLs.
 
 use super::fetch_error::FetchError;
-use crate::net::{Agent, Credentials};
+use crate::net::{Agent, Credentials, IndexUrl};
+use crate::project::ResolveSettings;
 use crate::resolve::{Distribution, Download};
 use crate::simple_index::{IndexFile, ON_INDEX, SimpleIndex};
 use crate::tools::PackageSources;
 use std::sync::OnceLock;
 use url::Url;
 
-/// Looks for files on the index that the lock file names, or else on all package sources of the machine.
-pub(super) struct OnIndex<'a> {
-    sources: &'a PackageSources,
+/// Looks for files on the index that the lock file names, or else on all package sources of the project and the machine.
+pub(super) struct OnIndex {
+    sources: PackageSources,
     client: SimpleIndex,
     /// The default index, which may have to be looked up.
     default: OnceLock<Option<Url>>,
 }
 
-impl<'a> OnIndex<'a> {
-    pub(super) fn new(sources: &'a PackageSources, agent: &Agent, credentials: Credentials) -> OnIndex<'a> {
+impl OnIndex {
+    pub(super) fn new(
+        sources: &PackageSources,
+        settings: &ResolveSettings,
+        agent: &Agent,
+        credentials: Credentials,
+    ) -> OnIndex {
         let client = SimpleIndex::new(&sources.host, agent, credentials);
+        let index = |name: &Option<String>, url: &String| IndexUrl { name: name.clone(), url: url.clone() };
+        let default = settings.default_index.as_ref().map(|url| index(&settings.default_index_name, url));
+        let indexes = settings.indexes.iter().map(|one| index(&one.name, &one.url));
+        let (links, no_index) = (&settings.find_links, settings.no_index);
+        let sources = sources.with_project(default.as_ref(), indexes, links, no_index);
         OnIndex { sources, client, default: OnceLock::new() }
     }
 

@@ -9,6 +9,7 @@ use super::{Error, here};
 use crate::builder::BuildError;
 use crate::builder::image;
 use crate::builder::image::build::BuiltImage;
+use crate::builder::observer::NoObserver;
 use crate::cli::{BuildArgs, BuildImageArgs, DeployArgs, Format};
 use crate::context::built::BuiltCommit;
 use crate::context::event;
@@ -66,7 +67,7 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     let mut options = args.image.options(host);
     options.dockerfiles = dockerfile::settings(&args.image, &args.build, false, requirements, host)?;
     let _turn = image::turn(&out_dir, building.tools.cache());
-    let (built, warnings) = platforms::build(&prepared, &options, &out_dir)?;
+    let (built, warnings) = platforms::build(&prepared, &options, &out_dir, &NoObserver)?;
     let names: Vec<&str> = plan.locations.iter().map(|planned| planned.location.name.as_str()).collect();
     let failed = failures(&names, &built, host);
     let built: Vec<BuiltImage> = built.into_iter().flatten().collect();

@@ -33,6 +33,8 @@ use url::Url;
 const MOST_LOCAL_BYTES: u64 = 100_000_000;
 /// How far clocks of machines may be apart.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
+/// Why a text is not a record.
+pub(super) const NOT_OF_THESE: &str = "it is not a record of these requirements";
 
 /// What a requirement set was resolved to.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +63,7 @@ struct Document {
 #[derive(Debug)]
 pub struct Asked<'a> {
     requirements: &'a Requirements,
-    target: Target,
+    pub(super) target: Target,
     /// Stands for everything that the resolver is given.
     pub hash: String,
 }
@@ -133,10 +135,21 @@ impl<'a> Asked<'a> {
 
     /// The record in this text, or why it cannot be used.
     fn usable(&self, text: &str, now: SystemTime, max_age: Duration) -> Result<Record, String> {
-        let record = self.parse(text).ok_or("it is not a record of these requirements")?;
-        let is_locked = self.is_locked(&record.resolution);
-        match now.duration_since(record.resolved_at) {
-            Ok(age) if (age > max_age || max_age.is_zero()) && !is_locked => {
+        let record = self.parse(text).ok_or(NOT_OF_THESE)?;
+        self.check(&record.resolution, record.resolved_at, now, max_age)?;
+        Ok(record)
+    }
+
+    /// Whether a resolution of this time may decide now, or why not.
+    pub(super) fn check(
+        &self,
+        resolution: &Resolution,
+        resolved_at: SystemTime,
+        now: SystemTime,
+        max_age: Duration,
+    ) -> Result<(), String> {
+        match now.duration_since(resolved_at) {
+            Ok(age) if (age > max_age || max_age.is_zero()) && !self.is_locked(resolution) => {
                 return Err(format!(
                     "it is {} old; the requirements are resolved again (--resolve-max-age)",
                     words(age)
@@ -145,10 +158,7 @@ impl<'a> Asked<'a> {
             Err(ahead) if ahead.duration() > CLOCK_SKEW => return Err("it is from the future".into()),
             _ => {}
         }
-        match contradiction(&record.resolution, self.requirements, self.target) {
-            Some(why) => Err(why),
-            None => Ok(record),
-        }
+        contradiction(resolution, self.requirements, self.target).map_or(Ok(()), Err)
     }
 
     fn parse(&self, text: &str) -> Option<Record> {
@@ -168,14 +178,7 @@ impl<'a> Asked<'a> {
     /// comes from a branch of a Git repository.
     pub fn text(&self, record: &Record, runtime: &str) -> Option<String> {
         resolution_hash(&record.resolution, self.target, runtime)?;
-        let lines = || self.requirements.lines.iter().map(|line| &line.text).chain(limits(self.requirements));
-        let is_named = |commit: &str| lines().any(|line| line.to_ascii_lowercase().contains(commit));
-        let artifacts = record.resolution.distributions.iter().map(|one| &one.artifact);
-        let mut commits = artifacts.filter_map(|artifact| match artifact {
-            Artifact::Git { commit, .. } => Some(commit),
-            Artifact::Wheel(_) | Artifact::Sdist { .. } => None,
-        });
-        if !commits.all(|commit| is_named(commit)) {
+        if !self.is_lasting(&record.resolution) {
             return None;
         }
         let resolved_at = record.resolved_at.duration_since(UNIX_EPOCH).ok()?.as_secs();
@@ -190,6 +193,16 @@ impl<'a> Asked<'a> {
         serde_json::to_string(&document).ok()
     }
 
+    /// Whether no package in it comes from a branch of a Git repository, which the requirements do not name.
+    pub(super) fn is_lasting(&self, resolution: &Resolution) -> bool {
+        let lines = || self.requirements.lines.iter().map(|line| &line.text).chain(limits(self.requirements));
+        let is_named = |commit: &str| lines().any(|line| line.to_ascii_lowercase().contains(commit));
+        resolution.distributions.iter().all(|one| match &one.artifact {
+            Artifact::Git { commit, .. } => is_named(commit),
+            Artifact::Wheel(_) | Artifact::Sdist { .. } => true,
+        })
+    }
+
     /// Protects against a record that was cut, or that belongs to other requirements.
     fn digest(&self, document: &Document) -> String {
         let Document { deps_pex_name, dagster_version, resolved_at, resolution, digest: _ } = document;
@@ -201,7 +214,7 @@ impl<'a> Asked<'a> {
 }
 
 /// The same without addresses of files: they may have credentials, and a stored deps PEX needs none of them.
-fn shareable(resolution: &Resolution) -> Resolution {
+pub(super) fn shareable(resolution: &Resolution) -> Resolution {
     let mut shared = resolution.clone();
     for distribution in &mut shared.distributions {
         match &mut distribution.artifact {

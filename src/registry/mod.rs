@@ -28,6 +28,7 @@ mod push;
 mod push_image;
 mod referrers;
 mod slots;
+mod small;
 mod token;
 
 pub use blobs::BlobReader;
@@ -41,3 +42,4 @@ pub use manifests::{Fetched, Image, TagKind, Tagged};
 pub use push::{Blob, Pushed};
 pub use push_image::{Push, PushedImage};
 pub use referrers::Artifact;
+pub use small::MOST_BYTES;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// The config of an artifact that has none. Source: OCI image specification, manifest.md, "Guidance for an Empty
 /// Descriptor".
-const EMPTY: (&str, &[u8]) = ("application/vnd.oci.empty.v1+json", b"{}");
+pub(super) const EMPTY: (&str, &[u8]) = ("application/vnd.oci.empty.v1+json", b"{}");
 /// The header by which a registry says that it lists the artifact itself.
 const SUBJECT: &str = "OCI-Subject";
 

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 /// The package sources of this machine.
+#[derive(Clone)]
 pub struct PackageSources {
     /// The host with pip's settings as the variables that our client reads: proxy, certificates, trusted hosts.
     pub host: Host,
@@ -55,6 +56,23 @@ impl PackageSources {
             host,
             own,
         }
+    }
+
+    /// The same with those of a project: its default index instead of the machine's, and its others in front.
+    #[must_use]
+    pub fn with_project(
+        &self,
+        default: Option<&IndexUrl>,
+        indexes: impl IntoIterator<Item = IndexUrl>,
+        find_links: &[String],
+        no_index: bool,
+    ) -> PackageSources {
+        let mut both = self.clone();
+        both.default = default.cloned().or(both.default);
+        both.further = indexes.into_iter().chain(both.further).collect();
+        both.find_links = find_links.iter().cloned().chain(both.find_links).collect();
+        both.no_index |= no_index;
+        both
     }
 
     /// The credentials for all of them.

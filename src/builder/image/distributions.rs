@@ -13,11 +13,14 @@ use super::venv::Venv;
 use super::wheels::{NamedWheel, Wheels};
 use super::{ImageError, collisions, contents, key};
 use crate::builder::fetch_job::FetchedWheel;
+use crate::builder::observer::RequirementSet;
 use crate::builder::{BuildError, Context, deps, in_parallel, parallelism};
 use crate::plan::Plan;
 use crate::project::{LockContent, Requirements};
+use crate::resolve::Resolution;
 use crate::wheel::Archive;
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 /// The layers of a requirement set, and what is in them.
 #[derive(Debug, Clone)]
@@ -47,33 +50,53 @@ impl Layers<'_> {
     }
 
     /// The layers of the requirement set of this number, the environment first. What the repositories of its code
-    /// locations have is taken as it is, and not fetched.
+    /// locations have is taken as it is, and not fetched. If an earlier run has resolved the requirements, its resolution
+    /// is used, unless a file of it cannot be fetched.
     ///
     /// # Errors
     /// When the requirements cannot be resolved, or a distribution cannot be fetched, built or written.
     pub fn distributions(&self, plan: &Plan, number: usize) -> Result<Distributions, BuildError> {
         let (context, job) = (self.context, &plan.deps[number]);
         let users = plan.locations.iter().filter(|one| one.deps == number);
+        let locations: Vec<&str> = users.map(|one| one.location.name.as_str()).collect();
+        let set = RequirementSet { job, target: context.target, locations: &locations };
+        if let Some(resolution) = context.observer.recorded_resolution(&set) {
+            match self.of_resolution(&set, &resolution, None) {
+                Err(BuildError::Fetch(error)) => {
+                    let (names, again) = (locations.join(", "), "the requirements are resolved again");
+                    context.tools.host().note(format!("{names}: {error}; {again}"));
+                }
+                made => return made,
+            }
+        }
+        let resolution = deps::resolve(job, context)?;
+        let resolved_at = context.tools.host().clock.now();
+        self.of_resolution(&set, &resolution, Some(resolved_at))
+    }
+
+    /// The layers of a resolution. `resolved_at` is `None` for that of an earlier run.
+    fn of_resolution(
+        &self,
+        set: &RequirementSet<'_>,
+        resolution: &Resolution,
+        resolved_at: Option<SystemTime>,
+    ) -> Result<Distributions, BuildError> {
+        let RequirementSet { job, locations, .. } = *set;
+        let context = self.context;
         // A list of what is in the image needs the metadata of all wheels.
         let known = match self.options.sbom {
             true => Shared::default(),
-            false => self.options.known.of(users.map(|one| one.location.name.as_str())),
+            false => self.options.known.of(locations.iter().copied()),
         };
-        let resolution = deps::resolve(job, context)?;
         let (settings, only_known) = (&job.requirements.settings, self.options.only_known);
         let how = (only_known || !known.is_empty(), only_known);
-        let mut wheels = Wheels::of(&resolution, settings, context, how)?;
+        let mut wheels = Wheels::of(resolution, settings, context, how)?;
+        if let Some(at) = resolved_at {
+            context.observer.resolution_found(set, &wheels.with_sizes(), at);
+        }
         let named: Vec<(&str, u64)> =
             wheels.named().iter().map(|wheel| (wheel.name.as_str(), wheel.size_bytes)).collect();
-        // The environment and the source are there besides, and one local package may be.
-        let groups = groups(&named, self.base.manifest.layers.len() + 3);
-        let total = groups.len() + self.base.manifest.layers.len() + 3;
-        if total > MOST_LAYERS && !only_known {
-            context.warn(format!(
-                "the image has up to {total} layers, {} of them from its base; Docker runs at most 127: use a base with fewer layers",
-                self.base.manifest.layers.len()
-            ));
-        }
+        let groups = self.groups(&named);
         let mut found: Vec<Option<ImageLayer>> =
             groups.iter().map(|group| self.known_layer(&known, &chosen(&wheels, group))).collect();
         let (mut known, is_new) = (known, found.iter().any(Option::is_none));
@@ -90,7 +113,7 @@ impl Layers<'_> {
         let packages = match self.options.sbom {
             true => {
                 let (all, lines) = (wheels.all_fetched(), &job.requirements.lines);
-                Some(Packages::read(&resolution, &all, lines, &context.target)?)
+                Some(Packages::read(resolution, &all, lines, &context.target)?)
             }
             false => None,
         };
@@ -100,7 +123,8 @@ impl Layers<'_> {
         let written = match missing.is_empty() {
             true => Vec::new(),
             false => {
-                if let Some(behind) = deps::behind(job, &resolution, context) {
+                // The run that resolved has said it, and uv finds it.
+                if let Some(behind) = resolved_at.and_then(|_| deps::behind(job, resolution, context)) {
                     context.warn(behind);
                 }
                 self.write_groups(&wheels, &missing)?
@@ -112,6 +136,20 @@ impl Layers<'_> {
             layers: std::iter::once(self.skeleton(&known)?).chain(layers).collect(),
             packages,
         })
+    }
+
+    /// Which distributions share a layer, from their names and sizes.
+    fn groups(&self, named: &[(&str, u64)]) -> Vec<Vec<usize>> {
+        // The environment and the source are there besides, and one local package may be.
+        let of_base = self.base.manifest.layers.len();
+        let groups = groups(named, of_base + 3);
+        let total = groups.len() + of_base + 3;
+        if total > MOST_LAYERS && !self.options.only_known {
+            self.context.warn(format!(
+                "the image has up to {total} layers, {of_base} of them from its base; Docker runs at most 127: use a base with fewer layers"
+            ));
+        }
+        groups
     }
 
     /// The layers of these groups, of wheels that were fetched.

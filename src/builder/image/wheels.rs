@@ -71,6 +71,17 @@ impl<'a> Wheels<'a> {
         &self.named
     }
 
+    /// The resolution with the size of each wheel: an index may not say it.
+    pub fn with_sizes(&self) -> Resolution {
+        let mut resolution = self.resolution.clone();
+        for (distribution, named) in resolution.distributions.iter_mut().zip(&self.named) {
+            if let Artifact::Wheel(download) = &mut distribution.artifact {
+                download.size_bytes = Some(named.size_bytes);
+            }
+        }
+        resolution
+    }
+
     /// Fetch those at these positions, unless they are here.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use crate::net::Agent;
 use crate::plan::images::{ImageLocation, NamedBy};
 use crate::plan::strategy::{Decision, Destination, Way};
 use crate::project::Location;
+use crate::publish::image_records::ImageRecords;
 use crate::publish::images::{push, repository_of};
 use crate::publish::known_layers::{self, Pushing};
 use crate::publish::named_images;
@@ -138,6 +139,7 @@ impl Making<'_> {
         let silence = Arc::new(AtomicBool::new(true));
         let silent = host.until(&silence);
         let known = self.known_layers(wanted, &registries);
+        let records = self.records(wanted, &registries);
         let hosts = [&silent, &silent];
         let mut prepared = platforms::prepare(&args, &registries, hosts, &known.bases, &Progress::default())?;
         silence.store(false, Ordering::Relaxed);
@@ -160,7 +162,7 @@ impl Making<'_> {
         let mut reports = Vec::new();
         loop {
             let [Prepared { base, planned, .. }, ..] = prepared.as_slice() else { return Ok(()) };
-            let (built, warnings) = platforms::build(&prepared, &options, self.out_dir)?;
+            let (built, warnings) = platforms::build(&prepared, &options, self.out_dir, &records)?;
             let warnings = warnings.into_iter().map(crate::project::Warning::without_place);
             progress.put(|run| run.warnings.extend(warnings));
             let names: Vec<&str> =
@@ -195,6 +197,7 @@ impl Making<'_> {
         if !reports.is_empty() {
             host.note(table(&reports).text(host.columns()));
         }
+        records.write(&made.images.iter().map(|one| one.location.name.clone()).collect());
         // After the uploads, whose requests are counted, and next to the wait for the load.
         let reader = ImageReader { registries, platform };
         made.changes = self.changes(&reports, reader);
@@ -217,8 +220,8 @@ impl Making<'_> {
         wanted: &BTreeMap<&str, (&Location, Option<&Destination>)>,
         registries: &Registries,
     ) -> KnownLayers {
-        let is_whole = self.args.publish.force_rebuild_deps || self.args.verify == VerifyWhen::Always;
-        let Some(online) = self.online.filter(|_| !is_whole) else { return KnownLayers::default() };
+        let online = self.online.filter(|_| !self.is_whole());
+        let Some(online) = online else { return KnownLayers::default() };
         let mut images = online.images_now(wanted.keys().copied());
         let pushing = wanted.values().filter_map(|(location, destination)| {
             let repository = repository_of((*destination)?, &location.name);
@@ -227,6 +230,24 @@ impl Making<'_> {
         });
         let pushing: Vec<Pushing> = pushing.collect();
         known_layers::find(&pushing, registries, self.host)
+    }
+
+    /// Whether everything is built, whatever is known.
+    fn is_whole(&self) -> bool {
+        self.args.publish.force_rebuild_deps || self.args.verify == VerifyWhen::Always
+    }
+
+    /// What earlier runs resolved the requirements to; nothing in a run that pushes nothing.
+    fn records<'r>(
+        &'r self,
+        wanted: &BTreeMap<&str, (&Location, Option<&Destination>)>,
+        registries: &'r Registries,
+    ) -> ImageRecords<'r> {
+        let pushed = wanted.values().filter(|_| self.online.is_some());
+        let repositories = pushed.filter_map(|(location, destination)| {
+            Some((location.name.clone(), repository_of((*destination)?, &location.name)))
+        });
+        ImageRecords::new(&self.args.publish, !self.is_whole(), repositories, registries, self.host)
     }
 
     fn record_failures(&self, names: &[&str], built: &[Result<BuiltImage, Arc<BuildError>>]) {

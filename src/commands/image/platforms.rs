@@ -4,6 +4,7 @@ use crate::builder::BuildError;
 use crate::builder::image::base::{Base, BaseFacts, BaseName, BaseNote};
 use crate::builder::image::build::{Images, Options};
 use crate::builder::image::platforms;
+use crate::builder::observer::Observer;
 use crate::cli::DeployArgs;
 use crate::commands::Error;
 use crate::commands::deploy::{Planned, prepare_for};
@@ -98,7 +99,8 @@ pub(in crate::commands) fn tell(prepared: &[Prepared<'_>], host: &Host) {
     }
 }
 
-/// The images of all code locations, each for all platforms, and the warnings of their builds.
+/// The images of all code locations, each for all platforms, and the warnings of their builds. `observer` knows what
+/// earlier runs resolved the requirements to.
 ///
 /// # Errors
 /// When the output directory or temporary files cannot be written.
@@ -106,10 +108,11 @@ pub(in crate::commands) fn build(
     prepared: &[Prepared<'_>],
     options: &Options,
     out_dir: &Path,
+    observer: &dyn Observer,
 ) -> Result<(platforms::Images, Vec<String>), Error> {
     let (mut built, mut warnings) = (Vec::new(), BTreeSet::new());
     for Prepared { platform, base, facts, planned } in prepared {
-        let context = planned.building.context(out_dir)?;
+        let context = planned.building.context(out_dir)?.observed_by(observer);
         let is_part = prepared.len() > 1;
         let images = Images { base, facts, options, context: &context, is_part }.build(&planned.plan)?;
         warnings.extend(context.warnings());

@@ -13,6 +13,7 @@ use crate::image::{Reference, Repository};
 use crate::net::Agent;
 use crate::plan::strategy::{Decision, Destination, Way};
 use crate::project::Location;
+use crate::publish::image_records::ImageRecords;
 use crate::publish::images::repository_of;
 use crate::publish::known_layers::{self, Pushing};
 use crate::publish::registry_login;
@@ -139,7 +140,9 @@ fn built(
         dockerfile::settings(&args.image_options, &args.build, insists, &planned.requirements, &silent)?;
     // A list of what is in the image does not change it.
     (options.sbom, options.known, options.only_known) = (false, known, true);
-    let (built, _) = platforms::build(&prepared, &options, out_dir)?;
+    let repositories = pushing.iter().map(|one| (one.location.clone(), one.repository.clone()));
+    let records = ImageRecords::new(&args.publish, true, repositories, &registries, host);
+    let (built, _) = platforms::build(&prepared, &options, out_dir, &records)?;
     let repository = |name: &str| -> Option<Repository> {
         pushing.iter().find(|one| one.location == name).map(|one| one.repository.clone())
     };

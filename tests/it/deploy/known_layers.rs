@@ -15,11 +15,11 @@ const PACKAGES: [(&str, &str); 4] =
     [("dagster", "1.13.27"), ("dagster-cloud", "1.13.27"), ("extra", "1"), ("other", "1")];
 
 /// A project with a lock file, a registry with its base image, one to push to, and Dagster+.
-struct Scene {
-    dir: tempfile::TempDir,
+pub struct Scene {
+    pub dir: tempfile::TempDir,
     base: FaultRegistry,
-    registry: FaultRegistry,
-    dagster: Standin,
+    pub registry: FaultRegistry,
+    pub dagster: Standin,
 }
 
 impl Scene {
@@ -27,7 +27,7 @@ impl Scene {
         Scene::with(FaultRegistry::new(Ways::default()))
     }
 
-    fn with(registry: FaultRegistry) -> Scene {
+    pub fn with(registry: FaultRegistry) -> Scene {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("one");
         std::fs::create_dir_all(&home).unwrap();
@@ -67,8 +67,16 @@ impl Scene {
         std::fs::write(self.dir.path().join("one/pylock.toml"), text).unwrap();
     }
 
+    /// Without the lock file: the wheels are in a directory.
+    pub fn unlock(&self) {
+        std::fs::remove_file(self.dir.path().join("one/pylock.toml")).unwrap();
+        let lines = PACKAGES.map(|(name, _)| format!("{name}\n")).concat();
+        let text = format!("--no-index\n--find-links ../wheels\n{lines}");
+        std::fs::write(self.dir.path().join("one/requirements.txt"), text).unwrap();
+    }
+
     /// Put a wheel where the lock file says that it is.
-    fn wheel(&self, name: &str, version: &str) -> std::path::PathBuf {
+    pub fn wheel(&self, name: &str, version: &str) -> std::path::PathBuf {
         let wheels = self.dir.path().join("wheels");
         std::fs::create_dir_all(&wheels).unwrap();
         write_wheel_of(&wheels, name, version, &[("__init__.py", &format!("version = '{version}'\n"))]);
@@ -76,7 +84,7 @@ impl Scene {
     }
 
     /// Put all wheels there.
-    fn all_wheels(&self) {
+    pub fn all_wheels(&self) {
         PACKAGES.iter().for_each(|(name, version)| drop(self.wheel(name, version)));
     }
 
@@ -85,7 +93,7 @@ impl Scene {
     }
 
     /// `deploy` with a cache of its own, as on a fresh runner.
-    fn command(&self, cache: &Path, args: &[&str]) -> Command {
+    pub fn command(&self, cache: &Path, args: &[&str]) -> Command {
         let mut command = pexpress_with_uv();
         self.dagster.point(&mut command).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env("PEXPRESS_CACHE_DIR", cache).env("HOME", self.dir.path().join("home"));
@@ -115,7 +123,7 @@ impl Scene {
         self.dagster.state()["deployments"]["prod"]["locations"]["one"]["image"].as_str().unwrap().to_string()
     }
 
-    fn assert_whole(&self) {
+    pub fn assert_whole(&self) {
         assert_eq!(self.registry.problems(), [""; 0]);
         let tags = self.registry.tags();
         assert!(tags.iter().all(|(_, is_whole)| *is_whole), "{tags:?}");
@@ -123,7 +131,7 @@ impl Scene {
 }
 
 /// `what` of the layers of which `flag` is as wanted.
-fn layers(location: &Value, flag: &str, wanted: bool) -> Vec<String> {
+pub fn layers(location: &Value, flag: &str, wanted: bool) -> Vec<String> {
     let layers = location["layers"].as_array().unwrap().iter();
     let found = layers.filter(|layer| layer[flag] == wanted).map(|layer| layer["what"].as_str().unwrap());
     found.map(String::from).collect()
@@ -278,8 +286,14 @@ fn images_that_pexpress_did_not_push_there_are_not_taken_over() {
 
 /// The code locations that `plan` names, with its reasons.
 fn planned(scene: &Scene, args: &[&str]) -> (Value, String) {
+    plan_of(scene, args, |_| {})
+}
+
+/// The same with other variables.
+pub fn plan_of(scene: &Scene, args: &[&str], vary: impl FnOnce(&mut Command)) -> (Value, String) {
     let cache = tempfile::tempdir().unwrap();
     let mut command = pexpress_with_uv();
+    vary(&mut command);
     scene.dagster.point(&mut command).current_dir(scene.dir.path()).stdin(Stdio::null());
     command.env("PEXPRESS_CACHE_DIR", cache.path()).env("HOME", scene.dir.path().join("home"));
     let base = format!("{}/base/python:3.11", scene.base.host());
@@ -331,10 +345,7 @@ fn a_plan_names_images_that_would_differ_without_building_them() {
 #[test]
 fn an_image_that_is_loaded_here_first_has_all_its_layers() {
     let scene = Scene::new();
-    std::fs::remove_file(scene.dir.path().join("one/pylock.toml")).unwrap();
-    let lines = PACKAGES.map(|(name, _)| format!("{name}\n")).concat();
-    let text = format!("--no-index\n--find-links ../wheels\n{lines}");
-    std::fs::write(scene.dir.path().join("one/requirements.txt"), text).unwrap();
+    scene.unlock();
     scene.first(&PLAIN);
     scene.all_wheels();
     let unchanged = scene.deploy(&["--no-image-bytecode", "--verify=auto"]);

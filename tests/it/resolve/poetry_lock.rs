@@ -170,7 +170,7 @@ fn a_file_that_the_index_does_not_have_is_named() {
     let output = fixture.build(&[("UV_DEFAULT_INDEX", &index), ("UV_CONCURRENT_DOWNLOADS", "1")], &[]);
     assert_eq!(output.status.code(), Some(3));
     insta::assert_snapshot!(messages(&String::from_utf8_lossy(&output.stderr)), @r"
-    error: no package index has `dagster-1.13.27-py3-none-any.whl` with the SHA-256 in the lock file
+    error: no package index has `dagster-1.13.27-py3-none-any.whl` with the expected SHA-256
     hint: lock again, or let the index mirror this file unchanged
     ");
     let output = fixture.build(&[("UV_DEFAULT_INDEX", &fixture.server.url("/nothing"))], &[]);
