@@ -16,6 +16,7 @@ pub mod layout;
 pub mod manifest;
 pub mod reference;
 pub mod tar;
+pub mod unpacked;
 
 pub use additions::{AddedLayer, Additions};
 pub use config::Config;

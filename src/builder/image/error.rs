@@ -33,8 +33,6 @@ pub enum ImageError {
     Include { path: PathBuf, place: PathBuf, is_given: bool },
     #[error("could not read a layer of the base image")]
     Tar(#[from] TarError),
-    #[error("a layer of the base image is compressed by Zstandard, which cannot be read")]
-    Zstandard,
     #[error("the base image `{base}` is not for {wanted}; it is for {}", if has.is_empty() { "no platform".to_string() } else { has.join(", ") })]
     Platform { base: String, wanted: String, has: Vec<String> },
     #[error("the manifest and the config of the base image `{base}` name different numbers of layers")]
@@ -77,7 +75,6 @@ impl Explain for ImageError {
             }
             ImageError::Include { .. } => Fault::Usage,
             ImageError::Tar(_)
-            | ImageError::Zstandard
             | ImageError::Platform { .. }
             | ImageError::Layers { .. }
             | ImageError::NewLayer { .. }
@@ -108,9 +105,6 @@ impl Explain for ImageError {
             ImageError::OnPlatform { source, .. } => return source.hint(),
             ImageError::Tar(_) | ImageError::Layers { .. } | ImageError::BaseContent { .. } => {
                 "fetch the base image again, or use another one"
-            }
-            ImageError::Zstandard => {
-                "say what is in it: --image-python PATH and --platform, or use a base whose layers are compressed by gzip"
             }
             ImageError::Platform { .. } => "use another --base-image, or another --image-platform",
             ImageError::PythonVersion { wanted, .. } => {
