@@ -4,9 +4,11 @@
 //! The rule of this stage: nothing refers to an object before it is stored. A location is updated, and a deps cache
 //! entry is written, only for files that this stage found in the registry or uploaded itself.
 
+mod blob_sources;
 pub mod cache_tags;
 pub mod deps_cache;
 pub mod desk;
+pub mod early_layers;
 mod image_parts;
 pub mod image_records;
 pub mod images;

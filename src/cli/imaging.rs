@@ -159,6 +159,7 @@ impl ImageOptions {
             bytecode: !self.no_bytecode,
             sbom: self.sbom,
             known: KnownLayers::default(),
+            base_stays: false,
             only_known: false,
             whole_if_new: false,
             dockerfiles: BTreeMap::new(),

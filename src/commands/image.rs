@@ -20,6 +20,7 @@ use crate::image::Repository;
 use crate::net::Agent;
 use crate::plan::strategy::Destination;
 use crate::project::Project;
+use crate::publish::early_layers::EarlyLayers;
 use crate::publish::images::{PushedImage, push};
 use crate::publish::registry_login;
 use crate::registry::Registries;
@@ -67,8 +68,12 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     let mut options = args.image.options(host);
     options.dockerfiles = dockerfile::settings(&args.image, &args.build, false, requirements, host)?;
     let _turn = image::turn(&out_dir, building.tools.cache());
-    let (built, warnings) = platforms::build(&prepared, &options, &out_dir, &NoObserver)?;
     let names: Vec<&str> = plan.locations.iter().map(|planned| planned.location.name.as_str()).collect();
+    let targets = names.iter().map(|name| (name.to_string(), args.push.clone()));
+    let begun = |name: &str| progress.put(|run| run.pushing.extend([name.to_string()]));
+    let early = EarlyLayers::new(targets, base, &registries, &begun, host);
+    let (built, warnings) =
+        early.during(|| platforms::build(&prepared, &options, &out_dir, &NoObserver, &early))?;
     let failed = failures(&names, &built, host);
     let built: Vec<BuiltImage> = built.into_iter().flatten().collect();
     let commit = commit(&project, host)?;
@@ -76,7 +81,7 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     for image in &built {
         let (requests, sent) = (registries.requests(), registries.sent_bytes());
         if !args.push.is_empty() {
-            progress.put(|run| run.pushing.extend([image.name.clone()]));
+            begun(&image.name);
         }
         let pushed = args
             .push
@@ -87,6 +92,8 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
             progress.put(|run| drop(run.images.insert(image.name.clone(), first.reference.to_string())));
         }
         let (requests, sent) = (registries.requests() - requests, registries.sent_bytes() - sent);
+        let before = early.counts(&image.name);
+        let (requests, sent) = (requests + before.0, sent + before.1);
         let facts = ImageFacts::new(image, &pushed, requests, sent);
         reports.push(ImageReport { name: image.name.clone(), image: facts });
     }

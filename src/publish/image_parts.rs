@@ -1,9 +1,9 @@
 //! The images of an image index → a registry, before the index itself.
 
-use crate::builder::image::build::BuiltImage;
+use super::blob_sources::BlobSources;
 use crate::image::manifest::LAYER_KEY;
-use crate::image::{Descriptor, Layout, Manifest, Reference, Repository};
-use crate::registry::{Blob, Registries, RegistryError};
+use crate::image::{Descriptor, Manifest, Reference, Repository};
+use crate::registry::{Registries, RegistryError};
 use std::collections::BTreeSet;
 
 /// The image of one platform.
@@ -22,16 +22,15 @@ pub(super) struct Part {
 /// # Errors
 /// When the registry refuses or cannot be reached, or the layout was changed.
 pub(super) fn push(
-    image: &BuiltImage,
+    index: &Descriptor,
     parts: &[Part],
-    layout: &Layout,
-    repository: &Repository,
-    mount_from: &[Repository],
+    sources: &BlobSources<'_>,
+    (repository, mount_from): (&Repository, &[Repository]),
     looks_again: bool,
     registries: &Registries,
 ) -> Result<(), RegistryError> {
     let named = |descriptor: &Descriptor| Reference::by_digest(repository.clone(), descriptor.digest);
-    let is_there = registries.head_manifest(&named(&image.manifest))?.is_some();
+    let is_there = registries.head_manifest(&named(index))?.is_some();
     if is_there && !looks_again {
         return Ok(());
     }
@@ -41,16 +40,9 @@ pub(super) fn push(
     // Ours first, which are mostly few: those of the bases are there already or mounted.
     let all = layers().filter(is_ours).chain(configs).chain(layers().filter(|layer| !is_ours(layer)));
     let mut known = BTreeSet::new();
-    let once = all.filter(|one| known.insert(one.digest)).cloned();
-    let (there, here): (Vec<Descriptor>, Vec<Descriptor>) =
-        once.partition(|one| image.elsewhere.contains(&one.digest));
+    let (there, here) = sources.split(all.filter(|one| known.insert(one.digest)));
     registries.look_for(repository, &there, mount_from)?;
-    let file = |one: Descriptor| {
-        let path = layout.blob_path(&one.digest);
-        Blob::of_file(one, &path)
-    };
-    let blobs: Vec<Blob<'_>> = here.into_iter().map(file).collect();
-    registries.push_all(repository, blobs, mount_from)?;
+    registries.push_all(repository, here, mount_from)?;
     for Part { descriptor, bytes, .. } in parts {
         if is_there && registries.head_manifest(&named(descriptor))?.is_some() {
             continue;

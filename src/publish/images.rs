@@ -3,6 +3,7 @@
 //! A tag is written when everything that it needs is there. The content tag follows from the image, so it never gets
 //! another meaning; the commit tag is for people.
 
+use super::blob_sources::BlobSources;
 use super::image_parts::{self, Part};
 use crate::bounded_file;
 use crate::builder::image::base::Base;
@@ -12,7 +13,7 @@ use crate::error::{Explain, Fault};
 use crate::image::manifest::Document;
 use crate::image::{Descriptor, Layout, LayoutError, Manifest, Reference, Repository};
 use crate::plan::strategy::Destination;
-use crate::registry::{Artifact, Blob, Push, Registries, RegistryError, TagKind, Tagged};
+use crate::registry::{Artifact, Push, Registries, RegistryError, TagKind, Tagged};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -91,10 +92,11 @@ pub fn push(
     let layout = Layout::open(&image.directory)?;
     let from: Vec<Repository> =
         base.reference().map(|reference| reference.repository.clone()).into_iter().collect();
+    let sources = BlobSources::new(image, &layout, base, registries);
     let (bytes, there, here) = match image.parts.is_empty() {
         true => {
             let (manifest, bytes) = read_manifest(&layout, &image.manifest)?;
-            let (there, here) = blobs(image, &manifest, &layout, base);
+            let (there, here) = sources.split(blobs(&manifest, base));
             (bytes, there, here)
         }
         false => {
@@ -103,7 +105,8 @@ pub fn push(
                 Ok::<_, PushError>(Part { descriptor: part.manifest.clone(), manifest, bytes })
             };
             let parts = image.parts.iter().map(part).collect::<Result<Vec<_>, _>>()?;
-            image_parts::push(image, &parts, &layout, repository, &from, looks_again, registries)?;
+            let to = (repository, from.as_slice());
+            image_parts::push(&image.manifest, &parts, &sources, to, looks_again, registries)?;
             (layout.read(&image.manifest)?, Vec::new(), Vec::new())
         }
     };
@@ -129,7 +132,7 @@ pub fn push(
     let unchanged = content.is_some_and(|(_, tagged)| tagged == Tagged::Existing);
     if looks_again && unchanged && image.parts.is_empty() {
         let (manifest, _) = read_manifest(&layout, &image.manifest)?;
-        registries.push_all(repository, blobs(image, &manifest, &layout, base).1, &from)?;
+        registries.push_all(repository, sources.split(blobs(&manifest, base)).1, &from)?;
     }
     Ok(PushedImage {
         reference: Reference::by_tag(repository.clone(), image.tag.clone()),
@@ -147,22 +150,11 @@ pub fn repository_of(destination: &Destination, location: &str) -> Repository {
     repository
 }
 
-/// The blobs of an image: those that the layout lacks, and those to send. Ours first, which are mostly few: those of the
+/// The blobs of an image. Ours first, which are mostly few: those of the
 /// base are there already or mounted.
-fn blobs(
-    image: &BuiltImage,
-    manifest: &Manifest,
-    layout: &Layout,
-    base: &Base,
-) -> (Vec<Descriptor>, Vec<Blob<'static>>) {
-    let ours = manifest.layers.iter().skip(base.manifest.layers.len());
-    let bases = manifest.layers.iter().take(base.manifest.layers.len());
-    let file =
-        |descriptor: &Descriptor| Blob::of_file(descriptor.clone(), &layout.blob_path(&descriptor.digest));
-    let all = ours.chain(bases).chain([&manifest.config]);
-    let (there, here): (Vec<&Descriptor>, Vec<&Descriptor>) =
-        all.partition(|descriptor| image.elsewhere.contains(&descriptor.digest));
-    (there.into_iter().cloned().collect(), here.into_iter().map(file).collect())
+fn blobs<'m>(manifest: &'m Manifest, base: &Base) -> impl Iterator<Item = &'m Descriptor> {
+    let (bases, ours) = manifest.layers.split_at(base.manifest.layers.len().min(manifest.layers.len()));
+    ours.iter().chain(bases).chain([&manifest.config])
 }
 
 /// A manifest of a layout, and exactly its bytes.

@@ -34,6 +34,13 @@ const SHOWN_CHARS: usize = 400;
 #[derive(Clone)]
 pub struct Registries {
     inner: Arc<Inner>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    requests: AtomicU64,
+    sent_bytes: AtomicU64,
 }
 
 struct Inner {
@@ -49,8 +56,6 @@ struct Inner {
     read: Mutex<BTreeMap<Reference, Digest>>,
     /// Never shown, even if a registry repeats them.
     secrets: Mutex<Vec<Secret>>,
-    requests: AtomicU64,
-    sent_bytes: AtomicU64,
     slots: Slots,
 }
 
@@ -77,22 +82,26 @@ impl Registries {
             known: Mutex::default(),
             read: Mutex::default(),
             secrets: Mutex::default(),
-            requests: AtomicU64::new(0),
-            sent_bytes: AtomicU64::new(0),
             slots: Slots::default(),
         };
-        Registries { inner: Arc::new(inner) }
+        Registries { inner: Arc::new(inner), counts: Arc::default() }
+    }
+
+    /// The same registries, with counters of its own that begin at zero.
+    #[must_use]
+    pub fn counted_apart(&self) -> Registries {
+        Registries { inner: Arc::clone(&self.inner), counts: Arc::default() }
     }
 
     /// Number of requests so far, to registries and their token servers. Redirects count with the request that they
     /// answer.
     pub fn requests(&self) -> u64 {
-        self.inner.requests.load(Ordering::Relaxed)
+        self.counts.requests.load(Ordering::Relaxed)
     }
 
     /// Bytes of request bodies so far, those of failed attempts included.
     pub fn sent_bytes(&self) -> u64 {
-        self.inner.sent_bytes.load(Ordering::Relaxed)
+        self.counts.sent_bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn host(&self) -> &Host {
@@ -303,7 +312,7 @@ impl Registries {
 
     /// Send a request once.
     fn exchange(&self, call: &Call<'_>, authorization: Option<&Secret>) -> Result<Response, Failure> {
-        let count = &self.inner.sent_bytes;
+        let count = &self.counts.sent_bytes;
         let (source, length): (Box<dyn Read + '_>, u64) = match call.body {
             Body::None => (Box::new(io::empty()), 0),
             Body::Bytes(bytes) => (Box::new(bytes), bytes.len() as u64),
@@ -335,13 +344,13 @@ impl Registries {
 
     /// Send a request once, counted.
     pub(super) fn counted(&self, request: Request<'_>) -> Result<Response, crate::net::Error> {
-        self.inner.requests.fetch_add(1, Ordering::Relaxed);
+        self.counts.requests.fetch_add(1, Ordering::Relaxed);
         self.inner.agent.send(request)
     }
 
     /// Bytes of a body that was sent by [`Registries::counted`].
     pub(super) fn add_sent(&self, bytes: u64) {
-        self.inner.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.counts.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// An answer that says no, as an error.

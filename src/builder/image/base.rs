@@ -324,13 +324,18 @@ impl Base {
         Ok(inside)
     }
 
+    /// A file with a blob of it, if this run has needed one.
+    pub fn known_file(&self, digest: &Digest) -> Option<PathBuf> {
+        lock(&self.checked).get(digest).cloned()
+    }
+
     /// A file with a blob of it, checked in this run. One of a registry is fetched to the cache.
     ///
     /// # Errors
     /// When it is missing or damaged.
     pub fn file(&self, descriptor: &Descriptor, cache: &Cache) -> Result<PathBuf, BuildError> {
-        if let Some(path) = lock(&self.checked).get(&descriptor.digest) {
-            return Ok(path.clone());
+        if let Some(path) = self.known_file(&descriptor.digest) {
+            return Ok(path);
         }
         let path = match &self.blobs {
             Blobs::Layout(layout) => {

@@ -3,6 +3,7 @@
 use super::base::{Base, BaseFacts};
 use super::distributions::{Distributions, Layers};
 use super::loading::{LOCATION, Loading};
+use super::observer::{LayerObserver, LayerSource};
 pub use super::options::{FromDockerfile, Options};
 use super::place::{APP, VENV};
 use super::sbom::{self, Packages};
@@ -47,7 +48,7 @@ pub struct BuiltImage {
     pub sbom: Option<PathBuf>,
     /// The layers above those of the base, in order.
     pub layers: Vec<ImageLayer>,
-    /// Layers, also of the base, that the layout lacks: the repository that the image is for has them.
+    /// Layers that the layout lacks: the repository that the image is for has them, or those of the base its registry.
     pub elsewhere: BTreeSet<Digest>,
     /// Size of the layers of the base.
     pub base_bytes: u64,
@@ -69,6 +70,8 @@ pub struct Images<'a> {
     pub context: &'a Context<'a>,
     /// Whether images for other platforms follow, and [`super::platforms::together`] finishes the layouts.
     pub is_part: bool,
+    /// Learns of finished layers.
+    pub layers: &'a dyn LayerObserver,
 }
 
 impl Images<'_> {
@@ -86,19 +89,10 @@ impl Images<'_> {
                     self.source_layers(job, &scratch.path().join(number.to_string())).map_err(Arc::new)
                 })
             });
-            // Those of a registry are fetched meanwhile. An error is reported where the layer is put into a layout.
-            scope.spawn(|| {
-                let known =
-                    self.options.known.of(plan.locations.iter().map(|one| one.location.name.as_str()));
-                let layers = self.base.manifest.layers.iter();
-                let is_wanted = |layer: &&Descriptor| !self.options.only_known && !known.has(&layer.digest);
-                let layers: Vec<&Descriptor> = layers.filter(is_wanted).collect();
-                in_parallel(&layers, BASE_LAYERS, |layer| {
-                    self.base.file(layer, self.context.tools.cache()).is_ok()
-                })
-            });
-            let Images { base, facts, options, context, .. } = *self;
-            let layers = Layers { base, facts, options, context };
+            // Those of a registry are fetched meanwhile.
+            scope.spawn(|| self.base_layers(plan));
+            let Images { base, facts, options, context, layers: observer, .. } = *self;
+            let layers = Layers { base, facts, options, context, observer };
             let jobs: Vec<usize> = (0..plan.deps.len()).collect();
             let distributions =
                 in_parallel(&jobs, 2, |number| layers.distributions(plan, *number).map_err(Arc::new));
@@ -110,6 +104,30 @@ impl Images<'_> {
 
     fn venv(&self) -> Venv {
         Venv { python: self.facts.version }
+    }
+
+    /// Fetch the layers of the base that are wanted. An error is reported where the layer is put into a layout.
+    fn base_layers(&self, plan: &Plan) {
+        let names: Vec<&str> = plan.locations.iter().map(|one| one.location.name.as_str()).collect();
+        let known = self.options.known.of(names.iter().copied());
+        let is_wanted = |layer: &&Descriptor| !self.options.only_known && !known.has(&layer.digest);
+        let layers: Vec<&Descriptor> = self.base.manifest.layers.iter().filter(is_wanted).collect();
+        in_parallel(&layers, BASE_LAYERS, |layer| {
+            let source = match (self.base_stays(), self.base.known_file(&layer.digest)) {
+                (true, None) => LayerSource::BaseRegistry,
+                (true, Some(path)) => LayerSource::File(path),
+                (false, _) => match self.base.file(layer, self.context.tools.cache()) {
+                    Ok(path) => LayerSource::File(path),
+                    Err(_) => return,
+                },
+            };
+            self.layers.finished(layer, source, &names);
+        });
+    }
+
+    /// Whether the layers of the base are not put into layouts.
+    fn base_stays(&self) -> bool {
+        self.options.base_stays && self.base.reference().is_some()
     }
 
     /// The layers of a build directory, that of its own files last.
@@ -186,11 +204,12 @@ impl Shared<'_> {
         let cache = context.tools.cache();
         let mut descriptors = Vec::new();
         for layer in &base.manifest.layers {
-            match known.has(&layer.digest) {
+            let is_known = known.has(&layer.digest);
+            if self.images.options.only_known && !is_known {
+                return Err(ImageError::NewLayer { what: "the base image".into() }.into());
+            }
+            match is_known || self.images.base_stays() {
                 true => drop(elsewhere.insert(layer.digest)),
-                false if self.images.options.only_known => {
-                    return Err(ImageError::NewLayer { what: "the base image".into() }.into());
-                }
                 false => drop(layout.put_file(layer, &base.file(layer, cache)?).map_err(ImageError::from)?),
             }
             let mut descriptor = layer.clone();

@@ -6,6 +6,7 @@ use super::files::LayerFiles;
 use super::groups::{MOST_LAYERS, groups};
 use super::install::Install;
 use super::known::Shared;
+use super::observer::{LayerObserver, LayerSource};
 use super::options::Options;
 use super::sbom::Packages;
 use super::stored::{self, ImageLayer};
@@ -42,6 +43,8 @@ pub struct Layers<'a> {
     pub options: &'a Options,
     /// The surroundings.
     pub context: &'a Context<'a>,
+    /// Learns of finished layers.
+    pub observer: &'a dyn LayerObserver,
 }
 
 impl Layers<'_> {
@@ -127,7 +130,7 @@ impl Layers<'_> {
                 if let Some(behind) = resolved_at.and_then(|_| deps::behind(job, resolution, context)) {
                     context.warn(behind);
                 }
-                self.write_groups(&wheels, &missing)?
+                self.write_groups(&wheels, &missing, locations)?
             }
         };
         let mut written = written.into_iter();
@@ -152,11 +155,12 @@ impl Layers<'_> {
         groups
     }
 
-    /// The layers of these groups, of wheels that were fetched.
+    /// The layers of these groups, of wheels that were fetched, for these code locations.
     fn write_groups(
         &self,
         wheels: &Wheels<'_>,
         groups: &[&Vec<usize>],
+        users: &[&str],
     ) -> Result<Vec<ImageLayer>, BuildError> {
         let (context, count) = (self.context, groups.iter().map(|group| group.len()).sum::<usize>());
         let _phase = context.display.phase(format!("Writing the layers of {count} distributions"));
@@ -169,7 +173,12 @@ impl Layers<'_> {
         };
         let write = |group: &&Vec<usize>| {
             let fetched: Vec<&FetchedWheel> = group.iter().filter_map(|at| wheels.fetched(*at)).collect();
-            self.layer_of_wheels(&chosen(wheels, group), &fetched, compiler.as_ref())
+            let layer = self.layer_of_wheels(&chosen(wheels, group), &fetched, compiler.as_ref())?;
+            if let Some(path) = layer.path.clone() {
+                let source = LayerSource::File(path);
+                self.observer.finished(&stored::descriptor(&layer.written), source, users);
+            }
+            Ok(layer)
         };
         in_parallel(groups, parallelism(), write).into_iter().collect()
     }

@@ -25,6 +25,7 @@ pub mod key;
 pub mod known;
 pub mod loading;
 pub mod name;
+pub mod observer;
 pub mod options;
 pub mod place;
 pub mod platforms;

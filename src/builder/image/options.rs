@@ -26,6 +26,9 @@ pub struct Options {
     pub sbom: bool,
     /// Layers that registries have.
     pub known: KnownLayers,
+    /// Whether the layers of a base in a registry stay there: layouts lack them, and whoever pushes the image copies them
+    /// from one registry to the other.
+    pub base_stays: bool,
     /// Whether an image with other layers than these and its own files is an error: only to see whether it would be
     /// another one.
     pub only_known: bool,

@@ -15,10 +15,12 @@ use crate::dependencies::{ImageReader, Search};
 use crate::deployment::args::Strategy;
 use crate::error::{Explain, error_text};
 use crate::host::Host;
+use crate::image::Repository;
 use crate::net::Agent;
 use crate::plan::images::{ImageLocation, NamedBy};
 use crate::plan::strategy::{Decision, Destination, Way};
 use crate::project::Location;
+use crate::publish::early_layers::EarlyLayers;
 use crate::publish::image_records::ImageRecords;
 use crate::publish::images::{push, repository_of};
 use crate::publish::known_layers::{self, Pushing};
@@ -159,10 +161,15 @@ impl Making<'_> {
         let _turn = image::turn(self.out_dir, planned.building.tools.cache());
         options.known = known;
         options.whole_if_new = args.verify == VerifyWhen::Auto;
+        // The layout of what is pushed is of no further use.
+        options.base_stays = self.online.is_some();
         let mut reports = Vec::new();
         loop {
             let [Prepared { base, planned, .. }, ..] = prepared.as_slice() else { return Ok(()) };
-            let (built, warnings) = platforms::build(&prepared, &options, self.out_dir, &records)?;
+            let begun = |name: &str| self.begun(name);
+            let early = EarlyLayers::new(self.targets(wanted), base, &registries, &begun, host);
+            let (built, warnings) =
+                early.during(|| platforms::build(&prepared, &options, self.out_dir, &records, &early))?;
             let warnings = warnings.into_iter().map(crate::project::Warning::without_place);
             progress.put(|run| run.warnings.extend(warnings));
             let names: Vec<&str> =
@@ -177,7 +184,7 @@ impl Making<'_> {
             for image in built {
                 let (location, destination) = wanted[image.name.as_str()];
                 let destination = destination.filter(|_| !unfit.contains(&image.name));
-                match self.push(&image, location, destination, base, &registries, made) {
+                match self.push(&image, location, destination, base, (&registries, &early), made) {
                     None => drop(incomplete.insert(image.name)),
                     Some(facts) => {
                         // At once: an interrupt says what was pushed by then.
@@ -250,6 +257,26 @@ impl Making<'_> {
         ImageRecords::new(&self.args.publish, !self.is_whole(), repositories, registries, self.host)
     }
 
+    /// Something is about to be pushed.
+    fn begun(&self, name: &str) {
+        self.progress.put(|run| run.pushing.extend([name.to_string()]));
+    }
+
+    /// Where the layers of each code location go while others are written. Nowhere if everything is to be loaded here
+    /// before something is pushed.
+    fn targets(
+        &self,
+        wanted: &BTreeMap<&str, (&Location, Option<&Destination>)>,
+    ) -> Vec<(String, Vec<Repository>)> {
+        let is_early = self.online.is_some() && self.args.verify != VerifyWhen::Always;
+        let early = wanted.iter().filter(|_| is_early);
+        let repositories = |(name, (_, destination)): (&&str, &(_, Option<&Destination>))| {
+            let repositories = destination.iter().map(|destination| repository_of(destination, name));
+            (name.to_string(), repositories.collect())
+        };
+        early.map(repositories).collect()
+    }
+
     fn record_failures(&self, names: &[&str], built: &[Result<BuiltImage, Arc<BuildError>>]) {
         let failed = names.iter().zip(built).filter_map(|(name, built)| {
             let problem = Problem::from_error(&**built.as_ref().err()?);
@@ -266,7 +293,7 @@ impl Making<'_> {
         location: &Location,
         destination: Option<&Destination>,
         base: &Base,
-        registries: &Registries,
+        (registries, early): (&Registries, &EarlyLayers<'_>),
         made: &mut MadeImages,
     ) -> Option<ImageFacts> {
         let (Some(destination), Some(online)) = (destination, self.online) else {
@@ -275,10 +302,12 @@ impl Making<'_> {
         let (requests, sent) = (registries.requests(), registries.sent_bytes());
         let commit = online.additions.revision.commit_hash.as_deref();
         let repository = repository_of(destination, &location.name);
-        self.progress.put(|run| run.pushing.extend([location.name.clone()]));
+        self.begun(&location.name);
         let again = self.args.publish.force_rebuild_deps;
         let result = push(image, base, &repository, commit, again, registries);
         let (requests, sent) = (registries.requests() - requests, registries.sent_bytes() - sent);
+        let before = early.counts(&image.name);
+        let (requests, sent) = (requests + before.0, sent + before.1);
         match result {
             Ok(pushed) => {
                 let reference = pushed.reference.to_string();

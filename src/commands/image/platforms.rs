@@ -3,6 +3,7 @@
 use crate::builder::BuildError;
 use crate::builder::image::base::{Base, BaseFacts, BaseName, BaseNote};
 use crate::builder::image::build::{Images, Options};
+use crate::builder::image::observer::LayerObserver;
 use crate::builder::image::platforms;
 use crate::builder::observer::Observer;
 use crate::cli::DeployArgs;
@@ -100,7 +101,7 @@ pub(in crate::commands) fn tell(prepared: &[Prepared<'_>], host: &Host) {
 }
 
 /// The images of all code locations, each for all platforms, and the warnings of their builds. `observer` knows what
-/// earlier runs resolved the requirements to.
+/// earlier runs resolved the requirements to; finished layers are reported to `layers`.
 ///
 /// # Errors
 /// When the output directory or temporary files cannot be written.
@@ -109,12 +110,14 @@ pub(in crate::commands) fn build(
     options: &Options,
     out_dir: &Path,
     observer: &dyn Observer,
+    layers: &dyn LayerObserver,
 ) -> Result<(platforms::Images, Vec<String>), Error> {
     let (mut built, mut warnings) = (Vec::new(), BTreeSet::new());
     for Prepared { platform, base, facts, planned } in prepared {
         let context = planned.building.context(out_dir)?.observed_by(observer);
         let is_part = prepared.len() > 1;
-        let images = Images { base, facts, options, context: &context, is_part }.build(&planned.plan)?;
+        let images =
+            Images { base, facts, options, context: &context, is_part, layers }.build(&planned.plan)?;
         warnings.extend(context.warnings());
         built.push((platform.clone(), images));
     }

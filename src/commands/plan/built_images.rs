@@ -1,6 +1,7 @@
 //! `plan` of images that a deploy would build: which they would be follows from the layers of those that run now and the
 //! code location's own files. Nothing is fetched or sent; where that does not tell, the code location has changed.
 
+use crate::builder::image::observer::NoLayerObserver;
 use crate::cli::DeployArgs;
 use crate::commands::Error;
 use crate::commands::image::dockerfile;
@@ -142,7 +143,7 @@ fn built(
     (options.sbom, options.known, options.only_known) = (false, known, true);
     let repositories = pushing.iter().map(|one| (one.location.clone(), one.repository.clone()));
     let records = ImageRecords::new(&args.publish, true, repositories, &registries, host);
-    let (built, _) = platforms::build(&prepared, &options, out_dir, &records)?;
+    let (built, _) = platforms::build(&prepared, &options, out_dir, &records, &NoLayerObserver)?;
     let repository = |name: &str| -> Option<Repository> {
         pushing.iter().find(|one| one.location == name).map(|one| one.repository.clone())
     };

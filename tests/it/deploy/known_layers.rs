@@ -15,19 +15,19 @@ const PACKAGES: [(&str, &str); 4] =
     [("dagster", "1.13.27"), ("dagster-cloud", "1.13.27"), ("extra", "1"), ("other", "1")];
 
 /// A project with a lock file, a registry with its base image, one to push to, and Dagster+.
-pub struct Scene {
-    pub dir: tempfile::TempDir,
-    base: FaultRegistry,
-    pub registry: FaultRegistry,
-    pub dagster: Standin,
+pub(super) struct Scene {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) base: FaultRegistry,
+    pub(super) registry: FaultRegistry,
+    pub(super) dagster: Standin,
 }
 
 impl Scene {
-    fn new() -> Scene {
+    pub(super) fn new() -> Scene {
         Scene::with(FaultRegistry::new(Ways::default()))
     }
 
-    pub fn with(registry: FaultRegistry) -> Scene {
+    pub(super) fn with(registry: FaultRegistry) -> Scene {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("one");
         std::fs::create_dir_all(&home).unwrap();
@@ -68,7 +68,7 @@ impl Scene {
     }
 
     /// Without the lock file: the wheels are in a directory.
-    pub fn unlock(&self) {
+    pub(super) fn unlock(&self) {
         std::fs::remove_file(self.dir.path().join("one/pylock.toml")).unwrap();
         let lines = PACKAGES.map(|(name, _)| format!("{name}\n")).concat();
         let text = format!("--no-index\n--find-links ../wheels\n{lines}");
@@ -76,7 +76,7 @@ impl Scene {
     }
 
     /// Put a wheel where the lock file says that it is.
-    pub fn wheel(&self, name: &str, version: &str) -> std::path::PathBuf {
+    pub(super) fn wheel(&self, name: &str, version: &str) -> std::path::PathBuf {
         let wheels = self.dir.path().join("wheels");
         std::fs::create_dir_all(&wheels).unwrap();
         write_wheel_of(&wheels, name, version, &[("__init__.py", &format!("version = '{version}'\n"))]);
@@ -84,7 +84,7 @@ impl Scene {
     }
 
     /// Put all wheels there.
-    pub fn all_wheels(&self) {
+    pub(super) fn all_wheels(&self) {
         PACKAGES.iter().for_each(|(name, version)| drop(self.wheel(name, version)));
     }
 
@@ -93,7 +93,7 @@ impl Scene {
     }
 
     /// `deploy` with a cache of its own, as on a fresh runner.
-    pub fn command(&self, cache: &Path, args: &[&str]) -> Command {
+    pub(super) fn command(&self, cache: &Path, args: &[&str]) -> Command {
         let mut command = pexpress_with_uv();
         self.dagster.point(&mut command).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env("PEXPRESS_CACHE_DIR", cache).env("HOME", self.dir.path().join("home"));
@@ -123,7 +123,7 @@ impl Scene {
         self.dagster.state()["deployments"]["prod"]["locations"]["one"]["image"].as_str().unwrap().to_string()
     }
 
-    pub fn assert_whole(&self) {
+    pub(super) fn assert_whole(&self) {
         assert_eq!(self.registry.problems(), [""; 0]);
         let tags = self.registry.tags();
         assert!(tags.iter().all(|(_, is_whole)| *is_whole), "{tags:?}");
@@ -137,7 +137,7 @@ pub fn layers(location: &Value, flag: &str, wanted: bool) -> Vec<String> {
     found.map(String::from).collect()
 }
 
-const PLAIN: [&str; 1] = ["--no-image-bytecode"];
+pub(super) const PLAIN: [&str; 1] = ["--no-image-bytecode"];
 
 #[test]
 fn an_unchanged_deploy_on_a_fresh_runner_fetches_and_sends_nothing() {

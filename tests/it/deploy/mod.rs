@@ -5,6 +5,7 @@ mod built_images_apart;
 mod built_images_platforms;
 mod cancelled;
 mod defs_state;
+mod early_layers;
 mod image_records;
 pub mod images;
 mod interruptions;
