@@ -9,6 +9,7 @@
 
 use crate::project::ResolveSettings;
 use crate::resolve::{self, Artifact, Resolution};
+use crate::simple_index::ON_INDEX;
 use crate::tools::{InstallRequest, Uv, UvError};
 use crate::wheel::filename::normalized_name;
 use std::path::{Path, PathBuf};
@@ -125,11 +126,17 @@ impl PackageSettings {
     fn others(&self, resolution: &Resolution) -> Vec<String> {
         let others = resolution.distributions.iter().filter(|other| other.name != self.name);
         others
-            .map(|other| match &other.artifact {
-                Artifact::Wheel(file) | Artifact::Sdist { download: file, .. } => {
+            .map(|other| match (&other.artifact, &other.version) {
+                // uv looks for it by itself.
+                (Artifact::Wheel(file) | Artifact::Sdist { download: file, .. }, Some(version))
+                    if file.url.starts_with(ON_INDEX) =>
+                {
+                    format!("{}=={version}", other.name)
+                }
+                (Artifact::Wheel(file) | Artifact::Sdist { download: file, .. }, _) => {
                     format!("{} @ {}", other.name, file.url)
                 }
-                Artifact::Git { url, commit, subdirectory } => {
+                (Artifact::Git { url, commit, subdirectory }, _) => {
                     let part = subdirectory.as_ref().map(|at| format!("#subdirectory={at}"));
                     format!("{} @ git+{url}@{commit}{}", other.name, part.unwrap_or_default())
                 }
@@ -183,5 +190,15 @@ mod tests {
         assert_eq!(other.config_settings, ["all=yes", "flags=-a", "flags=-b"]);
         assert!(other.variables.is_empty() && other.further.is_empty() && !other.sees_all);
         assert!(PackageSettings::for_package(&ResolveSettings::default(), Some("a")).is_default());
+    }
+
+    /// There is no URL to install such a file from.
+    #[test]
+    fn a_file_that_is_still_to_be_found_on_an_index_is_named_by_its_version() {
+        let mut resolution = crate::resolve::testing::resolution_with("a 1, b 2, c 3");
+        let Artifact::Wheel(download) = &mut resolution.distributions[1].artifact else { panic!() };
+        download.url = ON_INDEX.into();
+        let settings = PackageSettings { name: "c".into(), ..PackageSettings::default() };
+        assert_eq!(settings.others(&resolution), ["a @ https://e.example/a", "b==2"]);
     }
 }

@@ -14,7 +14,7 @@ use crate::deployment::args::PublishArgs;
 use crate::hex::hex;
 use crate::host::Host;
 use crate::image::{Reference, Repository, Tag};
-use crate::registry::{Artifact as RegistryArtifact, MOST_BYTES, Registries};
+use crate::registry::{Artifact as RegistryArtifact, MOST_BYTES, Registries, RegistryError};
 use crate::resolve::{Artifact, Resolution};
 use crate::simple_index::ON_INDEX;
 use crate::threads::lock;
@@ -64,6 +64,8 @@ pub struct ImageRecords<'a> {
     host: &'a Host,
     /// What was read, by hash: an image may be built twice.
     read: Mutex<BTreeMap<String, Option<Record>>>,
+    /// Names of code locations whose record was named in the log: other platforms say nothing new.
+    said: Mutex<BTreeSet<String>>,
     new: Mutex<Vec<New>>,
 }
 
@@ -81,8 +83,8 @@ impl<'a> ImageRecords<'a> {
         let tags = CacheTags { from, to: publish.deps_cache_to.clone() };
         let max_age = max_age(publish.resolve_max_age, host);
         let repositories = repositories.into_iter().collect();
-        let (read, new) = (Mutex::default(), Mutex::default());
-        ImageRecords { tags, max_age, repositories, registries, host, read, new }
+        let (read, said, new) = (Mutex::default(), Mutex::default(), Mutex::default());
+        ImageRecords { tags, max_age, repositories, registries, host, read, said, new }
     }
 
     /// The repositories of these code locations, each once.
@@ -145,8 +147,15 @@ impl<'a> ImageRecords<'a> {
             match self.registries.put_small(reference, &artifact) {
                 Ok(()) => self.host.detail(format!("wrote the resolution record {reference}")),
                 Err(error) => {
-                    let again = "the next run resolves the requirements again";
-                    self.host.note(format!("no resolution record: {error}; {again}"));
+                    let next = "the next run resolves the requirements again";
+                    // As for a tag that cannot be moved.
+                    let way_out = match error {
+                        RegistryError::Refused { status: 400 | 405 | 409 | 412 | 422, .. } => {
+                            "; if the repository keeps tags as they are, except `pexpress-resolution-*` from that"
+                        }
+                        _ => "",
+                    };
+                    self.host.note(format!("no resolution record: {error}; {next}{way_out}"));
                 }
             }
         });
@@ -163,9 +172,11 @@ impl Observer for ImageRecords<'_> {
         let found = known.unwrap_or_else(|| {
             let found = self.find(&asked, set);
             lock(&self.read).insert(asked.hash.clone(), found.clone());
-            if let Some(Record { resolved_at, .. }) = &found {
+            let names = set.locations.join(", ");
+            if let Some(Record { resolved_at, .. }) = &found
+                && lock(&self.said).insert(names.clone())
+            {
                 let age = words(self.host.clock.now().duration_since(*resolved_at).unwrap_or_default());
-                let names = set.locations.join(", ");
                 self.host.note(format!("{names}: versions as resolved {age} ago (--resolve-max-age)"));
             }
             found

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// A uv that only says that it was asked.
-fn refusing_uv(dir: &Path) -> PathBuf {
+pub fn refusing_uv(dir: &Path) -> PathBuf {
     let path = dir.join("uv");
     std::fs::write(
         &path,

@@ -5,9 +5,14 @@ use crate::deploy::whole::{Ran, TO_PROD, ran};
 use crate::support::environments;
 use crate::support::fake_uv::FakeUv;
 use crate::support::fault_registry::{Auth, FaultRegistry, Trouble, USER, Ways};
+use crate::support::scripted_server::{Reply, ScriptedServer};
+use crate::support::small_project::write_wheel_of;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use pexpress::image::Digest;
 use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -35,12 +40,32 @@ impl Unlocked {
         Unlocked { scene, tools: tempfile::tempdir().unwrap() }
     }
 
+    /// The same with an index whose URL has a password, instead of a directory.
+    fn with_index() -> (Unlocked, ScriptedServer) {
+        let project = Unlocked::new(Ways::default());
+        let wheels = project.scene.dir.path().join("wheels");
+        let index = ScriptedServer::answering(move |request| answer(&wheels, &request.target));
+        let url = index.url("/simple").replace("http://", "http://me:canary@");
+        let path = project.scene.dir.path().join("one/requirements.txt");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (_, lines) = text.split_once("../wheels").unwrap();
+        std::fs::write(path, format!("--index-url {url}\n{lines}")).unwrap();
+        (project, index)
+    }
+
+    /// Let nothing run, so that no layer is known.
+    fn forget_images(&self) {
+        let deployment = json!({"name": "prod", "agent_type": "HYBRID"});
+        self.scene.dagster.control("reset", &json!({"deployments": [deployment]}));
+    }
+
     /// A deploy on a fresh runner, and how often it asked uv.
     fn deploy(&self, args: &[&[&str]]) -> (Ran, usize) {
         let cache = tempfile::tempdir().unwrap();
         let uv = FakeUv::new(self.tools.path(), &format!("exec '{}' \"$@\"", environments::uv().display()));
         let before = uv.calls().len();
         let mut command = self.scene.command(cache.path(), &[PLAIN]);
+        without_sources(&mut command).env("UV_CACHE_DIR", cache.path().join("uv"));
         let ran = ran(command.env("PEXPRESS_UV", uv.program()).args(args.concat()).args(TO_PROD));
         (ran, uv.calls().len() - before)
     }
@@ -87,6 +112,33 @@ impl Unlocked {
     }
 }
 
+/// Without the package sources of this machine.
+fn without_sources(command: &mut Command) -> &mut Command {
+    for name in ["PIP_FIND_LINKS", "PIP_INDEX_URL", "UV_FIND_LINKS"] {
+        command.env_remove(name);
+    }
+    command.env("PIP_CONFIG_FILE", "/dev/null")
+}
+
+/// The page of a package, or a file.
+fn answer(wheels: &Path, target: &str) -> Reply {
+    let files = || std::fs::read_dir(wheels).unwrap().map(|entry| entry.unwrap().file_name());
+    let read = |name: &str| std::fs::read(wheels.join(name)).ok();
+    if let Some(name) = target.strip_prefix("/simple/").and_then(|rest| rest.strip_suffix('/')) {
+        let start = format!("{}-", name.replace('-', "_"));
+        let names =
+            files().filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with(&start));
+        let links = names.map(|name| {
+            let digest = Digest::of(read(&name).unwrap()).hex();
+            format!("<a href=\"/files/{name}#sha256={digest}\">{name}</a>")
+        });
+        let page = format!("<html>{}</html>", links.collect::<String>());
+        return Reply::new(200, page).header("Content-Type", "text/html");
+    }
+    let file = target.strip_prefix("/files/").and_then(read);
+    file.map_or_else(|| Reply::new(404, ""), |wheel| Reply::new(200, wheel))
+}
+
 #[test]
 fn a_change_of_code_alone_is_deployed_as_it_was_resolved() {
     for auth in [Auth::Open, Auth::Token] {
@@ -111,7 +163,7 @@ fn a_change_of_code_alone_is_deployed_as_it_was_resolved() {
         let (request, calls) = project.deployed(&[&REQUEST]);
         assert_eq!((calls, project.records().len()), (0, 1), "{}", request.stderr);
         let (matrix, said) = plan_of(&project.scene, &[PLAIN, MAIN[0], "-v"], |command| {
-            command.env("PEXPRESS_UV", "/nowhere/uv");
+            without_sources(command).env("PEXPRESS_UV", "/nowhere/uv");
             command.env("PEXPRESS_REGISTRY_USERNAME", USER.0).env("PEXPRESS_REGISTRY_PASSWORD", USER.1);
         });
         assert_eq!(matrix["include"], json!([]), "{said}");
@@ -123,13 +175,68 @@ fn a_change_of_code_alone_is_deployed_as_it_was_resolved() {
 fn layers_are_made_of_recorded_wheels_without_uv() {
     let project = Unlocked::new(Ways::default());
     let (first, _) = project.deployed(&[&MAIN]);
-    let deployment = json!({"name": "prod", "agent_type": "HYBRID"});
-    project.scene.dagster.control("reset", &json!({"deployments": [deployment]}));
+    project.forget_images();
     let (again, calls) = project.deployed(&[&MAIN]);
     assert_eq!(calls, 0, "{}", again.stderr);
     let location = |ran: &Ran| ran.document["locations"][0].clone();
     assert_eq!(layers(&location(&again), "in_layout", false), [""; 0]);
     assert_eq!(location(&again)["digest"], location(&first)["digest"]);
+}
+
+/// Then the wheels come from the index, by name and digest. If one was replaced there, the resolver decides again.
+#[test]
+fn recorded_wheels_are_looked_for_on_the_index() {
+    let (project, index) = Unlocked::with_index();
+    let (first, _) = project.deployed(&[&MAIN]);
+    let (_, manifest, document) = project.record();
+    let text = format!("{manifest}{document}");
+    assert!(!text.contains("canary") && !text.contains("http:"), "{document}");
+    assert!(document.to_string().contains("\"size_bytes\""), "the page says no sizes: {document}");
+    let before = index.requests().len();
+    let files = || index.requests()[before..].iter().filter(|one| one.target.starts_with("/files/")).count();
+    project.change_code();
+    let (again, calls) = project.deployed(&[&MAIN]);
+    assert_eq!((calls, files()), (0, 0), "{}", again.stderr);
+    project.forget_images();
+    let (again, calls) = project.deployed(&[&MAIN]);
+    assert_eq!((calls, files()), (0, 4), "{}", again.stderr);
+    // Another file under the same name.
+    project.forget_images();
+    write_wheel_of(
+        &project.scene.dir.path().join("wheels"),
+        "extra",
+        "1",
+        &[("__init__.py", "changed = 1\n")],
+    );
+    let (changed, calls) = project.deployed(&[&MAIN]);
+    let says = "one: no package index has `extra-1-py3-none-any.whl` with the expected SHA-256; \
+                the requirements are resolved again";
+    assert!(calls > 0 && changed.stderr.contains(says), "{}", changed.stderr);
+    assert_ne!(changed.document["locations"][0]["digest"], first.document["locations"][0]["digest"]);
+    // It is on record now.
+    assert_eq!(project.deployed(&[&MAIN]).1, 0);
+}
+
+/// As in Harbor, where each code location has a repository.
+#[test]
+fn every_repository_has_the_record_of_its_code_location() {
+    let project = Unlocked::new(Ways::default());
+    let path = project.scene.dir.path().join("dagster_cloud.yaml");
+    let one = std::fs::read_to_string(&path).unwrap();
+    let (head, entry) = one.split_once('\n').unwrap();
+    let two = entry.replace("location_name: one", "location_name: two").replace("/acme/app", "/acme/two");
+    std::fs::write(path, format!("{head}\n{entry}{two}")).unwrap();
+    let (both, _) = project.deployed(&[&MAIN]);
+    assert_eq!(both.state("two"), "loaded", "{}", both.stderr);
+    let tags = project.scene.registry.tags();
+    for path in ["acme/app", "acme/two"] {
+        let start = format!("{path}:pexpress-resolution-");
+        assert_eq!(tags.iter().filter(|(tag, _)| tag.starts_with(&start)).count(), 1, "{tags:?}");
+    }
+    let (two, calls) = project.deploy(&[&MAIN, &["--location", "two"]]);
+    assert_eq!((two.code, calls), (Some(0), 0), "{}", two.stderr);
+    let (both, calls) = project.deployed(&[&MAIN]);
+    assert!(calls == 0 && both.stderr.contains("one, two: versions as resolved "), "{}", both.stderr);
 }
 
 #[test]

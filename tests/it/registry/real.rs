@@ -145,6 +145,23 @@ fn what_is_pushed_is_read_by_skopeo_and_by_us() {
             assert_eq!(&copied, content);
         }
 
+        // A small artifact, which is replaced.
+        let at: Reference = format!("{other}:small").parse().unwrap();
+        for text in ["first", "second"] {
+            let artifact = Artifact {
+                artifact_type: "application/vnd.test+json",
+                media_type: "application/vnd.test+json",
+                content: text.as_bytes(),
+                annotations: BTreeMap::new(),
+            };
+            fresh.registries.put_small(&at, &artifact).unwrap();
+            let read = fresh.registries.small(&at, "application/vnd.test+json").unwrap();
+            assert_eq!(read.as_deref(), Some(text.as_bytes()), "{kind:?}");
+        }
+        let copy = registry.dir.path().join("small");
+        registry.skopeo("copy", kind, &[&format!("docker://{at}"), &format!("oci:{}:x", copy.display())]);
+        assert!(copy.join("blobs/sha256").join(Digest::of("second").hex()).exists());
+
         // So do we, by tag and by digest; and an index.
         let reference: Reference = format!("{other}:app-commit").parse().unwrap();
         let amd64 = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
