@@ -3,13 +3,14 @@
 use super::json::canonical;
 use super::{Digest, Platform};
 use crate::foreign_json::{self, JsonError};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// The config of an image. Members that are not named here are kept as they were.
 ///
 /// Source: OCI image specification, config.md, "Properties".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object with architecture, os and rootfs")]
 pub struct Config {
     /// `amd64`, `arm64` …
     pub architecture: String,
@@ -21,13 +22,13 @@ pub struct Config {
     /// RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
-    /// How a container is started.
-    #[serde(default)]
+    /// How a container is started; some tools write `null`.
+    #[serde(default, deserialize_with = "or_default")]
     pub config: Execution,
     /// The layers.
     pub rootfs: RootFs,
-    /// How each layer was made, and steps that made none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// How each layer was made, and steps that made none; some tools write `null`.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<History>,
     /// Members that pexpress does not look at.
     #[serde(flatten)]
@@ -95,8 +96,13 @@ pub enum ConfigError {
     #[error(transparent)]
     Json(#[from] JsonError),
     /// JSON of another form.
-    #[error("it is not the config of an image: {0}")]
+    #[error("it is not the config of an image")]
     Form(#[source] serde_json::Error),
+}
+
+/// A member that may be `null`.
+fn or_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(member: D) -> Result<T, D::Error> {
+    Option::deserialize(member).map(Option::unwrap_or_default)
 }
 
 impl Config {
@@ -146,6 +152,14 @@ mod tests {
         let config = Config::parse(TEXT.as_bytes()).unwrap();
         let again: Value = serde_json::from_slice(&config.to_bytes()).unwrap();
         assert_eq!(again, serde_json::from_str::<Value>(TEXT).unwrap());
+    }
+
+    #[test]
+    fn null_is_nothing() {
+        let text = r#"{"architecture": "amd64", "os": "linux", "config": null, "history": null,
+            "rootfs": {"type": "layers", "diff_ids": []}}"#;
+        let config = Config::parse(text.as_bytes()).unwrap();
+        assert_eq!((config.config, config.history.len()), (Execution::default(), 0));
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! complete, then `index.json`, then blobs that nothing names any more are removed. Source: OCI image specification,
 //! image-layout.md.
 
-use super::manifest::{Document, Index, Manifest, ManifestError, media_type};
+mod error;
+
+use super::manifest::{Document, Index, Manifest, media_type};
 use super::{Config, Descriptor, Digest};
 use crate::bounded_file;
 use crate::cache::{CacheError, write_atomically};
-use crate::image::config::ConfigError;
 use crate::scratch;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -17,6 +18,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+pub use error::{LayoutError, MADE_WRONG};
 
 /// The annotation of a manifest in `index.json` that holds its tag.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -33,63 +36,6 @@ const BUFFER_BYTES: usize = 128 * 1024;
 #[derive(Debug, Clone)]
 pub struct Layout {
     directory: PathBuf,
-}
-
-/// A layout cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // the messages say what the fields are
-pub enum LayoutError {
-    #[error("`{directory}` is not an image layout: {reason}")]
-    NotOne { directory: PathBuf, reason: String },
-    #[error("`{directory}` holds no image with the tag `{tag}`; it has {}", known.join(", "))]
-    NoTag { directory: PathBuf, tag: String, known: Vec<String> },
-    #[error("`{directory}` holds several images: {}", known.join(", "))]
-    Several { directory: PathBuf, known: Vec<String> },
-    #[error("`{directory}` holds no image")]
-    Empty { directory: PathBuf },
-    #[error("could not read `{path}`")]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("`{path}` does not have the size and the digest that its name promises")]
-    Damaged { path: PathBuf },
-    #[error("`{path}` cannot be used")]
-    Manifest {
-        path: PathBuf,
-        #[source]
-        source: ManifestError,
-    },
-    #[error("`{path}` cannot be used")]
-    Config {
-        path: PathBuf,
-        #[source]
-        source: ConfigError,
-    },
-    #[error("`{directory}` holds something else than an image layout")]
-    Occupied { directory: PathBuf },
-    #[error(transparent)]
-    Write(#[from] CacheError),
-}
-
-impl LayoutError {
-    /// One thing the reader can do.
-    pub fn hint(&self) -> Option<String> {
-        let text = match self {
-            LayoutError::NotOne { .. } => {
-                "name a directory that `skopeo copy docker://… oci:DIR` or `pexpress image` wrote"
-            }
-            LayoutError::NoTag { .. } | LayoutError::Several { .. } => "name one: `oci:DIR:TAG`",
-            LayoutError::Damaged { .. } | LayoutError::Manifest { .. } | LayoutError::Config { .. } => {
-                "write the layout again"
-            }
-            LayoutError::Occupied { .. } => "choose another directory, or empty this one",
-            LayoutError::Write(_) => "choose a writable directory with free space",
-            LayoutError::Empty { .. } | LayoutError::Read { .. } => return None,
-        };
-        Some(text.to_string())
-    }
 }
 
 #[derive(Deserialize)]
@@ -178,7 +124,8 @@ impl Layout {
     pub fn find(&self, tag: Option<&str>) -> Result<Descriptor, LayoutError> {
         let mut manifests = self.index()?.manifests;
         let directory = self.directory.clone();
-        let known = manifests.iter().filter_map(|one| one.annotations.get(REF_NAME).cloned()).collect();
+        let known: Vec<String> =
+            manifests.iter().filter_map(|one| one.annotations.get(REF_NAME).cloned()).collect();
         if let Some(tag) = tag {
             // Tools append a tag that exists already, so the last one is meant.
             let is_it = |one: &Descriptor| one.annotations.get(REF_NAME).is_some_and(|name| name == tag);
@@ -188,7 +135,7 @@ impl Layout {
         match manifests.len() {
             0 => Err(LayoutError::Empty { directory }),
             1 => Ok(manifests.remove(0)),
-            _ => Err(LayoutError::Several { directory, known }),
+            count => Err(LayoutError::Several { directory, untagged: count - known.len(), known }),
         }
     }
 
@@ -198,8 +145,11 @@ impl Layout {
     /// When it cannot be read, is too large or is not what the descriptor says.
     pub fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>, LayoutError> {
         let path = self.blob_path(&descriptor.digest);
-        let bytes = bounded_file::read(&path, DOCUMENT_LIMIT_BYTES)
-            .map_err(|source| LayoutError::Read { path: path.clone(), source })?;
+        let bytes =
+            bounded_file::read(&path, DOCUMENT_LIMIT_BYTES).map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => LayoutError::Missing { path: path.clone() },
+                _ => LayoutError::Read { path: path.clone(), source },
+            })?;
         match bytes.len() as u64 == descriptor.size && Digest::of(&bytes) == descriptor.digest {
             true => Ok(bytes),
             false => Err(LayoutError::Damaged { path }),
@@ -224,6 +174,11 @@ impl Layout {
         let bytes = self.read(&manifest.config)?;
         let path = self.blob_path(&manifest.config.digest);
         Config::parse(&bytes).map_err(|source| LayoutError::Config { path, source })
+    }
+
+    /// What is wrong with a blob that [`is_blob`] refuses.
+    pub fn refused(path: PathBuf) -> LayoutError {
+        if path.exists() { LayoutError::Damaged { path } } else { LayoutError::Missing { path } }
     }
 
     /// Whether a blob is there, with the right size and the right digest.

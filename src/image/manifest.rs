@@ -4,6 +4,7 @@ use super::Digest;
 use super::json::canonical;
 use crate::foreign_json::{self, JsonError};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -49,7 +50,7 @@ pub mod media_type {
 
 /// What names a piece of content: its kind, digest and size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with mediaType, digest and size")]
 pub struct Descriptor {
     /// One of [`media_type`], or another.
     pub media_type: String,
@@ -163,8 +164,17 @@ pub enum ManifestError {
     #[error(transparent)]
     Json(#[from] JsonError),
     /// JSON of another form.
-    #[error("it is not an image manifest: {0}")]
+    #[error("it is not an image manifest")]
     Form(#[source] serde_json::Error),
+    /// A member of it has another form.
+    #[error("its `{member}` cannot be read")]
+    Member {
+        /// Such as `config` or `layers[2]`.
+        member: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
     /// The first form of Docker's manifests, which no registry has to offer any more.
     #[error("it has schema version {0}; only version 2 can be read")]
     SchemaVersion(u32),
@@ -183,12 +193,31 @@ impl Document {
         if version != 2 {
             return Err(ManifestError::SchemaVersion(version));
         }
-        let read = if value.get("manifests").is_some() {
+        let is_index = value.get("manifests").is_some();
+        if let Some((member, source)) = wrong_descriptor(&value) {
+            return Err(ManifestError::Member { member, source });
+        }
+        let read = if is_index {
             serde_json::from_value(value).map(Document::Index)
         } else {
             serde_json::from_value(value).map(|manifest| Document::Manifest(Box::new(manifest)))
         };
         read.map_err(ManifestError::Form)
+    }
+}
+
+/// The first descriptor that cannot be read: the error about the whole document would not say which it is.
+fn wrong_descriptor(document: &Value) -> Option<(String, serde_json::Error)> {
+    let wrong = |descriptor: &Value| Descriptor::deserialize(descriptor).err();
+    let listed = |name: &str| {
+        let mut items = document.get(name)?.as_array()?.iter().enumerate();
+        items.find_map(|(at, item)| Some((format!("{name}[{at}]"), wrong(item)?)))
+    };
+    let config = || Some(("config".to_string(), wrong(document.get("config")?)?));
+    if document.get("manifests").is_some() {
+        listed("manifests")
+    } else {
+        config().or_else(|| listed("layers"))
     }
 }
 

@@ -6,6 +6,7 @@ use super::location::LocationError;
 use crate::env_vars;
 use crate::error::{Explain, Fault};
 use crate::image::config::ConfigError;
+use crate::image::layout::MADE_WRONG;
 use crate::image::manifest::ManifestError;
 use crate::image::{Digest, Platform, Reference, Repository, Tag};
 use crate::net::{self, SafeUrl};
@@ -89,6 +90,14 @@ pub enum RegistryError {
     Absent {
         /// Its name.
         reference: Reference,
+    },
+    /// An index that leads to others.
+    #[error("`{reference}` is an index that leads to others, and no image was found {depth} levels deep")]
+    Nested {
+        /// Its name.
+        reference: Reference,
+        /// How far it was followed.
+        depth: usize,
     },
     /// A manifest that cannot be read.
     #[error("`{reference}` cannot be used as an image")]
@@ -226,6 +235,7 @@ impl Explain for RegistryError {
             RegistryError::Net { source, .. } => source.fault(),
             RegistryError::Credentials(error) => error.fault(),
             RegistryError::Absent { .. }
+            | RegistryError::Nested { .. }
             | RegistryError::Platform { .. }
             | RegistryError::Manifest { .. }
             | RegistryError::Config { .. } => Fault::Project,
@@ -248,6 +258,9 @@ impl Explain for RegistryError {
             )),
             RegistryError::Platform { .. } => {
                 Some("choose a base image that has this platform, or the platform with --image-platform".into())
+            }
+            RegistryError::Nested { .. } | RegistryError::Manifest { .. } | RegistryError::Config { .. } => {
+                Some(MADE_WRONG.into())
             }
             RegistryError::Realm { .. } | RegistryError::Challenge { .. } => {
                 Some("check the host of the image: this may not be a registry, or a proxy answers for it".into())

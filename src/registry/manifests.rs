@@ -48,6 +48,9 @@ pub enum TagKind {
     Commit,
 }
 
+/// Indexes of indexes are followed this far.
+const DEPTH: usize = 3;
+
 /// What became of a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tagged {
@@ -133,7 +136,7 @@ impl Registries {
         let mut at = reference.clone();
         let mut first = None;
         // An index may lead to another.
-        for _ in 0..3 {
+        for _ in 0..DEPTH {
             let fetched = self.manifest(&at)?.ok_or_else(|| absent(&at))?;
             let first = *first.get_or_insert(fetched.digest);
             let document = Document::parse(&fetched.bytes)
@@ -152,7 +155,7 @@ impl Registries {
                 }
             }
         }
-        Err(absent(&at))
+        Err(RegistryError::Nested { reference: reference.clone(), depth: DEPTH })
     }
 
     /// Write a manifest or an index. Everything that it names must be there before.

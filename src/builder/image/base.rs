@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
@@ -144,7 +144,8 @@ impl Base {
             return Err(ImageError::Platform { base: name.to_string(), wanted: platform.to_string(), has });
         }
         if base.manifest.layers.len() != base.config.rootfs.diff_ids.len() {
-            return Err(ImageError::Layers { base: name.to_string() });
+            let counts = (base.manifest.layers.len(), base.config.rootfs.diff_ids.len());
+            return Err(ImageError::Layers { base: name.to_string(), counts });
         }
         Ok(base)
     }
@@ -175,7 +176,7 @@ impl Base {
                 }
             }
         }
-        Err(LayoutError::Empty { directory: layout.directory().to_path_buf() }.into())
+        Err(LayoutError::Nested { directory: layout.directory().to_path_buf(), depth: DEPTH }.into())
     }
 
     fn of_registry(
@@ -317,7 +318,9 @@ impl Base {
         for layer in &self.manifest.layers {
             let path = self.file(layer, tools.cache())?;
             let file = std::fs::File::open(&path).map_err(|source| ImageError::Read { path, source })?;
-            scan.layer(file)?;
+            let mut input = BufReader::new(file);
+            let start = input.fill_buf().unwrap_or_default().to_vec();
+            scan.layer(input).map_err(|error| error.in_layer(self.name.to_string(), layer, &start))?;
         }
         let inside = scan.finish();
         tools.keep(&record, &serde_json::json!(inside).to_string());
@@ -341,7 +344,7 @@ impl Base {
             Blobs::Layout(layout) => {
                 let path = layout.blob_path(&descriptor.digest);
                 if !is_blob(&path, descriptor) {
-                    return Err(ImageError::from(LayoutError::Damaged { path }).into());
+                    return Err(ImageError::from(Layout::refused(path)).into());
                 }
                 path
             }

@@ -2,8 +2,10 @@
 
 use crate::builder::BuildError;
 use crate::error::{Explain, Fault};
+use crate::image::layout::MADE_WRONG;
+use crate::image::manifest::media_type;
 use crate::image::tar::TarError;
-use crate::image::{LayerError, LayoutError};
+use crate::image::{Descriptor, Digest, LayerError, LayoutError};
 use crate::registry::RegistryError;
 use crate::target::PythonVersion;
 use crate::wheel::WheelError;
@@ -33,10 +35,18 @@ pub enum ImageError {
     Include { path: PathBuf, place: PathBuf, is_given: bool },
     #[error("could not read a layer of the base image")]
     Tar(#[from] TarError),
-    #[error("the base image `{base}` is not for {wanted}; it is for {}", if has.is_empty() { "no platform".to_string() } else { has.join(", ") })]
+    #[error("could not read the layer {digest} of the base image `{base}`{}", if *is_mislabelled { ": it is said to be compressed by gzip, and is not" } else { "" })]
+    BaseLayer {
+        base: String,
+        digest: Digest,
+        is_mislabelled: bool,
+        #[source]
+        source: TarError,
+    },
+    #[error("the base image `{base}` is not for {wanted}; {}", if has.is_empty() { "no entry of its index names a platform".to_string() } else { format!("it is for {}", has.join(", ")) })]
     Platform { base: String, wanted: String, has: Vec<String> },
-    #[error("the manifest and the config of the base image `{base}` name different numbers of layers")]
-    Layers { base: String },
+    #[error("the manifest of the base image `{base}` has {} layers, and its config {}", counts.0, counts.1)]
+    Layers { base: String, counts: (usize, usize) },
     #[error("the base image `{base}` has Python {}, and the code location needs {wanted}", versions(found))]
     PythonVersion { base: String, found: Vec<PythonVersion>, wanted: PythonVersion },
     #[error("no Python was found in the base image `{base}`")]
@@ -65,6 +75,22 @@ fn versions(found: &[PythonVersion]) -> String {
     found.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
+impl ImageError {
+    /// The same with the name of the layer, whose digest was checked, if it is about what is in it. `start` is how it
+    /// begins.
+    #[must_use]
+    pub fn in_layer(self, base: String, layer: &Descriptor, start: &[u8]) -> ImageError {
+        let is_gzip = media_type::of_the_specification(&layer.media_type) == media_type::LAYER_GZIP;
+        let is_mislabelled = is_gzip && !start.starts_with(&[0x1f, 0x8b]);
+        match self {
+            ImageError::Tar(source) => {
+                ImageError::BaseLayer { base, digest: layer.digest, is_mislabelled, source }
+            }
+            other => other,
+        }
+    }
+}
+
 impl Explain for ImageError {
     fn fault(&self) -> Fault {
         match self {
@@ -75,6 +101,7 @@ impl Explain for ImageError {
             }
             ImageError::Include { .. } => Fault::Usage,
             ImageError::Tar(_)
+            | ImageError::BaseLayer { .. }
             | ImageError::Platform { .. }
             | ImageError::Layers { .. }
             | ImageError::NewLayer { .. }
@@ -103,8 +130,12 @@ impl Explain for ImageError {
             ImageError::Read { .. } => "make it readable, or leave it out with a .pexignore",
             ImageError::Registry(error) => return error.hint(),
             ImageError::OnPlatform { source, .. } => return source.hint(),
-            ImageError::Tar(_) | ImageError::Layers { .. } | ImageError::BaseContent { .. } => {
+            ImageError::Tar(_) | ImageError::BaseContent { .. } => {
                 "fetch the base image again, or use another one"
+            }
+            ImageError::BaseLayer { .. } | ImageError::Layers { .. } => MADE_WRONG,
+            ImageError::Platform { has, .. } if has.is_empty() => {
+                "name the image itself, as HOST/REPOSITORY@sha256:…, or use another --base-image"
             }
             ImageError::Platform { .. } => "use another --base-image, or another --image-platform",
             ImageError::PythonVersion { wanted, .. } => {

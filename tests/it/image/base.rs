@@ -129,7 +129,7 @@ fn zstd(content: &[u8]) -> Vec<u8> {
 }
 
 /// Write a blob. Returns its descriptor.
-fn blob(directory: &Path, media_type: &str, content: &[u8]) -> Value {
+pub fn blob(directory: &Path, media_type: &str, content: &[u8]) -> Value {
     let digest = digest(content);
     std::fs::write(directory.join("blobs/sha256").join(&digest[7..]), content).unwrap();
     json!({"mediaType": media_type, "digest": digest, "size": content.len()})

@@ -427,13 +427,13 @@ fn a_damaged_base_is_refused() {
     };
     let write = |path: &str, text: &str| std::fs::write(base.join(path), text).unwrap();
     insta::assert_snapshot!(said(&|| write("index.json", &index.replace("sha256:", "sha256:../../"))), @r#"
-    error: `base/index.json` cannot be used
-      caused by: it is not an image manifest: invalid digest "sha256:../../[HASH]": it must be `sha256:` and 64 digits of 0-9 and a-f
+    error: `base/index.json` is not a usable manifest or index
+      caused by: its `manifests[0]` cannot be read
       caused by: invalid digest "sha256:../../[HASH]": it must be `sha256:` and 64 digits of 0-9 and a-f
     hint: write the layout again
     "#);
     insta::assert_snapshot!(said(&|| write("index.json", "{}")), @r#"
-    error: `base/index.json` cannot be used
+    error: `base/index.json` is not a usable manifest or index
       caused by: it has schema version 0; only version 2 can be read
     hint: write the layout again
     "#);
@@ -445,10 +445,96 @@ fn a_damaged_base_is_refused() {
     "#);
     insta::assert_snapshot!(said(&|| std::fs::remove_file(base.join("blobs/sha256").join(&layer)).unwrap()), @r#"
     Base image: oci:base (Python 3.11 at /usr/local/bin/python3.11)
-    shop: error: `base/blobs/sha256/[HASH]` does not have the size and the digest that its name promises
+    shop: error: `base/blobs/sha256/[HASH]` is missing, and the image needs it
     hint: write the layout again
     error: 1 of 1 code locations could not be built: shop
     "#);
+}
+
+/// Messages had the same cause twice, no name of the layer, and hints that did not help.
+#[test]
+fn a_base_that_was_made_wrong_is_named_with_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    project(dir.path());
+    let base = dir.path().join("base");
+    let index_type = "application/vnd.oci.image.index.v1+json";
+    let with_index = |manifests: Value| {
+        let index = serde_json::json!({"schemaVersion": 2, "mediaType": index_type, "manifests": manifests});
+        std::fs::write(base.join("index.json"), index.to_string()).unwrap();
+    };
+    let put = |media_type: &str, content: &[u8]| super::base::blob(&base, media_type, content);
+    let manifest_type = "application/vnd.oci.image.manifest.v1+json";
+    let said = |change: &dyn Fn(Value)| {
+        Base { config: Value::Null, ..Base::official("3.11") }.write(&base);
+        change(Layout::open(&base).manifest());
+        let said = refused(dir.path(), &["--base-image", "oci:base"]);
+        std::fs::remove_dir_all(&base).unwrap();
+        said
+    };
+    let with_manifest = |manifest: &Value| {
+        with_index(serde_json::json!([put(manifest_type, manifest.to_string().as_bytes())]));
+    };
+    insta::assert_snapshot!(said(&|mut manifest| {
+        manifest["config"] = Value::Null;
+        with_manifest(&manifest);
+    }), @r"
+    error: `base/blobs/sha256/[HASH]` is not a usable manifest or index
+      caused by: its `config` cannot be read
+      caused by: invalid type: null, expected an object with mediaType, digest and size
+    hint: its digest is right, so it was made like this: make the image again, or use another one
+    ");
+    insta::assert_snapshot!(said(&|mut manifest| {
+        manifest["config"] = put("application/vnd.oci.image.config.v1+json", b"[]");
+        with_manifest(&manifest);
+    }), @r"
+    error: the config `base/blobs/sha256/[HASH]` of an image cannot be used
+      caused by: it is not the config of an image
+      caused by: invalid type: sequence, expected an object with architecture, os and rootfs
+    hint: its digest is right, so it was made like this: make the image again, or use another one
+    ");
+    insta::assert_snapshot!(said(&|mut manifest| {
+        manifest["layers"] = serde_json::json!([]);
+        with_manifest(&manifest);
+    }), @r"
+    error: the manifest of the base image `oci:base` has 0 layers, and its config 1
+    hint: its digest is right, so it was made like this: make the image again, or use another one
+    ");
+    insta::assert_snapshot!(said(&|mut manifest| {
+        let gzip = "application/vnd.oci.image.layer.v1.tar+gzip";
+        manifest["layers"][0] = put(gzip, &b"neither gzip nor an archive".repeat(100));
+        with_manifest(&manifest);
+    }), @r"
+    error: could not read the layer sha256:[HASH] of the base image `oci:base`: it is said to be compressed by gzip, and is not
+      caused by: the archive is damaged: a number in a header is malformed
+    hint: its digest is right, so it was made like this: make the image again, or use another one
+    ");
+    insta::assert_snapshot!(said(&|manifest| {
+        let mut entry = put(manifest_type, manifest.to_string().as_bytes());
+        for _ in 0..5 {
+            let index = serde_json::json!({"schemaVersion": 2, "manifests": [entry]});
+            entry = put(index_type, index.to_string().as_bytes());
+        }
+        with_index(serde_json::json!([entry]));
+    }), @r"
+    error: `base` has an index that leads to others, and no image was found 4 levels deep
+    hint: copy the image alone: `skopeo copy oci:DIR oci:OTHER`, or use another one
+    ");
+    let two = |mut manifest: Value| {
+        let one = put(manifest_type, manifest.to_string().as_bytes());
+        manifest["annotations"] = serde_json::json!({"x": "y"});
+        serde_json::json!([one, put(manifest_type, manifest.to_string().as_bytes())])
+    };
+    insta::assert_snapshot!(said(&|manifest| with_index(two(manifest))), @r"
+    error: `base` holds several images: 2 without tags
+    hint: give each a tag, the annotation org.opencontainers.image.ref.name in `index.json`, and name one: `oci:DIR:TAG`
+    ");
+    insta::assert_snapshot!(said(&|manifest| {
+        let index = serde_json::json!({"schemaVersion": 2, "manifests": two(manifest)});
+        with_index(serde_json::json!([put(index_type, index.to_string().as_bytes())]));
+    }), @r"
+    error: the base image `oci:base` is not for linux/amd64; no entry of its index names a platform
+    hint: name the image itself, as HOST/REPOSITORY@sha256:…, or use another --base-image
+    ");
 }
 
 #[test]
