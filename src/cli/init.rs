@@ -30,6 +30,10 @@ pub struct InitArgs {
     /// Name of the full deployment. Default: from old workflows, or `prod`.
     #[arg(long, value_name = "NAME")]
     pub deployment: Option<String>,
+    /// Do not read Dockerfiles: images are built without what they ask for, and the workflow has `ignore_dockerfile`. Default:
+    /// as a workflow with pexpress says.
+    #[arg(long)]
+    pub ignore_dockerfile: bool,
     /// Name of the workflow file in `.github/workflows`.
     #[arg(long, value_name = "FILE", default_value = WORKFLOW, value_parser = workflow_name)]
     pub workflow: String,

@@ -9,7 +9,7 @@ use super::images::{named, pushed};
 use super::old::{DeployJob, Role, Step, Style};
 use super::registries::{self, Registry};
 use super::script;
-use super::steps::session_ids;
+use super::steps::{self, session_ids};
 use super::workflow::{entry, mapping, text};
 use super::write::NewWorkflow;
 use serde_json::{Map, Value, json};
@@ -45,12 +45,17 @@ pub struct Replaced {
 /// Why they stay, in a sentence, if the reader can change that.
 pub fn replaced(jobs: &[DeployJob<'_>], facts: &Facts) -> Result<Option<Replaced>, String> {
     let locations = facts.project.as_ref().map(|project| project.locations.as_slice()).unwrap_or_default();
-    if locations.is_empty() || !jobs.iter().all(are_plain) {
+    if locations.is_empty() || !jobs.iter().all(|job| matches!(job.style, Style::Images | Style::Session)) {
         return Ok(None);
+    }
+    if let Some(why) = jobs.iter().find_map(obstacle) {
+        return Err(format!(
+            "images are still built with Docker: {why}. Where the image can do without it, remove it and run this again: pexpress then builds and pushes the image itself"
+        ));
     }
     if let Some(obstacle) = facts.image_obstacles.first() {
         return Err(format!(
-            "images are still built with Docker. pexpress can build and push them itself, but not these steps: {obstacle}. docs/images.md says where they belong; then run this again"
+            "images are still built with Docker. pexpress can build and push them itself, but not these steps: {obstacle}. docs/images.md says where they belong; then run this again, or with --ignore-dockerfile to build without them"
         ));
     }
     let images = named(jobs);
@@ -64,7 +69,13 @@ pub fn replaced(jobs: &[DeployJob<'_>], facts: &Facts) -> Result<Option<Replaced
     let (image_registry, repositories) = match own {
         Some(own) if !own.is_empty() => (None, own.into_iter().cloned().collect()),
         _ => {
-            let Some(common) = common_repository(&pushed) else { return Ok(None) };
+            let Some(common) = common_repository(&pushed) else {
+                return if jobs.iter().flat_map(|job| &job.steps).any(is_build) {
+                    Err("images are still built with Docker: the workflow does not name one repository that they are pushed to. Set `build.registry` of each code location and run this again: pexpress then builds and pushes the images itself".into())
+                } else {
+                    Ok(None)
+                };
+            };
             (Some(common.clone()), vec![common])
         }
     };
@@ -89,29 +100,32 @@ fn common_repository(references: &[String]) -> Option<String> {
     (is_named && all.all(|other| other.as_ref() == Some(&first))).then_some(first)
 }
 
-/// Whether all steps of a job that have to do with Docker are ones that pexpress takes over.
-fn are_plain(job: &DeployJob<'_>) -> bool {
-    if !matches!(job.style, Style::Images | Style::Session) {
-        return false;
-    }
+/// The first step of a job that pexpress does not take over although it has to do with Docker, and why.
+fn obstacle(job: &DeployJob<'_>) -> Option<String> {
     let ids = session_ids(job);
-    job.steps.iter().all(|step| {
+    job.steps.iter().find_map(|step| {
         let is_own = step.role == Role::Own;
         let script = entry(step.step, "run").unwrap_or_default();
-        match is_build(step) {
-            true => {
-                let is_always =
-                    entry(step.step, "if").is_none_or(|condition| match of_step(&condition, &ids) {
-                        Left::Run(rest) => rest.is_none_or(|rest| rest == NOT_CLOSED),
-                        Left::Never => false,
-                    });
-                is_always && is_plain_build(step)
-            }
+        let why = match is_build(step) {
+            true if is_conditional(step, &ids) => "is only for some runs".to_string(),
+            true => more_than_plain(step)?,
             // What else is done with Docker may be part of the build, and outputs of a build may be used.
-            false if is_own => !script.contains("docker ") && !uses_output_of_build(step, job),
-            false => true,
-        }
+            false if is_own && script.contains("docker ") => "uses Docker too".to_string(),
+            false if is_own && uses_output_of_build(step, job) => "uses an output of the build".to_string(),
+            false => return None,
+        };
+        Some(format!("the {} {why}", steps::name(step.step)))
     })
+}
+
+/// Whether a step is for some runs only, as far as pull requests that are closed do not matter.
+fn is_conditional(step: &Step<'_>, ids: &[String]) -> bool {
+    let left = entry(step.step, "if").map(|condition| of_step(&condition, ids));
+    match left {
+        Some(Left::Run(rest)) => rest.is_some_and(|rest| rest != NOT_CLOSED),
+        Some(Left::Never) => true,
+        None => false,
+    }
 }
 
 fn uses_action(step: &Step<'_>, action: &str) -> bool {
@@ -140,21 +154,22 @@ fn docker_verbs(step: &Step<'_>) -> Vec<String> {
     docker.map(|words| words.into_iter().nth(1).unwrap_or_default()).collect()
 }
 
-fn is_plain_build(step: &Step<'_>) -> bool {
+/// What a build does that pexpress does not, as the end of a sentence.
+fn more_than_plain(step: &Step<'_>) -> Option<String> {
     if uses_action(step, "docker/build-push-action") {
-        return mapping(step.step, "with").all(|(name, value)| match name.as_str() {
+        let is_plain = |name: &str, value: &Value| match name {
             "platforms" => text(value) == "linux/amd64",
             "file" => text(value).rsplit('/').next() == Some("Dockerfile"),
             name => PLAIN_INPUTS.contains(&name),
-        });
+        };
+        let other = mapping(step.step, "with").find(|(name, value)| !is_plain(name, value));
+        return other.map(|(name, _)| format!("has `{name}`"));
     }
-    match entry(step.step, "run") {
-        Some(script) => {
-            let is_known = |verb: &String| BUILD_VERBS.contains(&verb.as_str());
-            docker_verbs(step).iter().all(is_known) && !OTHER_FLAGS.iter().any(|flag| script.contains(flag))
-        }
-        None => true,
-    }
+    let script = entry(step.step, "run")?;
+    let is_other = |verb: &&String| !BUILD_VERBS.contains(&verb.as_str());
+    let verb = docker_verbs(step).iter().find(is_other).map(|verb| format!("runs `docker {verb}`"));
+    let flag = || OTHER_FLAGS.iter().find(|flag| script.contains(**flag));
+    verb.or_else(|| flag().map(|flag| format!("has `{}`", flag.trim())))
 }
 
 /// Whether a step uses an output of a step that builds.

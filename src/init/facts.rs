@@ -44,6 +44,8 @@ pub struct Facts {
     pub docker: Vec<String>,
     /// What the Dockerfiles of code locations do that an image of pexpress would lack, a sentence each.
     pub image_obstacles: Vec<String>,
+    /// Whether Dockerfiles are not read, as `ignore_dockerfile` says.
+    pub ignores_dockerfiles: bool,
     /// Files other than workflows that mention Dagster+'s tools.
     pub elsewhere: Vec<String>,
     /// What is wrong with the project, a sentence each.

@@ -51,6 +51,8 @@ pub const WORKFLOWS: &str = ".github/workflows";
 /// Ending of an old workflow that was moved. GitHub only runs files that end in `.yml` or `.yaml`.
 pub const MOVED_ENDING: &str = ".before-pexpress";
 
+/// The input of the action for images without what Dockerfiles ask for.
+const IGNORE_DOCKERFILE: &str = "ignore_dockerfile";
 /// Start of an action that has no owner yet.
 const STAND_IN: &str = "OWNER/";
 
@@ -89,6 +91,20 @@ pub fn named_projects(workflows: &[TextFile]) -> Vec<String> {
     let workflows: Vec<Workflow> =
         workflows.iter().filter_map(|file| Workflow::read(file.clone()).ok()).collect();
     workflows.iter().flat_map(deploy_jobs).filter_map(|job| job.project()).collect()
+}
+
+/// Whether a workflow that uses pexpress builds images without their Dockerfiles.
+pub fn ignores_dockerfiles(workflows: &[TextFile]) -> bool {
+    let workflows: Vec<Workflow> =
+        workflows.iter().filter_map(|file| Workflow::read(file.clone()).ok()).collect();
+    let jobs = workflows.iter().flat_map(|workflow| workflow.jobs().map(|(_, job)| job));
+    let mut steps = jobs.flat_map(workflow::steps).map(|(_, step)| step);
+    steps.any(|step| {
+        let uses = workflow::entry(step, "uses").unwrap_or_default();
+        let is_ours = uses.split('@').next().and_then(|name| name.rsplit('/').next()) == Some("pexpress");
+        let mut inputs = workflow::mapping(step, "with");
+        is_ours && inputs.any(|(name, value)| name == IGNORE_DOCKERFILE && workflow::text(value) == "true")
+    })
 }
 
 /// Decide what to write.
@@ -227,6 +243,9 @@ fn from_old(
     let mut inputs = Inputs::new(facts, jobs);
     inputs.builds_images = replaced.is_some();
     inputs.settle(style, checkout_path.as_deref());
+    if facts.ignores_dockerfiles && replaced.is_some() {
+        inputs.set(IGNORE_DOCKERFILE, "true");
+    }
     match &replaced {
         Some(replaced) => plan.next.extend(replaced.settle(jobs, &mut inputs.map, &mut new)),
         None if style == Style::Images => new.before.extend(images::settle(jobs, facts, &mut inputs)),
@@ -306,6 +325,9 @@ fn from_nothing(facts: &Facts, plan: &mut Plan) -> NewWorkflow {
     if !registries.is_empty() {
         plan.notes.push("code locations with `build.registry` are deployed as images, which pexpress builds and pushes; `strategy: pex` deploys PEX files instead".into());
         plan.next.extend(registries::settle(&registries, &Map::new(), false, &mut inputs.map, &mut new));
+        if facts.ignores_dockerfiles {
+            inputs.set(IGNORE_DOCKERFILE, "true");
+        }
     }
     new.inputs = inputs.map;
     new

@@ -7,7 +7,8 @@ use crate::context::git::WorkTree;
 use crate::env_vars;
 use crate::host::Host;
 use crate::init::{
-    Candidate, Facts, FoundLocation, FoundProject, MOVED_ENDING, TextFile, WORKFLOWS, named_projects,
+    Candidate, Facts, FoundLocation, FoundProject, MOVED_ENDING, TextFile, WORKFLOWS, ignores_dockerfiles,
+    named_projects,
 };
 use crate::paths::{relative, shortened};
 use crate::project::dockerfile::{self, RecipeError};
@@ -39,6 +40,7 @@ impl Repository {
 /// Look at everything.
 pub fn facts(repository: &Repository, args: &InitArgs, host: &Host) -> Facts {
     let (workflows, unread) = workflows(repository);
+    let ignores_dockerfiles = args.ignore_dockerfile || ignores_dockerfiles(&workflows);
     let reading = reading(repository, &workflows, host);
     let directories: BTreeSet<PathBuf> = reading
         .iter()
@@ -82,8 +84,12 @@ pub fn facts(repository: &Repository, args: &InitArgs, host: &Host) -> Facts {
         known_url: variable(env_vars::DAGSTER_CLOUD_URL),
         deployment: args.deployment.clone(),
         replace: args.replace,
-        docker: docker(&directories, repository),
-        image_obstacles: image_obstacles(&directories, repository),
+        docker: if ignores_dockerfiles { Vec::new() } else { docker(&directories, repository) },
+        image_obstacles: match ignores_dockerfiles {
+            true => Vec::new(),
+            false => image_obstacles(&directories, repository),
+        },
+        ignores_dockerfiles,
         problems: unread
             .into_iter()
             .chain(reading.iter().flat_map(|reading| &reading.errors).map(|error| problem(error, repository)))

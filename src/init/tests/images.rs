@@ -73,15 +73,42 @@ fn a_login_that_other_steps_need_or_that_stores_a_password_stays() {
 #[test]
 fn a_build_that_does_more_than_pexpress_stays_with_docker() {
     let registry = "ghcr.io/acme/a";
-    for build in [
-        BUILD.replace("push: true", "push: true, target: prod"),
-        BUILD.replace("push: true", "push: true, build-args: A=1"),
-        BUILD.replace("push: true", "push: true, platforms: 'linux/amd64,linux/arm64'"),
-        BUILD.replace("push: true", "push: true, file: deploy/other.Dockerfile"),
-        format!("if: steps.changed.outputs.a == 'true'\n{BUILD}"),
-        "run: docker build --build-arg A=1 -t REGISTRY:x .".to_string(),
+    let action = "step \"docker/build-push-action@v6\"";
+    for (build, why) in [
+        (BUILD.replace("push: true", "push: true, target: prod"), format!("{action} has `target`")),
+        (BUILD.replace("push: true", "push: true, build-args: A=1"), format!("{action} has `build-args`")),
+        (
+            BUILD.replace("push: true", "push: true, platforms: 'linux/amd64,linux/arm64'"),
+            format!("{action} has `platforms`"),
+        ),
+        (
+            BUILD.replace("push: true", "push: true, file: deploy/other.Dockerfile"),
+            format!("{action} has `file`"),
+        ),
+        (
+            format!("if: steps.changed.outputs.a == 'true'\n{BUILD}"),
+            format!("{action} is only for some runs"),
+        ),
+        (
+            "run: docker build --build-arg A=1 -t REGISTRY:x .".to_string(),
+            "step \"docker build\" has `--build-arg`".to_string(),
+        ),
+        (
+            "name: Image\nrun: docker login r.example -u x && docker build -t REGISTRY:x .".to_string(),
+            "step \"Image\" runs `docker login`".to_string(),
+        ),
+        (
+            "name: Image\nrun: docker run --rm REGISTRY:x pytest".to_string(),
+            "step \"Image\" runs `docker run`".to_string(),
+        ),
     ] {
-        let (job, inputs) = job(&images(registry, "run: make login", &build, "run: make test"));
+        let plan = images(registry, "run: make login", &build, "run: make test");
+        let says_why = plan
+            .notes
+            .iter()
+            .any(|note| note.starts_with(&format!("images are still built with Docker: the {why}. ")));
+        assert!(says_why, "{why}: {:#?}", plan.notes);
+        let (job, inputs) = job(&plan);
         assert_eq!(inputs.get("image_registry"), None, "{build}");
         let named = inputs.get("image_tag").or(inputs.get("images"));
         assert!(named.is_some() && job["steps"].to_string().contains("docker"), "{build}: {job:#}");
@@ -99,4 +126,13 @@ fn a_build_that_does_more_than_pexpress_stays_with_docker() {
     let plan = plan(&facts);
     assert_eq!(job(&plan).1["image_tag"], "x");
     assert!(plan.notes[0].contains("a/Dockerfile:3: `RUN apt-get install git`"), "{:?}", plan.notes);
+}
+
+#[test]
+fn builds_without_one_repository_stay_with_docker_and_say_so() {
+    let build = BUILD.replace("REGISTRY", "${{ vars.REGISTRY }}");
+    let name = "run: dagster-cloud ci set-build-output --location-name a --image-tag x";
+    let plan = plan(&facts(&[("a.yml", workflow("push", "", &[&build, name]))]));
+    let says_why = |note: &String| note.contains("does not name one repository that they are pushed to");
+    assert!(plan.notes.iter().any(says_why), "{:#?}", plan.notes);
 }

@@ -306,6 +306,31 @@ fn a_repository_without_definitions_is_refused() {
     ");
 }
 
+/// Users got a note about steps of a Dockerfile that their workflow ignores, and lost the input by `--overwrite`.
+#[test]
+fn a_dockerfile_that_a_workflow_ignores_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&repository().join("tests/fixtures/init/hybrid-ecr"), dir.path());
+    git_init(dir.path(), "main");
+    std::fs::write(
+        dir.path().join("sales/Dockerfile"),
+        "FROM python:3.12-slim\nRUN apt-get install -y git\n",
+    )
+    .unwrap();
+    let written = |args: &[&str]| {
+        let (code, stdout, stderr) = init(dir.path(), args);
+        assert_eq!(code, 0, "{stderr}");
+        (stdout, std::fs::read_to_string(dir.path().join(NEW)).unwrap())
+    };
+    let (stdout, text) = written(&[]);
+    assert!(stdout.contains("not these steps: sales/Dockerfile:2"), "{stdout}");
+    assert!(!text.contains("image_registry"), "{text}");
+    let (stdout, text) = written(&["--ignore-dockerfile", "--overwrite"]);
+    assert!(!stdout.contains("still built with Docker"), "{stdout}");
+    assert!(text.contains("image_registry: ") && text.contains("ignore_dockerfile: 'true'\n"), "{text}");
+    assert_eq!(written(&["--overwrite"]).1, text, "the workflow says it by now");
+}
+
 #[test]
 fn json_has_what_became_of_each_line() {
     let dir = tempfile::tempdir().unwrap();
