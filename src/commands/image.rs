@@ -42,8 +42,8 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     let registries = registries(args, host)?;
     let locations = select(Project::read(&host.absolute(&project), host)?, &args.locations)?;
     let directories = locations.iter().map(|location| &*location.directory);
-    dockerfile::check_included(&args.image, directories.clone(), host)?;
-    if let Some(base) = dockerfile::base(&args.image, directories, host)? {
+    dockerfile::check_included(&args.image, directories, host)?;
+    if let Some(base) = dockerfile::base(&args.image, &locations, host)? {
         deploy.image_options.base_image = Some(base);
     }
     let silence = Arc::new(AtomicBool::new(true));
@@ -51,11 +51,10 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     let prepared = platforms::prepare(&deploy, &registries, [host, &silent], &[], progress)?;
     silence.store(false, Ordering::Relaxed);
     platforms::tell(&prepared, host);
-    let [Prepared { base, facts, planned: Planned { building, plan, requirements, .. }, .. }, ..] =
-        prepared.as_slice()
-    else {
+    let [Prepared { base, facts, planned, .. }, ..] = prepared.as_slice() else {
         return Ok(Exit(0));
     };
+    let Planned { building, plan, .. } = planned;
     if args.build.dry_run {
         let build = BuildArgs {
             python_version: Some(facts.version),
@@ -66,7 +65,7 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     }
     let out_dir = here::out_dir(args.out_dir.as_deref(), &project, host);
     let mut options = args.image.options(host);
-    options.dockerfiles = dockerfile::settings(&args.image, &args.build, false, requirements, host)?;
+    options.dockerfiles = dockerfile::settings(&args.image, &args.build, false, planned, host)?;
     let _turn = image::turn(&out_dir, building.tools.cache());
     let names: Vec<&str> = plan.locations.iter().map(|planned| planned.location.name.as_str()).collect();
     let targets = names.iter().map(|name| (name.to_string(), args.push.clone()));

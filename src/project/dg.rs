@@ -9,7 +9,7 @@
 use super::collect::toml_file::{Node, TomlFile};
 use super::error::ProjectError;
 use super::reading::{Reading, directory_of};
-use super::{CollectError, DgProject, Location, build_directory, defaults, unknown_key, workspace};
+use super::{CollectError, DgProject, Location, Warning, build_directory, defaults, unknown_key, workspace};
 use crate::error::Place;
 use crate::near_names::closest;
 use crate::paths::resolved;
@@ -364,11 +364,25 @@ fn build_directory(
     let Some((files, given, place)) = first_value(own, shared, "directory") else {
         return project.root.clone();
     };
-    build_directory::resolve(&directory_of(&files.build_file), given).unwrap_or_else(|missing| {
-        let directory = missing.directory.clone();
-        reading.errors.push(missing.error(owner, place));
-        directory
-    })
+    match build_directory::resolve(&directory_of(&files.build_file), given) {
+        Ok(directory) => {
+            let has_own = ["pyproject.toml", "setup.py", "requirements.txt"];
+            let has_own = has_own.iter().any(|name| project.root.join(name).is_file());
+            if has_own && directory != project.root && project.root.starts_with(&directory) {
+                let message = format!(
+                    "{owner} is built from `directory: {given}`, with the requirements there and not those of its project; \
+                     to build the project, leave `directory` out: what a Dockerfile copies is looked for in the directories above too"
+                );
+                reading.warnings.push(Warning { message, place: Some(place) });
+            }
+            directory
+        }
+        Err(missing) => {
+            let directory = missing.directory.clone();
+            reading.errors.push(missing.error(owner, place));
+            directory
+        }
+    }
 }
 
 /// `build` of the document, with its directory relative to `root`.
@@ -378,8 +392,10 @@ fn build(own: &Shared, shared: Option<&Shared>, directory: &Path, root: &Path) -
         let relative = crate::paths::relative(directory, root).display().to_string();
         build.insert("directory".to_string(), relative.into());
     }
-    if let Some((_, registry, _)) = first_value(own, shared, "registry") {
-        build.insert("registry".to_string(), registry.into());
+    for key in ["registry", "dockerfile"] {
+        if let Some((_, value, _)) = first_value(own, shared, key) {
+            build.insert(key.to_string(), value.into());
+        }
     }
     build
 }

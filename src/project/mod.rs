@@ -78,6 +78,21 @@ impl Location {
     pub fn place_of(&self, key: &str) -> Place {
         self.places.get(key).unwrap_or(&self.place).clone()
     }
+
+    /// The file that `build.dockerfile` names. As Docker's context may be the build directory or one above it, the path is
+    /// looked for there, and then next to the file that names it.
+    pub fn dockerfile(&self) -> Option<PathBuf> {
+        let given =
+            self.document.get("build")?.get("dockerfile")?.as_str().filter(|text| !text.is_empty())?;
+        let height = self.directory.ancestors().position(|above| above.join(".git").exists()).unwrap_or(0);
+        let contexts = self.directory.ancestors().take(height + 1);
+        let project = self.dg.as_ref().map(|dg| dg.root.as_path());
+        let here = project.or_else(|| self.place.file.parent());
+        let mut files =
+            contexts.chain(here).map(|context| crate::paths::lexically_normal(&context.join(given)));
+        let first = files.clone().next();
+        files.find(|file| file.is_file()).or(first)
+    }
 }
 
 /// A problem that does not stop a run.

@@ -46,7 +46,8 @@ const DEFAULTS: Keys = &[
     ("container_context", Shape::Mapping),
     ("agent_queue", Shape::Text),
 ];
-const BUILD: Keys = &[("directory", Shape::Text), ("registry", Shape::Text)];
+// `dockerfile` is read by some workflows of users, and not by Dagster+'s tools.
+const BUILD: Keys = &[("directory", Shape::Text), ("registry", Shape::Text), ("dockerfile", Shape::Text)];
 const CODE_SOURCE: Keys = &[
     ("package_name", Shape::Text),
     ("module_name", Shape::Text),

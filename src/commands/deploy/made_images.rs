@@ -133,8 +133,9 @@ impl Making<'_> {
         let names = wanted.keys().map(|name| (*name).to_string()).collect();
         let mut args = args.of_locations(names);
         let directories = wanted.values().map(|(location, _)| &*location.directory);
-        dockerfile::check_included(&args.image_options, directories.clone(), host)?;
-        if let Some(base) = dockerfile::base(&args.image_options, directories, host)? {
+        dockerfile::check_included(&args.image_options, directories, host)?;
+        let locations = wanted.values().map(|(location, _)| *location);
+        if let Some(base) = dockerfile::base(&args.image_options, locations, host)? {
             args.image_options.base_image = Some(base);
         }
         // The project was read for PEX files, and said what there was to say. Only the target differs.
@@ -150,13 +151,8 @@ impl Making<'_> {
         let platform = platform.clone();
         let mut options = args.image_options.options(host);
         let insists = args.publish.strategy == Strategy::Image;
-        options.dockerfiles = dockerfile::settings(
-            &self.args.image_options,
-            &args.build,
-            insists,
-            &planned.requirements,
-            host,
-        )?;
+        options.dockerfiles =
+            dockerfile::settings(&self.args.image_options, &args.build, insists, planned, host)?;
         // What another run writes there now would replace images before they are pushed.
         let _turn = image::turn(self.out_dir, planned.building.tools.cache());
         options.known = known;

@@ -5,15 +5,15 @@ use crate::builder::image::base::BaseName;
 use crate::builder::image::build::FromDockerfile;
 use crate::cli::{BuildArgs, ImageOptions};
 use crate::commands::Error;
+use crate::commands::deploy::Planned;
 use crate::host::Host;
 use crate::image::Reference;
 use crate::paths::lexically_normal;
-use crate::project::Requirements;
-use crate::project::dockerfile::{Base, Facts, Found, Recipe, RecipeError};
+use crate::project::dockerfile::{self, Base, Facts, Found, Recipe, RecipeError};
+use crate::project::{Location, Requirements};
 use crate::report::table::count;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Patterns of files that Docker leaves out of its context.
 const IGNORE_FILE: &str = ".dockerignore";
@@ -22,19 +22,18 @@ const IGNORE_FILE: &str = ".dockerignore";
 ///
 /// # Errors
 /// When the project or a Dockerfile cannot be read, or they name different bases.
-pub(in crate::commands) fn base<'d>(
+pub(in crate::commands) fn base<'l>(
     options: &ImageOptions,
-    directories: impl IntoIterator<Item = &'d Path>,
+    locations: impl IntoIterator<Item = &'l Location>,
     host: &Host,
 ) -> Result<Option<BaseName>, Error> {
     if options.ignore_dockerfile || options.base_image.is_some() {
         return Ok(None);
     }
-    let directories: BTreeSet<&Path> = directories.into_iter().collect();
     let mut bases: Vec<(PathBuf, Base)> = Vec::new();
-    for directory in directories {
+    for (directory, named) in dockerfile::named(locations)? {
         // What they require is known only after the base is.
-        let recipe = Recipe::read(directory, &shown(directory, host), &Facts::permissive())?;
+        let recipe = read(&directory, named.as_deref(), &Facts::permissive(), host)?;
         bases.extend(recipe.file.zip(recipe.base));
     }
     let Some((file, base)) = bases.first() else { return Ok(None) };
@@ -80,11 +79,13 @@ pub(in crate::commands) fn settings(
     options: &ImageOptions,
     build: &BuildArgs,
     insists: bool,
-    requirements: &BTreeMap<PathBuf, Arc<Requirements>>,
+    planned: &Planned<'_>,
     host: &Host,
 ) -> Result<BTreeMap<PathBuf, FromDockerfile>, Error> {
     let mut settings = BTreeMap::new();
-    for (directory, requirements) in requirements {
+    let locations = planned.plan.locations.iter().map(|planned| &planned.location);
+    let named = if options.ignore_dockerfile { BTreeMap::new() } else { dockerfile::named(locations)? };
+    for (directory, requirements) in &planned.requirements {
         let shown = shown(directory, host);
         if directory.join(IGNORE_FILE).is_file() {
             let file = shown.join(IGNORE_FILE);
@@ -95,12 +96,13 @@ pub(in crate::commands) fn settings(
         }
         let included = included(options, directory, host);
         let facts = Facts {
-            find: &|path| find(directory, path, host),
+            find: &|path| find(directory, path, requirements, host),
             adds: &|path| included.iter().any(|place| Path::new(path).starts_with(place)),
             requires: &|name| requirements.lines.iter().any(|line| line.name.as_deref() == Some(name)),
             chooses: build.all_extras || !build.extras.is_empty() || !build.groups.is_empty(),
         };
-        let recipe = Recipe::read(directory, &shown, &facts)?;
+        let named = named.get(directory).and_then(Option::as_deref);
+        let recipe = read(directory, named, &facts, host)?;
         if !insists {
             recipe.check()?;
         }
@@ -127,7 +129,19 @@ fn tell(recipe: &Recipe, has_base: bool, host: &Host) {
     }
 }
 
-/// How messages name a directory.
+/// The Dockerfile and the scripts of a build directory.
+fn read(
+    directory: &Path,
+    named: Option<&Path>,
+    facts: &Facts<'_>,
+    host: &Host,
+) -> Result<Recipe, RecipeError> {
+    let named = named.map(|file| (file, shown(file, host)));
+    let named = named.as_ref().map(|(file, shown)| (*file, shown.as_path()));
+    Recipe::read(directory, &shown(directory, host), named, facts)
+}
+
+/// How messages name a directory or file.
 fn shown(directory: &Path, host: &Host) -> PathBuf {
     directory.strip_prefix(host.cwd()).map_or_else(|_| directory.to_path_buf(), Path::to_path_buf)
 }
@@ -138,16 +152,22 @@ fn included(options: &ImageOptions, directory: &Path, host: &Host) -> Vec<PathBu
     includes.iter().filter_map(|one| Some(Path::new("/").join(one.place(directory).ok()?))).collect()
 }
 
-/// What a relative path, which may have wildcards, is in the build directory or in one above it, up to the working
-/// directory or the top of the repository: Docker's context is one of them.
-fn find(directory: &Path, path: &str, host: &Host) -> Option<Found> {
-    let is_top = |above: &Path| above == host.cwd() || above.join(".git").exists();
-    let height = directory.ancestors().position(is_top).unwrap_or(0);
+/// What a relative path, which may have wildcards, is in the build directory or in one above it, up to the top of the
+/// repository, or else the working directory: Docker's context is one of them.
+fn find(directory: &Path, path: &str, requirements: &Requirements, host: &Host) -> Option<Found> {
+    let position = |is_top: &dyn Fn(&Path) -> bool| directory.ancestors().position(is_top);
+    let top =
+        position(&|above| above.join(".git").exists()).or_else(|| position(&|above| above == host.cwd()));
+    let height = top.unwrap_or(0);
     let found = directory.ancestors().take(height + 1).find_map(|context| first(context, path))?;
     Some(Found {
         path: shown(&found, host).display().to_string(),
         is_file: found.is_file(),
         is_inside: found.starts_with(directory),
+        is_installed: requirements
+            .local_packages
+            .iter()
+            .any(|package| package.directory != directory && found.starts_with(&package.directory)),
     })
 }
 

@@ -87,7 +87,7 @@ pub fn facts(repository: &Repository, args: &InitArgs, host: &Host) -> Facts {
         docker: if ignores_dockerfiles { Vec::new() } else { docker(&directories, repository) },
         image_obstacles: match ignores_dockerfiles {
             true => Vec::new(),
-            false => image_obstacles(&directories, repository),
+            false => image_obstacles(&reading, &directories, repository),
         },
         ignores_dockerfiles,
         problems: unread
@@ -229,13 +229,27 @@ fn docker(directories: &BTreeSet<PathBuf>, repository: &Repository) -> Vec<Strin
 }
 
 /// Steps that `pexpress image` would stop at, and Dockerfiles that it cannot follow.
-fn image_obstacles(directories: &BTreeSet<PathBuf>, repository: &Repository) -> Vec<String> {
+fn image_obstacles(
+    reading: &Option<Reading>,
+    directories: &BTreeSet<PathBuf>,
+    repository: &Repository,
+) -> Vec<String> {
+    let locations = reading.iter().flat_map(|reading| &reading.locations);
+    let named = match dockerfile::named(locations) {
+        Ok(named) => named,
+        Err(error) => return vec![error.to_string()],
+    };
     let mut obstacles = Vec::new();
     let mut bases = BTreeSet::new();
     for directory in directories {
-        let name = repository.name(directory);
-        let shown = Path::new(if name == "." { "" } else { &name });
-        let read = dockerfile::Recipe::read(directory, shown, &dockerfile::Facts::permissive());
+        let shown = |path: &Path| match repository.name(path).as_str() {
+            "." => PathBuf::new(),
+            name => PathBuf::from(name),
+        };
+        let file = named.get(directory).and_then(Option::as_deref).map(|file| (file, shown(file)));
+        let file = file.as_ref().map(|(file, shown)| (*file, shown.as_path()));
+        let facts = dockerfile::Facts::permissive();
+        let read = dockerfile::Recipe::read(directory, &shown(directory), file, &facts);
         bases.extend(read.as_ref().ok().and_then(|recipe| Some(recipe.base.as_ref()?.reference.clone())));
         match read.and_then(|recipe| recipe.check()) {
             Ok(()) => {}

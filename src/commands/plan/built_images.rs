@@ -126,8 +126,8 @@ fn built(
     let registries = Registries::new(host, &agent, credentials);
     let known = known_layers::find(&pushing, &registries, host);
     let mut args = args.of_locations(names);
-    let directories = wanted.iter().map(|(location, _)| &*location.directory);
-    if let Some(base) = dockerfile::base(&args.image_options, directories, host)? {
+    let locations = wanted.iter().map(|(location, _)| *location);
+    if let Some(base) = dockerfile::base(&args.image_options, locations, host)? {
         args.image_options.base_image = Some(base);
     }
     // The project was read for PEX files, and said what there was to say.
@@ -137,8 +137,7 @@ fn built(
     let [Prepared { planned, .. }, ..] = prepared.as_slice() else { return Ok(images) };
     let mut options = args.image_options.options(&silent);
     let insists = args.publish.strategy == Strategy::Image;
-    options.dockerfiles =
-        dockerfile::settings(&args.image_options, &args.build, insists, &planned.requirements, &silent)?;
+    options.dockerfiles = dockerfile::settings(&args.image_options, &args.build, insists, planned, &silent)?;
     // A list of what is in the image does not change it.
     (options.sbom, options.known, options.only_known) = (false, known, true);
     let repositories = pushing.iter().map(|one| (one.location.clone(), one.repository.clone()));

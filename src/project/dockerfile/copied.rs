@@ -193,7 +193,8 @@ fn from_context(source: &str, copied: &Copied<'_>, places: &Places, facts: &Fact
         )));
     };
     let is_in_place = places.holds(copied.to) || (to == "/" && places.working_directory() == "/");
-    if found.is_inside && is_in_place {
+    // Wherever it is copied to: it is installed from its own directory.
+    if found.is_installed || (found.is_inside && is_in_place) {
         return None;
     }
     // The content of a directory goes into the one that is named, and a file below it.

@@ -14,6 +14,7 @@ use crate::bounded_file;
 use crate::error::{Explain, Fault, Place};
 use crate::image::dockerfile::{Dockerfile, DockerfileError};
 use crate::image::reference::ReferenceError;
+use crate::project::Location;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,8 @@ pub struct Found {
     pub is_file: bool,
     /// Whether it is the build directory, or in it.
     pub is_inside: bool,
+    /// Whether it is a package that the project requires by its path, or in one.
+    pub is_installed: bool,
 }
 
 /// What is known about the project that the Dockerfile belongs to.
@@ -95,7 +98,7 @@ pub struct Facts<'a> {
 impl Found {
     /// A directory in the build directory.
     pub fn inside(path: &str) -> Found {
-        Found { path: path.to_string(), is_file: false, is_inside: true }
+        Found { path: path.to_string(), is_file: false, is_inside: true, is_installed: false }
     }
 }
 
@@ -117,6 +120,24 @@ pub enum RecipeError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// `build.dockerfile` names no file.
+    #[error("`{file}`, the Dockerfile of `{location}`, does not exist")]
+    NoFile {
+        /// The file.
+        file: PathBuf,
+        /// The code location.
+        location: String,
+        /// Where it is.
+        place: Place,
+    },
+    /// One build directory makes one image.
+    #[error("code locations of the build directory `{directory}` have different Dockerfiles:{}", named.iter().map(|(name, file)| format!("\n  {name}: {}", file.as_ref().map_or("none is named".into(), |file| format!("{}", file.display())))).collect::<String>())]
+    Different {
+        /// The build directory.
+        directory: PathBuf,
+        /// Code location and file.
+        named: Vec<(String, Option<PathBuf>)>,
     },
     /// It is not a Dockerfile.
     #[error("`{file}` is not a valid Dockerfile")]
@@ -179,6 +200,13 @@ impl Explain for RecipeError {
                 Some("correct it, or pass --ignore-dockerfile to build without it".into())
             }
             RecipeError::Reference { .. } => Some("correct it, or give the base with --base-image".into()),
+            RecipeError::NoFile { .. } => Some(
+                "correct `dockerfile`: it is relative to the build directory or to one above it, up to the top of the repository"
+                    .into(),
+            ),
+            RecipeError::Different { .. } => {
+                Some("build each with --location, or give each a `build.directory` of its own".into())
+            }
             RecipeError::Bases { .. } => {
                 Some("give one for all with --base-image, or build each with --location".into())
             }
@@ -189,6 +217,8 @@ impl Explain for RecipeError {
     }
     fn place(&self) -> Option<Place> {
         let (file, line) = match self {
+            RecipeError::NoFile { place, .. } => return Some(place.clone()),
+            RecipeError::Different { .. } => return None,
             RecipeError::Read { file, .. } => (file, None),
             RecipeError::Dockerfile { file, source } => (file, Some(source.line)),
             RecipeError::Reference { file, line, .. } => (file, Some(*line)),
@@ -206,15 +236,25 @@ impl Explain for RecipeError {
 }
 
 impl Recipe {
-    /// Read the Dockerfile and the scripts of a build directory. `shown` is how messages name it.
+    /// Read the Dockerfile and the scripts of a build directory. `shown` is how messages name it. `named` is another
+    /// Dockerfile than the usual ones, and how messages name that.
     ///
     /// # Errors
     /// When a file cannot be read or is not a Dockerfile.
-    pub fn read(directory: &Path, shown: &Path, facts: &Facts<'_>) -> Result<Recipe, RecipeError> {
+    pub fn read(
+        directory: &Path,
+        shown: &Path,
+        named: Option<(&Path, &Path)>,
+        facts: &Facts<'_>,
+    ) -> Result<Recipe, RecipeError> {
         let mut recipe = Recipe::default();
-        for name in NAMES {
-            let file = shown.join(name);
-            let Some(text) = text_of(&directory.join(name), &file)? else { continue };
+        let usual = NAMES.map(|name| (directory.join(name), shown.join(name)));
+        let files = match named {
+            Some((file, shown)) => vec![(file.to_path_buf(), shown.to_path_buf())],
+            None => usual.to_vec(),
+        };
+        for (path, file) in files {
+            let Some(text) = text_of(&path, &file)? else { continue };
             recipe = Recipe::of_dockerfile(&text, &file, facts)?;
             break;
         }
@@ -245,6 +285,32 @@ impl Recipe {
         let steps: Vec<Step> = self.steps.iter().filter(|step| step.is_needed).cloned().collect();
         if steps.is_empty() { Ok(()) } else { Err(RecipeError::Needed { steps }) }
     }
+}
+
+/// The build directories of these code locations, each with the Dockerfile that its entry names, if one does.
+///
+/// # Errors
+/// When one does not exist, or a build directory has several.
+pub fn named<'l>(
+    locations: impl IntoIterator<Item = &'l Location>,
+) -> Result<BTreeMap<PathBuf, Option<PathBuf>>, RecipeError> {
+    let mut directories: BTreeMap<PathBuf, Vec<(String, Option<PathBuf>)>> = BTreeMap::new();
+    for location in locations {
+        let file = location.dockerfile();
+        if let Some(file) = file.clone().filter(|file| !file.is_file()) {
+            let (location, place) = (location.name.clone(), location.place.clone());
+            return Err(RecipeError::NoFile { file, location, place });
+        }
+        directories.entry(location.directory.clone()).or_default().push((location.name.clone(), file));
+    }
+    let of_directory = |(directory, named): (PathBuf, Vec<(String, Option<PathBuf>)>)| {
+        let first = named.first().and_then(|(_, file)| file.clone());
+        match named.iter().all(|(_, file)| *file == first) {
+            true => Ok((directory, first)),
+            false => Err(RecipeError::Different { directory, named }),
+        }
+    };
+    directories.into_iter().map(of_directory).collect()
 }
 
 /// The text of a file; `None` if the file does not exist.

@@ -6,9 +6,12 @@ fn read(text: &str) -> (Recipe, Vec<String>) {
     let facts = Facts {
         find: &|path| match path {
             path if path.contains("elsewhere") => None,
-            path if path.starts_with("above") => {
-                Some(Found { path: format!("../{path}"), is_file: true, is_inside: false })
-            }
+            path if path.starts_with("above") => Some(Found {
+                path: format!("../{path}"),
+                is_file: true,
+                is_inside: false,
+                is_installed: false,
+            }),
             path => Some(Found::inside(path)),
         },
         adds: &|path| path.starts_with("/included"),
@@ -154,7 +157,7 @@ fn an_install_script_counts_as_the_commands_in_it() {
 fn files_of_a_directory_are_read_and_errors_have_a_place() {
     let dir = tempfile::tempdir().unwrap();
     let facts = Facts { chooses: false, ..Facts::permissive() };
-    let read = || Recipe::read(dir.path(), Path::new("project"), &facts);
+    let read = || Recipe::read(dir.path(), Path::new("project"), None, &facts);
     assert_eq!(read().unwrap(), Recipe::default());
     std::fs::write(dir.path().join("Containerfile"), "FROM a\n").unwrap();
     assert_eq!(read().unwrap().base.unwrap().reference, "a");

@@ -32,7 +32,7 @@ pub fn project(dir: &Path) {
 }
 
 /// A build backend that packs `src/`, so that no other has to be fetched.
-const BACKEND: &str = "\
+pub const BACKEND: &str = "\
 import base64, hashlib, os, zipfile
 
 def build_wheel(directory, config_settings=None, metadata_directory=None):

@@ -1,7 +1,7 @@
 //! Dockerfiles in the build directory: never run, and never ignored in silence.
 
 use super::base::Base;
-use super::build::{Layout, command, image, project, refused};
+use super::build::{BACKEND, Layout, command, image, project, refused};
 use crate::support::run;
 use crate::support::said::plain;
 use std::path::Path;
@@ -91,6 +91,84 @@ fn files_of_a_context_above_the_build_directory_can_be_included() {
     for (path, text) in [("opt/dagster/dbt/project.yml", "name: x\n"), ("srv/limits.txt", "1\n")] {
         assert_eq!(files[path].text(), text, "{path}");
     }
+}
+
+/// As in mitodl/ol-data-platform. Another Dockerfile was read, or none.
+#[test]
+fn the_dockerfile_that_an_entry_names_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    with_dockerfile(dir.path(), "FROM python:3.11-slim\nRUN apt-get install -y git\n");
+    let yaml = dir.path().join("dagster_cloud.yaml");
+    let text = std::fs::read_to_string(&yaml).unwrap();
+    let named = |file: &str| {
+        let entry = format!("{{directory: shop, dockerfile: {file}}}");
+        std::fs::write(&yaml, text.replace("{directory: shop}", &entry)).unwrap();
+    };
+    // Relative to the file that names it, and to the build directory.
+    std::fs::write(
+        dir.path().join("Image.dockerfile"),
+        "FROM python:3.11-slim\nENV ONE=1\nCOPY shop /opt/dagster/app\n",
+    )
+    .unwrap();
+    std::fs::write(dir.path().join("shop/Inner.dockerfile"), "FROM python:3.11-slim\nENV ONE=2\n").unwrap();
+    for (file, said, want) in [
+        ("Image.dockerfile", "Image.dockerfile", "ONE=1"),
+        ("Inner.dockerfile", "shop/Inner.dockerfile", "ONE=2"),
+    ] {
+        named(file);
+        let output = run(&mut command(dir.path(), &["--base-image", "oci:base"]));
+        let stderr = plain(&String::from_utf8(output.stderr).unwrap());
+        assert!(stderr.contains(&format!("{said} is read, not run; used: 1 variable;")), "{stderr}");
+        let config = Layout::open(&dir.path().join("out/shop")).config();
+        assert!(config["config"]["Env"].as_array().unwrap().iter().any(|one| one == want), "{config}");
+    }
+    named("gone/Dockerfile");
+    insta::assert_snapshot!(refused(dir.path(), &["--base-image", "oci:base", "--quiet"]), @r"
+    error: `shop/gone/Dockerfile`, the Dockerfile of `shop`, does not exist
+      at: dagster_cloud.yaml:2:5
+    hint: correct `dockerfile`: it is relative to the build directory or to one above it, up to the top of the repository
+    ");
+    named("Image.dockerfile");
+    let one = std::fs::read_to_string(&yaml).unwrap();
+    let second =
+        "  - location_name: second\n    code_source: {module_name: shop}\n    build: {directory: shop}\n";
+    std::fs::write(&yaml, one + second).unwrap();
+    insta::assert_snapshot!(refused(dir.path(), &["--base-image", "oci:base", "--quiet"]), @r"
+    error: code locations of the build directory `shop` have different Dockerfiles:
+      shop: Image.dockerfile
+      second: none is named
+    hint: build each with --location, or give each a `build.directory` of its own
+    ");
+}
+
+/// Its package is installed anyway, and the message said to include it once more.
+#[test]
+fn a_copied_path_dependency_needs_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    with_dockerfile(
+        dir.path(),
+        "FROM python:3.11-slim\nWORKDIR /app\nCOPY lib /deps/lib\nCOPY lib/src/lib /deps/more\nCOPY shop .\n",
+    );
+    for (name, text) in [
+        (
+            "lib/pyproject.toml",
+            "[project]\nname = 'lib'\nversion = '1'\n[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n",
+        ),
+        ("lib/backend.py", &BACKEND.replace("shop", "lib")),
+        ("lib/src/lib/__init__.py", "def main(): print('lib')\n"),
+    ] {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let path = dir.path().join("shop/pyproject.toml");
+    let text = std::fs::read_to_string(&path).unwrap().replace("'large']", "'large', 'lib']");
+    std::fs::write(&path, text + "[tool.uv.sources]\nlib = {path = '../lib', editable = true}\n").unwrap();
+    let output = run(&mut command(dir.path(), &["--base-image", "oci:base"]));
+    let said = plain(&String::from_utf8(output.stderr).unwrap());
+    assert!(!said.contains("COPY lib"), "{said}");
+    let files = Layout::open(&dir.path().join("out/shop")).files();
+    assert!(files.contains_key("opt/dagster/local/lib/src/lib/__init__.py"), "{:?}", files.keys());
 }
 
 #[test]

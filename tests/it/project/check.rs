@@ -748,16 +748,44 @@ fn one_build_names_all_directories_without_files() {
     }
 }
 
+/// The requirements of the project were not used, without a word, in mitodl/ol-data-platform.
+#[test]
+fn a_build_directory_above_a_dg_project_with_requirements_is_a_warning() {
+    let project = "[project]\nname = 'a'\nversion = '1'\ndependencies = ['dagster', 'dagster-cloud']\n[tool.dg]\ndirectory_type = 'project'\n[tool.dg.project]\nroot_module = 'a'\n";
+    let tree = project_tree(&[
+        (
+            "pyproject.toml",
+            "[project]\nname = 'all'\nversion = '1'\ndependencies = ['dagster', 'dagster-cloud']\n",
+        ),
+        ("projects/a/pyproject.toml", project),
+        ("projects/a/src/a/definitions.py", ""),
+        ("projects/a/src/a/__init__.py", ""),
+        ("projects/a/build.yaml", "directory: ../..\ndockerfile: projects/a/Dockerfile\n"),
+    ]);
+    let said = || {
+        let output = pexpress().arg("check").arg(tree.path().join("projects/a")).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).replace(&tree.path().display().to_string(), "ROOT")
+    };
+    let with_directory = said();
+    let warning = with_directory.find("warning: code location").map(|at| &with_directory[at..]);
+    insta::assert_snapshot!(warning.unwrap_or_default(), @r"
+    warning: code location `a` is built from `directory: ../..`, with the requirements there and not those of its project; to build the project, leave `directory` out: what a Dockerfile copies is looked for in the directories above too
+      at: ROOT/projects/a/build.yaml:1:12
+    ");
+    std::fs::write(tree.path().join("projects/a/build.yaml"), "dockerfile: projects/a/Dockerfile\n").unwrap();
+    assert!(!said().contains("`directory:"), "{}", said());
+}
+
 #[test]
 fn an_unknown_key_of_build_yaml_is_a_warning() {
     let project = "directory_type = 'project'\n[project]\nroot_module = 'p'\ncode_location_name = 'p'\n";
     let (stderr, code, stdout) = checked(&[
         ("dg.toml", project),
-        ("build.yaml", "directory: .\ndockerfile: Dockerfile\n"),
+        ("build.yaml", "directory: .\ndockerfil: Dockerfile\n"),
         ("setup.py", ""),
     ]);
     insta::assert_snapshot!(stderr, @r"
-    warning: unknown key `dockerfile` in `build.yaml`, which is ignored (known here: directory, registry)
+    warning: unknown key `dockerfil` in `build.yaml`, which is ignored (did you mean `dockerfile`?)
       at: ROOT/build.yaml:2:1
     ");
     assert_eq!(
