@@ -1,11 +1,10 @@
 //! Callbacks of a running build, so that uploads need not wait for its end.
 
+use super::image::recorded::{Recorded, RequirementSet};
 use super::recipe::Recipe;
 use super::{BuiltDeps, PexFile};
 use crate::plan::DepsJob;
 use crate::resolve::Resolution;
-use crate::target::Target;
-use std::time::SystemTime;
 
 /// A deps PEX that is already in the PEX registry, and so need not be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,17 +13,6 @@ pub struct StoredDeps {
     pub name: String,
     /// Version of dagster in it.
     pub dagster_version: String,
-}
-
-/// A requirement set of images.
-#[derive(Debug, Clone, Copy)]
-pub struct RequirementSet<'a> {
-    /// Its requirements.
-    pub job: &'a DepsJob,
-    /// The Python and the platform of the base image.
-    pub target: Target,
-    /// The code locations that have it.
-    pub locations: &'a [&'a str],
 }
 
 /// Receives finished files, and can name stored ones. Called from several threads at once.
@@ -54,11 +42,11 @@ pub trait Observer: Sync {
         None
     }
     /// What an earlier run resolved the requirements of images to, if that still holds.
-    fn recorded_resolution(&self, _set: &RequirementSet<'_>) -> Option<Resolution> {
+    fn recorded_resolution(&self, _set: &RequirementSet<'_>) -> Option<Recorded> {
         None
     }
-    /// The requirements of images were resolved at this time.
-    fn resolution_found(&self, _set: &RequirementSet<'_>, _resolution: &Resolution, _at: SystemTime) {}
+    /// What the requirements of images were resolved to, in this run or in an earlier one whose record lacks it.
+    fn resolution_found(&self, _set: &RequirementSet<'_>, _found: Recorded) {}
 }
 
 /// For builds without uploads.

@@ -7,8 +7,9 @@
 use super::WORKERS;
 use super::cache_tags::CacheTags;
 use super::record::{Asked, NOT_OF_THESE, max_age, shareable, words};
+use crate::builder::image::recorded::{NamedWheel, Recorded, RequirementSet};
 use crate::builder::in_parallel;
-use crate::builder::observer::{Observer, RequirementSet};
+use crate::builder::observer::Observer;
 use crate::cache::is_sha256;
 use crate::deployment::args::PublishArgs;
 use crate::hex::hex;
@@ -37,15 +38,11 @@ struct Document {
     /// Seconds since the epoch.
     resolved_at: u64,
     resolution: Resolution,
+    /// What was built from source.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    built: BTreeMap<String, NamedWheel>,
     /// SHA-256 of the key and everything else here.
     digest: String,
-}
-
-/// A resolution of an earlier run.
-#[derive(Debug, Clone, PartialEq)]
-struct Record {
-    resolved_at: SystemTime,
-    resolution: Resolution,
 }
 
 /// A record of this run.
@@ -63,7 +60,7 @@ pub struct ImageRecords<'a> {
     registries: &'a Registries,
     host: &'a Host,
     /// What was read, by hash: an image may be built twice.
-    read: Mutex<BTreeMap<String, Option<Record>>>,
+    read: Mutex<BTreeMap<String, Option<Recorded>>>,
     /// Names of code locations whose record was named in the log: other platforms say nothing new.
     said: Mutex<BTreeSet<String>>,
     new: Mutex<Vec<New>>,
@@ -99,7 +96,7 @@ impl<'a> ImageRecords<'a> {
     }
 
     /// The first record that decides.
-    fn find(&self, asked: &Asked<'_>, set: &RequirementSet<'_>) -> Option<Record> {
+    fn find(&self, asked: &Asked<'_>, set: &RequirementSet<'_>) -> Option<Recorded> {
         let repositories = self.repositories(set.locations.iter().copied());
         let repositories = repositories.into_iter().take(MOST_REPOSITORIES);
         let mut places =
@@ -163,31 +160,30 @@ impl<'a> ImageRecords<'a> {
 }
 
 impl Observer for ImageRecords<'_> {
-    fn recorded_resolution(&self, set: &RequirementSet<'_>) -> Option<Resolution> {
+    fn recorded_resolution(&self, set: &RequirementSet<'_>) -> Option<Recorded> {
         let asked = Asked::of(set.job, set.target, RUNTIME, self.host)?;
         if !asked.has_use_for_records(self.max_age) {
             return None;
         }
         let known = lock(&self.read).get(&asked.hash).cloned();
-        let found = known.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             let found = self.find(&asked, set);
             lock(&self.read).insert(asked.hash.clone(), found.clone());
             let names = set.locations.join(", ");
-            if let Some(Record { resolved_at, .. }) = &found
+            if let Some(Recorded { resolved_at, .. }) = &found
                 && lock(&self.said).insert(names.clone())
             {
                 let age = words(self.host.clock.now().duration_since(*resolved_at).unwrap_or_default());
                 self.host.note(format!("{names}: versions as resolved {age} ago (--resolve-max-age)"));
             }
             found
-        });
-        found.map(|record| record.resolution)
+        })
     }
 
-    fn resolution_found(&self, set: &RequirementSet<'_>, resolution: &Resolution, at: SystemTime) {
+    fn resolution_found(&self, set: &RequirementSet<'_>, found: Recorded) {
         let Some(to) = &self.tags.to else { return };
         let Some(asked) = Asked::of(set.job, set.target, RUNTIME, self.host) else { return };
-        let Some((tag, text)) = tag_of(&asked, to).zip(text(&asked, resolution, at)) else { return };
+        let Some((tag, text)) = tag_of(&asked, to).zip(text(&asked, &found)) else { return };
         let locations = set.locations.iter().map(ToString::to_string).collect();
         lock(&self.new).push(New { tag, text, locations });
     }
@@ -201,7 +197,7 @@ fn tag_of(asked: &Asked<'_>, tag: &str) -> Option<Tag> {
 
 /// The text of a record; `None` if its files are not all known by digest, or if the requirements can mean others at any
 /// moment.
-fn text(asked: &Asked<'_>, resolution: &Resolution, at: SystemTime) -> Option<String> {
+fn text(asked: &Asked<'_>, Recorded { resolved_at, resolution, built }: &Recorded) -> Option<String> {
     let is_exact = resolution.distributions.iter().all(|one| match &one.artifact {
         Artifact::Wheel(download) | Artifact::Sdist { download, .. } => download.sha256.is_some(),
         Artifact::Git { .. } => true,
@@ -209,18 +205,20 @@ fn text(asked: &Asked<'_>, resolution: &Resolution, at: SystemTime) -> Option<St
     if !is_exact || !asked.is_lasting(resolution) {
         return None;
     }
-    let resolved_at = at.duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let mut document = Document { resolved_at, resolution: shareable(resolution), digest: String::new() };
+    let resolved_at = resolved_at.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let (resolution, built) = (shareable(resolution), built.clone());
+    let mut document = Document { resolved_at, resolution, built, digest: String::new() };
     document.digest = digest(asked, &document);
     serde_json::to_string(&document).ok().filter(|text| text.len() <= MOST_BYTES)
 }
 
 /// The record in this text, or why it cannot be used. Its files are those of the package sources.
-fn usable(asked: &Asked<'_>, text: &[u8], now: SystemTime, max_age: Duration) -> Result<Record, String> {
+fn usable(asked: &Asked<'_>, text: &[u8], now: SystemTime, max_age: Duration) -> Result<Recorded, String> {
     let document: Option<Document> = serde_json::from_slice(text).ok();
     let is_whole =
         |document: &Document| is_sha256(&document.digest) && document.digest == digest(asked, document);
-    let Document { resolved_at, mut resolution, .. } = document.filter(is_whole).ok_or(NOT_OF_THESE)?;
+    let Document { resolved_at, mut resolution, built, .. } =
+        document.filter(is_whole).ok_or(NOT_OF_THESE)?;
     let resolved_at = UNIX_EPOCH.checked_add(Duration::from_secs(resolved_at)).ok_or(NOT_OF_THESE)?;
     asked.check(&resolution, resolved_at, now, max_age)?;
     for distribution in &mut resolution.distributions {
@@ -229,13 +227,13 @@ fn usable(asked: &Asked<'_>, text: &[u8], now: SystemTime, max_age: Duration) ->
             Artifact::Git { .. } => {}
         }
     }
-    Ok(Record { resolved_at, resolution })
+    Ok(Recorded { resolved_at, resolution, built })
 }
 
 /// Protects against a record that was cut, or that belongs to other requirements.
 fn digest(asked: &Asked<'_>, document: &Document) -> String {
-    let Document { resolved_at, resolution, digest: _ } = document;
-    let resolution = serde_json::to_string(resolution).unwrap_or_default();
+    let Document { resolved_at, resolution, built, digest: _ } = document;
+    let resolution = serde_json::to_string(&(resolution, built)).unwrap_or_default();
     hex(Sha256::digest(format!("{}\n{resolved_at}\n{resolution}\n", asked.hash).as_bytes()))
 }
 

@@ -8,20 +8,18 @@ use super::install::Install;
 use super::known::Shared;
 use super::observer::{LayerObserver, LayerSource};
 use super::options::Options;
+use super::recorded::{NamedWheel, Recorded, RequirementSet};
 use super::sbom::Packages;
 use super::stored::{self, ImageLayer};
 use super::venv::Venv;
-use super::wheels::{NamedWheel, Wheels};
+use super::wheels::Wheels;
 use super::{ImageError, collisions, contents, key};
 use crate::builder::fetch_job::FetchedWheel;
-use crate::builder::observer::RequirementSet;
 use crate::builder::{BuildError, Context, deps, in_parallel, parallelism};
 use crate::plan::Plan;
 use crate::project::{LockContent, Requirements};
-use crate::resolve::Resolution;
 use crate::wheel::Archive;
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 /// The layers of a requirement set, and what is in them.
 #[derive(Debug, Clone)]
@@ -63,8 +61,8 @@ impl Layers<'_> {
         let users = plan.locations.iter().filter(|one| one.deps == number);
         let locations: Vec<&str> = users.map(|one| one.location.name.as_str()).collect();
         let set = RequirementSet { job, target: context.target, locations: &locations };
-        if let Some(resolution) = context.observer.recorded_resolution(&set) {
-            match self.of_resolution(&set, &resolution, None) {
+        if let Some(recorded) = context.observer.recorded_resolution(&set) {
+            match self.of_resolution(&set, &recorded, false) {
                 Err(BuildError::Fetch(error)) => {
                     let (names, again) = (locations.join(", "), "the requirements are resolved again");
                     context.tools.host().note(format!("{names}: {error}; {again}"));
@@ -74,38 +72,38 @@ impl Layers<'_> {
         }
         let resolution = deps::resolve(job, context)?;
         let resolved_at = context.tools.host().clock.now();
-        self.of_resolution(&set, &resolution, Some(resolved_at))
+        self.of_resolution(&set, &Recorded { resolved_at, resolution, built: BTreeMap::new() }, true)
     }
 
-    /// The layers of a resolution. `resolved_at` is `None` for that of an earlier run.
+    /// The layers of a resolution, which is of this run or of an earlier one.
     fn of_resolution(
         &self,
         set: &RequirementSet<'_>,
-        resolution: &Resolution,
-        resolved_at: Option<SystemTime>,
+        recorded: &Recorded,
+        is_of_this_run: bool,
     ) -> Result<Distributions, BuildError> {
-        let RequirementSet { job, locations, .. } = *set;
+        let (RequirementSet { job, locations, .. }, resolution) = (*set, &recorded.resolution);
         let context = self.context;
         // A list of what is in the image needs the metadata of all wheels.
-        let known = match self.options.sbom {
+        let mut known = match self.options.sbom {
             true => Shared::default(),
             false => self.options.known.of(locations.iter().copied()),
         };
         let (settings, only_known) = (&job.requirements.settings, self.options.only_known);
         let how = (only_known || !known.is_empty(), only_known);
-        let mut wheels = Wheels::of(resolution, settings, context, how)?;
-        if let Some(at) = resolved_at {
-            context.observer.resolution_found(set, &wheels.with_sizes(), at);
-        }
-        let named: Vec<(&str, u64)> =
-            wheels.named().iter().map(|wheel| (wheel.name.as_str(), wheel.size_bytes)).collect();
-        let groups = self.groups(&named);
-        let mut found: Vec<Option<ImageLayer>> =
-            groups.iter().map(|group| self.known_layer(&known, &chosen(&wheels, group))).collect();
-        let (mut known, is_new) = (known, found.iter().any(Option::is_none));
-        if is_new && self.options.whole_if_new && !is_decided(&job.requirements) {
-            known = Shared::default();
-            found.fill(None);
+        let mut wheels = Wheels::of(recorded, settings, context, how)?;
+        let (groups, found) = loop {
+            let (groups, found) = self.taken_over(&wheels, &mut known, is_decided(&job.requirements));
+            let missing = groups.iter().zip(&found).filter(|(_, found)| found.is_none());
+            let missing = missing.flat_map(|(group, _)| group.iter().copied()).filter(|_| !only_known);
+            // Those that were built may belong to other groups.
+            if !wheels.build_claimed(missing)? {
+                break (groups, found);
+            }
+        };
+        let now = wheels.recorded(recorded.resolved_at);
+        if is_of_this_run || now.built != recorded.built {
+            context.observer.resolution_found(set, now);
         }
         let missing: Vec<&Vec<usize>> =
             groups.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(group, _)| group).collect();
@@ -127,9 +125,8 @@ impl Layers<'_> {
             true => Vec::new(),
             false => {
                 // The run that resolved has said it, and uv finds it.
-                if let Some(behind) = resolved_at.and_then(|_| deps::behind(job, resolution, context)) {
-                    context.warn(behind);
-                }
+                let behind = is_of_this_run.then(|| deps::behind(job, resolution, context));
+                behind.flatten().into_iter().for_each(|behind| context.warn(behind));
                 self.write_groups(&wheels, &missing, locations)?
             }
         };
@@ -139,6 +136,26 @@ impl Layers<'_> {
             layers: std::iter::once(self.skeleton(&known)?).chain(layers).collect(),
             packages,
         })
+    }
+
+    /// Which distributions share a layer, and the layers that are known. None are if some are new and all have to be made
+    /// then.
+    fn taken_over(
+        &self,
+        wheels: &Wheels<'_>,
+        known: &mut Shared<'_>,
+        is_decided: bool,
+    ) -> (Vec<Vec<usize>>, Vec<Option<ImageLayer>>) {
+        let named: Vec<(&str, u64)> =
+            wheels.named().iter().map(|wheel| (wheel.name.as_str(), wheel.size_bytes)).collect();
+        let groups = self.groups(&named);
+        let mut found: Vec<Option<ImageLayer>> =
+            groups.iter().map(|group| self.known_layer(known, &chosen(wheels, group))).collect();
+        if found.iter().any(Option::is_none) && self.options.whole_if_new && !is_decided {
+            *known = Shared::default();
+            found.fill(None);
+        }
+        (groups, found)
     }
 
     /// Which distributions share a layer, from their names and sizes.

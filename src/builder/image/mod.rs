@@ -30,6 +30,7 @@ pub mod options;
 pub mod place;
 pub mod platforms;
 pub mod record;
+pub mod recorded;
 pub mod sbom;
 pub mod scan;
 pub mod source;

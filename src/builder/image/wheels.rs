@@ -1,27 +1,16 @@
 //! The wheels of a requirement set: named by the resolution, and fetched only where a layer of them has to be written.
 
 use super::ImageError;
+use super::recorded::{NamedWheel, Recorded};
 use crate::builder::fetch_job::FetchedWheel;
 use crate::builder::{BuildError, Context};
 use crate::cache::is_sha256;
 use crate::project::ResolveSettings;
-use crate::resolve::{Artifact, Download, Resolution};
+use crate::resolve::{Artifact, Distribution, Download, Resolution};
 use crate::wheel::{Tags, WheelName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 use url::Url;
-
-/// A wheel, as far as layers depend on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedWheel {
-    /// Normalised name.
-    pub name: String,
-    /// Version from the file name.
-    pub version: String,
-    /// Lower-case hex SHA-256.
-    pub sha256: String,
-    /// Size of the file: that which the resolution has, if it has one.
-    pub size_bytes: u64,
-}
 
 /// The wheels of a resolution, by position in it.
 pub struct Wheels<'a> {
@@ -29,35 +18,42 @@ pub struct Wheels<'a> {
     settings: &'a ResolveSettings,
     context: &'a Context<'a>,
     named: Vec<NamedWheel>,
+    /// Positions of those that only a record names: built again, they may be others.
+    claimed: BTreeSet<usize>,
     fetched: BTreeMap<usize, FetchedWheel>,
 }
 
 impl<'a> Wheels<'a> {
-    /// The wheels of a resolution. Those that it does not name by digest and size are fetched or built now, and all where
-    /// `if_needed` is false. With `only_named` nothing is, and the first that is not named is an error.
+    /// The wheels of a resolution. Those that neither it nor `built` names by digest and size are fetched or built now, and
+    /// all where `if_needed` is false. With `only_named` nothing is, and the first that is not named is an error.
     ///
     /// # Errors
     /// When one cannot be fetched or built.
     pub fn of(
-        resolution: &'a Resolution,
+        Recorded { resolution, built, .. }: &'a Recorded,
         settings: &'a ResolveSettings,
         context: &'a Context<'a>,
         (if_needed, only_named): (bool, bool),
     ) -> Result<Wheels<'a>, BuildError> {
         let tags = Tags::for_target(&context.target);
-        let of_artifact = |artifact: &Artifact| match artifact {
-            Artifact::Wheel(download) if if_needed => named(download, &tags),
-            _ => None,
+        let of = |one: &Distribution| match &one.artifact {
+            _ if !if_needed => None,
+            Artifact::Wheel(download) => named(download, &tags),
+            Artifact::Sdist { .. } | Artifact::Git { .. } => built
+                .get(&one.name)
+                .filter(|wheel| wheel.name == one.name && is_sha256(&wheel.sha256))
+                .cloned(),
         };
-        let known: Vec<Option<NamedWheel>> =
-            resolution.distributions.iter().map(|one| of_artifact(&one.artifact)).collect();
+        let known: Vec<Option<NamedWheel>> = resolution.distributions.iter().map(of).collect();
         let unknown: Vec<usize> = (0..known.len()).filter(|at| known[*at].is_none()).collect();
         if let Some(first) = unknown.first().filter(|_| only_named) {
             let what = resolution.distributions[*first].name.clone();
             return Err(ImageError::NewLayer { what }.into());
         }
-        let mut wheels =
-            Wheels { resolution, settings, context, named: Vec::new(), fetched: BTreeMap::new() };
+        let is_source = |at: &usize| !matches!(resolution.distributions[*at].artifact, Artifact::Wheel(_));
+        let claimed = (0..known.len()).filter(|at| known[*at].is_some()).filter(is_source).collect();
+        let (named, fetched) = (Vec::new(), BTreeMap::new());
+        let mut wheels = Wheels { resolution, settings, context, named, claimed, fetched };
         wheels.fetch(unknown)?;
         for (at, known) in known.into_iter().enumerate() {
             let named = known.map_or_else(|| wheels.name(at), Ok)?;
@@ -71,15 +67,33 @@ impl<'a> Wheels<'a> {
         &self.named
     }
 
-    /// The resolution with the size of each wheel: an index may not say it.
-    pub fn with_sizes(&self) -> Resolution {
-        let mut resolution = self.resolution.clone();
+    /// What a later run needs to name the same wheels: also the size of each, which an index may not say, and what was
+    /// built.
+    pub fn recorded(&self, resolved_at: SystemTime) -> Recorded {
+        let (mut resolution, mut built) = (self.resolution.clone(), BTreeMap::new());
         for (distribution, named) in resolution.distributions.iter_mut().zip(&self.named) {
-            if let Artifact::Wheel(download) = &mut distribution.artifact {
-                download.size_bytes = Some(named.size_bytes);
+            match &mut distribution.artifact {
+                Artifact::Wheel(download) => download.size_bytes = Some(named.size_bytes),
+                Artifact::Sdist { .. } | Artifact::Git { .. } => {
+                    built.insert(distribution.name.clone(), named.clone());
+                }
             }
         }
-        resolution
+        Recorded { resolved_at, resolution, built }
+    }
+
+    /// Build those of these that only a record names. Returns whether there are any.
+    ///
+    /// # Errors
+    /// When one cannot be fetched or built.
+    pub fn build_claimed(&mut self, positions: impl Iterator<Item = usize>) -> Result<bool, BuildError> {
+        let claimed: Vec<usize> = positions.filter(|at| self.claimed.contains(at)).collect();
+        self.fetch(claimed.clone())?;
+        for at in &claimed {
+            self.claimed.remove(at);
+            self.named[*at] = self.name(*at)?;
+        }
+        Ok(!claimed.is_empty())
     }
 
     /// Fetch those at these positions, unless they are here.

@@ -36,6 +36,10 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
+fn recorded(pins: &str, seconds: u64) -> Recorded {
+    Recorded { resolved_at: at(seconds), resolution: resolution_with(pins), built: BTreeMap::new() }
+}
+
 const X86: &str = "manylinux_2_36_x86_64";
 
 proptest! {
@@ -54,13 +58,16 @@ proptest! {
     fn a_record_is_read_as_it_was_written(version in "[0-9]{1,3}(\\.[0-9]{1,3}){0,2}", seconds in 0..4_000_000_000u64) {
         let job = job(&["dagster"]);
         let asked = asked(&job, X86);
-        let resolution = resolution_with(&format!("dagster {version}"));
-        let text = text(&asked, &resolution, at(seconds)).unwrap();
+        let mut recorded = recorded(&format!("dagster {version}"), seconds);
+        let (name, sha256) = ("dagster".to_string(), "ab".repeat(32));
+        let wheel = NamedWheel { name: name.clone(), version: version.clone(), sha256, size_bytes: seconds };
+        recorded.built.insert(name, wheel);
+        let text = text(&asked, &recorded).unwrap();
         prop_assert!(!text.contains("https://"), "{}", text);
         let found = usable(&asked, text.as_bytes(), at(seconds + 60), DAY).unwrap();
-        prop_assert_eq!(found.resolved_at, at(seconds));
+        prop_assert_eq!((found.resolved_at, found.built), (at(seconds), recorded.built));
         prop_assert_eq!(found.resolution.version_of("dagster"), Some(version.as_str()));
-        prop_assert_eq!(resolution.digest(target(X86)), found.resolution.digest(target(X86)));
+        prop_assert_eq!(recorded.resolution.digest(target(X86)), found.resolution.digest(target(X86)));
     }
 }
 
@@ -81,7 +88,7 @@ fn a_record_is_of_one_platform_and_not_of_a_pex_file() {
 fn a_record_that_is_old_or_changed_or_of_other_requirements_is_not_used() {
     let job = job(&["dagster>=1"]);
     let own = asked(&job, X86);
-    let text = text(&own, &resolution_with("dagster 1.13.27"), at(1_000_000)).unwrap();
+    let text = text(&own, &recorded("dagster 1.13.27", 1_000_000)).unwrap();
     let usable = |text: &str, now: u64| usable(&own, text.as_bytes(), at(now), DAY).map(drop);
     assert_eq!(usable(&text, 1_000_000 + 86_400), Ok(()));
     for (text, now, says) in [
@@ -94,7 +101,7 @@ fn a_record_that_is_old_or_changed_or_of_other_requirements_is_not_used() {
     ] {
         assert_eq!(usable(&text, now), Err(says.to_string()), "{text}");
     }
-    let wrong = super::text(&own, &resolution_with("dagster 0.9"), at(1_000_000)).unwrap();
+    let wrong = super::text(&own, &recorded("dagster 0.9", 1_000_000)).unwrap();
     assert_eq!(
         usable(&wrong, 1_000_060),
         Err("it has `dagster` 0.9, which `dagster>=1` excludes".to_string())
@@ -104,8 +111,8 @@ fn a_record_that_is_old_or_changed_or_of_other_requirements_is_not_used() {
 #[test]
 fn a_resolution_with_a_file_of_unknown_digest_is_not_recorded() {
     let job = job(&["dagster"]);
-    let mut resolution = resolution_with("dagster 1");
-    let Artifact::Wheel(download) = &mut resolution.distributions[0].artifact else { panic!() };
+    let mut recorded = recorded("dagster 1", 1_000_000);
+    let Artifact::Wheel(download) = &mut recorded.resolution.distributions[0].artifact else { panic!() };
     download.sha256 = None;
-    assert_eq!(text(&asked(&job, X86), &resolution, at(1_000_000)), None);
+    assert_eq!(text(&asked(&job, X86), &recorded), None);
 }

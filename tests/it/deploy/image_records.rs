@@ -2,11 +2,11 @@
 
 use crate::deploy::known_layers::{Scene, layers, plan_of};
 use crate::deploy::whole::{Ran, TO_PROD, ran};
-use crate::support::environments;
+use crate::support::environments::{self, is_here};
 use crate::support::fake_uv::FakeUv;
 use crate::support::fault_registry::{Auth, FaultRegistry, Trouble, USER, Ways};
 use crate::support::scripted_server::{Reply, ScriptedServer};
-use crate::support::small_project::write_wheel_of;
+use crate::support::small_project::{write_sdist, write_wheel_of};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pexpress::image::Digest;
@@ -21,6 +21,20 @@ const PLAIN: &str = "--no-image-bytecode";
 const MAIN: [&str; 2] = ["--deps-cache-from=acme/proj@main", "--deps-cache-to=acme/proj@main"];
 const REQUEST: [&str; 3] =
     ["--deps-cache-from=acme/proj@main", "--deps-cache-from=acme/proj#7", "--deps-cache-to=acme/proj#7"];
+
+/// Builds another wheel each time.
+const BACKEND: &str = r#"
+import time, zipfile
+
+def build_wheel(out, config_settings=None, metadata_directory=None):
+    name = "sourced-1-py3-none-any.whl"
+    with zipfile.ZipFile(out + "/" + name, "w") as wheel:
+        wheel.writestr("sourced.py", "built = " + str(time.time_ns()))
+        wheel.writestr("sourced-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: sourced\nVersion: 1\n")
+        wheel.writestr("sourced-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("sourced-1.dist-info/RECORD", "")
+    return name
+"#;
 
 /// A project without a lock file, and a uv that counts its calls.
 struct Unlocked {
@@ -215,6 +229,47 @@ fn recorded_wheels_are_looked_for_on_the_index() {
     assert_ne!(changed.document["locations"][0]["digest"], first.document["locations"][0]["digest"]);
     // It is on record now.
     assert_eq!(project.deployed(&[&MAIN]).1, 0);
+}
+
+/// Its layer is known by the wheel that was built, and that is on record. Built again, it is another one.
+#[test]
+fn what_was_built_from_source_is_not_built_again() {
+    if !is_here("3.11") {
+        return;
+    }
+    let project = Unlocked::new(Ways::default());
+    let pyproject = "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n\
+                     [project]\nname = 'sourced'\nversion = '1'\n";
+    let files = [("backend.py", BACKEND), ("pyproject.toml", pyproject)];
+    write_sdist(&project.scene.dir.path().join("wheels"), "sourced", "1", &files);
+    let path = project.scene.dir.path().join("one/requirements.txt");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text + "sourced\n").unwrap();
+    let resolutions = || {
+        let log = std::fs::read_to_string(project.tools.path().join("uv.log")).unwrap();
+        log.lines().filter(|line| line.starts_with("pip compile")).count()
+    };
+    project.deployed(&[&MAIN]);
+    let (first, document) = (resolutions(), project.record().2);
+    assert!(first > 0 && document["built"]["sourced"]["sha256"].is_string(), "{document}");
+    project.change_code();
+    let (again, calls) = project.deployed(&[&MAIN]);
+    assert_eq!(calls, 0, "{}", again.stderr);
+    assert_eq!(layers(&again.document["locations"][0], "in_layout", true), ["source"]);
+    project.forget_images();
+    let (made, calls) = project.deployed(&[&MAIN]);
+    assert!(calls > 0 && resolutions() == first, "{}", made.stderr);
+    assert_eq!(layers(&made.document["locations"][0], "in_layout", false), [""; 0]);
+    let newer = project.record().2;
+    assert_ne!(newer["built"], document["built"]);
+    assert_eq!(
+        (&newer["resolved_at"], &newer["resolution"]),
+        (&document["resolved_at"], &document["resolution"])
+    );
+    project.change_code();
+    let (again, calls) = project.deployed(&[&MAIN]);
+    assert_eq!(calls, 0, "{}", again.stderr);
+    project.scene.assert_whole();
 }
 
 /// As in Harbor, where each code location has a repository.
