@@ -7,6 +7,7 @@ mod images;
 mod made_images;
 mod prepare;
 mod pruning;
+mod pushed_images;
 mod stages;
 mod telling;
 mod verified_images;

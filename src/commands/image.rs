@@ -48,7 +48,7 @@ pub fn run(args: &BuildImageArgs, format: Format, host: &Host, progress: &Progre
     }
     let silence = Arc::new(AtomicBool::new(true));
     let silent = host.until(&silence);
-    let prepared = platforms::prepare(&deploy, &registries, [host, &silent], &[], progress)?;
+    let prepared = platforms::prepare(&deploy, &registries, [host, &silent], &Vec::new, progress)?;
     silence.store(false, Ordering::Relaxed);
     platforms::tell(&prepared, host);
     let [Prepared { base, facts, planned, .. }, ..] = prepared.as_slice() else {

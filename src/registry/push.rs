@@ -78,7 +78,7 @@ impl Registries {
         open: &Open<'_>,
         mount_from: &[Repository],
     ) -> Result<Pushed, RegistryError> {
-        let _slot = self.slots().take();
+        let _slot = self.slots().take(repository, descriptor.digest);
         let access = Access::push(repository).with_sources(mount_from);
         if self.has_blob_with(&access, descriptor)? {
             return Ok(Pushed::Existing);

@@ -1,10 +1,9 @@
 //! `deploy` of code locations that run from images: built here, pushed, and named for the update.
 
-use crate::builder::BuildError;
 use crate::builder::image;
-use crate::builder::image::base::Base;
 use crate::builder::image::build::BuiltImage;
 use crate::builder::image::known::KnownLayers;
+use crate::builder::{BuildError, in_parallel};
 use crate::cli::DeployArgs;
 use crate::cloud_login::has_identity;
 use crate::commands::Error;
@@ -15,20 +14,21 @@ use crate::dependencies::{ImageReader, Search};
 use crate::deployment::args::Strategy;
 use crate::error::{Explain, error_text};
 use crate::host::Host;
-use crate::image::Repository;
 use crate::net::Agent;
 use crate::plan::images::{ImageLocation, NamedBy};
 use crate::plan::strategy::{Decision, Destination, Way};
 use crate::project::Location;
+use crate::publish::WORKERS;
 use crate::publish::early_layers::EarlyLayers;
 use crate::publish::image_records::ImageRecords;
-use crate::publish::images::{push, repository_of};
+use crate::publish::images::repository_of;
 use crate::publish::known_layers::{self, Pushing};
 use crate::publish::named_images;
 use crate::publish::registry_login::{self, RegistryArgs};
 use crate::registry::Registries;
 use crate::report::Problem;
-use crate::report::images::{ImageFacts, ImageReport, table};
+use crate::report::images::{ImageReport, table};
+use crate::threads::Later;
 use crate::update::{Online, Outcome, UpdateError};
 use crate::verify::{Verified, VerifyWhen, unfit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +49,14 @@ pub(super) struct MadeImages {
     pub(super) verified: Vec<Verified>,
     /// What changes in the dependencies of those whose images were pushed.
     pub(super) changes: Option<Search>,
+}
+
+/// What became of an image.
+pub(super) enum Push {
+    /// Its report, and where it was to be pushed: the code location with its image, or why that stays as it is.
+    Ended(Box<ImageReport>, Option<Box<Result<ImageLocation, Outcome>>>),
+    /// It has to be built with all its layers: the registry has lost one that it was known to have.
+    Incomplete,
 }
 
 /// What the work has in common.
@@ -141,10 +149,15 @@ impl Making<'_> {
         // The project was read for PEX files, and said what there was to say. Only the target differs.
         let silence = Arc::new(AtomicBool::new(true));
         let silent = host.until(&silence);
-        let known = self.known_layers(wanted, &registries);
         let records = self.records(wanted, &registries);
         let hosts = [&silent, &silent];
-        let mut prepared = platforms::prepare(&args, &registries, hosts, &known.bases, &Progress::default())?;
+        // The images that run now are asked about next to the base.
+        let (mut prepared, known) = std::thread::scope(|scope| {
+            let known = Later::new(scope.spawn(|| self.known_layers(wanted, &registries)));
+            let notes = || known.get().bases.clone();
+            let prepared = platforms::prepare(&args, &registries, hosts, &notes, &Progress::default())?;
+            Ok::<_, Error>((prepared, known.into_inner()))
+        })?;
         silence.store(false, Ordering::Relaxed);
         platforms::tell(&prepared, host);
         let [Prepared { planned, platform, .. }, ..] = prepared.as_slice() else { return Ok(()) };
@@ -176,17 +189,22 @@ impl Making<'_> {
             made.verified.extend(self.verify_images(&built, &planned.plan, wanted)?);
             let unfit = unfit(&made.verified);
             progress.stage("upload");
-            let mut incomplete = BTreeSet::new();
-            for image in built {
+            let pushing = in_parallel(&built, WORKERS, |image| {
                 let (location, destination) = wanted[image.name.as_str()];
                 let destination = destination.filter(|_| !unfit.contains(&image.name));
-                match self.push(&image, location, destination, base, (&registries, &early), made) {
-                    None => drop(incomplete.insert(image.name)),
-                    Some(facts) => {
-                        // At once: an interrupt says what was pushed by then.
-                        progress
-                            .put(|run| drop(run.image_builds.insert(image.name.clone(), Ok(facts.clone()))));
-                        reports.push(ImageReport { name: image.name, image: facts });
+                self.push(image, location, destination, base, (&registries, &early))
+            });
+            let mut incomplete = BTreeSet::new();
+            for (image, pushed) in built.into_iter().zip(pushing) {
+                match pushed {
+                    Push::Incomplete => drop(incomplete.insert(image.name)),
+                    Push::Ended(image, ended) => {
+                        match ended.map(|ended| *ended) {
+                            Some(Ok(location)) => made.images.push(location),
+                            Some(Err(outcome)) => made.refused.push(outcome),
+                            None => {}
+                        }
+                        reports.push(*image);
                     }
                 }
             }
@@ -253,80 +271,11 @@ impl Making<'_> {
         ImageRecords::new(&self.args.publish, !self.is_whole(), repositories, registries, self.host)
     }
 
-    /// Something is about to be pushed.
-    fn begun(&self, name: &str) {
-        self.progress.put(|run| run.pushing.extend([name.to_string()]));
-    }
-
-    /// Where the layers of each code location go while others are written. Nowhere if everything is to be loaded here
-    /// before something is pushed.
-    fn targets(
-        &self,
-        wanted: &BTreeMap<&str, (&Location, Option<&Destination>)>,
-    ) -> Vec<(String, Vec<Repository>)> {
-        let is_early = self.online.is_some() && self.args.verify != VerifyWhen::Always;
-        let early = wanted.iter().filter(|_| is_early);
-        let repositories = |(name, (_, destination)): (&&str, &(_, Option<&Destination>))| {
-            let repositories = destination.iter().map(|destination| repository_of(destination, name));
-            (name.to_string(), repositories.collect())
-        };
-        early.map(repositories).collect()
-    }
-
     fn record_failures(&self, names: &[&str], built: &[Result<BuiltImage, Arc<BuildError>>]) {
         let failed = names.iter().zip(built).filter_map(|(name, built)| {
             let problem = Problem::from_error(&**built.as_ref().err()?);
             Some(((*name).to_string(), Err(problem)))
         });
         self.progress.put(|run| run.image_builds.extend(failed));
-    }
-
-    /// Push one image. A registry that refuses it keeps this code location from its update, and no other. `None` if it
-    /// has to be built with all its layers.
-    fn push(
-        &self,
-        image: &BuiltImage,
-        location: &Location,
-        destination: Option<&Destination>,
-        base: &Base,
-        (registries, early): (&Registries, &EarlyLayers<'_>),
-        made: &mut MadeImages,
-    ) -> Option<ImageFacts> {
-        let (Some(destination), Some(online)) = (destination, self.online) else {
-            return Some(ImageFacts::new(image, &[], 0, 0));
-        };
-        let (requests, sent) = (registries.requests(), registries.sent_bytes());
-        let commit = online.additions.revision.commit_hash.as_deref();
-        let repository = repository_of(destination, &location.name);
-        self.begun(&location.name);
-        let again = self.args.publish.force_rebuild_deps;
-        let result = push(image, base, &repository, commit, again, registries);
-        let (requests, sent) = (registries.requests() - requests, registries.sent_bytes() - sent);
-        let before = early.counts(&image.name);
-        let (requests, sent) = (requests + before.0, sent + before.1);
-        match result {
-            Ok(pushed) => {
-                let reference = pushed.reference.to_string();
-                self.progress.put(|run| drop(run.images.insert(location.name.clone(), reference.clone())));
-                made.images.push(ImageLocation {
-                    location: location.clone(),
-                    image: reference,
-                    named_by: NamedBy::Build,
-                    replaces_own: false,
-                });
-                Some(ImageFacts::new(image, &[pushed], requests, sent))
-            }
-            Err(error) if error.is_for_want_of_a_layer() => {
-                let again = "its image is built again, with all layers";
-                self.host.warn(format!("{}: {error}; {again}", location.name));
-                None
-            }
-            Err(error) => {
-                let location = location.name.clone();
-                let error = UpdateError::NotPushed { location: location.clone(), source: Arc::new(error) };
-                made.refused.push(Outcome::new(location, Err(error)));
-                Some(ImageFacts::new(image, &[], requests, sent))
-            }
-        }
     }
 }

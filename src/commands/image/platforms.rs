@@ -39,8 +39,8 @@ impl Prepared<'_> {
 }
 
 /// Read the project and the base image for each platform, at least for one. What there is to say about the project is
-/// said through the first host, and recorded in `progress`; through the second one it would be said once more. `notes` are
-/// those of images over the base.
+/// said through the first host, and recorded in `progress`; through the second one it would be said once more. `notes` gives
+/// those of images over the base, and is called after the base was asked for.
 ///
 /// # Errors
 /// When the project or a base image cannot be read, or has no Python that fits.
@@ -48,7 +48,7 @@ pub(in crate::commands) fn prepare<'h>(
     args: &DeployArgs,
     registries: &Registries,
     [first, others]: [&'h Host; 2],
-    notes: &[BaseNote],
+    notes: &dyn Fn() -> Vec<BaseNote>,
     progress: &Progress,
 ) -> Result<Vec<Prepared<'h>>, Error> {
     let mut all: Vec<Prepared<'h>> = Vec::new();
@@ -78,7 +78,7 @@ fn base(
     platform: &Platform,
     (python, is_default): (PythonVersion, bool),
     registries: &Registries,
-    notes: &[BaseNote],
+    notes: &dyn Fn() -> Vec<BaseNote>,
     tools: &Tools,
 ) -> Result<(Base, BaseFacts), Error> {
     let official = || BaseName::parse(&BaseName::official(python)).map_err(Error::BaseName);
@@ -87,7 +87,7 @@ fn base(
         None => (official()?, Some(python)),
     };
     let base = Base::find(name, platform, tools.host().cwd(), registries).map_err(BuildError::from)?;
-    let base = base.with_notes(notes);
+    let base = base.with_notes(&notes());
     let facts = base.facts(wanted, &args.image_options.told(&args.build), tools)?;
     Ok((base, facts))
 }

@@ -19,6 +19,7 @@ use crate::publish::images::repository_of;
 use crate::publish::known_layers::{self, Pushing};
 use crate::publish::registry_login;
 use crate::registry::Registries;
+use crate::threads::Later;
 use crate::update::Running;
 use crate::update::document::{Additions, Code, location_document};
 use std::collections::BTreeMap;
@@ -124,7 +125,6 @@ fn built(
     let credentials =
         registry_login::credentials(&destinations, &args.registry, Some(&running.client), &agent, host)?;
     let registries = Registries::new(host, &agent, credentials);
-    let known = known_layers::find(&pushing, &registries, host);
     let mut args = args.of_locations(names);
     let locations = wanted.iter().map(|(location, _)| *location);
     if let Some(base) = dockerfile::base(&args.image_options, locations, host)? {
@@ -133,7 +133,12 @@ fn built(
     // The project was read for PEX files, and said what there was to say.
     let silent = host.until(&Arc::new(AtomicBool::new(true)));
     let hosts = [&silent, &silent];
-    let prepared = platforms::prepare(&args, &registries, hosts, &known.bases, &Progress::default())?;
+    let (prepared, known) = std::thread::scope(|scope| {
+        let known = Later::new(scope.spawn(|| known_layers::find(&pushing, &registries, host)));
+        let notes = || known.get().bases.clone();
+        let prepared = platforms::prepare(&args, &registries, hosts, &notes, &Progress::default())?;
+        Ok::<_, Error>((prepared, known.into_inner()))
+    })?;
     let [Prepared { planned, .. }, ..] = prepared.as_slice() else { return Ok(images) };
     let mut options = args.image_options.options(&silent);
     let insists = args.publish.strategy == Strategy::Image;

@@ -55,6 +55,20 @@ fn an_image_is_sent_once_and_then_not_asked_about() {
 }
 
 #[test]
+fn a_blob_that_is_being_sent_is_waited_for() {
+    let registry = FaultRegistry::new(Ways::default());
+    let (client, to, layer) = (anonymous(), registry.repository("team/app"), blob(&vec![7; MIB]));
+    let outcomes: Vec<Pushed> = std::thread::scope(|scope| {
+        let push = || client.registries.push_blob(&to, &layer.descriptor, &*layer.open, &[]).unwrap();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(push)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Pushed::Sent).count(), 1, "{outcomes:?}");
+    // One HEAD, POST and PUT: that it is there then is known.
+    assert_eq!((registry.received_bytes(), registry.requests().len()), (MIB as u64, 3));
+}
+
+#[test]
 fn what_another_repository_has_is_mounted() {
     let registry = FaultRegistry::new(Ways::default());
     let (client, base) = (anonymous(), registry.repository("base/python"));
