@@ -161,6 +161,7 @@ impl ImageOptions {
             known: KnownLayers::default(),
             base_stays: false,
             only_known: false,
+            recipe_max_age: None,
             whole_if_new: false,
             dockerfiles: BTreeMap::new(),
         }

@@ -6,6 +6,7 @@ use crate::image::Packing;
 use crate::image::tar::Owner;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What images are to be like, and which layers need not be made for them.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +36,8 @@ pub struct Options {
     /// Whether all layers are made if some of them are new and no lock file decided what is in them: such images are
     /// loaded here.
     pub whole_if_new: bool,
+    /// How old recipes of local packages may be; default: that of the build.
+    pub recipe_max_age: Option<Duration>,
     /// What Dockerfiles say, by build directory. [`Options::env`] and [`Options::labels`] win.
     pub dockerfiles: BTreeMap<PathBuf, FromDockerfile>,
 }

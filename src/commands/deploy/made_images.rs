@@ -24,6 +24,7 @@ use crate::publish::image_records::ImageRecords;
 use crate::publish::images::repository_of;
 use crate::publish::known_layers::{self, Pushing};
 use crate::publish::named_images;
+use crate::publish::record::max_age;
 use crate::publish::registry_login::{self, RegistryArgs};
 use crate::registry::Registries;
 use crate::report::Problem;
@@ -169,6 +170,7 @@ impl Making<'_> {
         // What another run writes there now would replace images before they are pushed.
         let _turn = image::turn(self.out_dir, planned.building.tools.cache());
         options.known = known;
+        options.recipe_max_age = Some(max_age(args.publish.resolve_max_age, host));
         options.whole_if_new = args.verify == VerifyWhen::Auto;
         // The layout of what is pushed is of no further use.
         options.base_stays = self.online.is_some();

@@ -101,7 +101,7 @@ pub(in crate::commands) fn tell(prepared: &[Prepared<'_>], host: &Host) {
 }
 
 /// The images of all code locations, each for all platforms, and the warnings of their builds. `observer` knows what
-/// earlier runs resolved the requirements to; finished layers are reported to `layers`.
+/// earlier runs resolved and built; finished layers are reported to `layers`.
 ///
 /// # Errors
 /// When the output directory or temporary files cannot be written.
@@ -114,7 +114,10 @@ pub(in crate::commands) fn build(
 ) -> Result<(platforms::Images, Vec<String>), Error> {
     let (mut built, mut warnings) = (Vec::new(), BTreeSet::new());
     for Prepared { platform, base, facts, planned } in prepared {
-        let context = planned.building.context(out_dir)?.observed_by(observer);
+        let mut context = planned.building.context(out_dir)?.observed_by(observer);
+        if let Some(max_age) = options.recipe_max_age {
+            context = context.trusting_recipes(max_age);
+        }
         let is_part = prepared.len() > 1;
         let images =
             Images { base, facts, options, context: &context, is_part, layers }.build(&planned.plan)?;

@@ -46,12 +46,13 @@ proptest! {
     /// Branches may have any letters.
     #[test]
     fn every_tag_of_the_deps_cache_makes_a_valid_tag_of_its_own(one in ".{0,300}", other in ".{0,300}") {
-        let job = job(&["dagster"]);
-        let asked = asked(&job, X86);
-        let [of_one, of_other] = [&one, &other].map(|tag| tag_of(&asked, tag).unwrap());
-        prop_assert_eq!(of_one == of_other, one == other);
-        let start = format!("pexpress-resolution-{}-", asked.hash);
-        prop_assert!(of_one.to_string().starts_with(&start));
+        let hash = "ab".repeat(32);
+        for (kind, start) in [(Kind::Resolution, "pexpress-resolution-"), (Kind::Recipe, "pexpress-recipe-")] {
+            let [of_one, of_other] = [&one, &other].map(|tag| kind.tag(&hash, tag).unwrap());
+            prop_assert_eq!(of_one == of_other, one == other);
+            let start = start.to_string() + &hash + "-";
+            prop_assert!(of_one.to_string().starts_with(&start));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Resolution records of images in the action: which runs read which.
 
+use crate::action::recipes::Shop;
 use crate::action::records::refusing_uv;
 use crate::image::base::Base;
 use crate::support::fault_registry::{FaultRegistry, Ways};
@@ -98,4 +99,46 @@ fn what_a_pull_request_resolves_is_for_itself() {
         assert!(asked_uv(&request(project.without_uv().with(input, value))), "{input}");
     }
     assert!(asked_uv(&project.without_uv().event("schedule", &json!({})).run()));
+}
+
+/// A package that a build backend makes, also in images: it was built by every push on a fresh runner.
+#[test]
+fn a_push_of_contents_starts_no_build_backend() {
+    let shop = Shop::new();
+    let registry = FaultRegistry::new(Ways::default());
+    Base::official("3.11").write(&shop.scene.dir.path().join("base"));
+    let base = format!("oci:{}", shop.scene.dir.path().join("base").display());
+    let to = format!("{}/acme/app", registry.host());
+    let with = [
+        ("INPUT_IMAGE_REGISTRY", to.as_str()),
+        ("INPUT_BASE_IMAGE", &base),
+        ("INPUT_PYTHON_VERSION", "3.11"),
+        ("INPUT_IMAGE_BYTECODE", "false"),
+    ];
+    let run = |event: &str, more: &[(&str, &str)]| {
+        let payload = match event {
+            "push" => json!({"ref": "refs/heads/main"}),
+            _ => pull_request("opened"),
+        };
+        shop.run(event, &payload, &[&with, more].concat())
+    };
+    assert_eq!(run("push", &[]).1, 1);
+    shop.write("shop/__init__.py", "PRICE = 2\n");
+    let (put_together, builds) = run("push", &[]);
+    assert_eq!(builds, 0, "{}", put_together.log);
+    let digest = |ran: &Ran| ran.json("images")["one"]["digest"].clone();
+    for more in [("INPUT_RESOLVE_MAX_AGE", "0"), ("INPUT_CACHE", "false")] {
+        let (built, builds) = run("push", &[more]);
+        assert_eq!((builds, digest(&built)), (1, digest(&put_together)), "{more:?} {}", built.log);
+    }
+    assert_eq!(run("push", &[("INPUT_COMMAND", "plan")]).1, 0);
+    assert_eq!(run("pull_request", &[]).1, 0, "that of its base");
+    shop.write("shop/more.py", "MORE = 1\n");
+    assert_eq!(run("pull_request", &[]).1, 1);
+    assert_eq!(run("pull_request", &[]).1, 0, "its own");
+    assert_eq!(run("push", &[]).1, 1, "merged");
+    let tags = registry.tags();
+    let recipes = tags.iter().filter(|(tag, is_whole)| *is_whole && tag.contains(":pexpress-recipe-"));
+    assert_eq!(recipes.count(), 3, "{tags:?}");
+    assert_eq!(registry.problems(), [""; 0]);
 }

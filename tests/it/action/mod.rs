@@ -6,7 +6,7 @@ mod built_images_runs;
 mod commit;
 mod image_records;
 mod images;
-mod recipes;
+pub mod recipes;
 pub mod records;
 mod requests;
 mod runs;

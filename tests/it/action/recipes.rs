@@ -37,14 +37,14 @@ const PYPROJECT: &str = "[build-system]\nrequires = ['hatchling']\nbuild-backend
 const PYTHON: &str = "#!/bin/sh\ncase \"$3\" in *sys.implementation*) printf 'cpython\\n3.11.9\\n-\\n%s\\n' \"$0\";; *) exec python3 \"$@\";; esac\n";
 
 /// A project with a build backend, and a uv that counts its builds.
-struct Shop {
-    scene: Scene,
+pub struct Shop {
+    pub scene: Scene,
     tools: tempfile::TempDir,
     uv: FakeUv,
 }
 
 impl Shop {
-    fn new() -> Shop {
+    pub fn new() -> Shop {
         let scene = Scene::new(&[("one", "")], json!({}));
         let tools = tempfile::tempdir().unwrap();
         let uv = FakeUv::new(tools.path(), BUILD);
@@ -62,7 +62,7 @@ impl Shop {
         self.scene.dir.path().join("one").join(path)
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub fn write(&self, path: &str, text: &str) {
         std::fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
         std::fs::write(self.path(path), text).unwrap();
     }
@@ -84,7 +84,7 @@ impl Shop {
     }
 
     /// Run on a runner of its own. Returns how many builds it took too.
-    fn run(&self, event: &str, payload: &Value, with: &[(&str, &str)]) -> (Ran, usize) {
+    pub fn run(&self, event: &str, payload: &Value, with: &[(&str, &str)]) -> (Ran, usize) {
         let (runner, before) = (tempfile::tempdir().unwrap(), self.uv.calls().len());
         let mut step = self.step(runner.path());
         for (name, value) in with {
