@@ -19,7 +19,11 @@ pub fn read(path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
     refuse_pipe(path)?;
     File::open(path)?.take(limit_bytes.saturating_add(1)).read_to_end(&mut content)?;
     if content.len() as u64 > limit_bytes {
-        let problem = format!("it has more than {limit_bytes} bytes");
+        let limit = match limit_bytes {
+            bytes if bytes < 1 << 20 => format!("{bytes} bytes"),
+            bytes => format!("{} MB", bytes >> 20),
+        };
+        let problem = format!("it has more than {limit}");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
     }
     Ok(content)

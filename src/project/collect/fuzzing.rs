@@ -34,13 +34,13 @@ fn options(target: Target) -> CollectOptions {
 }
 
 pub(crate) fn poetry_lock(path: &Path, target: Target) {
-    let Ok(pins) = poetry::read(path, &options(target)) else { return };
+    let Ok(read) = poetry::read(path, &options(target)) else { return };
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let Ok(document) = text.parse() else { return };
     let environment = target.marker_environment();
     let extras: Vec<ExtraName> = ExtraName::from_str("x").into_iter().collect();
     let asked = poetry_lock_export::Asked {
-        lines: pins.into_iter().map(|pin| (pin.name, extras.clone())).collect(),
+        lines: read.pins.into_iter().map(|pin| (pin.name, extras.clone())).collect(),
         local: BTreeSet::new(),
         environment: &environment,
         index: "",

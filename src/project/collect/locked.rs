@@ -88,7 +88,11 @@ impl Verdict {
         self.loose.push(line.requirement());
         let Some(pin) = pin else {
             if !line.only_listed {
-                self.stale.push(format!("`{text}` ({}) is not in it", line.shown_place()));
+                let what = match lock.repeated.contains(name) {
+                    true => "is in it several times, with nothing to choose by",
+                    false => "is not in it",
+                };
+                self.stale.push(format!("`{text}` ({}) {what}", line.shown_place()));
             }
             return;
         };
@@ -139,6 +143,7 @@ mod tests {
         LockFile {
             file: "/p/uv.lock".into(),
             pins: pins.collect(),
+            repeated: Default::default(),
             pylock: is_whole.then(String::new),
             has_files: true,
             is_of_project: true,
@@ -189,6 +194,14 @@ mod tests {
                 "`new` (pyproject.toml:1) is not in it"
             ]
         );
+    }
+
+    #[test]
+    fn what_the_lock_has_several_times_is_not_said_to_be_missing() {
+        let mut lock = lock(&[], true);
+        lock.repeated.insert(PackageName::new("a".to_string()).unwrap());
+        let found = judged(&[("a", "pyproject.toml")], &lock);
+        assert_eq!(found.stale, ["`a` (pyproject.toml:1) is in it several times, with nothing to choose by"]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::error::{Explain, Fault};
 use crate::project::CollectOptions;
 use crate::tools::{ExportRequest, Tools};
 use pep508_rs::PackageName;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use toml::Table;
 
@@ -30,6 +31,8 @@ pub(super) struct LockFile {
     pub(super) file: PathBuf,
     /// What it pins.
     pub(super) pins: Vec<Pin>,
+    /// Packages that are in it several times, with nothing to choose between them on the target.
+    pub(super) repeated: BTreeSet<PackageName>,
     /// The lock as a `pylock.toml`, reduced to what the target needs; `None` for a poetry.lock.
     pub(super) pylock: Option<String>,
     /// Whether it says which files each version has.
@@ -88,6 +91,7 @@ pub(super) fn foresee(
     Ok(Some(LockFile {
         file,
         pins,
+        repeated: BTreeSet::new(),
         pylock: Some(String::new()),
         has_files: true,
         is_of_project: true,
@@ -103,6 +107,7 @@ fn read_other(directory: &Path, options: &CollectOptions) -> Result<Option<LockF
             remedy: pylock_command(&text, &file),
             file,
             pins: read.pins,
+            repeated: BTreeSet::new(),
             pylock: Some(read.text),
             has_files: read.has_files,
             is_of_project: false,
@@ -110,10 +115,11 @@ fn read_other(directory: &Path, options: &CollectOptions) -> Result<Option<LockF
     }
     let file = directory.join("poetry.lock");
     if file.is_file() {
-        let pins = poetry_lock::read(&file, options)?;
+        let read = poetry_lock::read(&file, options)?;
         return Ok(Some(LockFile {
             file,
-            pins,
+            pins: read.pins,
+            repeated: read.repeated,
             pylock: None,
             has_files: false,
             is_of_project: true,
@@ -153,6 +159,7 @@ fn read_uv_lock(
     Ok(LockFile {
         file,
         pins: read.pins,
+        repeated: BTreeSet::new(),
         pylock: Some(read.text),
         has_files: read.has_files,
         is_of_project: true,

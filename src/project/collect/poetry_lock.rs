@@ -11,8 +11,16 @@ use super::toml_file::{Node, TomlFile};
 use crate::paths::resolved;
 use crate::project::{CollectOptions, Index};
 use pep508_rs::{MarkerTree, PackageName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+/// What a poetry.lock pins.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) pins: Vec<Pin>,
+    /// Packages that are there several times, with nothing to choose between them on the target.
+    pub(super) repeated: BTreeSet<PackageName>,
+}
 
 /// Read a poetry.lock.
 ///
@@ -21,7 +29,21 @@ use std::path::Path;
 ///
 /// # Errors
 /// It is not TOML, or not a lock of Poetry's.
-pub(super) fn read(file: &Path, options: &CollectOptions) -> Result<Vec<Pin>, CollectError> {
+pub(super) fn read(file: &Path, options: &CollectOptions) -> Result<Read, CollectError> {
+    parse(file, options).map_err(|error| match error {
+        CollectError::Invalid { place, problem, hint: None } => {
+            let problem = format!("the lock file cannot be used: {problem}");
+            CollectError::invalid_with(
+                place,
+                problem,
+                "regenerate it with `poetry lock`, or build with --no-locked",
+            )
+        }
+        error => error,
+    })
+}
+
+fn parse(file: &Path, options: &CollectOptions) -> Result<Read, CollectError> {
     let toml = TomlFile::read(file)?;
     let document = toml.parse()?;
     let root = Node::root(&toml, &document);
@@ -33,7 +55,9 @@ pub(super) fn read(file: &Path, options: &CollectOptions) -> Result<Vec<Pin>, Co
             pins.entry(pin.name.clone()).or_default().push(pin);
         }
     }
-    Ok(pins.into_values().filter(|same| same.len() == 1).flatten().collect())
+    let repeated = pins.iter().filter(|(_, same)| same.len() > 1).map(|(name, _)| name.clone()).collect();
+    let pins = pins.into_values().filter(|same| same.len() == 1).flatten().collect();
+    Ok(Read { pins, repeated })
 }
 
 /// Whether a package belongs to the main group or one that is asked for; older locks do not say and count as main,

@@ -218,3 +218,28 @@ fn an_unknown_package_is_named_with_file_and_line() {
         &["deps", ".", "--dry-run", "--python-version", "3.11", "--extra", "x"],
     );
 }
+
+/// A duplicate key had no hint, a package that is there twice was said not to be in the lock, and a limit was in bytes.
+#[test]
+fn lock_files_that_cannot_be_used() {
+    let pyproject = "[tool.poetry]\nname = 'one'\nversion = '1'\n[tool.poetry.dependencies]\npython = '^3.11'\nsix = '*'\n\
+        dagster = '*'\ndagster-cloud = '*'\n";
+    let package = |name: &str, more: &str| {
+        format!(
+            "[[package]]\nname = '{name}'\nversion = '1.0'\noptional = false\n{more}groups = ['main']\n\n"
+        )
+    };
+    let metadata = "[metadata]\nlock-version = '2.1'\n";
+    let lock = |six: &str| package("dagster", "") + &package("dagster-cloud", "") + six + metadata;
+    let (once, again) = (package("six", ""), package("six", "optional = false\n"));
+    let large = "#".repeat(33 << 20);
+    let uv_project = "[project]\nname = 'one'\nversion = '1'\ndependencies = ['dagster', 'dagster-cloud']\n";
+    let arguments = ["deps", ".", "--dry-run", "--locked", "--python-version", "3.11"];
+    for (name, pyproject, file, text) in [
+        ("poetry-lock-duplicate-key", pyproject, "poetry.lock", lock(&again)),
+        ("poetry-lock-package-twice", pyproject, "poetry.lock", lock(&(once.clone() + &once))),
+        ("uv-lock-too-large", uv_project, "uv.lock", large),
+    ] {
+        check(name, &[("pyproject.toml", pyproject), (file, &text)], &arguments);
+    }
+}
