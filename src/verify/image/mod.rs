@@ -108,7 +108,13 @@ impl Image {
             // Before anything is unpacked: what is damaged could fail in a way that looks like the user's fault.
             self.check(layer)?;
             let fail = |source| VerifyError::File { action: "read", path: path.clone(), source };
-            let hash = root.layer(unpack::open(&path).map_err(fail)?)?;
+            let file = unpack::open(&path).map_err(fail)?;
+            let hash = root.layer(file, layer.size).map_err(|error| match error {
+                error @ UnpackError::Huge { .. } => {
+                    self.refused(format!("the layer {} is far too large: {error}", layer.digest))
+                }
+                error => error.into(),
+            })?;
             if Digest::from_hasher(hash) != *diff_id {
                 let reason = format!("the layer {} has another content than the config says", layer.digest);
                 return Err(self.refused(reason));

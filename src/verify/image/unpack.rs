@@ -18,7 +18,12 @@ const MOST_LINKS: usize = 40;
 /// More entries than any image has.
 const MOST_ENTRIES: u64 = 4_000_000;
 /// Larger images are refused.
-const MOST_BYTES: u64 = 128 << 30;
+const MOST_BYTES: u64 = 64 << 30;
+/// Layers may unpack to this many times their own size, beyond [`FREE_BYTES`]. Those of real images stay below 20; gzip
+/// reaches 1032.
+const MOST_RATIO: u64 = 200;
+/// Up to this size the ratio does not matter: unpacking takes seconds.
+const FREE_BYTES: u64 = 1 << 30;
 
 /// Why a layer cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +35,10 @@ pub enum UnpackError {
     Outside { path: String },
     #[error("`{path}` cannot be followed: it has too many links")]
     Links { path: String },
-    #[error("the image would unpack to more than {MOST_BYTES} bytes or {MOST_ENTRIES} files")]
-    Huge,
+    #[error("the layers of the image have more than {MOST_ENTRIES} files")]
+    Files,
+    #[error("the layers so far have {} MB, and unpack to more than {} MB", packed_bytes >> 20, most_bytes >> 20)]
+    Huge { packed_bytes: u64, most_bytes: u64 },
     #[error("could not write `{path}`")]
     Write {
         path: PathBuf,
@@ -48,37 +55,58 @@ pub struct Root<'a> {
     directory: PathBuf,
     place: &'a Place<'a>,
     entries: u64,
+    /// Bytes of the layers so far, as they are stored.
+    packed_bytes: u64,
+    /// The same without compression, less what is still to come of the layer that is read.
     bytes: u64,
+    free_bytes: u64,
 }
 
 impl<'a> Root<'a> {
     /// An existing, empty directory.
     pub fn new(directory: &Path, place: &'a Place<'a>) -> Root<'a> {
-        Root { directory: directory.to_path_buf(), place, entries: 0, bytes: 0 }
+        let directory = directory.to_path_buf();
+        Root { directory, place, entries: 0, packed_bytes: 0, bytes: 0, free_bytes: FREE_BYTES }
     }
 
-    /// Unpack a layer. Returns the SHA-256 of the archive without compression, hex.
+    /// Unpack a layer that is stored in `packed_bytes`. Returns the SHA-256 of the archive without compression, hex.
     ///
     /// # Errors
     /// When it is damaged or hostile, or the directory cannot be written.
-    pub fn layer(&mut self, layer: impl Read) -> Result<Sha256, UnpackError> {
-        self.archive(unpacked(layer).map_err(TarError::from)?)
+    pub fn layer(&mut self, layer: impl Read, packed_bytes: u64) -> Result<Sha256, UnpackError> {
+        self.packed_bytes = self.packed_bytes.saturating_add(packed_bytes);
+        let by_ratio = self.packed_bytes.saturating_mul(MOST_RATIO).saturating_add(self.free_bytes);
+        let most_bytes = by_ratio.min(MOST_BYTES);
+        let left = most_bytes.saturating_sub(self.bytes);
+        let archive = unpacked(layer).map_err(TarError::from)?;
+        let mut hashed = Hashed { inner: archive, hash: Sha256::new(), bytes: 0, most_bytes: left };
+        let outcome = self.archive(&mut hashed);
+        self.bytes = self.bytes.saturating_add(hashed.bytes);
+        match outcome {
+            Ok(true) if hashed.bytes <= left => Ok(hashed.hash),
+            Err(error) if hashed.bytes <= left => Err(error),
+            _ => Err(UnpackError::Huge { packed_bytes: self.packed_bytes, most_bytes }),
+        }
     }
 
-    fn archive(&mut self, archive: impl Read) -> Result<Sha256, UnpackError> {
-        let mut hashed = Hashed { inner: archive.take(MOST_BYTES), hash: Sha256::new() };
-        let mut entries = Entries::new(&mut hashed);
+    /// Unpack an archive; `false` if an entry says that it is larger than may be read.
+    fn archive(&mut self, archive: &mut Hashed<impl Read>) -> Result<bool, UnpackError> {
+        let most_bytes = archive.most_bytes;
+        let mut entries = Entries::new(&mut *archive);
         while let Some(entry) = entries.next()? {
             self.entries += 1;
-            self.bytes = self.bytes.saturating_add(entry.size_bytes);
-            if self.entries > MOST_ENTRIES || self.bytes > MOST_BYTES {
-                return Err(UnpackError::Huge);
+            if self.entries > MOST_ENTRIES {
+                return Err(UnpackError::Files);
+            }
+            // Before anything of it is written.
+            if entry.size_bytes > most_bytes {
+                return Ok(false);
             }
             self.entry(&entry, &mut entries)?;
         }
         // Padding after the end of the archive counts for its digest.
-        io::copy(&mut hashed, &mut io::sink()).map_err(TarError::from)?;
-        Ok(hashed.hash)
+        io::copy(archive, &mut io::sink()).map_err(TarError::from)?;
+        Ok(true)
     }
 
     fn entry(&mut self, entry: &Found, entries: &mut Entries<impl Read>) -> Result<(), UnpackError> {
@@ -248,14 +276,21 @@ fn symlink(_: &str, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// A stream with its digest that ends with an error after `most_bytes`.
 struct Hashed<R> {
     inner: R,
     hash: Sha256,
+    bytes: u64,
+    most_bytes: u64,
 }
 
 impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
+        self.bytes += read as u64;
+        if self.bytes > self.most_bytes {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         self.hash.update(&buffer[..read]);
         Ok(read)
     }
@@ -323,7 +358,7 @@ mod tests {
         fs::write(outside.join("kept"), "kept").unwrap();
         let place = |path: &str| Some(path.to_string());
         let mut root = Root::new(&inside, &place);
-        let outcome = layers.iter().try_for_each(|layer| root.layer(&archive(layer)[..]).map(drop));
+        let outcome = layers.iter().try_for_each(|layer| root.layer(&archive(layer)[..], 1).map(drop));
         let kept: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(kept, ["kept"], "something was written outside");
         assert_eq!(fs::read_to_string(outside.join("kept")).unwrap(), "kept");
@@ -418,10 +453,47 @@ mod tests {
         packed.write_all(&bytes).unwrap();
         let packed = packed.finish().unwrap();
         for layer in [&bytes, &packed] {
-            let found = Root::new(dir.path(), &place).layer(&layer[..]).unwrap();
+            let found = Root::new(dir.path(), &place).layer(&layer[..], 1).unwrap();
             assert_eq!(found.finalize(), Sha256::digest(&bytes));
         }
-        assert!(Root::new(dir.path(), &place).layer(&[0x28, 0xb5, 0x2f, 0xfd, 0][..]).is_err());
-        assert!(Root::new(dir.path(), &place).layer(&packed[..packed.len() / 2]).is_err());
+        assert!(Root::new(dir.path(), &place).layer(&[0x28, 0xb5, 0x2f, 0xfd, 0][..], 1).is_err());
+        assert!(Root::new(dir.path(), &place).layer(&packed[..packed.len() / 2], 1).is_err());
+    }
+
+    /// A layer of kilobytes filled the disk with what it unpacks to.
+    #[test]
+    fn a_layer_that_unpacks_to_far_too_much_is_refused() {
+        let large = "0".repeat(300_000);
+        let padded = |mut archive: Vec<u8>| {
+            archive.extend([0; 300_000]);
+            archive
+        };
+        let mut claims = archive(&[Text("a", "1")]);
+        claims[124..136].copy_from_slice(b"00100000000\0");
+        claims[148..156].fill(b' ');
+        let sum: u32 = claims[..BLOCK_BYTES].iter().map(|byte| u32::from(*byte)).sum();
+        claims[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        for (what, layer, is_written) in [
+            ("content", archive(&[Text("a", &large)]), false),
+            ("padding", padded(archive(&[Text("a", "1")])), true),
+            ("a size that is not there", claims, false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let place = |path: &str| Some(path.to_string());
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            packed.write_all(&layer).unwrap();
+            let packed = packed.finish().unwrap();
+            let mut root = Root { free_bytes: 10_000, ..Root::new(dir.path(), &place) };
+            let error = root.layer(&packed[..], 100).unwrap_err();
+            assert!(
+                matches!(error, UnpackError::Huge { packed_bytes: 100, most_bytes: 30_000 }),
+                "{what}: {error}"
+            );
+            assert_eq!(dir.path().join("a").exists(), is_written, "{what}");
+            // Layers below that are usual do not make room without end.
+            let mut root = Root { free_bytes: 10_000, ..Root::new(dir.path(), &place) };
+            root.layer(&archive(&[Text("b", &"1".repeat(20_000))])[..], 100).unwrap();
+            assert!(root.layer(&archive(&[Text("c", &"1".repeat(40_000))])[..], 100).is_err());
+        }
     }
 }

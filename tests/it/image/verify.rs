@@ -125,6 +125,21 @@ fn damaged_and_foreign_layouts_are_refused() {
 }
 
 #[test]
+fn a_layer_that_unpacks_to_far_too_much_is_refused() {
+    let dir = built();
+    let mut content = layer("opt/dagster/app/zeros", b'0', "");
+    content[124..135].copy_from_slice(b"77777777777");
+    content[148..156].fill(b' ');
+    let sum: u32 = content[..512].iter().map(|byte| u32::from(*byte)).sum();
+    content[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    add(dir.path(), &content);
+    insta::assert_snapshot!(refused(dir.path()), @r"
+    error: the image layout `out/shop` cannot be loaded: the layer sha256:[HASH] is far too large: the layers so far have [SIZE], and unpack to more than [SIZE]
+    hint: write the layout again with `pexpress image`
+    ");
+}
+
+#[test]
 fn hostile_layers_write_nothing_outside() {
     for (path, flag, target, want) in [
         ("opt/venv/../../../../escaped", b'0', "", "would be written outside of the image"),
