@@ -12,7 +12,7 @@ use crate::redact::{Secret, without};
 use crate::threads::lock;
 use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressDrawTarget};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -105,6 +105,8 @@ pub struct Host {
     color: bool,
     bars: MultiProgress,
     data_written: Arc<AtomicBool>,
+    /// What was said by [`Host::note_once`].
+    said: Arc<Mutex<BTreeSet<String>>>,
     /// Once it is set, nothing more is written.
     silent: Option<Arc<AtomicBool>>,
     /// Whether messages name inputs of the action instead of flags.
@@ -129,6 +131,7 @@ impl Host {
             color: terminal,
             bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
             data_written: Arc::default(),
+            said: Arc::default(),
             silent: None,
             by_inputs: false,
             program: std::env::current_exe().ok(),
@@ -157,6 +160,7 @@ impl Host {
             color: false,
             bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
             data_written: Arc::default(),
+            said: Arc::default(),
             silent: None,
             by_inputs: false,
             program: None,
@@ -338,6 +342,13 @@ impl Host {
     pub fn note(&self, text: impl AsRef<str>) {
         if self.verbosity >= Verbosity::Normal {
             self.say(text.as_ref());
+        }
+    }
+
+    /// The same for what several parts of a run find: it is written once.
+    pub fn note_once(&self, text: String) {
+        if !self.is_silent() && lock(&self.said).insert(text.clone()) {
+            self.note(text);
         }
     }
 

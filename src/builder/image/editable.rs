@@ -9,20 +9,23 @@ use crate::builder::package_files::crc32;
 use crate::builder::working_directory::{Shipped, Tree};
 use crate::wheel::{Archive, Member};
 
-/// The directory to search, relative to the package's and with `/`: empty for the package's own directory. `None` if the
-/// package cannot be installed in this way.
-pub fn import_root(archive: &Archive, tree: &Tree, rules: &LeftOut) -> Option<String> {
-    let (info, stem) = archive.members().iter().find_map(|member| {
+/// The directory to search, relative to the package's and with `/`: empty for the package's own directory.
+///
+/// # Errors
+/// Why the package cannot be installed in this way, in a sentence.
+pub fn import_root(archive: &Archive, tree: &Tree, rules: &LeftOut) -> Result<String, String> {
+    let info = archive.members().iter().find_map(|member| {
         let (stem, _) = member.name.split_once(".dist-info/")?;
         (!stem.contains('/')).then(|| (format!("{stem}.dist-info/"), stem))
-    })?;
+    });
+    let (info, stem) = info.ok_or("its wheel has no metadata")?;
     let data = format!("{stem}.data/");
     let mut code = Vec::new();
     for member in archive.members() {
         match member.name.strip_prefix(&data) {
             // Scripts are installed all the same.
             Some(place) if place.starts_with("scripts/") => {}
-            Some(_) => return None,
+            Some(place) => return Err(format!("its wheel has `{place}` for a place outside of its modules")),
             None if member.name.starts_with(&info) => {}
             None => code.push(member),
         }
@@ -30,18 +33,38 @@ pub fn import_root(archive: &Archive, tree: &Tree, rules: &LeftOut) -> Option<St
     let is_left_out =
         |member: &Member| rules.in_package(&member.name, Some((member.data.size_bytes, member.data.crc32)));
     code.retain(|member| !is_left_out(member));
-    let Some(first) = code.first() else { return Some(String::new()) };
+    let Some(first) = code.first() else { return Ok(String::new()) };
     let mut roots: Vec<&str> = tree.files.keys().filter_map(|path| before(path, &first.name)).collect();
     // The shortest first: a copy in a build directory is the less likely one.
     roots.sort_by_key(|root| (root.matches('/').count(), *root));
-    let holds_all = |root: &&str| {
-        let holds = |member: &&Member| {
-            let path = if root.is_empty() { member.name.clone() } else { format!("{root}/{}", member.name) };
-            tree.files.get(&path).is_some_and(|file| is_same(file, member))
-        };
-        code.iter().all(holds)
+    let in_tree = |root: &str, member: &Member| {
+        let path = if root.is_empty() { member.name.clone() } else { format!("{root}/{}", member.name) };
+        tree.files.get(&path)
     };
-    roots.into_iter().find(holds_all).map(str::to_string)
+    let lacks = |root: &&str| -> Option<&Member> {
+        let holds = |member: &Member| in_tree(root, member).is_some_and(|file| is_same(file, member));
+        code.iter().copied().find(|member| !holds(member))
+    };
+    let mut lacking = None;
+    for root in &roots {
+        match lacks(root) {
+            None => return Ok((*root).to_string()),
+            Some(member) => lacking = lacking.or(Some((*root, member))),
+        }
+    }
+    let member = lacking.map_or(*first, |(_, member)| member);
+    let name = member.name.as_str();
+    let is_there = |(path, file): (&String, &Shipped)| before(path, name).is_some() && is_same(file, member);
+    if tree.files.iter().any(is_there) {
+        return Err("its modules are in several directories".to_string());
+    }
+    let is_compiled = name.ends_with(".so") || name.ends_with(".pyd");
+    let is_changed = lacking.is_some_and(|(root, member)| in_tree(root, member).is_some());
+    Err(match (is_compiled, is_changed) {
+        (true, _) => format!("its build compiles `{name}`"),
+        (false, true) => format!("its build changes `{name}`"),
+        (false, false) => format!("its build makes, renames or moves `{name}`"),
+    })
 }
 
 /// The directory of a path that ends with `member`, without `/` at its end.
@@ -62,7 +85,7 @@ mod tests {
     use crate::wheel::fixture::{TestMember, dist_info, file, write_zip};
 
     /// The root for a package with these files and a wheel with these members besides its dist-info.
-    fn root(files: &[(&str, &str)], members: &[(&str, &str)]) -> Option<String> {
+    fn root(files: &[(&str, &str)], members: &[(&str, &str)]) -> Result<String, String> {
         let dir = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = dir.path().join("package").join(path);
@@ -77,33 +100,62 @@ mod tests {
         import_root(&Archive::open(&wheel).unwrap(), &tree, &LeftOut::read(&package).unwrap())
     }
 
+    fn found(files: &[(&str, &str)], members: &[(&str, &str)]) -> Option<String> {
+        root(files, members).ok()
+    }
+
     #[test]
     fn the_root_is_the_directory_that_holds_every_file_of_the_wheel() {
         let code = ("shop/__init__.py", "A = 1\n");
         let flat = [code, ("setup.py", "")];
-        assert_eq!(root(&flat, &[code]).as_deref(), Some(""));
+        assert_eq!(found(&flat, &[code]).as_deref(), Some(""));
         let src = [("src/shop/__init__.py", "A = 1\n"), ("src/shop/b.sql", "select 1")];
-        assert_eq!(root(&src, &[code, ("shop/b.sql", "select 1")]).as_deref(), Some("src"));
+        assert_eq!(found(&src, &[code, ("shop/b.sql", "select 1")]).as_deref(), Some("src"));
         let copied = [("build/lib/shop/__init__.py", "A = 1\n"), ("code/shop/__init__.py", "A = 1\n")];
-        assert_eq!(root(&copied, &[code]).as_deref(), Some("code"));
+        assert_eq!(found(&copied, &[code]).as_deref(), Some("code"));
         let script = ("shop-1.data/scripts/run", "#!python\n");
-        assert_eq!(root(&flat, &[code, script]).as_deref(), Some(""));
-        assert_eq!(root(&flat, &[]).as_deref(), Some(""), "a package without modules");
+        assert_eq!(found(&flat, &[code, script]).as_deref(), Some(""));
+        assert_eq!(found(&flat, &[]).as_deref(), Some(""), "a package without modules");
         let ignored = [code, ("shop/notes.txt", "x"), (".pexignore", "notes.txt\n")];
-        assert_eq!(root(&ignored, &[code, ("shop/notes.txt", "x")]).as_deref(), Some(""));
+        assert_eq!(found(&ignored, &[code, ("shop/notes.txt", "x")]).as_deref(), Some(""));
     }
 
     #[test]
     fn what_is_generated_renamed_or_in_several_places_is_not_editable() {
         let code = ("shop/__init__.py", "A = 1\n");
-        for (files, members) in [
-            (&[code][..], &[code, ("shop/_version.py", "1")][..]),
-            (&[code, ("shop/_version.py", "0")], &[code, ("shop/_version.py", "1")]),
-            (&[("lib/__init__.py", "A = 1\n")], &[code]),
-            (&[code, ("src/other/__init__.py", "")], &[code, ("other/__init__.py", "")]),
-            (&[code], &[code, ("shop-1.data/data/etc/x", "")]),
+        for (files, members, why) in [
+            (
+                &[code][..],
+                &[code, ("shop/_version.py", "1")][..],
+                "its build makes, renames or moves `shop/_version.py`",
+            ),
+            (
+                &[code, ("shop/_version.py", "0")],
+                &[code, ("shop/_version.py", "1")],
+                "its build changes `shop/_version.py`",
+            ),
+            (
+                &[("lib/__init__.py", "A = 1\n")],
+                &[code],
+                "its build makes, renames or moves `shop/__init__.py`",
+            ),
+            (
+                &[code, ("src/other/__init__.py", "")],
+                &[code, ("other/__init__.py", "")],
+                "its modules are in several directories",
+            ),
+            (
+                &[code, ("shop/_fast.c", "")],
+                &[code, ("shop/_fast.abi3.so", "")],
+                "its build compiles `shop/_fast.abi3.so`",
+            ),
+            (
+                &[code],
+                &[code, ("shop-1.data/data/etc/x", "")],
+                "its wheel has `data/etc/x` for a place outside of its modules",
+            ),
         ] {
-            assert_eq!(root(files, members), None, "{members:?}");
+            assert_eq!(root(files, members), Err(why.to_string()), "{members:?}");
         }
     }
 }

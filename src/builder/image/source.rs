@@ -53,6 +53,7 @@ impl Sources<'_> {
         let mut collecting = Collecting {
             sources: self,
             job,
+            context,
             tree: &tree,
             roots: Vec::new(),
             made: Source { files: LayerFiles::default(), wheels: Vec::new() },
@@ -80,6 +81,7 @@ impl Sources<'_> {
 struct Collecting<'a> {
     sources: &'a Sources<'a>,
     job: &'a SourceJob,
+    context: &'a Context<'a>,
     tree: &'a Tree,
     /// Directories of the image that Python searches, relative to its root.
     roots: Vec<String>,
@@ -128,20 +130,15 @@ impl Collecting<'_> {
             extra: None,
             venv: self.sources.venv,
             replaced: dist_info::replaced(&archive)?,
-            is_editable: root.is_some(),
+            is_editable: root.is_ok(),
         };
-        let mut files = install.files()?;
-        let Some(root) = root else {
-            // Its modules have no bytecode, and must not get that of a distribution.
-            if self.sources.has_bytecode {
-                let venv = self.sources.venv;
-                let tag = format!("cpython-3{}", venv.python.minor());
-                let places = bytecode_places(&archive, &tag);
-                places.iter().for_each(|pyc| files.removed(&format!("{}/{pyc}", venv.site_packages())));
+        let files = install.files()?;
+        let root = match root {
+            Ok(root) => root,
+            Err(why) => {
+                self.add_wheel(&archive, &file_name, files, &why);
+                return Ok(());
             }
-            let name = file_name.split('-').next().map(normalized_name).unwrap_or_default();
-            self.made.wheels.push((name, files));
-            return Ok(());
         };
         self.made.files.extend(files);
         if within.is_none() {
@@ -150,6 +147,22 @@ impl Collecting<'_> {
         }
         self.roots.push(if root.is_empty() { place } else { format!("{place}/{root}") });
         Ok(())
+    }
+
+    /// Install a package from its wheel, for the reason `why`.
+    fn add_wheel(&mut self, archive: &Archive, file_name: &str, mut files: LayerFiles, why: &str) {
+        // Its modules have no bytecode, and must not get that of a distribution.
+        if self.sources.has_bytecode {
+            let venv = self.sources.venv;
+            let tag = format!("cpython-3{}", venv.python.minor());
+            let places = bytecode_places(archive, &tag);
+            places.iter().for_each(|pyc| files.removed(&format!("{}/{pyc}", venv.site_packages())));
+        }
+        let name = file_name.split('-').next().map(normalized_name).unwrap_or_default();
+        self.context.tools.host().note_once(format!(
+            "{name} is installed from its wheel and not as it lies in its directory: {why}"
+        ));
+        self.made.wheels.push((name, files));
     }
 
     /// The path of a package below the build directory, if it is there and shipped with it.

@@ -408,6 +408,31 @@ fn without_a_version_in_the_project_that_of_the_base_is_taken() {
     assert!(files.contains_key("opt/venv/lib/python3.12/site-packages/dagster/__init__.py"));
 }
 
+/// Paths relative to the code lead elsewhere then, and nothing said so.
+#[test]
+fn a_package_that_is_installed_from_its_wheel_is_named_once_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    project(dir.path());
+    let makes = BACKEND.replace(
+        "    with zipfile.ZipFile",
+        "    files['shop/_version.py'] = b'1'\n    with zipfile.ZipFile",
+    );
+    std::fs::write(dir.path().join("shop/backend.py"), makes).unwrap();
+    let bases = [Base::official("3.11"), Base::official("3.11").on("arm64")];
+    std::fs::create_dir(dir.path().join("base")).unwrap();
+    Base::write_all(&bases, &dir.path().join("base"));
+    let more = ["--base-image", "oci:base", "--image-platform", "linux/amd64,linux/arm64"];
+    let output = run(&mut command(dir.path(), &more));
+    let said = plain(&String::from_utf8(output.stderr).unwrap());
+    let about: Vec<&str> = said.lines().filter(|line| line.contains("wheel")).collect();
+    assert_eq!(
+        about,
+        [
+            "shop is installed from its wheel and not as it lies in its directory: its build makes, renames or moves `shop/_version.py`"
+        ]
+    );
+}
+
 /// A layout may come from anyone: nothing outside it is read, and a blob must be what it is called.
 #[test]
 fn a_damaged_base_is_refused() {
