@@ -13,7 +13,7 @@ use crate::resolve::Resolution;
 use crate::target::{Platform, PythonVersion, Target};
 use crate::tools::Tools;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What decided on a Python version that nothing asks for.
 const DEFAULT_ORIGIN: &str = "the default";
@@ -40,6 +40,8 @@ pub struct Building<'a> {
     pub python_origin: String,
     /// What the user should know about that choice; already printed.
     pub warnings: Vec<Warning>,
+    /// Messages name files relative to it.
+    root: PathBuf,
     options: CollectOptions,
 }
 
@@ -88,8 +90,8 @@ impl<'a> Building<'a> {
             reads_dockerfiles: args.reads_dockerfiles,
             workspaces: Workspaces::default(),
         };
-        let (tools, display) = (Tools::new(host), Display::new(host));
-        Ok(Building { host, tools, display, target, python_origin, warnings, options })
+        let (tools, display, root) = (Tools::new(host), Display::new(host), root.to_path_buf());
+        Ok(Building { host, tools, display, target, python_origin, warnings, root, options })
     }
 
     /// The same for a single directory; the log says which Python it is where a file decided.
@@ -109,12 +111,22 @@ impl<'a> Building<'a> {
     /// # Errors
     /// When a file in it cannot be used.
     pub fn collect(&self, directory: &Path) -> Result<Requirements, Error> {
+        self.collect_for(directory, false)
+    }
+
+    /// The same. If it is only built into images, nothing is said about what PEX files cannot do.
+    ///
+    /// # Errors
+    /// When a file in it cannot be used.
+    pub fn collect_for(&self, directory: &Path, images: bool) -> Result<Requirements, Error> {
+        let reads_dockerfiles = self.options.reads_dockerfiles || images;
+        let options = CollectOptions { reads_dockerfiles, ..self.options.clone() };
         let phase = self.display.phase(format!("Collecting the requirements of {}", directory.display()));
-        let requirements = project::collect(directory, &self.options, &self.tools, self.host)?;
+        let requirements = project::collect(directory, &options, &self.tools, self.host)?;
         // Collecting is over, so its progress line must not stay below the warnings.
         drop(phase);
         for warning in &requirements.warnings {
-            self.host.warn(warning_line(warning, directory));
+            self.host.warn(warning_line(warning, &self.root));
         }
         Ok(requirements)
     }

@@ -52,7 +52,7 @@ impl Checked {
     /// Read the project that `file` names. `publish` has the settings that decide how code locations are deployed.
     pub fn read(file: &Path, publish: &PublishArgs, host: &Host) -> Checked {
         let mut reading = Project::inspect(file, host);
-        reading.examine(host);
+        reading.examine(&deploy::image_directories(&reading.locations, publish), host);
         let mut warnings = std::mem::take(&mut reading.warnings);
         warnings.extend(left_out::code(&reading.locations));
         let errors = std::mem::take(&mut reading.errors);

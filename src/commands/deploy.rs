@@ -30,7 +30,7 @@ use crate::verify::{Verified, for_want_of_secrets, unfit};
 pub(super) use defs_state::{check as check_defs_state, refresh as refresh_defs_state};
 pub(super) use images::{Chosen, choose};
 use made_images::{MadeImages, Making};
-pub(super) use prepare::{Planned, prepare, prepare_for, select};
+pub(super) use prepare::{Planned, image_directories, prepare, prepare_for, select};
 use stages::Stages;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -47,8 +47,9 @@ impl Project {
 impl Reading {
     /// Find everything that would make a build fail and can be seen without running or downloading anything. Errors in
     /// requirements that do not depend on the command line are errors. Missing files are warnings, because an earlier
-    /// step of the workflow may write them, and so are conflicting Python versions.
-    pub fn examine(&mut self, host: &Host) {
+    /// step of the workflow may write them, and so are conflicting Python versions. `images` are the build directories
+    /// that are built into images only.
+    pub fn examine(&mut self, images: &BTreeSet<PathBuf>, host: &Host) {
         let root = directory_of(&self.file);
         let directories: BTreeSet<PathBuf> = self
             .locations
@@ -68,7 +69,7 @@ impl Reading {
             {
                 continue;
             }
-            match collect::foresee(directory, target, &workspaces, host) {
+            match collect::foresee(directory, target, &workspaces, images.contains(directory), host) {
                 Ok(mut foreseen) => {
                     self.warnings.append(&mut foreseen.requirements.warnings);
                     self.foreseen.insert(directory.clone(), foreseen);

@@ -5,11 +5,13 @@ use crate::cli::DeployArgs;
 use crate::commands::Error;
 use crate::commands::building::{Building, ChooseTarget, serverless, warning_line};
 use crate::commands::progress::Progress;
+use crate::deployment::args::PublishArgs;
 use crate::error::error_text;
 use crate::host::Host;
 use crate::plan::Plan;
 use crate::plan::strategy::{Decision, Way};
 use crate::project::{CollectError, Location, Project, Requirements, code_source};
+use crate::update;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,11 +111,27 @@ pub(in crate::commands) fn prepare_for<'a>(
         run.warnings.extend(building.warnings.iter().cloned());
         run.target = Some(building.target);
     });
-    let (requirements, without_files) = collect(&building, &locations)?;
+    let (requirements, without_files) =
+        collect(&building, &locations, &image_directories(&locations, &args.publish))?;
     let warnings = requirements.values().flat_map(|asked| asked.warnings.iter().cloned());
     progress.put(|run| run.warnings.extend(warnings));
     let plan = Plan::decide(building.target, locations, &requirements);
     Ok(Planned { building, plan, requirements, names, without_files })
+}
+
+/// The build directories whose code locations all become images, as far as it is known without Dagster+.
+pub(in crate::commands) fn image_directories(
+    locations: &[Location],
+    publish: &PublishArgs,
+) -> BTreeSet<PathBuf> {
+    // Wrong settings are reported where they are used.
+    let decisions = update::offline(locations, publish).unwrap_or_default();
+    let ways = locations.iter().zip(decisions);
+    let (images, others): (Vec<_>, Vec<_>) =
+        ways.partition(|(_, decision)| decision.settled() == Some("image"));
+    let others: BTreeSet<&Path> = others.iter().map(|(location, _)| &*location.directory).collect();
+    let images = images.into_iter().map(|(location, _)| location.directory.clone());
+    images.filter(|directory| !others.contains(&**directory)).collect()
 }
 
 /// The code locations selected with `--location`; default: all.
@@ -128,14 +146,18 @@ pub(in crate::commands) fn select(project: Project, names: &[String]) -> Result<
 }
 
 /// The requirements of each distinct build directory; and the directories without any that may be right.
-fn collect(building: &Building<'_>, locations: &[Location]) -> Result<(Collected, WithoutFiles), Error> {
+fn collect(
+    building: &Building<'_>,
+    locations: &[Location],
+    images: &BTreeSet<PathBuf>,
+) -> Result<(Collected, WithoutFiles), Error> {
     let mut requirements = Collected::new();
     let mut without_files = WithoutFiles::new();
     for Location { directory, place, .. } in locations {
         if requirements.contains_key(directory) || without_files.contains_key(directory) {
             continue;
         }
-        match building.collect(directory) {
+        match building.collect_for(directory, images.contains(directory)) {
             Ok(asked) => drop(requirements.insert(directory.clone(), Arc::new(asked))),
             // Cheap to check, so all of them are reported at once.
             Err(Error::Collect(CollectError::NoRequirementFile { directory, asked_by, .. })) => {

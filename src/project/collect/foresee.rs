@@ -17,6 +17,7 @@ pub fn foresee(
     directory: &Path,
     target: Target,
     workspaces: &Workspaces,
+    reads_dockerfiles: bool,
     host: &Host,
 ) -> Result<Foreseen, CollectError> {
     let options = CollectOptions {
@@ -24,7 +25,7 @@ pub fn foresee(
         lock_use: LockUse::Automatic,
         extras: Vec::new(),
         all_extras: false,
-        reads_dockerfiles: false,
+        reads_dockerfiles,
         workspaces: workspaces.clone(),
         groups: Vec::new(),
     };
@@ -32,7 +33,9 @@ pub fn foresee(
     if foreseen.lock.is_none() {
         foreseen.requirements.warnings.extend(unread::locks(directory));
     }
-    foreseen.requirements.warnings.extend(unread::of_docker(directory).warnings);
+    if !reads_dockerfiles {
+        foreseen.requirements.warnings.extend(unread::of_docker(directory).warnings);
+    }
     foreseen.requirements.lock = foreseen.lock.as_ref().map(|lock| lock.lock.clone());
     Ok(foreseen)
 }

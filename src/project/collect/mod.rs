@@ -81,7 +81,11 @@ pub fn collect(
     if !options.reads_dockerfiles {
         let docker = unread::of_docker(&directory);
         requirements.warnings.extend(docker.warnings);
-        docker.note.iter().for_each(|note| host.note(note));
+        if docker.has_idle_dockerfile {
+            let file = directory.join("Dockerfile");
+            let file = file.strip_prefix(host.cwd()).unwrap_or(&file).display();
+            host.note(format!("`{file}` is not used for PEX files, which run on Dagster's own image"));
+        }
     }
     for line in &requirements.left_out {
         host.note(line);

@@ -37,8 +37,8 @@ pub(super) fn locks(directory: &Path) -> Vec<Warning> {
 pub(super) struct OfDocker {
     /// Of what has an effect that will be missing.
     pub(super) warnings: Vec<Warning>,
-    /// Of a Dockerfile that may well be for something else.
-    pub(super) note: Option<&'static str>,
+    /// Whether there is a Dockerfile that may well be for something else.
+    pub(super) has_idle_dockerfile: bool,
 }
 
 /// Look for these files.
@@ -54,7 +54,7 @@ pub(super) fn of_docker(directory: &Path) -> OfDocker {
         .is_some_and(|text| text.lines().any(|line| line.trim().trim_start_matches('/') == "Dockerfile"));
     let Some(text) = read("Dockerfile").filter(|_| !is_ignored) else { return found };
     let Some((line, packages)) = system_packages(&text) else {
-        found.note = Some("`Dockerfile` is not used for PEX files, which run on Dagster's own image");
+        found.has_idle_dockerfile = true;
         return found;
     };
     let names: Vec<String> = packages.iter().map(|name| format!("`{name}`")).collect();
@@ -112,7 +112,10 @@ mod tests {
         files.iter().for_each(|name| std::fs::write(dir.path().join(name), "Dockerfile\n").unwrap());
         let docker = of_docker(dir.path());
         let warnings = locks(dir.path()).into_iter().chain(docker.warnings).map(|warning| warning.message);
-        warnings.chain(docker.note.map(String::from)).collect::<Vec<_>>().join("\n")
+        warnings
+            .chain(docker.has_idle_dockerfile.then(|| "Dockerfile".to_string()))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[test]
@@ -124,7 +127,7 @@ mod tests {
         ");
         insta::assert_snapshot!(found(&["dagster_cloud_pre_install.sh", "Dockerfile"]), @"
         this script is not run, because PEX files hold Python packages only: list those in the project's requirements, and for anything else use a base image (--base-image-tag, input `base_image_tag`)
-        `Dockerfile` is not used for PEX files, which run on Dagster's own image
+        Dockerfile
         ");
     }
 
@@ -141,7 +144,7 @@ mod tests {
         let text = "FROM python:3.12\n# apt-get install no\nRUN apt-get update && \\\n    apt-get install -y libpq-dev curl && rm -rf x\n";
         std::fs::write(dir.path().join("Dockerfile"), text).unwrap();
         let found = of_docker(dir.path());
-        assert_eq!(found.note, None);
+        assert!(!found.has_idle_dockerfile);
         let [warning] = found.warnings.as_slice() else { panic!("{found:?}") };
         assert_eq!(warning.place.as_ref().unwrap().line, Some(4));
         insta::assert_snapshot!(warning.message, @"the system packages of this file (`libpq-dev`, `curl`) will not be there for PEX files, which run on Dagster's own image: if the code needs them, use a base image that has them (--base-image-tag, input `base_image_tag`); else name the file in .pexignore");

@@ -149,6 +149,30 @@ fn a_dry_run_says_how_each_would_be_deployed() {
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
 }
 
+/// They were said of images too, with advice that is an error for those.
+#[test]
+fn what_pex_files_lack_is_not_said_of_images() {
+    let scene = Scene::new(json!({}), &[("one", ""), ("two", ""), ("three", "")]);
+    scene.registry_of("one", "r.example/acme/app");
+    let apt = "FROM python:3.11\nRUN apt-get install -y git\n";
+    for (directory, text) in [("one", apt), ("two", apt), ("three", "FROM python:3.11\n")] {
+        std::fs::write(scene.dir.path().join(directory).join("Dockerfile"), text).unwrap();
+    }
+    let said = |args: &[&str]| {
+        let ran = scene.deploy(&[&["--dry-run", "--ignore-dockerfile"], args].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        words(&ran, "no host", scene.dir.path())
+    };
+    insta::assert_snapshot!(said(&[]), @r"
+    warning: two/Dockerfile:2: the system packages of this file (`git`) will not be there for PEX files, which run on Dagster's own image: if the code needs them, use a base image that has them (--base-image-tag, input `base_image_tag`); else name the file in .pexignore
+    `three/Dockerfile` is not used for PEX files, which run on Dagster's own image
+    one → an image in r.example/acme/app: `build.registry` is set
+    ");
+    for args in [&["--image-registry", "r.example/acme/app"][..], &["--strategy", "image"]] {
+        assert!(!said(args).contains("PEX"), "{args:?}: {}", said(args));
+    }
+}
+
 #[test]
 fn serverless_with_harbor_gets_an_image_in_the_organizations_registry() {
     let registry = registry(Auth::Basic);

@@ -970,6 +970,32 @@ fn requirements_that_every_build_refuses_are_errors_and_others_warnings() {
     }
 }
 
+/// It warned of what PEX files lack where an input says that all become images.
+#[test]
+fn what_pex_files_lack_is_not_said_of_images() {
+    let tree = project_tree(&[
+        ("dagster_cloud.yaml", "locations: [{location_name: a, code_source: {module_name: a}}]"),
+        ("requirements.txt", "dagster\ndagster-cloud\n"),
+        ("a.py", ""),
+        ("Dockerfile", "FROM python:3.12\nRUN apt-get install -y git\n"),
+    ]);
+    let said = |command: &str, inputs: &[(&str, &str)]| {
+        let mut ran = pexpress();
+        ran.arg("action").env("INPUT_COMMAND", command).envs(inputs.iter().copied());
+        ran.env("GITHUB_WORKSPACE", tree.path()).current_dir(tree.path());
+        String::from_utf8(ran.output().unwrap().stderr).unwrap()
+    };
+    let registry = ("INPUT_IMAGE_REGISTRY", "r.example/acme/app");
+    let ignores = ("INPUT_IGNORE_DOCKERFILE", "true");
+    for command in ["check", "plan"] {
+        assert!(said(command, &[]).contains("will not be there for PEX files"), "{}", said(command, &[]));
+        for image in [registry, ("INPUT_STRATEGY", "image")] {
+            let text = said(command, &[image, ignores]);
+            assert!(!text.contains("PEX"), "{command} {image:?}: {text}");
+        }
+    }
+}
+
 /// The summary and annotations of a check only had the error, and a missing module was `read`.
 #[test]
 fn the_actions_check_reports_errors_warnings_and_code_locations_together() {
