@@ -53,9 +53,10 @@ pub fn replaced(jobs: &[DeployJob<'_>], facts: &Facts) -> Result<Option<Replaced
             "images are still built with Docker: {why}. Where the image can do without it, remove it and run this again: pexpress then builds and pushes the image itself"
         ));
     }
-    if let Some(obstacle) = facts.image_obstacles.first() {
+    if !facts.image_obstacles.is_empty() {
+        let obstacles = facts.image_obstacles.join(", ");
         return Err(format!(
-            "images are still built with Docker. pexpress can build and push them itself, but not these steps: {obstacle}. docs/images.md says where they belong; then run this again, or with --ignore-dockerfile to build without them"
+            "images are still built with Docker. pexpress can build and push them itself, but not these steps: {obstacles}. docs/images.md says where they belong; then run this again, or with --ignore-dockerfile to build without them"
         ));
     }
     let images = named(jobs);

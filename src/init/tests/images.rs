@@ -122,10 +122,13 @@ fn a_build_that_does_more_than_pexpress_stays_with_docker() {
         workflow("push", "", &["run: dagster-cloud ci set-build-output --location-name a --image-tag x"]),
     )]);
     facts.project.as_mut().unwrap().locations[0].registry = Some(registry.into());
-    facts.image_obstacles = vec!["a/Dockerfile:3: `RUN apt-get install git`".into()];
+    facts.image_obstacles =
+        vec!["a/Dockerfile:3: `RUN apt-get install git`".into(), "a/Dockerfile:5: `RUN dbt deps`".into()];
     let plan = plan(&facts);
     assert_eq!(job(&plan).1["image_tag"], "x");
-    assert!(plan.notes[0].contains("a/Dockerfile:3: `RUN apt-get install git`"), "{:?}", plan.notes);
+    // Users got only the first one.
+    let both = "a/Dockerfile:3: `RUN apt-get install git`, a/Dockerfile:5: `RUN dbt deps`. docs";
+    assert!(plan.notes[0].contains(both), "{:?}", plan.notes);
 }
 
 #[test]

@@ -40,13 +40,15 @@ pub(super) struct Places {
     current: String,
     /// All working directories.
     visited: Vec<String>,
+    /// And those that are entered later.
+    later: Vec<String>,
     /// For quoted blanks.
     pub(super) escape: char,
 }
 
 impl Default for Places {
     fn default() -> Self {
-        Places { current: "/".into(), visited: Vec::new(), escape: '\\' }
+        Places { current: "/".into(), visited: Vec::new(), later: Vec::new(), escape: '\\' }
     }
 }
 
@@ -56,6 +58,11 @@ impl Places {
         let Some(path) = path else { return };
         self.current = self.absolute(path);
         self.visited.push(self.current.clone());
+    }
+
+    /// The working directories of `whole` are entered sooner or later.
+    pub(super) fn expect(&mut self, whole: Places) {
+        self.later = whole.visited;
     }
 
     pub(super) fn working_directory(&self) -> &str {
@@ -82,30 +89,38 @@ impl Places {
     /// Whether a path is in a working directory, or where Dagster+ Serverless keeps the project.
     pub(super) fn holds(&self, path: &str) -> bool {
         let path = self.absolute(path);
-        let mut directories = self.visited.iter().map(String::as_str).chain([APP]);
+        let mut directories = self.visited.iter().chain(&self.later).map(String::as_str).chain([APP]);
         // The root directory is a place for the project only in the templates, before `WORKDIR`.
         directories.any(|directory| directory != "/" && is_below(&path, directory))
     }
 
     /// Whether a value names a path that is elsewhere in an image of pexpress.
     pub(super) fn moves(&self, value: &str) -> bool {
+        moved(value, &self.visited) != value
+    }
+
+    /// Whether a value does so by a working directory that is entered later.
+    pub(super) fn moves_later(&self, value: &str) -> bool {
         self.moved(value) != value
     }
 
     /// A value such as `PYTHONPATH` with its paths as they are in an image of pexpress.
     pub(super) fn moved(&self, value: &str) -> String {
-        let moved = value.split(':').map(|path| {
-            let directory =
-                self.visited.iter().find(|directory| *directory != "/" && is_below(path, directory));
-            match directory {
-                Some(directory) if directory != APP && !is_below(path, APP) => {
-                    format!("{APP}{}", &path[directory.len()..])
-                }
-                _ => path.to_string(),
-            }
-        });
-        moved.collect::<Vec<_>>().join(":")
+        moved(&moved(value, &self.visited), &self.later)
     }
+}
+
+fn moved(value: &str, directories: &[String]) -> String {
+    let moved = value.split(':').map(|path| {
+        let directory = directories.iter().find(|directory| *directory != "/" && is_below(path, directory));
+        match directory {
+            Some(directory) if directory != APP && !is_below(path, APP) => {
+                format!("{APP}{}", &path[directory.len()..])
+            }
+            _ => path.to_string(),
+        }
+    });
+    moved.collect::<Vec<_>>().join(":")
 }
 
 fn is_below(path: &str, directory: &str) -> bool {

@@ -6,7 +6,7 @@ use super::said::Said;
 use crate::image::dockerfile::Command;
 
 /// Words of a shell that are no commands.
-const KEYWORDS: [&str; 13] =
+pub(super) const KEYWORDS: [&str; 13] =
     ["if", "then", "else", "elif", "fi", "!", "{", "}", "do", "done", "time", "exec", "sudo"];
 /// Commands that change nothing that the image keeps, or only what installs packages.
 const HARMLESS: [&str; 15] = [

@@ -25,6 +25,9 @@ const INSTALL_VARIABLES: [&str; 8] = [
 /// Variables that Docker itself gives to `FROM`, for the platforms of the builder and the image.
 const PLATFORM_VARIABLES: [&str; 2] = ["$TARGETPLATFORM", "$BUILDPLATFORM"];
 
+/// Variables that bases with Python set themselves.
+const BASE_VARIABLES: [&str; 5] = ["PATH", "LANG", "GPG_KEY", "PYTHON_VERSION", "PYTHON_SHA256"];
+
 /// What becomes of a Dockerfile.
 pub(super) fn judge(dockerfile: &Dockerfile, file: &Path, facts: &Facts<'_>) -> Recipe {
     let mut walk = Walk {
@@ -36,14 +39,14 @@ pub(super) fn judge(dockerfile: &Dockerfile, file: &Path, facts: &Facts<'_>) -> 
         places: BTreeMap::new(),
     };
     let last = dockerfile.stages.len() - 1;
-    let mut image = Scope::new(dockerfile);
+    let mut image = walk.scope_of(last);
     for stage in walk.chain(last) {
         walk.stage(stage, &mut image, true);
     }
     // What a builder does matters as far as its files are copied; each is looked at once.
     let mut seen = BTreeSet::new();
     while let Some(builder) = walk.builders.pop_last() {
-        let mut scope = Scope::new(dockerfile);
+        let mut scope = walk.scope_of(builder);
         for stage in walk.chain(builder) {
             if seen.insert(stage) {
                 walk.stage(stage, &mut scope, false);
@@ -61,7 +64,7 @@ pub(super) fn script(text: &str, file: &Path, facts: &Facts<'_>) -> Vec<Step> {
     for (at, line) in logical_lines(text) {
         for command in commands(&line) {
             if let Some(said) = installed::judge(&command, &scope, facts, true) {
-                steps.push(step(file, at, &command.words.join(" "), said));
+                steps.push(step(file, at, &shown_command(&command, &line), said));
             }
         }
     }
@@ -83,6 +86,20 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
     lines
 }
 
+/// Whether `USER` names the one that a base without a user has.
+fn is_root(user: &str) -> bool {
+    let user = user.trim().trim_matches(['"', '\'']);
+    matches!(user.split(':').next(), Some("root" | "0"))
+}
+
+/// How messages show a command of a script: alone, or with all of a compound one, of which it is a part.
+fn shown_command(command: &Command, whole: &str) -> String {
+    match command.words.first() {
+        Some(first) if installed::KEYWORDS.contains(&first.as_str()) => whole.to_string(),
+        _ => command.words.join(" "),
+    }
+}
+
 fn step(file: &Path, line: usize, text: &str, said: Said) -> Step {
     let one_line = neutral(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     let mut shown: String = one_line.chars().take(SHOWN_CHARS).collect();
@@ -95,6 +112,8 @@ fn step(file: &Path, line: usize, text: &str, said: Said) -> Step {
 /// The variables of a chain of stages, and where its files go.
 struct Scope {
     values: BTreeMap<String, String>,
+    /// Build arguments without a value.
+    asked: BTreeSet<String>,
     places: copied::Places,
 }
 
@@ -102,7 +121,7 @@ impl Scope {
     fn new(dockerfile: &Dockerfile) -> Scope {
         let mut places = copied::Places::default();
         places.escape = dockerfile.escape;
-        Scope { values: BTreeMap::new(), places }
+        Scope { values: BTreeMap::new(), asked: BTreeSet::new(), places }
     }
 
     /// The text with variables replaced; `None` if one has no value.
@@ -210,6 +229,8 @@ impl Walk<'_> {
             "RUN" => return self.run(instruction, scope, in_image),
             "LABEL" if in_image => self.label(instruction, scope),
             "LABEL" | "EXPOSE" | "SHELL" | "MAINTAINER" => None,
+            // As in every image of pexpress.
+            "CMD" | "ENTRYPOINT" if instruction.array().is_some_and(|words| words.is_empty()) => None,
             "CMD" => Some(Said::told("agents say what to start")),
             _ if !in_image => None,
             "HEALTHCHECK" => Some(Said::told("agents check the code server themselves")),
@@ -217,6 +238,7 @@ impl Walk<'_> {
                 "the image has no entry point: agents start the code server with a command of their own; \
                  move what the entry point prepares into the code",
             )),
+            "USER" if is_root(&instruction.rest) => Some(Said::told("the user of the base image is kept")),
             "USER" => Some(Said::needed(
                 "set the user in the base image, which is kept, or in the agent's container_context",
             )),
@@ -235,9 +257,15 @@ impl Walk<'_> {
                 None => (word, self.global(&format!("${{{word}}}"))),
             };
             match value {
-                Some(value) => scope.values.insert(name.to_string(), value),
-                None => scope.values.remove(name),
-            };
+                Some(value) => {
+                    scope.asked.remove(name);
+                    scope.values.insert(name.to_string(), value);
+                }
+                None => {
+                    scope.asked.insert(name.to_string());
+                    scope.values.remove(name);
+                }
+            }
         }
         None
     }
@@ -247,13 +275,7 @@ impl Walk<'_> {
         let Some(pairs) = pairs(&instruction.rest, escape) else {
             return self.say(instruction.line, "ENV", Said::needed("its form is not understood"));
         };
-        let before = scope.values.clone();
-        for (name, value) in pairs {
-            let expanded = expand(&value, escape, &|name| before.get(name).cloned());
-            let value = expanded.filter(|expanded| expanded.unset.is_empty()).map(|expanded| expanded.text);
-            if let Some(value) = &value {
-                scope.values.insert(name.clone(), value.clone());
-            }
+        for (name, value, unset) in self.assigned(pairs, scope) {
             let only_installs = INSTALL_VARIABLES.iter().any(|prefix| name.starts_with(prefix));
             if !in_image || only_installs || name == "PATH" {
                 continue;
@@ -271,10 +293,47 @@ impl Walk<'_> {
                     self.say(instruction.line, &text, Said::needed(becomes));
                 }
                 Some(value) => {
+                    if let Some(unset) = unset {
+                        let becomes = format!(
+                            "nothing here sets `{unset}`, so it counts as empty; where the base sets it: --image-env {name}=VALUE"
+                        );
+                        self.say(instruction.line, &text, Said::told(becomes));
+                    }
+                    if scope.places.moves_later(&value) {
+                        let moved = scope.places.moved(&value);
+                        let becomes = format!(
+                            "the build directory is at {APP}: where the code reads it, --image-env {name}={moved}"
+                        );
+                        self.say(instruction.line, &text, Said::told(becomes));
+                    }
                     self.recipe.env.insert(name, value);
                 }
             }
         }
+    }
+
+    /// Set these variables. Returns each with its value, if it is known, and a variable in it that nothing sets.
+    fn assigned(
+        &self,
+        pairs: Vec<(String, String)>,
+        scope: &mut Scope,
+    ) -> Vec<(String, Option<String>, Option<String>)> {
+        let before = scope.values.clone();
+        let mut assigned = Vec::new();
+        for (name, value) in pairs {
+            let expanded = expand(&value, self.dockerfile.escape, &|name| before.get(name).cloned());
+            // A build argument has its value from the command line, and some variables are those of every base.
+            let is_given =
+                |name: &String| scope.asked.contains(name) || BASE_VARIABLES.contains(&name.as_str());
+            let known = expanded.filter(|expanded| !expanded.unset.iter().any(is_given));
+            let unset = known.as_ref().and_then(|known| known.unset.first().cloned());
+            let value = known.map(|known| known.text);
+            if let Some(value) = &value {
+                scope.values.insert(name.clone(), value.clone());
+            }
+            assigned.push((name, value, unset));
+        }
+        assigned
     }
 
     fn label(&mut self, instruction: &Instruction, scope: &Scope) -> Option<Said> {
@@ -319,6 +378,14 @@ impl Walk<'_> {
         said
     }
 
+    /// For a walk through the chain of a stage, whose working directories are known from the start: a file may be
+    /// copied into one before `WORKDIR` names it.
+    fn scope_of(&self, stage: usize) -> Scope {
+        let mut scope = Scope::new(self.dockerfile);
+        scope.places.expect(self.places_of(stage));
+        scope
+    }
+
     /// Where a builder keeps its files.
     fn places_of(&self, builder: usize) -> copied::Places {
         let mut scope = Scope::new(self.dockerfile);
@@ -327,6 +394,10 @@ impl Walk<'_> {
                 match instruction.keyword.as_str() {
                     "ARG" => {
                         self.argument(instruction, &mut scope);
+                    }
+                    "ENV" => {
+                        let pairs = pairs(&instruction.rest, self.dockerfile.escape);
+                        self.assigned(pairs.unwrap_or_default(), &mut scope);
                     }
                     "WORKDIR" => {
                         let path = scope.expand(&instruction.rest, self.dockerfile.escape);
@@ -352,7 +423,11 @@ impl Walk<'_> {
             };
             // One answer for all commands of a step that need the same.
             if told.insert(said.becomes.clone()) {
-                self.say(instruction.line, &format!("RUN {}", command.words.join(" ")), said);
+                let shown = match instruction.documents.is_empty() {
+                    true => shown_command(&command, &instruction.rest),
+                    false => command.words.join(" "),
+                };
+                self.say(instruction.line, &format!("RUN {shown}"), said);
             }
         }
     }

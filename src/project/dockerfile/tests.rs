@@ -184,3 +184,45 @@ fn files_of_a_directory_are_read_and_errors_have_a_place() {
     hint: correct it, or pass --ignore-dockerfile to build without it
     ");
 }
+
+/// Users were told to include the code once more.
+#[test]
+fn a_copy_before_its_working_directory_is_one_into_it() {
+    assert_eq!(needed("FROM a\nCOPY . /app\nWORKDIR /app\n"), Vec::<String>::new());
+    assert_eq!(needed("FROM a\nENV HOME=/app\nCOPY . /app\nWORKDIR $HOME\n"), Vec::<String>::new());
+    assert_eq!(
+        read("FROM a\nENV CODE=/app\nWORKDIR $CODE\n").1[0],
+        "2 ENV CODE → the build directory is at /opt/dagster/app: where the code reads it, --image-env CODE=/opt/dagster/app"
+    );
+    assert_eq!(needed("FROM a\nCOPY . /srv\nWORKDIR /app\n").len(), 1);
+}
+
+#[test]
+fn what_the_image_has_anyway_does_not_stop_the_build() {
+    let (recipe, steps) = read(
+        "FROM a\nARG GIVEN\nENTRYPOINT []\nCMD []\nUSER root\nUSER 0:0\nENV F=$UNSET G=x${UNSET}y H=$GIVEN\nENV I=$F.\n",
+    );
+    let env: Vec<_> = recipe.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(env, ["F=", "G=xy", "I=."]);
+    assert_eq!(
+        steps,
+        [
+            "5 USER root → the user of the base image is kept",
+            "6 USER 0:0 → the user of the base image is kept",
+            "7 ENV F → nothing here sets `UNSET`, so it counts as empty; where the base sets it: --image-env F=VALUE",
+            "7 ENV G → nothing here sets `UNSET`, so it counts as empty; where the base sets it: --image-env G=VALUE",
+            "7! ENV H → its value is not known here: --image-env H=VALUE",
+        ]
+    );
+}
+
+/// It was shown as `RUN then pip install foo`.
+#[test]
+fn a_command_within_a_compound_one_is_shown_with_all_of_it() {
+    let text = "FROM a\nRUN if [ \"$B\" = x ]; then \\\n  pip install foo; fi\n";
+    assert_eq!(
+        needed(text),
+        ["2! RUN if [ \"$B\" = x ]; then pip install foo; fi → the project does not require this: add to \
+          requirements.txt or pyproject.toml `foo`"]
+    );
+}
