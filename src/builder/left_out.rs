@@ -120,8 +120,7 @@ impl LeftOut {
         decision.is_ignore()
             || NAMES.contains(&name)
             || (!is_dir && is_bytecode(name))
-            || (is_dir
-                && [ENVIRONMENT_MARKER, LAYOUT_MARKER].iter().any(|marker| path.join(marker).is_file()))
+            || (is_dir && (path.join(ENVIRONMENT_MARKER).is_file() || is_layout(path)))
     }
 
     /// Why a file of the working directory is left out, with the place of the pattern if there is one. `file` is
@@ -230,8 +229,23 @@ fn is_own(path: &Path, name: &str) -> bool {
     match name {
         manifest::FILE_NAME => path.parent().is_some_and(|directory| Manifest::read(directory).is_ok()),
         ".gitignore" => fs::read(path).is_ok_and(|text| text == OUTPUT_GITIGNORE.as_bytes()),
-        _ => false,
+        // The list of what is in an image, next to its layout: `NAME.cdx.json`, `NAME+linux-arm64.cdx.json`.
+        _ => name.strip_suffix(".cdx.json").is_some_and(|stem| {
+            let image = stem.split('+').next().unwrap_or(stem);
+            !image.is_empty() && is_layout(&path.with_file_name(image))
+        }),
     }
+}
+
+/// Whether a directory is an image layout, or the beginning of one: the image for one platform must not be in that for
+/// the next, nor what a run left that was killed.
+fn is_layout(directory: &Path) -> bool {
+    if directory.join(LAYOUT_MARKER).is_file() {
+        return true;
+    }
+    let is_part = |entry: fs::DirEntry| ["blobs", "index.json"].iter().any(|name| entry.file_name() == *name);
+    directory.join("blobs/sha256").is_dir()
+        && fs::read_dir(directory).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(is_part)))
 }
 
 /// A warning for each code location whose own file is left out of the source PEX.
@@ -280,6 +294,21 @@ mod tests {
         fs::write(dir.path().join(PEXIGNORE), patterns).unwrap();
         let rules = LeftOut::read(dir.path()).unwrap();
         (dir, rules)
+    }
+
+    #[test]
+    fn what_this_program_writes_into_a_project_is_not_shipped() {
+        let (dir, rules) = rules("", &["done/oci-layout", "begun/blobs/sha256/ab", "models/blobs/sha256/ab"]);
+        fs::write(dir.path().join("models/README.md"), "").unwrap();
+        for (file, is_left_out) in
+            [("done.cdx.json", true), ("done+linux-arm64.cdx.json", true), ("other.cdx.json", false)]
+        {
+            assert_eq!(rules.in_tree(&dir.path().join(file), file, file, false), is_left_out, "{file}");
+        }
+        for (name, is_left_out) in [("done", true), ("begun", true), ("models", false)] {
+            let left_out = rules.in_tree(&dir.path().join(name), name, name, true);
+            assert_eq!(left_out, is_left_out, "{name}");
+        }
     }
 
     #[test]

@@ -264,7 +264,7 @@ fn text(asked: &Asked<'_>, Recorded { resolved_at, resolution, built }: &Recorde
         Artifact::Wheel(download) | Artifact::Sdist { download, .. } => download.sha256.is_some(),
         Artifact::Git { .. } => true,
     });
-    if !is_exact || !asked.is_lasting(resolution) {
+    if !is_exact || !asked.is_lasting(resolution) || asked.misfit(resolution).is_err() {
         return None;
     }
     let resolved_at = resolved_at.duration_since(UNIX_EPOCH).ok()?.as_secs();

@@ -14,9 +14,11 @@ use crate::net::download::sha256_of_file;
 use crate::plan::{DepsJob, requirements_hash};
 use crate::project::{LockContent, RequirementLine, Requirements};
 use crate::redact::without_userinfo;
-use crate::resolve::{Artifact, Resolution, machine};
+use crate::resolve::{Artifact, Distribution, Download, Resolution, machine};
 use crate::target::Target;
 use crate::tools::PipConfig;
+use crate::wheel::WheelName;
+use crate::wheel::filename::normalized_name;
 use crate::wheel::requirement::Link;
 use pep440_rs::{Operator, Version};
 use pep508_rs::{Requirement, VersionOrUrl};
@@ -158,6 +160,7 @@ impl<'a> Asked<'a> {
             Err(ahead) if ahead.duration() > CLOCK_SKEW => return Err("it is from the future".into()),
             _ => {}
         }
+        self.misfit(resolution)?;
         contradiction(resolution, self.requirements, self.target).map_or(Ok(()), Err)
     }
 
@@ -178,7 +181,7 @@ impl<'a> Asked<'a> {
     /// comes from a branch of a Git repository.
     pub fn text(&self, record: &Record, runtime: &str) -> Option<String> {
         resolution_hash(&record.resolution, self.target, runtime)?;
-        if !self.is_lasting(&record.resolution) {
+        if !self.is_lasting(&record.resolution) || self.misfit(&record.resolution).is_err() {
             return None;
         }
         let resolved_at = record.resolved_at.duration_since(UNIX_EPOCH).ok()?.as_secs();
@@ -203,6 +206,57 @@ impl<'a> Asked<'a> {
         })
     }
 
+    /// Why a file in a record is not one of its distribution: a record names files for packages, and must not bring in a
+    /// repository that nobody asked for, nor one package under the name of another.
+    pub(super) fn misfit(&self, resolution: &Resolution) -> Result<(), String> {
+        let fits = |one: &Distribution| match &one.artifact {
+            Artifact::Wheel(download) => is_wheel_of(one, &download.file_name),
+            Artifact::Sdist { download, .. } => {
+                is_sdist_of(one, &download.file_name) || self.names_file(one, download)
+            }
+            Artifact::Git { url, commit, subdirectory } => {
+                self.names_commit(one, (url, commit, subdirectory.as_deref()))
+            }
+        };
+        match resolution.distributions.iter().find(|one| !fits(one)) {
+            None => Ok(()),
+            Some(one) => Err(format!("its file for `{}` is not one of this package", one.name)),
+        }
+    }
+
+    /// The lines that may name the file of a distribution.
+    fn lines_for<'l>(&'l self, one: &'l Distribution) -> impl Iterator<Item = &'l String> {
+        let lines = self.requirements.lines.iter().map(|line| &line.text).chain(limits(self.requirements));
+        // A line without a name is only an address.
+        lines.filter(|line| {
+            line.parse::<Requirement<Link>>().map_or(true, |line| line.name.as_ref() == one.name)
+        })
+    }
+
+    /// Whether a requirement names an archive by its digest.
+    fn names_file(&self, one: &Distribution, download: &Download) -> bool {
+        let digest = download.sha256.as_deref().unwrap_or("none");
+        self.lines_for(one).any(|line| line.to_ascii_lowercase().contains(&format!("sha256={digest}")))
+    }
+
+    /// Whether a requirement names a commit of a repository.
+    fn names_commit(
+        &self,
+        one: &Distribution,
+        (url, commit, subdirectory): (&str, &str, Option<&str>),
+    ) -> bool {
+        self.lines_for(one).any(|line| {
+            let address = line.split_whitespace().find_map(|part| Some(part.split_once("git+")?.1));
+            let Some(address) = address.map(without_userinfo) else { return false };
+            let (address, fragment) = address.split_once('#').unwrap_or((&address, ""));
+            let Some((repository, revision)) = address.rsplit_once('@') else { return false };
+            let directory = fragment.split('&').find_map(|part| part.strip_prefix("subdirectory="));
+            repository == without_userinfo(url)
+                && revision.eq_ignore_ascii_case(commit)
+                && directory == subdirectory
+        })
+    }
+
     /// Protects against a record that was cut, or that belongs to other requirements.
     fn digest(&self, document: &Document) -> String {
         let Document { deps_pex_name, dagster_version, resolved_at, resolution, digest: _ } = document;
@@ -211,6 +265,27 @@ impl<'a> Asked<'a> {
             format!("{}\n{deps_pex_name}\n{dagster_version}\n{resolved_at}\n{resolution}\n", self.hash);
         hex(Sha256::digest(text.as_bytes()))
     }
+}
+
+/// Whether a wheel is one of this distribution, as far as its name tells.
+fn is_wheel_of(one: &Distribution, file_name: &str) -> bool {
+    file_name
+        .parse::<WheelName>()
+        .is_ok_and(|wheel| wheel.name() == one.name && is_version(one, &wheel.version().to_string()))
+}
+
+/// The same of a source archive: `NAME-VERSION.tar.gz` or `.zip`.
+fn is_sdist_of(one: &Distribution, file_name: &str) -> bool {
+    let stem = [".tar.gz", ".zip", ".tar.bz2", ".tgz"].iter().find_map(|end| file_name.strip_suffix(end));
+    stem.and_then(|stem| stem.rsplit_once('-'))
+        .is_some_and(|(name, version)| normalized_name(name) == one.name && is_version(one, version))
+}
+
+fn is_version(one: &Distribution, version: &str) -> bool {
+    let parsed = |text: &str| Version::from_str(text).ok();
+    one.version
+        .as_deref()
+        .is_none_or(|own| own == version || parsed(own).is_some_and(|own| parsed(version) == Some(own)))
 }
 
 /// The same without addresses of files: they may have credentials, and a stored deps PEX needs none of them.

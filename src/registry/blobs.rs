@@ -191,9 +191,15 @@ impl Continued {
         let body = match &mut self.body {
             Some(body) => body,
             None => {
-                // Its own retries are over if this fails.
                 let opened = self.client.body(&self.repository, &self.wanted, self.position);
-                self.body.insert(opened.map_err(|error| Again::No(io::Error::other(error)))?)
+                self.body.insert(opened.map_err(|error| match error {
+                    // Broken again on the way to this byte, by a registry that sends all from the start.
+                    RegistryError::Content { source, .. } => {
+                        Again::After { error: source, retry_after: None }
+                    }
+                    // Its own retries are over.
+                    error => Again::No(io::Error::other(error)),
+                })?)
             }
         };
         match body.read(buffer) {
@@ -214,5 +220,29 @@ impl Continued {
 impl Read for BlobReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.checked.read(buffer)
+    }
+}
+
+impl BlobReader {
+    /// The same with errors that name where it is read from: whoever passes it on speaks of another repository.
+    pub(super) fn named(self, repository: &Repository, descriptor: &Descriptor) -> impl Read + Send + use<> {
+        Named { reader: self, repository: repository.clone(), descriptor: descriptor.clone() }
+    }
+}
+
+struct Named {
+    reader: BlobReader,
+    repository: Repository,
+    descriptor: Descriptor,
+}
+
+impl Read for Named {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer).map_err(|source| match broken(&self.repository, &self.descriptor, source) {
+            RegistryError::Content { source, .. } => {
+                io::Error::new(source.kind(), format!("`{}` broke off: {source}", self.repository))
+            }
+            error => io::Error::other(error),
+        })
     }
 }

@@ -35,6 +35,7 @@ const SHOWN_CHARS: usize = 400;
 pub struct Registries {
     inner: Arc<Inner>,
     counts: Arc<Counts>,
+    backoff: Backoff,
 }
 
 #[derive(Default)]
@@ -47,7 +48,6 @@ struct Inner {
     host: Host,
     agent: Agent,
     credentials: Credentials,
-    backoff: Backoff,
     endpoints: Mutex<BTreeMap<String, Arc<Endpoint>>>,
     lookups: Mutex<BTreeMap<Repository, Arc<Lookup>>>,
     /// Where blobs are, by host and digest: paths of repositories.
@@ -76,7 +76,6 @@ impl Registries {
             host: host.clone(),
             agent: agent.clone(),
             credentials,
-            backoff,
             endpoints: Mutex::default(),
             lookups: Mutex::default(),
             known: Mutex::default(),
@@ -84,13 +83,18 @@ impl Registries {
             secrets: Mutex::default(),
             slots: Slots::default(),
         };
-        Registries { inner: Arc::new(inner), counts: Arc::default() }
+        Registries { inner: Arc::new(inner), counts: Arc::default(), backoff }
     }
 
     /// The same registries, with counters of its own that begin at zero.
     #[must_use]
     pub fn counted_apart(&self) -> Registries {
-        Registries { inner: Arc::clone(&self.inner), counts: Arc::default() }
+        Registries { counts: Arc::default(), ..self.clone() }
+    }
+
+    /// The same registries, for what a run can do without: it waits for no second answer for long.
+    pub(super) fn hurried(&self) -> Registries {
+        Registries { backoff: Backoff::QUESTION, ..self.clone() }
     }
 
     /// Number of requests so far, to registries and their token servers. Redirects count with the request that they
@@ -204,7 +208,7 @@ impl Registries {
         &self,
         attempt: impl FnMut(u32) -> Result<T, Again<RegistryError>>,
     ) -> Result<T, RegistryError> {
-        let outcome = retry::run(&self.inner.backoff, &*self.inner.host.clock, attempt);
+        let outcome = retry::run(&self.backoff, &*self.inner.host.clock, attempt);
         outcome.map_err(|failed| failed.error)
     }
 

@@ -156,7 +156,7 @@ impl Registries {
     pub fn content_of(&self, from: &Repository, descriptor: &Descriptor) -> Box<Open<'static>> {
         let (client, from, descriptor) = (self.clone(), from.clone(), descriptor.clone());
         Box::new(move || match client.blob(&from, &descriptor) {
-            Ok(reader) => Ok(Box::new(reader)),
+            Ok(reader) => Ok(Box::new(reader.named(&from, &descriptor))),
             Err(error) => Err(std::io::Error::other(error)),
         })
     }

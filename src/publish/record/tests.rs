@@ -49,6 +49,53 @@ fn a_record_is_read_as_it_was_written_without_addresses() {
     assert_eq!(found.resolution.version_of("dagster"), Some("1.13.27"));
 }
 
+/// A record named a repository for `six`, whose `setup.py` was run; or the wheel of another package, and `six` was missing.
+#[test]
+fn a_record_brings_in_no_other_files_than_those_of_its_packages() {
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let line = format!("tool @ git+https://me:secret@git.example/tool.git@{commit}#subdirectory=py");
+    let digest = "ab".repeat(32);
+    let archive = format!("own @ https://files.example/archive.zip#sha256={digest}");
+    let job = job(&["six", &line, &archive]);
+    let asked = asked(&job, &[]).unwrap();
+    let download = |file_name: &str, sha256: &str| Download {
+        file_name: file_name.into(),
+        url: String::new(),
+        sha256: Some(sha256.into()),
+        size_bytes: None,
+    };
+    let git = |url: &str, commit: &str, subdirectory: Option<&str>| Artifact::Git {
+        url: url.into(),
+        commit: commit.into(),
+        subdirectory: subdirectory.map(String::from),
+    };
+    let sdist = |name: &str| Artifact::Sdist { download: download(name, &digest), subdirectory: None };
+    let wheel = |name: &str| Artifact::Wheel(download(name, &digest));
+    let tool = "https://git.example/tool.git";
+    for (name, artifact, fits) in [
+        ("six", wheel("six-1.0-py2.py3-none-any.whl"), true),
+        ("six", wheel("six-1-py3-none-any.whl"), true),
+        ("six", wheel("idna-1-py3-none-any.whl"), false),
+        ("six", wheel("six-2-py3-none-any.whl"), false),
+        ("six", wheel("../six-1-py3-none-any.whl"), false),
+        ("six", sdist("six-1.tar.gz"), true),
+        ("six", sdist("idna-1.tar.gz"), false),
+        ("six", sdist("archive.zip"), false),
+        ("own", sdist("archive.zip"), true),
+        ("six", git("file:///tmp/evil", commit, None), false),
+        ("six", git(tool, commit, Some("py")), false),
+        ("tool", git(tool, commit, Some("py")), true),
+        ("tool", git(tool, commit, None), false),
+        ("tool", git(tool, &"f".repeat(40), Some("py")), false),
+        ("tool", git("https://git.example/tool.git2", commit, Some("py")), false),
+    ] {
+        let distribution = Distribution { name: name.into(), version: Some("1".into()), artifact };
+        let text = format!("{distribution:?}");
+        let resolution = Resolution { distributions: vec![distribution] };
+        assert_eq!(asked.misfit(&resolution).is_ok(), fits, "{text}");
+    }
+}
+
 #[test]
 fn a_record_that_is_old_or_changed_or_of_other_requirements_is_not_used() {
     let job = job(&["dagster>=1", "six; python_version < '3'"]);

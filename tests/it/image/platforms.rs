@@ -47,6 +47,41 @@ fn digests(manifest: &Value) -> BTreeSet<String> {
     layers.iter().map(|layer| layer["digest"].as_str().unwrap().to_string()).collect()
 }
 
+/// The image for the second processor had that for the first one in it, unless an earlier run had made the directory.
+#[test]
+fn an_output_directory_in_the_project_is_in_no_image() {
+    let dir = tempfile::tempdir().unwrap();
+    project_for_both(dir.path());
+    let home = dir.path().join("shop");
+    let yaml = "locations:\n  - location_name: shop\n    code_source: {module_name: shop}\n";
+    std::fs::write(home.join("dagster_cloud.yaml"), yaml).unwrap();
+    let build = || {
+        let mut command = pexpress_with_uv();
+        command.current_dir(&home).args([
+            "image",
+            "dagster_cloud.yaml",
+            "out",
+            "--no-image-bytecode",
+            "--sbom",
+        ]);
+        command.args(["--base-image", "oci:../base", "--image-platform", "linux/amd64,linux/arm64"]);
+        let output = run(command.args(["--python-version", "3.11", "--format", "json"]));
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        document["locations"][0]["digest"].clone()
+    };
+    let first = build();
+    assert_eq!(build(), first);
+    // Without the file that names its purpose.
+    std::fs::remove_file(home.join("out/.gitignore")).unwrap();
+    std::fs::remove_dir_all(home.join("out/shop")).unwrap();
+    for entry in std::fs::read_dir(home.join("out")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    std::fs::create_dir_all(home.join("out/shop/blobs/sha256")).unwrap();
+    std::fs::write(home.join("out/shop/blobs/sha256/ab"), "left by a run that was killed").unwrap();
+    assert_eq!(build(), first);
+}
+
 #[test]
 fn one_machine_builds_for_both_processors() {
     let dir = tempfile::tempdir().unwrap();
