@@ -17,6 +17,9 @@ use crate::net::retry::{self, Again, Backoff};
 use crate::net::{Agent, Request, Response, SafeUrl, Secret, Transience};
 use crate::redact;
 use crate::threads::lock;
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD as STANDARD, BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +30,8 @@ use ureq::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 const TRANSIENT: [u16; 6] = [408, 429, 500, 502, 503, 504];
 /// Limit for the text of a refusal.
 const REFUSAL_LIMIT_BYTES: u64 = 64 << 10;
+/// What percent-encoding leaves as it is. Source: RFC 3986, section 2.3.
+const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// Characters of a registry's own words that are shown.
 const SHOWN_CHARS: usize = 400;
 
@@ -165,8 +170,15 @@ impl Registries {
         Ok(lookup)
     }
 
+    /// Never show this, nor the forms in which a server may repeat it.
     pub(super) fn hide(&self, secret: Secret) {
-        lock(&self.inner.secrets).push(secret);
+        let plain = secret.reveal().as_bytes();
+        let in_query = percent_encode(plain, &UNRESERVED).to_string();
+        let in_path = in_query.replace("%2F", "/");
+        let forms = [STANDARD.encode(plain), STANDARD_NO_PAD.encode(plain), in_query, in_path];
+        let mut secrets = lock(&self.inner.secrets);
+        secrets.extend(forms.map(Secret::new));
+        secrets.push(secret);
     }
 
     /// Text of a server, safe to print.

@@ -148,6 +148,27 @@ fn what_a_registry_repeats_of_a_password_is_hidden() {
     insta::assert_snapshot!(text.lines().next().unwrap(), @"error: could not read `[HOST]/a:1`: [HOST] answered 403 (DENIED: ::error::no *** and Basic *** )");
 }
 
+/// Only the password as it is was hidden, and the header as a whole.
+#[test]
+fn other_spellings_of_a_password_are_hidden_too() {
+    const PASSWORD: &str = "canary/t+pw&x ü";
+    let spelt = ["canary/t%2Bpw%26x%20%C3%BC", "canary%2Ft%2Bpw%26x%20%C3%BC", "Y2FuYXJ5L3QrcHcmeCDDvA=="];
+    let server = ScriptedServer::answering(move |request| match request.header("authorization") {
+        None => Reply::new(401, "").header("WWW-Authenticate", "Basic realm=\"x\""),
+        Some(_) => {
+            let message = spelt.join(" and ");
+            let body = format!(r#"{{"errors": [{{"code": "DENIED", "message": "{message}"}}]}}"#);
+            Reply::new(403, body).header("Content-Type", "application/json")
+        }
+    });
+    let host = server.url("").replace("http://", "");
+    let env = [("PEXPRESS_REGISTRY_USERNAME", USER.0), ("PEXPRESS_REGISTRY_PASSWORD", PASSWORD)];
+    let client = client_in(|_| (), &env, Some(&format!("{host}/any")));
+    let error = client.registries.manifest(&format!("{host}/a:1").parse().unwrap()).unwrap_err();
+    let text = error_text(&error, false);
+    assert!(text.contains("(DENIED: *** and *** and ***)"), "{text}");
+}
+
 #[test]
 fn a_password_is_not_sent_to_a_token_server_without_encryption() {
     for (challenge, want) in [
