@@ -20,17 +20,10 @@ const PROJECT_FILES: [&str; 12] = [
 ];
 /// Their beginnings.
 const PROJECT_PREFIXES: [&str; 4] = ["requirements", "README", "LICENSE", "constraints"];
-/// Where installed packages are, as a part of a path.
-const INSTALLED: [&str; 8] = [
-    ".venv",
-    "venv",
-    "site-packages",
-    "/usr/local/bin",
-    "/usr/local/lib/python",
-    "/root/.local",
-    "/wheels",
-    "/install",
-];
+/// Where packages are installed, or wheels are kept: names of directories.
+const INSTALLED: [&str; 4] = ["site-packages", ".local", "wheels", "install"];
+/// Beginnings of paths.
+const INSTALLED_PREFIXES: [&str; 2] = ["/usr/local/bin", "/usr/local/lib/python"];
 /// Files of a Dagster instance, which Dagster+ and its agents provide.
 const INSTANCE_FILES: [&str; 2] = ["dagster.yaml", "workspace.yaml"];
 
@@ -61,15 +54,15 @@ impl Places {
     }
 
     /// The working directories of `whole` are entered sooner or later.
-    pub(super) fn expect(&mut self, whole: Places) {
-        self.later = whole.visited;
+    pub(super) fn expect(&mut self, whole: &Places) {
+        self.later.clone_from(&whole.visited);
     }
 
     pub(super) fn working_directory(&self) -> &str {
         &self.current
     }
 
-    fn absolute(&self, path: &str) -> String {
+    pub(super) fn absolute(&self, path: &str) -> String {
         let path = path.trim_matches(['"', '\'']);
         let joined =
             if path.starts_with('/') { path.to_string() } else { format!("{}/{path}", self.current) };
@@ -84,6 +77,11 @@ impl Places {
             }
         }
         format!("/{}", parts.join("/"))
+    }
+
+    /// Whether an absolute path was a working directory so far.
+    pub(super) fn is_working(&self, path: &str) -> bool {
+        self.visited.iter().any(|directory| directory == path)
     }
 
     /// Whether a path is in a working directory, or where Dagster+ Serverless keeps the project.
@@ -127,14 +125,13 @@ fn is_below(path: &str, directory: &str) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// An instruction `COPY` or `ADD`, variables replaced.
+/// An instruction `COPY` or `ADD` that copies from no other stage, variables replaced.
+#[derive(Default)]
 pub(super) struct Copied<'a> {
     pub(super) sources: &'a [String],
     pub(super) to: &'a str,
     /// Of `--from`.
     pub(super) from: Option<&'a str>,
-    /// Where the stage that `from` names keeps its files.
-    pub(super) builder: Option<&'a Places>,
     /// `ADD`: unpacks archives and downloads.
     pub(super) unpacks: bool,
     /// The content is in the Dockerfile.
@@ -148,24 +145,58 @@ pub(super) fn judge(copied: &Copied<'_>, places: &Places, facts: &Facts<'_>) -> 
             "write the file in the build directory, and add it by --image-include PATH:DEST",
         ));
     }
-    match (copied.from, copied.builder) {
-        (Some(_), Some(builder)) => copied.sources.iter().find_map(|source| from_stage(source, builder)),
-        (Some(image), None) => from_image(image, copied.sources),
-        (None, _) => copied.sources.iter().find_map(|source| from_context(source, copied, places, facts)),
+    match copied.from {
+        Some(image) => from_image(image, copied.sources),
+        None => copied.sources.iter().find_map(|source| from_context(source, copied, places, facts)),
     }
 }
 
-/// From a stage that installs packages: they come from their wheels here.
-fn from_stage(source: &str, builder: &Places) -> Option<Said> {
-    let is_installed = INSTALLED.iter().any(|part| source.contains(part));
-    if is_installed || builder.holds(source) {
-        return None;
+/// Whether packages are installed at a path of a stage: they come from their wheels here.
+pub(super) fn is_installed(path: &str) -> bool {
+    path.split('/').any(|part| part.ends_with("venv") || INSTALLED.contains(&part))
+        || INSTALLED_PREFIXES.iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// Whether `ADD` does more with a source than to copy it.
+pub(super) fn unpacks_or_downloads(source: &str) -> bool {
+    is_address(source) || is_archive(source)
+}
+
+fn is_address(source: &str) -> bool {
+    source.contains("://") || source.starts_with("git@")
+}
+
+fn is_archive(source: &str) -> bool {
+    [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"].iter().any(|end| source.ends_with(end))
+}
+
+/// Whether a source only says how the project is installed.
+pub(super) fn is_project_file(source: &str) -> bool {
+    let name = file_name(source).trim_start_matches('*');
+    PROJECT_FILES.contains(&name) || PROJECT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The last part of a path.
+pub(super) fn file_name(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// A source as a path in Docker's context.
+pub(super) fn relative(source: &str) -> String {
+    match source.trim_start_matches("./").trim_matches('/') {
+        "" => ".".into(),
+        relative => relative.into(),
     }
-    Some(Said::needed("files that another stage makes: put them into a base image of your own"))
+}
+
+/// Where a file is whose directory is the destination.
+pub(super) fn below(directory: &str, source: &str) -> String {
+    format!("{}/{}", directory.trim_end_matches('/'), file_name(source))
 }
 
 /// From another image. uv is only needed to install packages.
-fn from_image(image: &str, sources: &[String]) -> Option<Said> {
+pub(super) fn from_image(image: &str, sources: &[String]) -> Option<Said> {
     let repository = image.split(['@', ':']).next().unwrap_or(image);
     if repository.ends_with("/uv")
         || sources.iter().all(|source| source.ends_with("/uv") || source.ends_with("/uvx"))
@@ -175,34 +206,35 @@ fn from_image(image: &str, sources: &[String]) -> Option<Said> {
     Some(Said::needed("files of another image: put them into a base image of your own"))
 }
 
-fn from_context(source: &str, copied: &Copied<'_>, places: &Places, facts: &Facts<'_>) -> Option<Said> {
-    let is_address = source.contains("://") || source.starts_with("git@");
-    if copied.unpacks && is_address {
+/// From Docker's context.
+pub(super) fn from_context(
+    source: &str,
+    copied: &Copied<'_>,
+    places: &Places,
+    facts: &Facts<'_>,
+) -> Option<Said> {
+    if copied.unpacks && is_address(source) {
         return Some(Said::needed(
             "download it before pexpress runs, and add it by --image-include PATH:DEST, or put it into a base image",
         ));
     }
-    let is_archive =
-        [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"].iter().any(|end| source.ends_with(end));
-    if copied.unpacks && is_archive {
+    if copied.unpacks && is_archive(source) {
         return Some(Said::needed("unpack it before pexpress runs: archives are not unpacked here"));
     }
-    let name = source.trim_end_matches('/').rsplit('/').next().unwrap_or(source);
-    let name = name.trim_start_matches('*');
-    if PROJECT_FILES.contains(&name) || PROJECT_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+    if is_project_file(source) {
         return None;
     }
+    let name = file_name(source).trim_start_matches('*');
     if INSTANCE_FILES.contains(&name) {
         return Some(Said::told("Dagster+ and its agents provide the instance"));
     }
-    let relative = source.trim_start_matches("./").trim_matches('/');
-    let relative = if relative.is_empty() { "." } else { relative };
+    let relative = relative(source);
     let to = places.absolute(copied.to);
-    let below = format!("{}/{}", to.trim_end_matches('/'), relative.rsplit('/').next().unwrap_or(relative));
+    let below = below(&to, &relative);
     if (facts.adds)(&to) || (facts.adds)(&below) {
         return None;
     }
-    let Some(found) = (facts.find)(relative) else {
+    let Some(found) = (facts.find)(&relative) else {
         return Some(Said::needed(format!(
             "`{relative}` is not in the build directory: --image-include PATH[:DEST] adds it"
         )));

@@ -1,12 +1,14 @@
 //! Goes through the instructions that make the image, and says what becomes of each.
 
 use super::copied::{self, Copied};
+use super::followed::Follower;
 use super::installed;
 use super::said::Said;
+use super::stages::{Scope, Stages};
 use super::{APP, Base, Facts, Recipe, Step};
 use crate::foreign_text::neutral;
-use crate::image::dockerfile::{Command, Dockerfile, Instruction, Stage, commands, expand, pairs};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::image::dockerfile::{Command, Dockerfile, Instruction, Stage, commands, pairs};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Characters of a step that messages show.
@@ -25,29 +27,28 @@ const INSTALL_VARIABLES: [&str; 8] = [
 /// Variables that Docker itself gives to `FROM`, for the platforms of the builder and the image.
 const PLATFORM_VARIABLES: [&str; 2] = ["$TARGETPLATFORM", "$BUILDPLATFORM"];
 
-/// Variables that bases with Python set themselves.
-const BASE_VARIABLES: [&str; 5] = ["PATH", "LANG", "GPG_KEY", "PYTHON_VERSION", "PYTHON_SHA256"];
-
 /// What becomes of a Dockerfile.
 pub(super) fn judge(dockerfile: &Dockerfile, file: &Path, facts: &Facts<'_>) -> Recipe {
+    let stages = Stages { dockerfile };
     let mut walk = Walk {
         dockerfile,
+        stages,
         file,
         facts,
         recipe: Recipe::default(),
         builders: BTreeSet::new(),
-        places: BTreeMap::new(),
+        follower: Follower::new(stages, facts),
     };
     let last = dockerfile.stages.len() - 1;
     let mut image = walk.scope_of(last);
-    for stage in walk.chain(last) {
+    for stage in walk.stages.chain(last) {
         walk.stage(stage, &mut image, true);
     }
     // What a builder does matters as far as its files are copied; each is looked at once.
     let mut seen = BTreeSet::new();
     while let Some(builder) = walk.builders.pop_last() {
         let mut scope = walk.scope_of(builder);
-        for stage in walk.chain(builder) {
+        for stage in walk.stages.chain(builder) {
             if seen.insert(stage) {
                 walk.stage(stage, &mut scope, false);
             }
@@ -109,77 +110,22 @@ fn step(file: &Path, line: usize, text: &str, said: Said) -> Step {
     Step { file: file.to_path_buf(), line, text: shown, becomes: said.becomes, is_needed: said.is_needed }
 }
 
-/// The variables of a chain of stages, and where its files go.
-struct Scope {
-    values: BTreeMap<String, String>,
-    /// Build arguments without a value.
-    asked: BTreeSet<String>,
-    places: copied::Places,
-}
-
-impl Scope {
-    fn new(dockerfile: &Dockerfile) -> Scope {
-        let mut places = copied::Places::default();
-        places.escape = dockerfile.escape;
-        Scope { values: BTreeMap::new(), asked: BTreeSet::new(), places }
-    }
-
-    /// The text with variables replaced; `None` if one has no value.
-    fn expand(&self, text: &str, escape: char) -> Option<String> {
-        let expanded = expand(text, escape, &|name| self.values.get(name).cloned())?;
-        expanded.unset.is_empty().then_some(expanded.text)
-    }
-}
-
 struct Walk<'a> {
     dockerfile: &'a Dockerfile,
+    stages: Stages<'a>,
     file: &'a Path,
     facts: &'a Facts<'a>,
     recipe: Recipe,
     /// Stages that files are copied from.
     builders: BTreeSet<usize>,
-    /// Where they keep their files.
-    places: BTreeMap<usize, copied::Places>,
+    follower: Follower<'a>,
 }
 
 impl Walk<'_> {
-    /// The stages that a stage is based on, and itself, from the lowest to the highest.
-    fn chain(&self, stage: usize) -> Vec<usize> {
-        let mut chain = vec![stage];
-        let mut lowest = stage;
-        while let Some(below) = self.dockerfile.stage_before(&self.image_of(lowest), lowest) {
-            chain.insert(0, below);
-            lowest = below;
-        }
-        chain
-    }
-
-    /// What a stage starts from, with the variables before the first `FROM`.
-    fn image_of(&self, stage: usize) -> String {
-        let image = &self.dockerfile.stages[stage].image;
-        self.global(image).unwrap_or_else(|| image.clone())
-    }
-
-    fn global(&self, text: &str) -> Option<String> {
-        let arguments = &self.dockerfile.arguments;
-        let value = |name: &str| {
-            let found = arguments.iter().rev().find(|(each, _)| each == name)?;
-            // A default may refer to arguments before it; one level is what is written.
-            let default = found.1.as_deref()?;
-            let before = |name: &str| {
-                let found = arguments.iter().find(|(each, _)| each == name)?;
-                found.1.clone().filter(|text| !text.contains('$'))
-            };
-            expand(default, self.dockerfile.escape, &before).map(|expanded| expanded.text)
-        };
-        let expanded = expand(text, self.dockerfile.escape, &value)?;
-        (expanded.unset.is_empty() && !expanded.text.is_empty()).then_some(expanded.text)
-    }
-
     fn stage(&mut self, number: usize, scope: &mut Scope, in_image: bool) {
         let dockerfile = self.dockerfile;
         let stage = &dockerfile.stages[number];
-        let image = self.image_of(number);
+        let image = self.stages.image_of(number);
         if in_image && dockerfile.stage_before(&image, number).is_none() {
             self.base(stage);
         }
@@ -193,9 +139,9 @@ impl Walk<'_> {
             let plain = platform.replace(['{', '}'], "");
             !PLATFORM_VARIABLES.contains(&plain.as_str())
         });
-        let platform = platform.and_then(|platform| self.global(platform));
+        let platform = platform.and_then(|platform| self.stages.global(platform));
         let text = format!("FROM {}", stage.image);
-        match self.global(&stage.image) {
+        match self.stages.global(&stage.image) {
             Some(reference) if reference.eq_ignore_ascii_case("scratch") => {
                 let becomes = "an image needs a base with Python: give one with --base-image";
                 self.say(stage.line, &text, Said::needed(becomes));
@@ -213,9 +159,10 @@ impl Walk<'_> {
     }
 
     fn instruction(&mut self, instruction: &Instruction, stage: usize, scope: &mut Scope, in_image: bool) {
-        let text = format!("{} {}", instruction.keyword, instruction.rest);
+        let from = instruction.flag("from").map(|from| format!("--from={from} ")).unwrap_or_default();
+        let text = format!("{} {from}{}", instruction.keyword, instruction.rest);
         let said = match instruction.keyword.as_str() {
-            "ARG" => self.argument(instruction, scope),
+            "ARG" => return self.stages.argument(instruction, scope),
             "ENV" => return self.env(instruction, scope, in_image),
             "WORKDIR" => {
                 let path = scope.expand(&instruction.rest, self.dockerfile.escape);
@@ -225,7 +172,7 @@ impl Walk<'_> {
                     Said::told(format!("the working directory is {APP}, where the build directory is"))
                 })
             }
-            "COPY" | "ADD" => self.copied(instruction, stage, scope),
+            "COPY" | "ADD" => self.copied(instruction, stage, scope, in_image),
             "RUN" => return self.run(instruction, scope, in_image),
             "LABEL" if in_image => self.label(instruction, scope),
             "LABEL" | "EXPOSE" | "SHELL" | "MAINTAINER" => None,
@@ -250,32 +197,12 @@ impl Walk<'_> {
         }
     }
 
-    fn argument(&self, instruction: &Instruction, scope: &mut Scope) -> Option<Said> {
-        for word in instruction.rest.split_whitespace() {
-            let (name, value) = match word.split_once('=') {
-                Some((name, default)) => (name, scope.expand(default, self.dockerfile.escape)),
-                None => (word, self.global(&format!("${{{word}}}"))),
-            };
-            match value {
-                Some(value) => {
-                    scope.asked.remove(name);
-                    scope.values.insert(name.to_string(), value);
-                }
-                None => {
-                    scope.asked.insert(name.to_string());
-                    scope.values.remove(name);
-                }
-            }
-        }
-        None
-    }
-
     fn env(&mut self, instruction: &Instruction, scope: &mut Scope, in_image: bool) {
         let escape = self.dockerfile.escape;
         let Some(pairs) = pairs(&instruction.rest, escape) else {
             return self.say(instruction.line, "ENV", Said::needed("its form is not understood"));
         };
-        for (name, value, unset) in self.assigned(pairs, scope) {
+        for (name, value, unset) in self.stages.assigned(pairs, scope) {
             let only_installs = INSTALL_VARIABLES.iter().any(|prefix| name.starts_with(prefix));
             if !in_image || only_installs || name == "PATH" {
                 continue;
@@ -312,30 +239,6 @@ impl Walk<'_> {
         }
     }
 
-    /// Set these variables. Returns each with its value, if it is known, and a variable in it that nothing sets.
-    fn assigned(
-        &self,
-        pairs: Vec<(String, String)>,
-        scope: &mut Scope,
-    ) -> Vec<(String, Option<String>, Option<String>)> {
-        let before = scope.values.clone();
-        let mut assigned = Vec::new();
-        for (name, value) in pairs {
-            let expanded = expand(&value, self.dockerfile.escape, &|name| before.get(name).cloned());
-            // A build argument has its value from the command line, and some variables are those of every base.
-            let is_given =
-                |name: &String| scope.asked.contains(name) || BASE_VARIABLES.contains(&name.as_str());
-            let known = expanded.filter(|expanded| !expanded.unset.iter().any(is_given));
-            let unset = known.as_ref().and_then(|known| known.unset.first().cloned());
-            let value = known.map(|known| known.text);
-            if let Some(value) = &value {
-                scope.values.insert(name.clone(), value.clone());
-            }
-            assigned.push((name, value, unset));
-        }
-        assigned
-    }
-
     fn label(&mut self, instruction: &Instruction, scope: &Scope) -> Option<Said> {
         let escape = self.dockerfile.escape;
         for (name, value) in pairs(&instruction.rest, escape).unwrap_or_default() {
@@ -348,66 +251,50 @@ impl Walk<'_> {
         None
     }
 
-    fn copied(&mut self, instruction: &Instruction, stage: usize, scope: &Scope) -> Option<Said> {
-        let from = instruction.flag("from").map(|from| self.global(from).unwrap_or_else(|| from.to_string()));
+    fn copied(
+        &mut self,
+        instruction: &Instruction,
+        stage: usize,
+        scope: &Scope,
+        in_image: bool,
+    ) -> Option<Said> {
+        let from = self.stages.from(instruction);
         let builder = from.as_deref().and_then(|from| self.dockerfile.stage_before(from, stage));
         self.builders.extend(builder);
-        let words = match instruction.array() {
-            Some(words) => words,
-            None => instruction.rest.split_whitespace().map(String::from).collect(),
-        };
-        let escape = self.dockerfile.escape;
-        let words: Option<Vec<String>> = words.iter().map(|word| scope.expand(word, escape)).collect();
-        let Some((to, sources)) = words.as_deref().and_then(<[String]>::split_last) else {
+        let Some((to, mut sources)) = self.stages.words(instruction, scope) else {
             return Some(Said::needed("what it copies is not known here: --image-include PATH:DEST"));
         };
-        let builder_places = builder.map(|builder| {
-            let known = self.places.remove(&builder).unwrap_or_else(|| self.places_of(builder));
-            (builder, known)
-        });
+        if !in_image {
+            // The whole context is there to be installed from.
+            let is_whole = |source: &str| from.is_none() && copied::relative(source) == ".";
+            let follower = &self.follower;
+            let mut number = 0..;
+            sources.retain(|source| {
+                let is_fed = number.next().is_some_and(|at| follower.is_fed(instruction.line, at));
+                !is_fed && !is_whole(source)
+            });
+        }
+        let is_written_here = !instruction.documents.is_empty() && !sources.is_empty();
+        if let Some(builder) = builder.filter(|_| !is_written_here) {
+            let follow = |source: &String| self.follower.follow(source, &to, builder, &scope.places);
+            return Said::combined(sources.iter().flat_map(follow).collect());
+        }
         let copied = Copied {
-            sources,
-            to,
+            sources: &sources,
+            to: &to,
             from: from.as_deref(),
-            builder: builder_places.as_ref().map(|(_, places)| places),
             unpacks: instruction.keyword == "ADD",
-            is_written_here: !instruction.documents.is_empty(),
+            is_written_here,
         };
-        let said = copied::judge(&copied, &scope.places, self.facts);
-        self.places.extend(builder_places);
-        said
+        copied::judge(&copied, &scope.places, self.facts)
     }
 
     /// For a walk through the chain of a stage, whose working directories are known from the start: a file may be
     /// copied into one before `WORKDIR` names it.
-    fn scope_of(&self, stage: usize) -> Scope {
+    fn scope_of(&mut self, stage: usize) -> Scope {
         let mut scope = Scope::new(self.dockerfile);
-        scope.places.expect(self.places_of(stage));
+        scope.places.expect(&self.follower.record(stage).places);
         scope
-    }
-
-    /// Where a builder keeps its files.
-    fn places_of(&self, builder: usize) -> copied::Places {
-        let mut scope = Scope::new(self.dockerfile);
-        for stage in self.chain(builder) {
-            for instruction in &self.dockerfile.stages[stage].instructions {
-                match instruction.keyword.as_str() {
-                    "ARG" => {
-                        self.argument(instruction, &mut scope);
-                    }
-                    "ENV" => {
-                        let pairs = pairs(&instruction.rest, self.dockerfile.escape);
-                        self.assigned(pairs.unwrap_or_default(), &mut scope);
-                    }
-                    "WORKDIR" => {
-                        let path = scope.expand(&instruction.rest, self.dockerfile.escape);
-                        scope.places.enter(path.as_deref());
-                    }
-                    _ => {}
-                }
-            }
-        }
-        scope.places
     }
 
     fn run(&mut self, instruction: &Instruction, scope: &Scope, in_image: bool) {

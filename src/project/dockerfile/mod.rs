@@ -6,9 +6,11 @@
 //! the Dockerfile templates of dagster-cloud-cli 1.13.27 and dagster-dg-cli 1.13.27.
 
 mod copied;
+mod followed;
 mod installed;
 mod judge;
 mod said;
+mod stages;
 
 use crate::bounded_file;
 use crate::error::{Explain, Fault, Place};

@@ -226,3 +226,70 @@ fn a_command_within_a_compound_one_is_shown_with_all_of_it() {
           requirements.txt or pyproject.toml `foo`"]
     );
 }
+
+/// The mark of a step with the flags in what it becomes.
+fn flags_of(step: &str) -> String {
+    let (line, becomes) = (step.split(' ').next().unwrap(), step.split(" → ").nth(1).unwrap());
+    let words: Vec<_> = becomes.split(' ').collect();
+    let flags = words.windows(2).filter(|pair| pair[0] == "--image-include").map(|pair| pair.join(" "));
+    format!("{line} {}", flags.collect::<Vec<_>>().join(" "))
+}
+
+/// Only line 2 was named, with `--image-include extra:/b/extra`, and then nothing more.
+#[test]
+fn what_the_last_stage_copies_from_another_is_followed_to_its_final_place() {
+    let stages =
+        |first: &str, last: &str| format!("FROM a AS builder\n{first}\nFROM a\nWORKDIR /app\n{last}\n");
+    for (first, last, want) in [
+        ("COPY . /b", "COPY --from=builder /b /app", vec![]),
+        ("COPY . /b", "COPY --from=builder /b .", vec![]),
+        (
+            "COPY extra /b/extra\nCOPY proj /b/proj",
+            "COPY --from=builder /b/proj /app\nCOPY --from=builder /b/extra /opt/extra\nCOPY --from=0 /b/proj/dbt /opt/dbt",
+            vec!["7! --image-include extra:/opt/extra", "8! --image-include proj/dbt:/opt/dbt"],
+        ),
+        (
+            "WORKDIR /b\nCOPY above/limits.txt lib/",
+            "COPY --from=builder /b/lib/limits.txt /srv/",
+            vec!["6! --image-include ../above/limits.txt:/srv/limits.txt"],
+        ),
+        // Everything that is below it.
+        (
+            "COPY extra /b/extra\nCOPY more /b/c/more",
+            "COPY --from=builder /b /opt",
+            vec!["6! --image-include extra:/opt/extra --image-include more:/opt/c/more"],
+        ),
+        // Through a third stage, and a variable.
+        (
+            "COPY extra /b/extra\nFROM a AS second\nENV D=/c\nWORKDIR $D\nCOPY --from=builder /b/extra ./extra",
+            "COPY --from=second /c/extra /opt/extra",
+            vec!["9! --image-include extra:/opt/extra"],
+        ),
+        // Made by commands.
+        (
+            "WORKDIR /b\nRUN pip install --target=/b/made .",
+            "COPY --from=builder /b/made /opt/made",
+            vec!["6! "],
+        ),
+        ("COPY . /app\nRUN dbt deps", "COPY --from=builder /app/elsewhere /opt/x", vec!["3! ", "6! "]),
+        (
+            "COPY extra /b\nRUN echo x > /b/made",
+            "COPY --from=builder /b /opt/b",
+            vec!["6! --image-include extra:/opt/b"],
+        ),
+        ("RUN true", "COPY --from=builder /usr/bin/tool /usr/bin/tool", vec!["5! "]),
+        // A virtual environment is made anyway; what is copied to such a place is not.
+        ("WORKDIR /b\nCOPY . .\nRUN uv sync", "COPY --from=builder /b/.venv /opt/venv", vec![]),
+        (
+            "COPY wheels /wheels",
+            "COPY --from=builder /wheels /wheels",
+            vec!["5! --image-include wheels:/wheels"],
+        ),
+        // What is added needs nothing more.
+        ("COPY extra /b/extra", "COPY --from=builder /b/extra /included/extra", vec![]),
+    ] {
+        let text = stages(first, last);
+        let shown: Vec<String> = needed(&text).iter().map(|step| flags_of(step)).collect();
+        assert_eq!(shown, want, "{text}");
+    }
+}

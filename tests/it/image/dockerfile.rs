@@ -93,6 +93,42 @@ fn files_of_a_context_above_the_build_directory_can_be_included() {
     }
 }
 
+/// The last two lines were never named, and a flag with the place in the earlier stage let the build pass.
+#[test]
+fn what_the_last_stage_copies_from_an_earlier_one_is_named_with_its_final_place() {
+    let dir = tempfile::tempdir().unwrap();
+    with_dockerfile(
+        dir.path(),
+        "FROM python:3.11-slim AS builder\nCOPY extra /b/extra\nCOPY shop /b/shop\nFROM python:3.11-slim\nWORKDIR /app\n\
+         COPY --from=builder /b/shop /app\nCOPY --from=builder /b/extra /opt/extra\nCOPY --from=builder /b/shop/dbt /opt/dbt\n\
+         COPY --from=builder /b/shop/made /opt/made\n",
+    );
+    for name in ["extra", "shop/dbt"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+        std::fs::write(dir.path().join(name).join("one.txt"), "1\n").unwrap();
+    }
+    insta::assert_snapshot!(refused(dir.path(), &["--base-image", "oci:base", "--quiet"]), @r"
+    error: these steps cannot be done without Docker:
+      shop/Dockerfile:7: COPY --from=builder /b/extra /opt/extra
+        it is outside the build directory: --image-include extra:/opt/extra adds it
+      shop/Dockerfile:8: COPY --from=builder /b/shop/dbt /opt/dbt
+        --image-include shop/dbt:/opt/dbt adds it there
+      shop/Dockerfile:9: COPY --from=builder /b/shop/made /opt/made
+        files that another stage makes: put them into a base image of your own
+      at: shop/Dockerfile:7
+    hint: make these changes, or build without these steps with --ignore-dockerfile
+    ");
+    let path = dir.path().join("shop/Dockerfile");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("COPY --from=builder /b/shop/made /opt/made\n", "")).unwrap();
+    let include = ["--image-include", "extra:/opt/extra", "--image-include", "shop/dbt:/opt/dbt"];
+    image(dir.path(), &[&["--base-image", "oci:base"][..], &include].concat());
+    let files = Layout::open(&dir.path().join("out/shop")).files();
+    for path in ["opt/extra/one.txt", "opt/dbt/one.txt"] {
+        assert_eq!(files[path].text(), "1\n", "{path}");
+    }
+}
+
 /// As in mitodl/ol-data-platform. Another Dockerfile was read, or none.
 #[test]
 fn the_dockerfile_that_an_entry_names_is_read() {
