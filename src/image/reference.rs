@@ -45,6 +45,8 @@ const HOST_RULE: &str =
     "the host of the registry is a host name or an address, and `:PORT` where it needs one";
 const TAG_RULE: &str =
     "a tag has 1 to 128 letters, digits, `_`, `.` or `-`, and does not begin with `.` or `-`";
+const PLACE_RULE: &str = "it is only a host: HOST/REPOSITORY is wanted, such as `ghcr.io/acme/app`";
+const NO_VERSION_RULE: &str = "HOST/REPOSITORY is wanted, without a tag or digest";
 const SCHEME_RULE: &str = "it is the name of an image, without `https://` or `docker://`";
 
 impl Tag {
@@ -82,8 +84,24 @@ impl FromStr for Repository {
     type Err = ReferenceError;
 
     /// A first part with a `.` or a `:`, or `localhost`, is a host; without one the repository is Docker Hub's, where
-    /// names of one part belong to `library`. Source: the `reference` package of the distribution project.
+    /// names of one part belong to `library`. Source: the `reference` package of the distribution project. That takes
+    /// `docker.io` for a repository of Docker Hub, which nobody means who is asked for a repository.
     fn from_str(text: &str) -> Result<Repository, ReferenceError> {
+        match text.rsplit_once('/') {
+            _ if text.contains("://") => {}
+            None if is_host(text) => return Err(ReferenceError::new(text, PLACE_RULE)),
+            Some((_, last)) if last.contains([':', '@']) => {
+                return Err(ReferenceError::new(text, NO_VERSION_RULE));
+            }
+            _ => {}
+        }
+        Repository::of_reference(text)
+    }
+}
+
+impl Repository {
+    /// The repository in a reference, whose tag and digest are cut off.
+    fn of_reference(text: &str) -> Result<Repository, ReferenceError> {
         if text.contains("://") {
             return Err(ReferenceError::new(text, SCHEME_RULE));
         }
@@ -157,7 +175,7 @@ impl FromStr for Reference {
         };
         let in_whole = |error: ReferenceError| ReferenceError { text: text.to_string(), ..error };
         let tag = tag.map(Tag::from_str).transpose().map_err(in_whole)?;
-        let repository = repository.parse().map_err(in_whole)?;
+        let repository = Repository::of_reference(repository).map_err(in_whole)?;
         Ok(Reference { repository, tag, digest })
     }
 }
@@ -268,6 +286,26 @@ mod tests {
         ] {
             assert!(wrong.parse::<Reference>().is_err(), "{wrong}");
         }
+    }
+
+    /// `--image-registry docker.io` was taken for `docker.io/library/docker.io`.
+    #[test]
+    fn a_repository_is_neither_a_host_nor_a_version() {
+        let said = |text: &str| text.parse::<Repository>().unwrap_err().to_string();
+        insta::assert_snapshot!(said("docker.io"), @"invalid image reference `docker.io`: it is only a host: HOST/REPOSITORY is wanted, such as `ghcr.io/acme/app`");
+        insta::assert_snapshot!(said("ghcr.io/a:v1"), @"invalid image reference `ghcr.io/a:v1`: HOST/REPOSITORY is wanted, without a tag or digest");
+        for (wrong, rule) in [
+            ("localhost:5000", PLACE_RULE),
+            ("localhost", PLACE_RULE),
+            ("ghcr.io/a@sha256:12", NO_VERSION_RULE),
+            ("https://ghcr.io/a", SCHEME_RULE),
+        ] {
+            assert!(said(wrong).ends_with(rule), "{}", said(wrong));
+        }
+        for (right, want) in [("acme/app", "docker.io/acme/app"), ("r.example:5000/a", "r.example:5000/a")] {
+            assert_eq!(right.parse::<Repository>().unwrap().to_string(), want);
+        }
+        assert_eq!("my.app:1".parse::<Reference>().unwrap().to_string(), "docker.io/library/my.app:1");
     }
 
     #[test]

@@ -657,7 +657,7 @@ fn code_locations_that_become_images_are_named_with_the_reason() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr).replace(&tree.path().display().to_string(), "ROOT");
     insta::assert_snapshot!(said, @r"
-    error: `build.registry` of `a` is not a repository: invalid image reference `r.example/acme/a:tag`: a repository has lower-case letters and digits, with `/`, `.`, `_` or `-` between them
+    error: `build.registry` of `a` is not a repository: invalid image reference `r.example/acme/a:tag`: HOST/REPOSITORY is wanted, without a tag or digest
       at: ROOT/dagster_cloud.yaml:2:3
     hint: write it as HOST/REPOSITORY, without a tag
     ");
