@@ -140,7 +140,7 @@ impl Explain for BuildError {
             BuildError::NoManifest { .. }
             | BuildError::NoOutDir { .. }
             | BuildError::ManifestFormat { .. } => {
-                "build the code locations into it with `pexpress deploy` first"
+                "build the code locations into it with `pexpress deploy` or `pexpress image` first"
             }
             _ => return self.inner().and_then(Explain::hint),
         };
