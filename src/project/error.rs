@@ -1,6 +1,7 @@
 //! Errors in a `dagster_cloud.yaml`, or in the files of a dg project or workspace.
 
 use super::CollectError;
+use super::python_version::PythonVersionError;
 use crate::error::{Explain, Fault, Place};
 use crate::near_names::closest_path;
 use crate::paths::relative;
@@ -57,6 +58,9 @@ pub enum ProjectError {
     /// Not TOML, an invalid value in it, or an error in requirements.
     #[error(transparent)]
     Collect(Box<CollectError>),
+    /// Code locations need different versions of Python.
+    #[error(transparent)]
+    Python(Box<PythonVersionError>),
     /// The file is empty.
     #[error("the file is empty")]
     Empty {
@@ -240,6 +244,7 @@ impl Explain for ProjectError {
                 Some("`path` is relative to the workspace; correct it, or remove the entry".to_string())
             }
             ProjectError::Collect(error) => error.hint(),
+            ProjectError::Python(error) => error.hint(),
             ProjectError::NoWorkspaceProjects { .. } => {
                 Some("add `[[workspace.projects]]` with the `path` of each".to_string())
             }
@@ -263,6 +268,7 @@ impl Explain for ProjectError {
                 column: Some(error.mark.column),
             }),
             ProjectError::Collect(error) => error.place(),
+            ProjectError::Python(error) => error.place(),
             ProjectError::Empty { place }
             | ProjectError::OneLocation { place }
             | ProjectError::UnknownKey { place, .. }

@@ -46,9 +46,9 @@ impl Project {
 
 impl Reading {
     /// Find everything that would make a build fail and can be seen without running or downloading anything. Errors in
-    /// requirements that do not depend on the command line are errors. Missing files are warnings, because an earlier
-    /// step of the workflow may write them, and so are conflicting Python versions. `images` are the build directories
-    /// that are built into images only.
+    /// requirements that do not depend on the command line are errors, and so are conflicting Python versions. Files that
+    /// requirements name and that are missing are warnings, because an earlier step of the workflow may write them.
+    /// `images` are the build directories that are built into images only.
     pub fn examine(&mut self, images: &BTreeSet<PathBuf>, host: &Host) {
         let root = directory_of(&self.file);
         let directories: BTreeSet<PathBuf> = self
@@ -62,11 +62,9 @@ impl Reading {
         let workspaces = Workspaces::default();
         for directory in &directories {
             self.warnings.extend(collect::contradicting_pythons(directory));
-            if !self
-                .locations
-                .iter()
-                .any(|location| location.directory == *directory && !is_docker_image(location))
-            {
+            let is_taken = |location: &Location| names_image(location) && !images.contains(directory);
+            let mut here = self.locations.iter().filter(|location| location.directory == *directory);
+            if here.all(is_taken) {
                 continue;
             }
             match collect::foresee(directory, target, &workspaces, images.contains(directory), host) {
@@ -90,6 +88,9 @@ impl Reading {
             }
             // An error in the file, which is already in `errors` or is found again when collecting.
             Err(PythonVersionError::Collect(_)) => {}
+            Err(error @ PythonVersionError::Disagree { .. }) => {
+                self.errors.push(ProjectError::Python(Box::new(error)));
+            }
             Err(error) => self.warnings.push(to_warning(&error)),
         }
         PythonVersion::DEFAULT
@@ -102,7 +103,7 @@ impl Reading {
             let is_yaml = |place: &Place| place.file.extension().is_some_and(|ending| ending != "toml");
             *location = here.map(|location| location.place.clone()).filter(is_yaml);
         }
-        if matches!(error, CollectError::NoRequirementFile { .. } | CollectError::NoSuchPath { .. }) {
+        if matches!(error, CollectError::NoSuchPath { .. }) {
             return self.warnings.push(to_warning(&error));
         }
         let is_known = |known: &ProjectError| known.place() == error.place() && error.place().is_some();
@@ -131,10 +132,9 @@ fn to_warning(error: &impl Explain) -> Warning {
     Warning { message: format!("{error}{hint}"), place: error.place() }
 }
 
-/// Whether the code is in a Docker image, which has its own build.
-fn is_docker_image(location: &Location) -> bool {
-    let build = location.document.get("build");
-    location.document.contains_key("image") || build.is_some_and(|build| build.get("registry").is_some())
+/// Whether the entry names an image, which may be deployed as it is.
+fn names_image(location: &Location) -> bool {
+    location.document.contains_key("image")
 }
 
 fn inspect_directory(directory: &Path, host: &Host, reading: &mut Reading) {

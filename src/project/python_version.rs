@@ -52,6 +52,13 @@ pub struct PythonSetting {
     allowed: Vec<PythonVersion>,
 }
 
+impl PythonSetting {
+    /// Whether it gives way to the command line.
+    fn is_pin(&self) -> bool {
+        self.name.ends_with(FILE_NAME)
+    }
+}
+
 impl Explain for PythonVersionError {
     fn fault(&self) -> Fault {
         match self {
@@ -69,8 +76,10 @@ impl Explain for PythonVersionError {
                 minors.start(),
                 minors.end()
             )),
-            PythonVersionError::Disagree { .. } => {
-                Some("set --python-version, or build them in separate runs with --location".into())
+            PythonVersionError::Disagree { one, other } => {
+                let is_pinned = one.is_pin() || other.is_pin();
+                let flag = if is_pinned { "set --python-version, or " } else { "" };
+                Some(format!("{flag}deploy them in separate runs with --location"))
             }
         }
     }
@@ -386,7 +395,8 @@ mod tests {
             ),
         ] {
             let error = inferred(&files).unwrap_err();
-            assert!(error.contains(says) && error.contains("--python-version"), "{error}");
+            assert!(error.contains(says) && error.contains("--location"), "{error}");
+            assert_eq!(error.contains("--python-version"), error.contains(".python-version"), "{error}");
         }
     }
 

@@ -54,8 +54,9 @@ fn pythons_disagree() {
     insta::assert_snapshot!(
         checked(&[("requirements.txt", GONE), ("pyproject.toml", toml), (".python-version", "3.10\n")]),
         @r#"
-    warning: the files disagree about the Python to build for: .python-version says 3.10, and pyproject.toml says requires-python = ">=3.12"; set --python-version, or build them in separate runs with --location
+    error: the files disagree about the Python to build for: .python-version says 3.10, and pyproject.toml says requires-python = ">=3.12"
       at: pyproject.toml:4:19
+    hint: set --python-version, or deploy them in separate runs with --location
     "#
     );
 }

@@ -376,8 +376,9 @@ fn errors_in_requirements_that_do_not_depend_on_flags_are_found() {
       at: ROOT/requirements.txt:2
     ");
     insta::assert_snapshot!(said(&[]), @r"
-    warning: `ROOT` has no requirements.txt, setup.py or pyproject.toml; add one that names dagster and dagster-cloud, or set `build.directory` to the directory that has it
+    error: `ROOT` has no requirements.txt, setup.py or pyproject.toml
       at: ROOT/dagster_cloud.yaml:2:3
+    hint: add one that names dagster and dagster-cloud, or set `build.directory` to the directory that has it
     ");
     insta::assert_snapshot!(said(&[("pyproject.toml", &project("requires-python = \">=3.11,<3.10\"\n"))]), @r#"
     error: `requires-python = ">=3.11,<3.10"` allows no version of Python at all
@@ -417,7 +418,12 @@ fn errors_in_requirements_that_do_not_depend_on_flags_are_found() {
     }
     let registry =
         "locations:\n- location_name: a\n  build: {registry: r}\n  code_source: {module_name: app}\n";
-    insta::assert_snapshot!(said(&[("dagster_cloud.yaml", registry)]), @"a → an image in docker.io/library/r: `build.registry` is set");
+    insta::assert_snapshot!(said(&[("dagster_cloud.yaml", registry)]), @r"
+    error: `ROOT` has no requirements.txt, setup.py or pyproject.toml
+      at: ROOT/dagster_cloud.yaml:2:3
+    hint: add one that names dagster and dagster-cloud, or set `build.directory` to the directory that has it
+    a → an image in docker.io/library/r: `build.registry` is set
+    ");
 }
 
 #[test]
@@ -841,7 +847,7 @@ fn code_left_out_by_a_pexignore_has_a_warning_at_the_pattern() {
 }
 
 #[test]
-fn a_pyproject_that_is_not_toml_is_an_error_and_pythons_that_contradict_are_a_warning() {
+fn a_pyproject_that_is_not_toml_and_pythons_that_contradict_are_errors() {
     let yaml = "locations:\n- location_name: a\n  code_source: {package_name: a}\n  build: {directory: a}\n\
         - location_name: b\n  code_source: {package_name: b}\n  build: {directory: b}\n";
     let (stderr, code, _) = checked(&[
@@ -870,10 +876,11 @@ fn a_pyproject_that_is_not_toml_is_an_error_and_pythons_that_contradict_are_a_wa
         ("b/pyproject.toml", &old),
         ("b/b/__init__.py", ""),
     ]);
-    assert_eq!(code, Some(0));
+    assert_eq!(code, Some(1));
     insta::assert_snapshot!(stderr, @r#"
-    warning: the files disagree about the Python to build for: a/pyproject.toml says requires-python = ">=3.12", and b/pyproject.toml says requires-python = "<3.11"; set --python-version, or build them in separate runs with --location
+    error: the files disagree about the Python to build for: a/pyproject.toml says requires-python = ">=3.12", and b/pyproject.toml says requires-python = "<3.11"
       at: ROOT/b/pyproject.toml:3:19
+    hint: deploy them in separate runs with --location
     "#);
 }
 
@@ -968,6 +975,26 @@ fn requirements_that_every_build_refuses_are_errors_and_others_warnings() {
     ] {
         assert_eq!(said(quiet), "0\n", "{quiet:?}");
     }
+}
+
+/// dagster-io/hooli-data-eng-pipelines passed, and every build refused it.
+#[test]
+fn a_code_location_to_build_without_requirements_is_an_error_also_if_it_becomes_an_image() {
+    let said = |keys: &str| {
+        let yaml = format!("locations:\n- {{location_name: a, code_source: {{package_name: a}}, {keys}}}\n");
+        let (stderr, code, _) =
+            checked(&[("dagster_cloud.yaml", &yaml), ("a/src/a/__init__.py", ""), ("a/pyproject.toml", "")]);
+        format!("{}\n{stderr}", code.unwrap())
+    };
+    insta::assert_snapshot!(said("build: {directory: a/src, registry: r.example/a}"), @r"
+    1
+    error: `ROOT/a/src` has no requirements.txt, setup.py or pyproject.toml
+      at: ROOT/dagster_cloud.yaml:2:3
+    hint: `pyproject.toml` is one directory up: write `directory: ./a` below `build` of the code location
+    a → an image in r.example/a: `build.registry` is set
+    ");
+    // Nothing is built where agents run it as it is.
+    assert_eq!(said("build: {directory: a/src}, image: 'r.example/a:1'"), "0\n");
 }
 
 /// It warned of what PEX files lack where an input says that all become images.

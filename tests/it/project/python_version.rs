@@ -58,7 +58,7 @@ fn code_locations_that_disagree_are_refused_unless_one_is_selected() {
     insta::assert_snapshot!(messages(&said), @r#"
     error: the files disagree about the Python to build for: one/.python-version says 3.12, and two/.python-version says 3.10
       at: [TMP]/two/.python-version:1
-    hint: set --python-version, or build them in separate runs with --location
+    hint: set --python-version, or deploy them in separate runs with --location
     "#);
 
     let output = run(&mut dry_run("deploy", dir.path(), &["--location", "two"]));
