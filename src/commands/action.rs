@@ -14,8 +14,8 @@ use super::deploy::Performed;
 use super::interrupt::{FirstSignal, end_with_children};
 use super::progress::Progress;
 use super::{Error, deploy, plan};
-use crate::cli::PlanArgs;
 use crate::cli::action::{ActionCommand, ActionInputs};
+use crate::cli::{DeployArgs, PlanArgs};
 use crate::context::ContextError;
 use crate::context::event::{self, Trigger};
 use crate::context::workflow_run::WorkflowRun;
@@ -156,7 +156,8 @@ impl<'a> Step<'a> {
     /// Read the project and stop.
     fn check(&self, inputs: ActionInputs) -> Result<Exit, Error> {
         end_with_children();
-        let checked = Checked::read(inputs.deploy.project(), &inputs.deploy.publish, self.host);
+        let DeployArgs { publish, image_options, build, .. } = &inputs.deploy;
+        let checked = Checked::read(inputs.deploy.project(), publish, (image_options, build), self.host);
         let table = checked.table(self.host.columns());
         if !table.is_empty() {
             self.host.note(table.trim_end());

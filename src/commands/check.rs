@@ -3,14 +3,15 @@
 //! The JSON document always has `file`, `locations`, `errors` and `warnings`; the errors are printed to stderr as well.
 //! `strategy` of a code location is null where only Dagster+ knows whether it gets PEX files or an image.
 
+use super::image::dockerfile;
 use super::{Error, deploy, here};
 use crate::builder::left_out;
-use crate::cli::{CheckArgs, Format};
-use crate::deployment::args::PublishArgs;
+use crate::cli::{BuildArgs, CheckArgs, Format, ImageOptions};
+use crate::deployment::args::{PublishArgs, Strategy};
 use crate::error::{Explain, Place, error_text};
 use crate::host::Host;
 use crate::paths::relative;
-use crate::plan::strategy::Decision;
+use crate::plan::strategy::{Decision, Way};
 use crate::project::{Location, Project, Reading, Warning};
 use crate::render::Exit;
 use crate::report::table::Table;
@@ -35,7 +36,9 @@ pub struct Checked {
 /// # Errors
 /// When stdout cannot be written.
 pub fn run(args: &CheckArgs, format: Format, host: &Host) -> Result<Exit, Error> {
-    let checked = Checked::read(&here::project(args.file.as_deref(), host), &PublishArgs::default(), host);
+    let project = here::project(args.file.as_deref(), host);
+    let (publish, build) = (PublishArgs::default(), BuildArgs::default());
+    let checked = Checked::read(&project, &publish, (&ImageOptions::default(), &build), host);
     checked.say(host);
     checked.say_ways(host);
     let text = match format {
@@ -50,15 +53,22 @@ pub fn run(args: &CheckArgs, format: Format, host: &Host) -> Result<Exit, Error>
 
 impl Checked {
     /// Read the project that `file` names. `publish` has the settings that decide how code locations are deployed.
-    pub fn read(file: &Path, publish: &PublishArgs, host: &Host) -> Checked {
+    pub fn read(
+        file: &Path,
+        publish: &PublishArgs,
+        (options, build): (&ImageOptions, &BuildArgs),
+        host: &Host,
+    ) -> Checked {
         let mut reading = Project::inspect(file, host);
-        reading.examine(&deploy::image_directories(&reading.locations, publish), host);
+        let images = deploy::image_directories(&reading.locations, publish);
+        reading.examine(&images, host);
         let mut warnings = std::mem::take(&mut reading.warnings);
         warnings.extend(left_out::code(&reading.locations));
         let errors = std::mem::take(&mut reading.errors);
         let mut errors: Vec<Box<dyn Explain>> =
             errors.into_iter().map(|error| Box::new(error) as Box<dyn Explain>).collect();
-        for (directory, foreseen) in &reading.foreseen {
+        // A base image may have what the requirements lack.
+        for (directory, foreseen) in reading.foreseen.iter().filter(|(place, _)| !images.contains(*place)) {
             match resolve::foresee(foreseen, directory) {
                 Some(Refusal { error, unless: None }) => errors.push(Box::new(error)),
                 Some(Refusal { error, unless: Some(unless) }) => {
@@ -71,7 +81,17 @@ impl Checked {
         }
         let decisions = update::offline(&reading.locations, publish);
         let decisions = decisions.map_err(|error| errors.push(Box::new(error))).unwrap_or_default();
-        let ways = reading.locations.iter().cloned().zip(decisions).collect();
+        let ways: Vec<(Location, Decision)> = reading.locations.iter().cloned().zip(decisions).collect();
+        let images = ways.iter().filter(|(_, decision)| matches!(decision.way, Way::Image(_)));
+        let images: Vec<&Location> = images.map(|(location, _)| location).collect();
+        let asked = |directory: &Path| {
+            let foreseen = reading.foreseen.get(directory)?;
+            // With a lock, a build knows what its packages require too.
+            Some((&foreseen.requirements, foreseen.is_whole && foreseen.lock.is_none()))
+        };
+        let settings = (options, build, publish.strategy == Strategy::Image);
+        let refused = dockerfile::refused(settings, &images, &asked, host);
+        errors.extend(refused.into_iter().map(|error| Box::new(error) as Box<dyn Explain>));
         Checked { reading, ways, errors, warnings }
     }
 

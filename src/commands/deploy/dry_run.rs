@@ -5,19 +5,22 @@ use crate::builder::{BuildError, deps};
 use crate::cli::{DeployArgs, Format};
 use crate::commands::Error;
 use crate::commands::building::RequirementsDocument;
+use crate::commands::image::dockerfile;
 use crate::commands::progress::Progress;
 use crate::dagster::Session;
 use crate::deployment;
+use crate::deployment::args::Strategy;
 use crate::error::error_text;
 use crate::host::Host;
 use crate::plan::PlannedLocation;
 use crate::plan::images::ImageLocation;
-use crate::plan::strategy::Decision;
+use crate::plan::strategy::{Decision, Way};
 use crate::project::Location;
 use crate::render::Exit;
 use crate::scratch::Scratch;
 use crate::update;
 use serde_json::json;
+use std::path::Path;
 
 /// Collect and resolve every code location; build nothing.
 ///
@@ -34,6 +37,7 @@ pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error
     let decisions = update::offline(&locations, &args.publish)?;
     let ways: Vec<(Location, Decision)> = locations.into_iter().zip(decisions).collect();
     super::say_foreseen(&ways, host);
+    check_dockerfiles(args, &planned, &ways, host)?;
     let planned = planned.without_images();
     let Planned { building, plan, requirements, .. } = planned;
     let out_dir = Scratch::shared(&host.temp_dir()).map_err(Error::Temporary)?;
@@ -76,6 +80,24 @@ pub fn run(args: &DeployArgs, format: Format, host: &Host) -> Result<Exit, Error
     let Some(last) = errors.pop() else { return Ok(Exit(0)) };
     errors.iter().for_each(|error| building.host.say(&error_text(error, building.host.color())));
     Err(last.into())
+}
+
+/// Check the Dockerfiles of the code locations that would become images, as their build does. All errors are printed.
+fn check_dockerfiles(
+    args: &DeployArgs,
+    planned: &Planned<'_>,
+    ways: &[(Location, Decision)],
+    host: &Host,
+) -> Result<(), Error> {
+    let is_image =
+        |decision: &Decision| args.build.reads_dockerfiles || matches!(decision.way, Way::Image(_));
+    let images = ways.iter().filter(|(_, decision)| is_image(decision)).map(|(location, _)| location);
+    let settings = (&args.image_options, &args.build, args.publish.strategy == Strategy::Image);
+    let asked = |directory: &Path| Some((&**planned.requirements.get(directory)?, true));
+    let mut errors = dockerfile::refused(settings, &Vec::from_iter(images), &asked, host);
+    let last = errors.pop();
+    errors.iter().for_each(|error| host.say(&error_text(error, host.color())));
+    last.map_or(Ok(()), Err)
 }
 
 /// The image of each code location.

@@ -94,15 +94,8 @@ pub(in crate::commands) fn settings(
         if options.ignore_dockerfile {
             continue;
         }
-        let included = included(options, directory, host);
-        let facts = Facts {
-            find: &|path| find(directory, path, requirements, host),
-            adds: &|path| included.iter().any(|place| Path::new(path).starts_with(place)),
-            requires: &|name| requirements.lines.iter().any(|line| line.name.as_deref() == Some(name)),
-            chooses: build.all_extras || !build.extras.is_empty() || !build.groups.is_empty(),
-        };
         let named = named.get(directory).and_then(Option::as_deref);
-        let recipe = read(directory, named, &facts, host)?;
+        let recipe = judged(options, build, (directory, named), (requirements, true), host)?;
         if !insists {
             recipe.check()?;
         }
@@ -110,6 +103,52 @@ pub(in crate::commands) fn settings(
         settings.insert(directory.clone(), FromDockerfile { env: recipe.env, labels: recipe.labels });
     }
     Ok(settings)
+}
+
+/// What [`base`] and [`settings`] would refuse of these code locations. `requirements` are those of a build directory,
+/// and whether they are all; without them, a Dockerfile may install what it wants.
+pub(in crate::commands) fn refused<'r>(
+    (options, build, insists): (&ImageOptions, &BuildArgs, bool),
+    locations: &[&Location],
+    requirements: &dyn Fn(&Path) -> Option<(&'r Requirements, bool)>,
+    host: &Host,
+) -> Vec<Error> {
+    let mut errors = Vec::from_iter(base(options, locations.iter().copied(), host).err());
+    // A file that cannot be read is among the errors already.
+    if options.ignore_dockerfile || insists || !errors.is_empty() && options.base_image.is_none() {
+        return errors;
+    }
+    let named = match dockerfile::named(locations.iter().copied()) {
+        Ok(named) => named,
+        Err(error) => return vec![error.into()],
+    };
+    for (directory, named) in named {
+        let nothing = Requirements::default();
+        let asked = requirements(&directory).unwrap_or((&nothing, false));
+        let recipe = judged(options, build, (&directory, named.as_deref()), asked, host);
+        errors.extend(recipe.and_then(|recipe| recipe.check()).err().map(Error::from));
+    }
+    errors
+}
+
+/// The Dockerfile of a build directory, judged by what is known of its project. `is_whole` is whether its requirements
+/// are all known.
+fn judged(
+    options: &ImageOptions,
+    build: &BuildArgs,
+    (directory, named): (&Path, Option<&Path>),
+    (requirements, is_whole): (&Requirements, bool),
+    host: &Host,
+) -> Result<Recipe, RecipeError> {
+    let included = included(options, directory, host);
+    let requires = |name: &str| requirements.lines.iter().any(|line| line.name.as_deref() == Some(name));
+    let facts = Facts {
+        find: &|path| find(directory, path, requirements, host),
+        adds: &|path| included.iter().any(|place| Path::new(path).starts_with(place)),
+        requires: &|name| !is_whole || requires(name),
+        chooses: build.all_extras || !build.extras.is_empty() || !build.groups.is_empty(),
+    };
+    read(directory, named, &facts, host)
 }
 
 /// Say what became of a Dockerfile. `has_base` is whether its base is that of the image.

@@ -173,6 +173,43 @@ fn what_pex_files_lack_is_not_said_of_images() {
     }
 }
 
+/// Both passed, and the deploy refused the steps.
+#[test]
+fn check_and_a_dry_run_refuse_what_needs_docker() {
+    let scene = Scene::new(json!({}), &[("one", ""), ("two", "")]);
+    scene.registry_of("one", "r.example/acme/app");
+    let text = "FROM python:3.11\nRUN apt-get install -y git\nENTRYPOINT [\"tini\"]\n";
+    for name in ["one", "two"] {
+        std::fs::write(scene.dir.path().join(name).join("Dockerfile"), text).unwrap();
+    }
+    let said = |text: &str| {
+        let text = text.replace(&scene.dir.path().display().to_string(), "[DIR]");
+        text.split_once("error: ").map(|(_, error)| error.to_string())
+    };
+    let mut check = pexpress_with_uv();
+    let check = check.current_dir(scene.dir.path()).arg("check").output().unwrap();
+    assert_eq!(check.status.code(), Some(1));
+    let checked = said(&String::from_utf8_lossy(&check.stderr)).unwrap();
+    insta::assert_snapshot!(checked, @r#"
+    these steps cannot be done without Docker:
+      one/Dockerfile:2: RUN apt-get install -y git
+        put it into a base image of your own: a Dockerfile with FROM and this step, built when it changes
+      one/Dockerfile:3: ENTRYPOINT ["tini"]
+        the image has no entry point: agents start the code server with a command of their own; move what the entry point prepares into the code
+      at: one/Dockerfile:2
+    hint: make these changes, or build without these steps with --ignore-dockerfile
+    one → an image in r.example/acme/app: `build.registry` is set
+    "#);
+    let ran = scene.deploy(&["--dry-run"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let dry = said(&plain(&ran.stderr)).unwrap();
+    assert!(dry.contains("one/Dockerfile:2: RUN apt-get") && !dry.contains("two/"), "{dry}");
+    for passing in ["--ignore-dockerfile", "--strategy=image", "--strategy=pex"] {
+        let ran = scene.deploy(&["--dry-run", passing]);
+        assert_eq!(ran.code, Some(0), "{passing}: {}", ran.stderr);
+    }
+}
+
 #[test]
 fn serverless_with_harbor_gets_an_image_in_the_organizations_registry() {
     let registry = registry(Auth::Basic);
