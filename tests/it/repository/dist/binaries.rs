@@ -10,7 +10,7 @@ const LINUX: [&str; 2] = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-mu
 const MACOS: [&str; 2] = ["x86_64-apple-darwin", "aarch64-apple-darwin"];
 
 /// Upper limit of a binary, because every run of the action downloads one.
-const MOST_BYTES: u64 = 8_000_000;
+const MOST_BYTES: u64 = 8_200_000;
 
 /// The shipped binary for `target`; `PEXPRESS_TEST_DIST` names another directory than `dist/`.
 fn binary(target: &str) -> PathBuf {
