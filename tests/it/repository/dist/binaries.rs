@@ -188,6 +188,8 @@ fn the_linux_binary_runs_in_an_empty_root() {
     std::fs::copy(binary, root.path().join("pexpress")).unwrap();
     let yaml = "locations:\n  - location_name: a\n    code_source: {module_name: a}\n";
     std::fs::write(root.path().join("dagster_cloud.yaml"), yaml).unwrap();
+    std::fs::write(root.path().join("requirements.txt"), "dagster\ndagster-cloud\n").unwrap();
+    std::fs::write(root.path().join("a.py"), "").unwrap();
     let inside = |arguments: &[&str]| {
         let mut command = if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
             Command::new("chroot")
