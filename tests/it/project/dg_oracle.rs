@@ -177,9 +177,10 @@ fn differences_from_dg_are_wanted() {
     assert_eq!(our_answer(&nothing).unwrap_err(), ["the dg workspace lists no projects"]);
     assert_eq!(theirs[1], json!({"locations": []}));
 
-    // `dg plus deploy` takes an unknown key of build.yaml; what refuses it here is `ci check` on the file in between.
+    // `dg plus deploy` takes `dockerfile` in build.yaml, as images do here, and other unknown keys; what refuses them there is
+    // `ci check` on the file in between.
     let build = &our_answer(&unknown).unwrap()[0]["build"];
-    assert_eq!(build, &json!({"directory": "."}));
+    assert_eq!(build, &json!({"directory": ".", "dockerfile": "Dockerfile"}));
     assert!(theirs[2]["error"].is_string(), "{}", theirs[2]);
 }
 
